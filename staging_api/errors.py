@@ -1,0 +1,202 @@
+"""Everything that can go wrong, by meaning; knows neither HTTP nor SQL.
+
+    StagingApiError
+    |-- Invalid                 a field of the request is wrong
+    |-- Unauthenticated         no credential, or one that does not hold
+    |-- Forbidden               the caller may not do this
+    |   `-- SourceNotAllowed    the archive is outside STAGING_SOURCES
+    |-- NotFound                no such row or file here
+    |   |-- ArchiveNotFound     the archive is not at its source
+    |   `-- ArtifactNotFound    the archive is there, this object of it is not
+    |-- Conflict                the present state forbids it
+    |   |-- LockHeld            another request holds the lock
+    |   |-- LockLost            this request held the lock and no longer does
+    |   `-- IdempotencyKeyBusy  the first request with this key still runs
+    |-- IdempotencyKeyReused    the key came back with another body
+    |-- LimitExceeded           more bytes, members or names than allowed
+    |-- ArchiveUnsafe           an archive member that must not be unpacked
+    |-- SourceFailed            the source did not deliver
+    |   |-- SourceChanged       the object changed while it was read
+    |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
+    |-- UploadWaitOver          the uploader did not finish in time
+    |-- NoSpace                 the store is full
+    |-- Cancelled               somebody cancelled this staging
+    `-- Unavailable             the service cannot work just now (database away, draining)
+
+``code`` is the stable word that clients may switch on; ``retryable`` says whether the very same
+request can succeed later. The HTTP status of each class is in ``staging_api.http.problems``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one field of a request."""
+
+    field: str
+    message: str
+
+
+class StagingApiError(Exception):
+    """Something went wrong that has no better word."""
+
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_seconds: float | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep what the answer needs.
+
+        Args:
+            detail: one sentence for this occurrence: what was wrong and what would be right.
+            retry_after_seconds: when a retry can succeed, if that is known.
+            extra: further members of the answer, such as ``lock``; JSON values only.
+        """
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        self.extra = dict(extra or {})
+
+
+class Invalid(StagingApiError):
+    """A field of the request is wrong; ``errors`` says which and what would be right."""
+
+    code, title = "invalid_request", "The request is not valid"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
+
+    @classmethod
+    def field(cls, field: str, message: str) -> "Invalid":
+        """One wrong field."""
+        return cls(f"{field}: {message}", [FieldError(field, message)])
+
+
+class Unauthenticated(StagingApiError):
+    """No credential was sent, or it does not hold."""
+
+    code, title = "unauthenticated", "A valid credential is needed"
+
+
+class Forbidden(StagingApiError):
+    """The caller is known and may not do this."""
+
+    code, title = "forbidden", "Not allowed"
+
+
+class SourceNotAllowed(Forbidden):
+    """The archive is outside the allow-list of sources."""
+
+    code, title = "source_not_allowed", "This source is not allowed"
+
+
+class NotFound(StagingApiError):
+    """There is no such thing here."""
+
+    code, title = "not_found", "Not found"
+
+
+class ArchiveNotFound(NotFound):
+    """Nothing is at the archive's address."""
+
+    code, title = "archive_not_found", "The archive is not there"
+
+
+class ArtifactNotFound(NotFound):
+    """The archive is there, but not this object of it."""
+
+    code, title = "artifact_not_found", "The artifact is not in the archive"
+
+
+class Conflict(StagingApiError):
+    """The present state forbids it."""
+
+    code, title = "conflict", "Conflict with the present state"
+
+
+class LockHeld(Conflict):
+    """Another request holds the lock; the same request can succeed later."""
+
+    code, title, retryable = "lock_held", "Another request holds the lock", True
+
+
+class LockLost(Conflict):
+    """The lock ran out, was broken or was taken over before the work was done."""
+
+    code, title, retryable = "lock_lost", "The lock was lost before the work was done", True
+
+
+class IdempotencyKeyBusy(Conflict):
+    """The first request with this Idempotency-Key has no answer yet."""
+
+    code, title, retryable = "idempotency_key_busy", "The first request still runs", True
+
+
+class IdempotencyKeyReused(StagingApiError):
+    """The Idempotency-Key was used before, with another body."""
+
+    code, title = "idempotency_key_reused", "The Idempotency-Key belongs to another request"
+
+
+class LimitExceeded(StagingApiError):
+    """More bytes, members or names than the limits allow."""
+
+    code, title = "limit_exceeded", "Over a limit"
+
+
+class ArchiveUnsafe(StagingApiError):
+    """An archive member that must not be unpacked: a link out, a device, ``..`` in its name."""
+
+    code, title = "archive_unsafe", "The archive has an unsafe member"
+
+
+class SourceFailed(StagingApiError):
+    """The source did not deliver: refused, timed out, cut short or answered with an error."""
+
+    code, title, retryable = "source_failed", "The source failed", True
+
+
+class SourceChanged(SourceFailed):
+    """The object is no longer the one whose reading began."""
+
+    code, title = "source_changed", "The source object changed while it was read"
+
+
+class ArchiveCorrupt(SourceFailed):
+    """The bytes do not form the archive, or do not have the digest, that they claim."""
+
+    code, title, retryable = "archive_corrupt", "The archive is damaged", False
+
+
+class UploadWaitOver(StagingApiError):
+    """The uploader did not finish within the time that was allowed for it."""
+
+    code, title, retryable = "upload_wait_over", "The upload did not finish in time", True
+
+
+class NoSpace(StagingApiError):
+    """The store, or its quota, has no room for this."""
+
+    code, title, retryable = "no_space", "No space left", True
+
+
+class Cancelled(Conflict):
+    """Somebody cancelled this staging."""
+
+    code, title = "cancelled", "The staging was cancelled"
+
+
+class Unavailable(StagingApiError):
+    """The service cannot do this just now: the database is away, or it is shutting down."""
+
+    code, title, retryable = "unavailable", "Temporarily unavailable", True
