@@ -21,6 +21,7 @@
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
     |-- Cancelled               somebody cancelled this staging
+    |-- SchemaOutdated          the database has not been migrated for this version
     `-- Unavailable             the service cannot work just now (database away, draining)
 
 ``code`` is the stable word that clients may switch on; ``retryable`` says whether the very same
@@ -59,7 +60,7 @@ class StagingApiError(Exception):
         Args:
             detail: one sentence for this occurrence: what was wrong and what would be right.
             retry_after_seconds: when a retry can succeed, if that is known.
-            extra: further members of the answer, such as ``lock``; JSON values only.
+            extra: further members of the answer, such as ``lock``; JSON values and times.
         """
         super().__init__(detail)
         self.detail = detail
@@ -194,6 +195,12 @@ class Cancelled(Conflict):
     """Somebody cancelled this staging."""
 
     code, title = "cancelled", "The staging was cancelled"
+
+
+class SchemaOutdated(StagingApiError):
+    """The database has not been migrated for this version of the code."""
+
+    code, title = "schema_outdated", "The database schema is too old"
 
 
 class Unavailable(StagingApiError):

@@ -1,0 +1,45 @@
+-- The history of locks is cut by month, so that old months are dropped whole: no DELETE, no bloat.
+-- A ULID begins with its time in milliseconds: ten digits of Crockford's base 32.
+CREATE FUNCTION ulid_floor(p_time timestamptz) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_left bigint := floor(extract(epoch FROM p_time) * 1000);
+    v_text text := '';
+BEGIN
+    FOR digit IN 1..10 LOOP
+        v_text := substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (v_left & 31)::int + 1, 1) || v_text;
+        v_left := v_left >> 5;
+    END LOOP;
+    RETURN v_text || '0000000000000000';
+END $$;
+
+-- For ids from clocks that are wrong by months, and should nobody make partitions in time.
+CREATE TABLE api_locks_other PARTITION OF api_locks DEFAULT;
+
+-- Makes the partitions of this month and the next p_ahead ones, where they are missing.
+CREATE FUNCTION lock_history_extend(p_ahead integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_month timestamptz;
+    v_name text;
+    v_from text;
+    v_to text;
+BEGIN
+    FOR v_month IN
+        SELECT generate_series(
+            date_trunc('month', clock_timestamp(), 'UTC'),
+            clock_timestamp() + make_interval(months => p_ahead), '1 month')
+    LOOP
+        v_name := 'api_locks_' || to_char(v_month AT TIME ZONE 'UTC', 'YYYY_MM');
+        CONTINUE WHEN to_regclass(v_name) IS NOT NULL;
+        v_from := ulid_floor(v_month);
+        v_to := ulid_floor((v_month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+        EXECUTE format('CREATE TABLE %I (LIKE api_locks INCLUDING ALL)', v_name);
+        EXECUTE format(
+            'WITH late AS (DELETE FROM api_locks_other WHERE id >= %L AND id < %L RETURNING *)'
+            ' INSERT INTO %I SELECT * FROM late', v_from, v_to, v_name);
+        EXECUTE format(
+            'ALTER TABLE api_locks ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+            v_name, v_from, v_to);
+    END LOOP;
+END $$;
+
+SELECT lock_history_extend(3);

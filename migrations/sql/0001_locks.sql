@@ -1,0 +1,310 @@
+-- The lock, in five functions: lock_acquire, lock_renew, lock_release, lock_break, lock_expire;
+-- the guarded write, lock_guard; and lock_wait, a place in the queue.
+--
+-- Two tables. lock_scopes has one row per scope ever locked and decides who holds it: every change
+-- of holder is one UPDATE of that row, and the fence rises in the same UPDATE. api_locks has one
+-- row per grant and is the history: it never decides anything.
+--
+-- lock_scopes.lock_id  expires_at      meaning
+--   NULL               NULL            free: never held since, or released in good order
+--   a ULID             in the future   held
+--   a ULID             in the past     expired, and nobody has taken note of it yet
+--   NULL               a time          vacated then by expiry or by force; free once the delay is over
+--
+-- Functions, not statements sent as text: the plans are kept, one call is one round trip, and both
+-- work through a pooler in transaction mode. All times are clock_timestamp(): now() would be the
+-- start of the transaction, so that a lease taken late in one would be born old.
+
+-- The fence of the next grant. Its high bits are the WAL timeline, which rises at each promotion of
+-- a standby: a grant that an asynchronous standby never saw cannot have its fence given out again.
+CREATE FUNCTION lock_next_fence(p_fence bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT greatest(
+        p_fence,
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint << 40) + 1
+$$;
+
+-- Ends the grant p_id, unless it has ended: each grant has exactly one outcome.
+CREATE FUNCTION lock_end(
+    p_id text, p_outcome text, p_ended_at timestamptz, p_ended_by text, p_reason text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE api_locks
+    SET outcome = p_outcome, ended_at = greatest(acquired_at, p_ended_at),
+        ended_by = p_ended_by, reason = p_reason
+    WHERE id = p_id AND outcome IS NULL;
+END $$;
+
+-- The first in the queue of a scope that is still there to be served; null if nobody is.
+CREATE FUNCTION lock_first_waiter(p_kind text, p_scope text)
+RETURNS lock_waiters LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_first lock_waiters;
+BEGIN
+    SELECT * INTO v_first FROM lock_waiters
+    WHERE kind = p_kind AND scope = p_scope
+      AND leaves_at > clock_timestamp() AND seen_at > clock_timestamp() - interval '6 s'
+    ORDER BY place LIMIT 1;
+    RETURN v_first;
+END $$;
+
+-- Gives the scope to p_id if it is still as p_seen found it. The one place where a holder changes.
+CREATE FUNCTION lock_grant(
+    p_seen lock_scopes, p_id text, p_caller text, p_holder text, p_reference_id text, p_ttl interval)
+RETURNS lock_scopes LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_now timestamptz;
+    v_new lock_scopes;
+BEGIN
+    UPDATE lock_scopes s
+    SET lock_id = p_id, fence = lock_next_fence(s.fence), caller = p_caller, holder = p_holder,
+        reference_id = p_reference_id, acquired_at = clock_timestamp(),
+        expires_at = clock_timestamp() + p_ttl
+    WHERE s.kind = p_seen.kind AND s.scope = p_seen.scope
+      -- Compare and swap: a scope changed in between, renewed included, is not what was judged.
+      AND s.fence = p_seen.fence
+      AND s.lock_id IS NOT DISTINCT FROM p_seen.lock_id
+      AND s.expires_at IS NOT DISTINCT FROM p_seen.expires_at
+    RETURNING s.* INTO v_new;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF p_seen.lock_id IS NOT NULL THEN
+        PERFORM lock_end(p_seen.lock_id, 'superseded', p_seen.expires_at, p_id);
+    END IF;
+    INSERT INTO api_locks (
+        id, kind, scope, caller, holder, reference_id, fence, acquired_at, expires_at)
+    VALUES (
+        p_id, v_new.kind, v_new.scope, p_caller, p_holder, p_reference_id, v_new.fence,
+        v_new.acquired_at, v_new.expires_at);
+    RETURN v_new;
+END $$;
+
+-- Asks for a lock. `result` is
+--   granted   the lock is yours: newly, or since an earlier call with the same p_id whose answer
+--             was lost;
+--   held      another has it, or it rests after an expiry (id is then null); nothing was written,
+--             no row lock was asked for;
+--   ended     p_id was granted and its time is over: it is never granted twice.
+CREATE FUNCTION lock_acquire(
+    p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
+    p_ttl interval, p_delay interval DEFAULT '0')
+RETURNS TABLE (
+    result text, id text, fence bigint, caller text, holder text, reference_id text,
+    acquired_at timestamptz, expires_at timestamptz, remaining_seconds double precision)
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
+DECLARE
+    v_seen lock_scopes;
+    v_new lock_scopes;
+    v_first lock_waiters;
+BEGIN
+    LOOP
+        -- Reads only, so that a refusal costs no transaction id, no WAL and no queueing.
+        SELECT * INTO v_seen FROM lock_scopes s WHERE s.kind = p_kind AND s.scope = p_scope;
+        IF NOT FOUND THEN
+            INSERT INTO lock_scopes (kind, scope, fence) VALUES (p_kind, p_scope, 0)
+            ON CONFLICT DO NOTHING;
+            CONTINUE;
+        END IF;
+        IF v_seen.lock_id IS NOT NULL AND v_seen.expires_at > clock_timestamp() THEN
+            v_new := v_seen;
+            EXIT;
+        END IF;
+        IF v_seen.expires_at + p_delay > clock_timestamp() THEN
+            RETURN QUERY SELECT 'held', NULL, v_seen.fence, v_seen.caller, v_seen.holder,
+                v_seen.reference_id, v_seen.acquired_at, v_seen.expires_at,
+                extract(epoch FROM v_seen.expires_at + p_delay - clock_timestamp())::float8;
+            RETURN;
+        END IF;
+        -- A call sent again after its answer was lost finds what became of the first one. The
+        -- look comes after the read of v_seen: a grant made since then fails the compare and swap.
+        PERFORM 1 FROM api_locks l WHERE l.id = p_id;
+        IF FOUND THEN
+            RETURN QUERY SELECT 'ended', l.id, l.fence, l.caller, l.holder, l.reference_id,
+                l.acquired_at, l.expires_at, 0::float8
+            FROM api_locks l WHERE l.id = p_id;
+            RETURN;
+        END IF;
+        -- Free. It goes to whoever has waited longest, and to the caller if nobody waits.
+        v_first := lock_first_waiter(p_kind, p_scope);
+        IF v_first.id <> p_id THEN
+            v_new := lock_hand_over(v_seen, v_first);
+        ELSE
+            v_new := lock_grant(v_seen, p_id, p_caller, p_holder, p_reference_id, p_ttl);
+        END IF;
+        EXIT WHEN v_new.lock_id IS NOT NULL;
+    END LOOP;
+    RETURN QUERY SELECT
+        CASE WHEN v_new.lock_id = p_id THEN 'granted' ELSE 'held' END,
+        v_new.lock_id, v_new.fence, v_new.caller, v_new.holder, v_new.reference_id,
+        v_new.acquired_at, v_new.expires_at,
+        extract(epoch FROM v_new.expires_at - clock_timestamp())::float8;
+END $$;
+
+-- Grants a free scope to the first in its queue, who learns it by the notification or, should that
+-- get lost, by asking again. The lease is short until the waiter takes it up: it may have died.
+CREATE FUNCTION lock_hand_over(p_seen lock_scopes, p_first lock_waiters)
+RETURNS lock_scopes LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_new lock_scopes;
+BEGIN
+    v_new := lock_grant(
+        p_seen, p_first.id, p_first.caller, p_first.holder, p_first.reference_id,
+        least(p_first.ttl, interval '10 s'));
+    IF v_new.lock_id IS NOT NULL THEN
+        DELETE FROM lock_waiters WHERE place = p_first.place;
+        PERFORM pg_notify('staging_locks', p_first.id);
+    END IF;
+    RETURN v_new;
+END $$;
+
+-- Takes, or keeps, a place in the queue of a scope. The row lock makes a release either come first,
+-- and the acquire that follows finds the scope free, or come later and see this row.
+CREATE FUNCTION lock_wait(
+    p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
+    p_ttl interval, p_leaves_after interval)
+RETURNS void LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
+BEGIN
+    UPDATE lock_waiters SET seen_at = clock_timestamp() WHERE id = p_id;
+    IF NOT FOUND THEN
+        PERFORM 1 FROM lock_scopes WHERE kind = p_kind AND scope = p_scope FOR NO KEY UPDATE;
+        INSERT INTO lock_waiters (
+            id, kind, scope, caller, holder, reference_id, ttl, seen_at, leaves_at)
+        VALUES (
+            p_id, p_kind, p_scope, p_caller, p_holder, p_reference_id, p_ttl, clock_timestamp(),
+            clock_timestamp() + p_leaves_after);
+    END IF;
+END $$;
+
+-- Extends leases that are current and unexpired, all of a process in one statement. A lease that
+-- is not in the answer is lost; an expired one never comes back to life.
+CREATE FUNCTION lock_renew(
+    p_kinds text[], p_scopes text[], p_ids text[], p_fences bigint[], p_ttls interval[])
+RETURNS TABLE (id text, expires_at timestamptz, remaining_seconds double precision)
+LANGUAGE sql VOLATILE AS $$
+    WITH mine AS (
+        SELECT * FROM unnest(p_kinds, p_scopes, p_ids, p_fences, p_ttls)
+            AS m (kind, scope, id, fence, ttl)
+    ), renewed AS (
+        UPDATE lock_scopes s SET expires_at = clock_timestamp() + m.ttl
+        FROM mine m
+        WHERE s.kind = m.kind AND s.scope = m.scope AND s.lock_id = m.id AND s.fence = m.fence
+          AND s.expires_at > clock_timestamp()
+        RETURNING s.lock_id, s.expires_at
+    ), told AS (
+        UPDATE api_locks l SET expires_at = r.expires_at
+        FROM renewed r WHERE l.id = r.lock_id AND l.outcome IS NULL
+    )
+    SELECT lock_id, expires_at, extract(epoch FROM expires_at - clock_timestamp())::float8
+    FROM renewed
+$$;
+
+-- Ends a lease by its holder and says how it ended: `released`; or, when that had happened before
+-- this call, `expired`, `broken` or `superseded`; null for a grant that never was.
+CREATE FUNCTION lock_release(
+    p_kind text, p_scope text, p_id text, p_fence bigint, p_ended_by text)
+RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_durability text := current_setting('synchronous_commit');
+    v_free lock_scopes;
+    v_first lock_waiters;
+BEGIN
+    -- No wait for the disk: a release lost in a crash is a lock that lives to its expiry.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE lock_scopes s
+    SET lock_id = NULL, caller = NULL, holder = NULL, reference_id = NULL, acquired_at = NULL,
+        expires_at = CASE WHEN s.expires_at > clock_timestamp() THEN NULL ELSE s.expires_at END
+    WHERE s.kind = p_kind AND s.scope = p_scope AND s.lock_id = p_id AND s.fence = p_fence
+    RETURNING s.* INTO v_free;
+    IF NOT FOUND THEN
+        RETURN (SELECT coalesce(l.outcome, 'expired') FROM api_locks l WHERE l.id = p_id);
+    ELSIF v_free.expires_at IS NOT NULL THEN
+        PERFORM lock_end(p_id, 'expired', v_free.expires_at, p_ended_by);
+        RETURN 'expired';
+    END IF;
+    PERFORM lock_end(p_id, 'released', clock_timestamp(), p_ended_by);
+    v_first := lock_first_waiter(p_kind, p_scope);
+    IF v_first.id IS NOT NULL THEN
+        PERFORM set_config('synchronous_commit', v_durability, true);  -- a grant must last
+        PERFORM lock_hand_over(v_free, v_first);
+    END IF;
+    RETURN 'released';
+END $$;
+
+-- Takes the holder out of a scope whose row lock the caller has.
+CREATE FUNCTION lock_vacate(p_seen lock_scopes, p_vacated_at timestamptz, p_fence bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE lock_scopes s
+    SET lock_id = NULL, caller = NULL, holder = NULL, reference_id = NULL, acquired_at = NULL,
+        expires_at = p_vacated_at, fence = p_fence
+    WHERE s.kind = p_seen.kind AND s.scope = p_seen.scope;
+END $$;
+
+-- Ends a lease by force, and raises the fence so that its holder's writes are refused from now on.
+-- Says how the grant ended, like lock_release; null if there is no such grant.
+CREATE FUNCTION lock_break(p_id text, p_ended_by text, p_reason text)
+RETURNS text LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
+DECLARE
+    v_grant api_locks;
+    v_seen lock_scopes;
+    v_first lock_waiters;
+BEGIN
+    SELECT * INTO v_grant FROM api_locks l WHERE l.id = p_id;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO v_seen FROM lock_scopes s
+    WHERE s.kind = v_grant.kind AND s.scope = v_grant.scope AND s.lock_id = p_id
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN (SELECT coalesce(l.outcome, 'expired') FROM api_locks l WHERE l.id = p_id);
+    END IF;
+    IF v_seen.expires_at <= clock_timestamp() THEN
+        PERFORM lock_vacate(v_seen, v_seen.expires_at, v_seen.fence);
+        PERFORM lock_end(p_id, 'expired', v_seen.expires_at, p_ended_by);
+        RETURN 'expired';
+    END IF;
+    PERFORM lock_vacate(v_seen, clock_timestamp(), lock_next_fence(v_seen.fence));
+    PERFORM lock_end(p_id, 'broken', clock_timestamp(), p_ended_by, p_reason);
+    v_first := lock_first_waiter(v_grant.kind, v_grant.scope);
+    IF v_first.id IS NOT NULL THEN
+        PERFORM pg_notify('staging_locks', v_first.id);
+    END IF;
+    RETURN 'broken';
+END $$;
+
+-- Writes down the outcome of every lease that ran out and that nobody has taken over. Returns how
+-- many. Scopes whose row is locked just now are left for the next time.
+CREATE FUNCTION lock_expire(p_ended_by text) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_seen lock_scopes;
+    v_count integer := 0;
+BEGIN
+    FOR v_seen IN
+        SELECT * FROM lock_scopes s
+        WHERE s.lock_id IS NOT NULL AND s.expires_at <= clock_timestamp()
+        FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        PERFORM lock_vacate(v_seen, v_seen.expires_at, v_seen.fence);
+        PERFORM lock_end(v_seen.lock_id, 'expired', v_seen.expires_at, p_ended_by);
+        v_count := v_count + 1;
+    END LOOP;
+    DELETE FROM lock_waiters
+    WHERE leaves_at < clock_timestamp() OR seen_at < clock_timestamp() - interval '1 min';
+    RETURN v_count;
+END $$;
+
+-- The guarded write: true if the lease is current and unexpired, and then, until the end of this
+-- transaction, nobody can take the scope over: FOR SHARE conflicts with the UPDATE of lock_grant.
+-- The holder may freeze between here and its COMMIT; the server then ends the transaction, so that
+-- the scope is not blocked for longer than that.
+CREATE FUNCTION lock_guard(p_kind text, p_scope text, p_id text, p_fence bigint)
+RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM set_config('idle_in_transaction_session_timeout', '4s', true);
+    PERFORM 1 FROM lock_scopes s
+    WHERE s.kind = p_kind AND s.scope = p_scope AND s.lock_id = p_id AND s.fence = p_fence
+      AND s.expires_at > clock_timestamp()
+    FOR SHARE;
+    RETURN FOUND;
+END $$;

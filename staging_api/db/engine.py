@@ -1,0 +1,99 @@
+"""Connections: one pool for transactions, one for statements that commit by themselves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from staging_api.errors import Unavailable
+
+# Kernel and libpq give up on a dead peer within about 15 s; no statement of ours runs longer.
+_CONNECT_ARGS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "staging_api",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """The two ways to PostgreSQL; each process makes its own, after any fork.
+
+    Attributes:
+        transactions: BEGIN ... COMMIT, for what must be written together.
+        statements: autocommit, one round trip each, for the lock and for lone reads.
+    """
+
+    transactions: Engine
+    statements: Engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end of the block, rolled back by an exception.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with reachable(), self.transactions.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection on which each statement commits by itself.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with reachable(), self.statements.connect() as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self.transactions.dispose()
+        self.statements.dispose()
+
+
+def open_database(url: str, pool_size: int) -> Database:
+    """Make the pools; connects when first used."""
+    return Database(
+        transactions=create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_recycle=1800,
+            connect_args=_CONNECT_ARGS,
+        ),
+        statements=create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            # Nothing to roll back: saves a round trip each time a connection is handed back.
+            pool_reset_on_return=None,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_recycle=1800,
+            connect_args=_CONNECT_ARGS,
+        ),
+    )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn a database that cannot be reached into `Unavailable`; let other errors through."""
+    try:
+        yield
+    except PoolTimeout:
+        raise Unavailable(
+            "no database connection became free in time", retry_after_seconds=2
+        ) from None
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error, OperationalError):
+            raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
+        raise

@@ -1,0 +1,1 @@
+"""The lock: expiring, fenced leases on named scopes, decided by PostgreSQL alone."""

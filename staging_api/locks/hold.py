@@ -1,0 +1,229 @@
+"""THE place where a lock is taken: `hold` acquires, keeps alive and releases.
+
+What if the process dies? Before `store.acquire` commits: nothing happened. After it, at any point:
+the lease is no longer renewed, runs out, and the next who asks is granted the scope with a higher
+fence; the row in ``api_locks`` gets the outcome ``superseded`` (or ``expired``). In `store.release`:
+released or not, both are whole. Frozen past its lease and continued: `assert_held` and every guarded
+write refuse, and the answer is `LockLost`, never a silent success.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from staging_api import metrics
+from staging_api.db.engine import Database
+from staging_api.errors import LockHeld, LockLost, StagingApiError, Unavailable
+from staging_api.locks import store
+from staging_api.locks.keeper import Hold, LeaseKeeper
+from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_id
+from staging_api.locks.queue import POLL_SECONDS, WaitQueue, until
+
+log = logging.getLogger(__name__)
+
+_held_here: ContextVar[tuple[Hold, ...]] = ContextVar("held_here", default=())
+
+
+@dataclass(frozen=True)
+class Locks:
+    """What a process needs to hold locks; made once, after any fork.
+
+    Attributes:
+        holder: this process, as ``api_locks.holder`` says it.
+        lease_seconds: life of a lease that is not renewed.
+    """
+
+    database: Database
+    keeper: LeaseKeeper
+    queue: WaitQueue
+    holder: str
+    lease_seconds: float
+
+    def close(self) -> None:
+        """Stop the threads; leases that are still held run out."""
+        self.keeper.close()
+        self.queue.close()
+
+
+@dataclass(frozen=True)
+class Asker:
+    """On whose behalf a lock is asked for."""
+
+    caller: str
+    reference_id: str | None = None
+
+
+@contextmanager
+def hold(
+    locks: Locks, kind: LockKind, scope: str, asker: Asker, wait_seconds: float = 0.0
+) -> Iterator[Hold]:
+    """Hold one lock for the length of the block.
+
+    In one context (one request, one thread) the block may be entered again for the same lock: it is
+    the same hold, without a word to the database. Anybody else is refused.
+
+    Args:
+        wait_seconds: how long to queue, in order of arrival, should another hold it.
+
+    Raises:
+        LockHeld: another holds it, and still does after `wait_seconds`.
+        LockLost: at the end of the block: the lease was lost before the work was done.
+        Unavailable: the database cannot be reached; the lock was not taken, or runs out by itself.
+    """
+    for outer in _held_here.get():
+        if (outer.lease.kind, outer.lease.scope) == (kind, scope):
+            outer.assert_held()
+            yield outer
+            return
+    held = _take(locks, _request(locks, kind, scope, asker), wait_seconds)
+    token = _held_here.set((*_held_here.get(), held))
+    started = time.monotonic()
+    metrics.LOCKS_HELD.labels(kind.name).inc()
+    try:
+        yield held
+    except BaseException:
+        _release(locks, held)
+        raise
+    else:
+        if _release(locks, held) not in {"released", None}:
+            held.mark_lost()
+        if held.lost:
+            raise LockLost(f"the {kind.name} lock on {scope} was lost before the work was done")
+    finally:
+        _held_here.reset(token)
+        metrics.LOCKS_HELD.labels(kind.name).dec()
+        metrics.LOCK_HOLD_SECONDS.labels(kind.name).observe(time.monotonic() - started)
+
+
+@contextmanager
+def guarded(database: Database, held: Hold) -> Iterator[Connection]:
+    """A transaction that commits only as the lock's holder: every write under a lock goes here.
+
+    Raises:
+        LockLost: the lease is not current and unexpired; nothing was written.
+        Unavailable: the database cannot be reached.
+    """
+    held.assert_held()
+    with database.begin() as conn:
+        store.guard(conn, held.lease)
+        yield conn
+
+
+def _request(locks: Locks, kind: LockKind, scope: str, asker: Asker) -> LockRequest:
+    return LockRequest(
+        id=new_id(),
+        kind=kind,
+        scope=scope,
+        caller=asker.caller,
+        holder=locks.holder,
+        reference_id=asker.reference_id,
+        lease_seconds=locks.lease_seconds,
+    )
+
+
+def _take(locks: Locks, request: LockRequest, wait_seconds: float) -> Hold:
+    taken = _ask(locks, request)
+    if isinstance(taken, Refusal) and wait_seconds > 0:
+        taken = _wait(locks, request, taken, wait_seconds)
+    if isinstance(taken, Refusal):
+        metrics.LOCKS_REFUSED.labels(request.kind.name).inc()
+        raise lock_held(taken)
+    metrics.LOCKS_GRANTED.labels(request.kind.name).inc()
+    locks.keeper.add(taken)
+    return taken
+
+
+def _ask(locks: Locks, request: LockRequest) -> Hold | Refusal:
+    """One try, sent twice if the first had no answer: the id makes the second harmless."""
+    for last in (False, True):
+        asked_at = time.monotonic()
+        try:
+            with locks.database.connect() as conn:
+                taken = store.acquire(conn, request)
+        except Unavailable:
+            if last:
+                raise
+        else:
+            if isinstance(taken, Lease):
+                return Hold(taken, asked_at, request.lease_seconds)
+            return taken
+    raise AssertionError("unreachable")
+
+
+def _wait(
+    locks: Locks, request: LockRequest, refusal: Refusal, wait_seconds: float
+) -> Hold | Refusal:
+    """Queue in order of arrival until granted, or until the time is over."""
+    deadline = time.monotonic() + wait_seconds
+    taken: Hold | Refusal = refusal
+    with locks.queue.seat(request.id) as bell:
+        if bell is None:
+            return refusal
+        metrics.LOCKS_WAITED.labels(request.kind.name).inc()
+        try:
+            _queue(locks, request, deadline)
+            taken = _ask(locks, request)
+            while isinstance(taken, Refusal) and until(deadline) > 0:
+                patience = min(until(deadline), POLL_SECONDS, taken.remaining_seconds + 0.01)
+                rung = bell.wait(patience)
+                bell.clear()
+                if not rung:
+                    _queue(locks, request, deadline)
+                taken = _ask(locks, request)
+        finally:
+            with locks.database.connect() as conn:
+                store.leave(conn, request.id)
+        if isinstance(taken, Refusal):
+            taken = _ask(locks, request)
+    if isinstance(taken, Hold):
+        waited = wait_seconds - (deadline - time.monotonic())
+        metrics.LOCK_WAIT_SECONDS.labels(request.kind.name).observe(waited)
+    return taken
+
+
+def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:
+    with locks.database.connect() as conn:
+        # A second more: a hand-over just before the deadline is still taken up.
+        store.wait(conn, request, until(deadline) + 1)
+
+
+def _release(locks: Locks, held: Hold) -> str | None:
+    """Release, and say how the lease ended; a failure must not hide the result of the work."""
+    locks.keeper.remove(held)
+    for last in (False, True):
+        try:
+            with locks.database.connect() as conn:
+                return store.release(conn, held.lease, locks.holder)
+        except StagingApiError as error:
+            if last:
+                metrics.LOCK_RELEASES_FAILED.inc()
+                log.warning("release of lock %s had no answer: %s", held.lease.id, error)
+    return None
+
+
+def lock_held(refusal: Refusal) -> LockHeld:
+    """The refusal as an error that says who holds the lock, and when to come back."""
+    seconds = max(0.0, refusal.remaining_seconds)
+    held_by = f"held by {refusal.caller}" if refusal.id else "at rest after its holder was lost"
+    return LockHeld(
+        f"the {refusal.kind.name} lock on {refusal.scope} is {held_by};"
+        f" it ends in {seconds:.1f} s unless it is renewed",
+        retry_after_seconds=seconds,
+        extra={
+            "lock": {
+                "id": refusal.id,
+                "kind": refusal.kind.name,
+                "scope": refusal.scope,
+                "holder": refusal.holder,
+                "reference_id": refusal.reference_id,
+                "acquired_at": refusal.acquired_at,
+                "expires_at": refusal.expires_at,
+                "expires_in_seconds": round(seconds, 3),
+            }
+        },
+    )

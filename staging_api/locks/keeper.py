@@ -1,0 +1,170 @@
+"""Keeps the leases of this process alive, and tells their holders when one is lost.
+
+One thread for all leases. Every third of a lease it renews all of them in one statement; the
+statement runs in a second thread, so that a database that does not answer cannot keep the first
+from noticing that trust has run out.
+
+A holder trusts its lease by its own monotonic clock: from the moment the last successful call
+*began*, for what the database said was left, less a margin. A renewal without an answer extends
+nothing. So whatever happens to the clock of either machine, the holder stops trusting before the
+database lets anybody else in.
+
+What if it dies? The process: nothing is renewed, the leases run out, the database grants them to
+others. Only these threads (the interpreter is out of memory): the same, and each hold turns itself
+lost when its trust runs out, as `Hold.assert_held` compares clocks by itself. Frozen and continued:
+the first thing each hold does is to look at the clock; and should it not, `store.guard` refuses.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from staging_api import metrics
+from staging_api.db.engine import Database
+from staging_api.errors import LockLost, StagingApiError
+from staging_api.locks import store
+from staging_api.locks.model import Lease
+
+log = logging.getLogger(__name__)
+
+# Of the lease: what the holder leaves unused at its end, against clocks that run at unlike speed.
+_MARGIN = 0.1
+
+
+class Hold:
+    """A lease while it is held: proof for the database, and trust for this process."""
+
+    def __init__(self, lease: Lease, asked_at: float, lease_seconds: float) -> None:
+        """Trust `lease`, asked for at monotonic time `asked_at`, as long as it may be trusted."""
+        self.lease = lease
+        self.lease_seconds = lease_seconds
+        self._margin = lease_seconds * _MARGIN
+        self._lost = threading.Event()
+        self._told: list[Callable[[], None]] = []
+        self.trust(asked_at, lease.remaining_seconds)
+
+    def trust(self, asked_at: float, remaining_seconds: float) -> None:
+        """Trust the lease for what was left of it when the call that began at `asked_at` ended."""
+        self.trusted_until = asked_at + remaining_seconds - self._margin
+        self.renew_at = asked_at + min(remaining_seconds, self.lease_seconds) / 3
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease can no longer be trusted."""
+        return self._lost.is_set() or time.monotonic() >= self.trusted_until
+
+    def assert_held(self) -> None:
+        """Go on only while the lease can be trusted.
+
+        Raises:
+            LockLost: it cannot; stop, and write nothing.
+        """
+        if self.lost:
+            raise LockLost(
+                f"the {self.lease.kind.name} lock on {self.lease.scope} was lost while it was held"
+            )
+
+    def on_lost(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once, from another thread, should the lease be lost."""
+        self._told.append(tell)
+        if self._lost.is_set():
+            tell()
+
+    def mark_lost(self) -> None:
+        """Tell everybody that the lease is gone; the second call does nothing."""
+        if self._lost.is_set():
+            return
+        self._lost.set()
+        metrics.LOCKS_LOST.labels(self.lease.kind.name).inc()
+        log.warning("lock lost: %s %s %s", self.lease.kind.name, self.lease.scope, self.lease.id)
+        for tell in self._told:
+            try:
+                tell()
+            except Exception:
+                log.exception("a listener for a lost lock failed")
+
+
+class LeaseKeeper:
+    """Renews every hold that was added until it is removed."""
+
+    def __init__(self, database: Database, retry_seconds: float = 0.5) -> None:
+        """Start no thread yet: a process may fork before it holds its first lock."""
+        self._database = database
+        self._retry_seconds = retry_seconds
+        self._holds: dict[str, Hold] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._renewer: ThreadPoolExecutor | None = None
+        self._renewal: Future[None] | None = None
+        self._closed = False
+
+    def add(self, hold: Hold) -> None:
+        """Keep `hold` alive from now on."""
+        with self._changed:
+            self._holds[hold.lease.id] = hold
+            if self._thread is None:
+                self._renewer = ThreadPoolExecutor(1, "lease-renewal")
+                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def remove(self, hold: Hold) -> None:
+        """Stop renewing `hold`, before it is released."""
+        with self._changed:
+            self._holds.pop(hold.lease.id, None)
+
+    def close(self) -> None:
+        """Stop the threads; holds that are left run out."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+        if self._renewer is not None:
+            self._renewer.shutdown()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                for hold in [h for h in self._holds.values() if h.lost]:
+                    del self._holds[hold.lease.id]
+                    hold.mark_lost()
+                self._start_renewal(now)
+                self._changed.wait(self._until_next(now))
+
+    def _start_renewal(self, now: float) -> None:
+        if self._renewal is not None and not self._renewal.done():
+            return
+        if self._renewer and any(hold.renew_at <= now for hold in self._holds.values()):
+            self._renewal = self._renewer.submit(self._renew, list(self._holds.values()))
+
+    def _until_next(self, now: float) -> float | None:
+        """Seconds until something must be looked at; None: when a hold is added."""
+        if not self._holds:
+            return None
+        ends = min(hold.trusted_until for hold in self._holds.values())
+        if self._renewal is not None and not self._renewal.done():
+            return max(ends - now, 0.0)
+        return max(min(ends, *(hold.renew_at for hold in self._holds.values())) - now, 0.0)
+
+    def _renew(self, holds: list[Hold]) -> None:
+        asked_at = time.monotonic()
+        try:
+            with self._database.connect() as conn:
+                left = store.renew(conn, [(hold.lease, hold.lease_seconds) for hold in holds])
+        except StagingApiError as error:
+            metrics.LOCK_RENEWALS_FAILED.inc()
+            log.warning("renewal of %d locks had no answer: %s", len(holds), error)
+            left = None
+        with self._changed:
+            for hold in holds:
+                if left is None:
+                    hold.renew_at = time.monotonic() + self._retry_seconds
+                elif hold.lease.id in left:
+                    hold.trust(asked_at, left[hold.lease.id])
+                elif self._holds.pop(hold.lease.id, None) is not None:
+                    hold.mark_lost()
+            self._changed.notify()

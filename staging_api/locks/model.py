@@ -1,0 +1,101 @@
+"""The words of the lock: its kinds, a request for it, the lease that proves it, the refusal."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ulid import ULID
+
+
+@dataclass(frozen=True)
+class LockKind:
+    """What a family of locks protects; kinds are independent of each other.
+
+    Attributes:
+        name: the word in API, tables and logs.
+        delay_seconds: how long a scope rests after its holder expired or was broken, for work whose
+            effects the fence cannot guard; 0 where every effect is a guarded write.
+    """
+
+    name: str
+    delay_seconds: float = 0.0
+
+
+#: Staging a build's artifacts; scope: the canonical archive_url.
+ARCHIVE = LockKind("archive")
+#: Staging images out of image.zip; scope: the canonical archive_url.
+IMAGES = LockKind("images")
+#: Staging debug symbols; scope: the canonical archive_url.
+SYMBOLS = LockKind("symbols")
+#: process-accepted, publish-distro and publish-ftpmaster; scope: `GLOBAL`.
+PUBLISHER = LockKind("publisher")
+#: Changing or committing documents; scope: `GLOBAL`.
+CONFIGDOCS_UPDATE = LockKind("configdocs_update")
+#: Answering the first request with an Idempotency-Key; scope: caller and key.
+IDEMPOTENCY = LockKind("idempotency")
+
+#: The scope of kinds that lock one thing for the whole service.
+GLOBAL = "global"
+
+
+@dataclass(frozen=True)
+class LockRequest:
+    """One attempt to get one lock.
+
+    Attributes:
+        id: ULID of the grant to be. The same id may be sent again after a lost answer: it is granted
+            at most once.
+        caller: who asks, as every table says it.
+        holder: the process that will hold the lock.
+        reference_id: the caller's own marker, if it sent one.
+        lease_seconds: life of the lease unless renewed.
+    """
+
+    id: str
+    kind: LockKind
+    scope: str
+    caller: str
+    holder: str
+    reference_id: str | None
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Proof of a grant: what a guarded write shows to the database.
+
+    Attributes:
+        id: ULID of the grant, key of its row in ``api_locks``.
+        fence: rises from grant to grant of the scope, also across a failover.
+        acquired_at: by the database's clock.
+        expires_at: by the database's clock, as of the acquisition.
+        remaining_seconds: what was left of the lease when the database answered.
+    """
+
+    id: str
+    kind: LockKind
+    scope: str
+    fence: int
+    acquired_at: datetime
+    expires_at: datetime
+    remaining_seconds: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Who holds the lock instead; `id` is None while the scope rests after an expiry."""
+
+    id: str | None
+    kind: LockKind
+    scope: str
+    fence: int
+    caller: str | None
+    holder: str | None
+    reference_id: str | None
+    acquired_at: datetime | None
+    expires_at: datetime
+    remaining_seconds: float
+
+
+def new_id() -> str:
+    """A ULID: sorts by time, and is drawn here so that a lost answer can be asked for again."""
+    return str(ULID())

@@ -1,0 +1,69 @@
+"""Reading the locks: who holds what now, and the history of every grant."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from staging_api.db.tables import api_locks, lock_scopes
+from staging_api.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One row of ``api_locks``; `outcome` is None while the lock is held."""
+
+    id: str
+    kind: str
+    scope: str
+    caller: str
+    holder: str
+    reference_id: str | None
+    fence: int
+    acquired_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    ended_by: str | None
+    reason: str | None
+
+
+def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Grant]:
+    """The locks that are held now, oldest grant first."""
+    query = select(api_locks).join(lock_scopes, lock_scopes.c.lock_id == api_locks.c.id)
+    return _grants(conn, query.where(lock_scopes.c.expires_at > func.clock_timestamp()), limit, after)
+
+
+def history(
+    conn: Connection, *, limit: int, after: str | None = None, scope: str | None = None
+) -> list[Grant]:
+    """Every grant, held or ended, oldest first."""
+    query = select(api_locks)
+    if scope is not None:
+        query = query.where(api_locks.c.scope == scope)
+    return _grants(conn, query, limit, after)
+
+
+def find(conn: Connection, lock_id: str) -> Grant:
+    """One grant.
+
+    Raises:
+        NotFound: there is no such grant.
+    """
+    row = conn.execute(select(api_locks).where(api_locks.c.id == lock_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no lock {lock_id}")
+    return _grant(row)
+
+
+def _grants(
+    conn: Connection, query: Select[Any], limit: int, after: str | None
+) -> list[Grant]:
+    if after is not None:
+        query = query.where(api_locks.c.id > after)
+    return [_grant(row) for row in conn.execute(query.order_by(api_locks.c.id).limit(limit))]
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(**row._mapping)  # noqa: SLF001 - the public name of a row's columns

@@ -1,0 +1,151 @@
+"""Leases in PostgreSQL: each function is one statement, and one round trip on `Database.statements`.
+
+The statements themselves are the functions of ``migrations/sql/0001_locks.sql``; which of them
+decides what, and what happens when a process dies at each step, is told there and in
+``docs/lock.md``. Every function takes the connection that it uses.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from staging_api.errors import LockLost
+from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal
+
+_ACQUIRE = """
+    SELECT * FROM lock_acquire(
+        %s, %s, %s, %s, %s, %s, make_interval(secs => %s), make_interval(secs => %s))
+"""
+_RENEW = """
+    SELECT * FROM lock_renew(
+        %s::text[], %s::text[], %s::text[], %s::bigint[],
+        array(SELECT make_interval(secs => s) FROM unnest(%s::float8[]) s))
+"""
+_RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
+_GUARD = "SELECT lock_guard(%s, %s, %s, %s)"
+_BREAK = "SELECT lock_break(%s, %s, %s)"
+_EXPIRE = "SELECT lock_expire(%s)"
+_WAIT = """
+    SELECT lock_wait(%s, %s, %s, %s, %s, %s, make_interval(secs => %s), make_interval(secs => %s))
+"""
+_LEAVE = "DELETE FROM lock_waiters WHERE id = %s"
+
+
+def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
+    """Take the lock if it is free: THE statement by which every lock is acquired.
+
+    A refusal against a live lease writes nothing and waits for nobody.
+
+    Raises:
+        LockLost: this id was granted before and its time is over; it is never granted twice.
+    """
+    r = request
+    row = conn.exec_driver_sql(
+        _ACQUIRE,
+        (
+            *(r.id, r.kind.name, r.scope, r.caller, r.holder, r.reference_id),
+            *(r.lease_seconds, r.kind.delay_seconds),
+        ),
+    ).one()
+    if row.result == "ended":
+        raise LockLost(f"lock {r.id} was granted at {row.acquired_at} and its time is over")
+    if row.result == "held":
+        return _refusal(r.kind, r.scope, row)
+    return Lease(
+        id=r.id,
+        kind=r.kind,
+        scope=r.scope,
+        fence=row.fence,
+        acquired_at=row.acquired_at,
+        expires_at=row.expires_at,
+        remaining_seconds=row.remaining_seconds,
+    )
+
+
+def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, float]:
+    """Extend many leases at once, each by its own seconds.
+
+    Returns:
+        Seconds left, by id, of those that were current and unexpired; the others are lost.
+    """
+    rows = conn.exec_driver_sql(
+        _RENEW,
+        (
+            [lease.kind.name for lease, _ in leases],
+            [lease.scope for lease, _ in leases],
+            [lease.id for lease, _ in leases],
+            [lease.fence for lease, _ in leases],
+            [seconds for _, seconds in leases],
+        ),
+    )
+    return {row.id: row.remaining_seconds for row in rows}
+
+
+def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
+    """End a lease and say how it ended: anything but ``released`` means it was lost before."""
+    return conn.exec_driver_sql(
+        _RELEASE, (lease.kind.name, lease.scope, lease.id, lease.fence, ended_by)
+    ).scalar_one_or_none()
+
+
+def guard(conn: Connection, lease: Lease) -> None:
+    """Refuse to go on in this transaction unless `lease` is current and unexpired.
+
+    Until the transaction ends nobody can take the scope over, so what it writes is written by the
+    holder or not at all.
+
+    Raises:
+        LockLost: the lease expired, was broken or was taken over.
+    """
+    held = conn.exec_driver_sql(
+        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence)
+    ).scalar_one()
+    if not held:
+        raise LockLost(f"the {lease.kind.name} lock on {lease.scope} is no longer held")
+
+
+def break_lock(conn: Connection, lock_id: str, by: str, reason: str) -> str | None:
+    """End somebody else's lease and fence its holder off.
+
+    Returns:
+        ``broken``, or how it had ended before; None if there was no such grant.
+    """
+    return conn.exec_driver_sql(_BREAK, (lock_id, by, reason)).scalar_one_or_none()
+
+
+def note_expired(conn: Connection, by: str) -> int:
+    """Write down the outcome of leases that ran out unnoticed; returns how many."""
+    return int(conn.exec_driver_sql(_EXPIRE, (by,)).scalar_one())
+
+
+def wait(conn: Connection, request: LockRequest, leaves_after_seconds: float) -> None:
+    """Take a place in the queue of the scope, or show that its waiter still lives."""
+    r = request
+    conn.exec_driver_sql(
+        _WAIT,
+        (
+            *(r.id, r.kind.name, r.scope, r.caller, r.holder, r.reference_id),
+            *(r.lease_seconds, leaves_after_seconds),
+        ),
+    )
+
+
+def leave(conn: Connection, lock_id: str) -> None:
+    """Give up a place in the queue."""
+    conn.exec_driver_sql(_LEAVE, (lock_id,))
+
+
+def _refusal(kind: LockKind, scope: str, row: Row[Any]) -> Refusal:
+    return Refusal(
+        id=row.id,
+        kind=kind,
+        scope=scope,
+        fence=row.fence,
+        caller=row.caller,
+        holder=row.holder,
+        reference_id=row.reference_id,
+        acquired_at=row.acquired_at,
+        expires_at=row.expires_at,
+        remaining_seconds=row.remaining_seconds,
+    )

