@@ -1,0 +1,1 @@
+"""Staging: one request for an archive's artifacts, and what became of each of them."""

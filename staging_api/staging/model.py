@@ -1,0 +1,128 @@
+"""The nouns of staging: a staging is one request, a staged artifact one part of an archive."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from staging_api.artifacts.catalogue import ArtifactKind
+from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
+from staging_api.sources.url import ArchiveUrl
+
+#: States that a staging does not leave again.
+FINAL_STATES = frozenset({"staged", "failed", "cancelled"})
+#: States of an artifact on which nothing is left to do.
+SETTLED_STATES = frozenset({"staged", "missing"})
+
+#: The lock under which a group of the catalogue is staged; any other group uses `ARCHIVE`.
+LOCK_OF_GROUP: Mapping[str, LockKind] = {"images": IMAGES, "symbols": SYMBOLS}
+#: The locks of staging, in the order in which they are taken: two never wait crosswise.
+LOCK_BY_NAME: Mapping[str, LockKind] = {kind.name: kind for kind in (ARCHIVE, IMAGES, SYMBOLS)}
+
+
+def lock_kind_of(kind: ArtifactKind) -> LockKind:
+    """The lock that a catalogue entry is staged under."""
+    return LOCK_OF_GROUP.get(kind.group, ARCHIVE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request, found valid: which artifacts of which archive."""
+
+    url: ArchiveUrl
+    kinds: Sequence[ArtifactKind]
+
+    @property
+    def archive_url(self) -> str:
+        """The archive's canonical address: the key in every table."""
+        return self.url.canonical
+
+    @property
+    def names(self) -> list[str]:
+        """The catalogue entries, in the order in which they are staged."""
+        return [kind.name for kind in self.kinds]
+
+    @property
+    def lock_kinds(self) -> list[LockKind]:
+        """The locks that staging them takes, in the one order."""
+        needed = {lock_kind_of(kind) for kind in self.kinds}
+        return [kind for kind in LOCK_BY_NAME.values() if kind in needed]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something is not staged, in the words of the error tree."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True)
+class StagedArtifact:
+    """One row of ``staged_artifacts``: one catalogue entry of one archive."""
+
+    id: str
+    staging_id: str
+    archive_url: str
+    name: str
+    lock_kind: str
+    phase: str
+    state: str
+    path: str
+    size_bytes: int | None
+    sha256: str | None
+    source_url: str | None
+    source_version: str | None
+    attempt: int
+    bytes_done: int
+    bytes_total: int | None
+    bytes_per_second: float | None
+    created_at: datetime
+    staged_at: datetime | None
+    last_accessed_at: datetime | None
+    pinned_until: datetime | None
+    evicted_at: datetime | None
+    failure: Failure | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do for it."""
+        return self.state in SETTLED_STATES
+
+
+@dataclass(frozen=True)
+class Staging:
+    """One row of ``stagings``, with the live rows of the artifacts that it asked for."""
+
+    id: str
+    archive_url: str
+    state: str
+    requested: Sequence[str]
+    caller: str
+    reference_id: str | None
+    created_at: datetime
+    foreground_staged_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    lock_id: str | None
+    attempt: int
+    failure: Failure | None
+    version: int
+    artifacts: Sequence[StagedArtifact]
+
+    @property
+    def final(self) -> bool:
+        """Whether its state will not change again."""
+        return self.state in FINAL_STATES
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """One file below ``/static``, as its rows describe it."""
+
+    path: str
+    artifact_id: str
+    sha256: str
+    size_bytes: int
+    staged_at: datetime
+    executable: bool

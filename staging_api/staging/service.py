@@ -1,0 +1,251 @@
+"""The use cases of staging: ask, queue, wait, cancel; and the work on one archive under its locks.
+
+Everything that says what is staged is written through `locks.hold.guarded`, so by the holder of the
+archive's lock or not at all, and bytes only ever go to the store under their digest. No transaction
+is open while bytes move.
+
+What if the process dies?
+
+- Before the plan commits: nothing was stored; the lock runs out.
+- After the plan, or in the middle of an artifact: its row says ``pending`` or ``staging``, which
+  nobody takes for staged; the lock runs out; a worker (`repository.due`) or the caller's next
+  request takes it up. Temporary files are swept by age.
+- After the bytes are in the store, before the row says ``staged``: the same; the next attempt finds
+  or replaces the content under the same digest.
+- In the transaction that says ``staged``: it commits whole (files, artifact, staging) or not at all.
+- Alive but late (frozen past its lease): `guarded` refuses, and what it wrote to the store is a
+  content that no row names.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import Cancelled, LockHeld, LockLost, NotFound, StagingApiError
+from staging_api.locks import store as lock_store
+from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.locks.model import LockKind
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import Source
+from staging_api.sources.url import ArchiveUrl, parse
+from staging_api.staging import repository
+from staging_api.staging.model import (
+    LOCK_BY_NAME,
+    Failure,
+    StagedArtifact,
+    Staging,
+    Wanted,
+    lock_kind_of,
+)
+from staging_api.staging.work import Holds, Work
+
+log = logging.getLogger(__name__)
+
+#: Attempts of an artifact by workers before a failure that could pass is taken for final.
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class StagingService:
+    """Staging, as the API and the worker use it."""
+
+    database: Database
+    locks: Locks
+    catalogue: Catalogue
+    allowed: AllowList
+    blobs: BlobStore
+    open_archive: Callable[[ArchiveUrl], Source]
+
+    def wanted(self, archive_url: str, artifacts: Sequence[str]) -> Wanted:
+        """Check a request; `artifacts` are names or groups of the catalogue, none for the default.
+
+        Raises:
+            Invalid: the URL is malformed, or an artifact is unknown.
+            SourceNotAllowed: the archive is outside the allow-list.
+        """
+        url = parse(archive_url)
+        self.allowed.check(url)
+        return Wanted(url, tuple(self.catalogue.resolve(artifacts)))
+
+    def nothing_left(self, wanted: Wanted) -> Staging | None:
+        """The staging to point to if this request makes no work: staged, or on its way already."""
+        with self.database.connect() as conn:
+            rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+            if {row.name for row in rows} != set(wanted.names):
+                return None
+            on_their_way = [row for row in rows if not row.settled]
+            if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+                return None
+            newest = repository.newest_for(conn, wanted.archive_url, wanted.names)
+            if newest is None or (on_their_way and newest.final):
+                return None
+            return newest
+
+    def queue(self, wanted: Wanted, asker: Asker) -> Staging:
+        """Write down what is to be done, and leave it to a worker.
+
+        Raises:
+            LockHeld: another request works on this archive.
+        """
+        with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
+            staging_id = self._plan(wanted, holds, asker)
+        return self.find(staging_id)
+
+    def stage(self, wanted: Wanted, asker: Asker) -> Staging:
+        """Stage what the caller has to wait for; a worker does the rest.
+
+        Raises:
+            LockHeld: another request works on this archive.
+            LockLost: this one did, and lost the lock before it was done.
+            StagingApiError: an artifact failed; the staging says so too.
+        """
+        with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
+            staging_id = self._plan(wanted, holds, asker)
+            self._begin(staging_id, wanted, holds, last_attempt=1).foreground()
+        return self.find(staging_id)
+
+    def resume(self, staging: Staging, asker: Asker) -> None:
+        """Do what is left of a staging, if nobody else does; failures are in its rows.
+
+        Raises:
+            LockHeld: somebody else does.
+            LockLost: somebody else took over.
+        """
+        kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
+        with self._holding(kinds, staging.archive_url, asker) as holds:
+            if self.find(staging.id).final:
+                return
+            if staging.cancel_requested_at is not None:
+                self._mark_cancelled(staging.id, holds)
+                return
+            try:
+                wanted = self.wanted(staging.archive_url, staging.requested)
+                work = self._begin(staging.id, wanted, holds, last_attempt=MAX_ATTEMPTS)
+                work.foreground()
+                work.background()
+            except LockLost:
+                raise
+            except StagingApiError as error:
+                self._note_failure(staging, holds, error)
+
+    def find(self, staging_id: str) -> Staging:
+        """One staging.
+
+        Raises:
+            NotFound: there is no such staging.
+        """
+        with self.database.connect() as conn:
+            return repository.find(conn, staging_id)
+
+    def cancel(self, staging_id: str, asker: Asker) -> Staging:
+        """Stop a staging: at once if nobody works on it, else as soon as whoever does notices.
+
+        Raises:
+            NotFound: there is no such staging.
+        """
+        staging = self.find(staging_id)
+        with self.database.begin() as conn:
+            repository.request_cancel(conn, staging_id)
+        kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
+        try:
+            with self._holding(kinds, staging.archive_url, asker) as holds:
+                self._mark_cancelled(staging_id, holds)
+        except LockHeld:
+            log.info("staging %s: whoever works on it was asked to stop", staging_id)
+        return self.find(staging_id)
+
+    def evict(self, artifact_id: str, asker: Asker) -> StagedArtifact:
+        """Stop serving an artifact; whoever wants it again stages it again.
+
+        Raises:
+            NotFound: there is no such artifact, or it is not staged now.
+            LockHeld: a request works on its archive.
+        """
+        with self.database.connect() as conn:
+            artifact = repository.find_artifact(conn, artifact_id)
+        kind = LOCK_BY_NAME[artifact.lock_kind]
+        with (
+            hold(self.locks, kind, artifact.archive_url, asker) as held,
+            guarded(self.database, held) as conn,
+        ):
+            if not repository.find_artifact(conn, artifact_id).settled:
+                raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
+            repository.mark_evicted(conn, artifact_id)
+            return repository.find_artifact(conn, artifact_id)
+
+    @contextmanager
+    def _holding(
+        self, kinds: Sequence[LockKind], archive_url: str, asker: Asker
+    ) -> Iterator[Holds]:
+        with ExitStack() as stack:
+            yield {
+                kind.name: stack.enter_context(hold(self.locks, kind, archive_url, asker))
+                for kind in kinds
+            }
+
+    def _plan(self, wanted: Wanted, holds: Holds, asker: Asker) -> str:
+        first, *others = holds.values()
+        with guarded(self.database, first) as conn:
+            for other in others:
+                lock_store.guard(conn, other.lease)
+            prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+            staging_id = repository.add_staging(
+                conn, wanted.archive_url, wanted.names, asker.caller, asker.reference_id
+            )
+            for kind in wanted.kinds:
+                repository.plan_artifact(
+                    conn,
+                    staging_id,
+                    wanted.archive_url,
+                    name=kind.name,
+                    lock_kind=lock_kind_of(kind).name,
+                    phase=kind.phase,
+                    path=f"{prefix}/{kind.path(wanted.url.build)}",
+                )
+            repository.settle(conn, wanted.archive_url, first.lease)
+        return staging_id
+
+    def _begin(self, staging_id: str, wanted: Wanted, holds: Holds, last_attempt: int) -> Work:
+        with guarded(self.database, next(iter(holds.values()))) as conn:
+            repository.begin_staging(conn, staging_id)
+        return Work(
+            database=self.database,
+            blobs=self.blobs,
+            source=self.open_archive(wanted.url),
+            staging_id=staging_id,
+            wanted=wanted,
+            holds=holds,
+            last_attempt=last_attempt,
+        )
+
+    def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:
+        with guarded(self.database, next(iter(holds.values()))) as conn:
+            repository.mark_cancelled(conn, staging_id)
+
+    def _note_failure(self, staging: Staging, holds: Holds, error: StagingApiError) -> None:
+        """Fail what cannot even be begun: a catalogue or an allow-list that no longer has it."""
+        log.info("staging %s: %s", staging.id, error.detail)
+        if isinstance(error, Cancelled) or self.find(staging.id).attempt > staging.attempt:
+            return
+        failure = Failure(error.code, error.detail, error.retryable)
+        for artifact in staging.artifacts:
+            held = holds[artifact.lock_kind]
+            if not artifact.settled:
+                with guarded(self.database, held) as conn:
+                    repository.mark_failed(conn, artifact.id, held.lease, failure, None)
+                    repository.settle(conn, artifact.archive_url, held.lease)
+
+
+def _prefixes(url: ArchiveUrl) -> tuple[str, str]:
+    """Where an archive is served: as its clients expect, or, if that is taken, beside it.
+
+    Of a local folder only the last two segments are shown: the rest is this machine's business.
+    """
+    segments = url.segments[-2:] if url.scheme == "file" else url.segments
+    preferred = "/".join(segments)
+    return preferred, f"{preferred}~{hashlib.sha256(url.canonical.encode()).hexdigest()[:12]}"

@@ -1,0 +1,145 @@
+"""Staging one archive's artifacts under its locks: the steps from ``pending`` to ``staged``."""
+
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import Cancelled, LockLost, StagingApiError
+from staging_api.locks.hold import guarded
+from staging_api.locks.keeper import Hold
+from staging_api.sources.model import Source
+from staging_api.staging import engine, repository
+from staging_api.staging.model import Failure, StagedArtifact, Wanted
+from staging_api.staging.progress import Progress
+
+log = logging.getLogger(__name__)
+
+#: The holds under which an archive is worked on, by name of their lock kind.
+Holds = Mapping[str, Hold]
+
+_FIRST_RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do of one staging, done by whoever holds its locks.
+
+    Attributes:
+        last_attempt: from this attempt on, a failure that could pass is taken for final.
+    """
+
+    database: Database
+    blobs: BlobStore
+    source: Source
+    staging_id: str
+    wanted: Wanted
+    holds: Holds
+    last_attempt: int
+
+    def foreground(self) -> None:
+        """Stage what the caller waits for; the first failure ends it.
+
+        Raises:
+            Cancelled: somebody cancelled the staging; its row says so.
+            LockLost: another works on it now; nothing more was written.
+            StagingApiError: an artifact failed; its row says so.
+        """
+        for artifact in self._due("foreground"):
+            self._stage(artifact)
+
+    def background(self) -> None:
+        """Stage what follows; what fails says so in its row, and the others go on.
+
+        Raises:
+            Cancelled: somebody cancelled the staging; its row says so.
+            LockLost: another works on it now; nothing more was written.
+        """
+        for artifact in self._due("background"):
+            try:
+                self._stage(artifact)
+            except (Cancelled, LockLost):
+                raise
+            except StagingApiError as error:
+                log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
+
+    def _due(self, phase: str) -> list[StagedArtifact]:
+        with self.database.connect() as conn:
+            return repository.to_do(conn, self.wanted.archive_url, self.wanted.names, phase)
+
+    def _stage(self, artifact: StagedArtifact) -> None:
+        held = self.holds[artifact.lock_kind]
+        with guarded(self.database, held) as conn:
+            repository.begin_artifact(conn, artifact.id, held.lease)
+            repository.settle(conn, artifact.archive_url, held.lease)
+        try:
+            fetched = self._fetch(artifact, held)
+        except LockLost:
+            raise
+        except Cancelled:
+            self._cancel(artifact, held)
+            raise
+        except StagingApiError as error:
+            self._fail(artifact, held, error)
+            raise
+        except Exception as error:
+            log.exception("staging %s of %s failed", artifact.name, artifact.archive_url)
+            internal = StagingApiError(f"{type(error).__name__} while staging {artifact.name}")
+            self._fail(artifact, held, internal)
+            raise internal from error
+        self._keep(artifact, held, fetched)
+
+    def _fetch(self, artifact: StagedArtifact, held: Hold) -> engine.Fetched | None:
+        def tell(done: int, total: int | None, per_second: float) -> None:
+            with guarded(self.database, held) as conn:
+                repository.note_progress(conn, artifact.id, done, total, per_second)
+                repository.touch(conn, artifact.archive_url)
+                cancel = repository.cancel_is_requested(conn, self.staging_id)
+            if cancel:
+                raise Cancelled(f"staging {self.staging_id} was cancelled")
+
+        return engine.fetch(
+            next(kind for kind in self.wanted.kinds if kind.name == artifact.name),
+            self.source,
+            self.wanted.url.build,
+            self.blobs,
+            owner=held.lease.id,
+            progress=Progress(tell),
+            check=held.assert_held,
+        )
+
+    def _keep(self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None) -> None:
+        with guarded(self.database, held) as conn:
+            if fetched is None:
+                repository.mark_missing(conn, artifact.id, held.lease)
+            else:
+                prefix = repository.prefix_of(conn, artifact.archive_url)
+                repository.mark_staged(
+                    conn,
+                    artifact.id,
+                    held.lease,
+                    source_url=fetched.source_url,
+                    source_version=fetched.source_version,
+                    sha256=fetched.sha256,
+                    files=[file.row(prefix) for file in fetched.files],
+                )
+            repository.settle(conn, artifact.archive_url, held.lease)
+
+    def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
+        attempt = artifact.attempt + 1
+        again = None
+        if error.retryable and attempt < self.last_attempt:
+            # Full jitter on doubling steps, so that many failures of one source do not come back
+            # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+            again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
+        failure = Failure(error.code, error.detail, error.retryable)
+        with guarded(self.database, held) as conn:
+            repository.mark_failed(conn, artifact.id, held.lease, failure, again)
+            repository.settle(conn, artifact.archive_url, held.lease)
+
+    def _cancel(self, artifact: StagedArtifact, held: Hold) -> None:
+        with guarded(self.database, held) as conn:
+            repository.mark_pending(conn, artifact.id)
+            repository.mark_cancelled(conn, self.staging_id)

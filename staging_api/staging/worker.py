@@ -1,0 +1,85 @@
+"""The worker: takes up stagings with something left to do, whoever left it.
+
+Background artifacts, requests that did not want to wait, and the work of processes that died are
+all one thing to it: rows that are due under locks that nobody holds. It asks the database every
+`POLL_SECONDS`; which worker gets what is decided by the lock, not here.
+
+What if it dies? The same as for any holder: its leases run out and another worker, or the next
+request, takes the rows up (see `staging.service`).
+"""
+
+import logging
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from staging_api.errors import LockHeld, LockLost, StagingApiError
+from staging_api.locks.hold import Asker
+from staging_api.locks.store import note_expired
+from staging_api.staging import repository
+from staging_api.staging.model import Staging
+from staging_api.staging.service import StagingService
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+_HOUSEKEEPING_SECONDS = 30.0
+#: Temporary files of the store are somebody's work for at most as long as this.
+_STALE_SECONDS = 24 * 3600.0
+
+
+class Worker:
+    """Works on up to `jobs` stagings at once until it is told to stop."""
+
+    def __init__(self, stagings: StagingService, jobs: int) -> None:
+        """Begin nothing yet: `run` does."""
+        self._stagings = stagings
+        self._jobs = jobs
+        self._asker = Asker(caller="worker")
+        self._running: dict[str, Future[None]] = {}
+        self._stop = threading.Event()
+        self._tidied_at = float("-inf")
+
+    def stop(self) -> None:
+        """Begin nothing more, and let `run` return when what runs is done."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop`; a database that is away is waited for."""
+        with ThreadPoolExecutor(self._jobs, "staging") as pool:
+            while not self._stop.is_set():
+                try:
+                    self._begin_due(pool)
+                    self._tidy()
+                except StagingApiError as error:
+                    log.warning("the worker waits: %s", error.detail)
+                self._stop.wait(POLL_SECONDS)
+
+    def _begin_due(self, pool: ThreadPoolExecutor) -> None:
+        self._running = {k: job for k, job in self._running.items() if not job.done()}
+        free = self._jobs - len(self._running)
+        if free <= 0:
+            return
+        with self._stagings.database.connect() as conn:
+            due = repository.due(conn, limit=free + len(self._running))
+        for staging in [s for s in due if s.archive_url not in self._running][:free]:
+            self._running[staging.archive_url] = pool.submit(self._resume, staging)
+
+    def _resume(self, staging: Staging) -> None:
+        try:
+            self._stagings.resume(staging, self._asker)
+        except (LockHeld, LockLost) as error:
+            log.info("staging %s is left to another: %s", staging.id, error.detail)
+        except StagingApiError as error:
+            log.warning("staging %s is left for later: %s", staging.id, error.detail)
+        except Exception:
+            log.exception("staging %s is left for later", staging.id)
+
+    def _tidy(self) -> None:
+        """Note locks that ran out, make room for the history to come, sweep the dead's files."""
+        if time.monotonic() - self._tidied_at < _HOUSEKEEPING_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        with self._stagings.database.connect() as conn:
+            note_expired(conn, self._stagings.locks.holder)
+        self._stagings.blobs.sweep(_STALE_SECONDS)
