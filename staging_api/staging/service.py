@@ -22,11 +22,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import Cancelled, LockHeld, LockLost, NotFound, StagingApiError
+from staging_api.errors import Cancelled, Conflict, LockHeld, LockLost, NotFound, StagingApiError
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
@@ -164,8 +167,32 @@ class StagingService:
 
         Raises:
             NotFound: there is no such artifact, or it is not staged now.
+            Conflict: it is pinned.
             LockHeld: a request works on its archive.
         """
+        with self._holding_artifact(artifact_id, asker) as conn:
+            artifact = repository.find_artifact(conn, artifact_id)
+            if not artifact.settled:
+                raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
+            if repository.is_pinned(conn, artifact_id):
+                raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
+            repository.mark_evicted(conn, artifact_id)
+            return repository.find_artifact(conn, artifact_id)
+
+    def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:
+        """Keep an artifact from being evicted until then; None unpins it.
+
+        Raises:
+            NotFound: there is no such artifact, or it is evicted already.
+            LockHeld: a request works on its archive.
+        """
+        with self._holding_artifact(artifact_id, asker) as conn:
+            repository.pin(conn, artifact_id, until)
+            return repository.find_artifact(conn, artifact_id)
+
+    @contextmanager
+    def _holding_artifact(self, artifact_id: str, asker: Asker) -> Iterator[Connection]:
+        """A guarded transaction under the lock of the artifact's archive."""
         with self.database.connect() as conn:
             artifact = repository.find_artifact(conn, artifact_id)
         kind = LOCK_BY_NAME[artifact.lock_kind]
@@ -173,10 +200,7 @@ class StagingService:
             hold(self.locks, kind, artifact.archive_url, asker) as held,
             guarded(self.database, held) as conn,
         ):
-            if not repository.find_artifact(conn, artifact_id).settled:
-                raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
-            repository.mark_evicted(conn, artifact_id)
-            return repository.find_artifact(conn, artifact_id)
+            yield conn
 
     @contextmanager
     def _holding(
@@ -205,7 +229,7 @@ class StagingService:
                     name=kind.name,
                     lock_kind=lock_kind_of(kind).name,
                     phase=kind.phase,
-                    path=f"{prefix}/{kind.path(wanted.url.build)}",
+                    path=f"{prefix}/{kind.target('', wanted.url.build)}",
                 )
             repository.settle(conn, wanted.archive_url, first.lease)
         return staging_id

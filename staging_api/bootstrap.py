@@ -1,0 +1,93 @@
+"""The composition root: the one place that builds the objects that live long."""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import falcon
+
+from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import open_database
+from staging_api.errors import Invalid
+from staging_api.http.app import Parts, create_app
+from staging_api.locks.hold import Locks
+from staging_api.locks.keeper import LeaseKeeper
+from staging_api.locks.model import new_id
+from staging_api.locks.queue import WaitQueue
+from staging_api.settings import Settings
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.staging.service import StagingService
+from staging_api.staging.watch import Watch
+from staging_api.staging.worker import Worker
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a process of this service is made of; build it after any fork, close it at the end."""
+
+    settings: Settings
+    locks: Locks
+    stagings: StagingService
+    watch: Watch
+
+    def app(self) -> falcon.App[Any, Any]:
+        """The API over these services."""
+        return create_app(
+            Parts(
+                stagings=self.stagings,
+                locks=self.locks,
+                watch=self.watch,
+                wait_cap_seconds=self.settings.wait_cap_seconds,
+                metrics_dir=self.settings.metrics_dir,
+            )
+        )
+
+    def worker(self) -> Worker:
+        """A worker over these services."""
+        return Worker(self.stagings, self.settings.worker_jobs)
+
+    def close(self) -> None:
+        """Stop the threads and close the connections."""
+        self.watch.close()
+        self.locks.close()
+        self.locks.database.close()
+
+
+def build(settings: Settings) -> Services:
+    """Build the services; connects to nothing yet.
+
+    Raises:
+        CatalogueInvalid: the catalogue file is wrong; says the line and the reason.
+        Invalid: a setting is wrong.
+    """
+    if not settings.database_url:
+        raise Invalid.field(
+            "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
+        )
+    database = open_database(settings.database_url, settings.database_pool_size)
+    locks = Locks(
+        database=database,
+        keeper=LeaseKeeper(database),
+        queue=WaitQueue(settings.database_direct_url or settings.database_url, settings.waiters),
+        holder=process_name(),
+        lease_seconds=settings.lease_seconds,
+    )
+    allowed = AllowList.parse(settings.sources)
+    stagings = StagingService(
+        database=database,
+        locks=locks,
+        catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
+        allowed=allowed,
+        blobs=BlobStore(settings.store_folder),
+        open_archive=lambda url: open_archive(url, allowed),
+    )
+    return Services(settings, locks, stagings, Watch(database, settings.waiters))
+
+
+def process_name() -> str:
+    """This process, for good: a pid comes again, this name does not."""
+    return f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"

@@ -1,0 +1,1 @@
+"""Everything Falcon: routes, middleware, answers; the rest of the service does not know HTTP."""

@@ -1,0 +1,86 @@
+"""``@api_lock``: a responder that runs only while its request holds the named lock.
+
+The lock is held around the whole responder, not by a pair of hooks: Falcon skips an ``after`` hook
+when the responder raises. A streamed body leaves after the responder, so outside the lock.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import falcon
+
+from staging_api.http.auth import asker
+from staging_api.http.prefer import applied, preference
+from staging_api.locks.hold import Locks, hold
+from staging_api.locks.model import LockKind
+
+P = ParamSpec("P")
+
+
+class Locking(Protocol):
+    """A resource whose responders take locks."""
+
+    locks: Locks
+    wait_cap_seconds: float
+
+
+R = TypeVar("R", bound=Locking)
+Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
+#: Names the scope that a request locks; None: this request does not need that kind.
+Scope = str | Callable[[R, falcon.Request, LockKind], str | None]
+#: Answers the request by itself, without any lock, and says whether it did.
+Unless = Callable[[R, falcon.Request, falcon.Response], bool]
+
+
+def api_lock(
+    *kinds: LockKind, scope: Scope[R], unless: Unless[R] | None = None
+) -> Callable[[Responder[R, P]], Responder[R, P]]:
+    """Hold a lock while the responder runs, or answer 409 with Retry-After.
+
+    ``Prefer: wait=N`` queues for up to N seconds, in order of arrival, before it gives up. Bad
+    input is found by `scope`, before any lock is taken.
+
+    Args:
+        kinds: taken in this order; the first that is held by another ends it.
+        scope: what the lock protects: one scope for all requests, or how to find it in a request.
+        unless: a shortcut for requests with nothing to do, tried before the lock.
+
+    Raises:
+        LockHeld: answered as 409.
+        LockLost: the lease was lost while the responder ran; answered as 409, never as success.
+        Unavailable: the database cannot be reached; answered as 503.
+    """
+
+    def decorate(responder: Responder[R, P]) -> Responder[R, P]:
+        @wraps(responder)
+        def locked(
+            self: R, req: falcon.Request, resp: falcon.Response, *args: P.args, **kwargs: P.kwargs
+        ) -> None:
+            if unless is not None and unless(self, req, resp):
+                return
+            with ExitStack() as locks:
+                for kind, name in _wanted(self, req, kinds, scope):
+                    locks.enter_context(_hold(self, req, resp, kind, name))
+                responder(self, req, resp, *args, **kwargs)
+
+        return locked
+
+    return decorate
+
+
+def _wanted(
+    resource: Any, req: falcon.Request, kinds: tuple[LockKind, ...], scope: Any
+) -> list[tuple[LockKind, str]]:
+    named = [(kind, scope if isinstance(scope, str) else scope(resource, req, kind)) for kind in kinds]
+    return [(kind, name) for kind, name in named if name is not None]
+
+
+def _hold(
+    resource: Locking, req: falcon.Request, resp: falcon.Response, kind: LockKind, name: str
+) -> Any:
+    wait = preference(req, resource.wait_cap_seconds).wait_seconds
+    if wait and not resp.get_header("Preference-Applied"):
+        applied(resp, f"wait={int(wait)}")
+    return hold(resource.locks, kind, name, asker(req), wait)

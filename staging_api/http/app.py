@@ -1,0 +1,63 @@
+"""The Falcon application: its routes, what every request passes through, how errors are answered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+
+from staging_api.http import problems
+from staging_api.http.auth import Authentication
+from staging_api.http.middleware import RequestContext
+from staging_api.http.openapi import document
+from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
+from staging_api.http.resources.locks import AllLocks, OneLock
+from staging_api.http.resources.stagings import OneStaging, Stagings
+from staging_api.http.resources.static import StaticFiles
+from staging_api.locks.hold import Locks
+from staging_api.staging.service import StagingService
+from staging_api.staging.watch import Watch
+
+API = "/api/v1.0"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the resources are given; everything else they need hangs from these."""
+
+    stagings: StagingService
+    locks: Locks
+    watch: Watch
+    wait_cap_seconds: float
+    metrics_dir: str | None = None
+
+
+def create_app(parts: Parts) -> falcon.App[Any, Any]:
+    """The WSGI application; has no state of its own."""
+    app = falcon.App(middleware=[RequestContext(), Authentication()])
+    app.req_options.strip_url_path_trailing_slash = False
+    problems.add_error_handlers(app)
+    _add_api(app, parts)
+    _add_probes(app, parts)
+    app.add_route(
+        "/static/{path:path}", StaticFiles(parts.stagings.database, parts.stagings.blobs.open)
+    )
+    return app
+
+
+def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
+    stagings, cap = parts.stagings, parts.wait_cap_seconds
+    app.add_route(f"{API}/stagings", Stagings(stagings, parts.locks, cap))
+    app.add_route(f"{API}/stagings/{{staging_id}}", OneStaging(stagings, parts.watch, cap))
+    app.add_route(f"{API}/artifacts", Artifacts(stagings))
+    app.add_route(f"{API}/artifacts/{{artifact_id}}", OneArtifact(stagings))
+    app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))
+    app.add_route(f"{API}/locks", AllLocks(parts.locks))
+    app.add_route(f"{API}/locks/{{lock_id}}", OneLock(parts.locks))
+
+
+def _add_probes(app: falcon.App[Any, Any], parts: Parts) -> None:
+    app.add_route("/livez", Live())
+    app.add_route("/readyz", Readiness(parts.stagings.database))
+    app.add_route("/metrics", Metrics(parts.metrics_dir))
+    app.add_route("/openapi.json", OpenApiDocument(lambda: document(app)))

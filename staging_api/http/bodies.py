@@ -1,0 +1,264 @@
+"""The bodies of requests and answers: what OpenAPI shows and what validation holds them to."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from staging_api.locks.repository import Grant
+from staging_api.staging.model import Failure, StagedArtifact, Staging
+
+Ulid = Annotated[str, Field(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+
+
+class Body(BaseModel):
+    """Strict in what comes in: an unknown field is a mistake, not a wish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldProblem(Body):
+    """One wrong field."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong, whether a retry can help, and the id to ask about."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    retryable: bool
+    request_id: str | None
+    errors: list[FieldProblem] | None = None
+    lock: dict[str, Any] | None = None
+
+
+class StagingRequest(Body):
+    """Which artifacts of which archive."""
+
+    archive_url: str = Field(min_length=1, max_length=1024, examples=["gs://builds/board/R17-1"])
+    artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=["build"], min_length=1, max_length=100, description="names or groups"
+    )
+
+
+class FailureBody(Body):
+    """Why something is not staged."""
+
+    code: str
+    retryable: bool
+    message: str
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> "FailureBody | None":
+        """The answer's form of a failure."""
+        if failure is None:
+            return None
+        return cls(code=failure.code, retryable=failure.retryable, message=failure.message)
+
+
+class ProgressBody(Body):
+    """How far a staging has come; null where nobody can know yet."""
+
+    bytes_done: int
+    bytes_total: int | None
+    bytes_per_second: float | None
+    eta_seconds: float | None
+
+
+class ArtifactBody(Body):
+    """One staged artifact."""
+
+    id: Ulid
+    name: str
+    phase: Literal["foreground", "background"]
+    state: Literal["pending", "staging", "staged", "missing", "failed", "evicted"]
+    path: str
+    url: str | None = Field(description="where it is served; null until it is staged")
+    size_bytes: int | None
+    sha256: str | None
+    bytes_done: int
+    bytes_total: int | None
+    error: FailureBody | None
+
+    @classmethod
+    def of(cls, artifact: StagedArtifact) -> "ArtifactBody":
+        """The answer's form of a row."""
+        return cls(**cls.facts(artifact))
+
+    @staticmethod
+    def facts(artifact: StagedArtifact) -> dict[str, Any]:
+        """What both forms of an artifact say."""
+        staged = artifact.state == "staged"
+        names = ("id", "name", "phase", "state", "path", "bytes_done", "bytes_total")
+        return {
+            **{name: getattr(artifact, name) for name in names},
+            "url": f"/static/{artifact.path}" if staged else None,
+            "size_bytes": artifact.size_bytes if staged else None,
+            "sha256": artifact.sha256 if staged else None,
+            "error": FailureBody.of(artifact.failure),
+        }
+
+
+class FullArtifactBody(ArtifactBody):
+    """One staged artifact, by itself."""
+
+    archive_url: str
+    staging_id: Ulid
+    source_url: str | None
+    source_version: str | None
+    attempt: int
+    created_at: datetime
+    staged_at: datetime | None
+    last_accessed_at: datetime | None
+    pinned_until: datetime | None
+    evicted_at: datetime | None
+
+    @classmethod
+    def of(cls, artifact: StagedArtifact) -> "FullArtifactBody":
+        """The answer's form of a row."""
+        own = [name for name in cls.model_fields if name not in ArtifactBody.model_fields]
+        return cls(**cls.facts(artifact), **{name: getattr(artifact, name) for name in own})
+
+
+class StagingBody(Body):
+    """One staging."""
+
+    id: Ulid
+    archive_url: str
+    state: Literal["queued", "running", "foreground_staged", "staged", "failed", "cancelled"]
+    requested: list[str]
+    caller: str
+    reference_id: str | None
+    created_at: datetime
+    foreground_staged_at: datetime | None
+    finished_at: datetime | None
+    lock_id: Ulid | None
+    attempt: int
+    progress: ProgressBody
+    artifacts: list[ArtifactBody]
+    error: FailureBody | None
+
+    @classmethod
+    def of(cls, staging: Staging) -> "StagingBody":
+        """The answer's form of a staging."""
+        names = ("id", "archive_url", "state", "caller", "reference_id", "created_at", "attempt")
+        times = ("foreground_staged_at", "finished_at", "lock_id")
+        return cls(
+            **{name: getattr(staging, name) for name in (*names, *times)},
+            requested=list(staging.requested),
+            progress=_progress(staging),
+            artifacts=[ArtifactBody.of(artifact) for artifact in staging.artifacts],
+            error=FailureBody.of(staging.failure),
+        )
+
+
+def _progress(staging: Staging) -> ProgressBody:
+    totals = [a.bytes_total for a in staging.artifacts if a.state != "missing"]
+    done = sum(a.bytes_done for a in staging.artifacts)
+    total = None if None in totals else sum(t for t in totals if t is not None)
+    rate = sum(a.bytes_per_second or 0.0 for a in staging.artifacts) or None
+    eta = (total - done) / rate if total is not None and rate else None
+    return ProgressBody(
+        bytes_done=done, bytes_total=total, bytes_per_second=rate, eta_seconds=eta
+    )
+
+
+class StagingList(Body):
+    """A page of stagings, newest first."""
+
+    items: list[StagingBody]
+    next: str | None
+
+
+class ArtifactList(Body):
+    """A page of artifacts, newest first."""
+
+    items: list[FullArtifactBody]
+    next: str | None
+
+
+class PinRequest(Body):
+    """Until when an artifact may not be evicted; null unpins it."""
+
+    until: datetime | None = None
+
+
+class LockBody(Body):
+    """One grant of a lock: held while `outcome` is null."""
+
+    id: Ulid
+    kind: str
+    scope: str
+    caller: str
+    holder: str
+    reference_id: str | None
+    acquired_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    outcome: Literal["released", "expired", "broken", "superseded"] | None
+    ended_by: str | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, grant: Grant) -> "LockBody":
+        """The answer's form of a grant; without the fence, which proves something to the tables."""
+        return cls(**{name: getattr(grant, name) for name in cls.model_fields})
+
+
+class LockList(Body):
+    """A page of grants, oldest first."""
+
+    items: list[LockBody]
+    next: str | None
+
+
+class BreakRequest(Body):
+    """Why a lock is broken: for the audit."""
+
+    reason: str = Field(min_length=3, max_length=500)
+
+
+class Page(Body):
+    """Which page of a list."""
+
+    limit: int = Field(100, ge=1, le=1000)
+    after: Ulid | None = Field(None, description="the `next` of the page before")
+
+
+class StagingQuery(Page):
+    """Which stagings."""
+
+    archive_url: str | None = None
+    state: str | None = None
+    caller: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class ArtifactQuery(Page):
+    """Which artifacts."""
+
+    archive_url: str | None = None
+    state: str | None = None
+    name: str | None = None
+
+
+class LockQuery(Page):
+    """Which locks."""
+
+    state: Literal["held", "all"] = "held"
+    scope: str | None = Field(None, description="only of this scope; with state=all")
+
+
+class Ready(Body):
+    """Each check, and what it found."""
+
+    status: Literal["ready", "not_ready"]
+    checks: dict[str, str]

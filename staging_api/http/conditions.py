@@ -1,0 +1,86 @@
+"""Conditional and range requests (RFC 9110, sections 13 and 14) for a file with a strong ETag."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import falcon
+
+_RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The bytes to send; `partial` if they were asked for by a Range that holds."""
+
+    start: int
+    length: int
+    partial: bool
+
+
+def must_send(req: falcon.Request, resp: falcon.Response, etag: str, modified: datetime) -> bool:
+    """Whether the preconditions let the file be sent; else the status says 412 or 304."""
+    if_match = req.get_header("If-Match")
+    unmodified_since = _date(req.get_header("If-Unmodified-Since"))
+    if if_match is not None:
+        if not _lists(if_match, etag, weak=False):
+            resp.status = falcon.HTTP_412
+            return False
+    elif unmodified_since is not None and modified > unmodified_since:
+        resp.status = falcon.HTTP_412
+        return False
+    if_none_match = req.get_header("If-None-Match")
+    modified_since = _date(req.get_header("If-Modified-Since"))
+    if if_none_match is not None:
+        fresh = _lists(if_none_match, etag, weak=True)
+    else:
+        fresh = modified_since is not None and modified <= modified_since
+    if fresh:
+        resp.status = falcon.HTTP_304
+    return not fresh
+
+
+def ranged(req: falcon.Request, etag: str, modified: datetime, size: int) -> Range | None:
+    """The part to send: all of it where there is no Range, or none that holds.
+
+    Several ranges in one request, and forms that are not understood, get the whole file, as the RFC
+    allows. None: the range lies outside the file (416).
+    """
+    whole = Range(0, size, partial=False)
+    asked = _RANGE.fullmatch(req.get_header("Range") or "")
+    if asked is None or not _if_range_holds(req.get_header("If-Range"), etag, modified):
+        return whole
+    first, last = asked.groups()
+    if not first and not last:
+        return whole
+    if not first:
+        length = min(int(last), size)
+        return Range(size - length, length, partial=True) if length else None
+    start, end = int(first), min(int(last) if last else size - 1, size - 1)
+    if last and int(last) < start:
+        return whole
+    return Range(start, end - start + 1, partial=True) if start < size else None
+
+
+def _if_range_holds(validator: str | None, etag: str, modified: datetime) -> bool:
+    """Only the exact strong validator may continue a download: anything else would mix versions."""
+    if validator is None:
+        return True
+    if validator.startswith(('"', "W/")):
+        return validator.strip() == etag
+    return _date(validator) == modified
+
+
+def _lists(header: str, etag: str, *, weak: bool) -> bool:
+    tags = [tag.strip() for tag in header.split(",")]
+    return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
+
+
+def _date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None  # RFC 9110: a date that is not valid is as if it were not there

@@ -1,0 +1,102 @@
+"""``Idempotency-Key``: the same request sent again gets the answer that the first one got.
+
+Only successes are kept. A request that failed left nothing half done, so sending it again is a new
+try, and a 409 or 503 must not be frozen into the answer for ever.
+
+What if it dies? While the responder runs: the key's lock runs out, and the request sent again runs
+again. After the work, before the answer is kept: the same, and it finds the work done.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import falcon
+
+from staging_api.db import answers
+from staging_api.db.answers import KeptAnswer
+from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
+from staging_api.http.auth import asker
+from staging_api.locks.hold import guarded, hold
+from staging_api.locks.model import IDEMPOTENCY
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
+
+_MAX_KEY_LENGTH = 255
+_KEPT_HEADERS = ("location", "content-type", "preference-applied")
+
+
+def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
+    """Give the kept answer to a request whose key was seen before, else run the responder.
+
+    Raises:
+        IdempotencyKeyBusy: the first request with this key still runs.
+        IdempotencyKeyReused: the key came before with another request.
+    """
+
+    @wraps(responder)
+    def once(
+        self: Any, req: falcon.Request, resp: falcon.Response, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        key = req.get_header("Idempotency-Key")
+        if key is None:
+            responder(self, req, resp, *args, **kwargs)
+            return
+        _check(key)
+        caller = req.context.caller
+        request = _fingerprint(req)
+        if _replayed(self.locks.database, caller, key, request, resp):
+            return
+        try:
+            with hold(self.locks, IDEMPOTENCY, f"{caller} {key}", asker(req)) as held:
+                if _replayed(self.locks.database, caller, key, request, resp):
+                    return
+                responder(self, req, resp, *args, **kwargs)
+                if resp.status_code < 300:  # noqa: PLR2004 - success, RFC 9110
+                    with guarded(self.locks.database, held) as conn:
+                        answers.keep(conn, caller, key, _kept(request, resp))
+        except LockHeld as error:
+            if error.extra["lock"]["kind"] != IDEMPOTENCY.name:
+                raise
+            raise IdempotencyKeyBusy(
+                "the first request with this Idempotency-Key still runs",
+                retry_after_seconds=error.retry_after_seconds,
+            ) from None
+
+    return once
+
+
+def _check(key: str) -> None:
+    if not 1 <= len(key) <= _MAX_KEY_LENGTH or not key.isprintable() or not key.isascii():
+        raise Invalid.field("Idempotency-Key", f"must be 1 to {_MAX_KEY_LENGTH} ASCII characters")
+
+
+def _fingerprint(req: falcon.Request) -> str:
+    body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
+    told = "\n".join((req.method, req.path, req.query_string, req.get_header("Prefer") or "", body))
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _replayed(database: Any, caller: str, key: str, request: str, resp: falcon.Response) -> bool:
+    with database.connect() as conn:
+        kept = answers.find(conn, caller, key)
+    if kept is None:
+        return False
+    if kept.request_sha256 != request:
+        raise IdempotencyKeyReused(
+            "this Idempotency-Key was used for another request: use a new one for each request"
+        )
+    resp.status = falcon.util.code_to_http_status(kept.status)
+    resp.set_headers({**kept.headers, "Idempotent-Replayed": "true"})
+    resp.data = kept.body
+    return True
+
+
+def _kept(request: str, resp: falcon.Response) -> KeptAnswer:
+    body = resp.render_body() or b""
+    headers = {name: value for name in _KEPT_HEADERS if (value := resp.get_header(name))}
+    return KeptAnswer(request, resp.status_code, headers, body)

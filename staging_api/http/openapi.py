@@ -1,0 +1,91 @@
+"""Validation of what comes in, and the OpenAPI document, from the same models and routes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+from pydantic import BaseModel, ValidationError
+from spectree import Response, SpecTree
+
+from staging_api.errors import FieldError, Invalid
+from staging_api.http.bodies import Problem
+from staging_api.http.problems import MEDIA_PROBLEM
+
+
+def _refuse(
+    _req: falcon.Request,
+    _resp: falcon.Response,
+    error: ValidationError | None,
+    _resource: object,
+    _adapter: object,
+) -> None:
+    if error is not None:
+        raise _invalid(error)
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    """One problem document for all that is wrong; never the input itself, which may be secret."""
+    wrong = [
+        FieldError(".".join(str(part) for part in one["loc"]) or "body", one["msg"])
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+    return Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
+
+
+spec = SpecTree(
+    "falcon",
+    mode="strict",
+    before=_refuse,
+    validation_error_status=400,
+    validation_error_model=Problem,
+    naming_strategy=lambda model: model.__name__,
+    nested_naming_strategy=lambda _parent, child: child,
+    title="staging_api",
+    version="v1.0",
+    openapi_version="3.1.0",
+)
+
+#: Every route may answer these, whatever it does.
+_ALWAYS = {400: "bad input", 401: "no valid credential", 403: "not allowed", 503: "try again later"}
+
+
+def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
+    """The answers of a route: models by ``HTTP_200`` and the like, and the problems it may raise."""
+    documents = {f"HTTP_{status}": Problem for status in (*_ALWAYS, *problems)}
+    return Response(**{**documents, **models})
+
+
+def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
+    """The OpenAPI 3.1 document of every route of `app`."""
+    spec.app = app
+    made = spec._generate_spec()  # noqa: SLF001 - the cached property would mix up two apps
+    for path in made["paths"].values():
+        for operation in path.values():
+            _finish(operation)
+    return made
+
+
+def _finish(operation: dict[str, Any]) -> None:
+    """What the library cannot say: headers, and the media type of problems."""
+    operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
+    for status, told in operation["responses"].items():
+        told["headers"] = {"X-Request-Id": _text("names this request in the log")}
+        if status in {"409", "503"}:
+            told["headers"]["Retry-After"] = _text("whole seconds")
+        if status.startswith(("4", "5")) and "content" in told:
+            told["content"] = {MEDIA_PROBLEM: told["content"].pop("application/json")}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"schema": {"type": "string"}, "description": description}
+
+
+_HEADERS_IN = [
+    {
+        "name": "X-Context-Marker",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "format": "uuid"},
+        "description": "stored as reference_id with every lock and staging the request makes",
+    }
+]

@@ -1,0 +1,156 @@
+"""Errors as answers: the status of each class, and RFC 9457 problem documents."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import falcon
+
+from staging_api.errors import (
+    ArchiveUnsafe,
+    Conflict,
+    Forbidden,
+    IdempotencyKeyReused,
+    Invalid,
+    LimitExceeded,
+    NoSpace,
+    NotFound,
+    SourceFailed,
+    StagingApiError,
+    Unauthenticated,
+    Unavailable,
+    UploadWaitOver,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_PROBLEM = "application/problem+json"
+
+#: The whole error contract: the nearest listed ancestor of a class decides.
+STATUS_OF: Mapping[type[StagingApiError], int] = {
+    Invalid: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    LimitExceeded: 413,
+    ArchiveUnsafe: 422,
+    IdempotencyKeyReused: 422,
+    SourceFailed: 502,
+    Unavailable: 503,
+    UploadWaitOver: 504,
+    NoSpace: 507,
+    StagingApiError: 500,
+}
+
+# Falcon's own refusals, in the words of the error tree.
+_CODE_OF_STATUS = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "limit_exceeded",
+    415: "unsupported_media_type",
+}
+_MAX_RETRY_AFTER_SECONDS = 300
+
+
+def status_of(error: StagingApiError) -> int:
+    """The status of the nearest listed ancestor, so that a new error always has an answer."""
+    return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+
+
+def add_error_handlers(app: falcon.App[Any, Any]) -> None:
+    """Let every error of every route be answered by a problem document."""
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(falcon.HTTPError, _of_falcon)
+    app.add_error_handler(StagingApiError, _ours)
+
+
+def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -> None:
+    """Make `error` the answer."""
+    document: dict[str, Any] = {**error.extra}
+    if isinstance(error, Invalid) and error.errors:
+        document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
+    if error.retry_after_seconds is not None or error.retryable:
+        resp.set_header("Retry-After", str(retry_after(error)))
+    if isinstance(error, Unauthenticated):
+        resp.set_header("WWW-Authenticate", "Bearer")
+    _answer(
+        req,
+        resp,
+        status_of(error),
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        retryable=error.retryable,
+        **document,
+    )
+
+
+def retry_after(error: StagingApiError) -> int:
+    """Whole seconds, rounded up: a client that comes back then does not come too early."""
+    seconds = 1.0 if error.retry_after_seconds is None else error.retry_after_seconds
+    return min(max(1, math.ceil(seconds)), _MAX_RETRY_AFTER_SECONDS)
+
+
+def _ours(req: falcon.Request, resp: falcon.Response, error: StagingApiError, _params: Any) -> None:
+    answer(req, resp, error)
+
+
+def _of_falcon(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any
+) -> None:
+    for name, value in dict(error.headers or {}).items():
+        resp.set_header(name, value)
+    status = int(error.status_code)
+    _answer(
+        req,
+        resp,
+        status,
+        code=_CODE_OF_STATUS.get(status, "http_error"),
+        title=error.title or falcon.util.code_to_http_status(status),
+        detail=error.description or error.title or "",
+        retryable=False,
+    )
+
+
+def _unexpected(
+    req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any
+) -> None:
+    # The text of a surprise may hold anything, so the caller gets the request id to ask about.
+    log.error("unexpected error", exc_info=error)
+    answer(req, resp, StagingApiError("an unexpected error; the log has it under the request id"))
+
+
+def _answer(
+    req: falcon.Request, resp: falcon.Response, status: int, *, code: str, **members: Any
+) -> None:
+    document = {
+        "type": f"urn:staging-api:{code}",
+        "title": members.pop("title"),
+        "status": status,
+        "detail": members.pop("detail"),
+        "instance": req.path,
+        "code": code,
+        "request_id": getattr(req.context, "request_id", None),
+        **members,
+    }
+    resp.status = falcon.util.code_to_http_status(status)
+    resp.content_type = MEDIA_PROBLEM
+    resp.data = json.dumps(document, default=_time).encode()
+    resp.text = resp.media = resp.stream = None
+
+
+def _time(value: object) -> str:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    raise TypeError(f"{type(value).__name__} has no form in a problem document")
+
+
+def rfc3339(value: datetime) -> str:
+    """A time in UTC, as every answer writes it."""
+    return value.isoformat().replace("+00:00", "Z")

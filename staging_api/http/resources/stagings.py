@@ -1,0 +1,146 @@
+"""``/stagings``: ask for artifacts, see how far they are, wait, cancel."""
+
+import falcon
+
+from staging_api.http.api_lock import api_lock
+from staging_api.http.auth import asker
+from staging_api.http.bodies import StagingBody, StagingList, StagingQuery, StagingRequest
+from staging_api.http.idempotency import answers_once
+from staging_api.http.openapi import answers, spec
+from staging_api.http.prefer import applied, preference
+from staging_api.locks.hold import Locks
+from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
+from staging_api.staging import repository
+from staging_api.staging.model import Staging, Wanted
+from staging_api.staging.service import StagingService
+from staging_api.staging.watch import Watch
+
+PATH = "/api/v1.0/stagings"
+
+
+def wanted(self: "Stagings", req: falcon.Request) -> Wanted:
+    """The request's body, checked once."""
+    if not hasattr(req.context, "wanted"):
+        body: StagingRequest = req.context.json
+        req.context.wanted = self.stagings.wanted(body.archive_url, body.artifacts)
+    found: Wanted = req.context.wanted
+    return found
+
+
+def archive_url(self: "Stagings", req: falcon.Request, kind: LockKind) -> str | None:
+    """The scope to lock: the archive, for the kinds of lock that its wanted artifacts need."""
+    asked = wanted(self, req)
+    return asked.archive_url if kind in asked.lock_kinds else None
+
+
+def nothing_left(self: "Stagings", req: falcon.Request, resp: falcon.Response) -> bool:
+    """Answer 200, without a lock, if everything is staged or on its way."""
+    staging = self.stagings.nothing_left(wanted(self, req))
+    if staging is None:
+        return False
+    _show(resp, staging, falcon.HTTP_200)
+    return True
+
+
+class Stagings:
+    """All stagings."""
+
+    def __init__(self, stagings: StagingService, locks: Locks, wait_cap_seconds: float) -> None:
+        """Take what the responders need."""
+        self.stagings = stagings
+        self.locks = locks
+        self.wait_cap_seconds = wait_cap_seconds
+
+    @answers_once
+    @spec.validate(
+        json=StagingRequest,
+        resp=answers(
+            *(404, 409, 413, 415, 422, 502, 504, 507),
+            HTTP_200=StagingBody,
+            HTTP_201=StagingBody,
+            HTTP_202=StagingBody,
+        ),
+        tags=["stagings"],
+    )
+    @api_lock(ARCHIVE, IMAGES, SYMBOLS, scope=archive_url, unless=nothing_left)
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Stage artifacts of an archive
+
+        201 once all foreground artifacts are staged; 200 if there was nothing left to do; 202 at
+        once with `Prefer: respond-async`. Background artifacts follow.
+        """
+        if preference(req, self.wait_cap_seconds).respond_async:
+            staging = self.stagings.queue(wanted(self, req), asker(req))
+            applied(resp, "respond-async")
+            _show(resp, staging, falcon.HTTP_202)
+        else:
+            staging = self.stagings.stage(wanted(self, req), asker(req))
+            _show(resp, staging, falcon.HTTP_201)
+
+    @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List stagings, newest first"""
+        query: StagingQuery = req.context.query
+        equal = query.model_dump(include={"archive_url", "state", "caller"}, exclude_none=True)
+        with self.stagings.database.connect() as conn:
+            found = repository.list_stagings(
+                conn,
+                limit=query.limit + 1,
+                after=query.after,
+                equal=equal,
+                since=query.since,
+                until=query.until,
+            )
+        page = found[: query.limit]
+        resp.media = StagingList(
+            items=[StagingBody.of(staging) for staging in page],
+            next=page[-1].id if len(found) > len(page) else None,
+        )
+
+
+class OneStaging:
+    """One staging."""
+
+    def __init__(self, stagings: StagingService, watch: Watch, wait_cap_seconds: float) -> None:
+        """Take what the responders need."""
+        self.stagings = stagings
+        self.watch = watch
+        self.wait_cap_seconds = wait_cap_seconds
+
+    @spec.validate(resp=answers(404, HTTP_200=StagingBody, HTTP_304=None), tags=["stagings"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
+        """Show a staging
+
+        With `If-None-Match` and `Prefer: wait=N` a long poll: 304 when nothing changed in time.
+        """
+        staging = self.stagings.find(staging_id)
+        known = req.get_header("If-None-Match")
+        wait = preference(req, self.wait_cap_seconds).wait_seconds
+        if wait and known == _etag(staging) and not staging.final:
+            applied(resp, f"wait={int(wait)}")
+            self.watch.wait_for_change(staging_id, staging.version, wait)
+            staging = self.stagings.find(staging_id)
+        if known == _etag(staging):
+            resp.set_header("ETag", _etag(staging))
+            resp.status = falcon.HTTP_304
+        else:
+            _show(resp, staging, falcon.HTTP_200)
+
+    @spec.validate(resp=answers(404, HTTP_202=StagingBody), tags=["stagings"])
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
+        """Cancel a staging
+
+        What is staged stays; what is on its way stops within a second or so.
+        """
+        _show(resp, self.stagings.cancel(staging_id, asker(req)), falcon.HTTP_202)
+
+
+def _show(resp: falcon.Response, staging: Staging, status: str) -> None:
+    resp.status = status
+    resp.media = StagingBody.of(staging)
+    resp.location = f"{PATH}/{staging.id}"
+    resp.set_header("ETag", _etag(staging))
+
+
+def _etag(staging: Staging) -> str:
+    return f'"{staging.id}.{staging.version}"'
