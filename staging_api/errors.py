@@ -21,6 +21,7 @@
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
     |-- Cancelled               somebody cancelled this staging
+    |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     `-- Unavailable             the service cannot work just now (database away, draining)
 
 ``code`` is the stable word that clients may switch on; ``retryable`` says whether the very same
@@ -194,6 +195,12 @@ class Cancelled(Conflict):
     """Somebody cancelled this staging."""
 
     code, title = "cancelled", "The staging was cancelled"
+
+
+class DatabaseUnusable(StagingApiError):
+    """The embedded database cannot be started: not installed, or data of another owner or version."""
+
+    code, title = "database_unusable", "The embedded database cannot be used"
 
 
 class Unavailable(StagingApiError):
