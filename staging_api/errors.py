@@ -198,7 +198,7 @@ class Cancelled(Conflict):
 
 
 class DatabaseUnusable(StagingApiError):
-    """The embedded database cannot be started: not installed, or data of another owner or version."""
+    """The embedded database is not installed, or its data is of another owner or version."""
 
     code, title = "database_unusable", "The embedded database cannot be used"
 

@@ -1,7 +1,7 @@
 """One PostgreSQL data folder: made whole or not at all, started and stopped.
 
-What if it dies? While the folder is made: everything happens in ``data.new``, which nobody
-believes; it is renamed to ``data`` once the database ``staging`` is in it and on the disk. While
+What if it dies? While the folder is made: everything happens in ``18.new``, which nobody
+believes; it is renamed to ``18`` once the database ``staging`` is in it and on the disk. While
 the server runs or stops: PostgreSQL recovers by itself at the next start. The kernel tells each
 program started here when this process is gone: initdb is killed, the server shuts down.
 """
@@ -66,20 +66,20 @@ class Programs:
     durable: bool
 
 
-def data_folder(programs: Programs, base: Path) -> Path:
-    """The data folder of this major version, made if there is none.
+def data_folder(programs: Programs, parent: Path) -> Path:
+    """The data folder of this major version, made below `parent` if there is none.
 
     Raises:
         DatabaseUnusable: the data was made by another major version, or initdb failed.
     """
     major = _major(programs)
-    data = base / major / "data"
+    data = parent / major
     if data.exists():
         return data
-    others = sorted(path.parents[1].name for path in base.glob("*/data/PG_VERSION"))
+    others = sorted(path.name for path in parent.glob("*") if path.name.isdigit())
     if others:
         raise DatabaseUnusable(
-            f"the data in {base} was made by PostgreSQL {', '.join(others)}, and the programs in"
+            f"the data in {parent} was made by PostgreSQL {', '.join(others)}, and the programs in"
             f" {programs.binaries} are version {major}: use programs of that version, or dump"
             " the data with them and move the old folder away"
         )
@@ -128,7 +128,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _create(programs: Programs, data: Path) -> None:
-    fresh = data.with_name("data.new")
+    fresh = data.with_name(data.name + ".new")
     if fresh.exists():
         shutil.rmtree(fresh)
     data.parent.mkdir(mode=0o700, exist_ok=True)

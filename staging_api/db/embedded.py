@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from staging_api.db.embedded_files import EmbeddedFiles, is_locked, locked
 from staging_api.errors import DatabaseUnusable
@@ -95,8 +96,11 @@ def acquire(home: Path, binaries: Path | None = None, *, durable: bool = True) -
     with ExitStack() as use:
         # Closed, never unlocked: an unlock would also end the use of forked children.
         use.callback(os.close, locked(files.users_lock, fcntl.LOCK_SH))
-        _ensure_supervisor(files, folder, durable=durable)
-        return _joined(files, use, durable=durable)
+        facts = _ensured(files, folder, durable=durable)
+        if durable and not facts["durable"]:
+            raise DatabaseUnusable(f"the server of {files.base} runs without fsync, for tests only")
+        facts["socket_dir"] = Path(facts["socket_dir"])
+        return EmbeddedServer(**facts, _use=use.pop_all())
 
 
 def find_binaries() -> Path:
@@ -115,6 +119,8 @@ def find_binaries() -> Path:
 
 
 def _checked(binaries: Path) -> Path:
+    if sys.platform != "linux":
+        raise DatabaseUnusable("the embedded PostgreSQL needs Linux, which ends it with its users")
     missing = [name for name in ("initdb", "postgres") if not (binaries / name).is_file()]
     if missing:
         raise DatabaseUnusable(
@@ -141,22 +147,25 @@ def _prepared(home: Path) -> EmbeddedFiles:
     return files
 
 
-def _ensure_supervisor(files: EmbeddedFiles, binaries: Path, *, durable: bool) -> None:
-    """Return when a supervisor lives and its server accepts connections."""
-    start = locked(files.start_lock, fcntl.LOCK_EX)
-    try:
+def _ensured(files: EmbeddedFiles, binaries: Path, *, durable: bool) -> dict[str, Any]:
+    """Start the server unless it runs, and return what its supervisor wrote about it."""
+    with _looking(files) as start:
         if is_locked(files.supervisor_lock):
-            return
+            return _facts(files)
         _spawn_supervisor(files, binaries, start, durable=durable)
-    finally:
-        os.close(start)  # the supervisor has its own copy, so the lock stays taken
+    with _looking(files):  # waits, because the supervisor keeps a copy of `start` until ready
+        if is_locked(files.supervisor_lock):
+            return _facts(files)
+    raise DatabaseUnusable(
+        f"the embedded PostgreSQL did not start; {files.log} ends with:\n{_tail(files.log)}"
+    )
+
+
+@contextmanager
+def _looking(files: EmbeddedFiles) -> Iterator[int]:
     start = locked(files.start_lock, fcntl.LOCK_EX)
     try:
-        if not is_locked(files.supervisor_lock):
-            raise DatabaseUnusable(
-                f"the embedded PostgreSQL did not start; {files.log} ends with:\n"
-                + _tail(files.log)
-            )
+        yield start
     finally:
         os.close(start)
 
@@ -202,20 +211,9 @@ def _socket_dir(files: EmbeddedFiles) -> Path:
     return folder
 
 
-def _joined(files: EmbeddedFiles, use: ExitStack, *, durable: bool) -> EmbeddedServer:
-    """Read what the supervisor wrote about its server, and take the use over."""
-    facts = json.loads(files.facts.read_text())
-    if durable and not facts["durable"]:
-        raise DatabaseUnusable(f"the server of {files.base} runs without fsync, for tests only")
-    return EmbeddedServer(
-        url=facts["url"],
-        socket_dir=Path(facts["socket_dir"]),
-        port=facts["port"],
-        supervisor_pid=facts["supervisor_pid"],
-        postmaster_pid=facts["postmaster_pid"],
-        durable=facts["durable"],
-        _use=use.pop_all(),
-    )
+def _facts(files: EmbeddedFiles) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(files.facts.read_text())
+    return facts
 
 
 def _tail(log: Path, lines: int = 10) -> str:

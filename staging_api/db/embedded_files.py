@@ -58,6 +58,11 @@ class EmbeddedFiles:
         return self.base / "locks" / "server"
 
     @property
+    def data(self) -> Path:
+        """One data folder per major version."""
+        return self.base / "data"
+
+    @property
     def facts(self) -> Path:
         """What joiners need to know of the running server, in JSON."""
         return self.base / "server.json"

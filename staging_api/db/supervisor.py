@@ -3,7 +3,7 @@
 What if it dies, or is told to end? At any step the kernel signals the programs it started, see
 ``staging_api.db.cluster``; they keep the ``server`` lock until they are gone, and the next
 supervisor begins by waiting for that lock. So no step here has anything to undo. If PostgreSQL
-ends by itself this process ends too, and the next process that asks for the server starts both.
+ends by itself (killed for lack of memory, say) this process starts it again.
 """
 
 import fcntl
@@ -15,7 +15,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
-from types import FrameType
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -27,10 +26,6 @@ from staging_api.errors import StagingApiError
 
 _GRACE_SECONDS = 1.0  # a restart of the only user then finds the server warm
 _OLD_SERVER_SECONDS = 90.0
-
-
-class _ServerEndedError(Exception):
-    """PostgreSQL ended although nobody asked it to."""
 
 
 def main(arguments: list[str]) -> None:
@@ -70,22 +65,31 @@ def supervise(
     """
     locked(files.supervisor_lock, fcntl.LOCK_EX)
     held = locked_within(files.server_lock, _OLD_SERVER_SECONDS)
+    become_ordinary(files.data, [files.base, binaries / "postgres"])
+    try:
+        while not _serve(files, Programs(binaries, held, durable), sockets, start):
+            print("PostgreSQL ended by itself; it is started again", file=sys.stderr)  # noqa: T201
+            start = locked(files.start_lock, fcntl.LOCK_EX)
+            # Not ours alone: backends that outlived their server still have a copy.
+            os.close(held)
+            held = locked_within(files.server_lock, _OLD_SERVER_SECONDS)
+    finally:
+        with suppress(OSError):
+            sockets.rmdir()
+
+
+def _serve(files: EmbeddedFiles, programs: Programs, sockets: Path, start: int) -> bool:
+    """Run one server; True when its last user has gone, False when it ended before."""
     files.facts.unlink(missing_ok=True)
-    become_ordinary(files.base / "data", [files.base, binaries / "postgres"])
-    programs = Programs(binaries, held, durable)
-    data = cluster.data_folder(programs, files.base)
+    data = cluster.data_folder(programs, files.data)
     server = cluster.start(programs, data, sockets)
     try:
-        _tell(files, sockets, server, durable=durable)
+        _tell(files, sockets, server, durable=programs.durable)
         os.close(start)
-        _wait_for_last_user(files, server)
-    except _ServerEndedError:
-        sys.exit(f"PostgreSQL ended by itself with status {server.returncode}")
+        return _outlived_its_users(files, server)
     finally:
         cluster.stop(server)
         files.facts.unlink(missing_ok=True)
-        with suppress(OSError):
-            sockets.rmdir()
 
 
 def _forget_signals() -> None:
@@ -110,22 +114,27 @@ def _tell(files: EmbeddedFiles, sockets: Path, server: Popen[bytes], *, durable:
     fresh.replace(files.facts)
 
 
-def _wait_for_last_user(files: EmbeddedFiles, server: Popen[bytes]) -> None:
-    """Return with the ``users`` lock taken, so that nobody joins a server about to stop."""
+def _outlived_its_users(files: EmbeddedFiles, server: Popen[bytes]) -> bool:
+    """Wait for the last user to go, and keep the ``users`` lock: nobody joins a stopping server.
 
-    def server_ended(number: int, frame: FrameType | None) -> NoReturn:
-        raise _ServerEndedError
+    Returns False at once when the server ends by itself.
+    """
 
-    signal.signal(signal.SIGCHLD, server_ended)
+    def server_ended(*_: object) -> NoReturn:
+        raise ChildProcessError
+
     try:
-        if server.poll() is not None:  # before the handler was there
-            raise _ServerEndedError
+        signal.signal(signal.SIGCHLD, server_ended)
+        if server.poll() is not None:  # it ended before the line above
+            return False
         while True:
             os.close(locked(files.users_lock, fcntl.LOCK_EX))
             time.sleep(_GRACE_SECONDS)
             with suppress(BlockingIOError):
                 locked(files.users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+                return True
+    except ChildProcessError:
+        return False
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

@@ -28,11 +28,11 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def become_ordinary(data_parent: Path, reach: Sequence[Path]) -> None:
+def become_ordinary(data: Path, reach: Sequence[Path]) -> None:
     """Make this process acceptable to PostgreSQL, for good; it must have no other thread.
 
     Args:
-        data_parent: the folder whose contents PostgreSQL must own.
+        data: the folder that PostgreSQL must own with all in it; it need not exist.
         reach: files and folders that must be open to the process afterwards.
 
     Raises:
@@ -43,10 +43,10 @@ def become_ordinary(data_parent: Path, reach: Sequence[Path]) -> None:
     account = _account()
     try:
         if _can_rename(account, reach):
-            _give(data_parent, os.geteuid(), os.getegid())
+            _give(data, os.geteuid(), os.getegid())
             _rename_user(account)
         else:
-            _give(data_parent, account.pw_uid, account.pw_gid)
+            _give(data, account.pw_uid, account.pw_gid)
             _switch_user(account)
     except OSError as error:
         raise DatabaseUnusable(
