@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     if os.fork():
         # The user waits for this parent only, and never has a child to reap.
         os._exit(0)
-    _forget_signals()
+    _reset_signals()
     try:
         supervise(
             EmbeddedFiles(Path(base)),
@@ -92,11 +92,11 @@ def _serve(files: EmbeddedFiles, programs: Programs, sockets: Path, start: int) 
         files.facts.unlink(missing_ok=True)
 
 
-def _forget_signals() -> None:
-    """Undo what the user's process may have set and exec does not reset."""
+def _reset_signals() -> None:
+    """Undo what the user's process may have set and exec does not reset; leave on SIGTERM."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
 
 
 def _tell(files: EmbeddedFiles, sockets: Path, server: Popen[bytes], *, durable: bool) -> None:
