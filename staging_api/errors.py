@@ -22,6 +22,7 @@
     |-- NoSpace                 the store is full
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
+    |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     `-- Unavailable             the service cannot work just now (database away, draining)
 
 ``code`` is the stable word that clients may switch on; ``retryable`` says whether the very same
@@ -201,6 +202,12 @@ class SchemaOutdated(StagingApiError):
     """The database has not been migrated for this version of the code."""
 
     code, title = "schema_outdated", "The database schema is too old"
+
+
+class DatabaseUnusable(StagingApiError):
+    """The embedded database is not installed, or its data is of another owner or version."""
+
+    code, title = "database_unusable", "The embedded database cannot be used"
 
 
 class Unavailable(StagingApiError):

@@ -13,7 +13,9 @@ class Readable(Protocol):
     def size_bytes(self) -> int | None:
         """Its length in bytes, if the source says so."""
 
-    def open(self, start: int = 0, end: int | None = None) -> AbstractContextManager[Iterator[bytes]]:
+    def open(
+        self, start: int = 0, end: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """Stream the bytes from `start` up to, not including, `end`."""
 
 

@@ -1,0 +1,195 @@
+"""One PostgreSQL data folder: made whole or not at all, started and stopped.
+
+What if it dies? While the folder is made: everything happens in ``18.new``, which nobody
+believes; it is renamed to ``18`` once the database ``staging`` is in it and on the disk. While
+the server runs or stops: PostgreSQL recovers by itself at the next start. The kernel tells each
+program started here when this process is gone: initdb is killed, the server shuts down.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from staging_api.errors import DatabaseUnusable
+
+PORT = 5432  # names the socket file; nothing listens on TCP
+DATABASE = "staging"
+USER = "staging"
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 60.0
+_POLL_SECONDS = 0.005
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+# Nothing of the caller's environment may reach the server: PGDATA, PGOPTIONS, LC_ALL.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+# Given on the command line, so that a change here reaches data folders that exist already.
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "jit": "off",
+}
+# A commit then survives the death of every process, only not that of the machine.
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+
+# Only its owner may enter the folder of the socket; that is the whole of the authentication.
+_HBA = "local all all trust\n"
+
+# The built-in provider sorts alike whatever C library reads the folder next.
+_LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs of one version, and how they are run.
+
+    Attributes:
+        binaries: the folder of ``postgres`` and ``initdb``.
+        held: a descriptor that each program inherits, and with it the lock on it.
+        durable: whether data is forced to the disk.
+    """
+
+    binaries: Path
+    held: int
+    durable: bool
+
+
+def data_folder(programs: Programs, parent: Path) -> Path:
+    """The data folder of this major version, made below `parent` if there is none.
+
+    Raises:
+        DatabaseUnusable: the data was made by another major version, or initdb failed.
+    """
+    major = _major(programs)
+    data = parent / major
+    if data.exists():
+        return data
+    others = sorted(path.name for path in parent.glob("*") if path.name.isdigit())
+    if others:
+        raise DatabaseUnusable(
+            f"the data in {parent} was made by PostgreSQL {', '.join(others)}, and the programs in"
+            f" {programs.binaries} are version {major}: use programs of that version, or dump"
+            " the data with them and move the old folder away"
+        )
+    _create(programs, data)
+    return data
+
+
+def start(programs: Programs, data: Path, sockets: Path) -> subprocess.Popen[bytes]:
+    """Start the server and wait until it accepts connections.
+
+    The caller must be sure that no other server uses the data: a ``postmaster.pid`` is removed.
+
+    Raises:
+        DatabaseUnusable: it ended, or was not ready within two minutes.
+    """
+    state = data / "postmaster.pid"
+    # PostgreSQL would refuse to start if some unrelated process now had the pid in it.
+    state.unlink(missing_ok=True)
+    settings = _SETTINGS | ({} if programs.durable else _NOT_DURABLE)
+    settings |= {"unix_socket_directories": str(sockets), "port": str(PORT)}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    server = subprocess.Popen(
+        [programs.binaries / "postgres", "-D", data, *options],
+        env=_ENVIRONMENT,
+        pass_fds=[programs.held],
+        preexec_fn=_ends_with_us(signal.SIGINT),  # noqa: PLW1509 - no threads here
+    )
+    deadline = time.monotonic() + _START_SECONDS
+    while not _is_ready(state):
+        if server.poll() is not None:
+            raise DatabaseUnusable(f"postgres ended at once, with status {server.returncode}")
+        if time.monotonic() > deadline:
+            stop(server)
+            raise DatabaseUnusable(f"postgres was not ready after {_START_SECONDS:g} s")
+        time.sleep(_POLL_SECONDS)
+    return server
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """Shut the server down: open transactions are rolled back, the rest is written."""
+    for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        server.send_signal(request)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(_STOP_SECONDS)
+            return
+
+
+def _create(programs: Programs, data: Path) -> None:
+    fresh = data.with_name(data.name + ".new")
+    if fresh.exists():
+        shutil.rmtree(fresh)
+    data.parent.mkdir(mode=0o700, exist_ok=True)
+    initdb, postgres = programs.binaries / "initdb", programs.binaries / "postgres"
+    quiet = ("--no-sync", "--no-instructions", f"--username={USER}", "--auth=trust")
+    _run(programs, [initdb, "-D", fresh, *quiet, *_LOCALE])
+    alone = ("--single", "-F", "-c", "exit_on_error=on")
+    _run(programs, [postgres, *alone, "-D", fresh, "postgres"], f"CREATE DATABASE {DATABASE}\n")
+    (fresh / "pg_hba.conf").write_text(_HBA)
+    if programs.durable:
+        _run(programs, [initdb, "--sync-only", "-D", fresh])
+    fresh.rename(data)
+    if programs.durable:
+        _sync_folder(data.parent)
+
+
+def _major(programs: Programs) -> str:
+    words = _run(programs, [programs.binaries / "postgres", "--version"]).split()
+    return words[2].partition(".")[0]
+
+
+def _run(programs: Programs, command: list[Path | str], text: str = "") -> str:
+    """Run one program to its end; what it complains about goes to the log."""
+    done = subprocess.run(
+        command,
+        input=text,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_ENVIRONMENT,
+        pass_fds=[programs.held],
+        preexec_fn=_ends_with_us(signal.SIGKILL),
+        check=False,
+    )
+    if done.returncode:
+        raise DatabaseUnusable(f"{command[0]} ended with status {done.returncode}")
+    return done.stdout
+
+
+def _ends_with_us(request: signal.Signals) -> Callable[[], None]:
+    """Make a function for the child to ask the kernel for a signal when its parent dies."""
+    parent = os.getpid()
+
+    def ask() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 0)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask
+
+
+def _is_ready(state: Path) -> bool:
+    """Whether the last line of ``postmaster.pid`` says so; pg_ctl looks there too."""
+    with suppress(FileNotFoundError):
+        return state.read_text().rstrip().endswith("ready")
+    return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

