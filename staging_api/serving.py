@@ -1,0 +1,192 @@
+"""The processes of the service: API workers under gunicorn, a worker, and both together.
+
+gunicorn runs threads (`gthread`): its worker's heart beats beside the requests, so a request may
+take as long as its staging takes, and `timeout` ends only a worker that hangs as a whole.
+
+What if it dies? `serve` itself, by any signal: its children see their standard input end, and stop
+as if told to. A child: it is started again. An API worker: gunicorn starts another. In each case
+the locks of the dead run out and their work is taken up again (see `staging.service`).
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import falcon
+from gunicorn.app.base import BaseApplication
+from prometheus_client import multiprocess
+
+from staging_api import logs
+from staging_api.bootstrap import Services, build
+from staging_api.db.embedded import running
+from staging_api.db.engine import open_database
+from staging_api.db.migrate import check_schema, migrate
+from staging_api.errors import Invalid
+from staging_api.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
+_RESTART_SECONDS = 1.0
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[Settings]:
+    """Settings with a database that is there and has the right schema, for the block.
+
+    Without a URL the embedded server is started, or joined, and migrated.
+
+    Raises:
+        DatabaseUnusable: the embedded server cannot be used.
+        SchemaOutdated: the database of the URL has an older schema.
+        Unavailable: it cannot be reached.
+    """
+    if settings.database_url:
+        database = open_database(settings.database_url, 1)
+        try:
+            check_schema(database)
+        finally:
+            database.close()
+        yield settings
+        return
+    with running(settings.home, settings.postgres_binaries) as server:
+        migrate(server.url)
+        yield settings.model_copy(update={"database_url": server.url})
+
+
+def run_api(settings: Settings) -> None:
+    """Serve the API until told to stop; does not return.
+
+    Raises:
+        Invalid: nobody is asked for a credential and the address is not this machine's own.
+    """
+    if settings.auth == "none" and not settings.bind.startswith(_LOOPBACK):
+        raise Invalid.field(
+            "STAGING_BIND",
+            f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anybody could"
+            " stage and delete; bind to 127.0.0.1 behind a proxy that authenticates",
+        )
+    build(settings).close()  # a wrong setting is told here, once, and not by each worker
+    with tempfile.TemporaryDirectory(prefix="staging-metrics-") as shared:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        ApiServer(settings.model_copy(update={"metrics_dir": shared})).run()
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until told to stop."""
+    services = build(settings)
+    worker = services.worker()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
+    try:
+        worker.run()
+    finally:
+        services.close()
+
+
+class ApiServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with our settings; each of its processes builds its own services after the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is shared between processes but the listening socket."""
+        self._settings = settings
+        self._services: Services | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Translate our settings into gunicorn's."""
+        settings = self._settings
+        for name, value in {
+            "bind": settings.bind,
+            "worker_class": "gthread",
+            "workers": settings.workers,
+            "threads": settings.threads,
+            "worker_connections": settings.threads * 8,
+            "keepalive": 15,
+            "timeout": 60,
+            "graceful_timeout": int(settings.shutdown_seconds),
+            "control_socket_disable": True,
+            "logconfig_dict": {"version": 1, "disable_existing_loggers": False},
+            "post_worker_init": lambda _worker: logs.configure(settings.log_format),
+            "worker_exit": lambda _server, _worker: self._close(),
+            "child_exit": lambda _server, worker: multiprocess.mark_process_dead(worker.pid),
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> falcon.App[Any, Any]:
+        """Build the services of one process."""
+        self._services = build(self._settings)
+        return self._services.app()
+
+    def _close(self) -> None:
+        if self._services is not None:
+            self._services.close()
+
+
+@dataclass
+class Children:
+    """Programs that run as long as this one, each started again should it end."""
+
+    commands: Sequence[Sequence[str]]
+    _running: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Run them until a signal says stop, then stop them all and wait."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        try:
+            while not self._stopping.wait(0.2):
+                for number, command in enumerate(self.commands):
+                    self._keep(number, command)
+        finally:
+            for child in self._running.values():
+                child.terminate()
+            for child in self._running.values():
+                child.wait()
+
+    def _keep(self, number: int, command: Sequence[str]) -> None:
+        child = self._running.get(number)
+        if child is not None:
+            if child.poll() is None:
+                return
+            log.warning("%s ended with status %s; it is started again", command[-2], child.returncode)
+            time.sleep(_RESTART_SECONDS)
+        # The pipe says nothing: its end tells the child that this process is gone.
+        self._running[number] = subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
+def child_command(verb: str) -> list[str]:
+    """The command that runs one of our verbs as a child of `Children`."""
+    return [sys.executable, "-m", "staging_api", verb, "--with-parent"]
+
+
+def stop_with_parent() -> None:
+    """Stop this process, as by SIGTERM, when the parent's end of standard input is closed."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def in_child(run: Callable[[Settings], None], *, with_parent: bool, **chosen: Any) -> None:
+    """Run one kind of process with its database and logs."""
+    settings = Settings.from_env(**chosen)
+    logs.configure(settings.log_format)
+    if with_parent:
+        stop_with_parent()
+    with database_of(settings) as ready:
+        run(ready)
