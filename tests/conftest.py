@@ -1,0 +1,46 @@
+"""A real PostgreSQL for every test that asks for one: migrated once, emptied between tests."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from staging_api.db.embedded import running
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from staging_api.db.tables import metadata
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database: the one of STAGING_TEST_DATABASE_URL, or an embedded one for this run."""
+    given = os.environ.get("STAGING_TEST_DATABASE_URL")
+    if given:
+        migrate(given)
+        yield given
+        return
+    with running(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        migrate(server.url)
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def _pools(database_url: str) -> Iterator[Database]:
+    pools = open_database(database_url, pool_size=40)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture
+def database(_pools: Database) -> Database:
+    """An empty database."""
+    empty(_pools)
+    return _pools
+
+
+def empty(database: Database) -> None:
+    """Forget every row, as before the first request."""
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    with database.begin() as conn:
+        conn.execute(text(f"TRUNCATE {names}"))

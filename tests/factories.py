@@ -1,0 +1,48 @@
+"""Objects for tests, each with what its test does not care about filled in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from staging_api.db.engine import Database
+from staging_api.locks.hold import Asker, Locks
+from staging_api.locks.keeper import LeaseKeeper
+from staging_api.locks.model import ARCHIVE, LockKind, LockRequest, new_id
+from staging_api.locks.queue import WaitQueue
+
+ASKER = Asker(caller="tester")
+
+
+def lock_request(
+    scope: str = "gs://bucket/board/R17-1",
+    kind: LockKind = ARCHIVE,
+    lease_seconds: float = 30.0,
+    **given: str,
+) -> LockRequest:
+    """A request for a lock, with an id of its own."""
+    return LockRequest(
+        id=given.get("id", new_id()),
+        kind=kind,
+        scope=scope,
+        caller=given.get("caller", "tester"),
+        holder=given.get("holder", "this-process"),
+        reference_id=None,
+        lease_seconds=lease_seconds,
+    )
+
+
+@contextmanager
+def locks_of(
+    database: Database, url: str, holder: str = "this-process", lease_seconds: float = 30.0
+) -> Iterator[Locks]:
+    """The locks of one process; several of them in one test stand for several processes."""
+    locks = Locks(
+        database=database,
+        keeper=LeaseKeeper(database),
+        queue=WaitQueue(url, seats=8),
+        holder=holder,
+        lease_seconds=lease_seconds,
+    )
+    try:
+        yield locks
+    finally:
+        locks.close()
