@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import falcon
-from gunicorn.app.base import BaseApplication
-from prometheus_client import multiprocess
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # has no types
+from prometheus_client.multiprocess import mark_process_dead
 
 from staging_api import logs
 from staging_api.bootstrap import Services, build
@@ -85,8 +85,7 @@ def run_worker(settings: Settings) -> None:
     """Work until told to stop."""
     services = build(settings)
     worker = services.worker()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    _on_stop(worker.stop)
     log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
     try:
         worker.run()
@@ -94,7 +93,7 @@ def run_worker(settings: Settings) -> None:
         services.close()
 
 
-class ApiServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+class ApiServer(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings; each of its processes builds its own services after the fork."""
 
     def __init__(self, settings: Settings) -> None:
@@ -119,7 +118,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "logconfig_dict": {"version": 1, "disable_existing_loggers": False},
             "post_worker_init": lambda _worker: logs.configure(settings.log_format),
             "worker_exit": lambda _server, _worker: self._close(),
-            "child_exit": lambda _server, worker: multiprocess.mark_process_dead(worker.pid),
+            "child_exit": lambda _server, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
         }.items():
             self.cfg.set(name, value)
 
@@ -143,8 +142,7 @@ class Children:
 
     def run(self) -> None:
         """Run them until a signal says stop, then stop them all and wait."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        _on_stop(self._stopping.set)
         try:
             while not self._stopping.wait(0.2):
                 for number, command in enumerate(self.commands):
@@ -160,10 +158,17 @@ class Children:
         if child is not None:
             if child.poll() is None:
                 return
-            log.warning("%s ended with status %s; it is started again", command[-2], child.returncode)
+            log.warning(
+                "%s ended with status %s; it is started again", command[-2], child.returncode
+            )
             time.sleep(_RESTART_SECONDS)
         # The pipe says nothing: its end tells the child that this process is gone.
         self._running[number] = subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
+def _on_stop(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
 
 
 def child_command(verb: str) -> list[str]:

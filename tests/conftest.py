@@ -14,7 +14,7 @@ from staging_api.db.tables import metadata
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated database: the one of STAGING_TEST_DATABASE_URL, or an embedded one for this run."""
+    """A migrated database: that of STAGING_TEST_DATABASE_URL, or an embedded one for this run."""
     given = os.environ.get("STAGING_TEST_DATABASE_URL")
     if given:
         migrate(given)

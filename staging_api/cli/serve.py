@@ -30,7 +30,7 @@ def serve(
         api()
         return
 
-    def both(ready: Settings) -> None:
+    def both(_ready: Settings) -> None:
         Children([child_command("api"), child_command("worker")]).run()
 
     in_child(both, with_parent=False)
@@ -39,5 +39,3 @@ def serve(
 def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
     in_child(run_api, with_parent=with_parent)
-
-

@@ -7,6 +7,8 @@ import typer
 from staging_api.serving import in_child, run_worker
 
 
-def worker(with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False) -> None:
+def worker(
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
     """Run a worker until stopped: background artifacts, and what died in the middle."""
     in_child(run_worker, with_parent=with_parent)

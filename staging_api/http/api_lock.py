@@ -56,7 +56,12 @@ def api_lock(
     def decorate(responder: Responder[R, P]) -> Responder[R, P]:
         @wraps(responder)
         def locked(
-            self: R, req: falcon.Request, resp: falcon.Response, *args: P.args, **kwargs: P.kwargs
+            self: R,
+            req: falcon.Request,
+            resp: falcon.Response,
+            /,
+            *args: P.args,
+            **kwargs: P.kwargs,
         ) -> None:
             if unless is not None and unless(self, req, resp):
                 return
@@ -73,7 +78,9 @@ def api_lock(
 def _wanted(
     resource: Any, req: falcon.Request, kinds: tuple[LockKind, ...], scope: Any
 ) -> list[tuple[LockKind, str]]:
-    named = [(kind, scope if isinstance(scope, str) else scope(resource, req, kind)) for kind in kinds]
+    named = [
+        (kind, scope if isinstance(scope, str) else scope(resource, req, kind)) for kind in kinds
+    ]
     return [(kind, name) for kind, name in named if name is not None]
 
 

@@ -1,4 +1,4 @@
-"""The Falcon application: its routes, what every request passes through, how errors are answered."""
+"""The Falcon application: its routes, and what every request passes through."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ class Parts:
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
-    app = falcon.App(middleware=[RequestContext(), Authentication()])
+    app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext(), Authentication()])
     app.req_options.strip_url_path_trailing_slash = False
     problems.add_error_handlers(app)
     _add_api(app, parts)

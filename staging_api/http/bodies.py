@@ -165,9 +165,7 @@ def _progress(staging: Staging) -> ProgressBody:
     total = None if None in totals else sum(t for t in totals if t is not None)
     rate = sum(a.bytes_per_second or 0.0 for a in staging.artifacts) or None
     eta = (total - done) / rate if total is not None and rate else None
-    return ProgressBody(
-        bytes_done=done, bytes_total=total, bytes_per_second=rate, eta_seconds=eta
-    )
+    return ProgressBody(bytes_done=done, bytes_total=total, bytes_per_second=rate, eta_seconds=eta)
 
 
 class StagingList(Body):

@@ -11,19 +11,28 @@ import hashlib
 import json
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import falcon
 
 from staging_api.db import answers
 from staging_api.db.answers import KeptAnswer
+from staging_api.db.engine import Database
 from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
 from staging_api.http.auth import asker
-from staging_api.locks.hold import guarded, hold
+from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.model import IDEMPOTENCY
 
 P = ParamSpec("P")
-R = TypeVar("R")
+
+
+class Locking(Protocol):
+    """A resource whose answers are kept under a lock."""
+
+    locks: Locks
+
+
+R = TypeVar("R", bound=Locking)
 Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 _MAX_KEY_LENGTH = 255
@@ -40,7 +49,7 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
 
     @wraps(responder)
     def once(
-        self: Any, req: falcon.Request, resp: falcon.Response, *args: P.args, **kwargs: P.kwargs
+        self: R, req: falcon.Request, resp: falcon.Response, /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
         key = req.get_header("Idempotency-Key")
         if key is None:
@@ -81,7 +90,9 @@ def _fingerprint(req: falcon.Request) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _replayed(database: Any, caller: str, key: str, request: str, resp: falcon.Response) -> bool:
+def _replayed(
+    database: Database, caller: str, key: str, request: str, resp: falcon.Response
+) -> bool:
     with database.connect() as conn:
         kept = answers.find(conn, caller, key)
     if kept is None:

@@ -13,13 +13,13 @@ from staging_api.http.problems import MEDIA_PROBLEM
 
 
 def _refuse(
-    _req: falcon.Request,
-    _resp: falcon.Response,
-    error: ValidationError | None,
-    _resource: object,
-    _adapter: object,
+    _req: Any,
+    _resp: Any,
+    error: Exception | None,
+    _resource: Any,
+    _adapter: Any,
 ) -> None:
-    if error is not None:
+    if isinstance(error, ValidationError):
         raise _invalid(error)
 
 
@@ -50,7 +50,7 @@ _ALWAYS = {400: "bad input", 401: "no valid credential", 403: "not allowed", 503
 
 
 def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
-    """The answers of a route: models by ``HTTP_200`` and the like, and the problems it may raise."""
+    """The answers of a route: models by ``HTTP_200`` and so on, and the problems it may raise."""
     documents = {f"HTTP_{status}": Problem for status in (*_ALWAYS, *problems)}
     return Response(**{**documents, **models})
 

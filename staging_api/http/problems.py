@@ -118,9 +118,7 @@ def _of_falcon(
     )
 
 
-def _unexpected(
-    req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any
-) -> None:
+def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any) -> None:
     # The text of a surprise may hold anything, so the caller gets the request id to ask about.
     log.error("unexpected error", exc_info=error)
     answer(req, resp, StagingApiError("an unexpected error; the log has it under the request id"))

@@ -2,9 +2,9 @@
 
 What if the process dies? Before `store.acquire` commits: nothing happened. After it, at any point:
 the lease is no longer renewed, runs out, and the next who asks is granted the scope with a higher
-fence; the row in ``api_locks`` gets the outcome ``superseded`` (or ``expired``). In `store.release`:
-released or not, both are whole. Frozen past its lease and continued: `assert_held` and every guarded
-write refuse, and the answer is `LockLost`, never a silent success.
+fence; the row in ``api_locks`` gets the outcome ``superseded`` (or ``expired``). In
+`store.release`: released or not, both are whole. Frozen past its lease and continued: `assert_held`
+and every guarded write refuse, and the answer is `LockLost`, never a silent success.
 """
 
 import logging

@@ -42,8 +42,8 @@ class LockRequest:
     """One attempt to get one lock.
 
     Attributes:
-        id: ULID of the grant to be. The same id may be sent again after a lost answer: it is granted
-            at most once.
+        id: ULID of the grant to be. It may be sent again after a lost answer: it is granted at
+            most once.
         caller: who asks, as every table says it.
         holder: the process that will hold the lock.
         reference_id: the caller's own marker, if it sent one.

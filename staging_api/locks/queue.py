@@ -5,8 +5,8 @@ LISTEN). A notification is only a hint to ask again at once: should one be lost,
 away, each waiter asks every `POLL_SECONDS` anyway.
 
 What if it dies? The waiting process: its row in ``lock_waiters`` is passed over once it has not
-been seen for 6 s, and deleted by `store.note_expired`. If the lock was just handed to it, that lease
-is a short one. The listener's connection: it is opened again; waiters poll meanwhile.
+been seen for 6 s, and deleted by `store.note_expired`. If the lock was just handed to it, that
+lease is a short one. The listener's connection: it is opened again; waiters poll meanwhile.
 """
 
 import logging
@@ -18,7 +18,6 @@ from contextlib import contextmanager
 
 import psycopg2
 from sqlalchemy import make_url
-
 
 log = logging.getLogger(__name__)
 
@@ -110,5 +109,3 @@ class WaitQueue:
 def until(deadline: float) -> float:
     """Seconds left until the monotonic time `deadline`, never negative."""
     return max(0.0, deadline - time.monotonic())
-
-

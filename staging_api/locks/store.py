@@ -1,4 +1,4 @@
-"""Leases in PostgreSQL: each function is one statement, and one round trip on `Database.statements`.
+"""Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
 The statements themselves are the functions of ``migrations/sql/0001_locks.sql``; which of them
 decides what, and what happens when a process dies at each step, is told there and in

@@ -244,7 +244,7 @@ def _seconds(number: float) -> Any:
     return func.make_interval(0, 0, 0, 0, 0, 0, number)
 
 
-# -- the staging, which follows from its artifacts ---------------------------------------------------
+# -- the staging, which follows from its artifacts -------------------------------------------------
 
 
 def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> None:
@@ -357,9 +357,7 @@ def touch(conn: Connection, archive_url: str) -> None:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def artifacts_of(
-    conn: Connection, archive_url: str, names: Iterable[str]
-) -> list[StagedArtifact]:
+def artifacts_of(conn: Connection, archive_url: str, names: Iterable[str]) -> list[StagedArtifact]:
     """The live rows of these entries of one archive, in the order of `names`."""
     order = list(names)
     rows = conn.execute(

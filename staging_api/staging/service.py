@@ -1,8 +1,8 @@
 """The use cases of staging: ask, queue, wait, cancel; and the work on one archive under its locks.
 
-Everything that says what is staged is written through `locks.hold.guarded`, so by the holder of the
-archive's lock or not at all, and bytes only ever go to the store under their digest. No transaction
-is open while bytes move.
+Everything that says what is staged is written through `locks.hold.guarded`, so by the holder of
+the archive's lock or not at all, and bytes only ever go to the store under their digest. No
+transaction is open while bytes move.
 
 What if the process dies?
 
@@ -10,9 +10,10 @@ What if the process dies?
 - After the plan, or in the middle of an artifact: its row says ``pending`` or ``staging``, which
   nobody takes for staged; the lock runs out; a worker (`repository.due`) or the caller's next
   request takes it up. Temporary files are swept by age.
-- After the bytes are in the store, before the row says ``staged``: the same; the next attempt finds
-  or replaces the content under the same digest.
-- In the transaction that says ``staged``: it commits whole (files, artifact, staging) or not at all.
+- After the bytes are in the store, before the row says ``staged``: the same; the next attempt
+  finds the content under its digest.
+- In the transaction that says ``staged``: it commits whole (files, artifact, staging) or not at
+  all.
 - Alive but late (frozen past its lease): `guarded` refuses, and what it wrote to the store is a
   content that no row names.
 """

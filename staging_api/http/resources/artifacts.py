@@ -9,7 +9,6 @@ from staging_api.staging import repository
 from staging_api.staging.service import StagingService
 
 
-
 class Artifacts:
     """All staged artifacts."""
 
@@ -19,7 +18,7 @@ class Artifacts:
 
     @spec.validate(query=ArtifactQuery, resp=answers(HTTP_200=ArtifactList), tags=["artifacts"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List staged artifacts, newest first"""
+        """List staged artifacts, newest first."""
         query: ArtifactQuery = req.context.query
         equal = query.model_dump(include={"archive_url", "state", "name"}, exclude_none=True)
         with self.stagings.database.connect() as conn:
@@ -42,13 +41,13 @@ class OneArtifact:
 
     @spec.validate(resp=answers(404, HTTP_200=FullArtifactBody), tags=["artifacts"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
-        """Show a staged artifact"""
+        """Show a staged artifact."""
         with self.stagings.database.connect() as conn:
             resp.media = FullArtifactBody.of(repository.find_artifact(conn, artifact_id))
 
     @spec.validate(resp=answers(404, 409, HTTP_200=FullArtifactBody), tags=["artifacts"])
     def on_delete(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
-        """Evict a staged artifact
+        """Evict a staged artifact.
 
         Its files are no longer served; its row stays as history. A pinned one is refused.
         """
@@ -66,7 +65,7 @@ class PinOfArtifact:
         json=PinRequest, resp=answers(404, 409, 415, HTTP_200=FullArtifactBody), tags=["artifacts"]
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
-        """Pin a staged artifact until a time, or unpin it"""
+        """Pin a staged artifact until a time, or unpin it."""
         body: PinRequest = req.context.json
         pinned = self.stagings.pin(artifact_id, body.until, asker(req))
         resp.media = FullArtifactBody.of(pinned)

@@ -1,7 +1,7 @@
 """Probes, metrics and the document that describes the API."""
 
-import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -53,7 +53,7 @@ class Metrics:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show every counter and histogram."""
         registry: Any = THIS_PROCESS
-        if self._shared and os.path.isdir(self._shared):
+        if self._shared and Path(self._shared).is_dir():
             registry = CollectorRegistry()
             MultiProcessCollector(registry, self._shared)
         resp.content_type = CONTENT_TYPE_LATEST

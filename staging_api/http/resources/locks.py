@@ -18,7 +18,7 @@ class AllLocks:
 
     @spec.validate(query=LockQuery, resp=answers(HTTP_200=LockList), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List locks
+        """List locks.
 
         Those held now; with `state=all` the whole history, oldest first, each with its outcome.
         """
@@ -46,12 +46,14 @@ class OneLock:
 
     @spec.validate(resp=answers(404, HTTP_200=LockBody), tags=["locks"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
-        """Show a lock"""
+        """Show a lock."""
         resp.media = self._show(lock_id)
 
-    @spec.validate(json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody), tags=["locks"])
+    @spec.validate(
+        json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody), tags=["locks"]
+    )
     def on_delete(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
-        """Break a lock
+        """Break a lock.
 
         Its holder is fenced off: whatever it writes from now on is refused.
         """

@@ -64,7 +64,7 @@ class Stagings:
     )
     @api_lock(ARCHIVE, IMAGES, SYMBOLS, scope=archive_url, unless=nothing_left)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Stage artifacts of an archive
+        """Stage artifacts of an archive.
 
         201 once all foreground artifacts are staged; 200 if there was nothing left to do; 202 at
         once with `Prefer: respond-async`. Background artifacts follow.
@@ -79,7 +79,7 @@ class Stagings:
 
     @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List stagings, newest first"""
+        """List stagings, newest first."""
         query: StagingQuery = req.context.query
         equal = query.model_dump(include={"archive_url", "state", "caller"}, exclude_none=True)
         with self.stagings.database.connect() as conn:
@@ -109,7 +109,7 @@ class OneStaging:
 
     @spec.validate(resp=answers(404, HTTP_200=StagingBody, HTTP_304=None), tags=["stagings"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
-        """Show a staging
+        """Show a staging.
 
         With `If-None-Match` and `Prefer: wait=N` a long poll: 304 when nothing changed in time.
         """
@@ -128,7 +128,7 @@ class OneStaging:
 
     @spec.validate(resp=answers(404, HTTP_202=StagingBody), tags=["stagings"])
     def on_delete(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
-        """Cancel a staging
+        """Cancel a staging.
 
         What is staged stays; what is on its way stops within a second or so.
         """

@@ -68,9 +68,7 @@ def _describe(req: falcon.Request, resp: falcon.Response, served: ServedFile) ->
     return part
 
 
-def _set_headers(
-    resp: falcon.Response, served: ServedFile, etag: str, modified: datetime
-) -> None:
+def _set_headers(resp: falcon.Response, served: ServedFile, etag: str, modified: datetime) -> None:
     digest = base64.b64encode(bytes.fromhex(served.sha256)).decode()
     kind, encoding = mimetypes.guess_type(served.path, strict=False)
     resp.content_type = kind if kind and not encoding else "application/octet-stream"
