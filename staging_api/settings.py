@@ -23,10 +23,10 @@ class Settings(BaseSettings):
         "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
-    home: Path = Field(
-        Path("var"), description="embedded database, staged files, temporary files"
+    home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
+    store: str = Field(
+        "", description="where staged bytes live; empty: file://$STAGING_HOME/static"
     )
-    store: str = Field("", description="where staged bytes live; empty: file://$STAGING_HOME/static")
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
     threads: int = Field(32, ge=2, le=1000, description="threads, so requests at once, per process")

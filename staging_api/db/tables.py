@@ -105,7 +105,9 @@ api_locks = Table(
 lock_waiters = Table(
     "lock_waiters",
     metadata,
-    Column("place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"),
+    Column(
+        "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
+    ),
     Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that is waited for"),
     Column("kind", Text, nullable=False),
     Column("scope", Text, nullable=False),
@@ -254,4 +256,3 @@ idempotency_keys = Table(
     Index(None, "created_at"),
     comment="Answers that are given again to the same request.",
 )
-

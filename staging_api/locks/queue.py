@@ -110,5 +110,3 @@ class WaitQueue:
 def until(deadline: float) -> float:
     """Seconds left until the monotonic time `deadline`, never negative."""
     return max(0.0, deadline - time.monotonic())
-
-

@@ -32,7 +32,9 @@ class Grant:
 def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Grant]:
     """The locks that are held now, oldest grant first."""
     query = select(api_locks).join(lock_scopes, lock_scopes.c.lock_id == api_locks.c.id)
-    return _grants(conn, query.where(lock_scopes.c.expires_at > func.clock_timestamp()), limit, after)
+    return _grants(
+        conn, query.where(lock_scopes.c.expires_at > func.clock_timestamp()), limit, after
+    )
 
 
 def history(
@@ -57,9 +59,7 @@ def find(conn: Connection, lock_id: str) -> Grant:
     return _grant(row)
 
 
-def _grants(
-    conn: Connection, query: Select[Any], limit: int, after: str | None
-) -> list[Grant]:
+def _grants(conn: Connection, query: Select[Any], limit: int, after: str | None) -> list[Grant]:
     if after is not None:
         query = query.where(api_locks.c.id > after)
     return [_grant(row) for row in conn.execute(query.order_by(api_locks.c.id).limit(limit))]
