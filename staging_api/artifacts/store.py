@@ -87,10 +87,10 @@ class BlobStore:
     def blobs(self) -> Iterator[tuple[Blob, float]]:
         """Name all that is here with the time of its last use by a batch (seconds, epoch)."""
         for shard in sorted(_children(self._named)):
-            for entry in os.scandir(shard):
+            for path in _children(shard):
                 with suppress(FileNotFoundError):  # removed while we look
-                    facts = entry.stat()
-                    yield Blob(entry.name, facts.st_size), facts.st_mtime
+                    facts = path.stat()
+                    yield Blob(path.name, facts.st_size), facts.st_mtime
 
     @contextmanager
     def batch(self, owner: str) -> Iterator["Batch"]:
