@@ -107,7 +107,7 @@ def check_local(entry: Entry, header: bytes) -> int:
     mark, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(
         header[:LOCAL_BYTES]
     )
-    end_of_name = LOCAL_BYTES + name_length
+    end_of_name = LOCAL_BYTES + int(name_length)
     told = (mark, flags & ~_UTF8, method, header[LOCAL_BYTES:end_of_name])
     expected = (b"PK\x03\x04", entry.flags & ~_UTF8, entry.method, entry.raw_name)
     later = bool(entry.flags & _SIZES_FOLLOW) and (crc, packed, size) == (0, 0, 0)
@@ -116,7 +116,7 @@ def check_local(entry: Entry, header: bytes) -> int:
     same = all(here in (there, _IN_ZIP64) for here, there in fields)
     if told != expected or not (later or same):
         raise ArchiveUnsafe(f"{shown(entry.name)} is told differently in the zip's two places")
-    return end_of_name + extra_length
+    return end_of_name + int(extra_length)
 
 
 def is_encrypted(entry: Entry) -> bool:
