@@ -2,6 +2,7 @@
 
     StagingApiError
     |-- Invalid                 a field of the request is wrong
+    |-- CatalogueInvalid        a line of the catalogue of artifacts is wrong
     |-- Unauthenticated         no credential, or one that does not hold
     |-- Forbidden               the caller may not do this
     |   `-- SourceNotAllowed    the archive is outside STAGING_SOURCES
@@ -16,6 +17,7 @@
     |-- LimitExceeded           more bytes, members or names than allowed
     |-- ArchiveUnsafe           an archive member that must not be unpacked
     |-- SourceFailed            the source did not deliver
+    |   |-- SourceRefused       the source does not let us in
     |   |-- SourceChanged       the object changed while it was read
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
@@ -82,6 +84,12 @@ class Invalid(StagingApiError):
     def field(cls, field: str, message: str) -> "Invalid":
         """One wrong field."""
         return cls(f"{field}: {message}", [FieldError(field, message)])
+
+
+class CatalogueInvalid(StagingApiError):
+    """A line of the catalogue of artifacts is wrong; found at start, before any request."""
+
+    code, title = "catalogue_invalid", "The catalogue is not valid"
 
 
 class Unauthenticated(StagingApiError):
@@ -166,6 +174,12 @@ class SourceFailed(StagingApiError):
     """The source did not deliver: refused, timed out, cut short or answered with an error."""
 
     code, title, retryable = "source_failed", "The source failed", True
+
+
+class SourceRefused(SourceFailed):
+    """The source does not let us in: no credential, one that does not hold, a bad certificate."""
+
+    code, title, retryable = "source_refused", "The source refused access", False
 
 
 class SourceChanged(SourceFailed):

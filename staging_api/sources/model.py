@@ -1,9 +1,57 @@
 """What a source of archives is: the words the engine uses, whatever the scheme."""
 
-from collections.abc import Iterator, Mapping
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
+
+#: How many bytes a source hands on at a time, at most.
+CHUNK_BYTES = 1 << 20
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Every address of a host, in the order in which the system prefers them."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How sources are talked to.
+
+    Attributes:
+        connect_timeout_seconds: for one connection to be made.
+        read_timeout_seconds: for the next bytes to come.
+        slowest_bytes_per_second: a body slower than this, over `slowest_window_seconds`, is cut.
+        slowest_window_seconds: over how long that is measured.
+        attempts: how often one request is made before it has failed.
+        backoff_seconds: the pause before the second attempt; it doubles from there.
+        backoff_cap_seconds: the longest pause.
+        redirects: how many are followed for one request.
+        manifest: the object that names all others, written last by the uploader.
+        most_names: how many objects one archive may have.
+        authorization: the Authorization header by origin, such as ``https://host:port``.
+        ca_file: certificates of authorities to trust instead of the system's.
+        resolve: host and port to addresses.
+        sleep: waits that many seconds.
+    """
+
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 30.0
+    slowest_bytes_per_second: int = 1024
+    slowest_window_seconds: float = 60.0
+    attempts: int = 5
+    backoff_seconds: float = 0.5
+    backoff_cap_seconds: float = 20.0
+    redirects: int = 5
+    manifest: str = "UPLOADED"
+    most_names: int = 100_000
+    authorization: Mapping[str, str] = field(default_factory=dict)
+    ca_file: str | None = None
+    resolve: Callable[[str, int], list[str]] = resolve
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True)
@@ -55,3 +103,6 @@ class Source(Protocol):
             SourceChanged: the object is no longer the version that `found` describes.
             SourceFailed: the source did not deliver every byte.
         """
+
+    def close(self) -> None:
+        """Let go of connections; the source is not used afterwards."""

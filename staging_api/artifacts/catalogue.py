@@ -1,0 +1,145 @@
+"""Read the catalogue: which artifacts an archive can have, and how each is staged.
+
+A catalogue is a YAML file that is read once, at start. Whatever is wrong with it is refused then,
+with the line and the reason, so that no request ever meets a bad entry.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from staging_api.artifacts.entry import Entry, mapping_of
+from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.errors import CatalogueInvalid, Invalid
+
+#: How an object can be unpacked; the engine has a function for each.
+EXTRACTS = ("plain", "tar", "zip")
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without"}
+_KIND_KEYS = {"name", "group", "phase", "optional", "every", "lands", "also", "aliases"}
+_ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
+
+
+class Catalogue:
+    """The artifacts that requests can name."""
+
+    def __init__(self, kinds: Sequence[ArtifactKind], default: Sequence[str]) -> None:
+        self.kinds = tuple(kinds)
+        self._default = tuple(default)
+        self._by_word: dict[str, list[ArtifactKind]] = {}
+        for kind in self.kinds:
+            for word in dict.fromkeys((kind.group, kind.name, *kind.aliases)):
+                self._by_word.setdefault(word, []).append(kind)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "Catalogue":
+        """Read a catalogue file; None reads the built-in one, Chromium OS's.
+
+        Raises:
+            CatalogueInvalid: with the file, the line and the reason.
+        """
+        if path is not None:
+            return cls.read(path.read_text(encoding="utf-8"), str(path))
+        builtin = files("staging_api.artifacts") / "catalogues" / "chromiumos.yaml"
+        return cls.read(builtin.read_text(encoding="utf-8"), "chromiumos.yaml")
+
+    @classmethod
+    def read(cls, text: str, called: str = "catalogue") -> "Catalogue":
+        """Read the text of a catalogue; `called` is how errors name it.
+
+        Raises:
+            CatalogueInvalid: with the line and the reason.
+        """
+        try:
+            top = mapping_of(yaml.compose(text, Loader=yaml.SafeLoader), "the catalogue")
+            return _catalogue(top)
+        except CatalogueInvalid as error:
+            raise CatalogueInvalid(f"{called}, {error.detail}") from None
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise CatalogueInvalid(f"{called}, line {line}: {error.problem}") from None
+        except yaml.YAMLError:
+            raise CatalogueInvalid(f"{called}, line 1: is not YAML") from None
+
+    def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
+        """Give the kinds that names, aliases and groups stand for; none stand for the default.
+
+        Raises:
+            Invalid: of field ``artifacts``, naming the unknown word and the known ones.
+        """
+        found: dict[str, ArtifactKind] = {}
+        for word in tuple(words) or self._default:
+            if word not in self._by_word:
+                known = ", ".join(sorted(self._by_word))
+                raise Invalid.field("artifacts", f"{word!r} is none of {known}")
+            found.update((kind.name, kind) for kind in self._by_word[word])
+        return list(found.values())
+
+
+def _catalogue(top: Entry) -> Catalogue:
+    top.refuse_keys_outside({"artifacts", "default"})
+    entries = top.entries("artifacts")
+    kinds = [_kind(entry) for entry in entries]
+    for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
+        _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
+    catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group])
+    try:
+        catalogue.resolve()
+    except Invalid as error:
+        raise top.wrong(f"default: {error.errors[0].message}", "default") from None
+    return catalogue
+
+
+def _check_words(entry: Entry, kind: ArtifactKind, others: Sequence[ArtifactKind]) -> None:
+    """A word means one entry, one group, or the several entries that share it as an alias."""
+    names = {other.name for other in others}
+    foreign_groups = {other.group for other in others} - {kind.group}
+    if kind.name in names | foreign_groups:
+        raise entry.wrong(f"{kind.name!r} is already the name of another entry or group", "name")
+    if clash := sorted(set(kind.aliases) & (names | foreign_groups | {kind.group})):
+        raise entry.wrong(f"{clash[0]!r} is already the name of another entry or group", "aliases")
+
+
+def _kind(entry: Entry) -> ArtifactKind:
+    entry.refuse_keys_outside(_ALL_KEYS)
+    phase = entry.one_of("phase", ("foreground", "background"))
+    kind = ArtifactKind(
+        name=entry.matching("name", _NAME),
+        group=entry.matching("group", _NAME),
+        phase="background" if phase == "background" else "foreground",
+        choices=tuple(_choice(each) for each in entry.alternatives(_CHOICE_KEYS)),
+        optional=entry.flag("optional"),
+        every=entry.flag("every"),
+        lands=entry.path("lands"),
+        also=tuple(entry.path_pairs("also")),
+        aliases=tuple(entry.texts("aliases")),
+    )
+    _check_landing(entry, kind)
+    return kind
+
+
+def _choice(entry: Entry) -> Choice:
+    excluding = entry.text("excluding")
+    choice = Choice(
+        pattern=Pattern(entry.required("pattern")),
+        excluding=Pattern(excluding) if excluding else None,
+        extract=entry.one_of("extract", EXTRACTS, "plain"),
+        only=tuple(entry.paths("only")),
+        without=tuple(entry.paths("without")),
+    )
+    if choice.extract == "plain" and (choice.only or choice.without):
+        raise entry.wrong("only and without select members: say extract: tar or zip")
+    return choice
+
+
+def _check_landing(entry: Entry, kind: ArtifactKind) -> None:
+    """A file is one place: it can hold one object, and not what unpacks to many."""
+    if kind.lands and not kind.lands.endswith("/"):
+        if kind.every:
+            raise entry.wrong("every object that fits needs a folder to land in: end lands in /")
+        if any(choice.extract != "plain" and len(choice.only) != 1 for choice in kind.choices):
+            raise entry.wrong("what is unpacked lands in a folder, unless only names one member")

@@ -1,0 +1,165 @@
+"""One mapping of a catalogue file, that knows its lines: every refusal says where it is."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import yaml
+
+from staging_api.errors import CatalogueInvalid
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+class Entry:
+    """The keys and values of one mapping."""
+
+    def __init__(
+        self, node: yaml.MappingNode, inherited: Mapping[str, yaml.Node] | None = None
+    ) -> None:
+        self._node = node
+        self._values: dict[str, yaml.Node] = dict(inherited or {})
+        own: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.value in own:
+                raise _wrong(key, "a key must be a word, and stand once in its mapping")
+            own.add(key.value)
+            self._values[key.value] = value
+
+    def wrong(self, reason: str, key: str | None = None) -> CatalogueInvalid:
+        """The error that tells `reason` at the line of this mapping, or of one of its keys."""
+        return _wrong(self._values.get(key or "", self._node), reason)
+
+    def refuse_keys_outside(self, known: Iterable[str]) -> None:
+        """Raise `CatalogueInvalid` for a key that means nothing here."""
+        for key, _ in self._node.value:
+            if key.value not in known:
+                raise _wrong(key, f"{key.value!r} is none of {', '.join(sorted(known))}")
+
+    def text(self, key: str) -> str:
+        """The text of a key; empty if it is absent."""
+        node = self._values.get(key)
+        return "" if node is None else _scalar(node, key)
+
+    def required(self, key: str) -> str:
+        """The text of a key that must be there."""
+        if not (text := self.text(key)):
+            raise self.wrong(f"{key} is missing")
+        return text
+
+    def matching(self, key: str, shape: re.Pattern[str]) -> str:
+        """The text of a key that must be there and have this shape."""
+        text = self.required(key)
+        if shape.fullmatch(text) is None:
+            raise self.wrong(f"{key} must look like {shape.pattern}", key)
+        return text
+
+    def one_of(self, key: str, allowed: tuple[str, ...], default: str = "") -> str:
+        """The text of a key that must be one of a few words."""
+        text = self.text(key) or default
+        if text not in allowed:
+            raise self.wrong(f"{key} must be one of {', '.join(allowed)}", key)
+        return text
+
+    def flag(self, key: str) -> bool:
+        """True or false; false if it is absent."""
+        text = self.text(key) or "false"
+        if text not in _BOOLEANS:
+            raise self.wrong(f"{key} must be true or false", key)
+        return _BOOLEANS[text]
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts; empty if it is absent."""
+        return [_scalar(node, key) for node in self._items(key)]
+
+    def path(self, key: str) -> str:
+        """A path below the build's folder, or empty."""
+        text = self.text(key)
+        self._check_path(key, text)
+        return text
+
+    def paths(self, key: str) -> list[str]:
+        """A list of paths."""
+        texts = self.texts(key)
+        for text in texts:
+            self._check_path(key, text)
+        return texts
+
+    def path_pairs(self, key: str) -> list[tuple[str, str]]:
+        """A mapping from path to path, or to several."""
+        node = self._values.get(key)
+        if node is None:
+            return []
+        pairs = mapping_of(node, key)
+        found = [(first, second) for first in pairs.words() for second in pairs.texts(first)]
+        for pair in found:
+            for path in pair:
+                self._check_path(key, path)
+            if pair[0].endswith("/") != pair[1].endswith("/"):
+                raise self.wrong(
+                    f"{key} must pair a folder with a folder, or a file with a file", key
+                )
+        return found
+
+    def words(self) -> list[str]:
+        """The keys, in order."""
+        return list(self._values)
+
+    def entries(self, key: str) -> list["Entry"]:
+        """A list of mappings, with at least one."""
+        found = [Entry(_as_mapping(node, key)) for node in self._items(key)]
+        if not found:
+            raise self.wrong(f"{key} must list at least one entry", key)
+        return found
+
+    def alternatives(self, keys: set[str]) -> list["Entry"]:
+        """This entry once for each of its alternatives, which override its keys; or just itself."""
+        nodes = self._items("alternatives")
+        own = [Entry(_as_mapping(node, "an alternative"), self._values) for node in nodes]
+        for entry in own:
+            entry.refuse_keys_outside(keys)
+        return own or [self]
+
+    def _items(self, key: str) -> list[yaml.Node]:
+        node = self._values.get(key)
+        if node is None:
+            return []
+        if isinstance(node, yaml.ScalarNode) and node.value:
+            return [node]
+        if not isinstance(node, yaml.SequenceNode):
+            raise _wrong(node, f"{key} must be a list")
+        return list(node.value)
+
+    def _check_path(self, key: str, text: str) -> None:
+        segments = text.removesuffix("/").split("/") if text else []
+        if (
+            not text.isprintable()
+            or "\\" in text
+            or any(part in ("", ".", "..") for part in segments)
+        ):
+            raise self.wrong(f"{key} must be a path below the build's folder", key)
+
+
+def mapping_of(node: yaml.Node | None, what: str) -> Entry:
+    """Read a node that must be a mapping.
+
+    Raises:
+        CatalogueInvalid: it is something else.
+    """
+    return Entry(_as_mapping(node, what))
+
+
+def _as_mapping(node: yaml.Node | None, what: str) -> yaml.MappingNode:
+    if not isinstance(node, yaml.MappingNode):
+        raise _wrong(node, f"{what} must be a mapping of keys to values")
+    return node
+
+
+def _scalar(node: yaml.Node, key: str) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise _wrong(node, f"{key} must be a text")
+    return str(node.value)
+
+
+def _wrong(node: yaml.Node | None, reason: str) -> CatalogueInvalid:
+    line = node.start_mark.line + 1 if node is not None else 1
+    return CatalogueInvalid(f"line {line}: {reason}")

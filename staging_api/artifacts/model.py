@@ -1,0 +1,150 @@
+"""What an artifact is before it is staged: one entry of a catalogue."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+Phase = Literal["foreground", "background"]
+_PLACEHOLDER = re.compile(r"\\?\{([a-z]+)\\?\}")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A glob for names of source objects.
+
+    ``*`` and ``?`` do not cross a ``/``. ``{build}`` is the build's name; any other ``{word}``
+    is one run of characters without ``_`` and ``/``, the same at each of its places: so
+    ``a_{v}_{v}_*`` tells an update from a version to itself from one between two versions.
+    With `literal` nothing in it has a meaning of its own.
+    """
+
+    glob: str
+    literal: bool = False
+
+    def matches(self, name: str, build: str) -> bool:
+        """Whether the whole name fits."""
+        return self._compiled(build).fullmatch(name) is not None
+
+    def _compiled(self, build: str) -> re.Pattern[str]:
+        return re.compile(self._template.replace("\0", re.escape(build)))
+
+    @cached_property
+    def _template(self) -> str:
+        """The glob as a regular expression, with a NUL where the build's name goes."""
+        if self.literal:
+            return re.escape(self.glob)
+        text = re.escape(self.glob).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+        seen: set[str] = set()
+
+        def place(found: re.Match[str]) -> str:
+            word = found[1]
+            if word == "build":
+                return "\0"
+            known = word in seen
+            seen.add(word)
+            return f"(?P={word})" if known else f"(?P<{word}>[^_/]+)"
+
+        return _PLACEHOLDER.sub(place, text)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to get an artifact: which object, and what to take out of it.
+
+    Attributes:
+        pattern: names the object in the archive.
+        excluding: names that fit `pattern` and are still not meant.
+        extract: how it is unpacked: a name of `staging_api.extractors`.
+        only: members at or below one of these are taken; empty takes all.
+        without: members at or below one of these are left out.
+    """
+
+    pattern: Pattern
+    excluding: Pattern | None = None
+    extract: str = "plain"
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def find(self, names: Iterable[str], build: str) -> list[str]:
+        """Every name that fits, the likeliest first: shortest, then in order."""
+        found = [name for name in names if self._fits(name, build)]
+        return sorted(found, key=lambda name: (len(name), name))
+
+    def takes(self, member: str) -> bool:
+        """Whether this member of the object is wanted."""
+        wanted = not self.only or any(_within(member, top) for top in self.only)
+        return wanted and not any(_within(member, top) for top in self.without)
+
+    def _fits(self, name: str, build: str) -> bool:
+        excluded = self.excluding is not None and self.excluding.matches(name, build)
+        return self.pattern.matches(name, build) and not excluded
+
+
+@dataclass(frozen=True)
+class ArtifactKind:
+    """One entry of a catalogue: an artifact that a request can ask for.
+
+    Attributes:
+        name: what requests, tables and log lines call it.
+        group: a word that stands for all entries that have it.
+        phase: whether a request waits for it.
+        choices: ways to get it, in order; the first whose object is there is taken.
+        optional: whether it may be missing from the archive.
+        every: take every object that fits, not only the likeliest.
+        lands: where it goes below the build's folder: a file, or a folder if it ends in ``/``
+            or is empty; ``{build}`` is the build's name.
+        also: pairs of prefixes: a file directly below the first also appears below the second.
+        aliases: further names for requests.
+    """
+
+    name: str
+    group: str
+    phase: Phase
+    choices: tuple[Choice, ...]
+    optional: bool = False
+    every: bool = False
+    lands: str = ""
+    also: tuple[tuple[str, str], ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def find(self, names: Iterable[str], build: str) -> list[str]:
+        """The objects to fetch, out of all names of an archive; empty if it is not there."""
+        return self.choose(names, build)[1]
+
+    def choose(self, names: Iterable[str], build: str) -> tuple[Choice, list[str]]:
+        """The first choice that has an object there, and its objects."""
+        names = list(names)
+        for choice in self.choices:
+            if found := choice.find(names, build):
+                return choice, found if self.every else found[:1]
+        return self.choices[0], []
+
+    def target(self, member: str, build: str) -> str:
+        """Where a file goes, below the build's folder; `member` is its name as unpacked."""
+        lands = self.lands.replace("{build}", build)
+        return lands + member if lands.endswith("/") or not lands else lands
+
+    def further_paths(self, path: str, build: str) -> list[str]:
+        """Where the file at `path` appears as well."""
+        pairs = [[part.replace("{build}", build) for part in pair] for pair in self.also]
+        return [
+            second + path.removeprefix(first)
+            for first, second in pairs
+            if path == first or (first.endswith("/") and _is_directly_below(path, first))
+        ]
+
+
+def plain_kind(name: str, group: str = "files") -> ArtifactKind:
+    """The kind for an object that a request names itself: fetched as it is, under its own name."""
+    choice = Choice(Pattern(name, literal=True))
+    return ArtifactKind(name, group, "foreground", (choice,), lands=name)
+
+
+def _within(member: str, top: str) -> bool:
+    return member == top or member.startswith(top.removesuffix("/") + "/")
+
+
+def _is_directly_below(path: str, folder: str) -> bool:
+    return path.startswith(folder) and "/" not in path.removeprefix(folder)

@@ -1,0 +1,1 @@
+"""How archives are unpacked: one function per form, all under the same limits."""

@@ -1,0 +1,12 @@
+"""The extractors by the name that a catalogue gives them."""
+
+from collections.abc import Mapping
+
+from staging_api.extractors import plain, tar, zip  # noqa: A004 - the name of the format
+from staging_api.extractors.model import Extract
+
+EXTRACTS: Mapping[str, Extract] = {
+    "plain": plain.extract,
+    "tar": tar.extract,
+    "zip": zip.extract,
+}

@@ -1,0 +1,1 @@
+"""Where archives come from: one small protocol, one module per scheme."""

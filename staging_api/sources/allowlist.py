@@ -1,0 +1,111 @@
+"""Decide which archives may be read at all, and which addresses may be connected to for them.
+
+A host name proves nothing: whoever owns it can point it at our own network. So the list names
+prefixes of URLs, and a host that resolves to anything but the public internet is reached only
+when the entry says so itself: by being that address (or ``localhost``), or by naming the network::
+
+    gs://builds/, https://archive.example/releases/, http://depot.internal:8080/ 10.2.0.0/16
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from staging_api.errors import Invalid, SourceNotAllowed
+from staging_api.sources.url import ArchiveUrl, parse_prefix
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_FIELD = "STAGING_SOURCES"
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
+
+
+@dataclass(frozen=True)
+class AllowedPrefix:
+    """One entry of the list: every URL below `url`, on public addresses and in `networks`."""
+
+    url: ArchiveUrl
+    networks: tuple[Network, ...] = ()
+
+    def covers(self, url: ArchiveUrl) -> bool:
+        """Whether `url` lies at or below this entry; segments are compared whole."""
+        mine = self.url.segments
+        same_place = (self.url.scheme, self.url.authority) == (url.scheme, url.authority)
+        return same_place and url.segments[: len(mine)] == mine
+
+    def permits(self, address: str) -> bool:
+        """Whether a connection to this IP address may be made for a URL of this entry."""
+        ip = ipaddress.ip_address(address)
+        if is_public(ip) or any(ip in network for network in self.networks):
+            return True
+        host = host_of(self.url)
+        return host == str(ip) or (host == "localhost" and ip.is_loopback)
+
+
+class AllowList:
+    """The archives that may be read; empty allows none."""
+
+    def __init__(self, entries: tuple[AllowedPrefix, ...]) -> None:
+        # The longest entry first: the most specific one decides about networks and file roots.
+        self.entries = tuple(sorted(entries, key=lambda entry: -len(entry.url.segments)))
+
+    @classmethod
+    def parse(cls, setting: str) -> "AllowList":
+        """Read a comma separated list: each entry a URL, then any networks it may lead to.
+
+        Raises:
+            Invalid: of field ``STAGING_SOURCES``.
+        """
+        texts = [text.split() for text in setting.split(",")]
+        return cls(tuple(_entry(words) for words in texts if words))
+
+    def check(self, url: ArchiveUrl) -> AllowedPrefix:
+        """Give the most specific entry that covers `url`.
+
+        Raises:
+            SourceNotAllowed: there is none.
+        """
+        for entry in self.entries:
+            if entry.covers(url):
+                return entry
+        raise SourceNotAllowed(f"{url.canonical} is outside the allowed sources")
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address, and any IPv4 address it stands for, is on the public internet."""
+    return all(_is_public(each) for each in (address, *_embedded(address)))
+
+
+def host_of(url: ArchiveUrl) -> str:
+    """The host of an http URL: no port, no brackets."""
+    return urlsplit(f"//{url.authority}").hostname or ""
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None or address in _NAT64:
+            return True  # judged by the IPv4 address inside
+        if address in _SITE_LOCAL:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _embedded(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return ()
+    inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return tuple(each for each in inner if each is not None)
+
+
+def _entry(words: list[str]) -> AllowedPrefix:
+    url = parse_prefix(words[0], _FIELD)
+    if url.scheme == "file" and not url.segments:
+        raise Invalid.field(_FIELD, "a file entry must name a folder below /")
+    try:
+        return AllowedPrefix(url, tuple(ipaddress.ip_network(word) for word in words[1:]))
+    except ValueError:
+        raise Invalid.field(_FIELD, "after its URL an entry holds networks only") from None

@@ -1,0 +1,163 @@
+"""Read archives below a folder of this machine, and never anything beside them.
+
+Every step of a path is opened relative to the folder above it and must not be a link, so nothing
+that somebody swaps while we walk can lead out. The folder that the allow-list names is the
+operator's own word and may be reached through links.
+"""
+
+import os
+import stat
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+from staging_api.errors import (
+    ArchiveNotFound,
+    ArtifactNotFound,
+    SourceChanged,
+    SourceFailed,
+    SourceNotAllowed,
+)
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.manifest import checked_names, read_manifest
+from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
+from staging_api.sources.url import ArchiveUrl
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_BENEATH = _FOLDER | os.O_NOFOLLOW
+# Without O_NONBLOCK the open of a pipe would wait for a writer.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
+    """Give read access to the folder of an archive.
+
+    Raises:
+        SourceNotAllowed: it lies below no folder of the allow-list.
+    """
+    root = allowed.check(url).url.segments
+    return FileSource(url, "/" + "/".join(root), url.segments[len(root) :], options)
+
+
+class FileSource:
+    """The files of one folder, below a root that is not left."""
+
+    def __init__(
+        self, url: ArchiveUrl, root: str, below: tuple[str, ...], options: SourceOptions
+    ) -> None:
+        self._url = url
+        self._root = root
+        self._below = below
+        self._options = options
+
+    def names(self) -> list[str]:
+        """Name every object: from the manifest, or else by listing the folder."""
+        with self._folder():
+            pass
+        found = read_manifest(self, self._options)
+        return checked_names(self._listed(), self._options) if found is None else found
+
+    def stat(self, name: str) -> SourceObject:
+        """Describe one file."""
+        with self._opened(name) as descriptor:
+            return self._described(name, os.fstat(descriptor))
+
+    @contextmanager
+    def open(
+        self, found: SourceObject, start: int = 0, end: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Stream a part of one file."""
+        with self._opened(found.name) as descriptor:
+            last = (found.size_bytes or 0) if end is None else end
+            yield self._chunks(descriptor, found, start, last)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _chunks(
+        self, descriptor: int, found: SourceObject, start: int, end: int
+    ) -> Generator[bytes, None, None]:
+        self._check_version(descriptor, found)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        while start < end:
+            chunk = os.read(descriptor, min(CHUNK_BYTES, end - start))
+            if not chunk:
+                raise SourceChanged(f"{found.name} became shorter while it was read")
+            start += len(chunk)
+            yield chunk
+        self._check_version(descriptor, found)
+
+    def _check_version(self, descriptor: int, found: SourceObject) -> None:
+        if self._described(found.name, os.fstat(descriptor)).version != found.version:
+            raise SourceChanged(f"{found.name} changed since it was found")
+
+    def _described(self, name: str, facts: os.stat_result) -> SourceObject:
+        version = f"{facts.st_mtime_ns}-{facts.st_size}"
+        return SourceObject(name, self._url.below(name).canonical, facts.st_size, version)
+
+    @contextmanager
+    def _folder(self) -> Iterator[int]:
+        try:
+            descriptor = os.open(self._root, _FOLDER)
+        except OSError:
+            raise ArchiveNotFound("the root of the archives is not there") from None
+        try:
+            descriptor = _walk(descriptor, self._below)
+        except FileNotFoundError:
+            raise ArchiveNotFound(f"{self._url.canonical} is not there") from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[int]:
+        *folders, last = name.split("/")
+        with self._folder() as archive:
+            try:
+                folder = _walk(os.dup(archive), tuple(folders))
+            except FileNotFoundError:
+                raise ArtifactNotFound(f"{name} is not in the archive") from None
+        try:
+            descriptor = _open_file(last, folder, name)
+        finally:
+            os.close(folder)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _listed(self) -> Iterator[str]:
+        with self._folder() as archive:
+            for folder, _, files, _ in os.fwalk(".", dir_fd=archive, follow_symlinks=False):
+                for file in files:
+                    yield os.path.normpath(f"{folder}/{file}")
+
+
+def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
+    """Go down from an open folder, which is closed, to another, which is given open."""
+    for segment in segments:
+        above = descriptor
+        try:
+            descriptor = os.open(segment, _BENEATH, dir_fd=above)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            raise SourceNotAllowed(f"{segment!a} is a link, or no folder") from None
+        finally:
+            os.close(above)
+    return descriptor
+
+
+def _open_file(segment: str, folder: int, name: str) -> int:
+    try:
+        descriptor = os.open(segment, _FILE, dir_fd=folder)
+    except FileNotFoundError:
+        raise ArtifactNotFound(f"{name} is not in the archive") from None
+    except PermissionError:
+        raise SourceFailed(f"{name} may not be read by this service") from None
+    except OSError:
+        raise SourceNotAllowed(f"{name} is a link, or no plain file") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SourceNotAllowed(f"{name} is no plain file")
+    return descriptor

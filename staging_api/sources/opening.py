@@ -1,0 +1,23 @@
+"""Open the archive of a URL, whatever its scheme."""
+
+from collections.abc import Callable, Mapping
+
+from staging_api.sources import file, http
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import Source, SourceOptions
+from staging_api.sources.url import ArchiveUrl
+
+OPENERS: Mapping[str, Callable[[ArchiveUrl, AllowList, SourceOptions], Source]] = {
+    "file": file.open_archive,
+    "http": http.open_archive,
+    "https": http.open_archive,
+}
+
+
+def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
+    """Give read access to one archive; nothing is connected to before the first question.
+
+    Raises:
+        SourceNotAllowed: the allow-list does not cover it.
+    """
+    return OPENERS[url.scheme](url, allowed, options)

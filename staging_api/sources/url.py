@@ -1,0 +1,223 @@
+"""Parse an archive URL into the one spelling that locks, tables and paths use.
+
+Two spellings of one archive would be two locks and two downloads, so everything that can be
+written in several ways is either normalised here or refused, and nothing after this module parses
+a URL again. A segment is decoded once; what would still read as an escape is refused, so no
+later decoding can turn it into a separator.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from staging_api.errors import Invalid
+
+#: The schemes, each with the port that need not be written.
+DEFAULT_PORTS = {"gs": None, "s3": None, "http": 80, "https": 443, "file": None}
+MAX_URL_BYTES = 1024
+MAX_SEGMENT_BYTES = 255
+_MAX_HOST_LENGTH = 253
+_MAX_PORT = 65535
+
+_SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*)(?P<path>/.*)?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_PLAIN = "!$&'()*+,;=:@~"
+
+
+@dataclass(frozen=True)
+class ArchiveUrl:
+    """Where an archive is, in its only spelling.
+
+    Attributes:
+        scheme: one of `DEFAULT_PORTS`.
+        authority: bucket, or host with its port unless that is the default; empty for ``file``.
+        segments: the decoded path, each segment found safe.
+    """
+
+    scheme: str
+    authority: str
+    segments: tuple[str, ...]
+
+    @property
+    def canonical(self) -> str:
+        """The one text of this URL."""
+        path = "".join("/" + quote(segment, safe=_PLAIN) for segment in self.segments)
+        return f"{self.scheme}://{self.authority}{path or '/'}"
+
+    @property
+    def build(self) -> str:
+        """The last segment: the build's short name."""
+        return self.segments[-1]
+
+    @property
+    def rel_path(self) -> str:
+        """The segments before the build, joined by ``/``; may be empty."""
+        return "/".join(self.segments[:-1])
+
+    def below(self, name: str) -> "ArchiveUrl":
+        """The URL of the object `name`, whose segments must be safe (`is_safe_name`)."""
+        return ArchiveUrl(self.scheme, self.authority, (*self.segments, *name.split("/")))
+
+
+def parse(text: str) -> ArchiveUrl:
+    """Read an archive URL.
+
+    Raises:
+        Invalid: of field ``archive_url``; the message says what would be right, and never repeats
+            the text, which may hold a password.
+    """
+    url = parse_prefix(text, "archive_url")
+    if not url.segments:
+        raise Invalid.field("archive_url", "names no build: a path must follow the host or bucket")
+    return url
+
+
+def parse_prefix(text: str, field: str) -> ArchiveUrl:
+    """Read a URL that may stop at its host or bucket; `field` is what errors call it.
+
+    Raises:
+        Invalid: of that field.
+    """
+    try:
+        return _parse(text)
+    except ValueError as error:
+        raise Invalid.field(field, str(error)) from None
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether every segment of a relative name could stand in an archive URL."""
+    try:
+        for segment in name.split("/"):
+            _check_segment(segment)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(text: str) -> ArchiveUrl:
+    shape = _SHAPE.fullmatch(_checked_text(text))
+    if shape is None:
+        raise ValueError("must be absolute: scheme://bucket-or-host/path")
+    scheme = shape["scheme"].lower()
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"the scheme must be one of {', '.join(DEFAULT_PORTS)}")
+    url = ArchiveUrl(scheme, _authority(scheme, shape["authority"]), _segments(shape["path"] or ""))
+    if len(url.canonical.encode()) > MAX_URL_BYTES:
+        raise ValueError(f"is longer than {MAX_URL_BYTES} bytes")
+    return url
+
+
+def _checked_text(text: str) -> str:
+    if not text:
+        raise ValueError("is missing")
+    if len(text) > MAX_URL_BYTES:
+        raise ValueError(f"is longer than {MAX_URL_BYTES} bytes")
+    if not text.isprintable():
+        raise ValueError("must not contain control or invisible characters")
+    if "\\" in text:
+        raise ValueError("must not contain a backslash")
+    if "?" in text or "#" in text:
+        raise ValueError("must not have a query or a fragment")
+    return text
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    if path in ("", "/"):
+        return ()
+    inner = path.removeprefix("/").removesuffix("/")
+    return tuple(_segment(raw) for raw in inner.split("/"))
+
+
+def _segment(raw: str) -> str:
+    if raw.count("%") != len(_ESCAPE.findall(raw)):
+        raise ValueError("has a % that is not followed by two hexadecimal digits")
+    try:
+        segment = unquote(raw, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("must be UTF-8 when percent-decoded") from None
+    _check_segment(segment)
+    return segment
+
+
+def _check_segment(segment: str) -> None:
+    if not segment:
+        raise ValueError("must not have an empty path segment")
+    if segment in (".", ".."):
+        raise ValueError("must not have . or .. as a path segment")
+    if "/" in segment or "\\" in segment:
+        raise ValueError("must not have a percent-encoded separator")
+    if not segment.isprintable():
+        raise ValueError("must not contain control or invisible characters")
+    if _ESCAPE.search(segment):
+        raise ValueError("must not be percent-encoded twice")
+    if len(segment.encode()) > MAX_SEGMENT_BYTES:
+        raise ValueError(f"has a path segment longer than {MAX_SEGMENT_BYTES} bytes")
+
+
+def _authority(scheme: str, text: str) -> str:
+    if "@" in text:
+        raise ValueError("must not carry a user name or password")
+    if scheme == "file":
+        if text:
+            raise ValueError("a file URL has no host: write file:///path")
+        return ""
+    if not text:
+        raise ValueError("has no host or bucket")
+    if scheme in ("gs", "s3"):
+        return _bucket(text)
+    return _host_and_port(scheme, text)
+
+
+def _bucket(text: str) -> str:
+    if _BUCKET.fullmatch(text) is None or ".." in text:
+        raise ValueError("the bucket must be 3 to 222 of a-z, 0-9, dot, underscore and hyphen")
+    return text
+
+
+def _host_and_port(scheme: str, text: str) -> str:
+    host, colon, digits = text, "", ""
+    if not text.endswith("]"):
+        host, colon, digits = text.rpartition(":") if ":" in text else (text, "", "")
+    if colon and not (digits.isascii() and digits.isdigit() and 0 < int(digits) <= _MAX_PORT):
+        raise ValueError("the port must be a number from 1 to 65535")
+    host = _ipv6(host) if host.startswith("[") else _host(host)
+    if not colon or int(digits) == DEFAULT_PORTS[scheme]:
+        return host
+    return f"{host}:{int(digits)}"
+
+
+def _ipv6(text: str) -> str:
+    # A zone (%eth0) would name one of our own interfaces.
+    inner = "" if "%" in text else text.removeprefix("[").removesuffix("]")
+    try:
+        return f"[{ipaddress.IPv6Address(inner).compressed}]"
+    except ValueError:
+        raise ValueError("the host is not an IPv6 address") from None
+
+
+def _host(text: str) -> str:
+    try:
+        # IDNA also folds look-alike full stops and full-width digits, so it comes before the rest.
+        host = text.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        raise ValueError("the host is not a valid name") from None
+    if host.endswith("."):
+        raise ValueError("the host must be written without a trailing dot")
+    labels = host.split(".")
+    if len(host) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("the host is not a valid name")
+    # What ends in a number is an address for some parsers: only its plainest spelling passes.
+    if _NUMBER.fullmatch(labels[-1]):
+        return _ipv4(host)
+    return host
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError("an IPv4 address must be four decimal numbers") from None

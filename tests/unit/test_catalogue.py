@@ -1,0 +1,217 @@
+"""The catalogue: the built-in one is Chromium OS's, and a bad one is refused by line."""
+
+import pytest
+
+from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.model import Choice, Pattern, plain_kind
+from staging_api.errors import CatalogueInvalid, Invalid
+
+BUILD = "R17-1208.0.0-a1-b338"
+OLDER = "R17-1200.0.0-a1-b330"
+NTON = f"chromeos_{BUILD}_{BUILD}_x86-generic_delta_dev.bin"
+MTON = f"chromeos_{OLDER}_{BUILD}_x86-generic_delta_dev.bin"
+FULL = f"chromeos_{BUILD}_x86-generic_full_dev.bin"
+UPLOADED = [
+    "image.zip",
+    "debug.tgz",
+    FULL,
+    FULL + ".json",
+    "stateful.tgz",
+    "autotest.tar",
+    "autotest.tar.bz2",
+    NTON,
+    MTON,
+    "test_suites.tar.bz2",
+]
+
+TEN_LINES = """\
+artifacts:
+  - name: installer
+    group: release
+    phase: foreground
+    pattern: "app-*.exe"
+    lands: installer.exe
+  - {name: docs, group: release, phase: background, optional: true, pattern: docs.zip, extract: zip}
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    return Catalogue.load()
+
+
+def kind(catalogue, name):
+    (found,) = catalogue.resolve([name])
+    return found
+
+
+def test_nothing_named_means_the_build_group(chromium):
+    assert [(each.name, each.phase) for each in chromium.resolve()] == [
+        ("full_payload", "foreground"),
+        ("stateful", "foreground"),
+        ("test_suites", "foreground"),
+        ("nton_payload", "background"),
+        ("mton_payload", "background"),
+        ("autotest", "background"),
+        ("firmware", "background"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("images", ["test_image", "base_image", "recovery_image"]),
+        ("symbols", ["symbols"]),
+        ("stateful_payload", ["stateful"]),
+        ("delta_payload", ["nton_payload", "mton_payload"]),
+        ("test", ["test_image"]),
+    ],
+)
+def test_groups_and_aliases_stand_for_their_entries(chromium, word, names):
+    assert [each.name for each in chromium.resolve([word, names[0]])] == names
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(chromium):
+    with pytest.raises(Invalid) as refused:
+        chromium.resolve(["full_payload", "nonsense"])
+    assert refused.value.errors[0].field == "artifacts"
+    assert "nonsense" in refused.value.detail
+    assert "full_payload" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "objects"),
+    [
+        ("full_payload", [FULL]),
+        ("nton_payload", [NTON]),
+        ("mton_payload", [MTON]),
+        ("autotest", ["autotest.tar"]),
+        ("firmware", []),
+        ("test_image", ["image.zip"]),
+    ],
+)
+def test_each_artifact_finds_its_object(chromium, name, objects):
+    assert kind(chromium, name).find(UPLOADED, BUILD) == objects
+
+
+def test_the_second_name_is_taken_when_the_first_is_not_there(chromium):
+    names = [name for name in UPLOADED if name != "autotest.tar"]
+    assert kind(chromium, "autotest").find(names, BUILD) == ["autotest.tar.bz2"]
+
+
+def test_an_image_uploaded_alone_is_preferred_to_the_zip(chromium):
+    choice, found = kind(chromium, "test_image").choose(
+        [*UPLOADED, "chromiumos_test_image.tar.xz"], BUILD
+    )
+    assert (choice.extract, found) == ("tar", ["chromiumos_test_image.tar.xz"])
+
+
+def test_an_entry_may_take_every_object_that_fits(chromium):
+    names = ["full_dev_part_ROOT.bin.gz", "full_dev_part_KERN.bin.gz", "other.gz"]
+    entry = kind(chromium, "quick_provision")
+    assert entry.find(names, BUILD) == ["full_dev_part_KERN.bin.gz", "full_dev_part_ROOT.bin.gz"]
+    assert entry.target("full_dev_part_ROOT.bin.gz", BUILD) == "full_dev_part_ROOT.bin.gz"
+
+
+def test_landing_places_know_the_build(chromium):
+    assert kind(chromium, "nton_payload").target(NTON, BUILD) == f"au/{BUILD}_nton/update.gz"
+    assert kind(chromium, "autotest").target("autotest/x", BUILD) == "autotest/x"
+
+
+def test_a_file_may_appear_in_further_places(chromium):
+    autotest, stateful = kind(chromium, "autotest"), kind(chromium, "stateful")
+    assert autotest.further_paths("autotest/packages/a.tar.bz2", BUILD) == ["autotest/a.tar.bz2"]
+    assert autotest.further_paths("autotest/packages/sub/a", BUILD) == []
+    assert stateful.further_paths("stateful.tgz", BUILD) == [
+        f"au/{BUILD}_nton/stateful.tgz",
+        f"au/{BUILD}_mton/stateful.tgz",
+    ]
+
+
+def test_members_are_chosen_by_whole_segments():
+    choice = Choice(
+        Pattern("a.tar"), extract="tar", only=("debug/breakpad/",), without=("debug/x",)
+    )
+    assert choice.takes("debug/breakpad/a.sym")
+    assert not choice.takes("debug/breakpad2/a.sym")
+    assert not Choice(Pattern("a.tar"), without=("auto/suites",)).takes("auto/suites/control")
+    assert Choice(Pattern("a.tar"), without=("auto/suites",)).takes("auto/suites.txt")
+
+
+@pytest.mark.parametrize(
+    ("glob", "name", "fits"),
+    [
+        ("*.bin", "a.bin", True),
+        ("*.bin", "sub/a.bin", False),
+        ("a?c", "abc", True),
+        ("a?c", "a/c", False),
+        ("a.c", "abc", False),
+        ("{build}.zip", "R17+1.zip", True),
+        ("{build}.zip", "R17771.zip", False),
+        ("{v}-{v}", "1-1", True),
+        ("{v}-{v}", "1-2", False),
+        ("[ab]", "a", False),
+        ("*", "a\nb", True),
+    ],
+)
+def test_what_a_glob_means(glob, name, fits):
+    assert Pattern(glob).matches(name, "R17+1") is fits
+
+
+def test_a_file_that_a_client_names_is_no_glob():
+    entry = plain_kind("a*{build}.txt")
+    assert entry.find(["a*{build}.txt", "abc.txt"], BUILD) == ["a*{build}.txt"]
+
+
+def test_another_project_needs_ten_lines():
+    catalogue = Catalogue.read(TEN_LINES)
+    assert [each.name for each in catalogue.resolve()] == ["installer", "docs"]
+    assert catalogue.resolve(["installer"])[0].find(["app-1.exe"], "1") == ["app-1.exe"]
+
+
+ENTRY = "artifacts:\n  - name: a\n    group: g\n    phase: foreground\n    pattern: x\n"
+OTHER = "  - {name: %s, group: %s, phase: foreground, pattern: y}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("", 1, "mapping"),
+        ("- a\n", 1, "mapping"),
+        ("artifacts: []\n", 1, "at least one"),
+        ("artifacts:\n  - a\n", 2, "mapping"),
+        ("artifacts: [\n", 2, "expected"),
+        ("artifacts: &a [*b]\n", 1, "undefined alias"),
+        ("artefacts: []\n", 1, "'artefacts' is none of"),
+        (ENTRY + "    colour: red\n", 6, "'colour' is none of"),
+        (ENTRY + "    name: b\n", 6, "stand once"),
+        (ENTRY.replace("foreground", "soon"), 4, "foreground, background"),
+        (ENTRY.replace("    pattern: x\n", ""), 2, "pattern is missing"),
+        (ENTRY.replace("name: a", "name: A b"), 2, "look like"),
+        (ENTRY + "    optional: perhaps\n", 6, "true or false"),
+        (ENTRY + "    extract: rar\n", 6, "plain, tar, zip"),
+        (ENTRY + "    only: [x]\n", 2, "extract"),
+        (ENTRY + "    lands: /etc/passwd\n", 6, "path below"),
+        (ENTRY + "    lands: ../x\n", 6, "path below"),
+        (ENTRY + "    lands: {a: b}\n", 6, "text"),
+        (ENTRY + "    extract: tar\n    lands: x\n", 2, "lands in a folder"),
+        (ENTRY + "    every: true\n    lands: x\n", 2, "end lands in /"),
+        (ENTRY + "    also: {a/: b}\n", 6, "pair"),
+        (ENTRY + "    alternatives: [{name: x}]\n", 6, "'name' is none of"),
+        (ENTRY + OTHER % ("a", "g"), 2, "already"),
+        (ENTRY + OTHER % ("g", "h"), 6, "already"),
+        (ENTRY + "    aliases: [b]\n" + OTHER % ("b", "g"), 6, "already"),
+        (ENTRY + "default: [b]\n", 6, "'b' is none of"),
+    ],
+)
+def test_a_bad_catalogue_is_refused_with_its_line_and_reason(text, line, words):
+    with pytest.raises(CatalogueInvalid) as refused:
+        Catalogue.read(text, "mine.yaml")
+    assert refused.value.detail.startswith(f"mine.yaml, line {line}:")
+    assert words in refused.value.detail
+
+
+def test_a_catalogue_is_read_from_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(TEN_LINES)
+    assert len(Catalogue.load(path).kinds) == 2
