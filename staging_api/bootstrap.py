@@ -18,8 +18,9 @@ from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
 from staging_api.locks.queue import WaitQueue
 from staging_api.settings import Settings
-from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.opening import open_archive
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
@@ -83,7 +84,7 @@ def build(settings: Settings) -> Services:
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed),
+        open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
     )
     return Services(settings, locks, stagings, Watch(database, settings.waiters))
 

@@ -37,6 +37,18 @@ log = logging.getLogger(__name__)
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 _RESTART_SECONDS = 1.0
+# gunicorn's own lines go where ours go, once; its access log would only repeat ours.
+_GUNICORN_LOGS = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "root": {"level": "INFO", "handlers": []},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
+    },
+    "handlers": {},
+    "formatters": {},
+}
 
 
 @contextmanager
@@ -115,8 +127,8 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             "timeout": 60,
             "graceful_timeout": int(settings.shutdown_seconds),
             "control_socket_disable": True,
-            "logconfig_dict": {"version": 1, "disable_existing_loggers": False},
-            "post_worker_init": lambda _worker: logs.configure(settings.log_format),
+            "logconfig_dict": _GUNICORN_LOGS,
+            "when_ready": lambda _server: logs.configure(settings.log_format),
             "worker_exit": lambda _server, _worker: self._close(),
             "child_exit": lambda _server, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
         }.items():

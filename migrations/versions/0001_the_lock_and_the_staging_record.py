@@ -288,9 +288,7 @@ def upgrade() -> None:
             comment="pending, staging, staged, missing, failed, evicted",
         ),
         sa.Column("path", sa.Text(), nullable=False, comment="below /static; a folder ends in /"),
-        sa.Column(
-            "size_bytes", sa.BigInteger(), nullable=True, comment="of all its files together"
-        ),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True, comment="of what sha256 is of"),
         sa.Column(
             "sha256",
             sa.Text(),

@@ -172,7 +172,7 @@ staged_artifacts = Table(
     Column("phase", Text, nullable=False, comment="foreground or background"),
     Column("state", Text, nullable=False, comment=", ".join(ARTIFACT_STATES)),
     Column("path", Text, nullable=False, comment="below /static; a folder ends in /"),
-    Column("size_bytes", BigInteger, comment="of all its files together"),
+    Column("size_bytes", BigInteger, comment="of what sha256 is of"),
     Column("sha256", Text, comment="of the source object, or of the file taken out of it"),
     Column("source_url", Text),
     Column("source_version", Text, comment="generation or ETag of the source object"),

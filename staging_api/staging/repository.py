@@ -152,15 +152,18 @@ def mark_staged(
     source_url: str,
     source_version: str | None,
     sha256: str,
+    size_bytes: int,
+    bytes_done: int,
     files: Sequence[Mapping[str, Any]],
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
     Args:
+        sha256: of the source object, or of what was taken out of it; `size_bytes` is its length.
+        bytes_done: what came over the wire for it.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
     """
-    size = sum(file["size_bytes"] for file in files)
     contents = {file["sha256"]: file["size_bytes"] for file in files}
     if contents:
         rows = [{"sha256": digest, "size_bytes": length} for digest, length in contents.items()]
@@ -174,13 +177,14 @@ def mark_staged(
         conn,
         artifact_id,
         state="staged",
-        size_bytes=size,
+        size_bytes=size_bytes,
         sha256=sha256,
         source_url=source_url,
         source_version=source_version,
         staged_at=_now(),
         bytes_per_second=None,
-        bytes_done=func.coalesce(staged_artifacts.c.bytes_total, staged_artifacts.c.bytes_done),
+        bytes_done=bytes_done,
+        bytes_total=bytes_done,
         **_proof(lease),
         **_NO_FAILURE,
     )

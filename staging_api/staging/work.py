@@ -2,14 +2,16 @@
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Cancelled, LockLost, StagingApiError
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
+from staging_api.locks.model import IMAGES
 from staging_api.sources.model import Source
 from staging_api.staging import engine, repository
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
@@ -75,7 +77,8 @@ class Work:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
         try:
-            fetched = self._fetch(artifact, held)
+            progress = Progress(self._tell(artifact, held))
+            fetched = self._fetch(held, artifact.name, progress)
         except LockLost:
             raise
         except Cancelled:
@@ -89,9 +92,13 @@ class Work:
             internal = StagingApiError(f"{type(error).__name__} while staging {artifact.name}")
             self._fail(artifact, held, internal)
             raise internal from error
-        self._keep(artifact, held, fetched)
+        self._keep(artifact, held, fetched, progress.done)
 
-    def _fetch(self, artifact: StagedArtifact, held: Hold) -> engine.Fetched | None:
+    def _tell(
+        self, artifact: StagedArtifact, held: Hold
+    ) -> Callable[[int, int | None, float], None]:
+        """Writes progress to the artifact's row, and stops the work once it is cancelled."""
+
         def tell(done: int, total: int | None, per_second: float) -> None:
             with guarded(self.database, held) as conn:
                 repository.note_progress(conn, artifact.id, done, total, per_second)
@@ -100,22 +107,27 @@ class Work:
             if cancel:
                 raise Cancelled(f"staging {self.staging_id} was cancelled")
 
-        return engine.fetch(
-            next(kind for kind in self.wanted.kinds if kind.name == artifact.name),
-            self.source,
-            self.wanted.url.build,
-            self.blobs,
-            owner=held.lease.id,
-            progress=Progress(tell),
-            check=held.assert_held,
-        )
+        return tell
 
-    def _keep(self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None) -> None:
+    def _fetch(self, held: Hold, name: str, progress: Progress) -> engine.Fetched | None:
+        fetching = engine.Fetching(
+            url=self.wanted.url,
+            source=self.source,
+            store=self.blobs,
+            owner=held.lease.id,
+            progress=progress,
+            cancelled=held.assert_held,
+        )
+        kind = next(kind for kind in self.wanted.kinds if kind.name == name)
+        return engine.fetch(fetching, kind)
+
+    def _keep(
+        self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
+    ) -> None:
         with guarded(self.database, held) as conn:
             if fetched is None:
                 repository.mark_missing(conn, artifact.id, held.lease)
             else:
-                prefix = repository.prefix_of(conn, artifact.archive_url)
                 repository.mark_staged(
                     conn,
                     artifact.id,
@@ -123,7 +135,11 @@ class Work:
                     source_url=fetched.source_url,
                     source_version=fetched.source_version,
                     sha256=fetched.sha256,
-                    files=[file.row(prefix) for file in fetched.files],
+                    size_bytes=fetched.size_bytes,
+                    bytes_done=bytes_done,
+                    files=_served(
+                        fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
+                    ),
                 )
             repository.settle(conn, artifact.archive_url, held.lease)
 
@@ -143,3 +159,18 @@ class Work:
         with guarded(self.database, held) as conn:
             repository.mark_pending(conn, artifact.id)
             repository.mark_cancelled(conn, self.staging_id)
+
+
+def _served(fetched: engine.Fetched, artifact: StagedArtifact, prefix: str) -> list[dict[str, Any]]:
+    """The rows of its files; images are served where their clients look for them, too."""
+    folders = [prefix, f"images/{prefix}"] if artifact.lock_kind == IMAGES.name else [prefix]
+    return [
+        {
+            "path": f"{folder}/{file.path}",
+            "sha256": file.sha256,
+            "size_bytes": file.size_bytes,
+            "executable": file.executable,
+        }
+        for folder in folders
+        for file in fetched.files
+    ]
