@@ -24,6 +24,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from staging_api.errors import DatabaseUnusable
 
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
 _SOCKET_NAME = ".s.PGSQL.5432.lock"
+_POLL_SECONDS = 0.005
 _PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -149,16 +151,23 @@ def _prepared(home: Path) -> EmbeddedFiles:
 
 def _ensured(files: EmbeddedFiles, binaries: Path, *, durable: bool) -> dict[str, Any]:
     """Start the server unless it runs, and return what its supervisor wrote about it."""
-    with _looking(files) as start:
-        if is_locked(files.supervisor_lock):
-            return _facts(files)
-        _spawn_supervisor(files, binaries, start, durable=durable)
-    with _looking(files):  # waits, because the supervisor keeps a copy of `start` until ready
-        if is_locked(files.supervisor_lock):
-            return _facts(files)
-    raise DatabaseUnusable(
-        f"the embedded PostgreSQL did not start; {files.log} ends with:\n{_tail(files.log)}"
-    )
+    spawned = False
+    while True:
+        # Waits for a supervisor that starts a server: it holds the lock until the facts are there.
+        with _looking(files) as start:
+            if is_locked(files.supervisor_lock):
+                # Without facts it is about to be gone, or to take the lock for a new server.
+                with suppress(FileNotFoundError):
+                    return _facts(files)
+            elif spawned:
+                raise DatabaseUnusable(
+                    f"the embedded PostgreSQL did not start; {files.log} ends with:\n"
+                    + _tail(files.log)
+                )
+            else:
+                _spawn_supervisor(files, binaries, start, durable=durable)
+                spawned = True
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager

@@ -88,8 +88,9 @@ def _serve(files: EmbeddedFiles, programs: Programs, sockets: Path, start: int) 
         os.close(start)
         return _outlived_its_users(files, server)
     finally:
-        cluster.stop(server)
+        # First, because the kernel drops the locks of a process that ends in any order.
         files.facts.unlink(missing_ok=True)
+        cluster.stop(server)
 
 
 def _reset_signals() -> None:

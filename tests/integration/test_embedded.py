@@ -1,7 +1,9 @@
 """The embedded PostgreSQL under real processes, real signals and real users."""
 
+import fcntl
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.db import embedded, unprivileged
-from staging_api.db.embedded_files import EmbeddedFiles, is_locked
+from staging_api.db.embedded_files import EmbeddedFiles, is_locked, locked
 from staging_api.errors import DatabaseUnusable
 from tests.integration.embedded_lives import (
     PATIENCE_SECONDS,
@@ -164,7 +166,7 @@ def test_a_forked_child_keeps_the_server_after_its_parent_was_killed(
 def test_a_program_started_by_a_user_does_not_keep_the_server(
     home: Path, start_user: StartUser
 ) -> None:
-    user = start_user(home, then="subprocess.Popen(['cat'])")
+    user = start_user(home, then="subprocess.Popen(['cat'], close_fds=False)")
     server = user.server()
     with ends(server["postmaster"]):
         user.process.kill()
@@ -180,6 +182,30 @@ def test_killing_the_supervisor_ends_the_server_and_the_next_one_has_the_data(
         second = start_user(home).server()
     assert second["postmaster"] != first["postmaster"]
     assert query(first["url"], "SELECT value FROM kept") == [(42,)]
+
+
+def test_a_new_server_waits_for_the_end_of_an_old_one_that_is_slow_to_stop(
+    home: Path, start_user: StartUser
+) -> None:
+    old = start_user(home).server()
+    with ends(old["postmaster"]):
+        os.kill(old["postmaster"], signal.SIGSTOP)
+        with ends(old["supervisor"]):
+            os.kill(old["supervisor"], signal.SIGKILL)
+        late = start_user(home)
+        assert not select.select([late.output], [], [], 1)[0], "started beside the old server"
+        os.kill(old["postmaster"], signal.SIGCONT)
+    assert query(late.server()["url"], "SELECT 1") == [(1,)]
+
+
+def test_a_supervisor_about_to_be_gone_is_waited_for_and_then_replaced(
+    home: Path, start_user: StartUser
+) -> None:
+    dying = locked(EmbeddedFiles(home / "postgresql").supervisor_lock, fcntl.LOCK_EX)
+    user = start_user(home)
+    assert not select.select([user.output], [], [], 1)[0], "believed, or gave up"
+    os.close(dying)
+    assert query(user.server()["url"], "SELECT 1") == [(1,)]
 
 
 def test_a_supervisor_told_to_end_takes_the_server_and_the_socket_folder_with_it(
