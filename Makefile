@@ -1,0 +1,62 @@
+# Every command sets up what it needs: a virtual environment in .venv, from PyPI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo run test test-system prove lint types contracts check constraints clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.run  ## stage a build from end to end on this machine, then clean up
+	$(BIN)/python -m demo.run
+
+run: $(VENV)/.run  ## the same, and leave the service running until Ctrl-C
+	$(BIN)/python -m demo.run --keep
+
+test: $(VENV)/.test  ## the tests that need only PyPI
+	$(BIN)/python -m pytest -m "not system and not prove"
+
+test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
+	sh tests/install_system_packages.sh
+	$(BIN)/python -m pytest -m "system and not prove"
+
+prove: $(VENV)/.test  ## the long proofs
+	$(BIN)/python -m pytest -m prove
+
+check: lint types contracts  ## lint, strict types and import contracts
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev
+	$(BIN)/lint-imports --config setup.cfg
+
+constraints: $(VENV)/.dev  ## pin what is installed now, for the next fresh install
+	$(BIN)/pip freeze --exclude-editable | grep -v '^staging' > constraints.txt
+
+clean:  ## forget the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+define install
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(1)]'
+	@touch $@
+endef
+
+$(VENV)/.run: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,embedded)
+
+$(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,test)
+
+$(VENV)/.dev: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,test$(comma)dev)
+
+comma := ,
