@@ -49,6 +49,11 @@ class FileSource:
         self._below = below
         self._options = options
 
+    @property
+    def url(self) -> str:
+        """The archive's canonical URL."""
+        return self._url.canonical
+
     def names(self) -> list[str]:
         """Name every object: from the manifest, or else by listing the folder."""
         with self._folder():

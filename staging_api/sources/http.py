@@ -56,6 +56,11 @@ class HttpSource:
         self._client = client
         self._options = options
 
+    @property
+    def url(self) -> str:
+        """The archive's canonical URL."""
+        return self._url.canonical
+
     def names(self) -> list[str]:
         """Name every object, from the manifest: http cannot list."""
         found = read_manifest(self, self._options)

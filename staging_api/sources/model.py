@@ -78,6 +78,10 @@ class SourceObject:
 class Source(Protocol):
     """Read access to the objects below one archive URL."""
 
+    @property
+    def url(self) -> str:
+        """The archive's canonical URL."""
+
     def names(self) -> list[str]:
         """Name every object of the archive.
 

@@ -13,8 +13,10 @@ OPENERS: Mapping[str, Callable[[ArchiveUrl, AllowList, SourceOptions], Source]] 
     "https": http.open_archive,
 }
 
+_OPTIONS = SourceOptions()
 
-def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
+
+def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _OPTIONS) -> Source:
     """Give read access to one archive; nothing is connected to before the first question.
 
     Raises:

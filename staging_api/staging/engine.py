@@ -10,7 +10,7 @@ was, no row says ``staged`` yet, and the next attempt starts with what the store
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from staging_api.artifacts.model import ArtifactKind, Choice
 from staging_api.artifacts.store import Batch, BlobStore
@@ -18,10 +18,11 @@ from staging_api.errors import ArchiveCorrupt, ArtifactNotFound
 from staging_api.extractors.extracts import EXTRACTS
 from staging_api.extractors.model import Limits, Member
 from staging_api.sources.model import Source, SourceObject
-from staging_api.sources.url import ArchiveUrl
 
 #: How many bytes came, of how many (None: not known).
 Progress = Callable[[int, int | None], None]
+
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class StagedFile:
     sha256: str
     size_bytes: int
     executable: bool = False
+
+    def row(self, prefix: str) -> dict[str, str | int | bool]:
+        """Its columns in ``staged_files``; `prefix` is the build's folder below /static."""
+        return {
+            "path": f"{prefix}/{self.path}",
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "executable": self.executable,
+        }
 
 
 @dataclass(frozen=True)
@@ -54,38 +64,30 @@ class Fetched:
     files: tuple[StagedFile, ...]
 
 
-@dataclass(frozen=True)
-class Fetching:
-    """What the fetches of one staging share.
-
-    Attributes:
-        url: the archive.
-        source: read access to it.
-        store: where the bytes go.
-        owner: names temporary folders, for operators.
-        limits: how much may be unpacked.
-        progress: is told after every piece; may raise.
-        cancelled: is asked before every piece, and raises to end the fetch.
-    """
-
-    url: ArchiveUrl
-    source: Source
-    store: BlobStore
-    owner: str = "staging"
-    limits: Limits = field(default_factory=Limits)
-    progress: Progress = lambda _done, _total: None
-    cancelled: Callable[[], None] = lambda: None
-
-
 def fetch(
-    fetching: Fetching, kind: ArtifactKind, names: Sequence[str] | None = None
+    kind: ArtifactKind,
+    source: Source,
+    build: str,
+    store: BlobStore,
+    *,
+    owner: str = "staging",
+    names: Sequence[str] | None = None,
+    limits: Limits = _LIMITS,
+    progress: Progress = lambda _done, _total: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Fetched | None:
     """Stage one artifact; None if it is optional and not there.
 
     Args:
-        fetching: from where, to where.
         kind: what.
+        source: from where.
+        build: the build's name, for patterns and paths.
+        store: where the bytes go.
+        owner: names the temporary folder, for operators.
         names: the objects of the archive, if they are known already.
+        limits: how much may be unpacked.
+        progress: is told after every piece: bytes done, bytes in all (None: not known).
+        check: is asked before every piece; what it raises, or `progress`, ends the fetch.
 
     Raises:
         ArtifactNotFound: it is not in the archive.
@@ -93,21 +95,21 @@ def fetch(
         ArchiveUnsafe: a member must not be unpacked.
         LimitExceeded: it is more than the limits allow.
         NoSpace: the store is full.
-        Cancelled: by `fetching.cancelled`.
     """
-    listed = fetching.source.names() if names is None else names
-    choice, objects = kind.choose(listed, fetching.url.build)
+    choice, objects = kind.choose(source.names() if names is None else names, build)
     if not objects:
         if kind.optional:
             return None
-        raise ArtifactNotFound(f"{kind.name} is not in {fetching.url.canonical}")
-    found = [fetching.source.stat(name) for name in objects]
-    with fetching.store.batch(fetching.owner) as batch:
-        delivery = _Delivery(fetching, kind, batch, _total(found, choice))
+        raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
+    found = [source.stat(name) for name in objects]
+    tap = _Tap(progress, check, _total(found, choice))
+    with store.batch(owner) as batch:
+        delivery = _Delivery(kind, build, batch)
         for each in found:
-            delivery.take(each, choice)
+            delivery.take(_Tapped(source, each, tap, choice), choice, limits)
+        check()
         batch.commit()
-    return delivery.result(found)
+    return delivery.result(source.url, found)
 
 
 def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
@@ -116,42 +118,54 @@ def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
     return None if len(sizes) < len(found) or choice.extract == "zip" else sum(sizes)
 
 
-class _Delivery:
-    """One artifact on its way: what came so far, and what became of it."""
+@dataclass
+class _Tap:
+    """Every piece that comes passes here: the place to stop, and to tell how far it is."""
 
-    def __init__(
-        self, fetching: Fetching, kind: ArtifactKind, batch: Batch, total: int | None
-    ) -> None:
-        self._fetching = fetching
+    progress: Progress
+    check: Callable[[], None]
+    total: int | None
+    done: int = 0
+
+    def passing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.check()
+            self.done += len(chunk)
+            self.progress(self.done, self.total)
+            yield chunk
+
+
+class _Delivery:
+    """One artifact on its way: the files that came out so far."""
+
+    def __init__(self, kind: ArtifactKind, build: str, batch: Batch) -> None:
         self._kind = kind
+        self._build = build
         self._batch = batch
-        self._total = total
-        self._done = 0
         self._files: dict[str, StagedFile] = {}
+        self._came_out: list[StagedFile] = []
         self._whole: tuple[str, int] | None = None
 
-    def take(self, found: SourceObject, choice: Choice) -> None:
+    def take(self, readable: "_Tapped", choice: Choice, limits: Limits) -> None:
         """Fetch one object, unpack it, and compare it with what its source says of it."""
-        readable = _Tapped(self._fetching.source, found, self._tap)
-        build = self._fetching.url.build
 
         def select(member: str) -> str | None:
             wanted = choice.extract == "plain" or choice.takes(member)
-            return self._kind.target(member, build) if wanted else None
+            return self._kind.target(member, self._build) if wanted else None
 
-        before = len(self._files)
-        EXTRACTS[choice.extract](readable, select, self._keep, self._fetching.limits)
-        if len(self._files) == before:
-            raise ArtifactNotFound(f"{found.name} has nothing of {self._kind.name}")
-        self._whole = readable.check()
+        self._came_out.clear()
+        EXTRACTS[choice.extract](readable, select, self._keep, limits)
+        if not self._came_out:
+            raise ArtifactNotFound(f"{readable.name} has nothing of {self._kind.name}")
+        self._whole = readable.verified(self._came_out[-1].sha256)
 
-    def result(self, found: Sequence[SourceObject]) -> Fetched:
+    def result(self, archive: str, found: Sequence[SourceObject]) -> Fetched:
         """What it became, once all objects were taken."""
         files = tuple(file for _, file in sorted(self._files.items()))
         one = found[0] if len(found) == 1 else None
         digest, size = self._whole if one and self._whole else _of_all(files)
         return Fetched(
-            source_url=one.url if one else self._fetching.url.canonical,
+            source_url=one.url if one else archive,
             source_version=one.version if one else None,
             sha256=digest,
             size_bytes=size,
@@ -161,39 +175,29 @@ class _Delivery:
     def _keep(self, member: Member, chunks: Iterable[bytes]) -> None:
         if member.same_as is not None:
             first = self._files[member.same_as]
-            self._add(StagedFile(member.path, first.sha256, first.size_bytes, first.executable))
+            self._add(replace(first, path=member.path))
             return
         blob = self._batch.keep(chunks, member.size_bytes)
         self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
 
     def _add(self, file: StagedFile) -> None:
-        paths = (file.path, *self._kind.further_paths(file.path, self._fetching.url.build))
-        for path in paths:
+        self._files[file.path] = file
+        self._came_out.append(file)
+        for path in self._kind.further_paths(file.path, self._build):
             # A path of its own wins over a further path of another file.
-            if path == file.path or path not in self._files:
-                self._files[path] = StagedFile(path, file.sha256, file.size_bytes, file.executable)
-
-    def _tap(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self._fetching.cancelled()
-            self._done += len(chunk)
-            self._fetching.progress(self._done, self._total)
-            yield chunk
+            self._files.setdefault(path, replace(file, path=path))
 
 
 class _Tapped:
     """An object of a source, hashed while it is read from front to end."""
 
-    def __init__(
-        self,
-        source: Source,
-        found: SourceObject,
-        tap: Callable[[Iterator[bytes]], Iterator[bytes]],
-    ) -> None:
+    def __init__(self, source: Source, found: SourceObject, tap: _Tap, choice: Choice) -> None:
         self._source = source
         self._found = found
         self._tap = tap
-        self._hashes = {name: hashlib.new(name) for name in _asked_for(found)}
+        # What is kept as it is has its sha256 computed by the store, and once is enough.
+        self._kept_as_it_is = choice.extract == "plain"
+        self._hashes = {name: hashlib.new(name) for name in self._asked_for()}
         self._hashed = 0
         self._ended = False
 
@@ -211,22 +215,31 @@ class _Tapped:
     def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         """Stream a part; only a reading from the front to the end is hashed."""
         with self._source.open(self._found, start, end) as chunks:
-            tapped = self._tap(chunks)
+            tapped = self._tap.passing(chunks)
             yield self._hashing(tapped) if start == 0 and end is None else tapped
 
-    def check(self) -> tuple[str, int] | None:
+    def verified(self, kept_sha256: str) -> tuple[str, int] | None:
         """Compare digests; give sha256 and length of the object if all of it was read.
+
+        Args:
+            kept_sha256: of the file that it became, if it was kept as it is.
 
         Raises:
             ArchiveCorrupt: the object does not have a digest that its source told.
         """
         if not self._ended:
             return None
-        told = self._found.digests
-        for name, computed in self._hashes.items():
-            if name in told and computed.hexdigest() != told[name]:
+        computed = {name: each.hexdigest() for name, each in self._hashes.items()}
+        computed.setdefault("sha256", kept_sha256)
+        for name, told in self._found.digests.items():
+            if computed.get(name, told) != told:
                 raise ArchiveCorrupt(f"{self.name} does not have the {name} that its source told")
-        return self._hashes["sha256"].hexdigest(), self._hashed
+        return computed["sha256"], self._hashed
+
+    def _asked_for(self) -> list[str]:
+        """The digests to compute: md5, which is slow, only if nothing better is told."""
+        own = [] if self._kept_as_it_is else ["sha256"]
+        return [*own, "md5"] if set(self._found.digests) == {"md5"} else own
 
     def _hashing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -235,11 +248,6 @@ class _Tapped:
             self._hashed += len(chunk)
             yield chunk
         self._ended = True
-
-
-def _asked_for(found: SourceObject) -> set[str]:
-    """The digests to compute: sha256 always; md5, which is slow, only if nothing better is told."""
-    return {"sha256", "md5"} if set(found.digests) == {"md5"} else {"sha256"}
 
 
 def _of_all(files: Sequence[StagedFile]) -> tuple[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.artifacts.catalogue import ArtifactKind
+from staging_api.artifacts.model import ArtifactKind
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
 from staging_api.sources.url import ArchiveUrl
 
