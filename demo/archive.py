@@ -19,9 +19,7 @@ class _Archive(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(
-        self, *args: object, root: Path, read: list[str], bytes_per_second: float
-    ) -> None:
+    def __init__(self, *args: object, root: Path, read: list[str], bytes_per_second: float) -> None:
         self._root, self._read, self._pace = root, read, bytes_per_second
         super().__init__(*args)  # type: ignore[arg-type]  # what socketserver passes
 
@@ -81,5 +79,3 @@ def serving(root: Path, bytes_per_second: float = 1e12) -> Iterator[tuple[str, l
         server.shutdown()
         server.server_close()
         thread.join()
-
-

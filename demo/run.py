@@ -27,6 +27,12 @@ from staging_api.db.embedded import running
 
 HERE = Path(__file__).parents[1]
 BUILD = "x86-generic-release/R17-1208.0.0-a1-b338"
+QUERIES = (
+    """SELECT name, phase, state, size_bytes, left(sha256, 12) AS sha256, attempt
+FROM staged_artifacts ORDER BY id""",
+    """SELECT caller, holder, fence, ended_at - acquired_at AS held, outcome
+FROM api_locks WHERE kind = 'archive' ORDER BY id""",
+)
 PACE = 30e6  # bytes per second: quick, and slow enough to see a bar move
 
 console = Console()
@@ -124,13 +130,9 @@ def staging_api(url: str, *arguments: str) -> None:
 
 def show_rows(database_url: str) -> None:
     """What an auditor sees."""
-    for query in (
-        "SELECT name, phase, state, size_bytes, left(sha256, 12) AS sha256, attempt"
-        " FROM staged_artifacts ORDER BY id",
-        "SELECT kind, caller, holder, fence, ended_at - acquired_at AS held, outcome"
-        " FROM api_locks WHERE kind = 'archive' ORDER BY id",
-    ):
-        say(query)
+    for query in QUERIES:
+        say("Ask the tables")
+        console.print(query, style="bold", highlight=False)
         dsn = make_url(database_url).set(drivername="postgresql").render_as_string(False)
         conn = psycopg2.connect(dsn)
         with conn, conn.cursor() as cursor:
@@ -159,7 +161,9 @@ def stay(url: str, archive_url: str) -> None:
     """Leave it running for the reader."""
     say("Running until Ctrl-C. Try, in another terminal:")
     console.print(f"  export STAGING_SERVER={url}", highlight=False)
-    console.print(f"  .venv/bin/staging-api stage {archive_url} --artifact symbols", highlight=False)
+    console.print(
+        f"  .venv/bin/staging-api stage {archive_url} --artifact symbols", highlight=False
+    )
     console.print("  .venv/bin/staging-api status", highlight=False)
     with suppress(KeyboardInterrupt):
         signal.pause()

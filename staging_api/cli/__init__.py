@@ -4,9 +4,9 @@ import typer
 
 
 def main() -> None:
-    from staging_api.cli.serve import serve, api
-    from staging_api.cli.worker import worker
     from staging_api.cli.migrate import migrate
+    from staging_api.cli.serve import api, serve
+    from staging_api.cli.worker import worker
 
     app = typer.Typer()
     for f in (serve, api, worker, migrate):

@@ -8,7 +8,7 @@ INTERVAL_SECONDS = 0.5
 
 
 class Progress:
-    """Takes the engine's every step, and passes on one in a while; `done` is what it was last told."""
+    """Takes the engine's every step, and passes on one in a while; `done` is the last it heard."""
 
     def __init__(self, tell: Callable[[int, int | None, float], None]) -> None:
         """`tell` gets bytes done, bytes in all if known, and bytes per second since the start."""

@@ -21,7 +21,7 @@ What if the process dies?
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,7 +110,8 @@ class StagingService:
         """
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
-            self._begin(staging_id, wanted, holds, last_attempt=1).foreground()
+            with self._working(staging_id, wanted, holds, last_attempt=1) as work:
+                work.foreground()
         return self.find(staging_id)
 
     def resume(self, staging: Staging, asker: Asker) -> None:
@@ -129,9 +130,9 @@ class StagingService:
                 return
             try:
                 wanted = self.wanted(staging.archive_url, staging.requested)
-                work = self._begin(staging.id, wanted, holds, last_attempt=MAX_ATTEMPTS)
-                work.foreground()
-                work.background()
+                with self._working(staging.id, wanted, holds, MAX_ATTEMPTS) as work:
+                    work.foreground()
+                    work.background()
             except LockLost:
                 raise
             except StagingApiError as error:
@@ -235,18 +236,22 @@ class StagingService:
             repository.settle(conn, wanted.archive_url, first.lease)
         return staging_id
 
-    def _begin(self, staging_id: str, wanted: Wanted, holds: Holds, last_attempt: int) -> Work:
+    @contextmanager
+    def _working(
+        self, staging_id: str, wanted: Wanted, holds: Holds, last_attempt: int
+    ) -> Iterator[Work]:
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
-        return Work(
-            database=self.database,
-            blobs=self.blobs,
-            source=self.open_archive(wanted.url),
-            staging_id=staging_id,
-            wanted=wanted,
-            holds=holds,
-            last_attempt=last_attempt,
-        )
+        with closing(self.open_archive(wanted.url)) as source:
+            yield Work(
+                database=self.database,
+                blobs=self.blobs,
+                source=source,
+                staging_id=staging_id,
+                wanted=wanted,
+                holds=holds,
+                last_attempt=last_attempt,
+            )
 
     def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:
         with guarded(self.database, next(iter(holds.values()))) as conn:

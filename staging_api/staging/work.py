@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
@@ -67,6 +67,11 @@ class Work:
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The objects of the archive, asked for once."""
+        return self.source.names()
+
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
             return repository.to_do(conn, self.wanted.archive_url, self.wanted.names, phase)
@@ -110,16 +115,16 @@ class Work:
         return tell
 
     def _fetch(self, held: Hold, name: str, progress: Progress) -> engine.Fetched | None:
-        fetching = engine.Fetching(
-            url=self.wanted.url,
-            source=self.source,
-            store=self.blobs,
+        return engine.fetch(
+            next(kind for kind in self.wanted.kinds if kind.name == name),
+            self.source,
+            self.wanted.url.build,
+            self.blobs,
             owner=held.lease.id,
+            names=self.names,
             progress=progress,
-            cancelled=held.assert_held,
+            check=held.assert_held,
         )
-        kind = next(kind for kind in self.wanted.kinds if kind.name == name)
-        return engine.fetch(fetching, kind)
 
     def _keep(
         self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
@@ -161,16 +166,9 @@ class Work:
             repository.mark_cancelled(conn, self.staging_id)
 
 
-def _served(fetched: engine.Fetched, artifact: StagedArtifact, prefix: str) -> list[dict[str, Any]]:
+def _served(
+    fetched: engine.Fetched, artifact: StagedArtifact, prefix: str
+) -> list[dict[str, str | int | bool]]:
     """The rows of its files; images are served where their clients look for them, too."""
     folders = [prefix, f"images/{prefix}"] if artifact.lock_kind == IMAGES.name else [prefix]
-    return [
-        {
-            "path": f"{folder}/{file.path}",
-            "sha256": file.sha256,
-            "size_bytes": file.size_bytes,
-            "executable": file.executable,
-        }
-        for folder in folders
-        for file in fetched.files
-    ]
+    return [file.row(folder) for folder in folders for file in fetched.files]

@@ -1,0 +1,1 @@
+"""Stages a build on this machine from end to end: `make demo`."""
