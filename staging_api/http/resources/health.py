@@ -55,7 +55,7 @@ class Metrics:
         registry: Any = THIS_PROCESS
         if self._shared and Path(self._shared).is_dir():
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._shared)
+            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
         resp.content_type = CONTENT_TYPE_LATEST
         resp.data = generate_latest(registry)
 

@@ -1,0 +1,200 @@
+"""Changing the rows of artifacts: planned, begun, staged, failed, evicted.
+
+Every function takes a connection that has passed `locks.store.guard` in the same transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from staging_api.db.tables import archives, blobs, staged_artifacts, staged_files
+from staging_api.errors import NotFound
+from staging_api.locks.model import Lease, new_id
+from staging_api.staging.model import Failure
+from staging_api.staging.repository.terms import is_live, now, proof
+
+_NO_FAILURE: Mapping[str, None] = {
+    "error_code": None,
+    "error_message": None,
+    "error_retryable": None,
+}
+_NO_PROGRESS: Mapping[str, Any] = {
+    **_NO_FAILURE,
+    "next_attempt_at": None,
+    "bytes_done": 0,
+    "bytes_total": None,
+    "bytes_per_second": None,
+}
+
+
+def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise: str) -> str:
+    """The folder below ``/static`` that belongs to this archive alone, chosen when first asked.
+
+    Archives of two buckets may have the same path: the first gets `preferred`, others `otherwise`.
+    """
+    found = select(archives.c.static_prefix).where(archives.c.archive_url == archive_url)
+    for prefix in (preferred, otherwise):
+        row = conn.execute(found).scalar_one_or_none()
+        if row is not None:
+            return str(row)
+        conn.execute(
+            insert(archives)
+            .values(archive_url=archive_url, static_prefix=prefix)
+            .on_conflict_do_nothing()
+        )
+    return str(conn.execute(found).scalar_one())
+
+
+def plan_artifact(
+    conn: Connection,
+    staging_id: str,
+    archive_url: str,
+    *,
+    name: str,
+    lock_kind: str,
+    phase: str,
+    path: str,
+) -> None:
+    """Make sure that there is a live row for this entry; what failed before is due again."""
+    row = insert(staged_artifacts).values(
+        id=new_id(),
+        staging_id=staging_id,
+        archive_url=archive_url,
+        name=name,
+        lock_kind=lock_kind,
+        phase=phase,
+        state="pending",
+        path=path,
+    )
+    again = {"staging_id": staging_id, "state": "pending", "phase": phase, **_NO_PROGRESS}
+    conn.execute(
+        row.on_conflict_do_update(
+            index_elements=["archive_url", "name", "path"],
+            index_where=is_live,
+            set_=again,
+            where=staged_artifacts.c.state.not_in(("staged", "missing")),
+        )
+    )
+
+
+def begin_artifact(conn: Connection, artifact_id: str, lease: Lease) -> None:
+    """A new attempt, under `lease`."""
+    _set(
+        conn,
+        artifact_id,
+        state="staging",
+        attempt=staged_artifacts.c.attempt + 1,
+        started_at=now(),
+        **proof(lease),
+        **_NO_PROGRESS,
+    )
+
+
+def note_progress(
+    conn: Connection, artifact_id: str, done: int, total: int | None, per_second: float
+) -> None:
+    """How far an attempt has come, in bytes."""
+    _set(conn, artifact_id, bytes_done=done, bytes_total=total, bytes_per_second=per_second)
+
+
+def mark_staged(
+    conn: Connection,
+    artifact_id: str,
+    lease: Lease,
+    *,
+    source_url: str,
+    source_version: str | None,
+    sha256: str,
+    size_bytes: int,
+    bytes_done: int,
+    files: Sequence[Mapping[str, Any]],
+) -> None:
+    """Say ``staged``; from the commit on, and not before, its files are served.
+
+    Args:
+        sha256: of the source object, or of what was taken out of it; `size_bytes` is its length.
+        bytes_done: what came over the wire for it.
+        files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
+            bytes are durably in the store.
+    """
+    contents = {file["sha256"]: file["size_bytes"] for file in files}
+    if contents:
+        rows = [{"sha256": digest, "size_bytes": length} for digest, length in contents.items()]
+        conn.execute(insert(blobs).on_conflict_do_nothing(), rows)
+    conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
+    if files:
+        conn.execute(
+            staged_files.insert(), [{"artifact_id": artifact_id, **file} for file in files]
+        )
+    _set(
+        conn,
+        artifact_id,
+        state="staged",
+        size_bytes=size_bytes,
+        sha256=sha256,
+        source_url=source_url,
+        source_version=source_version,
+        staged_at=now(),
+        bytes_per_second=None,
+        bytes_done=bytes_done,
+        bytes_total=bytes_done,
+        **proof(lease),
+        **_NO_FAILURE,
+    )
+
+
+def mark_missing(conn: Connection, artifact_id: str, lease: Lease) -> None:
+    """An optional artifact that the archive does not have."""
+    _set(conn, artifact_id, state="missing", **proof(lease), **_NO_FAILURE)
+
+
+def mark_failed(
+    conn: Connection, artifact_id: str, lease: Lease, failure: Failure, again_after: float | None
+) -> None:
+    """An attempt failed; due again after so many seconds, or for good if that is None."""
+    _set(
+        conn,
+        artifact_id,
+        state="failed" if again_after is None else "pending",
+        next_attempt_at=None if again_after is None else now() + _seconds(again_after),
+        bytes_per_second=None,
+        error_code=failure.code,
+        error_message=failure.message,
+        error_retryable=failure.retryable,
+        **proof(lease),
+    )
+
+
+def mark_pending(conn: Connection, artifact_id: str) -> None:
+    """An attempt was given up without a verdict."""
+    _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
+
+
+def mark_evicted(conn: Connection, artifact_id: str) -> None:
+    """Stop serving an artifact; its row stays as history, its files are forgotten."""
+    conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
+    _set(conn, artifact_id, state="evicted", evicted_at=now())
+
+
+def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:
+    """Keep an artifact from being evicted until then; None unpins."""
+    _set(conn, artifact_id, pinned_until=until)
+
+
+def is_pinned(conn: Connection, artifact_id: str) -> bool:
+    """Whether it may not be evicted now."""
+    pinned = select(staged_artifacts.c.pinned_until > now())
+    return bool(conn.execute(pinned.where(staged_artifacts.c.id == artifact_id)).scalar())
+
+
+def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
+    row = staged_artifacts.c.id == artifact_id
+    if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
+        raise NotFound(f"there is no live artifact {artifact_id}")
+
+
+def _seconds(number: float) -> Any:
+    return func.make_interval(0, 0, 0, 0, 0, 0, number)

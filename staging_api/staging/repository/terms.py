@@ -1,0 +1,21 @@
+"""Conditions and values that several statements share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func
+
+from staging_api.db.tables import staged_artifacts
+from staging_api.locks.model import Lease
+
+#: The database's clock, at the moment of the statement.
+now = func.clock_timestamp
+#: Rows that say what is staged or will be; the others are history.
+is_live = staged_artifacts.c.state != "evicted"
+#: Rows with something left to do.
+is_to_do = staged_artifacts.c.state.in_(("pending", "staging"))
+
+
+def proof(lease: Lease) -> Mapping[str, Any]:
+    """Under which grant a row was written."""
+    return {"lock_id": lease.id, "fence": lease.fence}
