@@ -25,7 +25,9 @@
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
-    `-- Unavailable             the service cannot work just now (database away, draining)
+    |-- Unavailable             the service cannot work just now (database away, draining)
+    |-- DeadlineOver            for clients: not done within the time that they allowed
+    `-- AnswerUnusable          for clients: what answered is not this service
 
 ``code`` is the stable word that clients may switch on; ``retryable`` says whether the very same
 request can succeed later. The HTTP status of each class is in ``staging_api.http.problems``.
@@ -33,7 +35,7 @@ request can succeed later. The HTTP status of each class is in ``staging_api.htt
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ class FieldError:
 class StagingApiError(Exception):
     """Something went wrong that has no better word."""
 
-    code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Internal error"
-    retryable: ClassVar[bool] = False
+    # A client may meet a newer service's code, and then says that one of its instance.
+    code: str = "internal_error"
+    title: str = "Internal error"
+    retryable: bool = False
 
     def __init__(
         self,
@@ -228,3 +231,15 @@ class Unavailable(StagingApiError):
     """The service cannot do this just now: the database is away, or it is shutting down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
+
+
+class DeadlineOver(StagingApiError):
+    """Not done within the time that the caller allowed; the service may still be at it."""
+
+    code, title, retryable = "deadline_over", "Not done in time", True
+
+
+class AnswerUnusable(StagingApiError):
+    """What answered does not speak this API: another service, a portal, a proxy."""
+
+    code, title = "answer_unusable", "The answer is not one of this service"

@@ -236,6 +236,7 @@ class StagingQuery(Page):
     archive_url: str | None = None
     state: str | None = None
     caller: str | None = None
+    reference_id: str | None = Field(None, description="the X-Context-Marker of its request")
     since: datetime | None = None
     until: datetime | None = None
 

@@ -81,7 +81,8 @@ class Stagings:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List stagings, newest first."""
         query: StagingQuery = req.context.query
-        equal = query.model_dump(include={"archive_url", "state", "caller"}, exclude_none=True)
+        columns = {"archive_url", "state", "caller", "reference_id"}
+        equal = query.model_dump(include=columns, exclude_none=True)
         with self.stagings.database.connect() as conn:
             found = repository.list_stagings(
                 conn,

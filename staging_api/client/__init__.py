@@ -1,0 +1,33 @@
+"""The service from outside: a client for programs that stage builds.
+
+    from staging_api.client import StagingClient
+
+    with StagingClient("http://127.0.0.1:8080") as client:
+        staging = client.stage("gs://builds/board/R17-1")
+        for artifact in staging.artifacts:
+            client.download(artifact.path, artifact.name, sha256=artifact.sha256)
+
+It loads none of the service's own code, only its errors.
+"""
+
+from staging_api.client.client import StagingClient
+from staging_api.client.model import (
+    FINAL_STATES,
+    Failure,
+    Lock,
+    Progress,
+    StagedArtifact,
+    Staging,
+)
+from staging_api.client.pacing import Pacing
+
+__all__ = [
+    "FINAL_STATES",
+    "Failure",
+    "Lock",
+    "Pacing",
+    "Progress",
+    "StagedArtifact",
+    "Staging",
+    "StagingClient",
+]

@@ -1,0 +1,398 @@
+"""The client: one method per thing that the service can do."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import UUID, uuid4
+
+from staging_api.client import download
+from staging_api.client.model import Answer, Lock, StagedArtifact, Staging
+from staging_api.client.pacing import Deadline, OnRetry, Pacing
+from staging_api.client.problems import error_of
+from staging_api.client.transport import Reply, Transport
+from staging_api.errors import AnswerUnusable, Cancelled, DeadlineOver, StagingApiError
+
+A = TypeVar("A", bound=Answer)
+
+#: How far to wait for a staging.
+Until = Literal["staged", "foreground_staged"]
+_REACHED = {"staged": ("staged",), "foreground_staged": ("foreground_staged", "staged")}
+
+_API = "/api/v1.0"
+_PAGE_SIZE = 100
+_LONG_POLL_SECONDS = 30
+#: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
+_POLL_FLOOR_SECONDS = 0.25
+_GRACE_SECONDS = 5.0
+
+
+class StagingClient:
+    """A staging service, as its callers see it.
+
+    Every method sends its request again, by the service's Retry-After, while the service is locked
+    (409), out of order (503) or out of reach, and raises the error of `staging_api.errors` that
+    the last answer told. May be used by several threads, not across a fork.
+
+    Attributes:
+        context_marker: the UUID that marks all requests of this client: the `reference_id` of
+            every lock and staging that they make.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8080",
+        *,
+        token: str | None = None,
+        timeout: float = 60.0,
+        context_marker: UUID | None = None,
+        pacing: Pacing | None = None,
+    ) -> None:
+        """Say which service to use; nothing is sent yet.
+
+        Args:
+            base_url: address of the service, with the path it is mounted at, if any.
+            token: the caller's bearer token.
+            timeout: seconds in which a call must be answered, retries included, unless the method
+                takes its own.
+            context_marker: one of your own; else a new one.
+            pacing: when to try again.
+
+        Raises:
+            Invalid: `base_url` is not an HTTP address.
+        """
+        self.context_marker = context_marker or uuid4()
+        self._timeout = timeout
+        headers = {"X-Context-Marker": str(self.context_marker), "Accept": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token.strip()}"
+        self._transport = Transport(base_url, headers, pacing or Pacing())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._transport.close()
+
+    def stage(
+        self,
+        archive_url: str,
+        artifacts: Sequence[str] | None = None,
+        *,
+        wait: bool = True,
+        timeout: float = 3600.0,
+        on_retry: OnRetry | None = None,
+    ) -> Staging:
+        """Stage artifacts of an archive; returns once the foreground ones are staged.
+
+        If they are staged already, or only background ones are still on their way, the answer is
+        the staging that did it, whose `reference_id` is not this client's.
+
+        Args:
+            archive_url: the build, such as ``gs://builds/board/R17-1``.
+            artifacts: names or groups of the catalogue; None is the group ``build``.
+            wait: False returns as soon as the work is written down; a worker does it.
+            timeout: seconds in all, waits for another's lock included.
+            on_retry: called before each wait with the reason and the seconds until the next try.
+
+        Raises:
+            LockHeld: another request worked on the archive all the time; `extra["lock"]` says who.
+            Invalid: the archive_url, or the name of an artifact, is not one.
+            SourceNotAllowed: the archive is outside the service's allow-list.
+            NotFound: the archive or an artifact is not at its source.
+            DeadlineOver: not done in time; the service goes on with it.
+            Unavailable: the service cannot be reached.
+            StagingApiError: an artifact failed; its class says why.
+        """
+        body = {"archive_url": archive_url}
+        reply = self._transport.exchange(
+            "POST",
+            f"{_API}/stagings",
+            Deadline(timeout),
+            body=body if artifacts is None else {**body, "artifacts": list(artifacts)},
+            headers=_once() if wait else {**_once(), "Prefer": "respond-async"},
+            on_retry=on_retry,
+        )
+        return _read(Staging, reply)
+
+    def staging(self, staging_id: str) -> Staging:
+        """A staging as it is now.
+
+        Raises:
+            NotFound: there is no such staging.
+        """
+        return _read(Staging, self._ask("GET", f"/stagings/{quote(staging_id, '')}"))
+
+    def wait(
+        self,
+        staging_id: str,
+        until: Until = "staged",
+        *,
+        timeout: float = 3600.0,
+        on_change: Callable[[Staging], None] | None = None,
+    ) -> Staging:
+        """Wait until a staging has come so far.
+
+        Args:
+            staging_id: ULID of the staging.
+            until: ``staged``: all of it; ``foreground_staged``: what its caller waited for.
+            timeout: seconds in all.
+            on_change: called with the staging, at first and after each change.
+
+        Raises:
+            NotFound: there is no such staging, or no such archive.
+            Cancelled: somebody cancelled it.
+            DeadlineOver: it is not so far yet, and goes on.
+            StagingApiError: it failed; the class says why, `extra["staging_id"]` where.
+        """
+        deadline = Deadline(timeout)
+        reply = self._poll(staging_id, None, deadline)
+        while True:
+            staging, etag = _read(Staging, reply), reply.headers.get("ETag")
+            if on_change is not None:
+                on_change(staging)
+            if _has_reached(staging, until):
+                return staging
+            reply = self._changed(staging, etag, deadline)
+
+    def stagings(
+        self,
+        *,
+        archive_url: str | None = None,
+        state: str | None = None,
+        caller: str | None = None,
+        reference_id: UUID | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = _PAGE_SIZE,
+    ) -> Iterator[Staging]:
+        """All stagings with these properties, newest first; pages are fetched as they are read.
+
+        Args:
+            archive_url: in its canonical form, as stagings show it.
+            state: such as ``running``.
+            caller: who asked.
+            reference_id: the context marker of the request.
+            since: made then or later; a time with a zone.
+            until: made before; a time with a zone.
+            page_size: 1 to 1000.
+        """
+        query = {
+            "archive_url": archive_url,
+            "state": state,
+            "caller": caller,
+            "reference_id": reference_id,
+            "since": _text(since),
+            "until": _text(until),
+        }
+        return self._pages(Staging, "/stagings", query, page_size)
+
+    def cancel(self, staging_id: str) -> Staging:
+        """Ask a staging to stop; what is staged stays, the rest stops within a second or so.
+
+        Raises:
+            NotFound: there is no such staging.
+        """
+        return _read(Staging, self._ask("DELETE", f"/stagings/{quote(staging_id, '')}"))
+
+    def artifacts(
+        self,
+        *,
+        archive_url: str | None = None,
+        state: str | None = None,
+        name: str | None = None,
+        page_size: int = _PAGE_SIZE,
+    ) -> Iterator[StagedArtifact]:
+        """All artifacts with these properties, newest first; pages are fetched as they are read.
+
+        Args:
+            archive_url: in its canonical form.
+            state: such as ``staged``.
+            name: of the catalogue entry.
+            page_size: 1 to 1000.
+        """
+        query = {"archive_url": archive_url, "state": state, "name": name}
+        return self._pages(StagedArtifact, "/artifacts", query, page_size)
+
+    def artifact(self, artifact_id: str) -> StagedArtifact:
+        """An artifact, with its source and times.
+
+        Raises:
+            NotFound: there is no such artifact.
+        """
+        return _read(StagedArtifact, self._ask("GET", f"/artifacts/{quote(artifact_id, '')}"))
+
+    def evict(self, artifact_id: str) -> StagedArtifact:
+        """Stop serving an artifact; its row stays as history.
+
+        Raises:
+            NotFound: there is no such artifact, or it is not staged.
+            Conflict: it is pinned.
+        """
+        return _read(StagedArtifact, self._ask("DELETE", f"/artifacts/{quote(artifact_id, '')}"))
+
+    def pin(self, artifact_id: str, until: datetime | None) -> StagedArtifact:
+        """Keep an artifact from being evicted.
+
+        Args:
+            artifact_id: ULID of the artifact.
+            until: a time with a zone; None unpins it.
+
+        Raises:
+            NotFound: there is no such artifact, or it is evicted already.
+        """
+        path = f"/artifacts/{quote(artifact_id, '')}/pin"
+        return _read(StagedArtifact, self._ask("POST", path, {"until": _text(until)}, _once()))
+
+    def locks(
+        self,
+        state: Literal["held", "all"] = "held",
+        *,
+        scope: str | None = None,
+        page_size: int = _PAGE_SIZE,
+    ) -> Iterator[Lock]:
+        """Grants of locks, oldest first; pages are fetched as they are read.
+
+        Args:
+            state: ``held``: those held now; ``all``: every grant there was.
+            scope: only of this scope; with ``all``.
+            page_size: 1 to 1000.
+        """
+        return self._pages(Lock, "/locks", {"state": state, "scope": scope}, page_size)
+
+    def break_lock(self, lock_id: str, reason: str) -> Lock:
+        """Take a lock from its holder by force: whatever that writes from now on is refused.
+
+        Args:
+            lock_id: ULID of the grant.
+            reason: 3 to 500 characters for the audit.
+
+        Raises:
+            NotFound: there is no such lock.
+            Conflict: it has ended already.
+            Forbidden: that takes an operator.
+        """
+        path = f"/locks/{quote(lock_id, '')}"
+        return _read(Lock, self._ask("DELETE", path, {"reason": reason}))
+
+    def download(
+        self,
+        path: str,
+        to: str | PathLike[str],
+        *,
+        sha256: str | None = None,
+        timeout: float = 3600.0,
+        on_bytes: download.OnBytes | None = None,
+    ) -> Path:
+        """Fetch a staged file; goes on where an earlier try was cut off, also in another process.
+
+        `to` appears at once and whole, after its digest was verified.
+
+        Args:
+            path: below ``/static``: the `path` of an artifact, or its `url`.
+            to: the file to write; replaced if it is there. While it is incomplete, it is beside
+                there as ``.<name>.<digest>.part``.
+            sha256: what it must be, in hex; None trusts what the service says it is.
+            timeout: seconds in all.
+            on_bytes: called with the bytes that are here, and with those of the whole.
+
+        Returns:
+            `to`.
+
+        Raises:
+            NotFound: nothing is staged there.
+            SourceChanged: what is staged there is not `sha256`.
+            ArchiveCorrupt: what arrived is not what was sent.
+        """
+        wanted = download.Wanted(path, Path(to), sha256 or "")
+        return download.fetch(self._transport, wanted, Deadline(timeout), on_bytes)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        return self._transport.exchange(
+            method, _API + path, Deadline(self._timeout), body=body, headers=headers
+        )
+
+    def _changed(self, staging: Staging, etag: str | None, deadline: Deadline) -> Reply:
+        """The next answer that is not the one with this `etag`."""
+        while deadline.remaining_seconds():
+            began = time.monotonic()
+            reply = self._poll(staging.id, etag, deadline)
+            if reply.document is not None and (etag is None or reply.headers.get("ETag") != etag):
+                return reply
+            time.sleep(max(0.0, _POLL_FLOOR_SECONDS - (time.monotonic() - began)))
+        raise DeadlineOver(
+            f"staging {staging.id} is {staging.state} after {deadline.seconds:.0f} s, and goes on",
+            extra={"staging_id": staging.id, "state": staging.state},
+        )
+
+    def _poll(self, staging_id: str, etag: str | None, deadline: Deadline) -> Reply:
+        wait = int(min(deadline.remaining_seconds(), _LONG_POLL_SECONDS))
+        headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
+        path = f"{_API}/stagings/{quote(staging_id, '')}"
+        # Longer than the poll: to hear "no change" at the end is better than to hang up on it.
+        patience = Deadline(deadline.remaining_seconds() + _GRACE_SECONDS)
+        return self._transport.exchange("GET", path, patience, headers=headers)
+
+    def _pages(
+        self, kind: type[A], path: str, query: Mapping[str, object], page_size: int
+    ) -> Iterator[A]:
+        asked = {name: value for name, value in query.items() if value is not None}
+        asked["limit"] = page_size
+        while True:
+            reply = self._ask("GET", f"{path}?{urlencode(asked)}")
+            with _understood():
+                items = [kind.of(item) for item in reply.document["items"]]
+                following = reply.document.get("next")
+            yield from items
+            if following is None:
+                return
+            asked["after"] = following
+
+
+def _read(kind: type[A], reply: Reply) -> A:
+    with _understood():
+        return kind.of(reply.document)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnswerUnusable(f"the answer lacks a member, or has a wrong one: {error}") from error
+
+
+def _has_reached(staging: Staging, until: Until) -> bool:
+    if staging.state in _REACHED[until]:
+        return True
+    if not staging.final:
+        return False
+    where = {"staging_id": staging.id}
+    if staging.state == "cancelled":
+        raise Cancelled(f"staging {staging.id} was cancelled", extra=where)
+    if staging.error is None:
+        raise StagingApiError(f"staging {staging.id} failed and does not say why", extra=where)
+    raise error_of(staging.error.code, {**staging.error.document, **where})
+
+
+def _once() -> dict[str, str]:
+    """Sent with every try of one POST: the service does it once, and answers each alike."""
+    return {"Idempotency-Key": str(uuid4())}
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()

@@ -1,0 +1,184 @@
+"""Fetching one staged file: resumed where it was cut off, verified before it appears.
+
+What if the process dies? While bytes arrive: they are in the part file, whose name has the digest
+of the whole, and the next call for the same file goes on behind them. After the last byte, before
+the rename: the next call finds nothing to fetch, verifies and renames. The name `to` is always the
+old file or the new one. A part that was damaged meanwhile is found by its digest and begun anew.
+"""
+
+import fcntl
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from staging_api.client.pacing import Deadline, retried
+from staging_api.client.problems import problem
+from staging_api.client.transport import Transport
+from staging_api.errors import (
+    AnswerUnusable,
+    ArchiveCorrupt,
+    Conflict,
+    NotFound,
+    SourceChanged,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+#: Called with the bytes that are here, and with those of the whole.
+OnBytes = Callable[[int, int], None]
+
+_OK, _PARTIAL, _NOT_FOUND, _OUTSIDE = 200, 206, 404, 416
+_CHUNK_BYTES = 1 << 20
+_ETAG = re.compile(r'"([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which file, and where to put it; `sha256` is empty if the service is to say."""
+
+    path: str
+    to: Path
+    sha256: str
+
+    @property
+    def url_path(self) -> str:
+        """The path on the service, quoted."""
+        return quote("/static/" + self.path.removeprefix("/static/").lstrip("/"))
+
+
+def fetch(
+    transport: Transport, wanted: Wanted, deadline: Deadline, on_bytes: OnBytes | None = None
+) -> Path:
+    """Fetch, verify, and let the file appear; the errors are those of `StagingClient.download`."""
+    if not wanted.sha256:
+        told = retried(lambda: _told(transport, wanted, deadline), deadline, transport.pacing)
+        wanted = replace(wanted, sha256=told)
+    wanted.to.parent.mkdir(parents=True, exist_ok=True)
+    # Cut, since a name may have 255 bytes, and the digest is verified in full anyway.
+    name = wanted.to.with_name(f".{wanted.to.name[:200]}.{wanted.sha256[:16]}.part")
+    with closing(_Part(name)) as part:
+        inherited = part.size
+        _fill(transport, wanted, part, deadline, on_bytes)
+        if part.sha256 != wanted.sha256 and inherited:
+            part.clear()
+            _fill(transport, wanted, part, deadline, on_bytes)
+        if part.sha256 != wanted.sha256:
+            found = part.sha256
+            part.clear()
+            raise ArchiveCorrupt(f"{wanted.path} arrived as {found}, not as {wanted.sha256}")
+        part.appear_as(wanted.to)
+    return wanted.to
+
+
+class _Part:
+    """The bytes that are here so far, and their digest; one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise Conflict(f"another process is writing {path}") from None
+        self._file.seek(0)
+        self._digest = hashlib.file_digest(self._file, "sha256")
+
+    @property
+    def size(self) -> int:
+        return self._file.tell()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def append(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._digest.update(chunk)
+
+    def clear(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+
+    def appear_as(self, name: Path) -> None:
+        self._file.flush()
+        self._path.replace(name)
+
+    def close(self) -> None:
+        empty = self.size == 0
+        self._file.close()
+        if empty:
+            self._path.unlink(missing_ok=True)
+
+
+def _fill(
+    transport: Transport,
+    wanted: Wanted,
+    part: _Part,
+    deadline: Deadline,
+    on_bytes: OnBytes | None,
+) -> None:
+    def go_on() -> bool:
+        before = part.size
+        headers = {"Accept-Encoding": "identity"}
+        if before:
+            headers |= {"Range": f"bytes={before}-", "If-Range": f'"{wanted.sha256}"'}
+        try:
+            with transport.sent("GET", wanted.url_path, deadline, headers) as answer:
+                _take(answer, wanted.sha256, part, on_bytes)
+        except Unavailable:
+            if part.size <= before or not deadline.remaining_seconds():
+                raise
+            return False  # cut off, but further than before: not a service out of reach
+        return True
+
+    while not retried(go_on, deadline, transport.pacing):
+        pass
+
+
+def _take(answer: "BaseHTTPResponse", sha256: str, part: _Part, on_bytes: OnBytes | None) -> None:
+    if answer.status == _OUTSIDE:
+        return  # every byte is here already; the digest tells whether they are the right ones
+    _check(answer, sha256, part.size)
+    if answer.status == _OK:
+        part.clear()
+    total = part.size + int(answer.headers.get("Content-Length", 0))
+    for chunk in answer.stream(_CHUNK_BYTES, decode_content=False):
+        part.append(chunk)
+        if on_bytes is not None:
+            on_bytes(part.size, total)
+
+
+def _check(answer: "BaseHTTPResponse", sha256: str, offset: int) -> None:
+    if answer.status not in {_OK, _PARTIAL}:
+        raise problem(answer.status, answer.headers, answer.read())
+    served = _sha256(answer.headers)
+    if served != sha256:
+        raise SourceChanged(f"there is now a file with digest {served}, not {sha256}")
+    start = f"bytes {offset}-"
+    if answer.status == _PARTIAL and not answer.headers.get("Content-Range", "").startswith(start):
+        raise AnswerUnusable(f"asked for the bytes from {offset}, got others")
+
+
+def _told(transport: Transport, wanted: Wanted, deadline: Deadline) -> str:
+    with transport.sent("HEAD", wanted.url_path, deadline, {}) as answer:
+        if answer.status == _NOT_FOUND:  # an answer to HEAD has no body to say so
+            raise NotFound(f"nothing is staged at {wanted.path}")
+        if answer.status != _OK:
+            raise problem(answer.status, answer.headers, b"")
+        return _sha256(answer.headers)
+
+
+def _sha256(headers: Mapping[str, str]) -> str:
+    etag = _ETAG.fullmatch(headers.get("ETag", ""))
+    if etag is None:
+        raise AnswerUnusable("the file has no sha256 as its ETag: this is not a staged file")
+    return etag[1]

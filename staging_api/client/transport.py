@@ -1,0 +1,177 @@
+"""Requests that are sent again until they have an answer, or their time is over.
+
+What if the service dies? Refused: the request is sent again. Killed after it read the request, or
+before its answer arrived: the same request is sent again, a POST with the same Idempotency-Key, so
+that work done once is answered and not done twice. Frozen: after `_SILENCE_SECONDS` without a byte
+the same, to whichever process answers next.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from staging_api.client.pacing import Deadline, OnRetry, Pacing, retried
+from staging_api.client.problems import problem
+from staging_api.errors import AnswerUnusable, DeadlineOver, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_CONNECT_SECONDS = 10.0
+_SILENCE_SECONDS = 120.0
+#: What the last try gets when the time is nearly over: a refusal needs no more.
+_LAST_TRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is not an error; `document` is None for one without a body."""
+
+    status: int
+    headers: Mapping[str, str]
+    document: Any
+
+
+class Transport:
+    """One service, reached over kept connections; may be used by several threads."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], pacing: Pacing) -> None:
+        """Say where the service is; nothing is sent yet.
+
+        Args:
+            base_url: address of the service, with the path it is mounted at, if any.
+            headers: sent with every request.
+            pacing: when to try again, and for how long.
+
+        Raises:
+            Invalid: `base_url` is not an HTTP address.
+        """
+        # Most of what importing the client would cost; and nobody needs it for a --help.
+        import urllib3
+
+        self.base_url = _checked(base_url)
+        self.pacing = pacing
+        self._headers = dict(headers)
+        # Unlike most clients, a pool manager takes no proxy from the environment.
+        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._pool.clear()
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        *,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Reply:
+        """Send a request until it has an answer that a retry would not change.
+
+        Raises:
+            StagingApiError: the answer, if it is an error; the last one when the time is over.
+            Unavailable: the service was out of reach for too long.
+            DeadlineOver: it took the request, and did not answer in time.
+            AnswerUnusable: whatever answered is not this service.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        sent = {} if body is None else {"Content-Type": "application/json"}
+
+        def once() -> Reply:
+            with self.sent(method, path, deadline, {**sent, **(headers or {})}, content) as answer:
+                return _reply(answer)
+
+        return retried(once, deadline, self.pacing, on_retry)
+
+    @contextmanager
+    def sent(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+    ) -> Iterator["BaseHTTPResponse"]:
+        """Send a request once; its answer can be read within the block.
+
+        Args:
+            method: of HTTP.
+            path: below the address of the service, quoted.
+            deadline: bounds each wait for bytes.
+            headers: of this request.
+            content: its body.
+
+        Raises:
+            Unavailable: refused, reset, or cut off within the answer.
+            DeadlineOver: no byte came in time.
+            AnswerUnusable: TLS failed.
+        """
+        import urllib3
+
+        silence = min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
+        with self._troubles_translated():
+            answer = self._pool.request(
+                method,
+                self.base_url + path,
+                body=content,
+                headers={**self._headers, **headers},
+                timeout=urllib3.Timeout(connect=min(silence, _CONNECT_SECONDS), read=silence),
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                yield answer
+            except BaseException:
+                answer.close()  # what was not read must not be taken for the next answer
+                raise
+            finally:
+                answer.release_conn()
+
+    @contextmanager
+    def _troubles_translated(self) -> Iterator[None]:
+        from urllib3 import exceptions
+
+        try:
+            yield
+        except exceptions.SSLError as error:
+            raise AnswerUnusable(f"{self.base_url}: TLS failed: {error}") from error
+        except exceptions.ReadTimeoutError as error:
+            raise DeadlineOver(f"no answer in time from {self.base_url}") from error
+        except exceptions.HTTPError as error:
+            raise Unavailable(f"{self.base_url} cannot be reached: {_reason(error)}") from error
+
+
+def _checked(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Invalid.field("base_url", f"must be http://... or https://..., not {base_url!r}")
+    return base_url.rstrip("/")
+
+
+def _reply(answer: "BaseHTTPResponse") -> Reply:
+    body = answer.read()
+    if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
+        raise problem(answer.status, answer.headers, body)
+    if answer.status == 304:  # noqa: PLR2004 - Not Modified
+        return Reply(answer.status, answer.headers, None)
+    if answer.status >= 300:  # noqa: PLR2004 - redirections
+        raise AnswerUnusable(f"the service is not here but at {answer.headers.get('Location')}")
+    try:
+        return Reply(answer.status, answer.headers, json.loads(body))
+    except ValueError:
+        said = body[:100].decode(errors="replace")
+        raise AnswerUnusable(f"status {answer.status} with what is not JSON: {said!r}") from None
+
+
+def _reason(error: Exception) -> str:
+    """The words of the innermost cause: urllib3 wraps them in the names of its own objects."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return getattr(cause, "strerror", None) or str(cause)
