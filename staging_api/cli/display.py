@@ -43,19 +43,21 @@ def display(as_json: bool) -> Iterator[Display]:
         yield Lines()
 
 
-def reason(error: StagingApiError, pause_seconds: float) -> str:
-    """Why a request has to wait, and for whom."""
-    again = f"trying again in {pause_seconds:.0f} s"
-    lock = error.extra.get("lock")
-    if not isinstance(lock, dict):
-        return f"{error.title}: {error.detail}; {again}"
-    if lock.get("id") is None:
-        return f"the lock on {lock.get('scope')} rests, as its holder was lost; {again}"
-    until = _clock(lock.get("expires_at"))
-    return (
-        f"waiting for {lock.get('holder')}, which holds the {lock.get('kind')} lock on"
-        f" {lock.get('scope')} until {until} unless it renews it; {again}"
-    )
+class WaitNotes:
+    """Says once for whom we wait: a lock is renewed often, and its holder stays the same."""
+
+    def __init__(self, shown: Display) -> None:
+        """Say it on `shown`."""
+        self._shown = shown
+        self._known: set[object] = set()
+
+    def __call__(self, error: StagingApiError, pause_seconds: float) -> None:
+        """Take note of a wait."""
+        lock = error.extra.get("lock")
+        who = lock.get("id") if isinstance(lock, dict) else error.code
+        if who not in self._known:
+            self._known.add(who)
+            self._shown.note(_reason(error, pause_seconds))
 
 
 class Silence:
@@ -148,6 +150,20 @@ def _overall(staging: Staging) -> str:
     rate = f", {size(progress.bytes_per_second)}/s" if progress.bytes_per_second else ""
     eta = f", about {progress.eta_seconds:.0f} s left" if progress.eta_seconds else ""
     return f"{size(progress.bytes_done)}{of}{rate}{eta}"
+
+
+def _reason(error: StagingApiError, pause_seconds: float) -> str:
+    again = f"trying again in {pause_seconds:.0f} s"
+    lock = error.extra.get("lock")
+    if not isinstance(lock, dict):
+        return f"{error.title}: {error.detail}; {again}"
+    if lock.get("id") is None:
+        return f"the lock on {lock.get('scope')} rests, as its holder was lost; {again}"
+    until = _clock(lock.get("expires_at"))
+    return (
+        f"waiting for {lock.get('holder')}, which holds the {lock.get('kind')} lock on"
+        f" {lock.get('scope')} until {until} unless it renews it; {again}"
+    )
 
 
 def _clock(time: object) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.display import Display, display, reason
+from staging_api.cli.display import Display, WaitNotes, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import print_staging, told
 from staging_api.client import Staging, StagingClient
@@ -91,21 +91,12 @@ def _watched(ask: Ask, watcher: StagingClient, shown: Display) -> Staging:
 
     # A daemon, since nobody who pressed Ctrl-C wants to wait for the answer.
     Thread(target=run, daemon=True).start()
-    known: set[object] = set()
+    notes = WaitNotes(shown)
     while not wait([answer], timeout=_LOOK_SECONDS).done:
         while not waits.empty():
-            _note(*waits.get(), known, shown)
+            notes(*waits.get())
         _look(watcher, shown)
     return answer.result()
-
-
-def _note(error: StagingApiError, pause: float, known: set[object], shown: Display) -> None:
-    """Say once for whom we wait: the lock is renewed often, and its holder stays the same."""
-    lock = error.extra.get("lock")
-    who = lock.get("id") if isinstance(lock, dict) else error.code
-    if who not in known:
-        known.add(who)
-        shown.note(reason(error, pause))
 
 
 def _look(watcher: StagingClient, shown: Display) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.display import display, reason
+from staging_api.cli.display import WaitNotes, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Timeout, Token
 from staging_api.cli.output import print_staging, told
 from staging_api.client import StagingClient
@@ -29,6 +29,6 @@ def wait(
             until="staged" if background else "foreground_staged",
             timeout=timeout,
             on_change=shown.show,
-            on_retry=lambda error, pause: shown.note(reason(error, pause)),
+            on_retry=WaitNotes(shown),
         )
     print_staging(staging, as_json)
