@@ -80,13 +80,11 @@ def http_server(
 ) -> Iterator[Served]:
     """Serve objects by path on a free loopback port."""
     server = _Server(("127.0.0.1", 0), _Answer)
-    server.daemon_threads = True
     scheme = "http"
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https"
-    served = Served(f"{scheme}://127.0.0.1:{server.server_port}", objects)
-    server.served = served
+    server.served = served = Served(f"{scheme}://127.0.0.1:{server.server_port}", objects)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -99,12 +97,17 @@ def http_server(
 
 
 class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    served: Served
+
     def handle_error(self, *_):
         """A client that hangs up is what many tests are about."""
 
 
 class _Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    server: _Server
 
     @property
     def served(self) -> Served:

@@ -60,6 +60,13 @@ def sha(data):
     return hashlib.sha256(data).hexdigest()
 
 
+def fetch(*given, **options):
+    """Fetch what is there."""
+    fetched = engine.fetch(*given, **options)
+    assert fetched is not None
+    return fetched
+
+
 def temporary_files(store_folder):
     return [path for path in (store_folder / "store" / "tmp").rglob("*") if path.is_file()]
 
@@ -72,7 +79,7 @@ def kind_of(extract="plain", pattern="object", **options):
 
 def test_a_plain_object_becomes_one_file_with_its_digest(store):
     source = MemorySource({"object": b"payload"})
-    fetched = engine.fetch(kind_of(lands="au/{build}/x"), source, BUILD, store)
+    fetched = fetch(kind_of(lands="au/{build}/x"), source, BUILD, store)
     assert fetched == engine.Fetched(
         source_url="gs://bucket/board/R17-1/object",
         source_version="v1",
@@ -87,7 +94,7 @@ def test_a_plain_object_becomes_one_file_with_its_digest(store):
 def test_a_tar_becomes_its_selected_files_and_its_own_digest(store):
     packed = gzip.compress(tar_of(("d/a", b"1"), ("d/b", b"22"), ("e/c", b"333")))
     kind = kind_of("tar", only=("d",), without=("d/b",))
-    fetched = engine.fetch(kind, MemorySource({"object": packed}), BUILD, store)
+    fetched = fetch(kind, MemorySource({"object": packed}), BUILD, store)
     assert fetched.files == (engine.StagedFile("d/a", sha(b"1"), 1),)
     assert (fetched.sha256, fetched.size_bytes) == (sha(packed), len(packed))
 
@@ -95,7 +102,7 @@ def test_a_tar_becomes_its_selected_files_and_its_own_digest(store):
 def test_one_zip_member_becomes_one_file_with_the_members_digest(store):
     packed = zip_of(("a.bin", b"aaa"), ("b.bin", b"bb"))
     kind = kind_of("zip", only=("b.bin",), lands="image.bin")
-    fetched = engine.fetch(kind, MemorySource({"object": packed}), BUILD, store)
+    fetched = fetch(kind, MemorySource({"object": packed}), BUILD, store)
     assert fetched.files == (engine.StagedFile("image.bin", sha(b"bb"), 2),)
     assert (fetched.sha256, fetched.size_bytes) == (sha(b"bb"), 2)
 
@@ -103,7 +110,7 @@ def test_one_zip_member_becomes_one_file_with_the_members_digest(store):
 def test_several_objects_become_several_files_of_the_archive(store):
     kind = kind_of(pattern="part_*", every=True, lands="parts/")
     source = MemorySource({"part_b": b"b", "part_a": b"a", "other": b""})
-    fetched = engine.fetch(kind, source, BUILD, store)
+    fetched = fetch(kind, source, BUILD, store)
     assert [file.path for file in fetched.files] == ["parts/part_a", "parts/part_b"]
     assert (fetched.source_url, fetched.source_version) == (source.url, None)
     lines = f"{sha(b'a')}  parts/part_a\n{sha(b'b')}  parts/part_b\n"
@@ -113,7 +120,7 @@ def test_several_objects_become_several_files_of_the_archive(store):
 def test_further_paths_share_the_content(store, catalogue):
     packed = tar_of(("autotest/packages/p", b"p"), ("autotest/x", b"x"))
     (autotest,) = catalogue.resolve(["autotest"])
-    fetched = engine.fetch(autotest, MemorySource({"autotest.tar": packed}), BUILD, store)
+    fetched = fetch(autotest, MemorySource({"autotest.tar": packed}), BUILD, store)
     digests = {file.path: file.sha256 for file in fetched.files}
     assert digests == {
         "autotest/packages/p": sha(b"p"),
@@ -125,7 +132,7 @@ def test_further_paths_share_the_content(store, catalogue):
 def test_a_further_path_does_not_hide_a_file_of_its_own(store):
     kind = kind_of("tar", also=(("p/", ""),))
     for members in ([("p/a", b"1"), ("a", b"2")], [("a", b"2"), ("p/a", b"1")]):
-        fetched = engine.fetch(kind, MemorySource({"object": tar_of(*members)}), BUILD, store)
+        fetched = fetch(kind, MemorySource({"object": tar_of(*members)}), BUILD, store)
         assert {file.path: file.sha256 for file in fetched.files} == {
             "a": sha(b"2"),
             "p/a": sha(b"1"),
@@ -142,7 +149,7 @@ def test_what_is_optional_may_be_missing_and_the_rest_may_not(store):
 def test_an_archive_without_the_wanted_member_is_no_success(store):
     source = MemorySource({"object": zip_of(("a", b"1"))})
     with pytest.raises(ArtifactNotFound):
-        engine.fetch(kind_of("zip", only=("b",), lands="b"), source, BUILD, store)
+        fetch(kind_of("zip", only=("b",), lands="b"), source, BUILD, store)
 
 
 @pytest.mark.parametrize("extract", ["plain", "tar"])
@@ -153,11 +160,11 @@ def test_a_digest_that_the_source_told_must_hold(store, tmp_path, extract, algor
     right = MemorySource(
         {"object": packed}, {algorithm: hashlib.new(algorithm, packed).hexdigest()}
     )
-    assert engine.fetch(kind, right, BUILD, store).sha256 == sha(packed)
+    assert fetch(kind, right, BUILD, store).sha256 == sha(packed)
     wrong = MemorySource({"object": packed}, {algorithm: hashlib.new(algorithm, b"x").hexdigest()})
     before = len(list(store.blobs()))
     with pytest.raises(ArchiveCorrupt, match=algorithm):
-        engine.fetch(kind, wrong, BUILD, store)
+        fetch(kind, wrong, BUILD, store)
     assert len(list(store.blobs())) == before
     assert temporary_files(tmp_path) == []
 
@@ -165,7 +172,7 @@ def test_a_digest_that_the_source_told_must_hold(store, tmp_path, extract, algor
 def test_an_unsafe_archive_leaves_no_file_at_all(store, tmp_path):
     source = MemorySource({"object": tar_of(("good", b"1"), ("../evil", b"2"))})
     with pytest.raises(ArchiveUnsafe):
-        engine.fetch(kind_of("tar"), source, BUILD, store)
+        fetch(kind_of("tar"), source, BUILD, store)
     assert list(store.blobs()) == []
     assert temporary_files(tmp_path) == []
 
