@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -139,10 +140,10 @@ class _Answer(BaseHTTPRequestHandler):
             self._say(wrong.status)
         elif wrong.no_head and not with_body:
             self._say(405)
-        elif self.path not in self.served.objects:
+        elif (path := unquote(self.path)) not in self.served.objects:
             self._say(404)
         else:
-            self._send_object(self.served.objects[self.path], with_body)
+            self._send_object(self.served.objects[path], with_body)
 
     def _send_object(self, data, with_body):
         wrong = self.served.wrong
