@@ -59,6 +59,8 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     """The OpenAPI 3.1 document of every route of `app`."""
     spec.app = app
     made = spec._generate_spec()  # noqa: SLF001 - the cached property would mix up two apps
+    # The library escapes the dots of a path for a router of its own; a path has no backslash.
+    made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
     for path in made["paths"].values():
         for operation in path.values():
             _finish(operation)
