@@ -19,7 +19,7 @@ def test_a_traceback_names_lines_and_no_values(
         password = "open sesame".replace(" ", "-")
         raise_with(password)
     except ValueError as error:
-        logging.getLogger(__name__).error("it failed", exc_info=error)
+        logging.getLogger(__name__).exception("it failed", exc_info=error)
     finally:
         root.handlers[:] = before[0]
         root.setLevel(before[1])
