@@ -64,7 +64,9 @@ def error_of(
         otherwise: the class if no class has the code.
         retry_after_seconds: when to try again, if the service said it.
     """
-    kind = {each.code: each for each in _tree(StagingApiError)}.get(code, otherwise)
+    # A class without a word of its own is a server's private matter, not part of the contract.
+    kinds = {each.code: each for each in _tree(StagingApiError) if "code" in vars(each)}
+    kind = kinds.get(code, otherwise)
     error = kind(str(document.get("detail") or document.get("message") or kind.title))
     error.code = code
     error.title = str(document.get("title") or kind.title)
