@@ -134,12 +134,15 @@ class Pod:
         """Send a signal to every process of it."""
         os.killpg(self.process.pid, number)
 
+    def begin_to_stop(self) -> None:
+        """Ask it to end in good order."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.process.terminate()
+
     def stop(self) -> None:
         """End it in good order, and insist that it does."""
-        if self.process.poll() is not None:
-            return
-        self.signal(signal.SIGCONT)
-        self.process.terminate()
+        self.begin_to_stop()
         try:
             self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -185,7 +188,9 @@ class Service:
         return pod
 
     def close(self) -> None:
-        """End every pod, at once and in good order."""
+        """End every pod, together and in good order."""
+        for pod in self._pods:
+            pod.begin_to_stop()
         for pod in self._pods:
             pod.stop()
 

@@ -1,16 +1,20 @@
-"""A source of archives for each test, and a service of two API pods and a worker for a module."""
+"""For all acceptance tests: a source of archives, and a service with a database of its own.
+
+Its two API pods and its worker run as long as these tests; each test has archives of its own.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
-from staging_api.db.engine import Database
-from tests.conftest import empty
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from tests.databases import new_database
 from tests.service import Client, Pod, Service, service
 from tests.source import ArchiveSource, archive_source
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def _source() -> Iterator[ArchiveSource]:
     with archive_source() as found:
         yield found
@@ -23,29 +27,35 @@ def source(_source: ArchiveSource) -> Iterator[ArchiveSource]:
     _source.release_all()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def second_source() -> Iterator[ArchiveSource]:
     """Another host that archives come from."""
     with archive_source() as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
+def cluster_url(database_url: str) -> Iterator[str]:
+    """The database of the service."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(scope="package")
 def cluster(
-    _pools: Database,
-    database_url: str,
+    cluster_url: str,
     _source: ArchiveSource,
     second_source: ArchiveSource,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """One database and one store, empty at the start of the module; no pods yet."""
-    empty(_pools)
+    """The service; no pods yet."""
     sources = (f"{_source.url}/", f"{second_source.url}/")
-    with service(tmp_path_factory.mktemp("service"), database_url, *sources) as found:
+    with service(tmp_path_factory.mktemp("service"), cluster_url, *sources) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pods(cluster: Service) -> list[Pod]:
     """Two API pods, and a worker beside them."""
     cluster.worker()
@@ -58,7 +68,9 @@ def client(pods: list[Pod]) -> Client:
     return pods[0].client
 
 
-@pytest.fixture
-def rows(_pools: Database) -> Database:
-    """The tables, as they are: with the rows of the tests before, on archives of their own."""
-    return _pools
+@pytest.fixture(scope="package")
+def rows(cluster_url: str) -> Iterator[Database]:
+    """The tables of the service."""
+    pools = open_database(cluster_url, pool_size=5)
+    yield pools
+    pools.close()
