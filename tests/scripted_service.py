@@ -52,7 +52,7 @@ def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
             running.seen.append(seen)
             script(seen)(self)
 
-        do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the names that the base class calls
+        do_POST = do_DELETE = do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

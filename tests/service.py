@@ -69,7 +69,7 @@ class Client:
         answer = Answer(got.status, got.headers, got.data)
         if method != "HEAD":
             media = got.headers.get("Content-Type", "")
-            contract.check(method, path.split("?")[0], got.status, media, got.data)
+            contract.check(method, path.split("?", maxsplit=1)[0], got.status, media, got.data)
         assert "X-Request-Id" in got.headers
         return answer
 
@@ -214,9 +214,7 @@ class Service:
 
 
 @contextmanager
-def service(
-    folder: Path, database_url: str, *sources: str, **settings: str
-) -> Iterator[Service]:
+def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
     """A service without any pod yet, for the block."""
     made = Service(folder, database_url, *sources, **settings)
     try:
