@@ -98,7 +98,7 @@ def package_name(value: str) -> str:
         PackageInvalid: it is not, or longer than `MAX_NAME_LENGTH`.
     """
     if len(value) > MAX_NAME_LENGTH or not _PACKAGE_NAME.fullmatch(value):
-        raise PackageInvalid(f"Package: {value[:80]!r} is not a package name")
+        raise PackageInvalid(f"{value[:80]!r} is not a package name")
     return value
 
 
