@@ -107,7 +107,9 @@ def dsc(
 
 def clearsigned(text: str) -> str:
     """The text between the lines of a signature, which is not one."""
-    escaped = "".join(f"- {line}\n" if line[:1] == "-" else f"{line}\n" for line in text.split("\n"))
+    escaped = "".join(
+        f"- {line}\n" if line[:1] == "-" else f"{line}\n" for line in text.split("\n")
+    )
     return (
         f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{escaped}"
         "-----BEGIN PGP SIGNATURE-----\n\niHUEARYKAB0=\n=abcd\n-----END PGP SIGNATURE-----\n"

@@ -145,7 +145,10 @@ def hostile_control_members() -> Iterator[tuple[str, bytes]]:
     yield "damaged tar header", with_control(tar_member("control", text, size=b"-0000000001\0"))
     yield "cut short", with_control(tar_member("./control", b"", size=b"00000777777\0"))
     yield "behind its end", with_control(control, bytes(512), control)
-    yield "control member has more than 8", with_control(control, *[tar_member(f"f{i}") for i in range(7)])
+    yield (
+        "control member has more than 8",
+        with_control(control, *[tar_member(f"f{i}") for i in range(7)]),
+    )
     for form in (Form.GZ, Form.XZ, Form.ZST):
         version, _, data = deb_members()
         yield "data is damaged", ar([version, (f"control.tar{form}", b"no such data"), data])
@@ -176,8 +179,9 @@ def hostile_controls() -> Iterator[tuple[str, bytes]]:
     yield "wrong or repeated line", deb(" starts: folded\n" + good)
     yield "has the character '\\x00'", deb(good + "X: \0\n")
     yield "has the character '\\r'", deb(good.replace("\n", "\r\n"))
-    yield "fields that the archive writes: ['filename', 'sha256']", deb(
-        good + "Filename: /etc/passwd\nsha256: 0\n"
+    yield (
+        "fields that the archive writes: ['filename', 'sha256']",
+        deb(good + "Filename: /etc/passwd\nsha256: 0\n"),
     )
     yield "Package: the field is missing", deb("Version: 1\n")
     yield "wrong or repeated line", deb(b"")

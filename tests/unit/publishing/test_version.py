@@ -94,8 +94,10 @@ def test_equal_versions_have_equal_keys(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a1", "1_0", "1 0", "1-", "-1", ":1", "a:1", "1:", "-1:1", "1.0\n", "٣", "1-é"]
-    + ["2147483648:1", "1" * (MAX_LENGTH + 1)],
+    [
+        *("", "a1", "1_0", "1 0", "1-", "-1", ":1", "a:1", "1:", "-1:1", "1.0\n", "٣", "1-é"),
+        *("2147483648:1", "1" * (MAX_LENGTH + 1)),
+    ],
 )
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(PackageInvalid):
