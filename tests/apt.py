@@ -24,16 +24,23 @@ Acquire::Retries "0";
 Debug::NoLocking "true";
 """
 
+_FOLDERS = (
+    "var/lib/apt/lists/partial",
+    "var/cache/apt/archives/partial",
+    "var/log/apt",
+    "etc/apt/apt.conf.d",
+    "etc/apt/preferences.d",
+    "etc/apt/trusted.gpg.d",
+    "root/var/lib/dpkg",
+)
+
 
 class Apt:
     """One machine's worth of apt state."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        for folder in ("lists/partial", "archives/partial"):
-            kind = "var/lib/apt" if folder.startswith("lists") else "var/cache/apt"
-            (home / kind / folder).mkdir(parents=True)
-        for folder in ("etc/apt/preferences.d", "etc/apt/trusted.gpg.d", "root/var/lib/dpkg"):
+        for folder in _FOLDERS:
             (home / folder).mkdir(parents=True)
         (home / "status").touch()
         (home / "root/var/lib/dpkg/status").touch()

@@ -64,14 +64,18 @@ def ar(members: Iterable[Member]) -> bytes:
 
 
 def deb_members(
-    text: str | bytes | None = None, form: Form = Form.XZ, *, archive: bytes | None = None
+    text: str | bytes | None = None,
+    form: Form = Form.XZ,
+    *,
+    archive: bytes | None = None,
+    holds: str = "greeting",
 ) -> list[Member]:
-    """The members of a package that can be installed and holds one file."""
+    """The members of a package that can be installed and holds one file, ``/usr/<holds>``."""
     data = tar(
         [
             tar_member("./", kind=b"5"),
             tar_member("./usr/", kind=b"5"),
-            tar_member("./usr/greeting", b"hello\n"),
+            tar_member(f"./usr/{holds}", b"hello\n"),
         ]
     )
     return [
@@ -82,10 +86,14 @@ def deb_members(
 
 
 def deb(
-    text: str | bytes | None = None, form: Form = Form.XZ, *, archive: bytes | None = None
+    text: str | bytes | None = None,
+    form: Form = Form.XZ,
+    *,
+    archive: bytes | None = None,
+    holds: str = "greeting",
 ) -> bytes:
     """A whole package; `archive` replaces the control member before it is packed."""
-    return ar(deb_members(text, form, archive=archive))
+    return ar(deb_members(text, form, archive=archive, holds=holds))
 
 
 def source_file(name: str, content: bytes) -> SourceFile:
