@@ -8,16 +8,7 @@ from hypothesis import strategies as st
 
 from staging_api.errors import PackageInvalid
 from staging_api.publishing.version import MAX_LENGTH, parse_version
-
-# Few letters, so that two versions often share a beginning, where the order is subtle.
-_PART = st.text("0019azB.+~", max_size=10)
-VERSIONS = st.builds(
-    "{}{}{}{}".format,
-    st.sampled_from(["", "0:", "1:", "01:", "10:"]),
-    st.integers(0, 2),
-    st.one_of(_PART, st.builds("{}-{}".format, _PART, _PART)),
-    st.sampled_from(["", "-0", "-1", "-1~a", "-a", "-00+1"]),
-).filter(lambda text: not text.endswith("-"))
+from tests.versions import VERSIONS
 
 
 def compare(left: str, right: str) -> int:
