@@ -16,7 +16,11 @@ MAX_NAME_LENGTH = 128
 Fields = Mapping[str, str]
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_FIELD_NAME = re.compile(r"[!-\"$-,.-9;-~][!-9;-~]*")
+
+# One field with the lines that continue it; or else, all the rest, from where it is not a field:
+# taking less would try every later place again. A name is what policy allows. A line of blanks
+# alone continues nothing, since some readers end the stanza there.
+_FIELD = re.compile(r"([!-\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t]+\S.*)*)(?:\n|\Z)|([\s\S]+)")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
@@ -48,18 +52,11 @@ def parse_stanza(text: str) -> dict[str, str]:
     Raises:
         PackageInvalid: a line is neither a field nor its continuation, or a field comes twice.
     """
-    values: dict[str, list[str]] = {}
-    lines: list[str] | None = None
-    for line in text.split("\n"):
-        if line[:1] in (" ", "\t") and lines is not None and not line.isspace():
-            lines.append(line.rstrip())
-            continue
-        name, colon, value = line.partition(":")
-        key = name.lower()
-        if not colon or not _FIELD_NAME.fullmatch(name) or key in values:
-            raise PackageInvalid(f"The control file has a wrong or repeated line: {line[:80]!r}")
-        lines = values[key] = [value.strip()]
-    return {key: "\n".join(lines) for key, lines in values.items()}
+    found: list[tuple[str, str, str]] = _FIELD.findall(text)
+    fields = {name.lower(): value.rstrip() for name, value, _ in found}
+    if len(fields) < len(found) or "" in fields:
+        raise PackageInvalid(f"The control file has a wrong or repeated line: {_wrong_line(text)}")
+    return fields
 
 
 def split_stanzas(text: str) -> Iterator[str]:
@@ -128,3 +125,14 @@ def source_of(fields: Fields) -> tuple[str, str]:
     if match is None:
         raise PackageInvalid(f"Source: {fields['source'][:80]!r} is not 'name' or 'name (version)'")
     return package_name(match[1]), match[2] or version
+
+
+def _wrong_line(text: str) -> str:
+    """The first line that made a stanza unreadable, to be shown."""
+    seen: set[str] = set()
+    for field in _FIELD.finditer(text):
+        name = (field[1] or "").lower()
+        if not name or name in seen:
+            break
+        seen.add(name)
+    return repr(text[field.start() :].partition("\n")[0][:80])

@@ -29,9 +29,20 @@ class Form(StrEnum):
 _XZ_MEMORY_BYTES = 80 << 20
 _ZST_WINDOW_LOG = 25
 
-# An index block has about 128 KiB. A larger dictionary finds nothing more in it, but costs every
-# client that memory; zstd's level 9 is 10 % smaller than its default and still 10x faster than xz.
-_XZ_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}]
+# An index block has about 96 KiB. A larger dictionary finds nothing more in it, but costs every
+# client that memory. It is text: four bits of context and no alignment take 2 % off, which pays for
+# a search that is a third shorter than that of preset 6. zstd's level 9 is 10 % smaller than its
+# default and still ten times faster than xz.
+_XZ_FILTERS = [
+    {
+        "id": lzma.FILTER_LZMA2,
+        "preset": 6,
+        "dict_size": 1 << 20,
+        "lc": 4,
+        "pb": 0,
+        "nice_len": 32,
+    }
+]
 _GZ_LEVEL = 6
 _ZST_LEVEL = 9
 

@@ -4,12 +4,10 @@ A stanza is what its maker wrote, word for word, and then what only the archive 
 file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none of them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from staging_api.publishing import control
 from staging_api.publishing.dsc import SourceFile
-from staging_api.publishing.forms import Form
 from staging_api.publishing.version import parse_version
 
 # Hashes of the .dsc's own making are replaced by ours, which count the .dsc itself as well.
@@ -89,11 +87,6 @@ def packages_path(component: str, architecture: str, *, installer: bool = False)
 def sources_path(component: str) -> str:
     """Where a Sources file lies under its suite, without the ending of its form."""
     return f"{component}/source/Sources"
-
-
-def with_form(path: str, forms: tuple[Form, ...]) -> Iterator[tuple[Form, str]]:
-    """The names of one index file in each of its forms."""
-    return ((form, path + form) for form in forms)
 
 
 def _entry(stanza: str) -> Entry:

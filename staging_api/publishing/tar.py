@@ -40,7 +40,7 @@ def tar_files(data: bytes, limit: int) -> dict[str, bytes]:
     position = 0
     for _ in range(limit):
         header = data[position : position + _BLOCK]
-        if not header.strip(b"\0"):
+        if header.count(0) == len(header):
             _refuse_hidden(data, position)
             return {path: content for path, content in files.items() if content is not None}
         start, size = position + _BLOCK, _checked_size(header)
@@ -61,7 +61,7 @@ def _checked_size(header: bytes) -> int:
 
 
 def _refuse_hidden(data: bytes, position: int) -> None:
-    if data[position:].strip(b"\0"):
+    if data.count(0, position) < len(data) - position:
         raise PackageInvalid("The control member has something behind its end")
 
 

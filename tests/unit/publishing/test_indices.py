@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from staging_api.publishing.deb import read_deb
 from staging_api.publishing.dsc import read_dsc
-from staging_api.publishing.forms import Form
 from staging_api.publishing.indices import (
     binary_entry,
     entries_of,
@@ -16,7 +15,6 @@ from staging_api.publishing.indices import (
     packages_path,
     source_entry,
     sources_path,
-    with_form,
 )
 from staging_api.publishing.version import parse_version
 from tests.packages import control_text, deb, dsc, source_file
@@ -74,5 +72,4 @@ def test_paths_of_index_files() -> None:
     assert packages_path("main", "amd64", installer=True) == (
         "main/debian-installer/binary-amd64/Packages"
     )
-    names = [name for _, name in with_form(sources_path("main"), (Form.PLAIN, Form.XZ))]
-    assert names == ["main/source/Sources", "main/source/Sources.xz"]
+    assert sources_path("main") == "main/source/Sources"
