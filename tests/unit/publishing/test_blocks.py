@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import random
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -70,6 +71,18 @@ def test_sizes_stay_within_bounds_and_the_last_may_be_small() -> None:
     sizes = [len(block.text) for block in cut(in_order(MANY))]
     assert len(sizes) > 3
     assert all(LEAST_BYTES <= size < MOST_BYTES + 4000 for size in sizes[:-1])
+
+
+def test_a_block_does_not_end_before_it_has_the_least_size() -> None:
+    """The hash of this key would end any block that has it."""
+    made = (entry(f"pkg-{n}") for n in range(100_000))
+    ending = next(each for each in made if zlib.crc32(each.key) % 512 == 0)
+    assert [block.entries for block in cut([ending, entry("zz")])] == [2]
+
+
+def test_what_sorts_behind_all_is_appended() -> None:
+    last = entry("zz")
+    assert Store(MANY).change({last.key: last}) == cut_refs(MANY | {last.key: last})
 
 
 def test_an_entry_larger_than_a_block_is_one() -> None:

@@ -87,6 +87,12 @@ def test_an_old_package_for_all_that_nothing_needs_goes() -> None:
     assert dominate_binaries([old, new], BOTH) == [Superseded(old.id, new.id)]
 
 
+def test_packages_for_all_do_not_keep_each_other() -> None:
+    """Else a release of two of them would stay for ever once one of the two is dropped."""
+    old, dropped = published("data", "1", "all"), published("doc", "1", "all")
+    assert binaries_gone(old, dropped, published("data", "2", "all")) == {old.id}
+
+
 def test_installer_packages_do_not_meet_those_of_the_same_name() -> None:
     udeb = published("bin", "1", "amd64", installer=True)
     assert binaries_gone(udeb, published("bin", "2", "amd64")) == set()

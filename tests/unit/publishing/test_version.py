@@ -74,6 +74,7 @@ def test_policy_order_is_an_order(a: str, b: str, c: str) -> None:
 def test_known_orders(ascending: list[str]) -> None:
     keys = [parse_version(text).sort_key for text in ascending]
     assert keys == sorted(set(keys))
+    assert all(re.fullmatch(r"[!-~]+", key) for key in keys)
 
 
 @pytest.mark.parametrize(
