@@ -2,12 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 _CONFIGURATION = """
 Dir "{home}/";
@@ -49,7 +44,7 @@ class Apt:
 
     def use(self, url: str, options: str = "trusted=yes", kind: str = "deb") -> None:
         """Make this the only repository."""
-        line = f"{kind} [{options}] {url} stable main contrib\n"
+        line = f"{kind} [{options}] {url}/ stable main contrib\n"
         (self.home / "etc/apt/sources.list").write_text(line)
 
     def run(self, *argv: str, program: str = "apt-get") -> "subprocess.CompletedProcess[str]":
@@ -73,22 +68,3 @@ class Apt:
     def names(self) -> list[str]:
         """Names of all packages it knows."""
         return sorted(self.run("pkgnames", program="apt-cache").stdout.split())
-
-
-@contextmanager
-def served(root: Path) -> Iterator[str]:
-    """The folder on loopback over HTTP; its URL."""
-    handler = partial(_Quiet, directory=str(root))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass

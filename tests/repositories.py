@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
@@ -21,6 +22,7 @@ from staging_api.publishing.indices import (
 from staging_api.publishing.pool import binary_file_name, pool_path
 from staging_api.publishing.release import Release, ReleaseFile, by_hash_path, release_text
 from staging_api.publishing.signing import Signed, SigningKey, sign
+from tests.http_server import Served, http_server
 from tests.packages import source_file
 
 SUITE = "stable"
@@ -96,6 +98,11 @@ class Repository:
         if isinstance(signed, Signed):
             self.write(self.dists / "InRelease", signed.in_release)
             self.write(self.dists / "Release.gpg", signed.release_gpg)
+
+    def served(self) -> AbstractContextManager[Served]:
+        """The files as they are now, over HTTP on loopback."""
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        return http_server({f"/{path.relative_to(self.root)}": path.read_bytes() for path in files})
 
     def write(self, path: str | Path, content: bytes) -> None:
         target = self.root / path

@@ -3,11 +3,13 @@
 import gzip
 import lzma
 import sys
-import zlib
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Protocol
 
-from staging_api.errors import PackageInvalid
+from isal import igzip_lib
+
+from staging_api.errors import ArchiveCorrupt, PackageInvalid
+from staging_api.extractors.unpacking import Unpacker, new_zstd, pieces
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,10 +26,8 @@ class Form(StrEnum):
     ZST = ".zst"
 
 
-# What a decoder may allocate before it has written a byte: xz -9 asks for 65 MiB, and a window of
-# 32 MiB is more than any control archive that we take unpacks to.
+# What a decoder may allocate before it has written a byte; xz -9 asks for 65 MiB.
 _XZ_MEMORY_BYTES = 80 << 20
-_ZST_WINDOW_LOG = 25
 
 # An index block has about 96 KiB. A larger dictionary finds nothing more in it, but costs every
 # client that memory. It is text: four bits of context and no alignment take 2 % off, which pays for
@@ -47,14 +47,6 @@ _GZ_LEVEL = 6
 _ZST_LEVEL = 9
 
 
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
-
-
 def pack(form: Form, data: bytes) -> bytes:
     """Compress into one gzip member, one xz stream of one block, or one zstd frame."""
     match form:
@@ -71,32 +63,39 @@ def pack(form: Form, data: bytes) -> bytes:
 def unpack(form: Form, data: bytes, limit_bytes: int) -> bytes:
     """Decompress what `pack` or any other tool made as one piece.
 
+    Unlike `extractors`, the form is what the name says, and one stream is all: where a package is
+    concerned, another tool might read less or more.
+
     Raises:
         PackageInvalid: it is damaged, cut short, followed by more, or unpacks to more than
-            `limit_bytes`; never more than that plus a decoder's window is held.
+            `limit_bytes`; little more than that and a decoder's window is held.
     """
     if form is Form.PLAIN:
-        whole, tail, unpacked = True, b"", data
-    else:
-        decoder = _decoder(form)
-        try:
-            unpacked = decoder.decompress(data, limit_bytes + 1)
-        except (zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
-            raise PackageInvalid(f"The {form} data is damaged: {error}") from error
-        whole, tail = decoder.eof, decoder.unused_data
-    if len(unpacked) > limit_bytes:
-        raise PackageInvalid(f"The {form or 'plain'} data has more than {limit_bytes} bytes")
-    if not whole or tail:
-        raise PackageInvalid(f"The {form} data is cut short or has something behind it")
+        return _within([data], limit_bytes)
+    unpacker = _unpacker(form)
+    try:
+        unpacked = _within(pieces(unpacker, data, iter(())), limit_bytes)
+    except ArchiveCorrupt as error:
+        raise PackageInvalid(f"The {form} data is wrong: {error}") from error
+    if unpacker.unused_data:
+        raise PackageInvalid(f"The {form} data has something behind it")
     return unpacked
 
 
-def _decoder(form: Form) -> _Decoder:
+def _within(chunks: Iterable[bytes], limit_bytes: int) -> bytes:
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        if len(held) > limit_bytes:
+            raise PackageInvalid(f"A member unpacks to more than {limit_bytes} bytes")
+    return bytes(held)
+
+
+def _unpacker(form: Form) -> Unpacker:
     match form:
         case Form.GZ:
-            return zlib.decompressobj(wbits=31)
+            return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         case Form.XZ:
             return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
         case _:
-            window: int = zstd.DecompressionParameter.window_log_max
-            return zstd.ZstdDecompressor(options={window: _ZST_WINDOW_LOG})
+            return new_zstd()

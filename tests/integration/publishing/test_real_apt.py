@@ -13,7 +13,7 @@ import pytest
 from staging_api.publishing.blocks import assemble
 from staging_api.publishing.forms import Form
 from staging_api.publishing.release import Release, ReleaseFile
-from tests.apt import Apt, served
+from tests.apt import Apt
 from tests.packages import control_text, deb, dsc, source_file
 from tests.repositories import Repository, release
 
@@ -52,8 +52,8 @@ def test_each_form_alone_is_read(apt: Apt, repository: Repository, form: Form) -
     repository.forms = [form]
     fill(repository)
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         succeeds(apt.update())
     assert apt.names() == MANY
 
@@ -61,7 +61,7 @@ def test_each_form_alone_is_read(apt: Apt, repository: Repository, form: Form) -
 def test_a_repository_of_plain_files_is_read(apt: Apt, repository: Repository) -> None:
     fill(repository)
     repository.publish()
-    apt.use(f"file:{repository.root}/")
+    apt.use(f"file:{repository.root}")
     succeeds(apt.update())
     assert apt.names() == MANY
 
@@ -71,8 +71,8 @@ def test_joined_xz_streams_would_be_refused(apt: Apt, repository: Repository) ->
     repository.forms, repository.assemble = [Form.XZ], joined_streams
     fill(repository)
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         fails(apt.update(), "Hash Sum mismatch")
 
 
@@ -91,8 +91,8 @@ def test_a_release_without_the_plain_names_would_hide_every_package(
     repository.list_plain = False
     fill(repository)
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         succeeds(apt.update())
     assert apt.names() == []
 
@@ -102,8 +102,8 @@ def test_an_index_without_a_package_is_read(apt: Apt, repository: Repository, fo
     repository.forms = [form]
     assert repository.entries["main/binary-amd64/Packages"] == []
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         succeeds(apt.update())
     assert apt.names() == []
 
@@ -115,8 +115,8 @@ def test_packages_of_both_architectures_and_components_are_downloaded_and_instal
     repository.add_binary(deb(control_text("words", "1:2.0-1", "all"), holds="words"), "contrib")
     repository.add_binary(deb(control_text("greeter", architecture="arm64"), Form.ZST))
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         succeeds(apt.update())
         succeeds(apt.run("download", "greeter:arm64"))
         succeeds(apt.run("install", "--yes", "greeter"))
@@ -130,7 +130,7 @@ def test_the_newest_version_is_the_candidate(apt: Apt, repository: Repository) -
     for version in ("1.0~rc1", "1.0", "1:0.1", "1.0-2"):
         repository.add_binary(deb(control_text(version=version)))
     repository.publish()
-    apt.use(f"file:{repository.root}/")
+    apt.use(f"file:{repository.root}")
     succeeds(apt.update())
     policy = apt.run("policy", "hello", program="apt-cache").stdout
     assert "Candidate: 1:0.1" in policy
@@ -140,7 +140,7 @@ def test_installer_packages_are_kept_apart(apt: Apt, repository: Repository) -> 
     repository.add_binary(deb(control_text("installer-part")), suffix="udeb")
     repository.add_binary(deb())
     repository.publish()
-    apt.use(f"file:{repository.root}/")
+    apt.use(f"file:{repository.root}")
     succeeds(apt.update())
     assert apt.names() == ["hello"]
     listed = (repository.dists / "main/debian-installer/binary-amd64/Packages.gz").read_bytes()
@@ -158,8 +158,8 @@ def test_sources_are_downloaded_and_unpacked(
     text = dsc(listed, version="1.0", Format="3.0 (native)", Files=md5)
     repository.add_source(text.encode(), files)
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url, kind="deb-src")
+    with repository.served() as server:
+        apt.use(server.url, kind="deb-src")
         succeeds(apt.update())
         succeeds(apt.run("source", "hello=1.0"))
     assert (apt.home / "hello-1.0/greeting").read_text() == "hello\n"
@@ -181,8 +181,8 @@ def test_a_changed_package_is_refused(apt: Apt, repository: Repository) -> None:
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         succeeds(apt.update())
         fails(apt.run("download", "hello"), "Hash Sum mismatch")
 
@@ -190,20 +190,22 @@ def test_a_changed_package_is_refused(apt: Apt, repository: Repository) -> None:
 def test_indices_are_fetched_by_hash_alone(apt: Apt, repository: Repository) -> None:
     fill(repository)
     repository.publish()
-    for path in repository.dists.glob("*/*/Packages*"):
-        path.unlink()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         succeeds(apt.update())
-    assert apt.names() == MANY
+    fetched = {each.path.rpartition("/")[0] for each in server.requests}
+    architectures = {"amd64", "arm64"}
+    assert fetched == {"/dists/stable"} | {
+        f"/dists/stable/main/binary-{each}/by-hash/SHA256" for each in architectures
+    }
 
 
 def test_an_expired_release_is_refused(apt: Apt, repository: Repository) -> None:
     repository.describe = expired
     fill(repository)
     repository.publish()
-    with served(repository.root) as url:
-        apt.use(url)
+    with repository.served() as server:
+        apt.use(server.url)
         fails(apt.update(), "is expired")
 
 

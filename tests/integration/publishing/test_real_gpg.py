@@ -16,7 +16,7 @@ from staging_api.publishing.signing import (
     sign,
     stop_agent,
 )
-from tests.apt import Apt, served
+from tests.apt import Apt
 from tests.keys import secret_key, signing_key
 from tests.packages import deb
 from tests.repositories import Repository
@@ -59,8 +59,8 @@ def trust(apt: Apt, key: bytes) -> str:
 
 
 def update(apt: Apt, repository: Repository, options: str) -> "subprocess.CompletedProcess[str]":
-    with served(repository.root) as url:
-        apt.use(url, options)
+    with repository.served() as server:
+        apt.use(server.url, options)
         return apt.update()
 
 

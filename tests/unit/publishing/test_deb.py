@@ -158,10 +158,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     zeros = control_tar() + bytes(1 << 20)
     for form in Form:
         if form is not Form.PLAIN:
-            yield "data has more than 65536 bytes", deb(archive=zeros, form=form)
+            yield "unpacks to more than 65536 bytes", deb(archive=zeros, form=form)
             packed = pack(form, control_tar())
             version, _, data = deb_members()
-            yield "cut short", ar([version, (f"control.tar{form}", packed[:-1]), data])
+            yield "ends too early", ar([version, (f"control.tar{form}", packed[:-1]), data])
             yield "behind it", ar([version, (f"control.tar{form}", packed + packed), data])
 
 
@@ -232,7 +232,7 @@ def test_an_xz_stream_that_asks_for_much_memory_is_refused() -> None:
 
     header = bytes([2, 0, 0x21, 1, 40, 0, 0, 0])
     forged = control[:12] + header + zlib.crc32(header).to_bytes(4, "little") + control[24:]
-    with pytest.raises(PackageInvalid, match="damaged: Memory usage limit"):
+    with pytest.raises(PackageInvalid, match="damaged"):
         read(ar([version, ("control.tar.xz", forged), data]))
 
 
