@@ -125,8 +125,9 @@ class _HashingReader:
         if self.size_bytes + size > self._limit_bytes:
             raise PackageInvalid(f"The package claims more than {self._limit_bytes} bytes")
         data = self._file.read(size)
+        # A socket gives what it has.
         while 0 < len(data) < size and (more := self._file.read(size - len(data))):
-            data += more  # a socket gives what it has
+            data += more
         if data and len(data) < size:
             raise PackageInvalid("The package is cut short")
         self.size_bytes += len(data)
@@ -174,6 +175,7 @@ def _control_member(reader: _HashingReader, limits: DebLimits) -> tuple[Form, by
     packed = reader.read_within(size, limits.packed_bytes)
     _, size = _next_of(members, _DATA_NAMES)
     reader.pass_over(size)
+    # A second control or data member: which one counts would be up to each tool.
     for surplus, _ in members:
         raise PackageInvalid(f"The package has {surplus!r} behind its data")
     return _CONTROL_FORMS[name], packed
@@ -195,10 +197,12 @@ def _members(reader: _HashingReader, limit: int) -> Iterator[tuple[str, int]]:
         if not header:
             return
         name, size = _name_with_size(header)
+        # deb(5) lets other tools put their own members in, but not before the first.
         if index and name.startswith("_"):
-            reader.pass_over(size)  # deb(5) lets other tools put their own members in
+            reader.pass_over(size)
         else:
             yield name, size
+        # Members begin at even places; some writers leave the last byte of the file out.
         reader.read(size % 2)
     raise PackageInvalid(f"The package has more than {limit} members")
 

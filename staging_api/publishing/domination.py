@@ -67,6 +67,7 @@ def dominate_binaries(
         architectures: those of the suite, without ``all``.
     """
     visible = [{architecture, ALL} for architecture in architectures]
+    # A package for all can be outdone on one architecture and still be the newest on another.
     outdone: dict[str, str] = {}
     newest: set[str] = set()
     for group in _by_name(publications).values():

@@ -78,6 +78,12 @@ def test_names_with_the_slash_of_other_ar_writers_are_known() -> None:
     assert read(ar([(f"{name}/", data) for name, data in deb_members()]))
 
 
+def test_the_last_padding_may_be_missing() -> None:
+    version, control, (name, data) = deb_members()
+    whole = ar([version, control, (name, data + b"!" * (1 - len(data) % 2))])
+    assert read(whole[:-1]).size_bytes == len(whole) - 1
+
+
 def test_harmless_pax_headers_are_passed_over() -> None:
     mtime = tar_member("pax", b"20 mtime=1500000.25\n", b"x")
     assert read(with_control(mtime, tar_member("./control", control_text().encode())))
