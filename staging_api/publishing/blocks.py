@@ -8,8 +8,8 @@ That gives the three properties which publishing stands on:
   changes that led to them. A careful run writes no new byte; rolling back finds the old blocks.
 - A change moves the cuts of its own block and, one time in two hundred, of the next few; behind
   the first old cut that is found again everything stays as it was.
-- No block is large, unless one entry is. The odds of a cut rise when the block has its usual size (one entry in 512
-  before, one in 32 after), so sizes keep close to it, unlike with one fixed chance.
+- No block is large, unless one entry is. The odds of a cut rise when the block has its usual size
+  (one entry in 512 before, one in 32 after), so sizes keep close to it, unlike with fixed odds.
 
 A block is known by the SHA-256 of its plain text and compressed alone, each form once in its life.
 gzip members, zstd frames and (by `xz`) xz blocks are then put one behind the other.
