@@ -64,7 +64,7 @@ def _answers(method: str, path: str) -> Mapping[str, Any] | None:
 
 
 def _check_body(schema: Mapping[str, Any], media: str, promised: str, body: bytes) -> None:
-    assert media.split(";")[0] == promised, f"answered with {media}, not {promised}"
+    assert media.split(";", maxsplit=1)[0] == promised, f"answered with {media}, not {promised}"
     whole = {**schema, "components": of_this_version()["components"]}
     Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
         json.loads(body)

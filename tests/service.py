@@ -69,7 +69,7 @@ class Client:
         answer = Answer(got.status, got.headers, got.data)
         if method != "HEAD":
             media = got.headers.get("Content-Type", "")
-            contract.check(method, path.split("?")[0], got.status, media, got.data)
+            contract.check(method, path.split("?", maxsplit=1)[0], got.status, media, got.data)
         assert "X-Request-Id" in got.headers
         return answer
 
@@ -129,6 +129,11 @@ class Pod:
         """End it as a machine that loses power does."""
         self.signal(signal.SIGKILL)
         self.process.wait()
+
+    def kill_one(self, pid: int) -> None:
+        """End one process of it, and let the others see to that."""
+        assert os.getpgid(pid) == self.process.pid, "not a process of this pod"
+        os.kill(pid, signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every process of it."""
@@ -214,9 +219,7 @@ class Service:
 
 
 @contextmanager
-def service(
-    folder: Path, database_url: str, *sources: str, **settings: str
-) -> Iterator[Service]:
+def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
     """A service without any pod yet, for the block."""
     made = Service(folder, database_url, *sources, **settings)
     try:

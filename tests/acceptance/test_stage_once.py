@@ -34,7 +34,7 @@ def test_of_fifty_clients_one_stages_and_the_others_are_told_who(
     path, objects = build_path(), build()
     url = source.add(path, objects)
     held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
-    refused: "list[Answer]" = []
+    refused: list[Answer] = []
     all_refused = threading.Event()
 
     def count(done: "Future[Answer]") -> None:

@@ -226,7 +226,9 @@ def test_what_fails_in_the_background_and_could_pass_is_tried_again_by_itself(
         "message": "autotest.tar changed since it was found",
     }
     # The pause before the next attempt is over.
-    execute(rows, "UPDATE staged_artifacts SET next_attempt_at = NULL WHERE archive_url = :u", u=url)
+    execute(
+        rows, "UPDATE staged_artifacts SET next_attempt_at = NULL WHERE archive_url = :u", u=url
+    )
     assert autotest(client.wait(asked, "staged"))["error"] is None
 
 
