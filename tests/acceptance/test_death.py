@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 import urllib3
@@ -13,7 +13,7 @@ from staging_api.db.migrate import migrate
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.databases import new_database
 from tests.rows import check_store, dump, grants, select, states
-from tests.service import STAGINGS, Answer, Pod, Service, eventually, service
+from tests.service import STAGINGS, Answer, Pod, Service, eventually, service, wait_until_ready
 from tests.source import ArchiveSource
 
 
@@ -38,6 +38,7 @@ def own_service(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator
     """Its service, without any pod yet; its leases are short."""
     with service(tmp_path, own_url, f"{source.url}/") as found:
         yield found
+        found.kill()
 
 
 def stage(pod: Pod, url: str) -> Answer | None:
@@ -89,26 +90,7 @@ def test_killed_in_a_request_it_leaves_nothing_staged_and_another_process_comple
     check_store(own_rows, own_service.store)
 
 
-def test_a_worker_completes_what_a_killed_request_left_without_being_asked(
-    own_service: Service, own_rows: Database, source: ArchiveSource
-) -> None:
-    path, objects = build_path(), build()
-    url = source.add(path, objects)
-    doomed, other = own_service.api(2)
-    held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(stage, doomed, url)
-        held.wait_until_reached()
-        doomed.kill()
-        assert asked.result() is None
-    own_service.worker()
-    (staging,) = other.client.get(STAGINGS).json["items"]
-    other.client.wait(f"{STAGINGS}/{staging['id']}", "staged")
-    assert other.client.get(f"/static/{path}/update.gz").body == objects[FULL_PAYLOAD]
-    check_store(own_rows, own_service.store)
-
-
-def test_a_killed_worker_process_of_the_api_is_replaced_and_its_work_completed(
+def test_a_killed_process_of_a_pod_is_replaced_and_a_worker_completes_its_work(
     own_service: Service, own_rows: Database, source: ArchiveSource
 ) -> None:
     path, objects = build_path(), build()
@@ -122,8 +104,12 @@ def test_a_killed_worker_process_of_the_api_is_replaced_and_its_work_completed(
         pod.kill_one(int(holder.split(":")[1]))
         assert asked.result() is None
     assert "staged" not in states(own_rows, url).values()
-    eventually(lambda: (answer := stage(pod, url)) is not None and answer.status == 201, "no 201")
+    own_service.worker()
+    wait_until_ready(pod)
+    (staging,) = pod.client.get(STAGINGS).json["items"]
+    pod.client.wait(f"{STAGINGS}/{staging['id']}", "staged")
     assert pod.client.get(f"/static/{path}/update.gz").body == objects[FULL_PAYLOAD]
+    check_store(own_rows, own_service.store)
 
 
 def test_a_worker_killed_in_the_background_says_nothing_and_the_next_one_completes(
@@ -195,17 +181,3 @@ def test_frozen_past_its_lease_a_worker_changes_nothing_once_it_goes_on(
     assert dump(own_rows) == rows
     assert served(pod, path, own_rows) == files
     check_store(own_rows, own_service.store)
-
-
-def test_killed_while_it_serves_nobody_a_pod_leaves_no_lock_and_no_lie(
-    own_service: Service, own_rows: Database, source: ArchiveSource
-) -> None:
-    path, objects = build_path(), build()
-    url = source.add(path, objects)
-    doomed, other = own_service.api(2)
-    assert doomed.client.stage(url).status == 201
-    doomed.signal(SIGKILL)
-    doomed.kill()
-    assert other.client.stage(url, "full_payload").status == 200
-    assert other.client.get(f"/static/{path}/update.gz").body == objects[FULL_PAYLOAD]
-    assert grants(own_rows, url) == [("archive", "anonymous", "released")]
