@@ -110,9 +110,7 @@ def _create_events() -> None:
         postgresql_partition_by="RANGE (id)",
     )
     for columns in (["staging_id", "number"], ["artifact_id", "at"]):
-        op.create_index(
-            op.f(f"staging_events_{'_'.join(columns)}_idx"), "staging_events", columns
-        )
+        op.create_index(op.f(f"staging_events_{'_'.join(columns)}_idx"), "staging_events", columns)
 
 
 def _create_drops() -> None:

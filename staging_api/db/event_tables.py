@@ -31,7 +31,9 @@ staging_events = Table(
     Column("message", Text),
     Column("detail", JSONB, nullable=False, comment="what else changed: attempt, digest, source"),
     Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
-    Column("digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"),
+    Column(
+        "digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"
+    ),
     CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),

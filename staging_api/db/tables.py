@@ -147,7 +147,9 @@ stagings = Table(
     Column("error_retryable", Boolean),
     Column("version", BigInteger, nullable=False, server_default="1", comment="rises on change"),
     Column("events_count", BigInteger, nullable=False, server_default="0", comment="of its events"),
-    Column("events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"),
+    Column(
+        "events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"
+    ),
     Column("events_digest", Text, comment="digest of its newest event"),
     CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(

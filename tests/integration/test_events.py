@@ -68,7 +68,9 @@ def test_a_failure_says_why_and_a_retry_is_told_too(at):
     url = at.build(payload_bin=b"payload")
     with pytest.raises(StagingApiError):
         at.stage(url)
-    codes = at.rows("SELECT name, code FROM staging_events WHERE to_state = 'failed' ORDER BY number")
+    codes = at.rows(
+        "SELECT name, code FROM staging_events WHERE to_state = 'failed' ORDER BY number"
+    )
     assert codes == [("suites", "artifact_not_found"), (None, "artifact_not_found")]
 
 

@@ -33,9 +33,7 @@ def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list
     return [StagingEvent(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
 
 
-def chains(
-    conn: Connection, since: datetime | None, until: datetime | None
-) -> Iterator[Row[Any]]:
+def chains(conn: Connection, since: datetime | None, until: datetime | None) -> Iterator[Row[Any]]:
     """Stagings made between these times with their events, by staging and number, as stored.
 
     A staging without events comes with nulls for its event, an event without its staging with
