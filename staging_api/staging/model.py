@@ -109,6 +109,7 @@ class Staging:
     attempt: int
     failure: Failure | None
     version: int
+    events_count: int
     artifacts: Sequence[StagedArtifact]
 
     @property

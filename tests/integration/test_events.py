@@ -1,5 +1,6 @@
 """The record of events, on a real PostgreSQL: complete, chained, and not to be altered unseen."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from staging_api.cli import main
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
 from staging_api.staging import repository
@@ -99,9 +101,9 @@ def test_a_change_by_hand_is_told_with_the_role_that_made_it(at):
 def test_a_change_that_is_rolled_back_leaves_no_event(at):
     staging = at.stage(at.build())
     before = told(at, staging.id)
-    with pytest.raises(RuntimeError), at.database.begin() as conn:
+    with at.database.transactions.connect() as conn, conn.begin() as begun:
         conn.execute(text("UPDATE staged_artifacts SET attempt = 7"))
-        raise RuntimeError
+        begun.rollback()
     assert told(at, staging.id) == before
     assert found(at) == []
 
@@ -256,8 +258,8 @@ def test_old_months_are_dropped_whole_and_the_rest_still_verifies(at):
         )
         conn.execute(
             text(
-                "UPDATE staging_events SET id = left(ulid_floor('2001-01-02Z'), 10) || right(id, 16)"
-                " WHERE number <= 5"
+                "UPDATE staging_events"
+                " SET id = left(ulid_floor('2001-01-02Z'), 10) || right(id, 16) WHERE number <= 5"
             )
         )
     with at.database.begin() as conn:
@@ -268,3 +270,23 @@ def test_old_months_are_dropped_whole_and_the_rest_still_verifies(at):
     assert found(at) == []
     at.tamper("DELETE FROM staging_events WHERE number = 6")
     assert found(at) == ["event 6 is gone"]
+
+
+def code(*options: str) -> object:
+    """What the verb exits with."""
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "verify", *options])
+    return ended.value.code
+
+
+def test_the_verb_says_whether_the_record_is_whole(at, database_url, monkeypatch, capsys):
+    monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
+    at.stage(at.build())
+    assert code("--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["stagings"], told["events"]) == (1, 13)
+    assert code("--expect", told["head"]) == 0
+    assert code("--expect", "0" * 64) == 1
+    at.tamper("UPDATE staging_events SET actor = 'nobody' WHERE number = 4")
+    assert code("--json") == 1
+    assert "it was altered" in capsys.readouterr().out
