@@ -23,6 +23,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),
     "cancel": ("staging_api.cli.cancel", "Stop a staging"),
     "locks": ("staging_api.cli.locks", "Show who holds what, and break a lock"),
+    "audit": ("staging_api.cli.audit", "Prove that the record of events is whole"),
 }
 
 

@@ -10,6 +10,7 @@ from staging_api.http.auth import Authentication
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.stagings import OneStaging, Stagings
@@ -49,6 +50,9 @@ def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
     stagings, cap = parts.stagings, parts.wait_cap_seconds
     app.add_route(f"{API}/stagings", Stagings(stagings, parts.locks, cap))
     app.add_route(f"{API}/stagings/{{staging_id}}", OneStaging(stagings, parts.watch, cap))
+    app.add_route(
+        f"{API}/stagings/{{staging_id}}/events", EventsOfStaging(stagings, parts.watch, cap)
+    )
     app.add_route(f"{API}/artifacts", Artifacts(stagings))
     app.add_route(f"{API}/artifacts/{{artifact_id}}", OneArtifact(stagings))
     app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))

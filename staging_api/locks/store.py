@@ -25,7 +25,12 @@ _RENEW = """
         array(SELECT make_interval(secs => s) FROM unnest(%s::float8[]) s))
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
-_GUARD = "SELECT lock_guard(%s, %s, %s, %s)"
+# Notes the grant for the triggers that record who did what, until the transaction ends.
+_GUARD = """
+    SELECT lock_guard(%s, %s, %s, %s),
+        set_config('staging.locks', concat_ws(
+            ' ', nullif(current_setting('staging.locks', true), ''), %s::text), true)
+"""
 _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = """
@@ -118,8 +123,8 @@ def guard(conn: Connection, lease: Lease) -> None:
         LockLost: the lease expired, was broken or was taken over.
     """
     held = conn.exec_driver_sql(
-        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence)
-    ).scalar_one()
+        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence, lease.id)
+    ).one()[0]
     if not held:
         raise LockLost(f"the {lease.kind.name} lock on {lease.scope} is no longer held")
 

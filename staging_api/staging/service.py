@@ -155,6 +155,7 @@ class StagingService:
         """
         staging = self.find(staging_id)
         with self.database.begin() as conn:
+            repository.act_as(conn, asker.caller, self.locks.holder)
             repository.request_cancel(conn, staging_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         try:
@@ -178,7 +179,7 @@ class StagingService:
                 raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
             if repository.is_pinned(conn, artifact_id):
                 raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
-            repository.mark_evicted(conn, artifact_id)
+            repository.mark_evicted(conn, artifact_id, "asked")
             return repository.find_artifact(conn, artifact_id)
 
     def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:

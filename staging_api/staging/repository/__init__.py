@@ -13,6 +13,7 @@ from staging_api.staging.repository.artifact_rows import (
     plan_artifact,
     static_prefix,
 )
+from staging_api.staging.repository.events import act_as, chains, contradictions, events_of
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -38,12 +39,16 @@ from staging_api.staging.repository.staging_rows import (
 )
 
 __all__ = [
+    "act_as",
     "add_staging",
     "artifacts_of",
     "begin_artifact",
     "begin_staging",
     "cancel_is_requested",
+    "chains",
+    "contradictions",
     "due",
+    "events_of",
     "find",
     "find_artifact",
     "is_pinned",

@@ -205,6 +205,7 @@ def _staging(conn: Connection, row: Row[Any]) -> Staging:
         attempt=row.attempt,
         failure=_failure(row),
         version=row.version,
+        events_count=row.events_count,
         artifacts=tuple(artifacts_of(conn, row.archive_url, row.requested)),
     )
 
