@@ -13,6 +13,15 @@ from staging_api.staging.repository.artifact_rows import (
     plan_artifact,
     static_prefix,
 )
+from staging_api.staging.repository.files import (
+    BuildFolder,
+    FoundFile,
+    builds_below,
+    files_below,
+    folder_of,
+    newest_of_each,
+    outcomes,
+)
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -25,6 +34,7 @@ from staging_api.staging.repository.reading import (
     prefix_of,
     served_file,
     to_do,
+    unfinished_for,
     versions,
 )
 from staging_api.staging.repository.staging_rows import (
@@ -38,14 +48,19 @@ from staging_api.staging.repository.staging_rows import (
 )
 
 __all__ = [
+    "BuildFolder",
+    "FoundFile",
     "add_staging",
     "artifacts_of",
     "begin_artifact",
     "begin_staging",
+    "builds_below",
     "cancel_is_requested",
     "due",
+    "files_below",
     "find",
     "find_artifact",
+    "folder_of",
     "is_pinned",
     "known_blobs",
     "list_artifacts",
@@ -57,7 +72,9 @@ __all__ = [
     "mark_pending",
     "mark_staged",
     "newest_for",
+    "newest_of_each",
     "note_progress",
+    "outcomes",
     "pin",
     "plan_artifact",
     "prefix_of",
@@ -67,5 +84,6 @@ __all__ = [
     "static_prefix",
     "to_do",
     "touch",
+    "unfinished_for",
     "versions",
 ]
