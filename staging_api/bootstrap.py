@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,11 @@ def build(settings: Settings) -> Services:
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
     database = open_database(settings.database_url, settings.database_pool_size)
+    seats = threading.BoundedSemaphore(settings.waiters)
     locks = Locks(
         database=database,
-        keeper=LeaseKeeper(database),
-        queue=WaitQueue(settings.database_direct_url or settings.database_url, settings.waiters),
+        keeper=LeaseKeeper(open_database(settings.database_url, pool_size=1)),
+        queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
@@ -104,12 +106,12 @@ def build(settings: Settings) -> Services:
     )
     joining = Joining(
         stagings=stagings,
-        watch=Watch(database, settings.devserver_waiters),
+        watch=Watch(database, threading.BoundedSemaphore(settings.devserver_waiters)),
         seats=Seats(settings.devserver_waiters),
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
     )
-    return Services(settings, locks, stagings, Watch(database, settings.waiters), joining)
+    return Services(settings, locks, stagings, Watch(database, seats), joining)
 
 
 def process_name() -> str:

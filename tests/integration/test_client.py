@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -19,6 +20,7 @@ from tests.scripted_service import (
     STAGINGS,
     Script,
     ScriptedService,
+    Step,
     artifact,
     cut_off,
     hangs_up,
@@ -41,9 +43,14 @@ SOON = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=5)
 
 
 @contextmanager
-def talking(script: Script, **given: object) -> Iterator[tuple[StagingClient, ScriptedService]]:
+def talking(
+    script: Script, token: str | None = None
+) -> Iterator[tuple[StagingClient, ScriptedService]]:
     """A client and the service that it talks to."""
-    with service(script) as running, StagingClient(running.url, pacing=SOON, **given) as client:
+    with (
+        service(script) as running,
+        StagingClient(running.url, token=token, pacing=SOON) as client,
+    ):
         yield client, running
 
 
@@ -328,12 +335,12 @@ def test_an_id_cannot_lead_to_another_resource() -> None:
     assert running.seen[0].path == f"{STAGINGS}/..%2Flocks%3Fx"
 
 
-def whole() -> object:
+def whole() -> Step:
     """The file, all of it."""
     return says(200, raw=CONTENT, ETag=ETAG)
 
 
-def rest(start: int) -> object:
+def rest(start: int) -> Step:
     """The file from `start` on."""
     total = len(CONTENT)
     content_range = f"bytes {start}-{total - 1}/{total}"
@@ -417,6 +424,44 @@ def test_a_file_that_changed_meanwhile_is_not_mixed(tmp_path: Path) -> None:
     assert not (tmp_path / "update.gz").exists()
 
 
+def test_a_download_that_its_caller_gave_up_does_not_disturb_the_next_call(tmp_path: Path) -> None:
+    def give_up(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    big = says(200, raw=CONTENT * 4, ETag=ETAG)
+    with talking(in_turn(big, says(200, staging()))) as (client, _):
+        with pytest.raises(KeyboardInterrupt):
+            client.download(FILE, tmp_path / "update.gz", sha256=SHA256, on_bytes=give_up)
+        assert client.staging(STAGING_ID).id == STAGING_ID
+
+
+def test_connections_are_kept(tmp_path: Path) -> None:
+    ports: set[int] = set()
+
+    def noting(step: Step) -> Step:
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            ports.add(request.client_address[1])
+            step(request)
+
+        return answer
+
+    to = tmp_path / "update.gz"
+    part_of(to).write_bytes(CONTENT)
+    script = in_turn(
+        noting(says(200, staging())),
+        noting(says(416, raw=b"there is no more", ETag=ETAG)),
+        noting(says(404, problem("not_found"))),
+        noting(says(200, staging())),
+    )
+    with talking(script) as (client, _):
+        client.staging(STAGING_ID)
+        client.download(FILE, to, sha256=SHA256)
+        with pytest.raises(errors.NotFound):
+            client.staging("x")
+        client.staging(STAGING_ID)
+    assert len(ports) == 1
+
+
 def test_what_is_not_staged_cannot_be_downloaded(tmp_path: Path) -> None:
     script = in_turn(says(404, problem("not_found")), says(404, problem("not_found")))
     with talking(script) as (client, _):
@@ -435,9 +480,11 @@ def test_an_empty_file_can_be_downloaded(tmp_path: Path) -> None:
 
 def test_a_client_may_be_given_its_marker_and_a_mounted_service() -> None:
     marker = UUID(int=7)
-    with service(in_turn(says(200, staging()))) as running:
-        with StagingClient(f"{running.url}/mounted/", context_marker=marker) as client:
-            found: Staging = client.staging(STAGING_ID)
+    with (
+        service(in_turn(says(200, staging()))) as running,
+        StagingClient(f"{running.url}/mounted/", context_marker=marker) as client,
+    ):
+        found: Staging = client.staging(STAGING_ID)
     assert found.final
     assert running.seen[0].path == f"/mounted{STAGINGS}/{STAGING_ID}"
     assert running.seen[0].headers["X-Context-Marker"] == str(marker)
