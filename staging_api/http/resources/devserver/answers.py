@@ -56,10 +56,10 @@ def answers_text(responder: Responder[R, P]) -> Responder[R, P]:
     return _answering(responder, failed)
 
 
-def say(resp: falcon.Response, text: str) -> None:
-    """Answer with these bytes and no more."""
+def say(resp: falcon.Response, text: str | bytes) -> None:
+    """Answer with this text and no more."""
     resp.content_type = falcon.MEDIA_TEXT
-    resp.text = text
+    resp.data = text.encode() if isinstance(text, str) else text
 
 
 def not_there(resp: falcon.Response, text: str) -> None:

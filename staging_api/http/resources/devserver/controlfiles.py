@@ -48,8 +48,7 @@ class ControlFiles:
                 controls = _controls(conn, self._stagings.blobs, build, query.get("suite_name"))
                 say(resp, "\n".join(controls))
             else:
-                say(resp, "")
-                resp.data = self._text(conn, build, path.lstrip("/"))
+                say(resp, self._text(conn, build, path.lstrip("/")))
 
     def _text(self, conn: Connection, build: str, path: str) -> bytes:
         found = repository.served_file(conn, f"{build}/{_FOLDER}{path}")

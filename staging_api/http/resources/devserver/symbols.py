@@ -74,8 +74,7 @@ class SymbolicateDump:
                 stack = self._symbolication.of_any_build(dump)
             else:
                 stack = self._symbolication.of_build(dump, wanted.archive_url)
-        say(resp, "")
-        resp.data = stack
+        say(resp, stack)
 
 
 def _save(req: falcon.Request, dump: Path) -> None:
