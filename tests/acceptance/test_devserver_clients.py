@@ -6,7 +6,6 @@ from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ from tests.devserver_client import (
     DevServerOverSsh,
 )
 from tests.rows import select, states
-from tests.service import Pod, Service, service
+from tests.service import Pod
 from tests.source import ArchiveSource
 
 CLIENTS = 10
@@ -198,5 +197,3 @@ def test_the_latest_build_is_the_newest_whole_one_of_the_milestone(
     for unknown in ((target, "R20"), ("no-such-target", "")):
         with pytest.raises(DevServerError, match="no build of"):
             client.latest_build(*unknown)
-
-
