@@ -14,6 +14,7 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
+from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
@@ -22,7 +23,9 @@ from staging_api.settings import Settings
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
+from staging_api.staging.symbolication import Symbolication
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 
@@ -35,6 +38,7 @@ class Services:
     locks: Locks
     stagings: StagingService
     watch: Watch
+    joining: Joining
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -43,9 +47,20 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                devserver=self._devserver(),
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
+        )
+
+    def _devserver(self) -> DevserverParts:
+        program, stagings = self.settings.stackwalk, self.stagings
+        return DevserverParts(
+            joining=self.joining,
+            symbolication=(
+                Symbolication(program, stagings.database, stagings.blobs) if program else None
+            ),
+            disk=self.settings.store_folder,
         )
 
     def worker(self) -> Worker:
@@ -54,6 +69,7 @@ class Services:
 
     def close(self) -> None:
         """Stop the threads and close the connections."""
+        self.joining.watch.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -88,7 +104,14 @@ def build(settings: Settings) -> Services:
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
     )
-    return Services(settings, locks, stagings, Watch(database, seats))
+    joining = Joining(
+        stagings=stagings,
+        watch=Watch(database, threading.BoundedSemaphore(settings.devserver_waiters)),
+        seats=Seats(settings.devserver_waiters),
+        patience_seconds=settings.devserver_wait_seconds,
+        refuses=settings.devserver_conflict == "409",
+    )
+    return Services(settings, locks, stagings, Watch(database, seats), joining)
 
 
 def process_name() -> str:

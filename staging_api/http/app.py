@@ -10,6 +10,7 @@ from staging_api.http.auth import Authentication
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.devserver.routes import DevserverParts, add_devserver
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock
@@ -29,6 +30,7 @@ class Parts:
     stagings: StagingService
     locks: Locks
     watch: Watch
+    devserver: DevserverParts
     wait_cap_seconds: float
     metrics_dir: str | None = None
 
@@ -40,6 +42,7 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     problems.add_error_handlers(app)
     _add_api(app, parts)
     _add_probes(app, parts)
+    add_devserver(app, parts.devserver)
     app.add_route(
         "/static/{path:path}", StaticFiles(parts.stagings.database, parts.stagings.blobs.open)
     )
