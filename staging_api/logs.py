@@ -6,6 +6,9 @@ from typing import Literal
 
 import structlog
 
+# Without the values of variables, which structlog shows unless told not to: they may be secrets.
+_TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure(form: Literal["console", "json"]) -> None:
     """Send every logger's lines to standard error in one form, with the request's ids in each."""
@@ -16,9 +19,13 @@ def configure(form: Literal["console", "json"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_TRACEBACK), structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -30,3 +37,5 @@ def configure(form: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # What Alembic calls information is how it works; what it did is told by `staging-api migrate`.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

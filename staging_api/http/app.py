@@ -60,4 +60,4 @@ def _add_probes(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route("/livez", Live())
     app.add_route("/readyz", Readiness(parts.stagings.database))
     app.add_route("/metrics", Metrics(parts.metrics_dir))
-    app.add_route("/openapi.json", OpenApiDocument(lambda: document(app)))
+    app.add_route("/openapi.json", OpenApiDocument(document(app)))

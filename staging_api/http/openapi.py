@@ -1,6 +1,7 @@
 """Validation of what comes in, and the OpenAPI document, from the same models and routes."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import falcon
@@ -58,7 +59,13 @@ def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
 def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     """The OpenAPI 3.1 document of every route of `app`."""
     spec.app = app
+    # Making the document takes the nested models out of the others, for good: the next app of this
+    # process would have a document without them.
+    models = deepcopy(spec.models)
     made = spec._generate_spec()  # noqa: SLF001 - the cached property would mix up two apps
+    spec.models = models
+    # The library escapes the dots of a path for a router of its own; a path has no backslash.
+    made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
     for path in made["paths"].values():
         for operation in path.values():
             _finish(operation)

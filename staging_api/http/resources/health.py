@@ -1,6 +1,6 @@
 """Probes, metrics and the document that describes the API."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,12 @@ class Metrics:
 
 
 class OpenApiDocument:
-    """The OpenAPI document, made once when first asked for."""
+    """The OpenAPI document."""
 
-    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
-        """`make` needs every route to be there already."""
-        self._make = make
-        self._made: Mapping[str, Any] | None = None
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Made with the application: its making is not safe among threads."""
+        self._document = document
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show it."""
-        if self._made is None:
-            self._made = self._make()
-        resp.media = self._made
+        resp.media = self._document
