@@ -180,11 +180,23 @@ def _lasting(conn: Connection) -> Iterator[None]:
     PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning:
     such a commit can be lost in a failover.
     """
-    notices = conn.connection.driver_connection.notices  # type: ignore[union-attr]
-    notices.clear()
-    yield
-    if notices:
-        raise Unavailable(f"the database warned: {notices[-1].strip()}", retry_after_seconds=1)
+    driver: Any = conn.connection.driver_connection
+    driver.notices = heard = _Heard()
+    try:
+        yield
+    finally:
+        driver.notices = []
+    if heard.warning is not None:
+        raise Unavailable(f"the database warned: {heard.warning}", retry_after_seconds=1)
+
+
+class _Heard:
+    """Takes the place of psycopg2's list of notices, which SQLAlchemy empties into its log."""
+
+    warning: str | None = None
+
+    def append(self, notice: str) -> None:
+        self.warning = notice.strip()
 
 
 def _refusal(kind: LockKind, scope: str, row: Row[Any]) -> Refusal:
