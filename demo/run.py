@@ -111,14 +111,14 @@ def stage_twice(url: str, archive_url: str, read: list[str]) -> None:
     """Stage a build through the command line, and ask for it again."""
     say(f"Stage {archive_url}")
     staging_api(url, "stage", archive_url, "--background")
-    first = len(read)
-    console.print(f"the archive was asked for {first} objects, each once")
-    if len(set(read)) != first:
-        raise SystemExit(f"an object was read twice: {read}")
+    objects = [path for path in read if not path.endswith("/UPLOADED")]
+    console.print(f"the archive was asked for {len(objects)} objects, each once")
+    if len(set(objects)) != len(objects):
+        raise SystemExit(f"an object was read twice: {objects}")
     say("Ask again: it is staged, so nothing is fetched")
     staging_api(url, "stage", archive_url, "--background")
-    if len(read) != first:
-        raise SystemExit(f"asked again, and more was read: {read[first:]}")
+    if len([path for path in read if not path.endswith("/UPLOADED")]) != len(objects):
+        raise SystemExit(f"asked again, and more was read: {read[len(objects) :]}")
 
 
 def staging_api(url: str, *arguments: str) -> None:

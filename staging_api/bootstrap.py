@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,11 @@ def build(settings: Settings) -> Services:
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
     database = open_database(settings.database_url, settings.database_pool_size)
+    seats = threading.BoundedSemaphore(settings.waiters)
     locks = Locks(
         database=database,
-        keeper=LeaseKeeper(database),
-        queue=WaitQueue(settings.database_direct_url or settings.database_url, settings.waiters),
+        keeper=LeaseKeeper(open_database(settings.database_url, pool_size=1)),
+        queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
@@ -86,7 +88,7 @@ def build(settings: Settings) -> Services:
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
     )
-    return Services(settings, locks, stagings, Watch(database, settings.waiters))
+    return Services(settings, locks, stagings, Watch(database, seats))
 
 
 def process_name() -> str:

@@ -37,5 +37,5 @@ def configure(form: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # Alembic tells the dialect each time a probe asks for the revision.
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
+    # What Alembic calls information is how it works; what it did is told by `staging-api migrate`.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

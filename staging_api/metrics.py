@@ -12,6 +12,9 @@ LOCKS_LOST = Counter("staging_locks_lost", "Leases lost before their work was do
 LOCK_RENEWALS_FAILED = Counter(
     "staging_lock_renewals_failed", "Renewals that had no answer; tried again until trust runs out"
 )
+LOCK_RENEWALS_LATE = Counter(
+    "staging_lock_renewals_late", "Renewals that came with less than a third of the lease left"
+)
 LOCK_RELEASES_FAILED = Counter(
     "staging_lock_releases_failed", "Releases that had no answer; the lease runs out instead"
 )

@@ -28,7 +28,7 @@ _PAGE_SIZE = 100
 _LONG_POLL_SECONDS = 30
 #: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
 _POLL_FLOOR_SECONDS = 0.25
-_GRACE_SECONDS = 5.0
+_MARGIN_SECONDS = 1.0
 
 
 class StagingClient:
@@ -138,6 +138,7 @@ class StagingClient:
         *,
         timeout: float = 3600.0,
         on_change: Callable[[Staging], None] | None = None,
+        on_retry: OnRetry | None = None,
     ) -> Staging:
         """Wait until a staging has come so far.
 
@@ -146,6 +147,7 @@ class StagingClient:
             until: ``staged``: all of it; ``foreground_staged``: what its caller waited for.
             timeout: seconds in all.
             on_change: called with the staging, at first and after each change.
+            on_retry: called before each wait for a service that is out of reach.
 
         Raises:
             NotFound: there is no such staging, or no such archive.
@@ -154,14 +156,14 @@ class StagingClient:
             StagingApiError: it failed; the class says why, `extra["staging_id"]` where.
         """
         deadline = Deadline(timeout)
-        reply = self._poll(staging_id, None, deadline)
+        reply = self._poll(staging_id, None, deadline, on_retry)
         while True:
             staging, etag = _read(Staging, reply), reply.headers.get("ETag")
             if on_change is not None:
                 on_change(staging)
             if _has_reached(staging, until):
                 return staging
-            reply = self._changed(staging, etag, deadline)
+            reply = self._changed(staging, etag, deadline, on_retry)
 
     def stagings(
         self,
@@ -326,11 +328,13 @@ class StagingClient:
             method, _API + path, Deadline(self._timeout), body=body, headers=headers
         )
 
-    def _changed(self, staging: Staging, etag: str | None, deadline: Deadline) -> Reply:
+    def _changed(
+        self, staging: Staging, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
+    ) -> Reply:
         """The next answer that is not the one with this `etag`."""
         while deadline.remaining_seconds():
             began = time.monotonic()
-            reply = self._poll(staging.id, etag, deadline)
+            reply = self._poll(staging.id, etag, deadline, on_retry)
             if reply.document is not None and (etag is None or reply.headers.get("ETag") != etag):
                 return reply
             time.sleep(max(0.0, _POLL_FLOOR_SECONDS - (time.monotonic() - began)))
@@ -339,13 +343,15 @@ class StagingClient:
             extra={"staging_id": staging.id, "state": staging.state},
         )
 
-    def _poll(self, staging_id: str, etag: str | None, deadline: Deadline) -> Reply:
-        wait = int(min(deadline.remaining_seconds(), _LONG_POLL_SECONDS))
+    def _poll(
+        self, staging_id: str, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
+    ) -> Reply:
+        # Shorter than the deadline: to hear "no change" is better than to hang up on it.
+        left = deadline.remaining_seconds() - _MARGIN_SECONDS
+        wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
         headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
         path = f"{_API}/stagings/{quote(staging_id, '')}"
-        # Longer than the poll: to hear "no change" at the end is better than to hang up on it.
-        patience = Deadline(deadline.remaining_seconds() + _GRACE_SECONDS)
-        return self._transport.exchange("GET", path, patience, headers=headers)
+        return self._transport.exchange("GET", path, deadline, headers=headers, on_retry=on_retry)
 
     def _pages(
         self, kind: type[A], path: str, query: Mapping[str, object], page_size: int

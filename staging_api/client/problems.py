@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from staging_api.errors import (
@@ -64,7 +63,9 @@ def error_of(
         otherwise: the class if no class has the code.
         retry_after_seconds: when to try again, if the service said it.
     """
-    kind = {each.code: each for each in _tree(StagingApiError)}.get(code, otherwise)
+    # A class without a word of its own is a server's private matter, not part of the contract.
+    kinds = {each.code: each for each in _tree(StagingApiError) if "code" in vars(each)}
+    kind = kinds.get(code, otherwise)
     error = kind(str(document.get("detail") or document.get("message") or kind.title))
     error.code = code
     error.title = str(document.get("title") or kind.title)
@@ -82,6 +83,9 @@ def retry_after_seconds(header: str | None) -> float | None:
         return None
     if header.strip().isdecimal():
         return float(header)
+    # Rare, and the slowest import of this package.
+    from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(header)
         return max(0.0, (at - datetime.now(UTC)).total_seconds())

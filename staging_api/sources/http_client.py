@@ -107,10 +107,10 @@ class HttpClient:
 
 def _redirected(target: _Target, location: str) -> _Target:
     """Where a redirect leads; only its query may hold what an archive URL may not."""
-    parts = urlsplit(urljoin(target.url.canonical, location))
     try:
+        parts = urlsplit(urljoin(target.url.canonical, location))
         url = parse_prefix(f"{parts.scheme}://{parts.netloc}{parts.path}", "location")
-    except Invalid:
+    except (Invalid, ValueError):
         raise SourceFailed("redirected to what is no URL that may be read") from None
     if url.scheme not in ("http", "https"):
         raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")

@@ -33,7 +33,14 @@ class SourceOptions:
         manifest: the object that names all others, written last by the uploader.
         most_names: how many objects one archive may have.
         authorization: the Authorization header by origin, such as ``https://host:port``.
-        ca_file: certificates of authorities to trust instead of the system's.
+        ca_file: certificates of authorities to trust: for http instead of the system's, for
+            buckets besides them.
+        gs_endpoint: where Google Cloud Storage is, if not at Google.
+        s3_endpoint: where S3 is, if not at Amazon.
+        s3_region: its region, if the environment does not say.
+        anonymous: buckets that are read without credentials, as ``scheme://bucket``.
+        etag_is_md5: whether the ETag of an object in a bucket, if it looks so, is its MD5. It is
+            not where the objects are encrypted by keys of one's own (KMS, CMEK).
         resolve: host and port to addresses.
         sleep: waits that many seconds.
     """
@@ -50,6 +57,11 @@ class SourceOptions:
     most_names: int = 100_000
     authorization: Mapping[str, str] = field(default_factory=dict)
     ca_file: str | None = None
+    gs_endpoint: str | None = None
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
+    anonymous: frozenset[str] = frozenset()
+    etag_is_md5: bool = True
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep
 

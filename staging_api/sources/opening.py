@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from staging_api.sources import file, http
+from staging_api.sources import bucket, file, http
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.url import ArchiveUrl
 
 OPENERS: Mapping[str, Callable[[ArchiveUrl, AllowList, SourceOptions], Source]] = {
+    "gs": bucket.open_gs,
+    "s3": bucket.open_s3,
     "file": file.open_archive,
     "http": http.open_archive,
     "https": http.open_archive,

@@ -14,8 +14,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from staging_api.errors import LockHeld, LockLost, StagingApiError
+from staging_api.locks import store as locks
 from staging_api.locks.hold import Asker
-from staging_api.locks.store import note_expired
 from staging_api.staging import repository
 from staging_api.staging.model import Staging
 from staging_api.staging.service import StagingService
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 _HOUSEKEEPING_SECONDS = 30.0
+_ROOM_SECONDS = 3600.0
 #: Temporary files of the store are somebody's work for at most as long as this.
 _STALE_SECONDS = 24 * 3600.0
 
@@ -38,7 +39,7 @@ class Worker:
         self._asker = Asker(caller="worker")
         self._running: dict[str, Future[None]] = {}
         self._stop = threading.Event()
-        self._tidied_at = float("-inf")
+        self._tidied_at = self._made_room_at = float("-inf")
 
     def stop(self) -> None:
         """Begin nothing more, and let `run` return when what runs is done."""
@@ -81,5 +82,14 @@ class Worker:
             return
         self._tidied_at = time.monotonic()
         with self._stagings.database.connect() as conn:
-            note_expired(conn, self._stagings.locks.holder)
+            locks.note_expired(conn, self._stagings.locks.holder)
         self._stagings.blobs.sweep(_STALE_SECONDS)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if time.monotonic() - self._made_room_at < _ROOM_SECONDS:
+            return
+        with self._stagings.database.connect() as conn:
+            locks.extend_history(conn)
+            locks.forget_scopes(conn)
+        self._made_room_at = time.monotonic()

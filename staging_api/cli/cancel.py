@@ -1,0 +1,16 @@
+"""``staging-api cancel``: stop a staging."""
+
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Token, quick
+from staging_api.cli.output import print_staging, told
+
+
+def cancel(
+    staging_id: StagingId,
+    *,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Ask a staging to stop: what is staged stays, the rest stops within a second or so."""
+    with told(as_json), quick(server, token) as client:
+        print_staging(client.cancel(staging_id), as_json)

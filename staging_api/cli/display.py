@@ -1,0 +1,173 @@
+"""How far a staging has come: bars on a terminal, lines elsewhere, nothing beside JSON."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+from staging_api.cli.output import size
+from staging_api.client import StagedArtifact, Staging
+from staging_api.errors import StagingApiError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_SECONDS_BETWEEN_LINES = 5.0
+#: States in which an artifact has no bytes to come.
+_SETTLED = ("staged", "missing")
+
+
+class Display(Protocol):
+    """Shows progress to whoever watches."""
+
+    def show(self, staging: Staging) -> None:
+        """Show a staging as it is now."""
+
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+
+
+@contextmanager
+def display(as_json: bool) -> Iterator[Display]:
+    """The display that fits where standard error goes."""
+    if as_json:
+        yield Silence()
+    elif sys.stderr.isatty():
+        with bars() as shown:
+            yield shown
+    else:
+        yield Lines()
+
+
+class WaitNotes:
+    """Says once for whom we wait: a lock is renewed often, and its holder stays the same."""
+
+    def __init__(self, shown: Display) -> None:
+        """Say it on `shown`."""
+        self._shown = shown
+        self._known: set[object] = set()
+
+    def __call__(self, error: StagingApiError, pause_seconds: float) -> None:
+        """Take note of a wait."""
+        lock = error.extra.get("lock")
+        who = lock.get("id") if isinstance(lock, dict) else error.code
+        if who not in self._known:
+            self._known.add(who)
+            self._shown.note(_reason(error, pause_seconds))
+
+
+class Silence:
+    """Shows nothing."""
+
+    def show(self, staging: Staging) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+
+class Lines:
+    """A line when an artifact's state changes, and one in a while for the bytes."""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self._told: dict[str, str] = {}
+        self._last = time.monotonic()
+
+    def show(self, staging: Staging) -> None:
+        """Tell what changed since the last time."""
+        for artifact in staging.artifacts:
+            if self._told.get(artifact.id) != artifact.state:
+                self._told[artifact.id] = artifact.state
+                self.note(f"{artifact.name}: {_said(artifact)}")
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES and not staging.final:
+            self.note(_overall(staging))
+
+    def note(self, text: str) -> None:
+        """Tell it."""
+        self._last = time.monotonic()
+        typer.echo(text, err=True)
+
+
+@contextmanager
+def bars() -> Iterator[Display]:
+    """One bar per artifact for the block."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.TextColumn("{task.fields[state]}", markup=False),
+        # What has not begun has no total; a bar that moves would say that it has.
+        progress.BarColumn(pulse_style="bar.back"),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as shown:
+        yield Bars(shown)
+
+
+class Bars:
+    """A bar per artifact, by its id."""
+
+    def __init__(self, progress: "Progress") -> None:
+        """Draw with `progress`."""
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, staging: Staging) -> None:
+        """Move the bars."""
+        for artifact in staging.artifacts:
+            if artifact.id not in self._tasks:
+                self._tasks[artifact.id] = self._progress.add_task(artifact.name, state="")
+            settled = artifact.state in _SETTLED
+            self._progress.update(
+                self._tasks[artifact.id],
+                completed=artifact.bytes_done,
+                total=artifact.bytes_done if settled else artifact.bytes_total,
+                state=artifact.state,
+            )
+
+    def note(self, text: str) -> None:
+        """Print it above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+
+def _said(artifact: StagedArtifact) -> str:
+    if artifact.error is not None:
+        return f"{artifact.state}: {artifact.error.message}"
+    return f"{artifact.state} {size(artifact.size_bytes)}".rstrip()
+
+
+def _overall(staging: Staging) -> str:
+    progress = staging.progress
+    of = f" of {size(progress.bytes_total)}" if progress.bytes_total else ""
+    rate = f", {size(progress.bytes_per_second)}/s" if progress.bytes_per_second else ""
+    eta = f", about {progress.eta_seconds:.0f} s left" if progress.eta_seconds else ""
+    return f"{size(progress.bytes_done)}{of}{rate}{eta}"
+
+
+def _reason(error: StagingApiError, pause_seconds: float) -> str:
+    again = f"trying again in {pause_seconds:.0f} s"
+    lock = error.extra.get("lock")
+    if not isinstance(lock, dict):
+        return f"{error.title}: {error.detail}; {again}"
+    if lock.get("id") is None:
+        return f"the lock on {lock.get('scope')} rests, as its holder was lost; {again}"
+    until = _clock(lock.get("expires_at"))
+    return (
+        f"waiting for {lock.get('holder')}, which holds the {lock.get('kind')} lock on"
+        f" {lock.get('scope')} until {until} unless it renews it; {again}"
+    )
+
+
+def _clock(time: object) -> str:
+    try:
+        return datetime.fromisoformat(str(time)).astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return "a time it did not say"

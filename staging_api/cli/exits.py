@@ -1,0 +1,51 @@
+"""Exit codes: what a script can rely on."""
+
+from collections.abc import Mapping
+
+from staging_api.errors import (
+    Cancelled,
+    Conflict,
+    DeadlineOver,
+    Forbidden,
+    Invalid,
+    NotFound,
+    StagingApiError,
+    Unauthenticated,
+    Unavailable,
+)
+
+FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER = 1, 3, 4, 5, 6, 7
+#: As a shell counts a program that SIGINT ended.
+INTERRUPTED = 130
+
+#: The nearest listed ancestor of an error decides.
+_CODES: Mapping[type[StagingApiError], int] = {
+    Cancelled: FAILED,
+    Conflict: CONFLICT,
+    Invalid: REFUSED,
+    Unauthenticated: REFUSED,
+    Forbidden: REFUSED,
+    NotFound: NOT_FOUND,
+    Unavailable: UNREACHABLE,
+    DeadlineOver: TIME_OVER,
+    StagingApiError: FAILED,
+}
+
+# The first line keeps the lines as they are.
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    failed: the source, an artifact, the service; or cancelled
+  2    the command line is wrong
+  3    in conflict: another held the lock until the time was over
+  4    refused: bad input, no credential, not allowed
+  5    not found: the staging, the archive, an artifact of it
+  6    the service cannot be reached or is out of order
+  7    not done in time; the service goes on with it
+  130  interrupted; the service goes on with it
+"""
+
+
+def exit_code(error: StagingApiError) -> int:
+    """The code that tells a script what went wrong."""
+    return next(_CODES[cls] for cls in type(error).__mro__ if cls in _CODES)

@@ -1,0 +1,60 @@
+"""``staging-api locks``: who holds what, and taking it from them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.output import in_columns, print_json, print_lock, told
+from staging_api.client import Lock
+
+
+class Action(StrEnum):
+    """What to do with locks."""
+
+    LIST = "list"
+    BREAK = "break"
+
+
+def locks(
+    action: Annotated[Action, typer.Argument(metavar="[list|break]")] = Action.LIST,
+    lock_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="ULID of the lock to break.")
+    ] = None,
+    *,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why it is broken; kept for the audit.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every grant there was, with its outcome.")
+    ] = False,
+    scope: Annotated[
+        str | None, typer.Option(metavar="SCOPE", help="With --all: only of this archive.")
+    ] = None,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """List the locks that are held now, or break one.
+
+    Whatever the holder of a broken lock writes from then on is refused.
+    """
+    if action is Action.BREAK:
+        if lock_id is None or reason is None:
+            raise typer.BadParameter("break needs the ID of a lock, and --reason")
+        with told(as_json), quick(server, token) as client:
+            print_lock(client.break_lock(lock_id, reason), as_json)
+        return
+    with told(as_json), quick(server, token) as client:
+        found = list(client.locks("all" if everything else "held", scope=scope))
+    if as_json:
+        print_json({"items": [lock.document for lock in found]})
+    else:
+        for line in in_columns(_row(lock) for lock in found):
+            typer.echo(line)
+
+
+def _row(lock: Lock) -> tuple[str, ...]:
+    until = (lock.ended_at or lock.expires_at).isoformat(timespec="seconds")
+    return lock.id, lock.outcome or "held", lock.kind, lock.scope, lock.holder, until

@@ -1,0 +1,102 @@
+"""What the verbs print: results on standard output, everything else on standard error."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from staging_api.cli.exits import INTERRUPTED, exit_code
+from staging_api.client import Lock, StagedArtifact, Staging
+from staging_api.errors import Invalid, StagingApiError
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Tell an error of the block as its reader wants it, and exit with its code."""
+    try:
+        yield
+    except StagingApiError as error:
+        if as_json:
+            print_json(_problem(error))
+        else:
+            for line in _explained(error):
+                typer.echo(line, err=True)
+        raise SystemExit(exit_code(error)) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped waiting; `staging-api status` shows what the service does", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One line that a program reads."""
+    typer.echo(json.dumps(document, ensure_ascii=False))
+
+
+def print_staging(staging: Staging, as_json: bool) -> None:
+    """A staging, and each of its artifacts."""
+    if as_json:
+        print_json(staging.document)
+        return
+    typer.echo(f"{staging.state} {staging.archive_url} ({staging.id})")
+    rows = [_row(artifact) for artifact in staging.artifacts]
+    for line in in_columns(rows):
+        typer.echo(f"  {line}")
+
+
+def print_lock(lock: Lock, as_json: bool) -> None:
+    """A lock, by itself."""
+    if as_json:
+        print_json(lock.document)
+    else:
+        typer.echo(f"{lock.outcome or 'held'} {lock.kind} {lock.scope} ({lock.id})")
+
+
+def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Rows as lines, each column as wide as its widest cell."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def size(count: float | None) -> str:
+    """A number of bytes, for people."""
+    if count is None:
+        return ""
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - SI units
+        count, unit = count / 1000, unit + 1
+    return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} {_UNITS[unit]}"
+
+
+def _row(artifact: StagedArtifact) -> tuple[str, ...]:
+    failure = artifact.error.message if artifact.error else ""
+    where = artifact.url or failure
+    return artifact.name, artifact.state, size(artifact.size_bytes), where, artifact.sha256 or ""
+
+
+def _problem(error: StagingApiError) -> dict[str, Any]:
+    document = {
+        "code": error.code,
+        "title": error.title,
+        "detail": error.detail,
+        "retryable": error.retryable,
+        **error.extra,
+    }
+    if isinstance(error, Invalid) and error.errors:
+        document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
+    return document
+
+
+def _explained(error: StagingApiError) -> Iterator[str]:
+    yield f"staging-api: {error.title}: {error.detail}"
+    if isinstance(error, Invalid):
+        for each in error.errors:
+            yield f"  {each.field}: {each.message}"
+    if error.extra.get("request_id"):
+        yield f"  request id {error.extra['request_id']}"

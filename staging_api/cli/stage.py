@@ -1,0 +1,107 @@
+"""``staging-api stage``: ask for artifacts, and watch them come.
+
+The foreground artifacts are staged within the request, so that its answer is the proof; a second
+connection asks meanwhile how far it is. Killed at any point, the service goes on.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.display import Display, WaitNotes, display
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import print_staging, told
+from staging_api.client import Staging, StagingClient
+from staging_api.errors import StagingApiError
+
+_LOOK_SECONDS = 0.5
+_LOOK_TIMEOUT_SECONDS = 2.0
+
+#: Asks for the staging; given what to call before each retry.
+Ask = Callable[[Callable[[StagingApiError, float], None]], Staging]
+
+
+def stage(
+    archive_url: Annotated[
+        str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
+    ],
+    *,
+    artifact: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name or group; may be repeated. [default: build]"),
+    ] = None,
+    wait_for_it: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Or leave all of it to a worker.")
+    ] = True,
+    background: Annotated[
+        bool,
+        typer.Option("--background/--foreground", help="Wait for the background artifacts too."),
+    ] = False,
+    timeout: Timeout = 3600,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Stage artifacts of an archive, and wait until the foreground ones are staged.
+
+    While another request works on the archive this one waits for it, and says for whom.
+    """
+    if background and not wait_for_it:
+        raise typer.BadParameter("--background waits, --no-wait does not")
+    began = monotonic()
+    with told(as_json), StagingClient(server, token=token) as client, display(as_json) as shown:
+
+        def ask(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
+            return client.stage(
+                archive_url, artifact, wait=wait_for_it, timeout=timeout, on_retry=on_retry
+            )
+
+        with _watcher(client, server, token) as watcher:
+            staging = _watched(ask, watcher, shown)
+        shown.show(staging)
+        if background:
+            left = max(0.0, timeout - (monotonic() - began))
+            staging = client.wait(staging.id, timeout=left, on_change=shown.show)
+    print_staging(staging, as_json)
+
+
+def _watcher(client: StagingClient, server: str, token: str | None) -> StagingClient:
+    """A client that finds what `client` asked for, and is not patient."""
+    return StagingClient(
+        server, token=token, timeout=_LOOK_TIMEOUT_SECONDS, context_marker=client.context_marker
+    )
+
+
+def _watched(ask: Ask, watcher: StagingClient, shown: Display) -> Staging:
+    """The answer of `ask`; until it is there, what the service says about the request."""
+    answer: Future[Staging] = Future()
+    waits: SimpleQueue[tuple[StagingApiError, float]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask(lambda error, pause: waits.put((error, pause))))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            answer.set_exception(error)
+
+    # A daemon, since nobody who pressed Ctrl-C wants to wait for the answer.
+    Thread(target=run, daemon=True).start()
+    notes = WaitNotes(shown)
+    while not wait([answer], timeout=_LOOK_SECONDS).done:
+        while not waits.empty():
+            notes(*waits.get())
+        _look(watcher, shown)
+    return answer.result()
+
+
+def _look(watcher: StagingClient, shown: Display) -> None:
+    # The request itself has the patience, and will say what is wrong.
+    with suppress(StagingApiError):
+        for staging in watcher.stagings(reference_id=watcher.context_marker, page_size=1):
+            shown.show(staging)
+            break

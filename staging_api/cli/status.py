@@ -1,0 +1,46 @@
+"""``staging-api status``: one staging, or the newest ones."""
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.output import in_columns, print_json, print_staging, size, told
+from staging_api.client import Staging
+
+
+def status(
+    staging_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="ULID of a staging; without, the newest.")
+    ] = None,
+    *,
+    archive_url: Annotated[
+        str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Only those in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 20,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Show a staging with its artifacts, or list the newest; exits 0 also if it failed."""
+    with told(as_json), quick(server, token) as client:
+        if staging_id is not None:
+            print_staging(client.staging(staging_id), as_json)
+            return
+        found = client.stagings(archive_url=archive_url, state=state, page_size=limit)
+        stagings = list(islice(found, limit))
+    if as_json:
+        print_json({"items": [staging.document for staging in stagings]})
+    else:
+        for line in in_columns(_row(staging) for staging in stagings):
+            typer.echo(line)
+
+
+def _row(staging: Staging) -> tuple[str, ...]:
+    made = staging.created_at.isoformat(timespec="seconds")
+    done = size(staging.progress.bytes_done)
+    return staging.id, staging.state, made, done, staging.archive_url

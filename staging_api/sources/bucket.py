@@ -1,0 +1,200 @@
+"""Read archives in buckets of Google Cloud Storage and of S3, or what speaks their protocols.
+
+The object store library finds credentials along each platform's usual chain, tries again what may
+pass, and resumes a cut body at the version that it began with. What it says of failures holds
+URLs and more, so failures are told by their class and in our words.
+
+An object's version is its generation (gs) or version id (s3) where the store has one, else its
+ETag; each read names it, and the answer is compared again.
+"""
+
+import re
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from obstore.exceptions import (
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import GCSStore, S3Store
+
+from staging_api.errors import (
+    ArchiveNotFound,
+    ArtifactNotFound,
+    SourceChanged,
+    SourceFailed,
+    SourceRefused,
+)
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.manifest import checked_names, read_manifest
+from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
+from staging_api.sources.retrying import Pace
+from staging_api.sources.url import ArchiveUrl
+
+if TYPE_CHECKING:  # the library shows this class to type checkers only
+    from obstore import GetResult
+
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+#: Over the whole of one request, its body and the attempts included: a large object is no error.
+_LONGEST_REQUEST = timedelta(hours=12)
+
+
+def open_gs(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
+    """Give read access to an archive in Google Cloud Storage.
+
+    Raises:
+        SourceNotAllowed: the allow-list does not cover it.
+    """
+    allowed.check(url)
+    where: dict[str, Any] = {"base_url": options.gs_endpoint} if options.gs_endpoint else {}
+    where["skip_signature"] = _is_anonymous(url, options)
+    return BucketSource(url, GCSStore(url.authority, **where, **_client(options)), options)
+
+
+def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
+    """Give read access to an archive in S3.
+
+    Raises:
+        SourceNotAllowed: the allow-list does not cover it.
+    """
+    allowed.check(url)
+    where: dict[str, Any] = {"endpoint": options.s3_endpoint} if options.s3_endpoint else {}
+    if options.s3_region:
+        where["region"] = options.s3_region
+    where["skip_signature"] = _is_anonymous(url, options)
+    return BucketSource(url, S3Store(url.authority, **where, **_client(options)), options)
+
+
+class BucketSource:
+    """The objects of one bucket below one prefix."""
+
+    def __init__(self, url: ArchiveUrl, store: GCSStore | S3Store, options: SourceOptions) -> None:
+        self._url = url
+        self._store = store
+        self._options = options
+        self._prefix = "/".join(url.segments)
+
+    @property
+    def url(self) -> str:
+        """The archive's canonical URL."""
+        return self._url.canonical
+
+    def names(self) -> list[str]:
+        """Name every object: from the manifest, or else by listing the prefix."""
+        found = read_manifest(self, self._options)
+        if found is None:
+            with self._told(self._url.canonical):
+                found = checked_names(self._listed(), self._options)
+        if not found:
+            raise ArchiveNotFound(f"{self._url.canonical} has no objects")
+        return found
+
+    def stat(self, name: str) -> SourceObject:
+        """Describe one object."""
+        with self._told(name):
+            return self._described(name, self._store.head(f"{self._prefix}/{name}"))
+
+    @contextmanager
+    def open(
+        self, found: SourceObject, start: int = 0, end: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Stream a part of one object."""
+        last = (found.size_bytes or 0) if end is None else end
+        chunks = self._chunks(found, start, last)
+        with closing(chunks):
+            yield chunks
+
+    def close(self) -> None:
+        """Connections close with the last reference to the store."""
+
+    def _listed(self) -> Iterator[str]:
+        for batch in self._store.list(f"{self._prefix}/"):
+            for meta in batch:
+                yield meta["path"].removeprefix(f"{self._prefix}/")
+
+    def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
+        if start >= end:
+            return
+        wanted, pace = end - start, Pace(self._options)
+        with self._told(found.name):
+            answer = self._answer(found, (start, end))
+            if self._described(found.name, answer.meta).version != found.version:
+                raise SourceChanged(f"{found.name} changed since it was found")
+            for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                pace.got(len(chunk))
+                wanted -= len(chunk)
+                yield bytes(chunk)
+        if wanted:
+            raise SourceFailed(f"{self._url.authority} did not send {found.name} whole")
+
+    def _answer(self, found: SourceObject, part: tuple[int, int]) -> "GetResult":
+        options: Any = {**_of_version(found), "range": part}
+        try:
+            return self._store.get(f"{self._prefix}/{found.name}", options=options)
+        except FileNotFoundError:
+            raise SourceChanged(f"{found.name} is gone since it was found") from None
+
+    def _described(self, name: str, meta: Any) -> SourceObject:
+        version, etag = meta["version"], meta["e_tag"]
+        md5 = _MD5.fullmatch(etag or "") if self._options.etag_is_md5 else None
+        return SourceObject(
+            name=name,
+            url=self._url.below(name).canonical,
+            size_bytes=meta["size"],
+            version=version or etag or meta["last_modified"].isoformat(),
+            digests={"md5": md5[1]} if md5 else {},
+        )
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Tell a failure by its class, in our words."""
+        where = f"{self._url.scheme}://{self._url.authority}"
+        try:
+            yield
+        except FileNotFoundError:
+            raise ArtifactNotFound(f"{name} is not in the archive") from None
+        except PreconditionError:
+            raise SourceChanged(f"{name} changed since it was found") from None
+        except (PermissionDeniedError, UnauthenticatedError):
+            raise SourceRefused(f"{where} refused access") from None
+        except BaseError as error:
+            kind = type(error).__name__
+            raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
+
+
+def _of_version(found: SourceObject) -> dict[str, Any]:
+    """How a request names the version that it means."""
+    if found.version is None:
+        return {}
+    return {"if_match" if found.version.startswith('"') else "version": found.version}
+
+
+def _is_anonymous(url: ArchiveUrl, options: SourceOptions) -> bool:
+    return f"{url.scheme}://{url.authority}" in options.anonymous
+
+
+def _client(options: SourceOptions) -> dict[str, Any]:
+    client: dict[str, Any] = {
+        "allow_http": True,  # only a custom endpoint that says http is reached so
+        "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),
+        "read_timeout": timedelta(seconds=options.read_timeout_seconds),
+        "timeout": _LONGEST_REQUEST,
+        "user_agent": "staging-api",
+    }
+    if options.ca_file:
+        client["root_certificate"] = Path(options.ca_file).read_bytes()
+    retry = {
+        "max_retries": options.attempts - 1,
+        "retry_timeout": _LONGEST_REQUEST,
+        "backoff": {
+            "init_backoff": timedelta(seconds=options.backoff_seconds),
+            "max_backoff": timedelta(seconds=options.backoff_cap_seconds),
+            "base": 2,
+        },
+    }
+    return {"client_options": client, "retry_config": retry}

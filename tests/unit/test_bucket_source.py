@@ -1,0 +1,101 @@
+"""The bucket source against a server that speaks the protocol and then misbehaves."""
+
+import dataclasses
+
+import pytest
+
+from staging_api.errors import SourceChanged, SourceFailed, SourceRefused
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.url import parse
+from tests.http_server import http_server
+
+BODY = bytes(range(256)) * 16_384  # 4 MiB
+PATH = "/builds/R17/object.bin"
+
+
+@pytest.fixture
+def server():
+    with http_server({PATH: BODY}) as served:
+        served.wrong.headers = {"Last-Modified": "Sun, 22 Nov 2026 02:38:51 GMT"}
+        yield served
+
+
+@pytest.fixture
+def source(server):
+    options = SourceOptions(
+        gs_endpoint=server.url,
+        anonymous=frozenset({"gs://builds"}),
+        attempts=3,
+        backoff_seconds=0.01,
+        read_timeout_seconds=0.3,
+    )
+    return open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
+
+
+def read(source, found=None):
+    with source.open(found or source.stat("object.bin")) as chunks:
+        return b"".join(chunks)
+
+
+def test_a_cut_body_goes_on_where_it_was_cut(server, source):
+    server.wrong.cuts, server.wrong.cut_after = 1, 3 << 20
+    assert read(source) == BODY
+    assert sum(each.sent_bytes for each in server.requests) < len(BODY) * 1.5
+
+
+def test_an_object_that_changed_meanwhile_is_not_sewn_together(server, source):
+    found = source.stat("object.bin")
+    server.wrong.etags = [found.version, '"other"']
+    server.wrong.cuts, server.wrong.cut_after = 1, 3 << 20
+    with pytest.raises(SourceFailed):
+        read(source, found)
+
+
+def test_an_object_of_another_version_than_was_found_is_noticed(server, source):
+    found = dataclasses.replace(source.stat("object.bin"), version='"other"')
+    with pytest.raises(SourceChanged):
+        read(source, found)
+
+
+def test_a_server_that_is_away_for_a_moment_is_asked_again(server, source):
+    server.wrong.fail = 1
+    assert read(source) == BODY
+
+
+def test_a_server_that_stays_away_is_given_up_without_repeating_its_address(server, source):
+    server.wrong.fail = 100
+    with pytest.raises(SourceFailed) as failed:
+        source.stat("object.bin")
+    assert len(server.requests) == 3
+    assert server.url not in str(failed.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_told_as_one(server, source, status):
+    server.wrong.status = status
+    with pytest.raises(SourceRefused):
+        source.stat("object.bin")
+
+
+def test_a_stalling_body_is_given_up(server, source):
+    found = source.stat("object.bin")
+    server.wrong.stall = True
+    with pytest.raises(SourceFailed):
+        read(source, found)
+
+
+def test_a_body_shorter_than_the_object_is_noticed(server, source):
+    found = dataclasses.replace(source.stat("object.bin"), size_bytes=len(BODY) + 1)
+    with pytest.raises(SourceFailed, match="whole"):
+        read(source, found)
+
+
+def test_the_etag_is_the_md5_only_where_the_operator_leaves_it_so(server, source):
+    assert set(source.stat("object.bin").digests) == {"md5"}
+    options = SourceOptions(
+        gs_endpoint=server.url, anonymous=frozenset({"gs://builds"}), etag_is_md5=False
+    )
+    other = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
+    assert other.stat("object.bin").digests == {}

@@ -1,0 +1,218 @@
+"""One artifact from its source into the store: whole and checked, or not at all."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass, field
+
+import pytest
+
+from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.artifacts.store import BlobStore
+from staging_api.errors import (
+    ArchiveCorrupt,
+    ArchiveUnsafe,
+    ArtifactNotFound,
+    Cancelled,
+    LimitExceeded,
+)
+from staging_api.extractors.model import Limits
+from staging_api.sources.model import SourceObject
+from staging_api.staging import engine
+from tests.archives import InMemory, tar_of, zip_of
+
+BUILD = "R17-1"
+
+
+@dataclass
+class MemorySource:
+    """A source whose objects a test chose."""
+
+    objects: dict[str, bytes]
+    digests: dict[str, str] = field(default_factory=dict)
+    url: str = "gs://bucket/board/R17-1"
+
+    def names(self):
+        return list(self.objects)
+
+    def stat(self, name):
+        data = self.objects[name]
+        return SourceObject(name, f"{self.url}/{name}", len(data), "v1", self.digests)
+
+    def open(self, found, start=0, end=None):
+        return InMemory(self.objects[found.name]).open(start, end)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def store(tmp_path):
+    return BlobStore(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return Catalogue.load()
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def fetch(*given, **options):
+    """Fetch what is there."""
+    fetched = engine.fetch(*given, **options)
+    assert fetched is not None
+    return fetched
+
+
+def temporary_files(store_folder):
+    return [path for path in (store_folder / "store" / "tmp").rglob("*") if path.is_file()]
+
+
+def kind_of(extract="plain", pattern="object", **options):
+    choice = {key: options.pop(key) for key in ("only", "without") if key in options}
+    choices = (Choice(Pattern(pattern), extract=extract, **choice),)
+    return ArtifactKind("thing", "build", "foreground", choices, **options)
+
+
+def test_a_plain_object_becomes_one_file_with_its_digest(store):
+    source = MemorySource({"object": b"payload"})
+    fetched = fetch(kind_of(lands="au/{build}/x"), source, BUILD, store)
+    assert fetched == engine.Fetched(
+        source_url="gs://bucket/board/R17-1/object",
+        source_version="v1",
+        sha256=sha(b"payload"),
+        size_bytes=7,
+        files=(engine.StagedFile("au/R17-1/x", sha(b"payload"), 7),),
+    )
+    with store.open(sha(b"payload")) as file:
+        assert file.read() == b"payload"
+
+
+def test_a_tar_becomes_its_selected_files_and_its_own_digest(store):
+    packed = gzip.compress(tar_of(("d/a", b"1"), ("d/b", b"22"), ("e/c", b"333")))
+    kind = kind_of("tar", only=("d",), without=("d/b",))
+    fetched = fetch(kind, MemorySource({"object": packed}), BUILD, store)
+    assert fetched.files == (engine.StagedFile("d/a", sha(b"1"), 1),)
+    assert (fetched.sha256, fetched.size_bytes) == (sha(packed), len(packed))
+
+
+def test_one_zip_member_becomes_one_file_with_the_members_digest(store):
+    packed = zip_of(("a.bin", b"aaa"), ("b.bin", b"bb"))
+    kind = kind_of("zip", only=("b.bin",), lands="image.bin")
+    fetched = fetch(kind, MemorySource({"object": packed}), BUILD, store)
+    assert fetched.files == (engine.StagedFile("image.bin", sha(b"bb"), 2),)
+    assert (fetched.sha256, fetched.size_bytes) == (sha(b"bb"), 2)
+
+
+def test_several_objects_become_several_files_of_the_archive(store):
+    kind = kind_of(pattern="part_*", every=True, lands="parts/")
+    source = MemorySource({"part_b": b"b", "part_a": b"a", "other": b""})
+    fetched = fetch(kind, source, BUILD, store)
+    assert [file.path for file in fetched.files] == ["parts/part_a", "parts/part_b"]
+    assert (fetched.source_url, fetched.source_version) == (source.url, None)
+    lines = f"{sha(b'a')}  parts/part_a\n{sha(b'b')}  parts/part_b\n"
+    assert (fetched.sha256, fetched.size_bytes) == (sha(lines.encode()), 2)
+
+
+def test_further_paths_share_the_content(store, catalogue):
+    packed = tar_of(("autotest/packages/p", b"p"), ("autotest/x", b"x"))
+    (autotest,) = catalogue.resolve(["autotest"])
+    fetched = fetch(autotest, MemorySource({"autotest.tar": packed}), BUILD, store)
+    digests = {file.path: file.sha256 for file in fetched.files}
+    assert digests == {
+        "autotest/packages/p": sha(b"p"),
+        "autotest/p": sha(b"p"),
+        "autotest/x": sha(b"x"),
+    }
+
+
+def test_a_further_path_does_not_hide_a_file_of_its_own(store):
+    kind = kind_of("tar", also=(("p/", ""),))
+    for members in ([("p/a", b"1"), ("a", b"2")], [("a", b"2"), ("p/a", b"1")]):
+        fetched = fetch(kind, MemorySource({"object": tar_of(*members)}), BUILD, store)
+        assert {file.path: file.sha256 for file in fetched.files} == {
+            "a": sha(b"2"),
+            "p/a": sha(b"1"),
+        }
+
+
+def test_what_is_optional_may_be_missing_and_the_rest_may_not(store):
+    source = MemorySource({})
+    assert engine.fetch(kind_of(optional=True), source, BUILD, store) is None
+    with pytest.raises(ArtifactNotFound):
+        engine.fetch(kind_of(), source, BUILD, store)
+
+
+def test_an_archive_without_the_wanted_member_is_no_success(store):
+    source = MemorySource({"object": zip_of(("a", b"1"))})
+    with pytest.raises(ArtifactNotFound):
+        fetch(kind_of("zip", only=("b",), lands="b"), source, BUILD, store)
+
+
+@pytest.mark.parametrize("extract", ["plain", "tar"])
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_a_digest_that_the_source_told_must_hold(store, tmp_path, extract, algorithm):
+    packed = tar_of(("a", b"content"))
+    kind = kind_of(extract)
+    right = MemorySource(
+        {"object": packed}, {algorithm: hashlib.new(algorithm, packed).hexdigest()}
+    )
+    assert fetch(kind, right, BUILD, store).sha256 == sha(packed)
+    wrong = MemorySource({"object": packed}, {algorithm: hashlib.new(algorithm, b"x").hexdigest()})
+    before = len(list(store.blobs()))
+    with pytest.raises(ArchiveCorrupt, match=algorithm):
+        fetch(kind, wrong, BUILD, store)
+    assert len(list(store.blobs())) == before
+    assert temporary_files(tmp_path) == []
+
+
+def test_an_unsafe_archive_leaves_no_file_at_all(store, tmp_path):
+    source = MemorySource({"object": tar_of(("good", b"1"), ("../evil", b"2"))})
+    with pytest.raises(ArchiveUnsafe):
+        fetch(kind_of("tar"), source, BUILD, store)
+    assert list(store.blobs()) == []
+    assert temporary_files(tmp_path) == []
+
+
+def test_a_plain_object_is_limited_too(store):
+    source = MemorySource({"object": bytes(100)})
+    with pytest.raises(LimitExceeded):
+        engine.fetch(kind_of(), source, BUILD, store, limits=Limits(member_bytes=99))
+
+
+def test_progress_is_told_and_ends_at_the_total(store):
+    told = []
+    source = MemorySource({"object": bytes(200_000)})
+    engine.fetch(kind_of(), source, BUILD, store, progress=lambda *step: told.append(step))
+    assert told[-1] == (200_000, 200_000)
+    assert told == sorted(told)
+
+
+def test_a_fetch_can_be_ended_between_two_pieces(store, tmp_path):
+    pieces = []
+
+    def check():
+        pieces.append(1)
+        if len(pieces) == 2:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        engine.fetch(kind_of(), MemorySource({"object": bytes(1 << 20)}), BUILD, store, check=check)
+    assert list(store.blobs()) == []
+    assert temporary_files(tmp_path) == []
+
+
+def test_nothing_is_committed_after_the_last_check_failed(store):
+    source = MemorySource({"object": b"one piece"})
+    checks = iter([None, Cancelled("late")])
+
+    def check():
+        if error := next(checks):
+            raise error
+
+    with pytest.raises(Cancelled):
+        engine.fetch(kind_of(), source, BUILD, store, check=check)
+    assert list(store.blobs()) == []

@@ -1,0 +1,232 @@
+"""Tars: what comes out of honest ones, and what never comes out of the others."""
+
+import gzip
+import lzma
+import tarfile
+
+import pytest
+from backports import zstd
+
+from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
+from staging_api.extractors import tar, unpacking
+from staging_api.extractors.model import Limits
+from tests.archives import COMPRESSIONS, InMemory, header, tar_of, unpack
+
+FILES = [("d/a.txt", b"alpha" * 100), ("d/empty", b""), ("d/e/b.bin", bytes(range(256)) * 40)]
+
+
+def extract(data, **how):
+    return unpack(tar.extract, InMemory(data), **how)[0]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
+def test_every_compression_is_told_by_its_first_bytes(compression, chunk_bytes):
+    data = COMPRESSIONS[compression](tar_of(*FILES))
+    assert unpack(tar.extract, InMemory(data, chunk_bytes))[0] == dict(FILES)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_dialect_is_read(form):
+    long = "x" * 90 + "/" + "y" * 90
+    assert extract(tar_of((long, b"1"), ("b", b"2"), form=form)) == {long: b"1", "b": b"2"}
+
+
+def test_only_what_is_selected_comes_out_under_its_new_path():
+    data = tar_of(*FILES)
+    found = extract(data, select=lambda name: f"to/{name[2:]}" if name == "d/a.txt" else None)
+    assert found == {"to/a.txt": b"alpha" * 100}
+
+
+def test_a_leading_dot_and_folders_are_no_files():
+    folder = header("./d", tarfile.DIRTYPE)
+    assert extract(tar_of(header(".", tarfile.DIRTYPE), folder, ("./d/a", b"1"))) == {"d/a": b"1"}
+
+
+def test_who_may_run_a_file_is_kept():
+    data = tar_of((header("run", mode=0o755), b"#!"), (header("read", mode=0o644), b""))
+    members = unpack(tar.extract, InMemory(data))[1]
+    assert {path: member.executable for path, member in members.items()} == {
+        "run": True,
+        "read": False,
+    }
+
+
+def test_a_whole_object_is_read_even_if_nothing_is_selected():
+    source = InMemory(gzip.compress(tar_of(*FILES)), chunk_bytes=16)
+    unpack(tar.extract, source, select=lambda _: None)
+    assert source.read[-1][1] == len(source.data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd",
+        "../a",
+        "a/../../b",
+        "a/..",
+        "a//b",
+        "a/./b",
+        "a\\b",
+        "a\nb",
+        "\u202ea",
+        "x" * 256,
+        "\u00e9" * 128,
+    ],
+)
+@pytest.mark.parametrize("selected", [True, False])
+def test_a_bad_name_refuses_the_archive_selected_or_not(name, selected):
+    with pytest.raises(ArchiveUnsafe):
+        extract(tar_of(("fine", b""), (name, b"x")), select=lambda n: n if selected else None)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        header("dev", tarfile.CHRTYPE),
+        header("dev", tarfile.BLKTYPE),
+        header("pipe", tarfile.FIFOTYPE),
+        header("odd", b"Z"),
+        header("suid", mode=0o4755),
+        header("sgid", mode=0o2755),
+        header("link", tarfile.SYMTYPE, "/etc/passwd"),
+        header("link", tarfile.SYMTYPE, "../outside"),
+        header("d/link", tarfile.SYMTYPE, "../../outside"),
+        header("link", tarfile.LNKTYPE, "/etc/passwd"),
+        header("link", tarfile.LNKTYPE, "../outside"),
+        header("link", tarfile.LNKTYPE, "never-there"),
+    ],
+    ids=lambda member: f"{member.type!r} {member.name} {member.linkname}",
+)
+def test_what_is_no_plain_file_is_refused(member):
+    with pytest.raises(ArchiveUnsafe):
+        extract(tar_of(("fine", b""), member))
+
+
+def test_what_is_not_selected_may_be_a_device():
+    data = tar_of(header("dev", tarfile.CHRTYPE), ("fine", b"1"))
+    assert extract(data, select=lambda name: name if name == "fine" else None) == {"fine": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a", "a"), ("d/A", "d/a"), ("stra\u00dfe", "STRASSE"), ("caf\u00e9", "cafe\u0301")],
+)
+def test_two_members_of_one_path_are_refused(first, second):
+    with pytest.raises(ArchiveUnsafe):
+        extract(tar_of((first, b"1"), (second, b"2")))
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("A/b/c", "a/B")])
+def test_a_file_that_is_a_folder_of_another_is_refused(first, second):
+    with pytest.raises(ArchiveUnsafe):
+        extract(tar_of((first, b"1"), (second, b"2")))
+
+
+def test_links_inside_become_further_names_of_the_content():
+    data = tar_of(
+        header("before", tarfile.SYMTYPE, "d/a"),
+        ("d/a", b"content"),
+        header("d/hard", tarfile.LNKTYPE, "d/a"),
+        header("d/soft", tarfile.SYMTYPE, "./a"),
+        header("up/down", tarfile.SYMTYPE, "../d/soft"),
+        header("folder", tarfile.SYMTYPE, "d"),
+        header("dangling", tarfile.SYMTYPE, "d/none"),
+        header("self", tarfile.SYMTYPE, "self"),
+    )
+    names = ["before", "d/a", "d/hard", "d/soft", "up/down", "folder/a"]
+    assert extract(data) == dict.fromkeys(names, b"content")
+
+
+def test_a_link_that_doubles_files_again_and_again_is_limited():
+    links = [header(f"l{number}", tarfile.SYMTYPE, "d") for number in range(50)]
+    data = tar_of(*[(f"d/{number}", b"") for number in range(50)], *links)
+    with pytest.raises(LimitExceeded):
+        extract(data, limits=Limits(members=500))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(total_bytes=5000),
+        Limits(member_bytes=5000),
+        Limits(members=2),
+        Limits(depth=1),
+        Limits(ratio=2, ratio_floor_bytes=1000),
+    ],
+)
+def test_each_limit_holds(limits):
+    data = gzip.compress(tar_of(*FILES, ("d/d/d/zeros", bytes(100_000))))
+    with pytest.raises(LimitExceeded):
+        extract(data, limits=limits)
+
+
+def test_a_bomb_is_stopped_while_it_unpacks_not_after():
+    source = InMemory(gzip.compress(tar_of(("zeros", bytes(64 << 20)))), chunk_bytes=1024)
+    limits = Limits(ratio=100, ratio_floor_bytes=1 << 20)
+    with pytest.raises(LimitExceeded):
+        unpack(tar.extract, source, limits=limits)
+    assert source.read[-1][1] < len(source.data) / 4
+
+
+def test_a_skipped_bomb_is_a_bomb_too():
+    data = gzip.compress(tar_of(("zeros", bytes(4 << 20))))
+    with pytest.raises(LimitExceeded):
+        extract(data, select=lambda _: None, limits=Limits(total_bytes=1 << 20))
+
+
+def test_a_header_that_claims_gigabytes_does_not_fill_the_memory():
+    giant = tarfile.TarInfo("pax")
+    giant.type, giant.size = tarfile.XHDTYPE, 4 << 30
+    with pytest.raises(LimitExceeded):
+        extract(giant.tobuf() + bytes(4096))
+
+
+def test_a_header_of_negative_size_is_damage():
+    raw = bytearray(tar_of(("a", b"1")))
+    raw[124:136] = b"\xff" * 12
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    with pytest.raises(ArchiveCorrupt):
+        extract(bytes(raw))
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_cut_archive_is_damaged_wherever_it_is_cut(compression):
+    packed = COMPRESSIONS[compression](tar_of(*FILES).rstrip(b"\0") + bytes(1024))
+    harmless = 1024 if compression == "plain" else 512 if "zeros" in compression else 0
+    for cut in range(0, len(packed) - harmless, max(1, len(packed) // 97)):
+        with pytest.raises(ArchiveCorrupt):
+            extract(packed[:cut])
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+def test_a_flipped_bit_is_found_by_the_checksum(compression):
+    compress = COMPRESSIONS[compression]
+    if compression == "zstd":
+        checked = {int(zstd.CompressionParameter.checksum_flag): 1}
+        packed = zstd.compress(tar_of(*FILES), options=checked)
+    else:
+        packed = compress(tar_of(*FILES))
+    raw = bytearray(packed)
+    raw[len(raw) // 2] ^= 0x10
+    with pytest.raises((ArchiveCorrupt, ArchiveUnsafe)):
+        extract(bytes(raw))
+
+
+@pytest.mark.parametrize("data", [b"", b"no tar at all", bytes(511), b"\x1f\x8b", b"BZh9rubbish"])
+def test_what_is_no_tar_is_damaged(data):
+    with pytest.raises(ArchiveCorrupt):
+        extract(data)
+
+
+def test_garbage_after_the_last_stream_is_damage():
+    with pytest.raises(ArchiveCorrupt):
+        extract(gzip.compress(tar_of(*FILES)) + b"garbage")
+
+
+def test_an_xz_that_wants_more_memory_than_is_allowed_is_refused(monkeypatch):
+    packed = lzma.compress(tar_of(*FILES), preset=9)
+    monkeypatch.setattr(unpacking, "_XZ_MEMORY_BYTES", 1 << 20)
+    with pytest.raises(ArchiveCorrupt):
+        extract(packed)

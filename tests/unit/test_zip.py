@@ -1,0 +1,243 @@
+"""Zips: chosen members by ranges, and whatever contradicts itself refused."""
+
+import stat
+import struct
+import zipfile
+
+import pytest
+
+from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
+from staging_api.extractors import zip as unzip
+from staging_api.extractors.model import Limits
+from tests.archives import (
+    InMemory,
+    overlapping_zip,
+    patched,
+    streamed_zip,
+    unpack,
+    with_unix_mode,
+    zip_of,
+)
+
+FILES = [("a.txt", b"alpha" * 100), ("d/b.bin", bytes(range(256)) * 40), ("empty", b"")]
+LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+
+
+def extract(data, **how):
+    return unpack(unzip.extract, InMemory(data), **how)[0]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
+def test_every_member_comes_out_however_it_is_packed(method, chunk_bytes):
+    data = zip_of(*FILES, method=method)
+    assert unpack(unzip.extract, InMemory(data, chunk_bytes))[0] == dict(FILES)
+
+
+def test_sizes_that_follow_the_data_are_read():
+    assert extract(streamed_zip(*FILES)) == dict(FILES)
+
+
+def test_a_long_comment_does_not_hide_the_directory():
+    assert extract(zip_of(*FILES, comment=b"c" * 0xFFFF)) == dict(FILES)
+
+
+def test_a_directory_longer_than_the_first_look_is_fetched():
+    many = [(f"folder/with/a/long/name/{number:05}", b"%d" % number) for number in range(400)]
+    assert extract(zip_of(*many)) == dict(many)
+
+
+def test_sixty_four_bit_values_are_followed(monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    data = patched(zip_of(*FILES), END, 8, b"\xff" * 12, last=True)
+    assert b"PK\x06\x06" in data
+    assert extract(data) == dict(FILES)
+
+
+def test_one_member_costs_its_own_bytes_and_the_directory():
+    big, small = bytes(range(256)) * 4000, b"wanted" * 1000
+    source = InMemory(
+        zip_of(("big1", big), ("wanted", small), ("big2", big), method=zipfile.ZIP_STORED), 1 << 14
+    )
+    found = unpack(unzip.extract, source, select=lambda name: name if name == "wanted" else None)
+    assert found[0] == {"wanted": small}
+    assert sum(end - start for start, end in source.read) <= len(small) + (64 << 10)
+
+
+def test_who_may_run_a_file_is_kept():
+    data = zip_of((with_unix_mode("run", 0o100755), b"#!"), (with_unix_mode("r", 0o100644), b""))
+    members = unpack(unzip.extract, InMemory(data))[1]
+    assert [members["run"].executable, members["r"].executable] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a", "a/../../b", "a\\b", "a//b", "x" * 256])
+@pytest.mark.parametrize("selected", [True, False])
+def test_a_bad_name_refuses_the_archive_selected_or_not(name, selected):
+    with pytest.raises(ArchiveUnsafe):
+        extract(zip_of(("fine", b""), (name, b"")), select=lambda n: n if selected else None)
+
+
+def test_a_name_with_a_nul_is_not_cut_at_it():
+    data = zip_of(("aXb", b"1")).replace(b"aXb", b"a\0b")
+    with pytest.raises(ArchiveUnsafe):
+        extract(data)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        stat.S_IFLNK | 0o777,
+        stat.S_IFCHR | 0o644,
+        stat.S_IFIFO | 0o644,
+        stat.S_IFSOCK | 0o644,
+        stat.S_IFREG | 0o4755,
+        stat.S_IFREG | 0o2755,
+    ],
+)
+def test_what_is_no_plain_file_is_refused(mode):
+    with pytest.raises(ArchiveUnsafe):
+        extract(zip_of((with_unix_mode("odd", mode), b"/etc/passwd")))
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "a"), ("d/x", "D/X"), ("a", "a/b")])
+def test_two_members_of_one_path_are_refused(first, second):
+    with pytest.raises(ArchiveUnsafe):
+        extract(zip_of((first, b"1"), (second, b"2")))
+
+
+def test_members_that_share_their_bytes_are_refused():
+    with pytest.raises(ArchiveUnsafe, match="overlap"):
+        extract(overlapping_zip())
+
+
+@pytest.mark.parametrize("bit", [0x0001, 0x0040, 0x2000])
+def test_an_encrypted_member_is_refused(bit):
+    data = zip_of(("secret", b"x" * 100))
+    for mark, offset in ((LOCAL, 6), (CENTRAL, 8)):
+        data = patched(data, mark, offset, struct.pack("<H", bit))
+    with pytest.raises(ArchiveUnsafe, match="encrypted"):
+        extract(data)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (6, struct.pack("<H", 8)),
+        (8, struct.pack("<H", 0)),
+        (14, struct.pack("<L", 1)),
+        (18, struct.pack("<L", 1)),
+        (22, struct.pack("<L", 1)),
+        (30, b"b"),
+    ],
+    ids=["flags", "method", "crc", "packed", "size", "name"],
+)
+def test_a_member_told_differently_in_two_places_is_refused(offset, value):
+    data = patched(zip_of(("a", b"alpha" * 100)), LOCAL, offset, value)
+    with pytest.raises(ArchiveUnsafe, match="differently"):
+        extract(data)
+
+
+@pytest.mark.parametrize("size", [10, 400, 501, 1 << 20])
+def test_a_member_that_lies_about_its_size_is_refused(size):
+    data = zip_of(("a", b"alpha" * 100))
+    for mark, offset in ((LOCAL, 22), (CENTRAL, 24)):
+        data = patched(data, mark, offset, struct.pack("<L", size))
+    with pytest.raises(ArchiveCorrupt):
+        extract(data)
+
+
+def test_a_wrong_crc_is_found():
+    data = zip_of(("a", b"alpha" * 100))
+    for mark, offset in ((LOCAL, 14), (CENTRAL, 16)):
+        data = patched(data, mark, offset, b"\0\0\0\1")
+    with pytest.raises(ArchiveCorrupt, match="CRC"):
+        extract(data)
+
+
+def test_bytes_hidden_after_a_members_end_are_refused():
+    data = zip_of(("a", b"alpha" * 100), ("b", b"beta" * 100))
+    entry = data.index(CENTRAL)
+    second = data.index(LOCAL, 4)
+    packed = second - 31  # what stands between the two local headers
+    data = patched(data, LOCAL, 18, struct.pack("<L", packed))
+    data = patched(data, CENTRAL, 20, struct.pack("<L", packed))
+    assert extract(data) == {"a": b"alpha" * 100, "b": b"beta" * 100}
+    longer = data[:second] + b"hidden" + data[second:]
+    longer = patched(longer, LOCAL, 18, struct.pack("<L", packed + 6))
+    longer = patched(longer, CENTRAL, 20, struct.pack("<L", packed + 6))
+    longer = patched(longer, CENTRAL, 42, struct.pack("<L", second + 6), last=True)
+    longer = patched(longer, END, 16, struct.pack("<L", entry + 6))
+    with pytest.raises(ArchiveCorrupt, match="after its end"):
+        extract(longer)
+
+
+def test_an_unknown_method_is_named():
+    data = zip_of(("a", b"alpha" * 100))
+    for mark, offset in ((LOCAL, 8), (CENTRAL, 10)):
+        data = patched(data, mark, offset, struct.pack("<H", 99))
+    with pytest.raises(ArchiveCorrupt, match="method 99"):
+        extract(data)
+
+
+def test_a_cut_zip_is_damaged_wherever_it_is_cut():
+    data = zip_of(*FILES)
+    for cut in range(len(data)):
+        with pytest.raises(ArchiveCorrupt):
+            extract(data[:cut])
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (4, b"\1\0"),
+        (8, b"\1\0"),
+        (10, b"\xff\xff"),
+        (12, b"\1\0\0\0"),
+        (16, b"\0\0\0\0"),
+        (16, b"\xff\xff\xff\x7f"),
+        (20, b"\1\0"),
+    ],
+)
+def test_an_end_record_that_contradicts_the_file_is_refused(offset, value):
+    with pytest.raises((ArchiveCorrupt, LimitExceeded)):
+        extract(patched(zip_of(*FILES), END, offset, value, last=True))
+
+
+def test_something_before_or_after_the_zip_is_refused():
+    for data in (b"#!/bin/sh\n" + zip_of(*FILES), zip_of(*FILES) + b"x"):
+        with pytest.raises(ArchiveCorrupt):
+            extract(data)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(total_bytes=5000),
+        Limits(member_bytes=5000),
+        Limits(members=2),
+        Limits(depth=0),
+        Limits(header_bytes=10),
+        Limits(ratio=2, ratio_floor_bytes=1000),
+    ],
+)
+def test_each_limit_holds(limits):
+    with pytest.raises(LimitExceeded):
+        extract(zip_of(*FILES, ("zeros", bytes(100_000))), limits=limits)
+
+
+def test_a_bomb_is_stopped_while_it_unpacks_not_after():
+    source = InMemory(zip_of(("zeros", bytes(64 << 20))), chunk_bytes=1024)
+    with pytest.raises(LimitExceeded):
+        unpack(unzip.extract, source, limits=Limits(ratio=100, ratio_floor_bytes=1 << 20))
+    assert sum(end - start for start, end in source.read) < len(source.data) / 2
+
+
+@pytest.mark.parametrize("data", [b"", b"no zip", END, bytes(100), END + bytes(17)])
+def test_what_is_no_zip_is_damaged(data):
+    with pytest.raises(ArchiveCorrupt):
+        extract(data)
+
+
+def test_an_empty_zip_is_one():
+    assert extract(zip_of()) == {}
