@@ -3,12 +3,25 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from staging_api.locks.repository import Grant
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 
 Ulid = Annotated[str, Field(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+
+StagingState = Literal["queued", "running", "foreground_staged", "staged", "failed", "cancelled"]
+ArtifactState = Literal["pending", "staging", "staged", "missing", "failed", "evicted"]
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+#: Text that comes in and meets a table, which can hold anything but NUL.
+Text = Annotated[str, AfterValidator(_storable)]
 
 
 class Body(BaseModel):
@@ -78,7 +91,7 @@ class ArtifactBody(Body):
     id: Ulid
     name: str
     phase: Literal["foreground", "background"]
-    state: Literal["pending", "staging", "staged", "missing", "failed", "evicted"]
+    state: ArtifactState
     path: str
     url: str | None = Field(description="where it is served; null until it is staged")
     size_bytes: int | None
@@ -132,7 +145,7 @@ class StagingBody(Body):
 
     id: Ulid
     archive_url: str
-    state: Literal["queued", "running", "foreground_staged", "staged", "failed", "cancelled"]
+    state: StagingState
     requested: list[str]
     caller: str
     reference_id: str | None
@@ -185,7 +198,7 @@ class ArtifactList(Body):
 class PinRequest(Body):
     """Until when an artifact may not be evicted; null unpins it."""
 
-    until: datetime | None = None
+    until: AwareDatetime | None = None
 
 
 class LockBody(Body):
@@ -220,7 +233,7 @@ class LockList(Body):
 class BreakRequest(Body):
     """Why a lock is broken: for the audit."""
 
-    reason: str = Field(min_length=3, max_length=500)
+    reason: Text = Field(min_length=3, max_length=500)
 
 
 class Page(Body):
@@ -233,27 +246,27 @@ class Page(Body):
 class StagingQuery(Page):
     """Which stagings."""
 
-    archive_url: str | None = None
-    state: str | None = None
-    caller: str | None = None
-    reference_id: str | None = Field(None, description="the X-Context-Marker of its request")
-    since: datetime | None = None
-    until: datetime | None = None
+    archive_url: Text | None = None
+    state: StagingState | None = None
+    caller: Text | None = None
+    reference_id: Text | None = Field(None, description="the X-Context-Marker of its request")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
 
 
 class ArtifactQuery(Page):
     """Which artifacts."""
 
-    archive_url: str | None = None
-    state: str | None = None
-    name: str | None = None
+    archive_url: Text | None = None
+    state: ArtifactState | None = None
+    name: Text | None = None
 
 
 class LockQuery(Page):
     """Which locks."""
 
     state: Literal["held", "all"] = "held"
-    scope: str | None = Field(None, description="only of this scope; with state=all")
+    scope: Text | None = Field(None, description="only of this scope; with state=all")
 
 
 class Ready(Body):
