@@ -37,6 +37,19 @@ class FieldProblem(Body):
     message: str
 
 
+class HeldLock(Body):
+    """The lock that is in the way: `id` and `holder` are null while it rests after an expiry."""
+
+    id: Ulid | None
+    kind: str
+    scope: str
+    holder: str | None
+    reference_id: str | None
+    acquired_at: datetime | None
+    expires_at: datetime
+    expires_in_seconds: float
+
+
 class Problem(BaseModel):
     """RFC 9457: what went wrong, whether a retry can help, and the id to ask about."""
 
@@ -49,7 +62,33 @@ class Problem(BaseModel):
     retryable: bool
     request_id: str | None
     errors: list[FieldProblem] | None = None
-    lock: dict[str, Any] | None = None
+    lock: HeldLock | None = None
+
+
+class StagingHeaders(BaseModel):
+    """How a request for artifacts wants to be answered."""
+
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        description="`respond-async`: at once; `wait=N`: after at most N seconds in the queue",
+    )
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="the same key with the same body gets the same answer, also after a lost reply",
+    )
+
+
+class PollHeaders(BaseModel):
+    """How a staging is watched."""
+
+    prefer: str | None = Field(
+        None, alias="Prefer", description="`wait=N`: answer when it changes, or after N seconds"
+    )
+    if_none_match: str | None = Field(
+        None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
+    )
 
 
 class StagingRequest(Body):

@@ -88,6 +88,8 @@ def _finish(operation: dict[str, Any]) -> None:
     operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
     for status, told in operation["responses"].items():
         told["headers"] = {"X-Request-Id": _text("names this request in the log")}
+        if status in {"201", "202"}:
+            told["headers"]["Location"] = _text("where the staging is")
         if status in {"409", "503"}:
             told["headers"]["Retry-After"] = _text("whole seconds")
         if status.startswith(("4", "5")) and "content" in told:
