@@ -7,6 +7,7 @@ import falcon
 
 from staging_api.http import problems
 from staging_api.http.auth import Authentication
+from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
@@ -39,6 +40,7 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext(), Authentication()])
     app.req_options.strip_url_path_trailing_slash = False
+    accept_only_json(app)
     problems.add_error_handlers(app)
     _add_api(app, parts)
     _add_probes(app, parts)
