@@ -13,6 +13,9 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
+from staging_api.http.limits import Limits
+from staging_api.identity.choice import anonymous, identify_by
+from staging_api.identity.model import Identify
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
@@ -34,6 +37,7 @@ class Services:
     locks: Locks
     stagings: StagingService
     watch: Watch
+    identify: Identify
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -42,6 +46,13 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                identify=self.identify,
+                anonymous=anonymous(self.settings),
+                limits=Limits(
+                    per_second=self.settings.rate_per_caller,
+                    at_once=self.settings.concurrency_per_caller,
+                    body_bytes=self.settings.max_body_bytes,
+                ),
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
@@ -86,7 +97,9 @@ def build(settings: Settings) -> Services:
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
     )
-    return Services(settings, locks, stagings, Watch(database, settings.waiters))
+    return Services(
+        settings, locks, stagings, Watch(database, settings.waiters), identify_by(settings)
+    )
 
 
 def process_name() -> str:

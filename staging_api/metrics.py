@@ -27,3 +27,9 @@ LOCK_WAIT_SECONDS = Histogram(
     ["kind"],
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300),
 )
+
+CREDENTIALS_FILE_WRONG = Gauge(
+    "staging_credentials_file_wrong",
+    "1 while the file of tokens is wrong and those of before stay in force",
+    multiprocess_mode="livemax",
+)

@@ -81,11 +81,13 @@ def run_api(settings: Settings) -> None:
     Raises:
         Invalid: nobody is asked for a credential and the address is not this machine's own.
     """
-    if settings.auth == "none" and not settings.bind.startswith(_LOOPBACK):
+    open_to_all = settings.auth == "none" and not settings.bind.startswith(_LOOPBACK)
+    if open_to_all and not settings.auth_none_anywhere:
         raise Invalid.field(
             "STAGING_BIND",
             f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anybody could"
-            " stage and delete; bind to 127.0.0.1 behind a proxy that authenticates",
+            " stage and delete; choose tokens, oidc or keystone, bind to 127.0.0.1 behind a proxy"
+            " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
         )
     build(settings).close()  # a wrong setting is told here, once, and not by each worker
     with tempfile.TemporaryDirectory(prefix="staging-metrics-") as shared:

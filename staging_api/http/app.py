@@ -7,18 +7,19 @@ import falcon
 
 from staging_api.http import problems
 from staging_api.http.auth import Authentication
+from staging_api.http.limits import CallerLimits, Limits
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
+from staging_api.http.permissions import API
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
 from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
+from staging_api.identity.model import Identify, Identity
 from staging_api.locks.hold import Locks
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
-
-API = "/api/v1.0"
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,22 @@ class Parts:
     stagings: StagingService
     locks: Locks
     watch: Watch
+    identify: Identify
+    anonymous: Identity
+    limits: Limits
     wait_cap_seconds: float
     metrics_dir: str | None = None
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
-    app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext(), Authentication()])
+    app: falcon.App[Any, Any] = falcon.App(
+        middleware=[
+            RequestContext(),
+            Authentication(parts.identify, parts.anonymous),
+            CallerLimits(parts.limits),
+        ]
+    )
     app.req_options.strip_url_path_trailing_slash = False
     problems.add_error_handlers(app)
     _add_api(app, parts)

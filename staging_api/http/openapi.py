@@ -47,7 +47,7 @@ spec = SpecTree(
 )
 
 #: Every route may answer these, whatever it does.
-_ALWAYS = {400: "bad input", 401: "no valid credential", 403: "not allowed", 503: "try again later"}
+_ALWAYS = (400, 401, 403, 413, 429, 503)
 
 
 def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
@@ -77,7 +77,7 @@ def _finish(operation: dict[str, Any]) -> None:
     operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
     for status, told in operation["responses"].items():
         told["headers"] = {"X-Request-Id": _text("names this request in the log")}
-        if status in {"409", "503"}:
+        if status in {"409", "429", "503"}:
             told["headers"]["Retry-After"] = _text("whole seconds")
         if status.startswith(("4", "5")) and "content" in told:
             told["content"] = {MEDIA_PROBLEM: told["content"].pop("application/json")}
