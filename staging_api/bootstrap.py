@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
 from staging_api.identity.choice import anonymous, identify_by
+from staging_api.identity.keystone import behind_keystone
 from staging_api.identity.model import Identify
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
 from staging_api.locks.queue import WaitQueue
 from staging_api.settings import Settings
+from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
@@ -38,6 +41,7 @@ class Services:
     stagings: StagingService
     watch: Watch
     identify: Identify
+    drain: Drain
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -53,24 +57,35 @@ class Services:
                     at_once=self.settings.concurrency_per_caller,
                     body_bytes=self.settings.max_body_bytes,
                 ),
+                drain=self.drain,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
         )
+
+    def wsgi(self) -> Callable[..., Any]:
+        """The API as a WSGI server runs it: behind Keystone's middleware, if that is chosen."""
+        if self.settings.auth == "keystone":
+            return behind_keystone(self.app(), self.settings.keystone_config)
+        return self.app()
 
     def worker(self) -> Worker:
         """A worker over these services."""
         return Worker(self.stagings, self.settings.worker_jobs)
 
     def close(self) -> None:
-        """Stop the threads and close the connections."""
+        """Give back the locks, stop the threads and close the connections."""
+        self.locks.give_back()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
 
 
-def build(settings: Settings) -> Services:
+def build(settings: Settings, drain: Drain | None = None) -> Services:
     """Build the services; connects to nothing yet.
+
+    Args:
+        drain: of the pod, if this is one of several processes.
 
     Raises:
         CatalogueInvalid: the catalogue file is wrong; says the line and the reason.

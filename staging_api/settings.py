@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     shutdown_seconds: Seconds = Field(
         30, description="how long running requests may take after SIGTERM"
     )
+    drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        0, description="after SIGTERM: `/readyz` says no, and requests are still taken, for so long"
+    )
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
         15, description="life of a lock that is not renewed: the wait after a pod died"
     )

@@ -1,4 +1,4 @@
-"""An OpenID provider on loopback, which can rotate its keys and go away; and the tokens it signs."""
+"""An OpenID provider on loopback, which can rotate its keys and go away; and its tokens."""
 
 import json
 import threading

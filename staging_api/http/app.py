@@ -18,6 +18,7 @@ from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
 from staging_api.identity.model import Identify, Identity
 from staging_api.locks.hold import Locks
+from staging_api.shutdown import Drain
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -32,6 +33,7 @@ class Parts:
     identify: Identify
     anonymous: Identity
     limits: Limits
+    drain: Drain
     wait_cap_seconds: float
     metrics_dir: str | None = None
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
+from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 
 _LOOK_SECONDS = 0.25
@@ -15,9 +16,10 @@ _LOOK_SECONDS = 0.25
 class Watch:
     """Tells up to `seats` requests at once when a staging has another version."""
 
-    def __init__(self, database: Database, seats: int) -> None:
+    def __init__(self, database: Database, seats: int, shutdown: Shutdown | None = None) -> None:
         """Start no thread yet: a process may fork before anybody waits."""
         self._database = database
+        self._shutdown = shutdown or Shutdown()
         self._seats = threading.BoundedSemaphore(seats) if seats else None
         self._waiting: dict[str, int] = {}
         self._versions: dict[str, int] = {}
@@ -29,14 +31,17 @@ class Watch:
         """Wait until the staging has another version, for at most so many seconds.
 
         Returns at once, with False, when too many wait already: parked requests must never use up
-        the threads that other requests need.
+        the threads that other requests need. Once the process shuts down nobody waits either.
         """
         if self._seats is None or not self._seats.acquire(blocking=False):
             return False
         try:
             with self._changed, self._interest(staging_id):
                 return self._changed.wait_for(
-                    lambda: self._versions.get(staging_id, version) != version, seconds
+                    lambda: (
+                        self._shutdown.begun or self._versions.get(staging_id, version) != version
+                    ),
+                    seconds,
                 )
         finally:
             self._seats.release()

@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from staging_api.errors import LockHeld, LockLost, StagingApiError
+from staging_api.errors import LockHeld, LockLost, ShuttingDown, StagingApiError
 from staging_api.locks.hold import Asker
 from staging_api.locks.store import note_expired
 from staging_api.staging import repository
@@ -68,7 +68,7 @@ class Worker:
     def _resume(self, staging: Staging) -> None:
         try:
             self._stagings.resume(staging, self._asker)
-        except (LockHeld, LockLost) as error:
+        except (LockHeld, LockLost, ShuttingDown) as error:
             log.info("staging %s is left to another: %s", staging.id, error.detail)
         except StagingApiError as error:
             log.warning("staging %s is left for later: %s", staging.id, error.detail)

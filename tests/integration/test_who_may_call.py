@@ -1,4 +1,4 @@
-"""Every route, every role, every kind of credential: the table holds, and nothing else is let in."""
+"""Every route, every role, every kind of credential: the table holds, nobody else is let in."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def client(services: Services, database: Database) -> TestClient:
 
 def settings(url: str, home: Path, issuer: Issuer, **given: Any) -> Settings:
     chosen = {"auth": "oidc", "oidc_issuer": issuer.url, "oidc_audience": AUDIENCE, **given}
-    return Settings(database_url=url, home=home, role_rules=RULES, **chosen)
+    return Settings.from_env(database_url=url, home=home, role_rules=RULES, **chosen)
 
 
 def call(client: TestClient, route: str, method: str, token: str | None = None) -> Any:
@@ -188,7 +188,7 @@ def test_a_provider_that_is_away_is_503_and_probes_do_not_ask_it(
 def test_without_authentication_everybody_is_anonymous_and_may_do_everything(
     database_url: str, database: Database, tmp_path: Path
 ):
-    made = build(Settings(database_url=database_url, home=tmp_path))
+    made = build(Settings.from_env(database_url=database_url, home=tmp_path))
     client = TestClient(made.app())
     assert {call(client, *each).status_code for each in CALLS}.isdisjoint({401, 403, 405})
     made.close()
