@@ -85,7 +85,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
     def _when_ready(self, arbiter: Any) -> None:
         logs.configure(self.settings.log_format)
 
-        def terminate(number: int, frame: FrameType | None) -> None:
+        def terminate(_number: int, frame: FrameType | None) -> None:
             seconds = 0.0 if self.drain.begun else self.settings.drain_seconds
             self.drain.begin()
             if seconds:

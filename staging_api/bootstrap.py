@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
+from staging_api.http.probes import worker_probes
 from staging_api.identity.choice import anonymous, identify_by
 from staging_api.identity.keystone import behind_keystone
 from staging_api.identity.model import Identify
@@ -73,6 +75,10 @@ class Services:
         """A worker over these services."""
         return Worker(self.stagings, self.settings.worker_jobs)
 
+    def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
+        """Probes and metrics of a worker."""
+        return worker_probes(self.stagings.database, self.stagings.blobs, self.drain, worker.check)
+
     def close(self) -> None:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.give_back()
@@ -96,10 +102,11 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
     database = open_database(settings.database_url, settings.database_pool_size)
+    seats = threading.BoundedSemaphore(settings.waiters)
     locks = Locks(
         database=database,
-        keeper=LeaseKeeper(database),
-        queue=WaitQueue(settings.database_direct_url or settings.database_url, settings.waiters),
+        keeper=LeaseKeeper(open_database(settings.database_url, pool_size=1)),
+        queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
@@ -113,7 +120,12 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
     )
     return Services(
-        settings, locks, stagings, Watch(database, settings.waiters), identify_by(settings)
+        settings=settings,
+        locks=locks,
+        stagings=stagings,
+        watch=Watch(database, seats, locks.shutdown),
+        identify=identify_by(settings),
+        drain=drain or Drain(),
     )
 
 

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from staging_api import logs
 from staging_api.api_server import ApiServer
@@ -86,6 +88,7 @@ def run_worker(settings: Settings) -> None:
     worker = services.worker()
 
     def stop() -> None:
+        services.drain.begin()
         give_back_in = services.locks.shutdown.begin(settings.shutdown_seconds)
         last = threading.Timer(give_back_in, _end_at_once, [services])
         last.daemon = True
@@ -93,12 +96,30 @@ def run_worker(settings: Settings) -> None:
         worker.stop()
 
     _on_stop(stop)
+    if settings.worker_bind:
+        _serve_probes(settings.worker_bind, services.worker_probes(worker))
     log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
     try:
         worker.run()
     finally:
         services.close()
     log.info("worker %s stopped", services.locks.holder)
+
+
+def _serve_probes(bind: str, app: Callable[..., Any]) -> None:
+    """Answer probes from a thread: a few small requests a minute need no server of their own."""
+    host, _, port = bind.rpartition(":")
+    server = make_server(host, int(port), app, _Probes, _Silent)
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+
+
+class _Probes(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Say nothing: a line a probe would bury all others."""
 
 
 def _end_at_once(services: Services) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from staging_api.errors import FieldError, Invalid
@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
+    worker_bind: str = Field(
+        "", description="address and port of a worker's probes and metrics; empty: none"
+    )
     auth: Literal["none", "tokens", "oidc", "keystone"] = Field(
         "none", description="who may call; `none`: anybody, so only on a loopback address"
     )
@@ -96,6 +99,13 @@ class Settings(BaseSettings):
     metrics_dir: str | None = Field(
         None, description="folder in which the API processes share their metrics; `serve` makes one"
     )
+
+    @field_validator("waiters")
+    @classmethod
+    def _leaves_threads(cls, waiters: int, given: ValidationInfo) -> int:
+        if waiters >= given.data.get("threads", waiters + 1):
+            raise ValueError("must be less than STAGING_THREADS, or waiting stops all else")
+        return waiters
 
     @property
     def store_folder(self) -> Path:

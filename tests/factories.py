@@ -1,9 +1,10 @@
 """Objects for tests, each with what its test does not care about filled in."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, open_database
 from staging_api.locks.hold import Asker, Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import ARCHIVE, LockKind, LockRequest, new_id
@@ -32,13 +33,17 @@ def lock_request(
 
 @contextmanager
 def locks_of(
-    database: Database, url: str, holder: str = "this-process", lease_seconds: float = 30.0
+    database: Database,
+    url: str,
+    holder: str = "this-process",
+    lease_seconds: float = 30.0,
+    seats: int = 8,
 ) -> Iterator[Locks]:
     """The locks of one process; several of them in one test stand for several processes."""
     locks = Locks(
         database=database,
-        keeper=LeaseKeeper(database),
-        queue=WaitQueue(url, seats=8),
+        keeper=LeaseKeeper(open_database(url, pool_size=1)),
+        queue=WaitQueue(url, threading.BoundedSemaphore(seats)),
         holder=holder,
         lease_seconds=lease_seconds,
     )

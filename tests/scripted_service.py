@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from threading import Event, Thread
 from typing import Any
 
@@ -102,18 +103,12 @@ def cut_off(step: Step, after_bytes: int) -> Step:
     """Answer, but close the connection after so many bytes of the body."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        write, left = request.wfile.write, [after_bytes]
-
-        def write_some(data: bytes) -> int:
-            if data.startswith(b"HTTP/"):
-                return write(data)
-            write(data[: left[0]])
-            request.wfile.flush()
-            hangs_up(request)
-            return len(data)
-
-        request.wfile.write = write_some
+        there, request.wfile = request.wfile, BytesIO()
         step(request)
+        head, empty_line, body = request.wfile.getvalue().partition(b"\r\n\r\n")
+        there.write(head + empty_line + body[:after_bytes])
+        request.wfile = there
+        hangs_up(request)
 
     return answer
 

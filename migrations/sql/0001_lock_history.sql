@@ -16,7 +16,8 @@ END $$;
 CREATE TABLE api_locks_other PARTITION OF api_locks DEFAULT;
 
 -- Makes the partitions of this month and the next p_ahead ones, where they are missing.
-CREATE FUNCTION lock_history_extend(p_ahead integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION lock_history_extend(p_ahead integer) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
 DECLARE
     v_month timestamptz;
     v_name text;
@@ -30,6 +31,9 @@ BEGIN
     LOOP
         v_name := 'api_locks_' || to_char(v_month AT TIME ZONE 'UTC', 'YYYY_MM');
         CONTINUE WHEN to_regclass(v_name) IS NOT NULL;
+        -- One maker at a time; and no grant may come between the move of rows and the ATTACH.
+        LOCK TABLE api_locks_other IN ACCESS EXCLUSIVE MODE;
+        CONTINUE WHEN to_regclass(v_name) IS NOT NULL;
         v_from := ulid_floor(v_month);
         v_to := ulid_floor((v_month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
         EXECUTE format('CREATE TABLE %I (LIKE api_locks INCLUDING ALL)', v_name);
@@ -40,6 +44,31 @@ BEGIN
             'ALTER TABLE api_locks ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
             v_name, v_from, v_to);
     END LOOP;
+END $$;
+
+-- Drops the months that ended before p_before, and says which. A month in which a lock was granted
+-- that is still held stays: its row has yet to get its outcome.
+CREATE FUNCTION lock_history_drop(p_before timestamptz) RETURNS SETOF text
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+DECLARE
+    v_name text;
+    v_from timestamptz;
+    v_to timestamptz;
+BEGIN
+    FOR v_name IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'api_locks'::regclass AND c.relname ~ '^api_locks_\d{4}_\d{2}$'
+        ORDER BY c.relname
+    LOOP
+        v_from := to_timestamp(right(v_name, 7) || ' +00', 'YYYY_MM TZH');
+        v_to := (v_from AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+        CONTINUE WHEN v_to > p_before OR EXISTS (
+            SELECT FROM lock_scopes s
+            WHERE s.lock_id >= ulid_floor(v_from) AND s.lock_id < ulid_floor(v_to));
+        EXECUTE format('DROP TABLE %I', v_name);
+        RETURN NEXT v_name;
+    END LOOP;
+    DELETE FROM api_locks_other WHERE id < ulid_floor(p_before) AND outcome IS NOT NULL;
 END $$;
 
 SELECT lock_history_extend(3);

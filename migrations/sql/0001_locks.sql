@@ -1,9 +1,9 @@
--- The lock, in five functions: lock_acquire, lock_renew, lock_release, lock_break, lock_expire;
--- the guarded write, lock_guard; and lock_wait, a place in the queue.
+-- The lock: lock_acquire, lock_renew, lock_release, lock_break; the guarded write, lock_guard; a
+-- place in the queue, lock_wait and lock_leave; housekeeping, lock_expire and lock_forget_scopes.
 --
--- Two tables. lock_scopes has one row per scope ever locked and decides who holds it: every change
--- of holder is one UPDATE of that row, and the fence rises in the same UPDATE. api_locks has one
--- row per grant and is the history: it never decides anything.
+-- Two tables. lock_scopes has one row per scope that was locked of late and decides who holds it:
+-- every change of holder is one UPDATE of that row, and the fence rises in the same UPDATE.
+-- api_locks has one row per grant and is the history: it never decides anything.
 --
 -- lock_scopes.lock_id  expires_at      meaning
 --   NULL               NULL            free: never held since, or released in good order
@@ -15,12 +15,20 @@
 -- work through a pooler in transaction mode. All times are clock_timestamp(): now() would be the
 -- start of the transaction, so that a lease taken late in one would be born old.
 
--- The fence of the next grant. Its high bits are the WAL timeline, which rises at each promotion of
--- a standby: a grant that an asynchronous standby never saw cannot have its fence given out again.
+-- The least fence of the present WAL timeline, which rises at each promotion of a standby: a grant
+-- that an asynchronous standby never saw cannot have its fence given out again.
+CREATE FUNCTION lock_timeline_fence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint << 44
+$$;
+
 CREATE FUNCTION lock_next_fence(p_fence bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT greatest(
-        p_fence,
-        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint << 40) + 1
+    SELECT greatest(p_fence, lock_timeline_fence()) + 1
+$$;
+
+-- The fence with which the row of a scope is born. Each later grant raises it by one and uses up a
+-- transaction id, so it never passes the ids: a row that was forgotten is born again above itself.
+CREATE FUNCTION lock_birth_fence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT lock_timeline_fence() + pg_current_xact_id()::text::bigint
 $$;
 
 -- Ends the grant p_id, unless it has ended: each grant has exactly one outcome.
@@ -79,9 +87,27 @@ BEGIN
     RETURN v_new;
 END $$;
 
+-- Takes up a lease that p_seen shows as one's own: the answer to the call that took it was lost,
+-- or it was handed over while one waited. Written even if nothing would change: should the earlier
+-- commit have been seen before the standbys had it, then this commit waits for both.
+CREATE FUNCTION lock_take_up(p_seen lock_scopes, p_ttl interval)
+RETURNS lock_scopes LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_new lock_scopes;
+BEGIN
+    UPDATE lock_scopes s SET expires_at = greatest(s.expires_at, clock_timestamp() + p_ttl)
+    WHERE s.kind = p_seen.kind AND s.scope = p_seen.scope
+      AND s.lock_id = p_seen.lock_id AND s.fence = p_seen.fence
+      AND s.expires_at > clock_timestamp()
+    RETURNING s.* INTO v_new;
+    UPDATE api_locks l SET expires_at = v_new.expires_at
+    WHERE l.id = v_new.lock_id AND l.outcome IS NULL;
+    RETURN v_new;
+END $$;
+
 -- Asks for a lock. `result` is
 --   granted   the lock is yours: newly, or since an earlier call with the same p_id whose answer
---             was lost;
+--             was lost, or handed over by the release of whoever had it;
 --   held      another has it, or it rests after an expiry (id is then null); nothing was written,
 --             no row lock was asked for;
 --   ended     p_id was granted and its time is over: it is never granted twice.
@@ -101,13 +127,18 @@ BEGIN
         -- Reads only, so that a refusal costs no transaction id, no WAL and no queueing.
         SELECT * INTO v_seen FROM lock_scopes s WHERE s.kind = p_kind AND s.scope = p_scope;
         IF NOT FOUND THEN
-            INSERT INTO lock_scopes (kind, scope, fence) VALUES (p_kind, p_scope, 0)
-            ON CONFLICT DO NOTHING;
+            INSERT INTO lock_scopes (kind, scope, fence)
+            VALUES (p_kind, p_scope, lock_birth_fence()) ON CONFLICT DO NOTHING;
             CONTINUE;
         END IF;
         IF v_seen.lock_id IS NOT NULL AND v_seen.expires_at > clock_timestamp() THEN
-            v_new := v_seen;
-            EXIT;
+            IF v_seen.lock_id = p_id THEN
+                v_new := lock_take_up(v_seen, p_ttl);
+            ELSE
+                v_new := v_seen;
+            END IF;
+            EXIT WHEN v_new.lock_id IS NOT NULL;
+            CONTINUE;
         END IF;
         IF v_seen.expires_at + p_delay > clock_timestamp() THEN
             RETURN QUERY SELECT 'held', NULL, v_seen.fence, v_seen.caller, v_seen.holder,
@@ -158,12 +189,14 @@ BEGIN
 END $$;
 
 -- Takes, or keeps, a place in the queue of a scope. The row lock makes a release either come first,
--- and the acquire that follows finds the scope free, or come later and see this row.
+-- and the acquire that follows finds the scope free, or come later and see this row. No wait for the
+-- disk: a waiter whose place is lost in a crash takes a new one when it next asks.
 CREATE FUNCTION lock_wait(
     p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
     p_ttl interval, p_leaves_after interval)
 RETURNS void LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE lock_waiters SET seen_at = clock_timestamp() WHERE id = p_id;
     IF NOT FOUND THEN
         PERFORM 1 FROM lock_scopes WHERE kind = p_kind AND scope = p_scope FOR NO KEY UPDATE;
@@ -175,8 +208,17 @@ BEGIN
     END IF;
 END $$;
 
--- Extends leases that are current and unexpired, all of a process in one statement. A lease that
--- is not in the answer is lost; an expired one never comes back to life.
+-- Gives up a place in the queue.
+CREATE FUNCTION lock_leave(p_id text) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    DELETE FROM lock_waiters WHERE id = p_id;
+END $$;
+
+-- Extends leases that are current and unexpired, all of a process in one statement, and says what
+-- is left of each. A lease that is not in the answer is lost; an expired one never comes back to
+-- life. One whose row is locked just now, say by its own guarded write, is not extended but told as
+-- it is: the leases of a process must not wait for the slowest of its transactions.
 CREATE FUNCTION lock_renew(
     p_kinds text[], p_scopes text[], p_ids text[], p_fences bigint[], p_ttls interval[])
 RETURNS TABLE (id text, expires_at timestamptz, remaining_seconds double precision)
@@ -184,18 +226,31 @@ LANGUAGE sql VOLATILE AS $$
     WITH mine AS (
         SELECT * FROM unnest(p_kinds, p_scopes, p_ids, p_fences, p_ttls)
             AS m (kind, scope, id, fence, ttl)
+    ), current AS (
+        SELECT s.lock_id, s.expires_at
+        FROM mine m JOIN lock_scopes s ON s.kind = m.kind AND s.scope = m.scope
+        WHERE s.lock_id = m.id AND s.fence = m.fence AND s.expires_at > clock_timestamp()
+    ), free AS (
+        SELECT s.kind, s.scope, m.ttl
+        FROM mine m JOIN lock_scopes s ON s.kind = m.kind AND s.scope = m.scope
+        WHERE s.lock_id = m.id AND s.fence = m.fence AND s.expires_at > clock_timestamp()
+        FOR NO KEY UPDATE OF s SKIP LOCKED
     ), renewed AS (
-        UPDATE lock_scopes s SET expires_at = clock_timestamp() + m.ttl
-        FROM mine m
-        WHERE s.kind = m.kind AND s.scope = m.scope AND s.lock_id = m.id AND s.fence = m.fence
-          AND s.expires_at > clock_timestamp()
+        UPDATE lock_scopes s SET expires_at = clock_timestamp() + f.ttl
+        FROM free f
+        WHERE s.kind = f.kind AND s.scope = f.scope
         RETURNING s.lock_id, s.expires_at
     ), told AS (
         UPDATE api_locks l SET expires_at = r.expires_at
         FROM renewed r WHERE l.id = r.lock_id AND l.outcome IS NULL
+    ), answer AS (
+        SELECT lock_id, expires_at FROM renewed
+        UNION ALL
+        SELECT c.lock_id, c.expires_at FROM current c
+        WHERE NOT EXISTS (SELECT FROM renewed r WHERE r.lock_id = c.lock_id)
     )
     SELECT lock_id, expires_at, extract(epoch FROM expires_at - clock_timestamp())::float8
-    FROM renewed
+    FROM answer
 $$;
 
 -- Ends a lease by its holder and says how it ended: `released`; or, when that had happened before
@@ -249,6 +304,9 @@ DECLARE
     v_seen lock_scopes;
     v_first lock_waiters;
 BEGIN
+    IF p_reason IS NULL OR p_reason = '' THEN
+        RAISE EXCEPTION 'a lock is broken for a reason' USING ERRCODE = 'not_null_violation';
+    END IF;
     SELECT * INTO v_grant FROM api_locks l WHERE l.id = p_id;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -294,14 +352,38 @@ BEGIN
     RETURN v_count;
 END $$;
 
+-- Forgets scopes that nobody holds and that had no grant for p_unused: kinds whose scopes are named
+-- by requests would fill the table. Returns how many. A lock-delay is at most a minute, so a scope
+-- vacated a day ago rests no more; the fence goes on from lock_birth_fence.
+CREATE FUNCTION lock_forget_scopes(p_unused interval) RETURNS integer
+LANGUAGE sql VOLATILE AS $$
+    WITH unused AS (
+        SELECT s.kind, s.scope FROM lock_scopes s
+        WHERE s.lock_id IS NULL
+          AND coalesce(s.expires_at < clock_timestamp() - interval '1 day', true)
+          AND NOT EXISTS (
+              SELECT FROM api_locks l
+              WHERE l.scope = s.scope AND l.kind = s.kind
+                AND l.id >= ulid_floor(clock_timestamp() - p_unused))
+        FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM lock_scopes s USING unused u
+        WHERE s.kind = u.kind AND s.scope = u.scope RETURNING 1
+    )
+    SELECT count(*)::integer FROM gone
+$$;
+
 -- The guarded write: true if the lease is current and unexpired, and then, until the end of this
 -- transaction, nobody can take the scope over: FOR SHARE conflicts with the UPDATE of lock_grant.
--- The holder may freeze between here and its COMMIT; the server then ends the transaction, so that
--- the scope is not blocked for longer than that.
+-- The holder may freeze between here and its COMMIT, or write for too long; the server then ends
+-- the transaction, so that the scope is not blocked for longer than that.
 CREATE FUNCTION lock_guard(p_kind text, p_scope text, p_id text, p_fence bigint)
 RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '4s', true);
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '15s', true);
+    END IF;
     PERFORM 1 FROM lock_scopes s
     WHERE s.kind = p_kind AND s.scope = p_scope AND s.lock_id = p_id AND s.fence = p_fence
       AND s.expires_at > clock_timestamp()

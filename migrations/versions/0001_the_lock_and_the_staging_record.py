@@ -62,6 +62,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "ended_at >= acquired_at", name=op.f("api_locks_ends_after_start_check")
         ),
+        sa.CheckConstraint(
+            "outcome <> 'broken' OR reason IS NOT NULL",
+            name=op.f("api_locks_broken_says_why_check"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("api_locks_pkey")),
         comment="One row a grant: the history of every lock, each with exactly one outcome.",
         postgresql_partition_by="RANGE (id)",
@@ -142,13 +146,15 @@ def upgrade() -> None:
             nullable=True,
             comment="with a lock_id: end of the lease; without: when vacated",
         ),
-        sa.CheckConstraint("length(scope) <= 2000", name=op.f("lock_scopes_scope_length_check")),
+        sa.CheckConstraint(
+            "octet_length(scope) <= 2000", name=op.f("lock_scopes_scope_length_check")
+        ),
         sa.CheckConstraint(
             "lock_id IS NULL OR (expires_at IS NOT NULL AND acquired_at IS NOT NULL AND caller IS NOT NULL AND holder IS NOT NULL)",
             name=op.f("lock_scopes_held_check"),
         ),
         sa.PrimaryKeyConstraint("kind", "scope", name=op.f("lock_scopes_pkey")),
-        comment="One row a scope ever locked: decides who holds it.",
+        comment="One row a scope that was locked of late: decides who holds it.",
         postgresql_with={
             "fillfactor": 50,
             "autovacuum_vacuum_scale_factor": 0,

@@ -30,7 +30,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from staging_api.errors import NoSpace, NotFound
+from staging_api.errors import NoSpace, NotFound, Unavailable
 
 #: Up to this many files are synced one by one; above it, the file system as a whole.
 _FEW = 8
@@ -54,6 +54,22 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._named = root / "sha256"
         self._tmp = root / "tmp"
+
+    def check(self) -> None:
+        """Make sure that the store can be reached and written; asks for no room in it.
+
+        Raises:
+            Unavailable: the folder is not there, or is read-only.
+        """
+        with suppress(OSError):
+            self._tmp.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable("the store cannot be written")
+
+    def free_bytes(self) -> int:
+        """Room that is left in the store."""
+        room = os.statvfs(self._tmp.parent)
+        return room.f_bavail * room.f_frsize
 
     def path(self, sha256: str) -> Path:
         """Where the blob of this digest lies, or would lie.

@@ -28,7 +28,7 @@ _PAGE_SIZE = 100
 _LONG_POLL_SECONDS = 30
 #: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
 _POLL_FLOOR_SECONDS = 0.25
-_GRACE_SECONDS = 5.0
+_MARGIN_SECONDS = 1.0
 
 
 class StagingClient:
@@ -346,12 +346,12 @@ class StagingClient:
     def _poll(
         self, staging_id: str, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
     ) -> Reply:
-        wait = int(min(deadline.remaining_seconds(), _LONG_POLL_SECONDS))
+        # Shorter than the deadline: to hear "no change" is better than to hang up on it.
+        left = deadline.remaining_seconds() - _MARGIN_SECONDS
+        wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
         headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
         path = f"{_API}/stagings/{quote(staging_id, '')}"
-        # Longer than the poll: to hear "no change" at the end is better than to hang up on it.
-        patience = Deadline(deadline.remaining_seconds() + _GRACE_SECONDS)
-        return self._transport.exchange("GET", path, patience, headers=headers, on_retry=on_retry)
+        return self._transport.exchange("GET", path, deadline, headers=headers, on_retry=on_retry)
 
     def _pages(
         self, kind: type[A], path: str, query: Mapping[str, object], page_size: int

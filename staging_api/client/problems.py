@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from staging_api.errors import (
@@ -84,6 +83,9 @@ def retry_after_seconds(header: str | None) -> float | None:
         return None
     if header.strip().isdecimal():
         return float(header)
+    # Rare, and the slowest import of this package.
+    from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(header)
         return max(0.0, (at - datetime.now(UTC)).total_seconds())

@@ -3,22 +3,29 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+from prometheus_client import Gauge
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from staging_api import metrics
 from staging_api.errors import Unavailable
 
-# Kernel and libpq give up on a dead peer within about 15 s; no statement of ours runs longer.
-_CONNECT_ARGS = {
+#: Kernel and libpq give up on a dead peer within about 15 s; no statement of ours runs longer.
+CONNECT_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
+    # A standby would answer that a lock is held which is free by now.
+    "target_session_attrs": "read-write",
     "application_name": "staging_api",
 }
+
+_READ_ONLY = "25006"
 
 
 @dataclass(frozen=True)
@@ -61,27 +68,30 @@ class Database:
 
 def open_database(url: str, pool_size: int) -> Database:
     """Make the pools; connects when first used."""
-    return Database(
-        transactions=create_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_recycle=1800,
-            connect_args=_CONNECT_ARGS,
-        ),
-        statements=create_engine(
-            url,
-            isolation_level="AUTOCOMMIT",
-            # Nothing to roll back: saves a round trip each time a connection is handed back.
-            pool_reset_on_return=None,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_recycle=1800,
-            connect_args=_CONNECT_ARGS,
-        ),
+    transactions = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_recycle=1800,
+        connect_args=CONNECT_ARGS,
     )
+    statements = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        # Nothing to roll back: saves a round trip each time a connection is handed back.
+        pool_reset_on_return=None,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_recycle=1800,
+        connect_args=CONNECT_ARGS,
+    )
+    for engine in (transactions, statements):
+        event.listen(engine, "handle_error", _leave_standby)
+    for name, engine in (("transactions", transactions), ("statements", statements)):
+        _count_connections(engine, metrics.DATABASE_CONNECTIONS.labels(name))
+    return Database(transactions, statements)
 
 
 @contextmanager
@@ -90,10 +100,23 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except PoolTimeout:
+        metrics.DATABASE_UNAVAILABLE.inc()
         raise Unavailable(
             "no database connection became free in time", retry_after_seconds=2
         ) from None
     except DBAPIError as error:
         if error.connection_invalidated or isinstance(error, OperationalError):
+            metrics.DATABASE_UNAVAILABLE.inc()
             raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
         raise
+
+
+def _count_connections(engine: Engine, used: Gauge) -> None:
+    event.listen(engine, "checkout", lambda *_: used.inc())
+    event.listen(engine, "checkin", lambda *_: used.dec())
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Drop a connection that a pooler led to a standby, so that the next finds the primary."""
+    if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+        context.is_disconnect = True

@@ -60,13 +60,13 @@ lock_scopes = Table(
     Column("reference_id", Text),
     Column("acquired_at", Time),
     Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
-    CheckConstraint("length(scope) <= 2000", name="scope_length"),
+    CheckConstraint("octet_length(scope) <= 2000", name="scope_length"),
     CheckConstraint(
         "lock_id IS NULL OR (expires_at IS NOT NULL AND acquired_at IS NOT NULL"
         " AND caller IS NOT NULL AND holder IS NOT NULL)",
         name="held",
     ),
-    comment="One row a scope ever locked: decides who holds it.",
+    comment="One row a scope that was locked of late: decides who holds it.",
     # Room on each page and no index on a changing column: updates stay on their page (HOT).
     postgresql_with={
         "fillfactor": 50,
@@ -96,6 +96,7 @@ api_locks = Table(
     CheckConstraint(_one_of("outcome", LOCK_OUTCOMES), name="outcome"),
     CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
     CheckConstraint("ended_at >= acquired_at", name="ends_after_start"),
+    CheckConstraint("outcome <> 'broken' OR reason IS NOT NULL", name="broken_says_why"),
     Index(None, "scope", "id"),
     comment="One row a grant: the history of every lock, each with exactly one outcome.",
     postgresql_partition_by="RANGE (id)",

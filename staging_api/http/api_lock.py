@@ -4,6 +4,7 @@ The lock is held around the whole responder, not by a pair of hooks: Falcon skip
 when the responder raises. A streamed body leaves after the responder, so outside the lock.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
@@ -15,6 +16,7 @@ from staging_api.http.auth import asker
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.model import LockKind
+from staging_api.locks.queue import until
 
 P = ParamSpec("P")
 
@@ -39,8 +41,8 @@ def api_lock(
 ) -> Callable[[Responder[R, P]], Responder[R, P]]:
     """Hold a lock while the responder runs, or answer 409 with Retry-After.
 
-    ``Prefer: wait=N`` queues for up to N seconds, in order of arrival, before it gives up. Bad
-    input is found by `scope`, before any lock is taken.
+    ``Prefer: wait=N`` queues for up to N seconds in all, in order of arrival, before it gives up.
+    Bad input is found by `scope`, before any lock is taken.
 
     Args:
         kinds: taken in this order; the first that is held by another ends it.
@@ -65,9 +67,12 @@ def api_lock(
         ) -> None:
             if unless is not None and unless(self, req, resp):
                 return
+            wanted = _wanted(self, req, kinds, scope)
+            wait = _wait(self, req, resp)
+            deadline = time.monotonic() + wait
             with ExitStack() as locks:
-                for kind, name in _wanted(self, req, kinds, scope):
-                    locks.enter_context(_hold(self, req, resp, kind, name))
+                for kind, name in wanted:
+                    locks.enter_context(hold(self.locks, kind, name, asker(req), until(deadline)))
                 responder(self, req, resp, *args, **kwargs)
 
         return locked
@@ -84,10 +89,9 @@ def _wanted(
     return [(kind, name) for kind, name in named if name is not None]
 
 
-def _hold(
-    resource: Locking, req: falcon.Request, resp: falcon.Response, kind: LockKind, name: str
-) -> Any:
+def _wait(resource: Locking, req: falcon.Request, resp: falcon.Response) -> float:
+    """Seconds for all the locks of the request together."""
     wait = preference(req, resource.wait_cap_seconds).wait_seconds
     if wait and not resp.get_header("Preference-Applied"):
         applied(resp, f"wait={int(wait)}")
-    return hold(resource.locks, kind, name, asker(req), wait)
+    return wait

@@ -11,8 +11,9 @@ from staging_api.http.limits import CallerLimits, Limits
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.permissions import API
+from staging_api.http.probes import add_probes
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
-from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
+from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
@@ -50,10 +51,10 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     app.req_options.strip_url_path_trailing_slash = False
     problems.add_error_handlers(app)
     _add_api(app, parts)
-    _add_probes(app, parts)
-    app.add_route(
-        "/static/{path:path}", StaticFiles(parts.stagings.database, parts.stagings.blobs.open)
-    )
+    database, blobs = parts.stagings.database, parts.stagings.blobs
+    add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
+    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open))
+    app.add_route("/openapi.json", OpenApiDocument(document(app)))
     return app
 
 
@@ -66,10 +67,3 @@ def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))
     app.add_route(f"{API}/locks", AllLocks(parts.locks))
     app.add_route(f"{API}/locks/{{lock_id}}", OneLock(parts.locks))
-
-
-def _add_probes(app: falcon.App[Any, Any], parts: Parts) -> None:
-    app.add_route("/livez", Live())
-    app.add_route("/readyz", Readiness(parts.stagings.database))
-    app.add_route("/metrics", Metrics(parts.metrics_dir))
-    app.add_route("/openapi.json", OpenApiDocument(document(app)))

@@ -3,12 +3,12 @@
 from typing import Any
 
 import falcon
-import structlog
 
 from staging_api.errors import Forbidden, Unauthenticated
 from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
 from staging_api.identity.model import Identify, Identity, Role
 from staging_api.locks.hold import Asker
+from staging_api.logs import about
 
 
 class Authentication:
@@ -37,7 +37,7 @@ class Authentication:
         identity = known or self._anonymous
         req.context.caller = identity.name
         req.context.roles = identity.roles
-        structlog.contextvars.bind_contextvars(caller=identity.name)
+        about(caller=identity.name)
         if needed != ANYBODY and not needed & identity.roles:
             raise _refusal(needed, known)
 

@@ -8,6 +8,7 @@ and every guarded write refuse, and the answer is `LockLost`, never a silent suc
 """
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,10 @@ from staging_api.locks import store
 from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_id
 from staging_api.locks.queue import POLL_SECONDS, WaitQueue, until
+from staging_api.logs import about
 from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
-
-_held_here: ContextVar[tuple[Hold, ...]] = ContextVar("held_here", default=())
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Locks:
     shutdown: Shutdown = field(default_factory=Shutdown)
 
     def give_back(self) -> None:
-        """Release whatever is held still: its work is refused from now on, and goes on elsewhere."""
+        """Release whatever is held still: its work is refused, and goes on elsewhere."""
         for held in self.keeper.holds():
             held.mark_lost()
             _release(self, held)
@@ -57,6 +57,23 @@ class Locks:
         """Stop the threads; leases that are still held run out."""
         self.keeper.close()
         self.queue.close()
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """A hold, and who may enter it again: a copied context in another thread is another request."""
+
+    locks: Locks
+    thread: int
+    hold: Hold
+
+    def is_for(self, locks: Locks, kind: LockKind, scope: str) -> bool:
+        lease = self.hold.lease
+        mine = self.locks is locks and self.thread == threading.get_ident()
+        return mine and (lease.kind, lease.scope) == (kind, scope)
+
+
+_held_here: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=())
 
 
 @dataclass(frozen=True)
@@ -85,12 +102,13 @@ def hold(
         Unavailable: the database cannot be reached; the lock was not taken, or runs out by itself.
     """
     for outer in _held_here.get():
-        if (outer.lease.kind, outer.lease.scope) == (kind, scope):
-            outer.assert_held()
-            yield outer
+        if outer.is_for(locks, kind, scope):
+            outer.hold.assert_held()
+            yield outer.hold
             return
     held = _take(locks, _request(locks, kind, scope, asker), wait_seconds)
-    token = _held_here.set((*_held_here.get(), held))
+    about(lock_id=held.lease.id)
+    token = _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
     started = time.monotonic()
     metrics.LOCKS_HELD.labels(kind.name).inc()
     try:
@@ -99,7 +117,7 @@ def hold(
         _release(locks, held)
         raise
     else:
-        if _release(locks, held) not in {"released", None}:
+        if not _release(locks, held):
             held.mark_lost()
         if held.lost:
             raise LockLost(f"the {kind.name} lock on {scope} was lost before the work was done")
@@ -201,18 +219,21 @@ def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:
         store.wait(conn, request, until(deadline) + 1)
 
 
-def _release(locks: Locks, held: Hold) -> str | None:
-    """Release, and say how the lease ended; a failure must not hide the result of the work."""
+def _release(locks: Locks, held: Hold) -> bool:
+    """Release, and say whether the lease was whole until then, as far as anybody knows.
+
+    A release without an answer must not hide the result of the work: the lease runs out.
+    """
     locks.keeper.remove(held)
     for last in (False, True):
         try:
             with locks.database.connect() as conn:
-                return store.release(conn, held.lease, locks.holder)
+                return store.release(conn, held.lease, locks.holder) == "released"
         except StagingApiError as error:
             if last:
                 metrics.LOCK_RELEASES_FAILED.inc()
                 log.warning("release of lock %s had no answer: %s", held.lease.id, error)
-    return None
+    return True
 
 
 def lock_held(refusal: Refusal) -> LockHeld:

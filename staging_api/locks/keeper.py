@@ -23,7 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from staging_api import metrics
 from staging_api.db.engine import Database
-from staging_api.errors import LockLost, StagingApiError
+from staging_api.errors import LockLost
 from staging_api.locks import store
 from staging_api.locks.model import Lease
 
@@ -40,14 +40,14 @@ class Hold:
         """Trust `lease`, asked for at monotonic time `asked_at`, as long as it may be trusted."""
         self.lease = lease
         self.lease_seconds = lease_seconds
-        self._margin = lease_seconds * _MARGIN
         self._lost = threading.Event()
+        self._telling = threading.Lock()
         self._told: list[Callable[[], None]] = []
         self.trust(asked_at, lease.remaining_seconds)
 
     def trust(self, asked_at: float, remaining_seconds: float) -> None:
         """Trust the lease for what was left of it when the call that began at `asked_at` ended."""
-        self.trusted_until = asked_at + remaining_seconds - self._margin
+        self.trusted_until = asked_at + remaining_seconds * (1 - _MARGIN)
         self.renew_at = asked_at + min(remaining_seconds, self.lease_seconds) / 3
 
     @property
@@ -67,16 +67,19 @@ class Hold:
             )
 
     def on_lost(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, from another thread, should the lease be lost."""
-        self._told.append(tell)
-        if self._lost.is_set():
-            tell()
+        """Call `tell` once, from any thread, should the lease be lost or have been."""
+        with self._telling:
+            if not self._lost.is_set():
+                self._told.append(tell)
+                return
+        tell()
 
     def mark_lost(self) -> None:
         """Tell everybody that the lease is gone; the second call does nothing."""
-        if self._lost.is_set():
-            return
-        self._lost.set()
+        with self._telling:
+            if self._lost.is_set():
+                return
+            self._lost.set()
         metrics.LOCKS_LOST.labels(self.lease.kind.name).inc()
         log.warning("lock lost: %s %s %s", self.lease.kind.name, self.lease.scope, self.lease.id)
         for tell in self._told:
@@ -90,7 +93,13 @@ class LeaseKeeper:
     """Renews every hold that was added until it is removed."""
 
     def __init__(self, database: Database, retry_seconds: float = 0.5) -> None:
-        """Start no thread yet: a process may fork before it holds its first lock."""
+        """Start no thread yet: a process may fork before it holds its first lock.
+
+        Args:
+            database: for renewals alone, so that they never queue behind requests for a
+                connection; closed with the keeper.
+            retry_seconds: from a renewal without an answer to the next.
+        """
         self._database = database
         self._retry_seconds = retry_seconds
         self._holds: dict[str, Hold] = {}
@@ -121,7 +130,7 @@ class LeaseKeeper:
             return list(self._holds.values())
 
     def close(self) -> None:
-        """Stop the threads; holds that are left run out."""
+        """Stop the threads and close the connection; holds that are left run out."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -129,6 +138,7 @@ class LeaseKeeper:
             self._thread.join()
         if self._renewer is not None:
             self._renewer.shutdown()
+        self._database.close()
 
     def _run(self) -> None:
         with self._changed:
@@ -160,7 +170,7 @@ class LeaseKeeper:
         try:
             with self._database.connect() as conn:
                 left = store.renew(conn, [(hold.lease, hold.lease_seconds) for hold in holds])
-        except StagingApiError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next try may succeed
             metrics.LOCK_RENEWALS_FAILED.inc()
             log.warning("renewal of %d locks had no answer: %s", len(holds), error)
             left = None
@@ -169,7 +179,12 @@ class LeaseKeeper:
                 if left is None:
                     hold.renew_at = time.monotonic() + self._retry_seconds
                 elif hold.lease.id in left:
+                    self._note_if_late(hold)
                     hold.trust(asked_at, left[hold.lease.id])
                 elif self._holds.pop(hold.lease.id, None) is not None:
                     hold.mark_lost()
             self._changed.notify()
+
+    def _note_if_late(self, hold: Hold) -> None:
+        if hold.trusted_until - time.monotonic() < hold.lease_seconds / 3:
+            metrics.LOCK_RENEWALS_LATE.inc()

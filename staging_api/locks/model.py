@@ -5,6 +5,9 @@ from datetime import datetime
 
 from ulid import ULID
 
+#: The longest rest of a scope.
+MAX_DELAY_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class LockKind:
@@ -13,11 +16,16 @@ class LockKind:
     Attributes:
         name: the word in API, tables and logs.
         delay_seconds: how long a scope rests after its holder expired or was broken, for work whose
-            effects the fence cannot guard; 0 where every effect is a guarded write.
+            effects the fence cannot guard; 0 where every effect is a guarded write, 60 at most.
     """
 
     name: str
     delay_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a delay that `lock_forget_scopes` might not outlast."""
+        if not 0 <= self.delay_seconds <= MAX_DELAY_SECONDS:
+            raise ValueError(f"the delay of {self.name} must be 0 to {MAX_DELAY_SECONDS:g} s")
 
 
 #: Staging a build's artifacts; scope: the canonical archive_url.

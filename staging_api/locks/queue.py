@@ -10,14 +10,16 @@ lease is a short one. The listener's connection: it is opened again; waiters pol
 """
 
 import logging
-import select
+import selectors
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg2
 from sqlalchemy import make_url
+
+from staging_api.db.engine import CONNECT_ARGS
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +29,12 @@ _CHANNEL = "staging_locks"
 
 
 class WaitQueue:
-    """The waiters of this process, at most `seats` of them."""
+    """The waiters of this process."""
 
-    def __init__(self, direct_url: str, seats: int) -> None:
-        """Wait with at most `seats` requests at once; 0 means that nobody may wait."""
+    def __init__(self, direct_url: str, seats: threading.Semaphore) -> None:
+        """Wait in `seats`, which all who park a thread of this process share."""
         self._url = make_url(direct_url).set(drivername="postgresql")
-        self._seats = threading.BoundedSemaphore(seats) if seats else None
+        self._seats = seats
         self._bells: dict[str, threading.Event] = {}
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -45,7 +47,7 @@ class WaitQueue:
         Yields None when all seats are taken: parked requests must never use up the threads that
         other requests need.
         """
-        if self._seats is None or not self._seats.acquire(blocking=False):
+        if not self._seats.acquire(blocking=False):
             yield None
             return
         bell = threading.Event()
@@ -79,20 +81,21 @@ class WaitQueue:
                 self._closed.wait(POLL_SECONDS)
 
     def _hear(self) -> None:
-        conn = psycopg2.connect(self._url.render_as_string(hide_password=False), connect_timeout=5)
-        try:
+        url = self._url.render_as_string(hide_password=False)
+        with closing(psycopg2.connect(url, **CONNECT_ARGS)) as conn:
             conn.autocommit = True
             with conn.cursor() as cursor:
                 cursor.execute(f"LISTEN {_CHANNEL}")
             # Whoever queued before LISTEN took effect may have missed its notification.
             self._ring_all()
-            while not self._closed.is_set():
-                select.select([conn], [], [], 0.5)
-                conn.poll()
-                while conn.notifies:
-                    self._ring(conn.notifies.pop(0).payload)
-        finally:
-            conn.close()
+            # Not select(): it fails once a busy process has a thousand descriptors open.
+            with selectors.DefaultSelector() as ready:
+                ready.register(conn, selectors.EVENT_READ)
+                while not self._closed.is_set():
+                    ready.select(0.5)
+                    conn.poll()
+                    while conn.notifies:
+                        self._ring(conn.notifies.pop(0).payload)
 
     def _ring(self, waiter_id: str) -> None:
         with self._mutex:

@@ -5,12 +5,14 @@ decides what, and what happens when a process dies at each step, is told there a
 ``docs/lock.md``. Every function takes the connection that it uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from staging_api.errors import LockLost
+from staging_api.errors import LockLost, Unavailable
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal
 
 _ACQUIRE = """
@@ -29,25 +31,34 @@ _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = """
     SELECT lock_wait(%s, %s, %s, %s, %s, %s, make_interval(secs => %s), make_interval(secs => %s))
 """
-_LEAVE = "DELETE FROM lock_waiters WHERE id = %s"
+_LEAVE = "SELECT lock_leave(%s)"
+_EXTEND_HISTORY = "SELECT lock_history_extend(%s)"
+_DROP_HISTORY = "SELECT lock_history_drop(%s)"
+_FORGET_SCOPES = "SELECT lock_forget_scopes(make_interval(secs => %s))"
+
+_MONTHS_AHEAD = 3
+_SCOPE_UNUSED_SECONDS = 24 * 3600.0
 
 
 def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
     """Take the lock if it is free: THE statement by which every lock is acquired.
 
-    A refusal against a live lease writes nothing and waits for nobody.
+    A refusal against a live lease writes nothing and waits for nobody. The same id sent again,
+    after a lost answer or a hand-over, gets the same grant, for a full lease from now.
 
     Raises:
         LockLost: this id was granted before and its time is over; it is never granted twice.
+        Unavailable: whether the grant will last is not known; send the same id again.
     """
     r = request
-    row = conn.exec_driver_sql(
-        _ACQUIRE,
-        (
-            *(r.id, r.kind.name, r.scope, r.caller, r.holder, r.reference_id),
-            *(r.lease_seconds, r.kind.delay_seconds),
-        ),
-    ).one()
+    with _lasting(conn):
+        row = conn.exec_driver_sql(
+            _ACQUIRE,
+            (
+                *(r.id, r.kind.name, r.scope, r.caller, r.holder, r.reference_id),
+                *(r.lease_seconds, r.kind.delay_seconds),
+            ),
+        ).one()
     if row.result == "ended":
         raise LockLost(f"lock {r.id} was granted at {row.acquired_at} and its time is over")
     if row.result == "held":
@@ -67,23 +78,31 @@ def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, 
     """Extend many leases at once, each by its own seconds.
 
     Returns:
-        Seconds left, by id, of those that were current and unexpired; the others are lost.
+        Seconds left, by id, of those that are current and unexpired; the others are lost. One whose
+        row is locked, by its own guarded write say, is told without being extended.
+
+    Raises:
+        Unavailable: whether the renewal will last is not known; it extends no trust.
     """
-    rows = conn.exec_driver_sql(
-        _RENEW,
-        (
-            [lease.kind.name for lease, _ in leases],
-            [lease.scope for lease, _ in leases],
-            [lease.id for lease, _ in leases],
-            [lease.fence for lease, _ in leases],
-            [seconds for _, seconds in leases],
-        ),
-    )
+    with _lasting(conn):
+        rows = conn.exec_driver_sql(
+            _RENEW,
+            (
+                [lease.kind.name for lease, _ in leases],
+                [lease.scope for lease, _ in leases],
+                [lease.id for lease, _ in leases],
+                [lease.fence for lease, _ in leases],
+                [seconds for _, seconds in leases],
+            ),
+        ).all()
     return {row.id: row.remaining_seconds for row in rows}
 
 
 def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
-    """End a lease and say how it ended: anything but ``released`` means it was lost before."""
+    """End a lease and say how it ended: anything but ``released`` means it was lost before.
+
+    None means that there is no such grant: a standby that never saw it is the primary now.
+    """
     return conn.exec_driver_sql(
         _RELEASE, (lease.kind.name, lease.scope, lease.id, lease.fence, ended_by)
     ).scalar_one_or_none()
@@ -134,6 +153,35 @@ def wait(conn: Connection, request: LockRequest, leaves_after_seconds: float) ->
 def leave(conn: Connection, lock_id: str) -> None:
     """Give up a place in the queue."""
     conn.exec_driver_sql(_LEAVE, (lock_id,))
+
+
+def extend_history(conn: Connection) -> None:
+    """Make the coming months of the history, where they are missing."""
+    conn.exec_driver_sql(_EXTEND_HISTORY, (_MONTHS_AHEAD,))
+
+
+def drop_history(conn: Connection, before: datetime) -> list[str]:
+    """Drop the months of the history that ended before a time; returns their tables."""
+    return list(conn.exec_driver_sql(_DROP_HISTORY, (before,)).scalars())
+
+
+def forget_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECONDS) -> int:
+    """Forget scopes that nobody holds or held of late; returns how many."""
+    return int(conn.exec_driver_sql(_FORGET_SCOPES, (unused_seconds,)).scalar_one())
+
+
+@contextmanager
+def _lasting(conn: Connection) -> Iterator[None]:
+    """Take a commit for certain only if the server had nothing to say about it.
+
+    PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning:
+    such a commit can be lost in a failover.
+    """
+    notices = conn.connection.driver_connection.notices  # type: ignore[union-attr]
+    notices.clear()
+    yield
+    if notices:
+        raise Unavailable(f"the database warned: {notices[-1].strip()}", retry_after_seconds=1)
 
 
 def _refusal(kind: LockKind, scope: str, row: Row[Any]) -> Refusal:

@@ -42,6 +42,7 @@ from staging_api.errors import (
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
+from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, parse
@@ -131,6 +132,7 @@ class StagingService:
             LockLost: somebody else took over.
             ShuttingDown: this process ends; somebody else may go on at once.
         """
+        about(staging_id=staging.id, reference_id=staging.reference_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         with self._holding(kinds, staging.archive_url, asker) as holds:
             if self.find(staging.id).final:
@@ -244,6 +246,7 @@ class StagingService:
                     path=f"{prefix}/{kind.target('', wanted.url.build)}",
                 )
             repository.settle(conn, wanted.archive_url, first.lease)
+        about(staging_id=staging_id)
         return staging_id
 
     @contextmanager

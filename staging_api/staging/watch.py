@@ -14,13 +14,16 @@ _LOOK_SECONDS = 0.25
 
 
 class Watch:
-    """Tells up to `seats` requests at once when a staging has another version."""
+    """Tells requests that wait when a staging has another version."""
 
-    def __init__(self, database: Database, seats: int, shutdown: Shutdown | None = None) -> None:
-        """Start no thread yet: a process may fork before anybody waits."""
+    def __init__(self, database: Database, seats: threading.Semaphore, shutdown: Shutdown) -> None:
+        """Start no thread yet: a process may fork before anybody waits.
+
+        `seats` are shared by all who park a thread of this process.
+        """
         self._database = database
-        self._shutdown = shutdown or Shutdown()
-        self._seats = threading.BoundedSemaphore(seats) if seats else None
+        self._seats = seats
+        self._shutdown = shutdown
         self._waiting: dict[str, int] = {}
         self._versions: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -33,7 +36,7 @@ class Watch:
         Returns at once, with False, when too many wait already: parked requests must never use up
         the threads that other requests need. Once the process shuts down nobody waits either.
         """
-        if self._seats is None or not self._seats.acquire(blocking=False):
+        if not self._seats.acquire(blocking=False):
             return False
         try:
             with self._changed, self._interest(staging_id):

@@ -2,10 +2,12 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from staging_api import metrics
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Cancelled, LockLost, ShuttingDown, StagingApiError
@@ -91,6 +93,7 @@ class Work:
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
+        started = time.monotonic()
         try:
             progress = Progress(self._tell(artifact, held))
             fetched = self._fetch(held, artifact.name, progress)
@@ -111,6 +114,10 @@ class Work:
             self._fail(artifact, held, internal)
             raise internal from error
         self._keep(artifact, held, fetched, progress.done)
+        outcome = "missing" if fetched is None else "staged"
+        metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
+        metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
+        metrics.SOURCE_BYTES.labels(self.wanted.url.scheme).inc(progress.done)
 
     def _tell(
         self, artifact: StagedArtifact, held: Hold
@@ -166,6 +173,7 @@ class Work:
             repository.settle(conn, artifact.archive_url, held.lease)
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
+        metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
         attempt = artifact.attempt + 1
         again = None
         if error.retryable and attempt < self.last_attempt:

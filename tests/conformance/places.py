@@ -151,8 +151,10 @@ def nginx(folder: pathlib.Path) -> Iterator[Nginx]:
         f"{each}_temp_path {folder}/{each};"
         for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    # As root it would give up its rights, and then not be let into a test's folder.
+    user = "" if os.getuid() else "user root; "
     (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+        f"{user}daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
         f"http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port};"
         f" root {served}; }} }}"
     )

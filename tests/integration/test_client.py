@@ -19,6 +19,7 @@ from tests.scripted_service import (
     STAGINGS,
     Script,
     ScriptedService,
+    Step,
     artifact,
     cut_off,
     hangs_up,
@@ -41,9 +42,14 @@ SOON = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=5)
 
 
 @contextmanager
-def talking(script: Script, **given: object) -> Iterator[tuple[StagingClient, ScriptedService]]:
+def talking(
+    script: Script, token: str | None = None
+) -> Iterator[tuple[StagingClient, ScriptedService]]:
     """A client and the service that it talks to."""
-    with service(script) as running, StagingClient(running.url, pacing=SOON, **given) as client:
+    with (
+        service(script) as running,
+        StagingClient(running.url, token=token, pacing=SOON) as client,
+    ):
         yield client, running
 
 
@@ -328,12 +334,12 @@ def test_an_id_cannot_lead_to_another_resource() -> None:
     assert running.seen[0].path == f"{STAGINGS}/..%2Flocks%3Fx"
 
 
-def whole() -> object:
+def whole() -> Step:
     """The file, all of it."""
     return says(200, raw=CONTENT, ETag=ETAG)
 
 
-def rest(start: int) -> object:
+def rest(start: int) -> Step:
     """The file from `start` on."""
     total = len(CONTENT)
     content_range = f"bytes {start}-{total - 1}/{total}"
@@ -435,9 +441,11 @@ def test_an_empty_file_can_be_downloaded(tmp_path: Path) -> None:
 
 def test_a_client_may_be_given_its_marker_and_a_mounted_service() -> None:
     marker = UUID(int=7)
-    with service(in_turn(says(200, staging()))) as running:
-        with StagingClient(f"{running.url}/mounted/", context_marker=marker) as client:
-            found: Staging = client.staging(STAGING_ID)
+    with (
+        service(in_turn(says(200, staging()))) as running,
+        StagingClient(f"{running.url}/mounted/", context_marker=marker) as client,
+    ):
+        found: Staging = client.staging(STAGING_ID)
     assert found.final
     assert running.seen[0].path == f"/mounted{STAGINGS}/{STAGING_ID}"
     assert running.seen[0].headers["X-Context-Marker"] == str(marker)

@@ -89,11 +89,12 @@ def test_the_fence_rises_from_grant_to_grant(database: Database) -> None:
 def test_the_same_id_sent_again_gets_the_same_lease(database: Database) -> None:
     again = new_id()
     first, second = acquired(database, id=again), acquired(database, id=again)
-    assert (first.id, first.fence, first.expires_at) == (
+    assert (first.id, first.fence, first.acquired_at) == (
         second.id,
         second.fence,
-        second.expires_at,
+        second.acquired_at,
     )
+    assert first.expires_at <= second.expires_at
 
 
 def test_an_id_whose_time_is_over_is_never_granted_again(database: Database) -> None:

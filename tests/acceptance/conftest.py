@@ -1,0 +1,76 @@
+"""For all acceptance tests: a source of archives, and a service with a database of its own.
+
+Its two API pods and its worker run as long as these tests; each test has archives of its own.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from tests.databases import new_database
+from tests.service import Client, Pod, Service, service
+from tests.source import ArchiveSource, archive_source
+
+
+@pytest.fixture(scope="package")
+def _source() -> Iterator[ArchiveSource]:
+    with archive_source() as found:
+        yield found
+
+
+@pytest.fixture
+def source(_source: ArchiveSource) -> Iterator[ArchiveSource]:
+    """Where archives come from; what a test left held is let go."""
+    yield _source
+    _source.release_all()
+
+
+@pytest.fixture(scope="package")
+def second_source() -> Iterator[ArchiveSource]:
+    """Another host that archives come from."""
+    with archive_source() as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def cluster_url(database_url: str) -> Iterator[str]:
+    """The database of the service."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(scope="package")
+def cluster(
+    cluster_url: str,
+    _source: ArchiveSource,
+    second_source: ArchiveSource,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """The service; no pods yet."""
+    sources = (f"{_source.url}/", f"{second_source.url}/")
+    with service(tmp_path_factory.mktemp("service"), cluster_url, *sources) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def pods(cluster: Service) -> list[Pod]:
+    """Two API pods, and a worker beside them."""
+    cluster.worker()
+    return cluster.api(2)
+
+
+@pytest.fixture
+def client(pods: list[Pod]) -> Client:
+    """A client of the first pod."""
+    return pods[0].client
+
+
+@pytest.fixture(scope="package")
+def rows(cluster_url: str) -> Iterator[Database]:
+    """The tables of the service."""
+    pools = open_database(cluster_url, pool_size=5)
+    yield pools
+    pools.close()

@@ -1,0 +1,76 @@
+"""The OpenAPI document as a referee: every answer that a test gets is held to it."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from staging_api.bootstrap import build
+from staging_api.http.openapi import document
+from staging_api.settings import Settings
+
+#: The copy that is committed, for readers and for clients that generate code.
+COMMITTED = Path(__file__).parents[1] / "docs" / "openapi.json"
+HOW_TO_RENEW = "run `make openapi` and commit docs/openapi.json"
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+#: Routes whose form others have defined: probes, metrics, the document itself.
+_OF_OTHER_FORM = re.compile(r"/metrics|/livez|/readyz|/openapi\.json")
+
+
+@cache
+def of_this_version() -> Mapping[str, Any]:
+    """The document that this version of the code makes; connects to no database."""
+    services = build(Settings(database_url="postgresql+psycopg2://nowhere/none"))
+    try:
+        return document(services.app())
+    finally:
+        services.close()
+
+
+def written(contract: Mapping[str, Any]) -> str:
+    """The document as it is committed: one change of the API is one change of a line."""
+    return json.dumps(contract, indent=2, sort_keys=True) + "\n"
+
+
+def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
+    """Fail unless this is an answer that the document promises."""
+    if _OF_OTHER_FORM.fullmatch(path) or (path.startswith("/static/") and status != 404):
+        return
+    told = _answers(method, path)
+    if told is None:
+        # No such route, or not by this method: a problem like any other.
+        assert status in {404, 405}, f"{method} {path} is not described"
+        _check_body(_PROBLEM, media, "application/problem+json", body)
+        return
+    assert str(status) in told, f"{method} {path} answered {status}, which is not described"
+    content = told[str(status)].get("content")
+    if content is None:
+        assert body == b"", f"{method} {path} answered {status} with a body"
+        return
+    promised, form = next(iter(content.items()))
+    _check_body(form["schema"], media, promised, body)
+
+
+def _answers(method: str, path: str) -> Mapping[str, Any] | None:
+    for template, operations in of_this_version()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            operation = operations.get(method.lower())
+            return None if operation is None else operation["responses"]
+    return None
+
+
+def _check_body(schema: Mapping[str, Any], media: str, promised: str, body: bytes) -> None:
+    assert media.split(";", maxsplit=1)[0] == promised, f"answered with {media}, not {promised}"
+    whole = {**schema, "components": of_this_version()["components"]}
+    Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
+        json.loads(body)
+    )
+
+
+if __name__ == "__main__":
+    COMMITTED.parent.mkdir(exist_ok=True)
+    COMMITTED.write_text(written(of_this_version()))

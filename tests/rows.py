@@ -1,0 +1,69 @@
+"""What the tables say, and whether it is true of the store."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from staging_api.db.engine import Database
+from staging_api.db.tables import metadata
+
+Row = tuple[Any, ...]
+
+
+def select(database: Database, query: str, **given: object) -> list[Row]:
+    """The rows of a query, as an auditor would write it."""
+    with database.connect() as conn:
+        return [tuple(row) for row in conn.execute(text(query), given)]
+
+
+def execute(database: Database, statement: str, **given: object) -> None:
+    """Change rows from outside, as time or an operator would."""
+    with database.begin() as conn:
+        conn.execute(text(statement), given)
+
+
+def dump(database: Database) -> dict[str, list[str]]:
+    """Every row of every table."""
+    return {
+        table.name: sorted(row[0] for row in select(database, f"SELECT t::text FROM {table} t"))
+        for table in metadata.sorted_tables
+    }
+
+
+def states(database: Database, archive_url: str) -> dict[str, str]:
+    """The state of each live artifact of an archive, by name."""
+    return dict(
+        select(
+            database,
+            "SELECT name, state FROM staged_artifacts"
+            " WHERE archive_url = :url AND state <> 'evicted'",
+            url=archive_url,
+        )
+    )
+
+
+def grants(database: Database, archive_url: str) -> list[Row]:
+    """Kind, caller and outcome of each lock that was ever held on an archive, oldest first."""
+    return select(
+        database,
+        "SELECT kind, caller, outcome FROM api_locks WHERE scope = :url ORDER BY fence, id",
+        url=archive_url,
+    )
+
+
+def check_store(database: Database, store: Path) -> None:
+    """Fail unless each file of the store has the bytes of its name, and each row its file."""
+    kept = {}
+    for path in (store / "sha256").glob("*/*"):
+        content = path.read_bytes()
+        assert hashlib.sha256(content).hexdigest() == path.name
+        kept[path.name] = len(content)
+    for digest, size in select(database, "SELECT sha256, size_bytes FROM staged_files"):
+        assert kept.get(digest) == size, f"a row names {digest}, which the store does not have"
+
+
+def temporary_files(store: Path) -> list[Path]:
+    """What is on its way into the store."""
+    return [path for path in (store / "tmp").rglob("*") if path.is_file()]

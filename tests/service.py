@@ -1,0 +1,258 @@
+"""The service as processes: pods that can be killed and frozen, and a client that knows the API.
+
+A pod is one API server with one worker process, or one staging worker, in a process group of its
+own: what happens to the group is what happens to a pod.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests import contract
+from tests.source import PATIENCE_SECONDS
+
+API = "/api/v1.0"
+STAGINGS = f"{API}/stagings"
+#: Short enough to outlive in a test, long enough not to be lost on a busy machine.
+LEASE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a pod answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, which must be JSON."""
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> tuple[int, str]:
+        """Status and code of a refusal."""
+        return self.status, self.json["code"]
+
+
+class Client:
+    """Sends requests to one pod, and holds each answer to the OpenAPI document."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        contract.of_this_version()  # now: it cannot be made by several threads at once
+        self._pool = urllib3.PoolManager(
+            maxsize=64, retries=False, timeout=urllib3.Timeout(PATIENCE_SECONDS)
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request, with one answer."""
+        got = self._pool.request(method, self.url + path, body=body, headers=dict(headers or {}))
+        answer = Answer(got.status, got.headers, got.data)
+        if method != "HEAD":
+            media = got.headers.get("Content-Type", "")
+            contract.check(method, path.split("?", maxsplit=1)[0], got.status, media, got.data)
+        assert "X-Request-Id" in got.headers
+        return answer
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """GET; headers are named with ``_`` for ``-``."""
+        return self.send("GET", path, None, _named(headers))
+
+    def delete(self, path: str, json_body: object = None) -> Answer:
+        """DELETE."""
+        if json_body is None:
+            return self.send("DELETE", path)
+        return self.send("DELETE", path, json.dumps(json_body).encode(), _JSON)
+
+    def post(self, path: str, json_body: object, **headers: str) -> Answer:
+        """POST some JSON; headers are named with ``_`` for ``-``."""
+        return self.send("POST", path, json.dumps(json_body).encode(), _JSON | _named(headers))
+
+    def stage(self, archive_url: str, *artifacts: str, **headers: str) -> Answer:
+        """Ask for artifacts of an archive; for its build if none are named."""
+        wanted = {"artifacts": list(artifacts)} if artifacts else {}
+        return self.post(STAGINGS, {"archive_url": archive_url, **wanted}, **headers)
+
+    def stage_in_the_end(self, archive_url: str, *artifacts: str) -> Answer:
+        """Ask as long as the answer is that a lock is held, as its Retry-After says."""
+        answer = self.stage(archive_url, *artifacts)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while answer.status == 409 and time.monotonic() < deadline:
+            time.sleep(float(answer.headers["Retry-After"]))
+            answer = self.stage(archive_url, *artifacts)
+        return answer
+
+    def wait(self, location: str, *states: str) -> Any:
+        """Follow a staging by long polls until it is in one of these states."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        answer = self.get(location)
+        while answer.json["state"] not in states:
+            assert time.monotonic() < deadline, f"still {answer.json}"
+            known = {"If_None_Match": answer.headers["ETag"]}
+            news = self.get(location, Prefer="wait=5", **known)
+            answer = answer if news.status == 304 else news
+        return answer.json
+
+
+@dataclass
+class Pod:
+    """One process group of the service."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    url: str = ""
+    client: Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.url)
+
+    def kill(self) -> None:
+        """End it as a machine that loses power does."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every process of it."""
+        os.killpg(self.process.pid, number)
+
+    def begin_to_stop(self) -> None:
+        """Ask it to end in good order."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.process.terminate()
+
+    def stop(self) -> None:
+        """End it in good order, and insist that it does."""
+        self.begin_to_stop()
+        try:
+            self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def wait_for_log(self, words: str) -> None:
+        """Return once it has logged these words."""
+        eventually(lambda: words in self.log.read_text(), f"the log has no {words!r}")
+
+
+class Service:
+    """The pods of one test: on one database and one store, allowed to read some sources."""
+
+    def __init__(self, folder: Path, database_url: str, *sources: str, **settings: str) -> None:
+        self.store = folder / "store"
+        self._folder = folder
+        self._pods: list[Pod] = []
+        self._env = {
+            "STAGING_DATABASE_URL": database_url,
+            "STAGING_STORE": f"file://{self.store}",
+            "STAGING_SOURCES": ",".join(sources),
+            "STAGING_WORKERS": "1",
+            "STAGING_DATABASE_POOL_SIZE": "8",
+            "STAGING_LEASE_SECONDS": str(LEASE_SECONDS),
+            "STAGING_SHUTDOWN_SECONDS": "5",
+            # What a killed process cannot remove is removed with the test's folder.
+            "TMPDIR": str(folder),
+            **{f"STAGING_{name.upper()}": value for name, value in settings.items()},
+        }
+
+    def api(self, count: int = 1) -> list[Pod]:
+        """Start API pods, and wait until they are ready."""
+        pods = [self._start("api", f"127.0.0.1:{free_port()}") for _ in range(count)]
+        for pod in pods:
+            wait_until_ready(pod)
+        return pods
+
+    def worker(self) -> Pod:
+        """Start a worker, and wait until it works."""
+        pod = self._start("worker")
+        pod.wait_for_log("stagings at once")
+        return pod
+
+    def close(self) -> None:
+        """End every pod, together and in good order."""
+        for pod in self._pods:
+            pod.begin_to_stop()
+        for pod in self._pods:
+            pod.stop()
+
+    def _start(self, verb: str, bind: str = "") -> Pod:
+        number = len(self._pods)
+        home = self._folder / f"{verb}-{number}"
+        home.mkdir()
+        env = {**os.environ, **self._env, "STAGING_HOME": str(home), "STAGING_BIND": bind}
+        log = home / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "staging_api", verb],
+                env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self._pods.append(Pod(process, log, f"http://{bind}"))
+        return self._pods[-1]
+
+
+@contextmanager
+def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
+    """A service without any pod yet, for the block."""
+    made = Service(folder, database_url, *sources, **settings)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def eventually(true: Callable[[], bool], otherwise: str) -> None:
+    """Return once it is true; for what no event tells."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)
+
+
+def wait_until_ready(pod: Pod) -> None:
+    """Return once the pod serves requests."""
+
+    def ready() -> bool:
+        assert pod.process.poll() is None, pod.log.read_text()
+        try:
+            return pod.client.get("/readyz").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    eventually(ready, f"{pod.url} did not get ready")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}

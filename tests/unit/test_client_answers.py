@@ -1,0 +1,115 @@
+"""What the client makes of answers, without a service."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from staging_api import errors
+from staging_api.client import Lock, Pacing, Staging, StagingClient
+from staging_api.client.problems import problem, retry_after_seconds
+from tests import scripted_service as documents
+
+
+def tree(kind: type[errors.StagingApiError]) -> Iterator[type[errors.StagingApiError]]:
+    """An error of the contract and all below it; other rooms refine some for themselves."""
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from tree(child)
+
+
+def answered(
+    status: int = 500, *, code: str, retryable: bool = False, **members: object
+) -> errors.StagingApiError:
+    """The error of a problem document."""
+    document = documents.problem(code, retryable, **members)
+    return problem(status, {}, json.dumps(document).encode())
+
+
+def test_every_error_comes_back_as_itself() -> None:
+    for kind in tree(errors.StagingApiError):
+        error = answered(code=kind.code, retryable=kind.retryable)
+        assert type(error) is kind
+        assert error.detail == f"the detail of {kind.code}"
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [kind.code for kind in tree(errors.StagingApiError)]
+    assert len(codes) == len(set(codes))
+
+
+def test_an_unknown_code_is_kept_on_the_nearest_error() -> None:
+    error = answered(404, code="distribution_not_found", retryable=True)
+    assert type(error) is errors.NotFound
+    assert (error.code, error.retryable) == ("distribution_not_found", True)
+    assert type(answered(418, code="teapot")) is errors.StagingApiError
+    assert (errors.NotFound.code, errors.NotFound.retryable) == ("not_found", False)
+
+
+def test_the_fields_that_are_wrong_and_the_lock_are_kept() -> None:
+    wrong = answered(400, code="invalid_request", errors=[{"field": "a", "message": "b"}])
+    assert isinstance(wrong, errors.Invalid)
+    assert wrong.errors == (errors.FieldError("a", "b"),)
+    held = answered(409, code="lock_held", lock={"holder": "pod-3"})
+    assert held.extra["lock"] == {"holder": "pod-3"}
+    assert held.extra["request_id"] == "r-1"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"x"', b"\xff\xfe"])
+def test_a_refusal_that_is_no_problem_document_is_judged_by_its_status(body: bytes) -> None:
+    assert type(problem(403, {}, body)) is errors.Forbidden
+    assert type(problem(504, {}, body)) is errors.Unavailable
+    assert type(problem(500, {}, body)) is errors.AnswerUnusable
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert retry_after_seconds("7") == 7
+    in_a_minute = datetime.now(UTC) + timedelta(seconds=60)
+    found = retry_after_seconds(format_datetime(in_a_minute, usegmt=True))
+    assert found is not None
+    assert 50 < found <= 60
+    assert retry_after_seconds("Mon, 01 Jan 2001 00:00:00 GMT") == 0
+
+
+@pytest.mark.parametrize("header", [None, "", "soon", "-1", "1.5", "Mon, 99 Foo 2001"])
+def test_a_retry_after_that_makes_no_sense_is_none(header: str | None) -> None:
+    assert retry_after_seconds(header) is None
+
+
+def test_a_pause_is_never_shorter_than_told_and_spread_by_chance() -> None:
+    pacing = Pacing(floor_seconds=0.5, jitter=0.25)
+    pauses = {pacing.pause_seconds(1, 4) for _ in range(50)}
+    assert all(4 <= pause <= 5 for pause in pauses)
+    assert len(pauses) > 1
+    assert pacing.pause_seconds(1, 0) >= 0.5
+
+
+def test_untold_pauses_double_up_to_a_ceiling() -> None:
+    pacing = Pacing(floor_seconds=0.5, ceiling_seconds=3, jitter=0)
+    assert [pacing.pause_seconds(tries, None) for tries in (1, 2, 3, 4, 5000)] == [0.5, 1, 2, 3, 3]
+
+
+def test_what_a_newer_service_says_is_taken_and_kept() -> None:
+    told = documents.staging("resting", mood="good")
+    staging = Staging.of(told)
+    assert staging.state == "resting"
+    assert not staging.final
+    assert staging.document["mood"] == "good"
+    assert staging.created_at == datetime(2026, 11, 22, 9, 0, 0, 500_000, tzinfo=UTC)
+    assert staging.artifacts[0].path == "board/R17-1/update.gz"
+    assert staging == Staging.of(documents.staging("resting"))
+
+
+def test_what_an_older_service_does_not_say_is_none() -> None:
+    told = documents.lock()
+    del told["ended_by"], told["reference_id"]
+    assert Lock.of(told).ended_by is None
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "http://", "/static"])
+def test_an_address_that_is_not_http_is_refused(url: str) -> None:
+    with pytest.raises(errors.Invalid):
+        StagingClient(url)
