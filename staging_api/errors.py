@@ -2,6 +2,7 @@
 
     StagingApiError
     |-- Invalid                 a field of the request is wrong
+    |   `-- PackageInvalid      an uploaded package is malformed, unsafe or over a limit
     |-- CatalogueInvalid        a line of the catalogue of artifacts is wrong
     |-- Unauthenticated         no credential, or one that does not hold
     |-- Forbidden               the caller may not do this
@@ -23,6 +24,7 @@
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
+    |-- SigningFailed           a key is configured and no signature came of it
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
@@ -95,6 +97,12 @@ class CatalogueInvalid(StagingApiError):
     """A line of the catalogue of artifacts is wrong; found at start, before any request."""
 
     code, title = "catalogue_invalid", "The catalogue is not valid"
+
+
+class PackageInvalid(Invalid):
+    """An uploaded package is malformed, unsafe or over a limit; the detail says where."""
+
+    code, title = "package_invalid", "The package is not acceptable"
 
 
 class Unauthenticated(StagingApiError):
@@ -215,6 +223,12 @@ class NoSpace(StagingApiError):
     """The store, or its quota, has no room for this."""
 
     code, title, retryable = "no_space", "No space left", True
+
+
+class SigningFailed(StagingApiError):
+    """A signing key is configured, and gpg did not sign with it."""
+
+    code, title = "signing_failed", "The release could not be signed"
 
 
 class Cancelled(Conflict):

@@ -5,7 +5,8 @@
     with StagingClient("http://127.0.0.1:8080") as client:
         staging = client.stage("gs://builds/board/R17-1")
         for artifact in staging.artifacts:
-            client.download(artifact.path, artifact.name, sha256=artifact.sha256)
+            if artifact.state == "staged" and not artifact.unpacked:
+                client.download(artifact.path, artifact.name, sha256=artifact.sha256)
 
 It loads none of the service's own code, only its errors.
 """

@@ -83,10 +83,10 @@ class StagedArtifact(Answer):
         phase: ``foreground`` or ``background``.
         state: ``pending``, ``staging``, ``staged``, ``missing`` (optional and not in the archive),
             ``failed`` or ``evicted``.
-        path: where it lands below ``/static``; a folder for an unpacked artifact.
+        path: where it lands below ``/static``; a folder, ending in ``/``, if it is unpacked.
         url: the path on the service, once it is staged.
-        size_bytes: of the staged file or folder; None until it is staged.
-        sha256: of the staged file, in hex; None until it is staged.
+        size_bytes: of the object as it was in the archive; None until it is staged.
+        sha256: of the same, in hex; None until it is staged.
         bytes_done, bytes_total: of the source object.
         archive_url: like all that follow, None within a staging: only `StagingClient.artifact`
             and `StagingClient.artifacts` tell.
@@ -113,6 +113,11 @@ class StagedArtifact(Answer):
     last_accessed_at: datetime | None = None
     pinned_until: datetime | None = None
     evicted_at: datetime | None = None
+
+    @property
+    def unpacked(self) -> bool:
+        """Whether `path` is a folder of files, and not the object itself."""
+        return self.path.endswith("/")
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,11 +127,10 @@ class Transport:
             )
             try:
                 yield answer
+                answer.drain_conn()
             except BaseException:
                 answer.close()  # what was not read must not be taken for the next answer
                 raise
-            finally:
-                answer.release_conn()
 
     @contextmanager
     def _troubles_translated(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -421,6 +422,44 @@ def test_a_file_that_changed_meanwhile_is_not_mixed(tmp_path: Path) -> None:
     ):
         client.download(FILE, tmp_path / "update.gz", sha256=SHA256)
     assert not (tmp_path / "update.gz").exists()
+
+
+def test_a_download_that_its_caller_gave_up_does_not_disturb_the_next_call(tmp_path: Path) -> None:
+    def give_up(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    big = says(200, raw=CONTENT * 4, ETag=ETAG)
+    with talking(in_turn(big, says(200, staging()))) as (client, _):
+        with pytest.raises(KeyboardInterrupt):
+            client.download(FILE, tmp_path / "update.gz", sha256=SHA256, on_bytes=give_up)
+        assert client.staging(STAGING_ID).id == STAGING_ID
+
+
+def test_connections_are_kept(tmp_path: Path) -> None:
+    ports: set[int] = set()
+
+    def noting(step: Step) -> Step:
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            ports.add(request.client_address[1])
+            step(request)
+
+        return answer
+
+    to = tmp_path / "update.gz"
+    part_of(to).write_bytes(CONTENT)
+    script = in_turn(
+        noting(says(200, staging())),
+        noting(says(416, raw=b"there is no more", ETag=ETAG)),
+        noting(says(404, problem("not_found"))),
+        noting(says(200, staging())),
+    )
+    with talking(script) as (client, _):
+        client.staging(STAGING_ID)
+        client.download(FILE, to, sha256=SHA256)
+        with pytest.raises(errors.NotFound):
+            client.staging("x")
+        client.staging(STAGING_ID)
+    assert len(ports) == 1
 
 
 def test_what_is_not_staged_cannot_be_downloaded(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from staging_api import errors
-from staging_api.client import Lock, Pacing, Staging, StagingClient
+from staging_api.client import Lock, Pacing, StagedArtifact, Staging, StagingClient
 from staging_api.client.problems import problem, retry_after_seconds
 from tests import scripted_service as documents
 
@@ -101,6 +101,11 @@ def test_what_a_newer_service_says_is_taken_and_kept() -> None:
     assert staging.created_at == datetime(2026, 11, 22, 9, 0, 0, 500_000, tzinfo=UTC)
     assert staging.artifacts[0].path == "board/R17-1/update.gz"
     assert staging == Staging.of(documents.staging("resting"))
+
+
+def test_an_artifact_in_a_folder_is_unpacked() -> None:
+    assert StagedArtifact.of(documents.artifact(path="board/R17-1/autotest/")).unpacked
+    assert not StagedArtifact.of(documents.artifact()).unpacked
 
 
 def test_what_an_older_service_does_not_say_is_none() -> None:

@@ -1,0 +1,1 @@
+"""APT repositories: packages in, index files and releases out, clients never between two states."""

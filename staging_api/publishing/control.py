@@ -1,0 +1,138 @@
+"""Stanzas of ``Field: value`` lines: the form of control files, .dsc files and index files.
+
+Parsing is strict where leniency would let two readers see two things: a stanza has no blank line
+inside (the rest would become another package of the index), no field twice, no control character.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from staging_api.errors import PackageInvalid
+
+#: Bounds that keep file names and index rows within what file systems and PostgreSQL take.
+MAX_NAME_LENGTH = 128
+
+#: Fields of a stanza by lower-case name, since policy compares names without regard to case.
+Fields = Mapping[str, str]
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+# One field with the lines that continue it; or else, all the rest, from where it is not a field:
+# taking less would try every later place again. A name is what policy allows. A line of blanks
+# alone continues nothing, since some readers end the stanza there.
+_FIELD = re.compile(r"([!-\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t]+\S.*)*)(?:\n|\Z)|([\s\S]+)")
+_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
+_NOT_OF_ONE_MACHINE = frozenset({"any", "source"})
+
+
+def decode_stanza(raw: bytes, limit_bytes: int) -> str:
+    """The text of one stanza, newlines around it removed.
+
+    Raises:
+        PackageInvalid: it is too long, not UTF-8, or holds a control character.
+    """
+    if len(raw) > limit_bytes:
+        raise PackageInvalid(f"The control file has more than {limit_bytes} bytes")
+    try:
+        text = raw.decode("utf-8").strip("\n")
+    except UnicodeDecodeError as error:
+        raise PackageInvalid(f"The control file is not UTF-8: {error}") from error
+    if found := _CONTROL_CHARACTER.search(text):
+        raise PackageInvalid(f"The control file has the character {found[0]!r}")
+    return text
+
+
+def parse_stanza(text: str) -> dict[str, str]:
+    """The fields of one stanza by lower-case name, in their order.
+
+    A value of several lines keeps its newlines and the blank that opens each further line.
+
+    Raises:
+        PackageInvalid: a line is neither a field nor its continuation, or a field comes twice.
+    """
+    found: list[tuple[str, str, str]] = _FIELD.findall(text)
+    fields = {name.lower(): value.rstrip() for name, value, _ in found}
+    if len(fields) < len(found) or "" in fields:
+        raise PackageInvalid(f"The control file has a wrong or repeated line: {_wrong_line(text)}")
+    return fields
+
+
+def split_stanzas(text: str) -> Iterator[str]:
+    """The stanzas of an index file that we wrote, without their blank lines."""
+    return (stanza for stanza in text.split("\n\n") if stanza)
+
+
+def without_fields(text: str, names: frozenset[str]) -> str:
+    """A stanza as it was, less the fields with these lower-case names."""
+    kept: list[str] = []
+    keep = True
+    for line in text.split("\n"):
+        if line[:1] not in (" ", "\t"):
+            keep = line.partition(":")[0].lower() not in names
+        if keep:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def required(fields: Fields, name: str) -> str:
+    """The value of a field that must be there and not be empty.
+
+    Raises:
+        PackageInvalid: it is not, or it is.
+    """
+    value = fields.get(name.lower(), "")
+    if not value:
+        raise PackageInvalid(f"{name}: the field is missing or empty")
+    return value
+
+
+def package_name(value: str) -> str:
+    """The value, if it is a package's name by Debian policy 5.6.1.
+
+    Raises:
+        PackageInvalid: it is not, or longer than `MAX_NAME_LENGTH`.
+    """
+    if len(value) > MAX_NAME_LENGTH or not _PACKAGE_NAME.fullmatch(value):
+        raise PackageInvalid(f"{value[:80]!r} is not a package name")
+    return value
+
+
+def binary_architecture(value: str) -> str:
+    """The value, if one binary package can be built for it: ``amd64`` or ``all``, not ``any``.
+
+    Raises:
+        PackageInvalid: it cannot.
+    """
+    pieces = value.split("-")
+    valid = len(value) <= MAX_NAME_LENGTH and _ARCHITECTURE.fullmatch(value)
+    if not valid or not _NOT_OF_ONE_MACHINE.isdisjoint(pieces):
+        raise PackageInvalid(f"Architecture: {value[:80]!r} is not the architecture of a binary")
+    return value
+
+
+def source_of(fields: Fields) -> tuple[str, str]:
+    """Name and version of the source that a binary was built from.
+
+    Both default to the binary's own: ``Source`` is written only where they differ.
+
+    Raises:
+        PackageInvalid: ``Source`` is not ``name`` or ``name (version)``.
+    """
+    package, version = required(fields, "Package"), required(fields, "Version")
+    match = _SOURCE.fullmatch(fields.get("source", package))
+    if match is None:
+        raise PackageInvalid(f"Source: {fields['source'][:80]!r} is not 'name' or 'name (version)'")
+    return package_name(match[1]), match[2] or version
+
+
+def _wrong_line(text: str) -> str:
+    """The first line that made a stanza unreadable, to be shown."""
+    seen: set[str] = set()
+    for field in _FIELD.finditer(text):
+        name = (field[1] or "").lower()
+        if not name or name in seen:
+            break
+        seen.add(name)
+    return repr(text[field.start() :].partition("\n")[0][:80])

@@ -1,0 +1,114 @@
+"""Which publications of a suite a newer one supersedes.
+
+The rules are those of Launchpad's publisher:
+
+- Of a source, the newest version stays. Of equal versions the one published last is the newest.
+- Of a binary, each architecture looks at what it offers under one name: its own packages and those
+  for all. What is the newest for some architecture stays.
+- An old package for all stays too while a package for one architecture of the same source release
+  stays: it may be a part of what an architecture that has not built the new release still needs.
+
+Packages for the installer (.udeb) have names of their own kind and do not meet those of .deb.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+#: The architecture of packages that run on any.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Published:
+    """An active publication in one suite, source or binary.
+
+    Attributes:
+        id: of the publication.
+        name: of the package.
+        version_key: `Version.sort_key`.
+        created_at: when the publication was made; together with the id it decides between equals.
+        source_release: which source release it is, or was built from.
+        architecture: of a binary; "" for a source.
+        installer: whether it is a .udeb.
+    """
+
+    id: str
+    name: str
+    version_key: str
+    created_at: datetime
+    source_release: Hashable
+    architecture: str = ""
+    installer: bool = False
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """One publication gives way to another; both by id."""
+
+    id: str
+    by: str
+
+
+def dominate_sources(publications: Iterable[Published]) -> list[Superseded]:
+    """The sources of one suite that a newer version supersedes."""
+    offers = _by_name(publications).values()
+    return [Superseded(old, by) for offer in offers for old, by in _outdone(offer).items()]
+
+
+def dominate_binaries(
+    publications: Sequence[Published], architectures: Iterable[str]
+) -> list[Superseded]:
+    """The binaries of one suite that newer ones supersede.
+
+    Args:
+        publications: the active ones.
+        architectures: those of the suite, without ``all``.
+    """
+    visible = [{architecture, ALL} for architecture in architectures]
+    # A package for all can be outdone on one architecture and still be the newest on another.
+    outdone: dict[str, str] = {}
+    newest: set[str] = set()
+    for group in _by_name(publications).values():
+        for seen in visible:
+            offer = [each for each in group if each.architecture in seen]
+            losers = _outdone(offer)
+            outdone |= losers
+            newest |= {each.id for each in offer} - losers.keys()
+    return _without_still_needed(
+        publications, {old: by for old, by in outdone.items() if old not in newest}
+    )
+
+
+def _without_still_needed(
+    publications: Sequence[Published], outdone: dict[str, str]
+) -> list[Superseded]:
+    """The second pass: packages for all stay with those that were built beside them."""
+    lives_on = {
+        each.source_release
+        for each in publications
+        if each.architecture != ALL and each.id not in outdone
+    }
+    return [
+        Superseded(each.id, outdone[each.id])
+        for each in publications
+        if each.id in outdone and not (each.architecture == ALL and each.source_release in lives_on)
+    ]
+
+
+def _by_name(publications: Iterable[Published]) -> dict[tuple[bool, str], list[Published]]:
+    groups: defaultdict[tuple[bool, str], list[Published]] = defaultdict(list)
+    for each in publications:
+        groups[each.installer, each.name].append(each)
+    return groups
+
+
+def _outdone(offer: Sequence[Published]) -> dict[str, str]:
+    """By the id of each but the newest: the id of the newest."""
+    newest = max(offer, key=_age, default=None)
+    return {each.id: newest.id for each in offer if newest and each is not newest}
+
+
+def _age(publication: Published) -> tuple[str, datetime, str]:
+    return publication.version_key, publication.created_at, publication.id

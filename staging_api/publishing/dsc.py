@@ -1,0 +1,129 @@
+"""Source packages: a .dsc, and the files that it lists with size and SHA-256.
+
+A .dsc is mostly clearsigned. Only the signed part is believed: what stands before or behind it is
+refused rather than skipped. Whether the signature is good is for the upload's policy to decide,
+and `SourcePackage.clearsigned` tells it that there is one.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from staging_api.errors import PackageInvalid
+from staging_api.publishing import control
+from staging_api.publishing.pool import safe_file_name
+from staging_api.publishing.version import Version, parse_version
+
+#: The largest .dsc of Debian has about 200 kB (a kernel's list of packages).
+MAX_DSC_BYTES = 4 << 20
+
+#: Files that one .dsc may list; Debian's largest has 40.
+MAX_FILES = 1000
+
+_BEGIN = "-----BEGIN PGP SIGNED MESSAGE-----\n"
+_CLEARSIGNED = re.compile(
+    _BEGIN + r"(?:[A-Za-z]+: .*\n)*\n"
+    r"(?P<text>(?:(?!-----).*\n)*)"
+    r"-----BEGIN PGP SIGNATURE-----\n(?:(?!-----).*\n)*-----END PGP SIGNATURE-----\n*"
+)
+_DASH_ESCAPE = re.compile(r"^- ", re.MULTILINE)
+_FILE_LINE = re.compile(r" ([0-9a-f]{64}) ([0-9]{1,15}) (\S+)")
+_FORMATS = frozenset({"1.0", "3.0 (native)", "3.0 (quilt)", "3.0 (git)", "3.0 (custom)"})
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source package."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SourcePackage:
+    """What a .dsc says about itself, checked.
+
+    Attributes:
+        control: its stanza, word for word, without signature.
+        fields: the same by lower-case field name.
+        package: the name of the source.
+        version: the version.
+        files: what it lists, without the .dsc itself.
+        dsc: the .dsc, by the name that Debian gives it.
+        clearsigned: whether a signature is round it; nobody has verified it.
+    """
+
+    control: str
+    fields: Mapping[str, str] = field(repr=False)
+    package: str
+    version: Version
+    files: tuple[SourceFile, ...]
+    dsc: SourceFile
+    clearsigned: bool
+
+
+def read_dsc(raw: bytes) -> SourcePackage:
+    """Take a .dsc apart.
+
+    Raises:
+        PackageInvalid: it is malformed, unsafe or over a limit.
+    """
+    whole = control.decode_stanza(raw, MAX_DSC_BYTES)
+    text = _signed_text(whole)
+    fields = control.parse_stanza(text)
+    if fields.get("format") not in _FORMATS:
+        raise PackageInvalid(f"Format: {fields.get('format')!r} is not one of {sorted(_FORMATS)}")
+    package = control.package_name(control.required(fields, "Source"))
+    version = parse_version(control.required(fields, "Version"))
+    dsc_name = safe_file_name(f"{package}_{version.without_epoch}.dsc")
+    return SourcePackage(
+        control=text,
+        fields=fields,
+        package=package,
+        version=version,
+        files=_files(control.required(fields, "Checksums-Sha256"), package, dsc_name),
+        dsc=SourceFile(dsc_name, len(raw), hashlib.sha256(raw).hexdigest()),
+        clearsigned=text != whole,
+    )
+
+
+def check_files(source: SourcePackage, found: Mapping[str, SourceFile]) -> None:
+    """Compare what a .dsc lists with what was uploaded, by name.
+
+    Raises:
+        PackageInvalid: a listed file is missing, or has another size or hash. Files that are not
+            listed are the caller's affair.
+    """
+    for listed in source.files:
+        actual = found.get(listed.name)
+        if actual is None:
+            raise PackageInvalid(f"{listed.name} is listed in {source.dsc.name} and is missing")
+        if actual != listed:
+            raise PackageInvalid(f"{listed.name} differs from what {source.dsc.name} lists")
+
+
+def _signed_text(whole: str) -> str:
+    if not whole.startswith("-----"):
+        return whole
+    match = _CLEARSIGNED.fullmatch(whole)
+    if match is None:
+        raise PackageInvalid("The .dsc is not one clearsigned text and nothing else")
+    return _DASH_ESCAPE.sub("", match["text"]).strip("\n")
+
+
+def _files(value: str, package: str, dsc_name: str) -> tuple[SourceFile, ...]:
+    """The lines of Checksums-Sha256: hash, size, name."""
+    first, *lines = value.split("\n")
+    matches = [_FILE_LINE.fullmatch(line) for line in lines[: MAX_FILES + 1]]
+    files = tuple(SourceFile(m[3], int(m[2]), m[1]) for m in matches if m)
+    names = {safe_file_name(file.name) for file in files}
+    if first or not files or len(files) != len(lines) or len(names) != len(files):
+        raise PackageInvalid("Checksums-Sha256: not one line of hash, size and name for each file")
+    # All files of a source share one folder of the pool with its other versions.
+    if stray := [name for name in names if not name.startswith(f"{package}_")] or names & {
+        dsc_name
+    }:
+        raise PackageInvalid(f"Checksums-Sha256: {sorted(stray)} is not a file of {package}")
+    return files

@@ -1,0 +1,120 @@
+"""The operator's own programs, run before and after a publication goes live.
+
+A hook is an executable file in a configured directory. Names follow run-parts (letters, digits,
+``_`` and ``-``), so that ``10-notify.dpkg-old`` or an editor's backup is never run; the order is
+that of the names' bytes. A hook gets no shell, no arguments and no environment but what it is
+given, and a session of its own, so that the end of its time ends its children as well.
+
+If this process dies, a running hook goes on by itself and may be run again by the next publisher:
+hooks have to bear that.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+#: How much of a hook's output is kept: its end, where programs say what went wrong.
+OUTPUT_BYTES = 64 << 10
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class HookResult:
+    """How one hook ended.
+
+    Attributes:
+        name: its file name.
+        exit_code: 0 for success, negative for the signal that ended it, None if it was not started
+            or ran out of time.
+        timed_out: whether it was ended because its time was over.
+        seconds: how long it ran.
+        output: the end of what it wrote to both of its outputs, or why it did not start.
+    """
+
+    name: str
+    exit_code: int | None
+    timed_out: bool
+    seconds: float
+    output: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended by itself and said that all is well."""
+        return self.exit_code == 0
+
+
+def run_hooks(
+    directory: Path, environment: Mapping[str, str], timeout_seconds: float
+) -> Iterator[HookResult]:
+    """Run the hooks of a directory, each one when its result is asked for.
+
+    So whoever stops asking after a failure has stopped the rest. A directory that is not there has
+    no hooks.
+
+    Args:
+        directory: where the hooks are.
+        environment: all that they see besides PATH and LC_ALL.
+        timeout_seconds: for each hook.
+    """
+    return (_run(hook, environment, timeout_seconds) for hook in _hooks(directory))
+
+
+def _hooks(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    paths = (path for path in directory.absolute().iterdir() if _NAME.fullmatch(path.name))
+    return sorted(path for path in paths if path.is_file() and os.access(path, os.X_OK))
+
+
+def _run(hook: Path, environment: Mapping[str, str], timeout_seconds: float) -> HookResult:
+    started = time.monotonic()
+    # A file and not a pipe: a child that outlives the hook would keep a pipe open for ever.
+    with tempfile.TemporaryFile() as output:
+        try:
+            exit_code, timed_out = _wait(_start(hook, environment, output), timeout_seconds)
+            text = _end_of(output)
+        except OSError as error:
+            exit_code, timed_out, text = None, False, f"could not be started: {error}"
+    return HookResult(hook.name, exit_code, timed_out, time.monotonic() - started, text)
+
+
+def _start(
+    hook: Path, environment: Mapping[str, str], output: BinaryIO
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [hook],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={"PATH": _PATH, "LC_ALL": "C.UTF-8", **environment},
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout_seconds: float) -> tuple[int | None, bool]:
+    try:
+        return process.wait(timeout_seconds), False
+    except subprocess.TimeoutExpired:
+        return None, True
+    finally:
+        # Also after success: what a hook leaves behind would run into the next publication.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _end_of(output: BinaryIO) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - OUTPUT_BYTES))
+    return output.read().decode(errors="replace")

@@ -1,0 +1,96 @@
+"""The stanzas of Packages and Sources, each with the key that sorts it, and the files' names.
+
+A stanza is what its maker wrote, word for word, and then what only the archive knows: where the
+file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none of them.
+"""
+
+from dataclasses import dataclass
+
+from staging_api.publishing import control
+from staging_api.publishing.dsc import SourceFile
+from staging_api.publishing.version import parse_version
+
+# Hashes of the .dsc's own making are replaced by ours, which count the .dsc itself as well.
+_REPLACED_IN_SOURCES = frozenset(
+    {"source", "package", "directory", "files", "checksums-sha1", "checksums-sha256"}
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stanza of an index file.
+
+    Attributes:
+        key: what sorts it: package, version in Debian's order, architecture; as bytes.
+        stanza: its UTF-8 text, with the blank line that ends it.
+    """
+
+    key: bytes
+    stanza: bytes
+
+
+def index_key(package: str, version_key: str, architecture: str) -> bytes:
+    """The sort key of an entry; the same columns sorted under ``COLLATE "C"`` give this order.
+
+    Args:
+        package: the package's name.
+        version_key: `Version.sort_key`.
+        architecture: as its stanza has it; "" if it has none.
+    """
+    return f"{package}\0{version_key}\0{architecture}".encode()
+
+
+def binary_entry(text: str, path: str, size_bytes: int, sha256: str) -> Entry:
+    """The entry of a .deb or .udeb in a Packages file.
+
+    Args:
+        text: its control file.
+        path: relative to the archive's root.
+        size_bytes: of the package file.
+        sha256: of the package file, in hex.
+    """
+    return _entry(f"{text}\nFilename: {path}\nSize: {size_bytes}\nSHA256: {sha256}")
+
+
+def source_entry(text: str, folder: str, dsc: SourceFile, files: tuple[SourceFile, ...]) -> Entry:
+    """The entry of a source package in a Sources file.
+
+    Args:
+        text: the stanza of its .dsc.
+        folder: where all its files lie, relative to the archive's root.
+        dsc: the .dsc itself.
+        files: those that the .dsc lists.
+    """
+    package = control.parse_stanza(text)["source"]
+    kept = control.without_fields(text, _REPLACED_IN_SOURCES)
+    lines = "".join(f"\n {file.sha256} {file.size_bytes} {file.name}" for file in (dsc, *files))
+    return _entry(f"Package: {package}\n{kept}\nDirectory: {folder}\nChecksums-Sha256:{lines}")
+
+
+def entries_of(plain: bytes) -> list[Entry]:
+    """The entries of an index file, or of a piece of one, that we wrote."""
+    return [_entry(stanza) for stanza in control.split_stanzas(plain.decode())]
+
+
+def packages_path(component: str, architecture: str, *, installer: bool = False) -> str:
+    """Where a Packages file lies under its suite, without the ending of its form.
+
+    Args:
+        component: such as ``main``.
+        architecture: such as ``amd64``.
+        installer: for the Packages file of the .udebs.
+    """
+    folder = f"{component}/debian-installer" if installer else component
+    return f"{folder}/binary-{architecture}/Packages"
+
+
+def sources_path(component: str) -> str:
+    """Where a Sources file lies under its suite, without the ending of its form."""
+    return f"{component}/source/Sources"
+
+
+def _entry(stanza: str) -> Entry:
+    fields = control.parse_stanza(stanza)
+    version_key = parse_version(fields["version"]).sort_key
+    key = index_key(fields["package"], version_key, fields.get("architecture", ""))
+    return Entry(key, f"{stanza}\n\n".encode())

@@ -1,0 +1,69 @@
+"""Where a package's files lie: ``pool/<component>/<prefix>/<source>/<file>``."""
+
+import re
+
+from staging_api.errors import Invalid, PackageInvalid
+from staging_api.publishing.control import package_name
+from staging_api.publishing.version import Version
+
+#: What file systems allow for one name, in bytes; our names are ASCII.
+MAX_FILE_NAME_LENGTH = 255
+
+_COMPONENT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
+_SUFFIXES = frozenset({"deb", "udeb"})
+
+
+def component_name(value: str) -> str:
+    """The value, if it names a component: one short, lower-case path segment.
+
+    Raises:
+        Invalid: it does not.
+    """
+    if not _COMPONENT.fullmatch(value):
+        raise Invalid.field("component", f"{value[:80]!r} is not a component's name")
+    return value
+
+
+def safe_file_name(value: str) -> str:
+    """The value, if it can be a file's name in the pool: no folder, nothing hidden, ASCII.
+
+    Raises:
+        PackageInvalid: it can not.
+    """
+    if len(value) > MAX_FILE_NAME_LENGTH or not _FILE_NAME.fullmatch(value):
+        raise PackageInvalid(f"{value[:80]!r} can not be the name of a file in the pool")
+    return value
+
+
+def binary_file_name(package: str, version: Version, architecture: str, suffix: str) -> str:
+    """The file name of a binary package: ``hello_2.10-3_amd64.deb``, the epoch left out.
+
+    Args:
+        package: its name.
+        version: its version.
+        architecture: its architecture, or ``all``.
+        suffix: ``deb`` or ``udeb``.
+
+    Raises:
+        PackageInvalid: the name would be unsafe or too long.
+    """
+    if suffix not in _SUFFIXES:
+        raise PackageInvalid(f"{suffix!r} is not one of {sorted(_SUFFIXES)}")
+    # dpkg-deb and apt write the colon that an epoch leaves possible as %3a; a mirror's file system
+    # may not, so it is refused like any other character that is not plain.
+    return safe_file_name(f"{package}_{version.without_epoch}_{architecture}.{suffix}")
+
+
+def pool_path(component: str, source: str, file_name: str) -> str:
+    """The path of a file relative to the archive's root.
+
+    Sources whose names start with ``lib`` are so many that four letters sort them, not one.
+
+    Raises:
+        Invalid: one of the three is not a safe path segment.
+    """
+    prefix = source[:4] if source.startswith("lib") else source[:1]
+    return "/".join(
+        ("pool", component_name(component), prefix, package_name(source), safe_file_name(file_name))
+    )

@@ -1,0 +1,105 @@
+"""The Release file of a suite: its name, its date, and the size and SHA-256 of each index file.
+
+SHA256 is the only list: apt looks for ``by-hash`` under the strongest hash that Release has, and
+we keep files under that one alone. The uncompressed name of an index is listed even where nobody
+can fetch it, because apt will not take an index whose plain hash it does not know.
+"""
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+from staging_api.errors import Invalid
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """One index file: its path under the suite, its size and its SHA-256 in hex."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a Release says.
+
+    Attributes:
+        suite: the name that sources.list uses, such as ``stable-security``.
+        codename: the name that does not move on to a later series.
+        date: when it was made; aware.
+        architectures: of its Packages files.
+        components: of its index files.
+        files: its index files, plain names included.
+        origin: who publishes; apt pins can match it.
+        label: what is published; likewise.
+        description: a line for people.
+        valid_for: how long clients may believe it; None for ever.
+        acquire_by_hash: whether clients are to fetch by hash, which alone makes a publish and an
+            update at the same moment safe.
+        not_automatic: apt installs from here only when told to.
+        but_automatic_upgrades: with `not_automatic`, what was installed from here is upgraded.
+    """
+
+    suite: str
+    codename: str
+    date: datetime
+    architectures: Sequence[str]
+    components: Sequence[str]
+    files: Sequence[ReleaseFile]
+    origin: str = ""
+    label: str = ""
+    description: str = ""
+    valid_for: timedelta | None = None
+    acquire_by_hash: bool = True
+    not_automatic: bool = False
+    but_automatic_upgrades: bool = False
+
+
+def release_text(release: Release) -> bytes:
+    """The Release file; equal input gives equal bytes.
+
+    Raises:
+        Invalid: a value has a line break, which would write further fields.
+    """
+    lines = [f"{name}: {_one_line(name, value)}\n" for name, value in _fields(release) if value]
+    files = sorted(release.files, key=lambda file: file.path)
+    lines += ["SHA256:\n", *(f" {file.sha256} {file.size_bytes} {file.path}\n" for file in files)]
+    return "".join(lines).encode()
+
+
+def by_hash_path(path: str, sha256: str) -> str:
+    """Where the file of a path can be had for as long as its bytes are kept."""
+    return posixpath.join(posixpath.dirname(path), "by-hash", "SHA256", sha256)
+
+
+def _fields(release: Release) -> Iterable[tuple[str, str]]:
+    expiry = release.date + release.valid_for if release.valid_for else None
+    return (
+        ("Origin", release.origin),
+        ("Label", release.label),
+        ("Suite", release.suite),
+        ("Codename", release.codename),
+        ("Date", _rfc_date(release.date)),
+        ("Valid-Until", _rfc_date(expiry) if expiry else ""),
+        ("NotAutomatic", "yes" if release.not_automatic else ""),
+        ("ButAutomaticUpgrades", "yes" if release.but_automatic_upgrades else ""),
+        ("Acquire-By-Hash", "yes" if release.acquire_by_hash else ""),
+        ("Architectures", " ".join(sorted(release.architectures))),
+        ("Components", " ".join(release.components)),
+        ("Description", release.description),
+    )
+
+
+def _rfc_date(moment: datetime) -> str:
+    # apt takes UTC by that name; other names for it have made clients refuse a repository.
+    return format_datetime(moment.astimezone(UTC), usegmt=True).replace("GMT", "UTC")
+
+
+def _one_line(name: str, value: str) -> str:
+    if not value.isprintable():
+        raise Invalid.field(name, "may have no line break or control character")
+    return value

@@ -1,0 +1,135 @@
+"""Signatures on a Release, made by gpg in a home directory of its own.
+
+Three outcomes, kept apart because clients see the difference:
+
+- `Signed`: InRelease and Release.gpg for exactly these bytes.
+- `Unsigned`: no key is configured, or this machine has no gpg. The release goes out without either
+  file, and whoever publishes must drop older ones: a stale signature is worse than none.
+- `SigningFailed`: there is a key and gpg would not sign. Publishing then would lock every client
+  out, so the run has to stop instead.
+
+gpg starts an agent for its home directory and leaves it running, which makes the next signature
+fast; `stop_agent` ends it. If the process dies, the agent ends itself once its directory is gone.
+"""
+
+import re
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from staging_api.errors import SigningFailed
+
+#: Two signatures take 20 ms; an agent that has to start, and a busy machine, far less than this.
+TIMEOUT_SECONDS = 30.0
+
+# [GNUPG:] IMPORT_OK <flags> <fingerprint>; gpg's DETAILS: flags from 16 on are for secret keys.
+_IMPORTED = re.compile(rb"^\[GNUPG:\] IMPORT_OK (?:1[6-9]|[2-9][0-9]) ([0-9A-F]+)$", re.MULTILINE)
+_NO_PROMPT = ("--pinentry-mode", "error")
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A secret key in a gpg home directory.
+
+    Attributes:
+        home: the directory; only its owner may read it. At most about 80 characters, since sockets
+            with short names are made in it.
+        fingerprint: of the key in it to sign with.
+        program: gpg, by name or path.
+    """
+
+    home: Path
+    fingerprint: str
+    program: str = "gpg"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """The two signed forms of one Release: clearsigned, and the detached signature."""
+
+    in_release: bytes
+    release_gpg: bytes
+
+
+@dataclass(frozen=True)
+class Unsigned:
+    """There is no signature, and why."""
+
+    reason: str
+
+
+def sign(
+    release: bytes, key: SigningKey | None, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Signed | Unsigned:
+    """Sign a Release, if there is anything to sign it with.
+
+    Raises:
+        SigningFailed: there is a key, and gpg did not sign with it in time.
+    """
+    if key is None:
+        return Unsigned("no signing key is configured")
+    if not key.home.is_dir():
+        return Unsigned(f"there is no gpg home directory at {key.home}")
+    user = ["--armor", "--local-user", f"{key.fingerprint}!"]
+    try:
+        return Signed(
+            in_release=_gpg(key, [*user, "--clearsign"], release, timeout_seconds),
+            release_gpg=_gpg(key, [*user, "--detach-sign"], release, timeout_seconds),
+        )
+    except FileNotFoundError:
+        return Unsigned(f"{key.program} is not installed")
+
+
+def import_key(home: Path, secret_key: bytes, program: str = "gpg") -> SigningKey:
+    """Put a secret key without passphrase, armored or not, into a home directory made for it.
+
+    Doing it again with the same key changes nothing.
+
+    Raises:
+        SigningFailed: gpg is not installed, or did not take exactly one secret key.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = SigningKey(home, "", program)
+    try:
+        status = _gpg(key, ["--status-fd", "1", "--import"], secret_key, TIMEOUT_SECONDS)
+    except FileNotFoundError as error:
+        raise SigningFailed(f"{program} is not installed") from error
+    fingerprints = set(_IMPORTED.findall(status))
+    if len(fingerprints) != 1:
+        raise SigningFailed(f"The file holds {len(fingerprints)} secret keys, not one")
+    return replace(key, fingerprint=fingerprints.pop().decode())
+
+
+def public_key(key: SigningKey) -> bytes:
+    """The public half, armored: what clients name in ``Signed-By``.
+
+    Raises:
+        SigningFailed: gpg could not give it.
+    """
+    return _gpg(key, ["--armor", "--export", key.fingerprint], b"", TIMEOUT_SECONDS)
+
+
+def stop_agent(home: Path) -> None:
+    """End the agent that gpg left running for a home directory, if there is one."""
+    argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
+    subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_SECONDS)
+
+
+def _gpg(key: SigningKey, arguments: list[str], data: bytes, timeout_seconds: float) -> bytes:
+    # A key with a passphrase would make the agent ask a person, who is not here.
+    argv = [key.program, "--homedir", str(key.home), "--batch", "--no-tty", *_NO_PROMPT, *arguments]
+    try:
+        done = subprocess.run(
+            argv,
+            input=data,
+            capture_output=True,
+            check=False,
+            timeout=timeout_seconds,
+            env={"PATH": _PATH, "LC_ALL": "C.UTF-8"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SigningFailed(f"gpg did not finish within {timeout_seconds} s") from error
+    if done.returncode or not done.stdout:
+        raise SigningFailed(f"gpg: {done.stderr.decode(errors='replace').strip()[-500:]}")
+    return done.stdout

@@ -1,0 +1,84 @@
+"""Many small .xz files made into one .xz stream of many blocks, without compressing again.
+
+Files joined end to end are valid xz too, but real apt reads the first only and then reports a hash
+mismatch. So the blocks are cut out and given one common header, index and footer:
+
+    header | block ... block | index: (unpadded size, uncompressed size) of each block | footer
+
+The format is https://tukaani.org/xz/xz-file-format.txt, sections 2 to 4.
+"""
+
+import lzma
+import zlib
+from collections.abc import Iterable, Iterator
+
+_HEADER_BYTES = 12
+_FOOTER_BYTES = 12
+_FOOTER_MAGIC = b"YZ"
+_INDEX_INDICATOR = b"\0"
+
+# The header and, inside the footer, its flags say which check follows each block.
+_HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32)[:_HEADER_BYTES]
+_FLAGS = _HEADER[6:8]
+
+
+def join_xz(files: Iterable[bytes]) -> Iterator[bytes]:
+    """One xz stream out of files that hold one block each, with CRC32 checks.
+
+    Raises:
+        ValueError: a file is not of that kind. Ours are; this would be damage.
+    """
+    records: list[bytes] = []
+    yield _HEADER
+    for file in files:
+        block, record = _take_apart(file)
+        records.append(record)
+        yield block
+    index = _index(records)
+    yield index
+    yield _footer(len(index))
+
+
+def _take_apart(file: bytes) -> tuple[bytes, bytes]:
+    """The block with its padding, and its record out of the file's own index."""
+    if file[:_HEADER_BYTES] != _HEADER:
+        raise ValueError("not an xz file with CRC32 checks")
+    # Stored as a count of four bytes, less one.
+    index_bytes = (int.from_bytes(file[-8:-4], "little") + 1) * 4
+    index_at = len(file) - _FOOTER_BYTES - index_bytes
+    index = file[index_at:-_FOOTER_BYTES]
+    if index[:2] != _INDEX_INDICATOR + _number(1):
+        raise ValueError("not an xz file of one block")
+    end = _skip_number(index, _skip_number(index, 2))
+    return file[_HEADER_BYTES:index_at], index[2:end]
+
+
+def _index(records: list[bytes]) -> bytes:
+    body = _INDEX_INDICATOR + _number(len(records)) + b"".join(records)
+    body += bytes(-len(body) % 4)
+    return body + _crc32(body)
+
+
+def _footer(index_bytes: int) -> bytes:
+    fields = (index_bytes // 4 - 1).to_bytes(4, "little") + _FLAGS
+    return _crc32(fields) + fields + _FOOTER_MAGIC
+
+
+def _crc32(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def _number(value: int) -> bytes:
+    """Seven bits to a byte, the lowest first; the top bit says that more follow."""
+    encoded = bytearray()
+    while value >= 0x80:  # noqa: PLR2004
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _skip_number(data: bytes, position: int) -> int:
+    while data[position] & 0x80:
+        position += 1
+    return position + 1

@@ -1,0 +1,121 @@
+"""A repository on disk, published by the modules under test and nothing else."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from staging_api.publishing.blocks import assemble, cut, measure
+from staging_api.publishing.deb import read_deb
+from staging_api.publishing.dsc import SourceFile, check_files, read_dsc
+from staging_api.publishing.forms import Form
+from staging_api.publishing.indices import (
+    Entry,
+    binary_entry,
+    packages_path,
+    source_entry,
+    sources_path,
+)
+from staging_api.publishing.pool import binary_file_name, pool_path
+from staging_api.publishing.release import Release, ReleaseFile, by_hash_path, release_text
+from staging_api.publishing.signing import Signed, SigningKey, sign
+from tests.http_server import Served, http_server
+from tests.packages import source_file
+
+SUITE = "stable"
+Assemble = Callable[[Form, Iterable[bytes]], Iterator[bytes]]
+
+
+def release(files: Sequence[ReleaseFile]) -> Release:
+    """What a test's repository says of itself."""
+    return Release(
+        suite=SUITE,
+        codename=SUITE,
+        date=datetime.now(UTC),
+        architectures=["amd64", "arm64"],
+        components=["main", "contrib"],
+        files=files,
+        origin="Example",
+    )
+
+
+@dataclass
+class Repository:
+    """Packages in a folder, and how the next publication is to look.
+
+    Attributes:
+        root: the folder.
+        forms: in which each index is offered.
+        key: to sign with.
+        describe: makes the Release of the index files.
+        assemble: joins blocks; the one under test, unless a test wants to see a worse one fail.
+        list_plain: whether Release lists the names without a form.
+    """
+
+    root: Path
+    forms: Sequence[Form] = (Form.GZ, Form.XZ)
+    key: SigningKey | None = None
+    describe: Callable[[Sequence[ReleaseFile]], Release] = release
+    assemble: Assemble = assemble
+    list_plain: bool = True
+    entries: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def dists(self) -> Path:
+        return self.root / "dists" / SUITE
+
+    def add_binary(self, raw: bytes, component: str = "main", suffix: str = "deb") -> None:
+        package = read_deb(BytesIO(raw))
+        name = binary_file_name(package.package, package.version, package.architecture, suffix)
+        path = pool_path(component, package.source, name)
+        self.write(path, raw)
+        made = binary_entry(package.control, path, package.size_bytes, package.sha256)
+        ours = {"amd64", "arm64"} & {package.architecture} or {"amd64", "arm64"}
+        for architecture in ours:
+            index = packages_path(component, architecture, installer=suffix == "udeb")
+            self.entries[index].append(made)
+
+    def add_source(self, dsc: bytes, files: dict[str, bytes], component: str = "main") -> None:
+        source = read_dsc(dsc)
+        found: dict[str, SourceFile] = {name: source_file(name, files[name]) for name in files}
+        check_files(source, found)
+        for name, content in {source.dsc.name: dsc, **files}.items():
+            self.write(pool_path(component, source.package, name), content)
+        folder = pool_path(component, source.package, source.dsc.name).rpartition("/")[0]
+        made = source_entry(source.control, folder, source.dsc, source.files)
+        self.entries[sources_path(component)].append(made)
+
+    def publish(self) -> None:
+        listed: list[ReleaseFile] = []
+        for path in self.entries:
+            listed += self._publish_index(path)
+        text = release_text(self.describe(listed))
+        self.write(self.dists / "Release", text)
+        signed = sign(text, self.key)
+        if isinstance(signed, Signed):
+            self.write(self.dists / "InRelease", signed.in_release)
+            self.write(self.dists / "Release.gpg", signed.release_gpg)
+
+    def served(self) -> AbstractContextManager[Served]:
+        """The files as they are now, over HTTP on loopback."""
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        return http_server({f"/{path.relative_to(self.root)}": path.read_bytes() for path in files})
+
+    def write(self, path: str | Path, content: bytes) -> None:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+    def _publish_index(self, path: str) -> Iterator[ReleaseFile]:
+        blocks = list(cut(sorted(self.entries[path], key=lambda made: made.key)))
+        for form in {Form.PLAIN, *self.forms}:
+            content = b"".join(self.assemble(form, [each.pack([form])[form] for each in blocks]))
+            digest = measure([content])
+            if form in self.forms:
+                self.write(self.dists / (path + form), content)
+                self.write(self.dists / by_hash_path(path, digest.sha256), content)
+            if form in self.forms or self.list_plain:
+                yield ReleaseFile(path + form, digest.size_bytes, digest.sha256)

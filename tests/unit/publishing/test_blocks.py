@@ -1,0 +1,175 @@
+"""Blocks: cut the same way however the index came about, joined into files that decoders take."""
+
+import gzip
+import lzma
+import random
+import zlib
+from collections.abc import Callable
+
+import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from staging_api.publishing.blocks import (
+    LEAST_BYTES,
+    MOST_BYTES,
+    BlockRef,
+    assemble,
+    cut,
+    measure,
+    recut,
+)
+from staging_api.publishing.forms import Form, pack
+from staging_api.publishing.indices import Entry, entries_of
+from staging_api.publishing.xz import join_xz
+from tests.packages import entry
+
+DECODERS: dict[Form, Callable[[bytes], bytes]] = {
+    Form.PLAIN: bytes,
+    Form.GZ: gzip.decompress,
+    Form.XZ: lzma.decompress,
+    Form.ZST: zstd.decompress,
+}
+
+# Stanzas of 3 KB, so that a few hundred make several blocks.
+MANY = {made.key: made for made in (entry(f"pkg-{n:04}", padding=3000) for n in range(400))}
+
+
+class Store:
+    """The blocks of one index, and which of them were read."""
+
+    def __init__(self, entries: dict[bytes, Entry]) -> None:
+        blocks = list(cut(in_order(entries)))
+        self.layout = [block.ref for block in blocks]
+        self.texts = {block.ref: block.text for block in blocks}
+        self.loaded: list[BlockRef] = []
+
+    def load(self, ref: BlockRef) -> list[Entry]:
+        self.loaded.append(ref)
+        return entries_of(self.texts[ref])
+
+    def change(self, changes: dict[bytes, Entry | None]) -> list[BlockRef]:
+        after = list(recut(self.layout, changes, self.load))
+        return [each if isinstance(each, BlockRef) else each.ref for each in after]
+
+
+def in_order(entries: dict[bytes, Entry]) -> list[Entry]:
+    return [entries[key] for key in sorted(entries)]
+
+
+def cut_refs(entries: dict[bytes, Entry]) -> list[BlockRef]:
+    return [block.ref for block in cut(in_order(entries))]
+
+
+def test_blocks_put_together_are_the_index() -> None:
+    text = b"".join(block.text for block in cut(in_order(MANY)))
+    assert text == b"".join(each.stanza for each in in_order(MANY))
+
+
+def test_sizes_stay_within_bounds_and_the_last_may_be_small() -> None:
+    sizes = [len(block.text) for block in cut(in_order(MANY))]
+    assert len(sizes) > 3
+    assert all(LEAST_BYTES <= size < MOST_BYTES + 4000 for size in sizes[:-1])
+
+
+def test_a_block_does_not_end_before_it_has_the_least_size() -> None:
+    """The hash of this key would end any block that has it."""
+    made = (entry(f"pkg-{n}") for n in range(100_000))
+    ending = next(each for each in made if zlib.crc32(each.key) % 512 == 0)
+    assert [block.entries for block in cut([ending, entry("zz")])] == [2]
+
+
+def test_what_sorts_behind_all_is_appended() -> None:
+    last = entry("zz")
+    assert Store(MANY).change({last.key: last}) == cut_refs(MANY | {last.key: last})
+
+
+def test_an_entry_larger_than_a_block_is_one() -> None:
+    big = entry("aa-big", padding=MOST_BYTES)
+    blocks = list(cut([big, entry("bb")]))
+    assert [block.entries for block in blocks] == [1, 1]
+
+
+_KEYS = st.sampled_from(sorted(MANY))
+
+
+@settings(max_examples=40)
+@given(st.sets(_KEYS, max_size=300), st.sets(_KEYS, max_size=5), st.sets(_KEYS, max_size=5))
+def test_a_change_gives_the_blocks_of_a_fresh_cut(
+    missing: set[bytes], put: set[bytes], gone: set[bytes]
+) -> None:
+    before = {key: each for key, each in MANY.items() if key not in missing}
+    changes: dict[bytes, Entry | None] = {key: MANY[key] for key in put} | dict.fromkeys(gone)
+    after = {key: each for key, each in (before | changes).items() if each is not None}
+    assert Store(before).change(changes) == cut_refs(after)
+
+
+def test_an_index_can_begin_and_end_empty() -> None:
+    everything: dict[bytes, Entry | None] = dict(MANY)
+    assert Store({}).change(everything) == cut_refs(MANY)
+    assert Store(MANY).change(dict.fromkeys(MANY)) == []
+    assert Store({}).change({}) == []
+
+
+def test_one_change_reads_few_blocks_and_leaves_the_others() -> None:
+    random_keys = random.Random(7).sample(sorted(MANY), 40)
+    read = changed = 0
+    for key in random_keys:
+        store = Store(MANY)
+        after = store.change({key: None})
+        read += len(store.loaded)
+        changed += len(set(after) - set(store.layout))
+    assert len(store.layout) > 5
+    assert read < 1.5 * len(random_keys)
+    assert changed < 1.5 * len(random_keys)
+
+
+def test_nothing_changed_reads_no_block() -> None:
+    store = Store(MANY)
+    assert store.change({}) == store.layout
+    assert store.loaded == []
+
+
+@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("count", [0, 1, 400])
+def test_every_form_decodes_to_the_index(form: Form, count: int) -> None:
+    entries = in_order(MANY)[:count]
+    packed = [block.pack([form])[form] for block in cut(entries)]
+    whole = b"".join(assemble(form, packed))
+    assert DECODERS[form](whole) == b"".join(each.stanza for each in entries)
+
+
+def test_the_xz_form_is_one_stream_of_many_blocks() -> None:
+    packed = [pack(Form.XZ, text) for text in (b"one", b"two" * 100_000)]
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    assert decoder.decompress(b"".join(join_xz(packed))) == b"one" + b"two" * 100_000
+    assert decoder.eof
+    assert not decoder.unused_data
+
+
+def test_more_xz_blocks_than_one_byte_counts() -> None:
+    packed = [pack(Form.XZ, b"%d" % n) for n in range(300)]
+    whole = b"".join(join_xz(packed))
+    assert lzma.decompress(whole) == b"".join(b"%d" % n for n in range(300))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"not xz at all, but long enough",
+        lzma.compress(b"x", check=lzma.CHECK_CRC64),
+        pack(Form.XZ, b""),
+        b"".join(join_xz([pack(Form.XZ, b"a"), pack(Form.XZ, b"b")])),
+    ],
+)
+def test_only_files_of_one_block_are_joined(file: bytes) -> None:
+    with pytest.raises(ValueError, match="not an xz file"):
+        b"".join(join_xz([file]))
+
+
+def test_measure_counts_and_hashes_what_passes() -> None:
+    digest = measure([b"a", b"", b"bc"])
+    assert digest == measure([b"abc"])
+    assert digest.size_bytes == 3
+    assert digest.sha256.startswith("ba7816bf")

@@ -1,0 +1,120 @@
+"""Hooks: real programs, run in order, in a clean place, for a limited time."""
+
+import os
+from itertools import takewhile
+from pathlib import Path
+from select import select
+
+import pytest
+
+from staging_api.publishing.hooks import OUTPUT_BYTES, HookResult, run_hooks
+
+AMPLE = 30.0
+
+
+def hook(directory: Path, name: str, script: str, mode: int = 0o755) -> None:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(mode)
+
+
+def run(directory: Path, timeout_seconds: float = AMPLE, **environment: str) -> list[HookResult]:
+    return list(run_hooks(directory, environment, timeout_seconds))
+
+
+def test_hooks_run_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("20-b", "10-a", "Z", "a"):
+        hook(tmp_path, name, f"echo {name}")
+    assert [each.output for each in run(tmp_path)] == ["10-a\n", "20-b\n", "Z\n", "a\n"]
+
+
+@pytest.mark.parametrize("name", ["10-a.sh", "10-a~", ".10-a", "10-a.dpkg-old", "10 a"])
+def test_names_that_run_parts_leaves_out_are_left_out(tmp_path: Path, name: str) -> None:
+    hook(tmp_path, name, "true")
+    assert run(tmp_path) == []
+
+
+def test_what_is_no_program_is_left_out(tmp_path: Path) -> None:
+    hook(tmp_path, "readme", "true", mode=0o644)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    assert run(tmp_path) == []
+
+
+def test_a_directory_that_is_not_there_has_no_hooks(tmp_path: Path) -> None:
+    assert run(tmp_path / "gone") == []
+
+
+def test_a_hook_sees_nothing_of_our_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "do not tell")
+    hook(tmp_path, "env", "env; pwd")
+    (result,) = run(tmp_path, ARCHIVE="main archive; $(id)")
+    lines = set(result.output.splitlines())
+    assert {"ARCHIVE=main archive; $(id)", "LC_ALL=C.UTF-8", "/"} <= lines
+    assert {line.partition("=")[0] for line in lines} <= {
+        *("ARCHIVE", "LC_ALL", "PATH", "PWD", "_", "SHLVL", "OLDPWD", "/")
+    }
+
+
+def test_input_is_empty_and_both_outputs_are_kept(tmp_path: Path) -> None:
+    hook(tmp_path, "talk", "cat; echo out; echo err >&2; exit 3")
+    (result,) = run(tmp_path)
+    assert (result.exit_code, result.output, result.succeeded) == (3, "out\nerr\n", False)
+
+
+def test_whoever_stops_asking_stops_the_rest(tmp_path: Path) -> None:
+    hook(tmp_path, "10-good", "true")
+    hook(tmp_path, "20-bad", "exit 1")
+    hook(tmp_path, "30-never", f"touch {tmp_path}/ran")
+    good = takewhile(lambda result: result.succeeded, run_hooks(tmp_path, {}, AMPLE))
+    assert [each.name for each in good] == ["10-good"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_signal_is_told_apart_from_an_exit(tmp_path: Path) -> None:
+    hook(tmp_path, "suicide", "kill -9 $$")
+    (result,) = run(tmp_path)
+    assert (result.exit_code, result.timed_out) == (-9, False)
+
+
+def test_a_hook_over_its_time_is_ended_with_its_children(tmp_path: Path) -> None:
+    hook(tmp_path, "slow", "echo begun; sleep 600 & echo $!; wait")
+    (result,) = run(tmp_path, timeout_seconds=0.5)
+    assert (result.exit_code, result.timed_out, result.succeeded) == (None, True, False)
+    begun, child = result.output.split()
+    assert begun == "begun"
+    assert ends(int(child))
+
+
+def test_a_child_left_behind_neither_delays_nor_survives(tmp_path: Path) -> None:
+    hook(tmp_path, "daemon", "sleep 600 & echo $!")
+    (result,) = run(tmp_path)
+    assert result.succeeded
+    assert ends(int(result.output))
+
+
+def test_only_the_end_of_much_output_is_kept(tmp_path: Path) -> None:
+    hook(tmp_path, "chatty", "head -c 200000 /dev/zero | tr '\\0' x; echo the end")
+    (result,) = run(tmp_path)
+    assert len(result.output) == OUTPUT_BYTES
+    assert result.output.endswith("xthe end\n")
+
+
+def test_a_program_that_cannot_start_is_a_failed_hook(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "broken").chmod(0o755)
+    (result,) = run(tmp_path)
+    assert result.exit_code is None
+    assert "could not be started" in result.output
+
+
+def ends(pid: int) -> bool:
+    """Whether a process is gone, or goes when it is given a moment to die."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    with os.fdopen(process):
+        return bool(select([process], [], [], AMPLE)[0])
