@@ -94,16 +94,19 @@ class StagingService:
     def nothing_left(self, wanted: Wanted) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
-            rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
-            if {row.name for row in rows} != set(wanted.names):
-                return None
-            on_their_way = [row for row in rows if not row.settled]
-            if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-                return None
             newest = repository.newest_for(conn, wanted.archive_url, wanted.names)
-            if newest is None or (on_their_way and newest.final):
+            if newest is None:
                 return None
-            return newest
+            rows = [row for row in newest.artifacts if row.name in wanted.names]
+            if not set(wanted.names) <= set(newest.requested):
+                # Several stagings together may have brought what this one asks for.
+                rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+        on_their_way = [row for row in rows if not row.settled]
+        if {row.name for row in rows} != set(wanted.names):
+            return None
+        if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+            return None
+        return None if on_their_way and newest.final else newest
 
     def queue(self, wanted: Wanted, asker: Asker) -> Staging:
         """Write down what is to be done, and leave it to a worker.
