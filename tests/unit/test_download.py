@@ -52,9 +52,11 @@ class Remote:
             self.asked.append((start, last))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        yield self._chunks(start, last)
-        with self._lock:
-            self.at_once -= 1
+        try:
+            yield self._chunks(start, last)
+        finally:
+            with self._lock:
+                self.at_once -= 1
 
     def close(self):
         pass
