@@ -94,6 +94,7 @@ def _catalogue(top: Entry) -> Catalogue:
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
     catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group])
+    # A default that names nothing would fail the first request instead of the start.
     try:
         catalogue.resolve()
     except Invalid as error:
