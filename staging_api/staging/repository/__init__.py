@@ -16,6 +16,7 @@ from staging_api.staging.repository.artifact_rows import (
 from staging_api.staging.repository.files import (
     BuildFolder,
     FoundFile,
+    Outcome,
     builds_below,
     files_below,
     folder_of,
@@ -50,6 +51,7 @@ from staging_api.staging.repository.staging_rows import (
 __all__ = [
     "BuildFolder",
     "FoundFile",
+    "Outcome",
     "add_staging",
     "artifacts_of",
     "begin_artifact",
