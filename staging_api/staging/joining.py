@@ -79,7 +79,7 @@ class Joining:
             Unavailable: no seat is free, or the wait took too long; the work goes on.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
-        if self.stagings.nothing_left(wanted) is not None:
+        if self._nothing_left(wanted):
             return
         with self.seats.one():
             try:
@@ -105,7 +105,7 @@ class Joining:
         Raises:
             LockHeld: another works on it, and this service `refuses`.
         """
-        if self.stagings.nothing_left(wanted) is not None:
+        if self._nothing_left(wanted):
             return
         if self.refuses:
             self.stagings.queue(wanted, asker)
@@ -147,10 +147,18 @@ class Joining:
             StagingApiError: some of it failed.
         """
         left = {kind.name for kind in wanted.kinds if kind.phase in phases}
-        with self.stagings.database.connect() as conn:
-            rows = repository.artifacts_of(conn, wanted.archive_url, sorted(left))
-        left -= {row.name for row in rows if row.settled}
-        for row in rows:
-            if row.name in left and row.state == "failed" and row.failure is not None:
-                raise StagingApiError(row.failure.message)
+        outcomes = self._outcomes(wanted)
+        left -= {outcome.name for outcome in outcomes if outcome.settled}
+        for outcome in outcomes:
+            if outcome.name in left and outcome.state == "failed":
+                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
         return left
+
+    def _nothing_left(self, wanted: Wanted) -> bool:
+        """Whether a request for it makes no work; most ask for what is staged, at one probe."""
+        settled = {outcome.name for outcome in self._outcomes(wanted) if outcome.settled}
+        return settled == set(wanted.names) or self.stagings.nothing_left(wanted) is not None
+
+    def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:
+        with self.stagings.database.connect() as conn:
+            return repository.outcomes(conn, wanted.archive_url, wanted.names)

@@ -6,8 +6,9 @@ import re
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ cd "$2" && find . -name '*.sym' | sort | while read -r name; do echo "$name"; ca
 """
 
 
-def get(pod: Pod, path: str) -> tuple[int, Mapping[str, str], bytes]:
+def get(pod: Pod, path: str) -> tuple[int, Message, bytes]:
     """Status, headers and body of an answer, whatever it is."""
     try:
         with urllib.request.urlopen(f"{pod.url}/{path}") as answer:
@@ -180,8 +181,9 @@ def test_the_folder_of_a_build_is_listed_one_level_deep(
     DevServer2012(pods[0].url).trigger_download(url)
     heading, *lines = get(pods[0], f"list_image_dir?archive_url={url}")[2].decode().split("\n")
     assert heading == f"Listing contents of :{path} "
-    line = r"Name: (\S+) Accessed: \S+ \S+ Modified: \S+ \S+ Size: (\d+) bytes\."
-    found = dict(re.fullmatch(line, one).groups() for one in lines)  # type: ignore[union-attr]
+    line = re.compile(r"Name: (\S+) Accessed: \S+ \S+ Modified: \S+ \S+ Size: (\d+) bytes\.")
+    found = {match[1]: match[2] for one in lines if (match := line.fullmatch(one))}
+    assert len(found) == len(lines)
     assert set(found) == {
         f"{path}/{name}" for name in ("au", "autotest", "stateful.tgz", "update.gz")
     }

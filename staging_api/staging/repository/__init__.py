@@ -17,6 +17,7 @@ from staging_api.staging.repository.events import act_as, chains, contradictions
 from staging_api.staging.repository.files import (
     BuildFolder,
     FoundFile,
+    Outcome,
     builds_below,
     files_below,
     folder_of,
@@ -52,6 +53,7 @@ from staging_api.staging.repository.staging_rows import (
 __all__ = [
     "BuildFolder",
     "FoundFile",
+    "Outcome",
     "act_as",
     "add_staging",
     "artifacts_of",

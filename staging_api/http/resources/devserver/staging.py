@@ -10,7 +10,7 @@ from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
 from staging_api.staging.joining import Joining
-from staging_api.staging.model import SETTLED_STATES, Wanted
+from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 
 
@@ -100,7 +100,7 @@ class IsStaged:
         for outcome in outcomes:
             if outcome.state == "failed":
                 raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
-        settled = {outcome.name for outcome in outcomes if outcome.state in SETTLED_STATES}
+        settled = {outcome.name for outcome in outcomes if outcome.settled}
         say(resp, str(settled == set(wanted.names)))
 
 
