@@ -23,6 +23,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.service import StagingService
+from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 
@@ -87,6 +88,7 @@ def build(settings: Settings) -> Services:
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
     )
     return Services(settings, locks, stagings, Watch(database, seats))
 

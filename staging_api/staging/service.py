@@ -22,7 +22,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -46,6 +46,7 @@ from staging_api.staging.model import (
     Wanted,
     lock_kind_of,
 )
+from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.work import Holds, Work
 
 log = logging.getLogger(__name__)
@@ -64,9 +65,18 @@ class StagingService:
     allowed: AllowList
     blobs: BlobStore
     open_archive: Callable[[ArchiveUrl], Source]
+    uploads: UploadTerms = field(default_factory=UploadTerms)
 
-    def wanted(self, archive_url: str, artifacts: Sequence[str]) -> Wanted:
+    def wanted(
+        self,
+        archive_url: str,
+        artifacts: Sequence[str],
+        upload_wait_seconds: float | None = None,
+    ) -> Wanted:
         """Check a request; `artifacts` are names or groups of the catalogue, none for the default.
+
+        Args:
+            upload_wait_seconds: see `Wanted`.
 
         Raises:
             Invalid: the URL is malformed, or an artifact is unknown.
@@ -74,7 +84,7 @@ class StagingService:
         """
         url = parse(archive_url)
         self.allowed.check(url)
-        return Wanted(url, tuple(self.catalogue.resolve(artifacts)))
+        return Wanted(url, tuple(self.catalogue.resolve(artifacts)), upload_wait_seconds)
 
     def nothing_left(self, wanted: Wanted) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
@@ -110,7 +120,7 @@ class StagingService:
         """
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
-            with self._working(staging_id, wanted, holds, last_attempt=1) as work:
+            with self._working(staging_id, wanted, holds, 1, patient=True) as work:
                 work.foreground()
         return self.find(staging_id)
 
@@ -129,7 +139,9 @@ class StagingService:
                 self._mark_cancelled(staging.id, holds)
                 return
             try:
-                wanted = self.wanted(staging.archive_url, staging.requested)
+                wanted = self.wanted(
+                    staging.archive_url, staging.requested, staging.upload_wait_seconds
+                )
                 with self._working(staging.id, wanted, holds, MAX_ATTEMPTS) as work:
                     work.foreground()
                     work.background()
@@ -222,7 +234,12 @@ class StagingService:
                 lock_store.guard(conn, other.lease)
             prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
             staging_id = repository.add_staging(
-                conn, wanted.archive_url, wanted.names, asker.caller, asker.reference_id
+                conn,
+                wanted.archive_url,
+                wanted.names,
+                caller=asker.caller,
+                reference_id=asker.reference_id,
+                upload_wait_seconds=wanted.upload_wait_seconds,
             )
             for kind in wanted.kinds:
                 repository.plan_artifact(
@@ -239,7 +256,13 @@ class StagingService:
 
     @contextmanager
     def _working(
-        self, staging_id: str, wanted: Wanted, holds: Holds, last_attempt: int
+        self,
+        staging_id: str,
+        wanted: Wanted,
+        holds: Holds,
+        last_attempt: int,
+        *,
+        patient: bool = False,
     ) -> Iterator[Work]:
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
@@ -248,10 +271,12 @@ class StagingService:
                 database=self.database,
                 blobs=self.blobs,
                 source=source,
+                upload=Upload(self.database, source, wanted, staging_id, self.uploads),
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
                 last_attempt=last_attempt,
+                patient=patient,
             )
 
     def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:

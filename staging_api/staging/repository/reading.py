@@ -206,6 +206,8 @@ def _staging(conn: Connection, row: Row[Any]) -> Staging:
         failure=_failure(row),
         version=row.version,
         events_count=row.events_count,
+        upload_wait_seconds=row.upload_wait_seconds,
+        waiting_for=tuple(row.waiting_for or ()),
         artifacts=tuple(artifacts_of(conn, row.archive_url, row.requested)),
     )
 

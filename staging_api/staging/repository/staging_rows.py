@@ -19,10 +19,16 @@ def add_staging(
     conn: Connection,
     archive_url: str,
     requested: Sequence[str],
+    *,
     caller: str,
     reference_id: str | None,
+    upload_wait_seconds: float | None = None,
 ) -> str:
-    """A new staging, not begun; returns its id."""
+    """A new staging, not begun; returns its id.
+
+    Args:
+        upload_wait_seconds: how long its caller would wait for an upload, if it said so.
+    """
     staging_id = new_id()
     conn.execute(
         insert(stagings).values(
@@ -32,6 +38,7 @@ def add_staging(
             requested=list(requested),
             caller=caller,
             reference_id=reference_id,
+            upload_wait_seconds=upload_wait_seconds,
         )
     )
     return staging_id
