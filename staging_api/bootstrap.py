@@ -14,6 +14,7 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
+from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
@@ -22,8 +23,13 @@ from staging_api.settings import Settings
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
+<<<<<<< HEAD
 from staging_api.staging.uploads import UploadTerms
+=======
+from staging_api.staging.symbolication import Symbolication
+>>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 
@@ -36,6 +42,7 @@ class Services:
     locks: Locks
     stagings: StagingService
     watch: Watch
+    joining: Joining
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -44,9 +51,20 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                devserver=self._devserver(),
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
+        )
+
+    def _devserver(self) -> DevserverParts:
+        program, stagings = self.settings.stackwalk, self.stagings
+        return DevserverParts(
+            joining=self.joining,
+            symbolication=(
+                Symbolication(program, stagings.database, stagings.blobs) if program else None
+            ),
+            disk=self.settings.store_folder,
         )
 
     def worker(self) -> Worker:
@@ -55,6 +73,7 @@ class Services:
 
     def close(self) -> None:
         """Stop the threads and close the connections."""
+        self.joining.watch.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -90,7 +109,14 @@ def build(settings: Settings) -> Services:
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
     )
-    return Services(settings, locks, stagings, Watch(database, seats))
+    joining = Joining(
+        stagings=stagings,
+        watch=Watch(database, threading.BoundedSemaphore(settings.devserver_waiters)),
+        seats=Seats(settings.devserver_waiters),
+        patience_seconds=settings.devserver_wait_seconds,
+        refuses=settings.devserver_conflict == "409",
+    )
+    return Services(settings, locks, stagings, Watch(database, seats), joining)
 
 
 def process_name() -> str:

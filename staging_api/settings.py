@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
-    threads: int = Field(32, ge=2, le=1000, description="threads, so requests at once, per process")
+    threads: int = Field(64, ge=2, le=1000, description="threads, so requests at once, per process")
     waiters: int = Field(
         16, ge=0, description="requests per process that may wait for a lock or a change"
     )
@@ -53,6 +53,18 @@ class Settings(BaseSettings):
         10, description="between two looks at such an archive, half of it more or less"
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
+    devserver_conflict: Literal["wait", "409"] = Field(
+        "wait", description="what a second caller of a devserver path gets: a wait, or 409"
+    )
+    devserver_waiters: int = Field(
+        16, ge=1, description="requests per process that may stage or wait on devserver paths"
+    )
+    devserver_wait_seconds: Seconds = Field(
+        3600, description="the longest wait on a devserver path; then the client asks again"
+    )
+    stackwalk: Path | None = Field(
+        None, description="the program minidump_stackwalk, for symbolicate_dump; empty: none"
+    )
     auth: Literal["none"] = Field(
         "none", description="who may call: anybody, so only on a loopback address"
     )

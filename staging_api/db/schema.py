@@ -1,6 +1,9 @@
 """What every table is made of: the one catalogue of tables, and the types that they share."""
 
+from typing import Any
+
 from sqlalchemy import DateTime, MetaData, Text, text
+from sqlalchemy.types import UserDefinedType
 
 metadata = MetaData(
     naming_convention={
@@ -21,3 +24,17 @@ now = text("clock_timestamp()")
 def one_of(column: str, words: tuple[str, ...]) -> str:
     """The condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
+
+
+class Domain(UserDefinedType[str]):
+    """A text whose values are checked, of ``migrations/sql/0001_domains.sql``."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        """Refer to the domain `name`."""
+        self.name = name
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        """Name it in DDL."""
+        return self.name

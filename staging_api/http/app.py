@@ -7,9 +7,11 @@ import falcon
 
 from staging_api.http import problems
 from staging_api.http.auth import Authentication
+from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.devserver.routes import DevserverParts, add_devserver
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock
@@ -29,6 +31,7 @@ class Parts:
     stagings: StagingService
     locks: Locks
     watch: Watch
+    devserver: DevserverParts
     wait_cap_seconds: float
     metrics_dir: str | None = None
 
@@ -37,9 +40,11 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext(), Authentication()])
     app.req_options.strip_url_path_trailing_slash = False
+    accept_only_json(app)
     problems.add_error_handlers(app)
     _add_api(app, parts)
     _add_probes(app, parts)
+    add_devserver(app, parts.devserver)
     app.add_route(
         "/static/{path:path}", StaticFiles(parts.stagings.database, parts.stagings.blobs.open)
     )

@@ -9,7 +9,8 @@ from uuid import UUID
 import falcon
 import structlog
 
-from staging_api.errors import Invalid
+from staging_api.errors import Invalid, NotFound
+from staging_api.http.media import check_length
 from staging_api.locks.model import new_id
 
 log = logging.getLogger("staging_api.access")
@@ -25,6 +26,8 @@ class RequestContext:
 
         Raises:
             Invalid: ``X-Context-Marker`` is not a UUID.
+            NotFound: the path has a NUL, which no table can hold.
+            LimitExceeded: the body is too long.
         """
         given = req.get_header("X-Request-Id") or ""
         req.context.request_id = given if _SAFE_ID.fullmatch(given) else new_id()
@@ -33,6 +36,9 @@ class RequestContext:
         resp.set_header("X-Request-Id", req.context.request_id)
         resp.set_header("X-Content-Type-Options", "nosniff")
         structlog.contextvars.bind_contextvars(request_id=req.context.request_id)
+        if "\0" in req.path:
+            raise NotFound("no path has a NUL character")
+        check_length(req)
         marker = req.get_header("X-Context-Marker")
         if marker:
             req.context.reference_id = _marker(marker)

@@ -28,15 +28,24 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.model import FILES
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import Cancelled, Conflict, LockHeld, LockLost, NotFound, StagingApiError
+from staging_api.errors import (
+    Cancelled,
+    Conflict,
+    Invalid,
+    LockHeld,
+    LockLost,
+    NotFound,
+    StagingApiError,
+)
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source
-from staging_api.sources.url import ArchiveUrl, parse
+from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import repository
 from staging_api.staging.model import (
     LOCK_BY_NAME,
@@ -84,7 +93,11 @@ class StagingService:
         """
         url = parse(archive_url)
         self.allowed.check(url)
-        return Wanted(url, tuple(self.catalogue.resolve(artifacts)), upload_wait_seconds)
+        kinds = tuple(self.catalogue.resolve(artifacts))
+        for kind in kinds:
+            if kind.group == FILES and not is_safe_name(kind.lands):
+                raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
+        return Wanted(url, kinds, upload_wait_seconds)
 
     def nothing_left(self, wanted: Wanted) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
@@ -109,6 +122,23 @@ class StagingService:
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
         return self.find(staging_id)
+
+    def queue_behind(self, wanted: Wanted, asker: Asker) -> None:
+        """Leave it to a worker, behind whoever works on the archive now; needs no lock.
+
+        Nothing that it writes says that something is staged: only that something is wanted. It
+        writes nothing if an unfinished staging brings all of it anyway.
+        """
+        with self.database.begin() as conn:
+            found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
+            if _is_coming(found, wanted):
+                return
+            prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+            staging_id = repository.add_staging(
+                conn, wanted.archive_url, wanted.names, asker.caller, asker.reference_id
+            )
+            _plan_artifacts(conn, wanted, staging_id, prefix, over=("failed",))
+            repository.settle(conn, wanted.archive_url)
 
     def stage(self, wanted: Wanted, asker: Asker) -> Staging:
         """Stage what the caller has to wait for; a worker does the rest.
@@ -241,16 +271,7 @@ class StagingService:
                 reference_id=asker.reference_id,
                 upload_wait_seconds=wanted.upload_wait_seconds,
             )
-            for kind in wanted.kinds:
-                repository.plan_artifact(
-                    conn,
-                    staging_id,
-                    wanted.archive_url,
-                    name=kind.name,
-                    lock_kind=lock_kind_of(kind).name,
-                    phase=kind.phase,
-                    path=f"{prefix}/{kind.target('', wanted.url.build)}",
-                )
+            _plan_artifacts(conn, wanted, staging_id, prefix, over=("pending", "staging", "failed"))
             repository.settle(conn, wanted.archive_url, first.lease)
         return staging_id
 
@@ -295,6 +316,30 @@ class StagingService:
                 with guarded(self.database, held) as conn:
                     repository.mark_failed(conn, artifact.id, held.lease, failure, None)
                     repository.settle(conn, artifact.archive_url, held.lease)
+
+
+def _is_coming(staging: Staging | None, wanted: Wanted) -> bool:
+    """Whether `staging` brings everything, and none of it failed so far."""
+    if staging is None or not set(wanted.names) <= set(staging.requested):
+        return False
+    return not any(a.state == "failed" for a in staging.artifacts if a.name in wanted.names)
+
+
+def _plan_artifacts(
+    conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
+) -> None:
+    # In one order: two requests that plan at once, one of them without the lock, never deadlock.
+    for kind in sorted(wanted.kinds, key=lambda kind: kind.name):
+        repository.plan_artifact(
+            conn,
+            staging_id,
+            wanted.archive_url,
+            name=kind.name,
+            lock_kind=lock_kind_of(kind).name,
+            phase=kind.phase,
+            path=f"{prefix}/{kind.target('', wanted.url.build)}",
+            over=over,
+        )
 
 
 def _prefixes(url: ArchiveUrl) -> tuple[str, str]:

@@ -14,6 +14,15 @@ from staging_api.staging.repository.artifact_rows import (
     static_prefix,
 )
 from staging_api.staging.repository.events import act_as, chains, contradictions, events_of
+from staging_api.staging.repository.files import (
+    BuildFolder,
+    FoundFile,
+    builds_below,
+    files_below,
+    folder_of,
+    newest_of_each,
+    outcomes,
+)
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -26,6 +35,7 @@ from staging_api.staging.repository.reading import (
     prefix_of,
     served_file,
     to_do,
+    unfinished_for,
     versions,
 )
 from staging_api.staging.repository.staging_rows import (
@@ -48,12 +58,18 @@ from staging_api.staging.repository.upload_rows import (
 )
 
 __all__ = [
+    "BuildFolder",
+    "FoundFile",
     "act_as",
     "add_staging",
     "artifacts_of",
     "begin_artifact",
     "begin_staging",
+<<<<<<< HEAD
     "begin_upload_wait",
+=======
+    "builds_below",
+>>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
     "cancel_is_requested",
     "chains",
     "claim_poll",
@@ -61,9 +77,14 @@ __all__ = [
     "due",
     "end_upload_wait",
     "events_of",
+    "files_below",
     "find",
     "find_artifact",
+<<<<<<< HEAD
     "forget_polls",
+=======
+    "folder_of",
+>>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
     "is_pinned",
     "known_blobs",
     "list_artifacts",
@@ -75,9 +96,14 @@ __all__ = [
     "mark_pending",
     "mark_staged",
     "newest_for",
+<<<<<<< HEAD
     "newest_poll",
     "note_poll",
+=======
+    "newest_of_each",
+>>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
     "note_progress",
+    "outcomes",
     "pin",
     "plan_artifact",
     "prefix_of",
@@ -88,5 +114,6 @@ __all__ = [
     "static_prefix",
     "to_do",
     "touch",
+    "unfinished_for",
     "versions",
 ]

@@ -1,6 +1,7 @@
 """Changing the rows of artifacts: planned, begun, staged, failed, evicted.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction.
+Every function takes a connection that has passed `locks.store.guard` in the same transaction; but
+what is only wanted, and on which nobody works, may be planned by anybody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,8 +58,9 @@ def plan_artifact(
     lock_kind: str,
     phase: str,
     path: str,
+    over: Sequence[str],
 ) -> None:
-    """Make sure that there is a live row for this entry; what failed before is due again."""
+    """Make sure that there is a live row for this entry; in a state of `over` it is due again."""
     row = insert(staged_artifacts).values(
         id=new_id(),
         staging_id=staging_id,
@@ -75,7 +77,7 @@ def plan_artifact(
             index_elements=["archive_url", "name", "path"],
             index_where=is_live,
             set_=again,
-            where=staged_artifacts.c.state.not_in(("staged", "missing")),
+            where=staged_artifacts.c.state.in_(over),
         )
     )
 

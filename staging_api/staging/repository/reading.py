@@ -88,6 +88,23 @@ def newest_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Stag
     return None if row is None else _staging(conn, row)
 
 
+def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
+    """An unfinished staging that brings some of `names`; one that brings all, if there is any."""
+    brings_all = stagings.c.requested.contains(list(names))
+    row = conn.execute(
+        select(stagings)
+        .where(
+            stagings.c.archive_url == archive_url,
+            stagings.c.requested.overlap(list(names)),
+            stagings.c.finished_at.is_(None),
+            stagings.c.cancel_requested_at.is_(None),
+        )
+        .order_by(brings_all.desc(), stagings.c.id)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _staging(conn, row)
+
+
 def list_stagings(
     conn: Connection,
     *,
