@@ -25,11 +25,8 @@ from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
-<<<<<<< HEAD
-from staging_api.staging.uploads import UploadTerms
-=======
 from staging_api.staging.symbolication import Symbolication
->>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
+from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 

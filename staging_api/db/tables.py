@@ -22,12 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from staging_api.db.event_tables import staging_event_drops, staging_events
-<<<<<<< HEAD
-from staging_api.db.schema import Time, Ulid, metadata, now, one_of
-from staging_api.db.store_tables import upload_polls
-=======
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
->>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
+from staging_api.db.store_tables import upload_polls
 
 __all__ = [
     "api_locks",

@@ -130,12 +130,18 @@ class StagingService:
         writes nothing if an unfinished staging brings all of it anyway.
         """
         with self.database.begin() as conn:
+            repository.act_as(conn, asker.caller, self.locks.holder)
             found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
             if _is_coming(found, wanted):
                 return
             prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
             staging_id = repository.add_staging(
-                conn, wanted.archive_url, wanted.names, asker.caller, asker.reference_id
+                conn,
+                wanted.archive_url,
+                wanted.names,
+                caller=asker.caller,
+                reference_id=asker.reference_id,
+                upload_wait_seconds=wanted.upload_wait_seconds,
             )
             _plan_artifacts(conn, wanted, staging_id, prefix, over=("failed",))
             repository.settle(conn, wanted.archive_url)
@@ -328,6 +334,7 @@ def _is_coming(staging: Staging | None, wanted: Wanted) -> bool:
 def _plan_artifacts(
     conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
 ) -> None:
+    repository.lock_stagings(conn, wanted.archive_url)
     # In one order: two requests that plan at once, one of them without the lock, never deadlock.
     for kind in sorted(wanted.kinds, key=lambda kind: kind.name):
         repository.plan_artifact(

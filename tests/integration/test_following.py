@@ -16,7 +16,9 @@ from staging_api.client import StagingClient
 from staging_api.db.engine import Database
 from staging_api.errors import DeadlineOver, NotFound
 from staging_api.http.app import Parts, create_app
+from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.staging import repository
+from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.watch import Watch
 from tests.factories import ASKER
 from tests.stagings import Bench, bench
@@ -44,7 +46,9 @@ def serving(at: Bench, seats: int = 4, wait_cap_seconds: float = 20.0) -> Iterat
     """The API over this bench; at its end every stream has ended."""
     free = threading.BoundedSemaphore(seats) if seats else threading.Semaphore(0)
     watch = Watch(at.database, free)
-    app = create_app(Parts(at.service, at.service.locks, watch, wait_cap_seconds))
+    joining = Joining(at.service, watch, Seats(4), patience_seconds=20)
+    devserver = DevserverParts(joining, None, at.store)
+    app = create_app(Parts(at.service, at.service.locks, watch, devserver, wait_cap_seconds))
     server = make_server("127.0.0.1", 0, app, Server, Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

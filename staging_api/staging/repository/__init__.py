@@ -42,6 +42,7 @@ from staging_api.staging.repository.staging_rows import (
     add_staging,
     begin_staging,
     cancel_is_requested,
+    lock_stagings,
     mark_cancelled,
     request_cancel,
     settle,
@@ -65,11 +66,8 @@ __all__ = [
     "artifacts_of",
     "begin_artifact",
     "begin_staging",
-<<<<<<< HEAD
     "begin_upload_wait",
-=======
     "builds_below",
->>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
     "cancel_is_requested",
     "chains",
     "claim_poll",
@@ -80,15 +78,13 @@ __all__ = [
     "files_below",
     "find",
     "find_artifact",
-<<<<<<< HEAD
-    "forget_polls",
-=======
     "folder_of",
->>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
+    "forget_polls",
     "is_pinned",
     "known_blobs",
     "list_artifacts",
     "list_stagings",
+    "lock_stagings",
     "mark_cancelled",
     "mark_evicted",
     "mark_failed",
@@ -96,12 +92,9 @@ __all__ = [
     "mark_pending",
     "mark_staged",
     "newest_for",
-<<<<<<< HEAD
+    "newest_of_each",
     "newest_poll",
     "note_poll",
-=======
-    "newest_of_each",
->>>>>>> a7aefda70bea4279de4655f4b1ce9e1719501310
     "note_progress",
     "outcomes",
     "pin",

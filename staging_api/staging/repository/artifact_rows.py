@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import archives, blobs, staged_artifacts, staged_files
@@ -197,6 +197,16 @@ def is_pinned(conn: Connection, artifact_id: str) -> bool:
 
 
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
+    conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
         raise NotFound(f"there is no live artifact {artifact_id}")
+
+
+# What `lock_stagings` does, for the archive of an artifact; its own staging may be finished.
+_LOCK_STAGINGS = text("""
+    SELECT s.id FROM staged_artifacts a
+    JOIN stagings s ON s.archive_url = a.archive_url
+        AND (s.finished_at IS NULL OR s.id = a.staging_id)
+    WHERE a.id = :id ORDER BY s.id FOR NO KEY UPDATE OF s
+""")

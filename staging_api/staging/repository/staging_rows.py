@@ -44,19 +44,29 @@ def add_staging(
     return staging_id
 
 
+def lock_stagings(conn: Connection, archive_url: str) -> None:
+    """Let nobody else change unfinished stagings of this archive, nor their artifacts' states.
+
+    Every transaction takes these rows first, in this order, and rows of artifacts after them: so
+    two never wait for each other. (Each change of an artifact writes to its staging's chain of
+    events, and locks these rows for that at the latest.)
+    """
+    conn.execute(
+        select(stagings.c.id)
+        .where(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
+        .order_by(stagings.c.id)
+        .with_for_update(key_share=True)
+    ).all()
+
+
 def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> None:
     """Bring every unfinished staging of the archive to the state that its artifacts are in.
 
     The rows are locked first: of two transactions that finish one artifact each, under locks of two
     kinds, the later one sees what the earlier one wrote.
     """
+    lock_stagings(conn, archive_url)
     unfinished = and_(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
-    conn.execute(
-        select(stagings.c.id)
-        .where(unfinished)
-        .order_by(stagings.c.id)
-        .with_for_update(key_share=True)
-    ).all()
     written_under = proof(lease) if lease is not None else {}
     conn.execute(
         update(stagings)

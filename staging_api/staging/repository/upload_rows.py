@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, text, update
 
 from staging_api.db.tables import staged_artifacts, stagings, upload_polls
+from staging_api.staging.repository.staging_rows import lock_stagings
 from staging_api.staging.repository.terms import is_to_do, now, seconds
 
 
@@ -53,6 +54,7 @@ def end_upload_wait(conn: Connection, staging_id: str) -> None:
 
 def put_off(conn: Connection, archive_url: str, name: str, pause_seconds: float) -> None:
     """Let an artifact be due again after a while."""
+    lock_stagings(conn, archive_url)
     conn.execute(
         update(staged_artifacts)
         .where(
