@@ -18,6 +18,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, NotFound, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.shutdown import Shutdown
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
@@ -58,7 +59,7 @@ def joining(
             blobs=BlobStore(tmp_path / "store"),
             open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         )
-        watch = Watch(database, threading.BoundedSemaphore(2))
+        watch = Watch(database, threading.BoundedSemaphore(2), Shutdown())
         stack.callback(watch.close)
         yield Joining(stagings, watch, Seats(2), patience_seconds=0.5)
 

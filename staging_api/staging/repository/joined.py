@@ -49,6 +49,7 @@ def read(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> lis
 def _staging(rows: Sequence[Any]) -> Staging:
     first = rows[0]
     columns = dict(zip(_OF_STAGING, first, strict=False))
+    columns["waiting_for"] = tuple(columns["waiting_for"] or ())
     order = {name: place for place, name in enumerate(columns["requested"])}
     artifacts = sorted(_artifacts(rows), key=lambda a: (order[a.name], a.path))
     failure = _failure(first[len(_OF_STAGING) : _FIRST_OF_ARTIFACT])
