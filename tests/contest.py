@@ -21,7 +21,8 @@ from tests.factories import lock_request
 from tests.history import Reign, Write, violations
 
 TTL = 0.1
-_TABLES = """
+#: What contests write to.
+TABLES = """
     CREATE TABLE IF NOT EXISTS contest_writes (
         place bigserial PRIMARY KEY, scope text NOT NULL, id text NOT NULL, fence bigint);
     CREATE TABLE IF NOT EXISTS ancestor_locks (
@@ -30,6 +31,8 @@ _TABLES = """
     CREATE SEQUENCE IF NOT EXISTS contest_fences;
     TRUNCATE contest_writes, ancestor_locks;
 """
+
+INSERT_WRITE = "INSERT INTO contest_writes (scope, id, fence) VALUES (:s, :i, :f)"
 
 
 class Contestant(Protocol):
@@ -165,7 +168,7 @@ class Contest:
     def run(self, clients: int, seconds: float, enough: Callable[[], bool]) -> list[str]:
         """Fight until the time is over or there is `enough`; returns the violations."""
         with self.database.begin() as conn:
-            conn.execute(text(_TABLES))
+            conn.execute(text(TABLES))
         deadline = time.monotonic() + seconds
         with ThreadPoolExecutor(clients) as pool:
             fights = [pool.submit(self._fight, seed) for seed in range(clients)]
@@ -217,8 +220,7 @@ class Contest:
             with self.database.begin() as conn:
                 self.lock.guard(conn, lease)
                 conn.execute(
-                    text("INSERT INTO contest_writes (scope, id, fence) VALUES (:s, :i, :f)"),
-                    {"s": lease.scope, "i": lease.id, "f": lease.fence},
+                    text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence}
                 )
         except LockLost:
             pass
