@@ -24,7 +24,7 @@ _OF_OTHER_FORM = re.compile(r"/metrics|/livez|/readyz|/openapi\.json")
 @cache
 def of_this_version() -> Mapping[str, Any]:
     """The document that this version of the code makes; connects to no database."""
-    services = build(Settings(database_url="postgresql+psycopg2://nowhere/none"))
+    services = build(Settings.from_env(database_url="postgresql+psycopg2://nowhere/none"))
     try:
         return document(services.app())
     finally:

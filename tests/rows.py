@@ -34,14 +34,11 @@ def dump(database: Database) -> dict[str, list[str]]:
 
 def states(database: Database, archive_url: str) -> dict[str, str]:
     """The state of each live artifact of an archive, by name."""
-    return dict(
-        select(
-            database,
-            "SELECT name, state FROM staged_artifacts"
-            " WHERE archive_url = :url AND state <> 'evicted'",
-            url=archive_url,
-        )
+    live = "archive_url = :url AND state <> 'evicted'"
+    found = select(
+        database, f"SELECT name, state FROM staged_artifacts WHERE {live}", url=archive_url
     )
+    return dict(found)
 
 
 def grants(database: Database, archive_url: str) -> list[Row]:

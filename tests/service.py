@@ -127,8 +127,14 @@ class Pod:
 
     def kill(self) -> None:
         """End it as a machine that loses power does."""
-        self.signal(signal.SIGKILL)
-        self.process.wait()
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+
+    def kill_one(self, pid: int) -> None:
+        """End one process of it, and let the others see to that."""
+        assert os.getpgid(pid) == self.process.pid, "not a process of this pod"
+        os.kill(pid, signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every process of it."""
@@ -186,6 +192,11 @@ class Service:
         pod = self._start("worker")
         pod.wait_for_log("stagings at once")
         return pod
+
+    def kill(self) -> None:
+        """End every pod without a word."""
+        for pod in self._pods:
+            pod.kill()
 
     def close(self) -> None:
         """End every pod, together and in good order."""

@@ -122,6 +122,11 @@ class _Answer(BaseHTTPRequestHandler):
         self._source = source[0]
         super().__init__(*args)  # type: ignore[arg-type]  # what socketserver passes
 
+    def handle(self) -> None:
+        # A client that was killed or cancelled does not say goodbye.
+        with suppress(ConnectionError):
+            super().handle()
+
     def do_HEAD(self) -> None:
         content = self._source.objects.get(self.path)
         self._head(404 if content is None else 200, content or b"", 0, None)
@@ -138,9 +143,7 @@ class _Answer(BaseHTTPRequestHandler):
         read = Read(self.path, start)
         self._source.reads.append(read)
         self._head(206 if asked else 200, content[:end], start, trick.etag, len(content))
-        # A client that was killed or cancelled does not read on.
-        with suppress(ConnectionError):
-            self._send(content[start:end], read, trick)
+        self._send(content[start:end], read, trick)
 
     def _head(
         self, status: int, content: bytes, start: int, etag: str | None, total: int = 0
@@ -154,10 +157,12 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, body: bytes, read: Read, trick: Trick) -> None:
+        stop_at = None if trick.stop is None else trick.stop.after_bytes
+        places = [place for place in (stop_at, trick.cut_after_bytes) if place is not None]
         while read.sent_bytes < len(body):
             upto = read.sent_bytes + _CHUNK_BYTES
-            for place in (trick.stop and trick.stop.after_bytes, trick.cut_after_bytes):
-                if place is not None and place > read.sent_bytes:
+            for place in places:
+                if place > read.sent_bytes:
                     upto = min(upto, place)
             if trick.stop is not None and read.sent_bytes == trick.stop.after_bytes:
                 trick.stop.reached.set()

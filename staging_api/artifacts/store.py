@@ -15,29 +15,33 @@ What happens if the process dies, or the machine loses power:
   them yet, because rows are written after `commit` returns.
 """
 
-import ctypes
-import errno
 import hashlib
 import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from staging_api.errors import NoSpace, NotFound
+from staging_api.artifacts.disk import (
+    children,
+    full_disk_told,
+    newest_change,
+    reserve,
+    sync,
+    write_all,
+)
+from staging_api.artifacts.parts import PartStore
+from staging_api.errors import NotFound, Unavailable
 
-#: Up to this many files are synced one by one; above it, the file system as a whole.
-_FEW = 8
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,28 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._named = root / "sha256"
         self._tmp = root / "tmp"
+        #: What has arrived of objects that are on their way.
+        self.parts = PartStore(root / "parts")
+
+    def folders(self) -> list[Path]:
+        """The folders above the blobs' own, whose entries must be durable too."""
+        return [self._named, self._named.parent]
+
+    def check(self) -> None:
+        """Make sure that the store can be reached and written; asks for no room in it.
+
+        Raises:
+            Unavailable: the folder is not there, or is read-only.
+        """
+        with suppress(OSError):
+            self._tmp.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable("the store cannot be written")
+
+    def free_bytes(self) -> int:
+        """Room that is left in the store."""
+        room = os.statvfs(self._tmp.parent)
+        return room.f_bavail * room.f_frsize
 
     def path(self, sha256: str) -> Path:
         """Where the blob of this digest lies, or would lie.
@@ -68,6 +94,13 @@ class BlobStore:
     def has(self, sha256: str) -> bool:
         """Whether the blob is here, whole."""
         return self.path(sha256).is_file()
+
+    def find(self, sha256: str) -> Blob | None:
+        """The blob of this digest, if it is here."""
+        try:
+            return Blob(sha256, self.path(sha256).stat().st_size)
+        except FileNotFoundError:
+            return None
 
     def open(self, sha256: str) -> BinaryIO:
         """Open the blob for reading.
@@ -86,8 +119,8 @@ class BlobStore:
 
     def blobs(self) -> Iterator[tuple[Blob, float]]:
         """Name all that is here with the time of its last use by a batch (seconds, epoch)."""
-        for shard in sorted(_children(self._named)):
-            for path in _children(shard):
+        for shard in sorted(children(self._named)):
+            for path in children(shard):
                 with suppress(FileNotFoundError):  # removed while we look
                     facts = path.stat()
                     yield Blob(path.name, facts.st_size), facts.st_mtime
@@ -100,7 +133,7 @@ class BlobStore:
             owner: names the folder under ``tmp/``, so that an operator sees whose it is.
         """
         folder = self._tmp / owner / token_hex(8)
-        with _full_disk_told():
+        with full_disk_told():
             folder.mkdir(parents=True)
         try:
             yield Batch(self, folder)
@@ -110,19 +143,19 @@ class BlobStore:
                 folder.parent.rmdir()
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Remove what dead processes left under ``tmp/``; give the number of folders removed."""
+        """Remove what dead processes left on its way; give the number of folders removed."""
         horizon = time.time() - older_than_seconds
         dead = [
             folder
-            for owner in _children(self._tmp)
-            for folder in _children(owner)
-            if _last_change(folder) < horizon
+            for owner in children(self._tmp)
+            for folder in children(owner)
+            if newest_change(folder) < horizon
         ]
         for folder in dead:
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
                 folder.parent.rmdir()
-        return len(dead)
+        return len(dead) + self.parts.sweep(older_than_seconds)
 
 
 class Batch:
@@ -145,25 +178,62 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         temporary = self._folder / token_hex(8)
-        blob = _write(temporary, chunks, expected_bytes)
+        return self._written_as(_write(temporary, chunks, expected_bytes), temporary)
+
+    def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
+        """Keep a file of this store's own parts, to which nobody writes any more.
+
+        Args:
+            path: the file.
+            chunks: its bytes once more, to be hashed.
+        """
+        temporary = self._folder / token_hex(8)
+        digest, size = hashlib.sha256(), 0
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+        os.truncate(path, size)
+        # A second name, not a move: until the row is written the parts must stay complete.
+        temporary.hardlink_to(path)
+        return self._written_as(Blob(digest.hexdigest(), size), temporary)
+
+    def reuse(self, blob: Blob) -> None:
+        """Keep what the store has already: mark it used, so that no prune takes it.
+
+        Raises:
+            NotFound: it was removed since it was found.
+        """
+        if not self._in_use(blob.sha256):
+            raise NotFound(f"the store has no blob {blob.sha256} any more")
+
+    def commit(self, checkpoint: Callable[[str], None] = lambda _name: None) -> None:
+        """Make everything kept so far durable, then give it its names.
+
+        Args:
+            checkpoint: is told the name of every step that was done.
+
+        Raises:
+            NoSpace: the disk or its quota is full.
+        """
+        with full_disk_told():
+            new = {sha: path for sha, path in self._written.items() if not self._in_use(sha)}
+            checkpoint("batch written")
+            sync(list(new.values()))
+            checkpoint("batch synced")
+            folders = set()
+            for sha256, path in new.items():
+                folders.add(self._name(sha256, path))
+                checkpoint("blob named")
+            sync([*folders, *self._store.folders()] if folders else [])
+            checkpoint("names synced")
+        self._written.clear()
+
+    def _written_as(self, blob: Blob, temporary: Path) -> Blob:
         with self._lock:
             kept = self._written.setdefault(blob.sha256, temporary)
         if kept is not temporary:
             temporary.unlink()
         return blob
-
-    def commit(self) -> None:
-        """Make everything kept so far durable, then give it its names.
-
-        Raises:
-            NoSpace: the disk or its quota is full.
-        """
-        with _full_disk_told():
-            new = {sha: path for sha, path in self._written.items() if not self._in_use(sha)}
-            _sync(list(new.values()))
-            folders = {self._name(sha256, path) for sha256, path in new.items()}
-            _sync([*folders, *(folder.parent for folder in folders)])
-        self._written.clear()
 
     def _in_use(self, sha256: str) -> bool:
         """Whether the store has it already; if so, mark it used, so that no prune takes it."""
@@ -185,81 +255,12 @@ def _write(path: Path, chunks: Iterable[bytes], expected_bytes: int | None) -> B
     digest, size = hashlib.sha256(), 0
     with path.open("xb", buffering=0) as file:
         if expected_bytes is not None and expected_bytes >= _WORTH_RESERVING:
-            _reserve(file.fileno(), expected_bytes)
+            reserve(file.fileno(), expected_bytes)
         for chunk in chunks:
             digest.update(chunk)
             size += len(chunk)
-            with _full_disk_told():
-                _write_all(file.fileno(), chunk)
+            with full_disk_told():
+                write_all(file.fileno(), chunk)
         if expected_bytes is not None and expected_bytes > size:
             file.truncate(size)
     return Blob(digest.hexdigest(), size)
-
-
-def _reserve(descriptor: int, length: int) -> None:
-    # Asked first, because a reservation that fails has by then filled the disk for everybody.
-    room = os.fstatvfs(descriptor)
-    if length > room.f_bavail * room.f_frsize:
-        raise NoSpace(f"the store has no room for {length} bytes")
-    try:
-        os.posix_fallocate(descriptor, 0, length)
-    except OSError as error:
-        # Some network file systems cannot reserve; then the writes themselves will tell.
-        if error.errno in _FULL:
-            raise NoSpace(f"the store has no room for {length} bytes") from None
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    written = os.write(descriptor, chunk)
-    while written < len(chunk):
-        chunk = chunk[written:]
-        written = os.write(descriptor, chunk)
-
-
-def _sync(paths: list[Path]) -> None:
-    """Bring files or folders to the disk; many at once by syncing their file system."""
-    if len(paths) > _FEW:
-        _sync_file_system(paths[0])
-        return
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _sync_file_system(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace("the store is full") from None
-        raise
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _last_change(folder: Path) -> float:
-    """The newest time in a folder, so that one long download counts as alive."""
-    newest = 0.0
-    for path in (folder, *_children(folder)):
-        with suppress(FileNotFoundError):
-            newest = max(newest, path.stat().st_mtime)
-    return newest

@@ -1,28 +1,37 @@
 """Bring one artifact from its source into the store; moves bytes, and knows no database.
 
-    source.open -> counted, hashed -> extractor -> store.batch -> digest compared -> commit
+    source -> parts -> watched and hashed -> extractor -> batch -> digest compared -> commit
 
 Everything is checked before anything is committed, and what `fetch` returns is durable. What
-happens if the process dies at a step is told in `staging_api.artifacts.store`: whatever step it
-was, no row says ``staged`` yet, and the next attempt starts with what the store already has.
+happens if the process dies:
+
+- while bytes come: what is noted under ``parts/`` is not fetched again (`artifacts.parts`);
+- while the batch is written or committed: told in `artifacts.store`. Whatever step it was, no row
+  says ``staged`` yet, and the next attempt unpacks anew from the parts, without the network;
+- after `fetch` returned, before the row says ``staged``: the same, and the contents are found in
+  the store;
+- after the row, before `forget`: the parts wait to be swept by age.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
+from staging_api.artifacts.digest import Digests
 from staging_api.artifacts.model import ArtifactKind, Choice
-from staging_api.artifacts.store import Batch, BlobStore
-from staging_api.errors import ArchiveCorrupt, ArtifactNotFound
+from staging_api.artifacts.store import Batch, Blob, BlobStore
+from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged
 from staging_api.extractors.extracts import EXTRACTS
 from staging_api.extractors.model import Limits, Member
 from staging_api.sources.model import Source, SourceObject
-
-#: How many bytes came, of how many (None: not known).
-Progress = Callable[[int, int | None], None]
+from staging_api.staging.download import Download, Speed, key_of
+from staging_api.staging.reading import Open, Progress, Reading, Tap
 
 _LIMITS = Limits()
+_SPEED = Speed()
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Fetched:
             several files, of their list: one line ``<digest>  <path>`` each, ordered by path.
         size_bytes: of what `sha256` is of; of several files, their sum.
         files: every file, ordered by path.
+        parts: what `forget` removes once the row says ``staged``.
     """
 
     source_url: str
@@ -62,6 +72,7 @@ class Fetched:
     sha256: str
     size_bytes: int
     files: tuple[StagedFile, ...]
+    parts: tuple[str, ...] = ()
 
 
 def fetch(
@@ -73,8 +84,11 @@ def fetch(
     owner: str = "staging",
     names: Sequence[str] | None = None,
     limits: Limits = _LIMITS,
+    speed: Speed = _SPEED,
+    held: Callable[[SourceObject], str | None] = lambda found: found.digests.get("sha256"),
     progress: Progress = lambda _done, _total: None,
     check: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[str], None] = lambda _name: None,
 ) -> Fetched | None:
     """Stage one artifact; None if it is optional and not there.
 
@@ -86,8 +100,12 @@ def fetch(
         owner: names the temporary folder, for operators.
         names: the objects of the archive, if they are known already.
         limits: how much may be unpacked.
+        speed: when a download is spread over several connections.
+        held: the sha256 of an object, if it is known before a byte of it is read: what the store
+            has under it is not fetched again.
         progress: is told after every piece: bytes done, bytes in all (None: not known).
         check: is asked before every piece; what it raises, or `progress`, ends the fetch.
+        checkpoint: is told the name of every step that was done: where a test can pull the plug.
 
     Raises:
         ArtifactNotFound: it is not in the archive.
@@ -102,14 +120,32 @@ def fetch(
             return None
         raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
     found = [source.stat(name) for name in objects]
-    tap = _Tap(progress, check, _total(found, choice))
+    checkpoint("objects found")
+    plain, tap = choice.extract == "plain", Tap(progress, check, _total(found, choice))
     with store.batch(owner) as batch:
-        delivery = _Delivery(kind, build, batch)
+        delivery = _Delivery(kind, choice, build, batch)
         for each in found:
-            delivery.take(_Tapped(source, each, tap, choice), choice, limits)
+            known = held(each) if plain else None
+            blob = store.find(known) if known else None
+            if blob is not None:
+                delivery.reuse(each, blob)
+                tap.count(blob.size_bytes)
+                continue
+            opened = _opened(source, each, store, whole=plain, speed=speed, checkpoint=checkpoint)
+            with opened as (open_at, own):
+                # What is kept as it is has its sha256 computed by the store, and once is enough.
+                digests = Digests(each.digests, sha256=not plain)
+                delivery.take(Reading(each, open_at, tap, digests), own, limits)
+            checkpoint("object verified")
         check()
-        batch.commit()
+        batch.commit(checkpoint)
     return delivery.result(source.url, found)
+
+
+def forget(fetched: Fetched, store: BlobStore) -> None:
+    """Free what helped to fetch this: to be called once the row says ``staged``."""
+    for key in fetched.parts:
+        store.parts.forget(key)
 
 
 def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
@@ -118,46 +154,68 @@ def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
     return None if len(sizes) < len(found) or choice.extract == "zip" else sum(sizes)
 
 
-@dataclass
-class _Tap:
-    """Every piece that comes passes here: the place to stop, and to tell how far it is."""
-
-    progress: Progress
-    check: Callable[[], None]
-    total: int | None
-    done: int = 0
-
-    def passing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self.check()
-            self.done += len(chunk)
-            self.progress(self.done, self.total)
-            yield chunk
+@contextmanager
+def _opened(
+    source: Source,
+    found: SourceObject,
+    store: BlobStore,
+    *,
+    whole: bool,
+    speed: Speed,
+    checkpoint: Callable[[str], None],
+) -> Iterator[tuple[Open, Path | None]]:
+    """How to read an object, and the file that has all of it when it is read, if one has."""
+    key = key_of(found)
+    if key is None:
+        yield partial(source.open, found), None
+        return
+    try:
+        with store.parts.open(key, found.size_bytes or 0) as parts:
+            download = Download(source, found, parts, speed, whole=whole, checkpoint=checkpoint)
+            yield download.open, parts.path if whole else None
+    except (ArchiveCorrupt, SourceChanged):
+        # Whatever was kept is of no use, or worse: the next attempt begins anew.
+        store.parts.forget(key)
+        raise
 
 
 class _Delivery:
     """One artifact on its way: the files that came out so far."""
 
-    def __init__(self, kind: ArtifactKind, build: str, batch: Batch) -> None:
+    def __init__(self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch) -> None:
         self._kind = kind
+        self._choice = choice
         self._build = build
         self._batch = batch
         self._files: dict[str, StagedFile] = {}
         self._came_out: list[StagedFile] = []
         self._whole: tuple[str, int] | None = None
 
-    def take(self, readable: "_Tapped", choice: Choice, limits: Limits) -> None:
+    def take(self, reading: Reading, own: Path | None, limits: Limits) -> None:
         """Fetch one object, unpack it, and compare it with what its source says of it."""
 
-        def select(member: str) -> str | None:
-            wanted = choice.extract == "plain" or choice.takes(member)
-            return self._kind.target(member, self._build) if wanted else None
+        def keep(member: Member, chunks: Iterable[bytes]) -> None:
+            if member.same_as is not None:
+                self._add(replace(self._files[member.same_as], path=member.path))
+                return
+            if own is None:
+                blob = self._batch.keep(chunks, member.size_bytes)
+            else:
+                blob = self._batch.adopt(own, chunks)
+            self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
 
         self._came_out.clear()
-        EXTRACTS[choice.extract](readable, select, self._keep, limits)
+        EXTRACTS[self._choice.extract](reading, self._selected, keep, limits)
         if not self._came_out:
-            raise ArtifactNotFound(f"{readable.name} has nothing of {self._kind.name}")
-        self._whole = readable.verified(self._came_out[-1].sha256)
+            raise ArtifactNotFound(f"{reading.name} has nothing of {self._kind.name}")
+        self._whole = reading.verified(self._came_out[-1].sha256)
+
+    def reuse(self, found: SourceObject, blob: Blob) -> None:
+        """Take an object whose content the store has already."""
+        self._batch.reuse(blob)
+        path = self._kind.target(found.name, self._build)
+        self._add(StagedFile(path, blob.sha256, blob.size_bytes))
+        self._whole = blob.sha256, blob.size_bytes
 
     def result(self, archive: str, found: Sequence[SourceObject]) -> Fetched:
         """What it became, once all objects were taken."""
@@ -170,15 +228,12 @@ class _Delivery:
             sha256=digest,
             size_bytes=size,
             files=files,
+            parts=tuple(key for key in map(key_of, found) if key is not None),
         )
 
-    def _keep(self, member: Member, chunks: Iterable[bytes]) -> None:
-        if member.same_as is not None:
-            first = self._files[member.same_as]
-            self._add(replace(first, path=member.path))
-            return
-        blob = self._batch.keep(chunks, member.size_bytes)
-        self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
+    def _selected(self, member: str) -> str | None:
+        wanted = self._choice.extract == "plain" or self._choice.takes(member)
+        return self._kind.target(member, self._build) if wanted else None
 
     def _add(self, file: StagedFile) -> None:
         self._files[file.path] = file
@@ -186,68 +241,6 @@ class _Delivery:
         for path in self._kind.further_paths(file.path, self._build):
             # A path of its own wins over a further path of another file.
             self._files.setdefault(path, replace(file, path=path))
-
-
-class _Tapped:
-    """An object of a source, hashed while it is read from front to end."""
-
-    def __init__(self, source: Source, found: SourceObject, tap: _Tap, choice: Choice) -> None:
-        self._source = source
-        self._found = found
-        self._tap = tap
-        # What is kept as it is has its sha256 computed by the store, and once is enough.
-        self._kept_as_it_is = choice.extract == "plain"
-        self._hashes = {name: hashlib.new(name) for name in self._asked_for()}
-        self._hashed = 0
-        self._ended = False
-
-    @property
-    def name(self) -> str:
-        """The object's name in the archive."""
-        return self._found.name
-
-    @property
-    def size_bytes(self) -> int | None:
-        """The object's length, if its source says so."""
-        return self._found.size_bytes
-
-    @contextmanager
-    def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
-        """Stream a part; only a reading from the front to the end is hashed."""
-        with self._source.open(self._found, start, end) as chunks:
-            tapped = self._tap.passing(chunks)
-            yield self._hashing(tapped) if start == 0 and end is None else tapped
-
-    def verified(self, kept_sha256: str) -> tuple[str, int] | None:
-        """Compare digests; give sha256 and length of the object if all of it was read.
-
-        Args:
-            kept_sha256: of the file that it became, if it was kept as it is.
-
-        Raises:
-            ArchiveCorrupt: the object does not have a digest that its source told.
-        """
-        if not self._ended:
-            return None
-        computed = {name: each.hexdigest() for name, each in self._hashes.items()}
-        computed.setdefault("sha256", kept_sha256)
-        for name, told in self._found.digests.items():
-            if computed.get(name, told) != told:
-                raise ArchiveCorrupt(f"{self.name} does not have the {name} that its source told")
-        return computed["sha256"], self._hashed
-
-    def _asked_for(self) -> list[str]:
-        """The digests to compute: md5, which is slow, only if nothing better is told."""
-        own = [] if self._kept_as_it_is else ["sha256"]
-        return [*own, "md5"] if set(self._found.digests) == {"md5"} else own
-
-    def _hashing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            for each in self._hashes.values():
-                each.update(chunk)
-            self._hashed += len(chunk)
-            yield chunk
-        self._ended = True
 
 
 def _of_all(files: Sequence[StagedFile]) -> tuple[str, int]:

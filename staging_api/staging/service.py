@@ -38,11 +38,13 @@ from staging_api.errors import (
     LockHeld,
     LockLost,
     NotFound,
+    ShuttingDown,
     StagingApiError,
 )
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
+from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
@@ -120,6 +122,7 @@ class StagingService:
         writes nothing if an unfinished staging brings all of it anyway.
         """
         with self.database.begin() as conn:
+            repository.act_as(conn, asker.caller, self.locks.holder)
             found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
             if _is_coming(found, wanted):
                 return
@@ -136,11 +139,12 @@ class StagingService:
         Raises:
             LockHeld: another request works on this archive.
             LockLost: this one did, and lost the lock before it was done.
+            ShuttingDown: this process ends before it is done; a worker goes on.
             StagingApiError: an artifact failed; the staging says so too.
         """
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
-            with self._working(staging_id, wanted, holds, last_attempt=1) as work:
+            with self._working(staging_id, wanted, holds) as work:
                 work.foreground()
         return self.find(staging_id)
 
@@ -150,7 +154,9 @@ class StagingService:
         Raises:
             LockHeld: somebody else does.
             LockLost: somebody else took over.
+            ShuttingDown: this process ends; somebody else may go on at once.
         """
+        about(staging_id=staging.id, reference_id=staging.reference_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         with self._holding(kinds, staging.archive_url, asker) as holds:
             if self.find(staging.id).final:
@@ -160,10 +166,10 @@ class StagingService:
                 return
             try:
                 wanted = self.wanted(staging.archive_url, staging.requested)
-                with self._working(staging.id, wanted, holds, MAX_ATTEMPTS) as work:
+                with self._working(staging.id, wanted, holds, again=True) as work:
                     work.foreground()
                     work.background()
-            except LockLost:
+            except (LockLost, ShuttingDown):
                 raise
             except StagingApiError as error:
                 self._note_failure(staging, holds, error)
@@ -185,6 +191,7 @@ class StagingService:
         """
         staging = self.find(staging_id)
         with self.database.begin() as conn:
+            repository.act_as(conn, asker.caller, self.locks.holder)
             repository.request_cancel(conn, staging_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         try:
@@ -208,7 +215,7 @@ class StagingService:
                 raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
             if repository.is_pinned(conn, artifact_id):
                 raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
-            repository.mark_evicted(conn, artifact_id)
+            repository.mark_evicted(conn, artifact_id, "asked")
             return repository.find_artifact(conn, artifact_id)
 
     def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:
@@ -255,12 +262,14 @@ class StagingService:
             )
             _plan_artifacts(conn, wanted, staging_id, prefix, over=("pending", "staging", "failed"))
             repository.settle(conn, wanted.archive_url, first.lease)
+        about(staging_id=staging_id)
         return staging_id
 
     @contextmanager
     def _working(
-        self, staging_id: str, wanted: Wanted, holds: Holds, last_attempt: int
+        self, staging_id: str, wanted: Wanted, holds: Holds, *, again: bool = False
     ) -> Iterator[Work]:
+        """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
         with closing(self.open_archive(wanted.url)) as source:
@@ -271,7 +280,9 @@ class StagingService:
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
-                last_attempt=last_attempt,
+                last_attempt=MAX_ATTEMPTS if again else 1,
+                shutdown=self.locks.shutdown,
+                yields=again,
             )
 
     def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from dataclasses import dataclass, field
 
+import google_crc32c
 import pytest
 
 from staging_api.artifacts.catalogue import Catalogue
@@ -31,6 +32,7 @@ class MemorySource:
     objects: dict[str, bytes]
     digests: dict[str, str] = field(default_factory=dict)
     url: str = "gs://bucket/board/R17-1"
+    opened: list[str] = field(default_factory=list)
 
     def names(self):
         return list(self.objects)
@@ -40,6 +42,7 @@ class MemorySource:
         return SourceObject(name, f"{self.url}/{name}", len(data), "v1", self.digests)
 
     def open(self, found, start=0, end=None):
+        self.opened.append(found.name)
         return InMemory(self.objects[found.name]).open(start, end)
 
     def close(self):
@@ -153,15 +156,18 @@ def test_an_archive_without_the_wanted_member_is_no_success(store):
 
 
 @pytest.mark.parametrize("extract", ["plain", "tar"])
-@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+@pytest.mark.parametrize("algorithm", ["sha256", "md5", "crc32c"])
 def test_a_digest_that_the_source_told_must_hold(store, tmp_path, extract, algorithm):
+    def told(data):
+        if algorithm == "crc32c":
+            return {algorithm: f"{google_crc32c.value(data):08x}"}
+        return {algorithm: hashlib.new(algorithm, data).hexdigest()}
+
     packed = tar_of(("a", b"content"))
     kind = kind_of(extract)
-    right = MemorySource(
-        {"object": packed}, {algorithm: hashlib.new(algorithm, packed).hexdigest()}
-    )
+    right = MemorySource({"object": packed}, told(packed))
     assert fetch(kind, right, BUILD, store).sha256 == sha(packed)
-    wrong = MemorySource({"object": packed}, {algorithm: hashlib.new(algorithm, b"x").hexdigest()})
+    wrong = MemorySource({"object": packed}, told(b"x"))
     before = len(list(store.blobs()))
     with pytest.raises(ArchiveCorrupt, match=algorithm):
         fetch(kind, wrong, BUILD, store)
@@ -216,3 +222,28 @@ def test_nothing_is_committed_after_the_last_check_failed(store):
     with pytest.raises(Cancelled):
         engine.fetch(kind_of(), source, BUILD, store, check=check)
     assert list(store.blobs()) == []
+
+
+def test_what_the_store_has_already_is_not_fetched_again(store):
+    first = MemorySource({"object": b"payload"})
+    engine.fetch(kind_of(), first, BUILD, store)
+    again = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})
+    told = []
+    fetched = fetch(kind_of(), again, BUILD, store, progress=lambda *step: told.append(step))
+    assert fetched.files == (engine.StagedFile("object", sha(b"payload"), 7),)
+    assert again.opened == []
+    assert told == [(7, 7)]
+
+
+def test_what_the_database_knows_of_a_version_saves_the_fetch_too(store):
+    engine.fetch(kind_of(), MemorySource({"object": b"payload"}), BUILD, store)
+    again = MemorySource({"object": b"payload"})
+    known = {("gs://bucket/board/R17-1/object", "v1"): sha(b"payload")}
+    fetch(kind_of(), again, BUILD, store, held=lambda found: known.get((found.url, found.version)))
+    assert again.opened == []
+
+
+def test_what_is_known_but_no_longer_in_the_store_is_fetched(store):
+    source = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})
+    assert fetch(kind_of(), source, BUILD, store).sha256 == sha(b"payload")
+    assert source.opened == ["object"]

@@ -18,8 +18,8 @@ def test_a_traceback_names_lines_and_no_values(
     try:
         password = "open sesame".replace(" ", "-")
         raise_with(password)
-    except ValueError as error:
-        logging.getLogger(__name__).exception("it failed", exc_info=error)
+    except ValueError:
+        logging.getLogger(__name__).exception("it failed")
     finally:
         root.handlers[:] = before[0]
         root.setLevel(before[1])

@@ -91,7 +91,7 @@ def test_data_is_synced_before_it_gets_its_name_and_folders_after(store, monkeyp
     with store.batch("worker-1") as batch:
         batch.keep([b"one"])
         batch.commit()
-    assert steps == ["file", "name", "folder", "folder"]
+    assert steps == ["file", "name", "folder", "folder", "folder"]
 
 
 def test_many_files_are_committed_as_well(store):

@@ -175,10 +175,14 @@ def mark_pending(conn: Connection, artifact_id: str) -> None:
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
 
 
-def mark_evicted(conn: Connection, artifact_id: str) -> None:
-    """Stop serving an artifact; its row stays as history, its files are forgotten."""
+def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
+    """Stop serving an artifact; its row stays as history, its files are forgotten.
+
+    Args:
+        reason: one of `EVICT_REASONS`.
+    """
     conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
-    _set(conn, artifact_id, state="evicted", evicted_at=now())
+    _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
 
 
 def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:

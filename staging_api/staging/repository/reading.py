@@ -185,6 +185,18 @@ def due(conn: Connection, limit: int) -> list[Staging]:
     return [_staging(conn, row) for row in conn.execute(query).all()]
 
 
+def queue(conn: Connection) -> dict[str, tuple[int, float]]:
+    """What is left to do: by state, how many, and the seconds since the oldest was due."""
+    due_since = func.coalesce(staged_artifacts.c.next_attempt_at, staged_artifacts.c.created_at)
+    waited = func.extract("epoch", now() - func.min(due_since))
+    rows = conn.execute(
+        select(staged_artifacts.c.state, func.count(), func.greatest(waited, 0.0))
+        .where(is_to_do)
+        .group_by(staged_artifacts.c.state)
+    )
+    return {state: (count, float(seconds)) for state, count, seconds in rows}
+
+
 def served_file(conn: Connection, path: str) -> ServedFile | None:
     """What is served at `path` below ``/static``, if anything is."""
     row = conn.execute(_SERVED, {"path": path}).one_or_none()
@@ -222,6 +234,7 @@ def _staging(conn: Connection, row: Row[Any]) -> Staging:
         attempt=row.attempt,
         failure=_failure(row),
         version=row.version,
+        events_count=row.events_count,
         artifacts=tuple(artifacts_of(conn, row.archive_url, row.requested)),
     )
 

@@ -1,0 +1,99 @@
+"""Small steps on files that the stores share."""
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from staging_api.errors import NoSpace
+
+#: Up to this many files are synced one by one; above it, the file system as a whole.
+_FEW = 8
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Tell a full disk, or a full quota, as `NoSpace`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace("the store is full") from None
+        raise
+
+
+def write_all(descriptor: int, chunk: bytes) -> None:
+    """Write a chunk whole: one call may write less."""
+    written = os.write(descriptor, chunk)
+    while written < len(chunk):
+        chunk = chunk[written:]
+        written = os.write(descriptor, chunk)
+
+
+def write_at(descriptor: int, chunk: bytes, position: int) -> None:
+    """Write a chunk whole, at its place."""
+    written = os.pwrite(descriptor, chunk, position)
+    while written < len(chunk):
+        chunk, position = chunk[written:], position + written
+        written = os.pwrite(descriptor, chunk, position)
+
+
+def reserve(descriptor: int, length: int) -> None:
+    """Take the space for a file before it is written.
+
+    Raises:
+        NoSpace: there is not so much left.
+    """
+    # Asked first, because a reservation that fails has by then filled the disk for everybody.
+    room = os.fstatvfs(descriptor)
+    if length > room.f_bavail * room.f_frsize:
+        raise NoSpace(f"the store has no room for {length} bytes")
+    try:
+        os.posix_fallocate(descriptor, 0, length)
+    except OSError as error:
+        # Some network file systems cannot reserve; then the writes themselves will tell.
+        if error.errno in _FULL:
+            raise NoSpace(f"the store has no room for {length} bytes") from None
+
+
+def sync(paths: list[Path]) -> None:
+    """Bring files or folders to the disk; many at once by syncing their file system."""
+    if len(paths) > _FEW:
+        _sync_file_system(paths[0])
+        return
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def children(folder: Path) -> list[Path]:
+    """What is in a folder; nothing if it is none."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def newest_change(folder: Path) -> float:
+    """The newest time in a folder (seconds, epoch), so that one long download counts as alive."""
+    newest = 0.0
+    for path in (folder, *children(folder)):
+        with suppress(FileNotFoundError):
+            newest = max(newest, path.stat().st_mtime)
+    return newest
+
+
+def _sync_file_system(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,219 @@
+"""Keep what has arrived of an object, so that the next attempt, on any pod, goes on from there.
+
+Each object version has a folder under ``parts/``, and each attempt two files in it: the bytes,
+at their own offsets, and a journal of the ranges that are durable. An attempt writes only its own
+files and reads those of all, so two attempts at once, or one that was thought dead, never touch
+each other's bytes.
+
+What happens if the process dies, or the machine loses power:
+
+- while a part is written: the journal does not name it; its bytes are fetched again, at most
+  `PART_BYTES` and what was still on its way.
+- after the bytes are synced, before the journal names them: the same.
+- in the middle of a journal's line: a line without its end is not read.
+- after the artifact is staged: `PartStore.forget` was to come; `PartStore.sweep` does it by age.
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Self
+
+from staging_api.artifacts.disk import children, full_disk_told, newest_change, write_at
+from staging_api.errors import NoSpace
+
+#: After so many bytes the journal moves on: what a crash can cost, and a sync has to carry.
+PART_BYTES = 8 << 20
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Held:
+    """A range of an object that an earlier attempt left on the disk."""
+
+    start: int
+    end: int
+    descriptor: int
+
+
+class PartStore:
+    """The folders of all objects that are, or were, on their way."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def open(self, key: str, size_bytes: int) -> Iterator["Parts"]:
+        """Begin an attempt at one object version.
+
+        Args:
+            key: names the version: a word that is safe as a file name.
+            size_bytes: the object's length.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        folder = self._root / key
+        with ExitStack() as stack:
+            with full_disk_told():
+                folder.mkdir(parents=True, exist_ok=True)
+                held = [
+                    each
+                    for journal in sorted(folder.glob("*.done"))
+                    for each in _held_by(journal, size_bytes, stack)
+                ]
+                own = folder / token_hex(8)
+                data = _opened(own.with_suffix(".data"), stack)
+                done = _opened(own.with_suffix(".done"), stack)
+            yield Parts(own.with_suffix(".data"), data, done, held)
+
+    def forget(self, key: str) -> None:
+        """Remove what was kept of a version: it is staged, or will never be."""
+        shutil.rmtree(self._root / key, ignore_errors=True)
+
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove versions on which nothing happened for that long; give their number."""
+        horizon = time.time() - older_than_seconds
+        dead = [folder for folder in children(self._root) if newest_change(folder) < horizon]
+        for folder in dead:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(dead)
+
+
+class Parts:
+    """One attempt at one object version, with what earlier attempts left."""
+
+    def __init__(self, path: Path, data: int, done: int, held: list[Held]) -> None:
+        #: The attempt's own bytes; a whole object only if every byte was written here.
+        self.path = path
+        self._data = data
+        self._done = done
+        self._held = held
+
+    def held_at(self, position: int) -> Held | None:
+        """The range from an earlier attempt that goes furthest from this position on."""
+        found = [each for each in self._held if each.start <= position < each.end]
+        return max(found, key=lambda each: each.end, default=None)
+
+    def next_held(self, position: int, end: int) -> int:
+        """Where the next held range after this position begins, or `end`."""
+        return min((each.start for each in self._held if each.start > position), default=end)
+
+    def read(self, held: Held, start: int, end: int) -> Generator[bytes, None, None]:
+        """Give the bytes of a held range from `start` up to `end`."""
+        while start < end:
+            chunk = os.pread(held.descriptor, min(_READ_BYTES, end - start), start)
+            if not chunk:
+                raise OSError(f"a part of {self.path.parent.name} is shorter than its journal says")
+            start += len(chunk)
+            yield chunk
+
+    def write(self, position: int, chunk: bytes) -> None:
+        """Write bytes at their place in the attempt's own file.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        with full_disk_told():
+            write_at(self._data, chunk, position)
+
+    def note(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Sync what was written and name it in the journal; from one thread at a time.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        with full_disk_told():
+            os.fdatasync(self._data)
+            os.write(self._done, b"".join(b"%d %d\n" % each for each in ranges))
+
+
+class Journal:
+    """Syncs and notes what arrives, from a thread of its own.
+
+    While one half of a part is synced the other half may arrive; then the download waits for the
+    disk. It loses nothing by that, since at its end all must be on the disk anyway, and it keeps
+    what a crash can cost at one part.
+    """
+
+    def __init__(self, parts: Parts, checkpoint: Callable[[str], None]) -> None:
+        self._parts = parts
+        self._checkpoint = checkpoint
+        self._ranges: list[tuple[int, int]] = []
+        self._unsafe = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def add(self, start: int, end: int) -> None:
+        """Have a range that was written synced and noted soon; from any thread.
+
+        Waits while more than half a part is not safe yet. A range of more than that is the
+        caller's mistake, and only taken alone.
+        """
+        length = end - start
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._unsafe or self._unsafe + length <= PART_BYTES // 2
+            )
+            self._ranges.append((start, end))
+            self._unsafe += length
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while ranges := self._next():
+            # A journal that cannot be written costs the next attempt time, this one nothing.
+            with suppress(OSError, NoSpace):
+                self._parts.note(ranges)
+            self._checkpoint("part noted")
+            with self._changed:
+                self._unsafe -= sum(end - start for start, end in ranges)
+                self._changed.notify_all()
+
+    def _next(self) -> list[tuple[int, int]]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ranges or self._closed)
+            ranges, self._ranges = self._ranges, []
+            return ranges
+
+
+def _opened(path: Path, stack: ExitStack) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _held_by(journal: Path, size_bytes: int, stack: ExitStack) -> list[Held]:
+    """The ranges that one earlier attempt's journal names."""
+    try:
+        descriptor = os.open(journal.with_suffix(".data"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    stack.callback(os.close, descriptor)
+    ranges = [_range_of(line) for line in journal.read_bytes().splitlines(keepends=True)]
+    return [Held(*each, descriptor) for each in ranges if each and each[1] <= size_bytes]
+
+
+def _range_of(line: bytes) -> tuple[int, int] | None:
+    words = line.split()
+    if not line.endswith(b"\n") or len(words) != 2 or not all(map(bytes.isdigit, words)):  # noqa: PLR2004
+        return None
+    start, end = map(int, words)
+    return (start, end) if start < end else None

@@ -1,0 +1,194 @@
+"""Read one object, so that no byte that arrived once is fetched again.
+
+What earlier attempts left under ``parts/`` is read from there, the rest from the source, and noted
+as it comes (`staging_api.artifacts.parts`). It begins on one connection. If the source turns out to
+send slower than `Speed.slow_bytes_per_second`, the rest comes as parts over several
+connections, still handed on in order: many stores limit a connection, few limit a client.
+Reads of at most one part, such as a zip's directory, are not kept: they cost less than a sync.
+"""
+
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from staging_api.artifacts.parts import PART_BYTES, Journal, Parts
+from staging_api.sources.model import Source, SourceObject
+
+#: The least that is worth a request of its own.
+PIECE_BYTES = 1 << 20
+#: So many bytes tell how fast a connection is.
+_JUDGED_BYTES = 2 << 20
+
+
+@dataclass(frozen=True)
+class Speed:
+    """When, and how far, a download is spread over several connections.
+
+    Attributes:
+        connections: at most so many at once; 1 never spreads.
+        slow_bytes_per_second: a connection slower than this is taken for a limited one.
+    """
+
+    connections: int = 8
+    slow_bytes_per_second: float = 48e6
+
+
+class Download:
+    """One object of a source, over the parts of it that are here."""
+
+    def __init__(
+        self,
+        source: Source,
+        found: SourceObject,
+        parts: Parts,
+        speed: Speed,
+        *,
+        whole: bool = False,
+        checkpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """Read `found`; with `whole`, the attempt's own file ends up with all of its bytes."""
+        self._source = source
+        self._found = found
+        self._parts = parts
+        self._speed = speed
+        self._whole = whole
+        self._checkpoint = checkpoint
+
+    @contextmanager
+    def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+        """Stream the bytes from `start` up to, not including, `end`."""
+        last = self._found.size_bytes or 0
+        last = last if end is None else min(end, last)
+        if last - start <= PART_BYTES and not self._whole:
+            with self._source.open(self._found, start, end) as chunks:
+                yield chunks
+            return
+        with closing(self._chunks(start, last)) as chunks:
+            yield chunks
+
+    def _chunks(self, start: int, end: int) -> Generator[bytes, None, None]:
+        while start < end:
+            held = self._parts.held_at(start)
+            until = min(held.end, end) if held else self._parts.next_held(start, end)
+            if held:
+                pieces = self._copied(self._parts.read(held, start, until), start)
+            else:
+                pieces = self._fetched(start, min(until, end))
+            with closing(pieces):
+                yield from pieces
+            start = min(until, end)
+
+    def _copied(
+        self, chunks: Generator[bytes, None, None], position: int
+    ) -> Generator[bytes, None, None]:
+        with closing(chunks):
+            for chunk in chunks:
+                if self._whole:
+                    self._parts.write(position, chunk)
+                position += len(chunk)
+                yield chunk
+
+    def _fetched(self, start: int, end: int) -> Generator[bytes, None, None]:
+        """Fetch a range, on one connection as long as that is fast enough."""
+        with Journal(self._parts, self._checkpoint) as journal:
+            position, clock = start, _Clock()
+            with closing(self._written(start, end, PART_BYTES // 2, journal)) as chunks:
+                for chunk in clock.timed(chunks):
+                    position += len(chunk)
+                    yield chunk
+                    if self._worth_spreading(clock, end - position):
+                        break
+            if position < end:
+                yield from self._spread(position, end, journal)
+
+    def _worth_spreading(self, clock: "_Clock", left: int) -> bool:
+        several = self._speed.connections > 1 and left > 2 * PIECE_BYTES
+        return several and clock.is_slower_than(self._speed.slow_bytes_per_second)
+
+    def _written(
+        self, start: int, end: int, step: int, journal: Journal
+    ) -> Generator[bytes, None, None]:
+        """Fetch a range on one connection; write it, and tell the journal after every step."""
+        position = noted = start
+        with self._source.open(self._found, start, end) as chunks:
+            try:
+                for chunk in chunks:
+                    self._parts.write(position, chunk)
+                    position += len(chunk)
+                    yield chunk
+                    if position - noted >= step:
+                        journal.add(noted, position)
+                        noted = position
+            finally:
+                # Also when it was cut, or whoever reads has enough: what came need not come again.
+                if position > noted:
+                    journal.add(noted, position)
+
+    def _spread(self, start: int, end: int, journal: Journal) -> Generator[bytes, None, None]:
+        """Fetch a range as pieces on several connections; hand them on in order."""
+        count, stop = self._speed.connections, threading.Event()
+        size = max(PIECE_BYTES, min(PART_BYTES, (end - start) // (2 * count)))
+        bounds = [(at, min(at + size, end)) for at in range(start, end, size)]
+        waiting: deque[Future[list[bytes]]] = deque()
+        with ThreadPoolExecutor(count, "download") as threads:
+            try:
+                for bound in bounds:
+                    waiting.append(threads.submit(self._piece, *bound, journal, stop))
+                    # One more than there are threads: the memory this takes is known.
+                    if len(waiting) > count:
+                        yield from waiting.popleft().result()
+                while waiting:
+                    yield from waiting.popleft().result()
+            finally:
+                stop.set()
+                for future in waiting:
+                    future.cancel()
+
+    def _piece(self, start: int, end: int, journal: Journal, stop: threading.Event) -> list[bytes]:
+        # All connections together may have no more on its way than one part.
+        step, pieces = PART_BYTES // (2 * self._speed.connections), []
+        with closing(self._written(start, end, step, journal)) as chunks:
+            for chunk in chunks:
+                if stop.is_set():
+                    break
+                pieces.append(chunk)
+        return pieces
+
+
+class _Clock:
+    """Times how long the source lets us wait; what we do with the bytes does not count."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._bytes = 0
+
+    def timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        asked = time.monotonic()
+        for chunk in chunks:
+            self._waited += time.monotonic() - asked
+            self._bytes += len(chunk)
+            yield chunk
+            asked = time.monotonic()
+
+    def is_slower_than(self, bytes_per_second: float) -> bool:
+        """Whether it is; after too few bytes to say, it is not."""
+        return self._bytes >= _JUDGED_BYTES and self._bytes < bytes_per_second * self._waited
+
+
+def key_of(found: SourceObject) -> str | None:
+    """The folder that the parts of an object version go to; None if it is not worth one.
+
+    A file of this machine, or of a shared volume, is there already; a short object is fetched again
+    sooner than it is synced; and without a version nobody knows what parts belong together.
+    """
+    if found.url.startswith("file:") or found.version is None:
+        return None
+    if found.size_bytes is None or found.size_bytes <= 2 * PART_BYTES:
+        return None
+    text = f"{found.url}\n{found.version}\n{found.size_bytes}"
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,240 @@
+"""Downloads go on where an earlier attempt ended, and spread where a connection is slow."""
+
+import hashlib
+import random
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.artifacts.parts import PartStore
+from staging_api.artifacts.store import BlobStore
+from staging_api.errors import ArchiveCorrupt, SourceFailed
+from staging_api.sources.model import SourceObject
+from staging_api.staging import download, engine
+from staging_api.staging.download import Download, Speed, key_of
+from tests.archives import tar_of
+
+PART_BYTES = 1 << 16  # small parts: the same steps, less to read
+SIZE = 5 * PART_BYTES + 12_345
+BODY = random.Random(1).randbytes(SIZE)
+ONE = Speed(connections=1)
+ALWAYS = Speed(connections=3, slow_bytes_per_second=float("inf"))
+PIECE = 1 << 12
+
+
+class Remote:
+    """A source of one object that can break, and remembers what was asked of it."""
+
+    url = "gs://bucket/board/R17-1"
+
+    def __init__(self, body=BODY, digests=None):
+        self.body = body
+        self.digests = digests or {}
+        self.breaks_at = None
+        self.asked = []
+        self.sent = 0
+        self.at_once = 0
+        self.most_at_once = 0
+        self._lock = threading.Lock()
+
+    def names(self):
+        return ["object"]
+
+    def stat(self, name):
+        return SourceObject(name, f"{self.url}/{name}", len(self.body), "v1", self.digests)
+
+    @contextmanager
+    def open(self, found, start=0, end=None):
+        last = len(self.body) if end is None else end
+        with self._lock:
+            self.asked.append((start, last))
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        yield self._chunks(start, last)
+        with self._lock:
+            self.at_once -= 1
+
+    def close(self):
+        pass
+
+    def _chunks(self, start, end):
+        while start < end:
+            if self.breaks_at is not None and start >= self.breaks_at:
+                raise SourceFailed("broken on purpose")
+            chunk = self.body[start : min(start + PIECE, end)]
+            start += len(chunk)
+            with self._lock:
+                self.sent += len(chunk)
+            yield chunk
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch):
+    monkeypatch.setattr(download, "PART_BYTES", PART_BYTES)
+    monkeypatch.setattr(download, "PIECE_BYTES", PIECE)
+    monkeypatch.setattr(download, "_JUDGED_BYTES", PIECE)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return BlobStore(tmp_path / "store")
+
+
+def kind_of(extract="plain", **choice):
+    choices = (Choice(Pattern("object"), extract=extract, **choice),)
+    return ArtifactKind("thing", "build", "foreground", choices)
+
+
+def read(parts_root, source, start=0, end=None, speed=ONE, **how):
+    found = source.stat("object")
+    with (
+        PartStore(parts_root).open("key", found.size_bytes) as parts,
+        Download(source, found, parts, speed, **how).open(start, end) as chunks,
+    ):
+        return b"".join(chunks)
+
+
+@pytest.mark.parametrize("speed", [ONE, ALWAYS])
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, None), (1, SIZE - 1), (PART_BYTES - 1, 3 * PART_BYTES + 1), (7, 9)]
+)
+def test_any_range_is_read_exactly(tmp_path, speed, start, end):
+    assert read(tmp_path, Remote(), start, end, speed) == BODY[start:end]
+
+
+def test_a_slow_connection_is_joined_by_others(tmp_path):
+    source = Remote()
+    assert read(tmp_path, source, speed=ALWAYS) == BODY
+    assert 1 < source.most_at_once <= ALWAYS.connections
+    assert source.sent <= SIZE + PIECE
+
+
+def test_a_fast_connection_stays_alone(tmp_path):
+    source = Remote()
+    assert read(tmp_path, source, speed=Speed(slow_bytes_per_second=1)) == BODY
+    assert source.asked == [(0, SIZE)]
+
+
+@pytest.mark.parametrize("speed", [ONE, ALWAYS])
+@pytest.mark.parametrize("breaks_at", [0, PART_BYTES - 1, PART_BYTES * 2, SIZE - PIECE])
+def test_a_second_attempt_fetches_what_the_first_did_not(tmp_path, speed, breaks_at):
+    source = Remote()
+    source.breaks_at = breaks_at
+    with pytest.raises(SourceFailed):
+        read(tmp_path, source, speed=speed)
+    source.breaks_at = None
+    assert read(tmp_path, source, speed=speed) == BODY
+    assert source.sent <= SIZE + PIECE * speed.connections
+
+
+def test_a_third_attempt_needs_nothing_from_the_source(tmp_path):
+    source = Remote()
+    assert read(tmp_path, source) == BODY
+    assert read(tmp_path, source) == BODY
+    assert source.sent == SIZE
+
+
+def test_an_attempt_reads_what_another_left_but_never_writes_to_it(tmp_path):
+    assert read(tmp_path, Remote()) == BODY
+    (first,) = (tmp_path / "key").glob("*.data")
+    before = first.stat().st_mtime_ns
+    assert read(tmp_path, Remote(), whole=True) == BODY
+    assert first.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "key").glob("*.data"))) == 2
+
+
+@pytest.mark.parametrize(
+    "journal",
+    ["", "0 100", "x y\n", "5 5\n", "9 3\n", "-1 5\n", f"0 {SIZE + 1}\n", "1 2 3\n", "\xff\n"],
+)
+def test_a_journal_that_makes_no_sense_is_not_believed(tmp_path, journal):
+    folder = tmp_path / "key"
+    folder.mkdir()
+    (folder / "0.data").write_bytes(b"garbage" * 100)
+    (folder / "0.done").write_text(journal, encoding="latin-1")
+    source = Remote()
+    assert read(tmp_path, source) == BODY
+    assert source.sent == SIZE
+
+
+def test_a_short_range_is_not_kept(tmp_path):
+    read(tmp_path, Remote(), 0, PART_BYTES)
+    assert [path.stat().st_size for path in (tmp_path / "key").iterdir()] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("url", "size", "version", "worth"),
+    [
+        ("gs://b/o", SIZE, "1", True),
+        ("file:///b/o", SIZE, "1", False),
+        ("gs://b/o", SIZE, None, False),
+        ("gs://b/o", None, "1", False),
+        ("gs://b/o", PART_BYTES, "1", False),
+    ],
+)
+def test_only_what_is_long_remote_and_has_a_version_is_kept(url, size, version, worth):
+    assert (key_of(SourceObject("o", url, size, version)) is not None) is worth
+
+
+def test_another_version_has_other_parts():
+    keys = {key_of(SourceObject("o", "gs://b/o", SIZE, version)) for version in ("1", "2")}
+    assert len(keys) == 2
+
+
+def test_a_plain_object_is_written_once_and_becomes_the_blob(store, tmp_path):
+    source = Remote()
+    fetched = engine.fetch(kind_of(), source, "R17-1", store)
+    assert fetched.sha256 == hashlib.sha256(BODY).hexdigest()
+    (data,) = (tmp_path / "store" / "parts").rglob("*.data")
+    assert data.samefile(store.path(fetched.sha256))
+    engine.forget(fetched, store)
+    assert list((tmp_path / "store" / "parts").iterdir()) == []
+    with store.open(fetched.sha256) as file:
+        assert file.read() == BODY
+
+
+def test_a_plain_object_of_several_attempts_becomes_one_whole_blob(store):
+    source = Remote()
+    for breaks_at in (2 * PART_BYTES, 4 * PART_BYTES):
+        source.breaks_at = breaks_at
+        with pytest.raises(SourceFailed):
+            engine.fetch(kind_of(), source, "R17-1", store, speed=ONE)
+    source.breaks_at = None
+    fetched = engine.fetch(kind_of(), source, "R17-1", store, speed=ONE)
+    with store.open(fetched.sha256) as file:
+        assert file.read() == BODY
+    assert source.sent <= SIZE + 2 * PART_BYTES
+
+
+def test_an_archive_is_unpacked_again_from_its_parts(store):
+    source = Remote(tar_of(("a", BODY[: 3 * PART_BYTES]), ("b", b"x")))
+    source.breaks_at = 2 * PART_BYTES
+    with pytest.raises(SourceFailed):
+        engine.fetch(kind_of("tar"), source, "R17-1", store, speed=ONE)
+    source.breaks_at = None
+    fetched = engine.fetch(kind_of("tar"), source, "R17-1", store, speed=ONE)
+    assert fetched.sha256 == hashlib.sha256(source.body).hexdigest()
+    assert [file.path for file in fetched.files] == ["a", "b"]
+    assert source.sent <= len(source.body) + PART_BYTES
+
+
+def test_parts_that_proved_wrong_are_not_used_again(store, tmp_path):
+    source = Remote(digests={"md5": hashlib.md5(BODY[::-1]).hexdigest()})
+    with pytest.raises(ArchiveCorrupt):
+        engine.fetch(kind_of(), source, "R17-1", store)
+    assert list((tmp_path / "store" / "parts").iterdir()) == []
+    source.digests = {}
+    engine.fetch(kind_of(), source, "R17-1", store)
+    assert source.sent >= 2 * SIZE
+
+
+def test_old_parts_are_swept_and_living_ones_are_not(store, tmp_path):
+    source = Remote()
+    source.breaks_at = 2 * PART_BYTES
+    with pytest.raises(SourceFailed):
+        engine.fetch(kind_of(), source, "R17-1", store)
+    assert store.sweep(older_than_seconds=3600) == 0
+    assert store.sweep(older_than_seconds=-1) == 1
+    assert list((tmp_path / "store" / "parts").iterdir()) == []
