@@ -33,6 +33,7 @@ from staging_api.sources.opening import open_archive
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 
@@ -134,6 +135,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
     )
     watch = Watch(database, seats, locks.shutdown)
     joining = Joining(

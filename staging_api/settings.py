@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
+    upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        600, description="the longest wait for an archive that is still being uploaded; 0: none"
+    )
+    upload_poll_seconds: Seconds = Field(
+        10, description="between two looks at such an archive, half of it more or less"
+    )
     worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
     devserver_conflict: Literal["wait", "409"] = Field(
         "wait", description="what a second caller of a devserver path gets: a wait, or 409"

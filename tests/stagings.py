@@ -3,7 +3,7 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,14 @@ from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import SourceOptions
+from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.model import Staging
 from staging_api.staging.service import StagingService
+from staging_api.staging.uploads import UploadTerms
 from tests.factories import ASKER, locks_of
 
+NO_UPLOADS = UploadTerms(wait_seconds=0)
 CATALOGUE = """
 default: [build]
 
@@ -101,7 +103,14 @@ class Bench:
 
 
 @contextmanager
-def bench(database: Database, url: str, folder: Path) -> Iterator[Bench]:
+def bench(
+    database: Database,
+    url: str,
+    folder: Path,
+    *,
+    uploads: UploadTerms = NO_UPLOADS,
+    opened: Callable[[Source], Source] = lambda source: source,
+) -> Iterator[Bench]:
     """A service over `folder`; several of them on one folder stand for several pods."""
     catalogue = folder / "catalogue.yaml"
     catalogue.write_text(CATALOGUE)
@@ -115,6 +124,7 @@ def bench(database: Database, url: str, folder: Path) -> Iterator[Bench]:
             catalogue=Catalogue.load(catalogue),
             allowed=allowed,
             blobs=BlobStore(folder / "store"),
-            open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+            open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),
+            uploads=uploads,
         )
         yield Bench(service, database, builds, folder / "store")

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from staging_api.db.event_tables import staging_event_drops, staging_events
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
+from staging_api.db.store_tables import upload_polls
 
 __all__ = [
     "api_locks",
@@ -37,6 +38,7 @@ __all__ = [
     "staging_event_drops",
     "staging_events",
     "stagings",
+    "upload_polls",
 ]
 
 STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")
@@ -147,6 +149,14 @@ stagings = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     Column("version", BigInteger, nullable=False, server_default="1", comment="rises on change"),
+    Column(
+        "upload_wait_seconds",
+        Double,
+        comment="how long its caller would wait for an archive that is not there; null: not said",
+    ),
+    Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
+    Column("upload_wait_ended_at", Time, comment="null while it waits"),
+    Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for just now"),
     Column("events_count", BigInteger, nullable=False, server_default="0", comment="of its events"),
     Column(
         "events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"

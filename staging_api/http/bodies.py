@@ -98,6 +98,13 @@ class StagingRequest(Body):
     artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         default=["build"], min_length=1, max_length=100, description="names or groups"
     )
+    upload_wait_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=86400,
+        description="how long to wait for an archive of which nothing may be there yet, at most"
+        " the server's longest wait; null waits only for an upload that has begun",
+    )
 
 
 class FailureBody(Body):
@@ -193,6 +200,7 @@ class StagingBody(Body):
     finished_at: datetime | None
     lock_id: Ulid | None
     attempt: int
+    waiting_for: list[str] = Field(description="artifacts whose upload it waits for just now")
     progress: ProgressBody
     artifacts: list[ArtifactBody]
     error: FailureBody | None
@@ -205,6 +213,7 @@ class StagingBody(Body):
         return cls(
             **{name: getattr(staging, name) for name in (*names, *times)},
             requested=list(staging.requested),
+            waiting_for=list(staging.waiting_for),
             progress=_progress(staging),
             artifacts=[ArtifactBody.of(artifact) for artifact in staging.artifacts],
             error=FailureBody.of(staging.failure),

@@ -91,10 +91,7 @@ def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -
     document: dict[str, Any] = {**error.extra}
     if isinstance(error, Invalid) and error.errors:
         document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
-    if error.retry_after_seconds is not None or error.retryable:
-        resp.set_header("Retry-After", str(retry_after(error)))
-    if isinstance(error, Unauthenticated):
-        resp.set_header("WWW-Authenticate", "Bearer")
+    advise(resp, error)
     _answer(
         req,
         resp,
@@ -105,6 +102,14 @@ def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -
         retryable=error.retryable,
         **document,
     )
+
+
+def advise(resp: falcon.Response, error: StagingApiError) -> None:
+    """Say in headers what would help: when to come back, which credential to bring."""
+    if error.retry_after_seconds is not None or error.retryable:
+        resp.set_header("Retry-After", str(retry_after(error)))
+    if isinstance(error, Unauthenticated):
+        resp.set_header("WWW-Authenticate", "Bearer")
 
 
 def retry_after(error: StagingApiError) -> int:

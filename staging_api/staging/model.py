@@ -27,10 +27,16 @@ def lock_kind_of(kind: ArtifactKind) -> LockKind:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request, found valid: which artifacts of which archive."""
+    """A request, found valid: which artifacts of which archive.
+
+    Attributes:
+        upload_wait_seconds: how long to wait for an archive of which nothing may be there yet;
+            None: it should be there, and only an upload that has begun is waited for.
+    """
 
     url: ArchiveUrl
     kinds: Sequence[ArtifactKind]
+    upload_wait_seconds: float | None = None
 
     @property
     def archive_url(self) -> str:
@@ -110,6 +116,8 @@ class Staging:
     failure: Failure | None
     version: int
     events_count: int
+    upload_wait_seconds: float | None
+    waiting_for: Sequence[str]
     artifacts: Sequence[StagedArtifact]
 
     @property

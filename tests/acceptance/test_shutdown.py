@@ -80,7 +80,7 @@ def test_a_running_request_is_answered(
             asked = pool.submit(pod.client.stage, url)
             held.wait_until_reached()
             pod.process.terminate()
-            pod.wait_for_log("Worker exiting")
+            pod.wait_for_log("Handling signal: term")
             held.release()
             assert asked.result().status == 201
         assert pod.process.wait(60) == 0
@@ -209,17 +209,18 @@ def test_a_rolling_restart_under_load_shows_no_client_an_error_without_a_retry(
     own_url: str, own_rows: Database, source: ArchiveSource, tmp_path: Path
 ) -> None:
     urls = [source.add(build_path(), build(str(n), payload_bytes=50_000)) for n in range(12)]
-    settings = {"shutdown_seconds": "20", "drain_seconds": "3"}
+    settings = {"shutdown_seconds": "20", "drain_seconds": "2"}
     with pods_of(own_url, source, tmp_path, **settings) as pods:
         balancer = Balancer(pods.api(2))
-        workers = [pods.worker()]
+        worker = pods.worker()
         with ThreadPoolExecutor(5) as pool:
             pool.submit(balancer.watch)
             load = [pool.submit(balancer.work, urls) for _ in range(4)]
-            for old in list(balancer.pods):
-                balancer.pods += pods.api(1)
-                workers.append(pods.worker())
-                workers.pop(0).process.terminate()
+            before = list(balancer.pods)
+            balancer.pods += pods.api(2)
+            pods.worker()
+            worker.process.terminate()
+            for old in before:
                 old.process.terminate()
                 assert old.process.wait(60) == 0
                 balancer.pods.remove(old)

@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from staging_api.cli import main
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
+from staging_api.locks.hold import guarded, hold
+from staging_api.locks.model import ARCHIVE
 from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from tests.factories import ASKER
@@ -40,9 +42,9 @@ def test_every_change_of_state_is_told_in_order(at):
     staging = at.stage(at.build())
     assert told(at, staging.id) == [
         (None, None, "queued"),
+        ("notes", None, "pending"),
         ("payload", None, "pending"),
         ("suites", None, "pending"),
-        ("notes", None, "pending"),
         (None, "queued", "running"),
         ("payload", "pending", "staging"),
         ("payload", "staging", "staged"),
@@ -242,6 +244,34 @@ def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(change, ["symbols", "payload"]))
     assert found(at) == []
+
+
+def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
+    url = at.build()
+    at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
+    [(payload,)] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'payload'")
+    start = threading.Barrier(2)
+
+    def work() -> None:
+        start.wait()
+        with hold(at.service.locks, ARCHIVE, url, ASKER) as held:
+            for _ in range(40):
+                with guarded(at.database, held) as conn:
+                    repository.begin_artifact(conn, payload, held.lease)
+                    repository.settle(conn, url, held.lease)
+                with guarded(at.database, held) as conn:
+                    repository.note_progress(conn, payload, 1, 2, 3.0)
+                    repository.touch(conn, url)
+
+    def plan() -> None:
+        start.wait()
+        for _ in range(40):
+            at.service.queue_behind(at.service.wanted(url, ("build",)), ASKER)
+            at.tamper("UPDATE stagings SET requested = '{payload}'")
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(work), pool.submit(plan)]:
+            done.result()
 
 
 def test_old_months_are_dropped_whole_and_the_rest_still_verifies(at):

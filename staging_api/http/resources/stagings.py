@@ -29,7 +29,9 @@ def wanted(self: "Stagings", req: falcon.Request) -> Wanted:
     """The request's body, checked once."""
     if not hasattr(req.context, "wanted"):
         body: StagingRequest = req.context.json
-        req.context.wanted = self.stagings.wanted(body.archive_url, body.artifacts)
+        req.context.wanted = self.stagings.wanted(
+            body.archive_url, body.artifacts, body.upload_wait_seconds
+        )
     found: Wanted = req.context.wanted
     return found
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import archives, blobs, staged_artifacts, staged_files
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
 from staging_api.staging.model import Failure
-from staging_api.staging.repository.terms import is_live, now, proof
+from staging_api.staging.repository.terms import is_live, now, proof, seconds
 
 _NO_FAILURE: Mapping[str, None] = {
     "error_code": None,
@@ -161,7 +161,7 @@ def mark_failed(
         conn,
         artifact_id,
         state="failed" if again_after is None else "pending",
-        next_attempt_at=None if again_after is None else now() + _seconds(again_after),
+        next_attempt_at=None if again_after is None else now() + seconds(again_after),
         bytes_per_second=None,
         error_code=failure.code,
         error_message=failure.message,
@@ -197,10 +197,16 @@ def is_pinned(conn: Connection, artifact_id: str) -> bool:
 
 
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
+    conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
         raise NotFound(f"there is no live artifact {artifact_id}")
 
 
-def _seconds(number: float) -> Any:
-    return func.make_interval(0, 0, 0, 0, 0, 0, number)
+# What `lock_stagings` does, for the archive of an artifact; its own staging may be finished.
+_LOCK_STAGINGS = text("""
+    SELECT s.id FROM staged_artifacts a
+    JOIN stagings s ON s.archive_url = a.archive_url
+        AND (s.finished_at IS NULL OR s.id = a.staging_id)
+    WHERE a.id = :id ORDER BY s.id FOR NO KEY UPDATE OF s
+""")

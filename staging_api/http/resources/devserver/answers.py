@@ -11,7 +11,7 @@ import re
 import falcon
 
 from staging_api.errors import StagingApiError, TooManyRequests, Unavailable
-from staging_api.http.problems import retry_after
+from staging_api.http.problems import advise
 
 SUCCESS = "Success"
 BUSY = "Service Unavailable"
@@ -60,6 +60,5 @@ def legible(text: str) -> str:
 
 def _refuse(resp: falcon.Response, status: int, error: StagingApiError, prefix: str = "") -> None:
     resp.status = falcon.util.code_to_http_status(status if status in _TELLING else 500)
-    if error.retryable:
-        resp.set_header("Retry-After", str(retry_after(error)))
+    advise(resp, error)
     say(resp, prefix + legible(error.detail))
