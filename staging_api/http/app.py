@@ -14,7 +14,7 @@ from staging_api.http.openapi import document
 from staging_api.http.permissions import API
 from staging_api.http.probes import add_probes
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
-from staging_api.http.resources.devserver.routes import DevserverParts, add_devserver
+from staging_api.http.resources.devserver.routes import ERROR_FORMS, DevserverParts, add_devserver
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
@@ -54,7 +54,7 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
-    problems.add_error_handlers(app)
+    problems.add_error_handlers(app, ERROR_FORMS)
     _add_api(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)

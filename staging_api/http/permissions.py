@@ -32,8 +32,8 @@ _DEVSERVER: Mapping[str, Roles] = {
     "/api/fileinfo/{path:path}": CONTENT,
     **dict.fromkeys(("/check_health", "/index", "/doc/{name:path}"), ANYBODY),
 }
-# To each of these, and to what is below it, the answer is why it is not here.
-_OUT_OF_SCOPE = [f"/{path}{rest}" for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")]
+# What is not here says why, to devices that post an update check as well.
+_NOT_HERE = [f"/{path}{rest}" for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")]
 
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/livez": {"GET": ANYBODY},
@@ -51,7 +51,7 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/locks/{{lock_id}}": {"GET": READERS, "DELETE": OPERATORS},
     "/symbolicate_dump": {"POST": STAGERS},
     **{template: {"GET": roles} for template, roles in _DEVSERVER.items()},
-    **{template: {"GET": ANYBODY, "POST": ANYBODY} for template in _OUT_OF_SCOPE},
+    **{template: {"GET": ANYBODY, "POST": ANYBODY} for template in _NOT_HERE},
 }
 
 

@@ -347,8 +347,8 @@ def _plan_artifacts(
     conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
 ) -> None:
     repository.lock_stagings(conn, wanted.archive_url)
-    # In one order: two requests that plan at once, one of them without the lock, never deadlock.
-    for kind in sorted(wanted.kinds, key=lambda kind: kind.name):
+    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
+    for kind in wanted.kinds:
         repository.plan_artifact(
             conn,
             staging_id,
