@@ -99,7 +99,14 @@ def http_server(
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # What is sent is then nearly what is received: tests count it.
+    send_buffer_bytes = 64 << 10
     served: Served
+
+    def get_request(self):
+        connection, address = super().get_request()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
+        return connection, address
 
     def handle_error(self, *_):
         """A client that hangs up is what many tests are about."""

@@ -37,7 +37,7 @@ from staging_api.artifacts.disk import (
     write_all,
 )
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import NotFound
+from staging_api.errors import NotFound, Unavailable
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
@@ -64,6 +64,22 @@ class BlobStore:
     def folders(self) -> list[Path]:
         """The folders above the blobs' own, whose entries must be durable too."""
         return [self._named, self._named.parent]
+
+    def check(self) -> None:
+        """Make sure that the store can be reached and written; asks for no room in it.
+
+        Raises:
+            Unavailable: the folder is not there, or is read-only.
+        """
+        with suppress(OSError):
+            self._tmp.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable("the store cannot be written")
+
+    def free_bytes(self) -> int:
+        """Room that is left in the store."""
+        room = os.statvfs(self._tmp.parent)
+        return room.f_bavail * room.f_frsize
 
     def path(self, sha256: str) -> Path:
         """Where the blob of this digest lies, or would lie.

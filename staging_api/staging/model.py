@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from staging_api.artifacts.model import ArtifactKind
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
@@ -108,6 +109,7 @@ class Staging:
     attempt: int
     failure: Failure | None
     version: int
+    events_count: int
     artifacts: Sequence[StagedArtifact]
 
     @property
@@ -126,3 +128,26 @@ class ServedFile:
     size_bytes: int
     staged_at: datetime
     executable: bool
+
+
+@dataclass(frozen=True)
+class StagingEvent:
+    """One row of ``staging_events``: a change, who made it, and why."""
+
+    number: int
+    id: str
+    staging_id: str
+    at: datetime
+    kind: str
+    artifact_id: str | None
+    name: str | None
+    from_state: str | None
+    to_state: str | None
+    actor: str
+    holder: str | None
+    lock_id: str | None
+    fence: int | None
+    code: str | None
+    message: str | None
+    detail: Mapping[str, Any]
+    digest: str

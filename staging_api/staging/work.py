@@ -2,16 +2,19 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from staging_api import metrics
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import Cancelled, LockLost, StagingApiError
+from staging_api.errors import Cancelled, LockLost, ShuttingDown, StagingApiError
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
+from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
 from staging_api.staging import engine, repository
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
@@ -31,6 +34,9 @@ class Work:
 
     Attributes:
         last_attempt: from this attempt on, a failure that could pass is taken for final.
+        shutdown: whether and when this process ends.
+        yields: whether to stop between two artifacts once it does; what somebody waits for goes on
+            as long as there is time.
     """
 
     database: Database
@@ -40,6 +46,8 @@ class Work:
     wanted: Wanted
     holds: Holds
     last_attempt: int
+    shutdown: Shutdown
+    yields: bool
 
     def foreground(self) -> None:
         """Stage what the caller waits for; the first failure ends it.
@@ -47,6 +55,7 @@ class Work:
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
+            ShuttingDown: this process ends; what is left is due again at once.
             StagingApiError: an artifact failed; its row says so.
         """
         for artifact in self._due("foreground"):
@@ -58,11 +67,12 @@ class Work:
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
+            ShuttingDown: this process ends; what is left is due again at once.
         """
         for artifact in self._due("background"):
             try:
                 self._stage(artifact)
-            except (Cancelled, LockLost):
+            except (Cancelled, LockLost, ShuttingDown):
                 raise
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
@@ -77,10 +87,13 @@ class Work:
             return repository.to_do(conn, self.wanted.archive_url, self.wanted.names, phase)
 
     def _stage(self, artifact: StagedArtifact) -> None:
+        if self.yields:
+            self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
+        started = time.monotonic()
         try:
             progress = Progress(self._tell(artifact, held))
             fetched = self._fetch(held, artifact.name, progress)
@@ -88,6 +101,9 @@ class Work:
             raise
         except Cancelled:
             self._cancel(artifact, held)
+            raise
+        except ShuttingDown:
+            self._give_back(artifact, held)
             raise
         except StagingApiError as error:
             self._fail(artifact, held, error)
@@ -98,6 +114,10 @@ class Work:
             self._fail(artifact, held, internal)
             raise internal from error
         self._keep(artifact, held, fetched, progress.done)
+        outcome = "missing" if fetched is None else "staged"
+        metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
+        metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
+        metrics.SOURCE_BYTES.labels(self.wanted.url.scheme).inc(progress.done)
 
     def _tell(
         self, artifact: StagedArtifact, held: Hold
@@ -115,6 +135,10 @@ class Work:
         return tell
 
     def _fetch(self, held: Hold, name: str, progress: Progress) -> engine.Fetched | None:
+        def check() -> None:
+            held.assert_held()
+            self.shutdown.check_over()
+
         return engine.fetch(
             next(kind for kind in self.wanted.kinds if kind.name == name),
             self.source,
@@ -123,7 +147,7 @@ class Work:
             owner=held.lease.id,
             names=self.names,
             progress=progress,
-            check=held.assert_held,
+            check=check,
         )
 
     def _keep(
@@ -149,6 +173,7 @@ class Work:
             repository.settle(conn, artifact.archive_url, held.lease)
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
+        metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
         attempt = artifact.attempt + 1
         again = None
         if error.retryable and attempt < self.last_attempt:
@@ -158,6 +183,11 @@ class Work:
         failure = Failure(error.code, error.detail, error.retryable)
         with guarded(self.database, held) as conn:
             repository.mark_failed(conn, artifact.id, held.lease, failure, again)
+            repository.settle(conn, artifact.archive_url, held.lease)
+
+    def _give_back(self, artifact: StagedArtifact, held: Hold) -> None:
+        with guarded(self.database, held) as conn:
+            repository.mark_pending(conn, artifact.id)
             repository.settle(conn, artifact.archive_url, held.lease)
 
     def _cancel(self, artifact: StagedArtifact, held: Hold) -> None:

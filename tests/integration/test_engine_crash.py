@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,9 @@ from tests.integration.engine_kinds import KINDS
 
 BODY = random.Random(7).randbytes(2 * PART_BYTES + 999_999)
 MANY_STEPS = 40
+#: What the server sent and a killed client never read: it lay in the kernel's socket buffers.
+#: Besides that, the manifest and a zip's directory are read by each attempt.
+UNREAD_BYTES = int(Path("/proc/sys/net/ipv4/tcp_rmem").read_text().split()[2]) + (1 << 20)
 FILES = {
     "plain": {"payload.bin": BODY},
     "tar": {"d/big.bin": BODY, "d/small.txt": b"small", "d/other.txt": b"other"},
@@ -90,9 +94,8 @@ def test_whatever_the_step_the_next_attempt_finishes_and_fetches_little_again(
         expected = {path: hashlib.sha256(data).hexdigest() for path, data in FILES[name].items()}
         assert contents == expected
         every_name_means_its_bytes(store)
-        # Besides what was lost: two manifests, and two directories of a zip.
-        lost = body_bytes_sent(server) - needed_bytes(server, name)
-        assert lost <= PART_BYTES + (1 << 20)
+        again = body_bytes_sent(server) - needed_bytes(server, name)
+        assert again <= PART_BYTES + UNREAD_BYTES
         engine.forget(fetched, store)
         store.sweep(older_than_seconds=-1)
         left = {path.name for path in (tmp_path / str(step)).iterdir() if any(path.iterdir())}

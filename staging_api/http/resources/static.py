@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import falcon
 
+from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range, must_send, ranged
@@ -33,6 +34,7 @@ class StaticFiles:
             # The server sends from the file's position by sendfile, without reading it here.
             stream.seek(part.start)
             resp.set_stream(stream, part.length)
+            metrics.SERVED_BYTES.inc(part.length)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send what GET would, less the bytes."""

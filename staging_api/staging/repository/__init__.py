@@ -13,6 +13,16 @@ from staging_api.staging.repository.artifact_rows import (
     plan_artifact,
     static_prefix,
 )
+from staging_api.staging.repository.events import act_as, chains, contradictions, events_of
+from staging_api.staging.repository.files import (
+    BuildFolder,
+    FoundFile,
+    builds_below,
+    files_below,
+    folder_of,
+    newest_of_each,
+    outcomes,
+)
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -23,8 +33,10 @@ from staging_api.staging.repository.reading import (
     list_stagings,
     newest_for,
     prefix_of,
+    queue,
     served_file,
     to_do,
+    unfinished_for,
     versions,
 )
 from staging_api.staging.repository.staging_rows import (
@@ -38,14 +50,23 @@ from staging_api.staging.repository.staging_rows import (
 )
 
 __all__ = [
+    "BuildFolder",
+    "FoundFile",
+    "act_as",
     "add_staging",
     "artifacts_of",
     "begin_artifact",
     "begin_staging",
+    "builds_below",
     "cancel_is_requested",
+    "chains",
+    "contradictions",
     "due",
+    "events_of",
+    "files_below",
     "find",
     "find_artifact",
+    "folder_of",
     "is_pinned",
     "known_blobs",
     "list_artifacts",
@@ -57,15 +78,19 @@ __all__ = [
     "mark_pending",
     "mark_staged",
     "newest_for",
+    "newest_of_each",
     "note_progress",
+    "outcomes",
     "pin",
     "plan_artifact",
     "prefix_of",
+    "queue",
     "request_cancel",
     "served_file",
     "settle",
     "static_prefix",
     "to_do",
     "touch",
+    "unfinished_for",
     "versions",
 ]

@@ -1,6 +1,7 @@
 """Changing the rows of artifacts: planned, begun, staged, failed, evicted.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction.
+Every function takes a connection that has passed `locks.store.guard` in the same transaction; but
+what is only wanted, and on which nobody works, may be planned by anybody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,8 +58,9 @@ def plan_artifact(
     lock_kind: str,
     phase: str,
     path: str,
+    over: Sequence[str],
 ) -> None:
-    """Make sure that there is a live row for this entry; what failed before is due again."""
+    """Make sure that there is a live row for this entry; in a state of `over` it is due again."""
     row = insert(staged_artifacts).values(
         id=new_id(),
         staging_id=staging_id,
@@ -75,7 +77,7 @@ def plan_artifact(
             index_elements=["archive_url", "name", "path"],
             index_where=is_live,
             set_=again,
-            where=staged_artifacts.c.state.not_in(("staged", "missing")),
+            where=staged_artifacts.c.state.in_(over),
         )
     )
 
@@ -173,10 +175,14 @@ def mark_pending(conn: Connection, artifact_id: str) -> None:
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
 
 
-def mark_evicted(conn: Connection, artifact_id: str) -> None:
-    """Stop serving an artifact; its row stays as history, its files are forgotten."""
+def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
+    """Stop serving an artifact; its row stays as history, its files are forgotten.
+
+    Args:
+        reason: one of `EVICT_REASONS`.
+    """
     conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
-    _set(conn, artifact_id, state="evicted", evicted_at=now())
+    _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
 
 
 def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:

@@ -88,6 +88,23 @@ def newest_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Stag
     return None if row is None else _staging(conn, row)
 
 
+def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
+    """An unfinished staging that brings some of `names`; one that brings all, if there is any."""
+    brings_all = stagings.c.requested.contains(list(names))
+    row = conn.execute(
+        select(stagings)
+        .where(
+            stagings.c.archive_url == archive_url,
+            stagings.c.requested.overlap(list(names)),
+            stagings.c.finished_at.is_(None),
+            stagings.c.cancel_requested_at.is_(None),
+        )
+        .order_by(brings_all.desc(), stagings.c.id)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _staging(conn, row)
+
+
 def list_stagings(
     conn: Connection,
     *,
@@ -168,6 +185,18 @@ def due(conn: Connection, limit: int) -> list[Staging]:
     return [_staging(conn, row) for row in conn.execute(query).all()]
 
 
+def queue(conn: Connection) -> dict[str, tuple[int, float]]:
+    """What is left to do: by state, how many, and the seconds since the oldest was due."""
+    due_since = func.coalesce(staged_artifacts.c.next_attempt_at, staged_artifacts.c.created_at)
+    waited = func.extract("epoch", now() - func.min(due_since))
+    rows = conn.execute(
+        select(staged_artifacts.c.state, func.count(), func.greatest(waited, 0.0))
+        .where(is_to_do)
+        .group_by(staged_artifacts.c.state)
+    )
+    return {state: (count, float(seconds)) for state, count, seconds in rows}
+
+
 def served_file(conn: Connection, path: str) -> ServedFile | None:
     """What is served at `path` below ``/static``, if anything is."""
     row = conn.execute(_SERVED, {"path": path}).one_or_none()
@@ -205,6 +234,7 @@ def _staging(conn: Connection, row: Row[Any]) -> Staging:
         attempt=row.attempt,
         failure=_failure(row),
         version=row.version,
+        events_count=row.events_count,
         artifacts=tuple(artifacts_of(conn, row.archive_url, row.requested)),
     )
 

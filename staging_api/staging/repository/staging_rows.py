@@ -45,7 +45,10 @@ def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> No
     """
     unfinished = and_(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
     conn.execute(
-        select(stagings.c.id).where(unfinished).order_by(stagings.c.id).with_for_update()
+        select(stagings.c.id)
+        .where(unfinished)
+        .order_by(stagings.c.id)
+        .with_for_update(key_share=True)
     ).all()
     written_under = proof(lease) if lease is not None else {}
     conn.execute(
