@@ -129,7 +129,7 @@ class Pod:
         """End it as a machine that loses power does."""
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
-            self.process.wait()
+            self.process.communicate()
 
     def kill_one(self, pid: int) -> None:
         """End one process of it, and let the others see to that."""
@@ -150,7 +150,7 @@ class Pod:
         """End it in good order, and insist that it does."""
         self.begin_to_stop()
         try:
-            self.process.wait(PATIENCE_SECONDS)
+            self.process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -213,9 +213,10 @@ class Service:
         log = home / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "staging_api", verb],
+                # Should the tests die, the end of its input ends the pod.
+                [sys.executable, "-m", "staging_api", verb, "--with-parent"],
                 env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
