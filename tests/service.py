@@ -129,7 +129,8 @@ class Pod:
         """End it as a machine that loses power does."""
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
-            self.process.communicate()
+            self.process.wait()
+        self._hang_up()
 
     def kill_one(self, pid: int) -> None:
         """End one process of it, and let the others see to that."""
@@ -150,10 +151,15 @@ class Pod:
         """End it in good order, and insist that it does."""
         self.begin_to_stop()
         try:
-            self.process.communicate(timeout=PATIENCE_SECONDS)
+            self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def wait_for_log(self, words: str) -> None:
         """Return once it has logged these words."""
