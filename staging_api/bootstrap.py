@@ -26,6 +26,7 @@ from staging_api.sources.opening import open_archive
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
@@ -105,6 +106,7 @@ def build(settings: Settings) -> Services:
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        store=StoreTerms(settings.quota_bytes),
     )
     joining = Joining(
         stagings=stagings,

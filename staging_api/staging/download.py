@@ -129,9 +129,7 @@ class Download:
                 if position > noted:
                     journal.add(noted, position)
 
-    def _spread(
-        self, start: int, end: int, journal: Journal
-    ) -> Generator[bytes, None, None]:
+    def _spread(self, start: int, end: int, journal: Journal) -> Generator[bytes, None, None]:
         """Fetch a range as pieces on several connections; hand them on in order."""
         count, stop = self._speed.connections, threading.Event()
         size = max(PIECE_BYTES, min(PART_BYTES, (end - start) // (2 * count)))
@@ -151,9 +149,7 @@ class Download:
                 for future in waiting:
                     future.cancel()
 
-    def _piece(
-        self, start: int, end: int, journal: Journal, stop: threading.Event
-    ) -> list[bytes]:
+    def _piece(self, start: int, end: int, journal: Journal, stop: threading.Event) -> list[bytes]:
         # All connections together may have no more on its way than one part.
         step, pieces = PART_BYTES // (2 * self._speed.connections), []
         with closing(self._written(start, end, step, journal)) as chunks:

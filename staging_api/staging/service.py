@@ -55,6 +55,7 @@ from staging_api.staging.model import (
     Wanted,
     lock_kind_of,
 )
+from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.work import Holds, Work
 
@@ -75,6 +76,12 @@ class StagingService:
     blobs: BlobStore
     open_archive: Callable[[ArchiveUrl], Source]
     uploads: UploadTerms = field(default_factory=UploadTerms)
+    store: StoreTerms = field(default_factory=StoreTerms)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """What keeping the store takes."""
+        return Upkeep(self.database, self.locks, self.blobs, self.store)
 
     def wanted(
         self,
@@ -299,6 +306,7 @@ class StagingService:
                 blobs=self.blobs,
                 source=source,
                 upload=Upload(self.database, source, wanted, staging_id, self.uploads),
+                upkeep=self.upkeep,
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
