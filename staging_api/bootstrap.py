@@ -23,6 +23,7 @@ from staging_api.settings import Settings
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
@@ -41,6 +42,7 @@ class Services:
     stagings: StagingService
     watch: Watch
     joining: Joining
+    accesses: Accesses
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -49,6 +51,7 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                accesses=self.accesses,
                 devserver=self._devserver(),
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
@@ -72,6 +75,7 @@ class Services:
     def close(self) -> None:
         """Stop the threads and close the connections."""
         self.joining.watch.close()
+        self.accesses.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -115,7 +119,7 @@ def build(settings: Settings) -> Services:
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
     )
-    return Services(settings, locks, stagings, Watch(database, seats), joining)
+    return Services(settings, locks, stagings, Watch(database, seats), joining, Accesses(database))
 
 
 def process_name() -> str:

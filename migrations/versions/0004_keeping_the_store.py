@@ -30,7 +30,7 @@ def _extend() -> None:
         sa.Column(
             "doomed_at",
             Time,
-            comment="no file may name it since then, and its bytes are about to be removed",
+            comment="to be removed since then, unless a file names it by the time it would be",
         ),
     )
     op.create_index(

@@ -263,7 +263,7 @@ blobs = Table(
     Column(
         "doomed_at",
         Time,
-        comment="no file may name it since then, and its bytes are about to be removed",
+        comment="to be removed since then, unless a file names it by the time it would be",
     ),
     Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),

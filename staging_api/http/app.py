@@ -18,6 +18,7 @@ from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
 from staging_api.locks.hold import Locks
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -32,6 +33,7 @@ class Parts:
     locks: Locks
     watch: Watch
     devserver: DevserverParts
+    accesses: Accesses
     wait_cap_seconds: float
     metrics_dir: str | None = None
 
@@ -46,7 +48,8 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     _add_probes(app, parts)
     add_devserver(app, parts.devserver)
     app.add_route(
-        "/static/{path:path}", StaticFiles(parts.stagings.database, parts.stagings.blobs.open)
+        "/static/{path:path}",
+        StaticFiles(parts.stagings.database, parts.stagings.blobs.open, parts.accesses),
     )
     return app
 

@@ -58,7 +58,7 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
         for digest, size in rows.items()
         if _size(files.get(digest)) != size and _lose(upkeep, digest, size)
     )
-    strangers = _strangers(upkeep, shard, files)
+    strangers = _strangers(upkeep, files)
     with upkeep.database.begin() as conn:
         repository.adopt_strangers(conn, strangers)
         repository.doom_unnamed(
@@ -109,9 +109,7 @@ def _found(upkeep: Upkeep, artifact_ids: list[str]) -> Iterator[Idle]:
         yield Idle(found.id, found.archive_url, found.lock_kind, found.name, size)
 
 
-def _strangers(
-    upkeep: Upkeep, shard: str, files: Mapping[str, tuple[int, float]]
-) -> dict[str, int]:
+def _strangers(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str, int]:
     """Files without a row that nobody has used for the grace time, with their lengths."""
     horizon = time.time() - upkeep.terms.grace_seconds
     old = {digest: size for digest, (size, used) in files.items() if used < horizon}

@@ -39,6 +39,7 @@ from staging_api.errors import (
     LockLost,
     NotFound,
     StagingApiError,
+    Unavailable,
 )
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
@@ -188,7 +189,7 @@ class StagingService:
                 with self._working(staging.id, wanted, holds, MAX_ATTEMPTS) as work:
                     work.foreground()
                     work.background()
-            except LockLost:
+            except (LockLost, Unavailable):
                 raise
             except StagingApiError as error:
                 self._note_failure(staging, holds, error)

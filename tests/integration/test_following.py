@@ -18,6 +18,7 @@ from staging_api.errors import DeadlineOver, NotFound
 from staging_api.http.app import Parts, create_app
 from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.staging import repository
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.watch import Watch
 from tests.factories import ASKER
@@ -48,7 +49,10 @@ def serving(at: Bench, seats: int = 4, wait_cap_seconds: float = 20.0) -> Iterat
     watch = Watch(at.database, free)
     joining = Joining(at.service, watch, Seats(4), patience_seconds=20)
     devserver = DevserverParts(joining, None, at.store)
-    app = create_app(Parts(at.service, at.service.locks, watch, devserver, wait_cap_seconds))
+    accesses = Accesses(at.database)
+    app = create_app(
+        Parts(at.service, at.service.locks, watch, devserver, accesses, wait_cap_seconds)
+    )
     server = make_server("127.0.0.1", 0, app, Server, Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
