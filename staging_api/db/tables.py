@@ -179,6 +179,7 @@ stagings = Table(
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
     Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
+    Index(None, "caller", "id"),
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
     comment="One row a request that made work.",
 )
@@ -245,6 +246,25 @@ staged_artifacts = Table(
         "staged_artifacts_due_idx",
         "next_attempt_at",
         postgresql_where=text("state IN ('pending', 'staging')"),
+    ),
+    Index(None, "archive_url", "name"),
+    Index(None, "sha256"),
+    Index(
+        "staged_artifacts_fetched_idx",
+        "source_url",
+        "source_version",
+        "name",
+        postgresql_where=text("staged_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_staged_idx",
+        "staged_at",
+        postgresql_where=text("staged_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_evicted_idx",
+        "evicted_at",
+        postgresql_where=text("evicted_at IS NOT NULL"),
     ),
     Index(
         "staged_artifacts_idle_idx",
