@@ -30,9 +30,11 @@ from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
@@ -49,6 +51,7 @@ class Services:
     joining: Joining
     identify: Identify
     drain: Drain
+    accesses: Accesses
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -57,6 +60,7 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                accesses=self.accesses,
                 devserver=self._devserver(),
                 identify=self.identify,
                 anonymous=anonymous(self.settings),
@@ -99,6 +103,7 @@ class Services:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.give_back()
         self.joining.watch.close()
+        self.accesses.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -136,6 +141,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        store=StoreTerms(settings.quota_bytes),
     )
     watch = Watch(database, seats, locks.shutdown)
     joining = Joining(
@@ -155,6 +161,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         joining=joining,
         identify=identify_by(settings),
         drain=drain or Drain(),
+        accesses=Accesses(database),
     )
 
 
