@@ -127,6 +127,8 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+    # One for all archives: what is known of hosts that fail is in it.
+    options = SourceOptions()
     allowed = AllowList.parse(settings.sources)
     stagings = StagingService(
         database=database,
@@ -134,7 +136,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
     )
     watch = Watch(database, seats, locks.shutdown)
