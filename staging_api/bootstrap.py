@@ -132,6 +132,8 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+    # One for all archives: what is known of hosts that fail is in it.
+    options = SourceOptions()
     allowed = AllowList.parse(settings.sources)
     stagings = StagingService(
         database=database,
@@ -139,7 +141,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
         store=StoreTerms(settings.quota_bytes),
     )

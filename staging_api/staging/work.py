@@ -206,6 +206,8 @@ class Work:
                     ),
                 )
             repository.settle(conn, artifact.archive_url, held.lease)
+        if fetched is not None:
+            engine.forget(fetched, self.blobs)
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
         metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
