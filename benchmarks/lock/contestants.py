@@ -41,6 +41,7 @@ class Ours:
     scope: str
 
     def cycle(self) -> None:
+        """Take it and give it back."""
         lease = self.acquire()
         assert isinstance(lease, Lease)
         store.release(self.conn, lease, "benchmark")
@@ -59,6 +60,7 @@ class Shed:
     scope: str
 
     def cycle(self) -> None:
+        """Take it and give it back."""
         assert self.acquire() == 1
         self.conn.exec_driver_sql(
             "UPDATE shed SET lock_until = clock_timestamp() WHERE name = %s AND locked_by = %s",
@@ -83,6 +85,7 @@ class Ancestor:
     scope: str
 
     def cycle(self) -> None:
+        """Take it and give it back."""
         mine = new_id()
         self.conn.exec_driver_sql(
             "INSERT INTO ancestor SELECT %s, %s, now(), make_interval(secs => %s), false"
@@ -107,6 +110,7 @@ class Upsert:
     scope: str
 
     def cycle(self) -> None:
+        """Take it and give it back."""
         self.acquire()
         self.conn.exec_driver_sql(
             "UPDATE upsert SET lock_until = clock_timestamp() WHERE name = %s", (self.scope,)

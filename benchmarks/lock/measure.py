@@ -71,9 +71,10 @@ def pgbench_once(url: str, script: str, clients: int, *limit: str) -> float:
         # A script's statement is one line; \gset ends one.
         file.write(_one_line_each(script))
         file.flush()
+        options = ["-n", "-M", "prepared", "-c", str(clients), "-j", "2", *limit, "-f", file.name]
         told = subprocess.run(
-            [find_binaries() / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2"]
-            + [*limit, "-f", file.name, "-h", str(query["host"]), "-U", "staging", "staging"],
+            [find_binaries() / "pgbench", *options, "-h", str(query["host"]), "-U", "staging"],
+            env={"PGDATABASE": "staging"},
             check=True,
             capture_output=True,
             text=True,

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import falcon
 from falcon import App, Request, Response
@@ -24,7 +25,7 @@ from staging_api.locks.queue import WaitQueue
 _CLIENTS = 4
 
 
-def scope_of(_resource: object, req: Request, _kind: LockKind) -> str:
+def scope_of(_resource: Any, req: Request, _kind: LockKind) -> str:
     """The scope of a request: one per client."""
     return req.get_param("scope", required=True)
 
@@ -70,13 +71,13 @@ class CallerName:
         req.context.caller, req.context.reference_id = "bench", None
 
 
-def application() -> App:  # type: ignore[type-arg]
+def application() -> App[Any, Any]:
     """The two resources; gunicorn calls this in its worker."""
     url = os.environ["BENCHMARK_DATABASE_URL"]
     database = open_database(url, 8)
     queue = WaitQueue(url, threading.BoundedSemaphore(4))
     locks = Locks(database, LeaseKeeper(open_database(url, 1)), queue, "bench", 60.0)
-    app = App(middleware=[CallerName()])  # type: ignore[list-item,var-annotated]
+    app: App[Any, Any] = App(middleware=[CallerName()])
     add_error_handlers(app)
     app.add_route("/locked", Locked(locks))
     app.add_route("/bare", Bare(database))
