@@ -11,6 +11,7 @@ import falcon
 from staging_api import logs, metrics
 from staging_api.errors import Invalid
 from staging_api.locks.model import new_id
+from staging_api.traces import trace_id
 
 log = logging.getLogger("staging_api.access")
 
@@ -39,6 +40,8 @@ class RequestContext:
         resp.set_header("Cache-Control", "no-store")
         metrics.REQUESTS_RUNNING.inc()
         logs.about(request_id=req.context.request_id)
+        if (trace := trace_id()) is not None:
+            logs.about(trace_id=trace)
         marker = req.get_header("X-Context-Marker")
         if marker:
             req.context.reference_id = _marker(marker)
