@@ -17,6 +17,7 @@ from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
 from staging_api.http.probes import worker_probes
+from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.identity.choice import anonymous, identify_by
 from staging_api.identity.keystone import behind_keystone
 from staging_api.identity.model import Identify
@@ -29,7 +30,10 @@ from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
+from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from staging_api.traces import traced
@@ -43,6 +47,7 @@ class Services:
     locks: Locks
     stagings: StagingService
     watch: Watch
+    joining: Joining
     identify: Identify
     drain: Drain
 
@@ -53,6 +58,7 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                devserver=self._devserver(),
                 identify=self.identify,
                 anonymous=anonymous(self.settings),
                 limits=Limits(
@@ -64,6 +70,16 @@ class Services:
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
+        )
+
+    def _devserver(self) -> DevserverParts:
+        program, stagings = self.settings.stackwalk, self.stagings
+        return DevserverParts(
+            joining=self.joining,
+            symbolication=(
+                Symbolication(program, stagings.database, stagings.blobs) if program else None
+            ),
+            disk=self.settings.store_folder,
         )
 
     def wsgi(self) -> Callable[..., Any]:
@@ -88,6 +104,7 @@ class Services:
     def close(self) -> None:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.give_back()
+        self.joining.watch.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -124,12 +141,24 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+    )
+    watch = Watch(database, seats, locks.shutdown)
+    joining = Joining(
+        stagings=stagings,
+        watch=Watch(
+            database, threading.BoundedSemaphore(settings.devserver_waiters), locks.shutdown
+        ),
+        seats=Seats(settings.devserver_waiters),
+        patience_seconds=settings.devserver_wait_seconds,
+        refuses=settings.devserver_conflict == "409",
     )
     return Services(
         settings=settings,
         locks=locks,
         stagings=stagings,
-        watch=Watch(database, seats, locks.shutdown),
+        watch=watch,
+        joining=joining,
         identify=identify_by(settings),
         drain=drain or Drain(),
     )

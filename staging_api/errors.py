@@ -24,6 +24,7 @@
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
+    |-- RecordBroken            the record of events was altered
     |-- SigningFailed           a key is configured and no signature came of it
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
@@ -223,6 +224,12 @@ class NoSpace(StagingApiError):
     """The store, or its quota, has no room for this."""
 
     code, title, retryable = "no_space", "No space left", True
+
+
+class RecordBroken(StagingApiError):
+    """The record of events contradicts itself: somebody altered it, or took something out."""
+
+    code, title = "record_broken", "The record of events is not whole"
 
 
 class SigningFailed(StagingApiError):

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
-    threads: int = Field(32, ge=2, le=1000, description="threads, so requests at once, per process")
+    threads: int = Field(64, ge=2, le=1000, description="threads, so requests at once, per process")
     waiters: int = Field(
         16, ge=0, description="requests per process that may wait for a lock or a change"
     )
@@ -49,7 +49,25 @@ class Settings(BaseSettings):
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
+    upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        600, description="the longest wait for an archive that is still being uploaded; 0: none"
+    )
+    upload_poll_seconds: Seconds = Field(
+        10, description="between two looks at such an archive, half of it more or less"
+    )
     worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
+    devserver_conflict: Literal["wait", "409"] = Field(
+        "wait", description="what a second caller of a devserver path gets: a wait, or 409"
+    )
+    devserver_waiters: int = Field(
+        16, ge=1, description="requests per process that may stage or wait on devserver paths"
+    )
+    devserver_wait_seconds: Seconds = Field(
+        3600, description="the longest wait on a devserver path; then the client asks again"
+    )
+    stackwalk: Path | None = Field(
+        None, description="the program minidump_stackwalk, for symbolicate_dump; empty: none"
+    )
     worker_bind: str = Field(
         "", description="address and port of a worker's probes and metrics; empty: none"
     )

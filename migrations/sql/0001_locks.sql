@@ -42,18 +42,10 @@ BEGIN
     WHERE id = p_id AND outcome IS NULL;
 END $$;
 
--- The first in the queue of a scope that is still there to be served; null if nobody is.
-CREATE FUNCTION lock_first_waiter(p_kind text, p_scope text)
-RETURNS lock_waiters LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    v_first lock_waiters;
-BEGIN
-    SELECT * INTO v_first FROM lock_waiters
-    WHERE kind = p_kind AND scope = p_scope
-      AND leaves_at > clock_timestamp() AND seen_at > clock_timestamp() - interval '6 s'
-    ORDER BY place LIMIT 1;
-    RETURN v_first;
-END $$;
+-- Who waits and is still there to be served.
+CREATE VIEW lock_waiters_alive AS
+    SELECT * FROM lock_waiters
+    WHERE leaves_at > clock_timestamp() AND seen_at > clock_timestamp() - interval '6 s';
 
 -- Gives the scope to p_id if it is still as p_seen found it. The one place where a holder changes.
 CREATE FUNCTION lock_grant(
@@ -109,15 +101,15 @@ END $$;
 --   granted   the lock is yours: newly, or since an earlier call with the same p_id whose answer
 --             was lost, or handed over by the release of whoever had it;
 --   held      another has it, or it rests after an expiry (id is then null); nothing was written,
---             no row lock was asked for;
---   ended     p_id was granted and its time is over: it is never granted twice.
+--             no row lock was asked for.
+-- A p_id whose grant has ended is an error, unique_violation: no id is granted twice.
 CREATE FUNCTION lock_acquire(
     p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
-    p_ttl interval, p_delay interval DEFAULT '0')
-RETURNS TABLE (
-    result text, id text, fence bigint, caller text, holder text, reference_id text,
-    acquired_at timestamptz, expires_at timestamptz, remaining_seconds double precision)
-LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
+    p_ttl interval, p_delay interval DEFAULT '0',
+    OUT result text, OUT id text, OUT fence bigint, OUT caller text, OUT holder text,
+    OUT reference_id text, OUT acquired_at timestamptz, OUT expires_at timestamptz,
+    OUT remaining_seconds double precision)
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_seen lock_scopes;
     v_new lock_scopes;
@@ -131,44 +123,40 @@ BEGIN
             VALUES (p_kind, p_scope, lock_birth_fence()) ON CONFLICT DO NOTHING;
             CONTINUE;
         END IF;
-        IF v_seen.lock_id IS NOT NULL AND v_seen.expires_at > clock_timestamp() THEN
-            IF v_seen.lock_id = p_id THEN
-                v_new := lock_take_up(v_seen, p_ttl);
-            ELSE
+        remaining_seconds := extract(epoch FROM v_seen.expires_at - clock_timestamp());
+        IF v_seen.lock_id IS NOT NULL AND remaining_seconds > 0 THEN
+            IF v_seen.lock_id <> p_id THEN
                 v_new := v_seen;
+                EXIT;
             END IF;
-            EXIT WHEN v_new.lock_id IS NOT NULL;
-            CONTINUE;
-        END IF;
-        IF v_seen.expires_at + p_delay > clock_timestamp() THEN
-            RETURN QUERY SELECT 'held', NULL, v_seen.fence, v_seen.caller, v_seen.holder,
-                v_seen.reference_id, v_seen.acquired_at, v_seen.expires_at,
-                extract(epoch FROM v_seen.expires_at + p_delay - clock_timestamp())::float8;
-            RETURN;
-        END IF;
-        -- A call sent again after its answer was lost finds what became of the first one. The
-        -- look comes after the read of v_seen: a grant made since then fails the compare and swap.
-        PERFORM 1 FROM api_locks l WHERE l.id = p_id;
-        IF FOUND THEN
-            RETURN QUERY SELECT 'ended', l.id, l.fence, l.caller, l.holder, l.reference_id,
-                l.acquired_at, l.expires_at, 0::float8
-            FROM api_locks l WHERE l.id = p_id;
-            RETURN;
-        END IF;
-        -- Free. It goes to whoever has waited longest, and to the caller if nobody waits.
-        v_first := lock_first_waiter(p_kind, p_scope);
-        IF v_first.id <> p_id THEN
-            v_new := lock_hand_over(v_seen, v_first);
+            v_new := lock_take_up(v_seen, p_ttl);
+        ELSIF remaining_seconds + extract(epoch FROM p_delay) > 0 THEN
+            remaining_seconds := remaining_seconds + extract(epoch FROM p_delay);
+            v_new := v_seen;
+            v_new.lock_id := NULL;
+            EXIT;
         ELSE
-            v_new := lock_grant(v_seen, p_id, p_caller, p_holder, p_reference_id, p_ttl);
+            -- Free. It goes to whoever has waited longest, and to the caller if nobody waits.
+            SELECT * INTO v_first FROM lock_waiters_alive w
+            WHERE w.kind = p_kind AND w.scope = p_scope ORDER BY w.place LIMIT 1;
+            IF FOUND THEN
+                v_new := lock_hand_over(v_seen, v_first);
+            ELSE
+                v_new := lock_grant(v_seen, p_id, p_caller, p_holder, p_reference_id, p_ttl);
+            END IF;
         END IF;
-        EXIT WHEN v_new.lock_id IS NOT NULL;
+        CONTINUE WHEN v_new.lock_id IS NULL;
+        remaining_seconds := extract(epoch FROM v_new.expires_at - clock_timestamp());
+        EXIT;
     END LOOP;
-    RETURN QUERY SELECT
-        CASE WHEN v_new.lock_id = p_id THEN 'granted' ELSE 'held' END,
-        v_new.lock_id, v_new.fence, v_new.caller, v_new.holder, v_new.reference_id,
-        v_new.acquired_at, v_new.expires_at,
-        extract(epoch FROM v_new.expires_at - clock_timestamp())::float8;
+    result := CASE WHEN v_new.lock_id = p_id THEN 'granted' ELSE 'held' END;
+    id := v_new.lock_id;
+    fence := v_new.fence;
+    caller := v_new.caller;
+    holder := v_new.holder;
+    reference_id := v_new.reference_id;
+    acquired_at := v_new.acquired_at;
+    expires_at := v_new.expires_at;
 END $$;
 
 -- Grants a free scope to the first in its queue, who learns it by the notification or, should that
@@ -200,11 +188,12 @@ BEGIN
     UPDATE lock_waiters SET seen_at = clock_timestamp() WHERE id = p_id;
     IF NOT FOUND THEN
         PERFORM 1 FROM lock_scopes WHERE kind = p_kind AND scope = p_scope FOR NO KEY UPDATE;
+        -- Handed over since it last asked: then there is nothing left to wait for.
         INSERT INTO lock_waiters (
             id, kind, scope, caller, holder, reference_id, ttl, seen_at, leaves_at)
-        VALUES (
-            p_id, p_kind, p_scope, p_caller, p_holder, p_reference_id, p_ttl, clock_timestamp(),
-            clock_timestamp() + p_leaves_after);
+        SELECT p_id, p_kind, p_scope, p_caller, p_holder, p_reference_id, p_ttl, clock_timestamp(),
+            clock_timestamp() + p_leaves_after
+        WHERE NOT EXISTS (SELECT FROM api_locks l WHERE l.id = p_id);
     END IF;
 END $$;
 
@@ -257,7 +246,7 @@ $$;
 -- this call, `expired`, `broken` or `superseded`; null for a grant that never was.
 CREATE FUNCTION lock_release(
     p_kind text, p_scope text, p_id text, p_fence bigint, p_ended_by text)
-RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+RETURNS text LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_durability text := current_setting('synchronous_commit');
     v_free lock_scopes;
@@ -277,8 +266,9 @@ BEGIN
         RETURN 'expired';
     END IF;
     PERFORM lock_end(p_id, 'released', clock_timestamp(), p_ended_by);
-    v_first := lock_first_waiter(p_kind, p_scope);
-    IF v_first.id IS NOT NULL THEN
+    SELECT * INTO v_first FROM lock_waiters_alive w
+    WHERE w.kind = p_kind AND w.scope = p_scope ORDER BY w.place LIMIT 1;
+    IF FOUND THEN
         PERFORM set_config('synchronous_commit', v_durability, true);  -- a grant must last
         PERFORM lock_hand_over(v_free, v_first);
     END IF;
@@ -324,8 +314,9 @@ BEGIN
     END IF;
     PERFORM lock_vacate(v_seen, clock_timestamp(), lock_next_fence(v_seen.fence));
     PERFORM lock_end(p_id, 'broken', clock_timestamp(), p_ended_by, p_reason);
-    v_first := lock_first_waiter(v_grant.kind, v_grant.scope);
-    IF v_first.id IS NOT NULL THEN
+    SELECT * INTO v_first FROM lock_waiters_alive w
+    WHERE w.kind = v_grant.kind AND w.scope = v_grant.scope ORDER BY w.place LIMIT 1;
+    IF FOUND THEN
         PERFORM pg_notify('staging_locks', v_first.id);
     END IF;
     RETURN 'broken';

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from staging_api.db.schema import Domain
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -15,11 +17,12 @@ SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
+    _run_sql("0001_domains.sql")
     op.create_table(
         "api_locks",
-        sa.Column("id", sa.Text(collation="C"), nullable=False, comment="ULID of the grant"),
+        sa.Column("id", Domain("ulid"), nullable=False, comment="ULID of the grant"),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("scope", Domain("lock_scope"), nullable=False),
         sa.Column("caller", sa.Text(), nullable=False, comment="who asked"),
         sa.Column("holder", sa.Text(), nullable=False, comment="the process that held it"),
         sa.Column(
@@ -38,7 +41,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True, comment="null while held"),
         sa.Column(
             "outcome",
-            sa.Text(),
+            Domain("lock_outcome"),
             nullable=True,
             comment="released, expired, broken or superseded; null while held",
         ),
@@ -50,21 +53,8 @@ def upgrade() -> None:
         ),
         sa.Column("reason", sa.Text(), nullable=True, comment="why it was broken"),
         sa.CheckConstraint(
-            "id ~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'", name=op.f("api_locks_id_is_ulid_check")
-        ),
-        sa.CheckConstraint(
-            "outcome IN ('released', 'expired', 'broken', 'superseded')",
-            name=op.f("api_locks_outcome_check"),
-        ),
-        sa.CheckConstraint(
-            "(outcome IS NULL) = (ended_at IS NULL)", name=op.f("api_locks_ended_check")
-        ),
-        sa.CheckConstraint(
-            "ended_at >= acquired_at", name=op.f("api_locks_ends_after_start_check")
-        ),
-        sa.CheckConstraint(
-            "outcome <> 'broken' OR reason IS NOT NULL",
-            name=op.f("api_locks_broken_says_why_check"),
+            "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true) AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",
+            name=op.f("api_locks_ended_check"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("api_locks_pkey")),
         comment="One row a grant: the history of every lock, each with exactly one outcome.",
@@ -126,10 +116,10 @@ def upgrade() -> None:
     op.create_table(
         "lock_scopes",
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("scope", sa.Text(), nullable=False, comment="what the lock protects"),
+        sa.Column("scope", Domain("lock_scope"), nullable=False, comment="what the lock protects"),
         sa.Column(
             "lock_id",
-            sa.Text(collation="C"),
+            Domain("ulid"),
             nullable=True,
             comment="the grant that holds it; null: nobody",
         ),
@@ -147,10 +137,7 @@ def upgrade() -> None:
             comment="with a lock_id: end of the lease; without: when vacated",
         ),
         sa.CheckConstraint(
-            "octet_length(scope) <= 2000", name=op.f("lock_scopes_scope_length_check")
-        ),
-        sa.CheckConstraint(
-            "lock_id IS NULL OR (expires_at IS NOT NULL AND acquired_at IS NOT NULL AND caller IS NOT NULL AND holder IS NOT NULL)",
+            "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0",
             name=op.f("lock_scopes_held_check"),
         ),
         sa.PrimaryKeyConstraint("kind", "scope", name=op.f("lock_scopes_pkey")),
@@ -410,6 +397,10 @@ def upgrade() -> None:
     )
     op.create_index(op.f("staged_files_path_idx"), "staged_files", ["path"], unique=False)
     op.create_index(op.f("staged_files_sha256_idx"), "staged_files", ["sha256"], unique=False)
-    for name in ("0001_lock_history.sql", "0001_locks.sql"):
-        # The driver alone, without parameters: a colon or percent sign in the file is only itself.
-        op.get_bind().exec_driver_sql((SQL / name).read_text().replace("%", "%%"))
+    _run_sql("0001_lock_history.sql")
+    _run_sql("0001_locks.sql")
+
+
+def _run_sql(name: str) -> None:
+    # The driver alone, without parameters: a colon or percent sign in the file is only itself.
+    op.get_bind().exec_driver_sql((SQL / name).read_text().replace("%", "%%"))

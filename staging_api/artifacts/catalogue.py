@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from staging_api.artifacts.entry import Entry, mapping_of
-from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.artifacts.model import FILE_WORD, ArtifactKind, Choice, Pattern, plain_kind
 from staging_api.errors import CatalogueInvalid, Invalid
 
 #: How an object can be unpacked; the engine has a function for each.
@@ -68,16 +68,23 @@ class Catalogue:
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
         """Give the kinds that names, aliases and groups stand for; none stand for the default.
 
+        ``file:NAME`` stands for the archive's object of that name, as it is.
+
         Raises:
             Invalid: of field ``artifacts``, naming the unknown word and the known ones.
         """
         found: dict[str, ArtifactKind] = {}
         for word in tuple(words) or self._default:
-            if word not in self._by_word:
-                known = ", ".join(sorted(self._by_word))
-                raise Invalid.field("artifacts", f"{word!r} is none of {known}")
-            found.update((kind.name, kind) for kind in self._by_word[word])
+            found.update((kind.name, kind) for kind in self._meant_by(word))
         return list(found.values())
+
+    def _meant_by(self, word: str) -> list[ArtifactKind]:
+        if word.startswith(FILE_WORD):
+            return [plain_kind(word.removeprefix(FILE_WORD))]
+        if word not in self._by_word:
+            known = ", ".join(sorted(self._by_word))
+            raise Invalid.field("artifacts", f"{word!r} is none of {known}")
+        return self._by_word[word]
 
 
 def _catalogue(top: Entry) -> Catalogue:
@@ -87,6 +94,7 @@ def _catalogue(top: Entry) -> Catalogue:
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
     catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group])
+    # A default that names nothing would fail the first request instead of the start.
     try:
         catalogue.resolve()
     except Invalid as error:

@@ -231,6 +231,7 @@ class Batch:
     def _written_as(self, blob: Blob, temporary: Path) -> Blob:
         with self._lock:
             kept = self._written.setdefault(blob.sha256, temporary)
+        # An archive with the same file twice, or twice the same archive: one copy is enough.
         if kept is not temporary:
             temporary.unlink()
         return blob
@@ -261,6 +262,7 @@ def _write(path: Path, chunks: Iterable[bytes], expected_bytes: int | None) -> B
             size += len(chunk)
             with full_disk_told():
                 write_all(file.fileno(), chunk)
+        # What was reserved and not needed goes back.
         if expected_bytes is not None and expected_bytes > size:
             file.truncate(size)
     return Blob(digest.hexdigest(), size)

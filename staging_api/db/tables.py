@@ -8,7 +8,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Identity,
@@ -16,55 +15,51 @@ from sqlalchemy import (
     Integer,
     Interval,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    }
-)
+from staging_api.db.event_tables import staging_event_drops, staging_events
+from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
+from staging_api.db.store_tables import upload_polls
+
+__all__ = [
+    "api_locks",
+    "archives",
+    "blobs",
+    "idempotency_keys",
+    "lock_scopes",
+    "lock_waiters",
+    "metadata",
+    "staged_artifacts",
+    "staged_files",
+    "staging_event_drops",
+    "staging_events",
+    "stagings",
+    "upload_polls",
+]
 
 STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")
 STAGING_FINAL_STATES = ("staged", "failed", "cancelled")
 ARTIFACT_STATES = ("pending", "staging", "staged", "missing", "failed", "evicted")
-LOCK_OUTCOMES = ("released", "expired", "broken", "superseded")
-
-# ULIDs sort by time only byte by byte, and history is partitioned by them: never by locale.
-Ulid = Text(collation="C")
-Time = DateTime(timezone=True)
-_now = text("clock_timestamp()")
-
-
-def _one_of(column: str, words: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(word) for word in words)})"
-
+EVICT_REASONS = ("asked", "space", "lost")
 
 lock_scopes = Table(
     "lock_scopes",
     metadata,
     Column("kind", Text, primary_key=True),
-    Column("scope", Text, primary_key=True, comment="what the lock protects"),
-    Column("lock_id", Ulid, comment="the grant that holds it; null: nobody"),
+    Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
+    Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: nobody"),
     Column("fence", BigInteger, nullable=False, comment="of the newest grant; never falls"),
     Column("caller", Text),
     Column("holder", Text),
     Column("reference_id", Text),
     Column("acquired_at", Time),
     Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
-    CheckConstraint("octet_length(scope) <= 2000", name="scope_length"),
     CheckConstraint(
-        "lock_id IS NULL OR (expires_at IS NOT NULL AND acquired_at IS NOT NULL"
-        " AND caller IS NOT NULL AND holder IS NOT NULL)",
-        name="held",
+        "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
     ),
     comment="One row a scope that was locked of late: decides who holds it.",
     # Room on each page and no index on a changing column: updates stay on their page (HOT).
@@ -79,9 +74,9 @@ lock_scopes = Table(
 api_locks = Table(
     "api_locks",
     metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID of the grant"),
+    Column("id", Domain("ulid"), primary_key=True, comment="ULID of the grant"),
     Column("kind", Text, nullable=False),
-    Column("scope", Text, nullable=False),
+    Column("scope", Domain("lock_scope"), nullable=False),
     Column("caller", Text, nullable=False, comment="who asked"),
     Column("holder", Text, nullable=False, comment="the process that held it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
@@ -89,14 +84,18 @@ api_locks = Table(
     Column("acquired_at", Time, nullable=False),
     Column("expires_at", Time, nullable=False, comment="end of the lease, as last renewed"),
     Column("ended_at", Time, comment="null while held"),
-    Column("outcome", Text, comment="released, expired, broken or superseded; null while held"),
+    Column(
+        "outcome",
+        Domain("lock_outcome"),
+        comment="released, expired, broken or superseded; null while held",
+    ),
     Column("ended_by", Text, comment="process, person or, if superseded, the next grant"),
     Column("reason", Text, comment="why it was broken"),
-    CheckConstraint("id ~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'", name="id_is_ulid"),
-    CheckConstraint(_one_of("outcome", LOCK_OUTCOMES), name="outcome"),
-    CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
-    CheckConstraint("ended_at >= acquired_at", name="ends_after_start"),
-    CheckConstraint("outcome <> 'broken' OR reason IS NOT NULL", name="broken_says_why"),
+    CheckConstraint(
+        "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
+        " AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",
+        name="ended",
+    ),
     Index(None, "scope", "id"),
     comment="One row a grant: the history of every lock, each with exactly one outcome.",
     postgresql_partition_by="RANGE (id)",
@@ -126,7 +125,7 @@ archives = Table(
     metadata,
     Column("archive_url", Text, primary_key=True, comment="canonical, free of credentials"),
     Column("static_prefix", Text, nullable=False, unique=True, comment="folder below /static"),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     comment="Every archive ever staged, and the folder that is its own.",
 )
 
@@ -139,7 +138,7 @@ stagings = Table(
     Column("requested", ARRAY(Text), nullable=False, comment="artifact names"),
     Column("caller", Text, nullable=False),
     Column("reference_id", Text),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     Column("foreground_staged_at", Time),
     Column("finished_at", Time),
     Column("cancel_requested_at", Time),
@@ -150,9 +149,22 @@ stagings = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     Column("version", BigInteger, nullable=False, server_default="1", comment="rises on change"),
-    CheckConstraint(_one_of("state", STAGING_STATES), name="state"),
+    Column(
+        "upload_wait_seconds",
+        Double,
+        comment="how long its caller would wait for an archive that is not there; null: not said",
+    ),
+    Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
+    Column("upload_wait_ended_at", Time, comment="null while it waits"),
+    Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for just now"),
+    Column("events_count", BigInteger, nullable=False, server_default="0", comment="of its events"),
+    Column(
+        "events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"
+    ),
+    Column("events_digest", Text, comment="digest of its newest event"),
+    CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
-        f"({_one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
+        f"({one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
     ),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
@@ -183,23 +195,25 @@ staged_artifacts = Table(
     Column("bytes_done", BigInteger, nullable=False, server_default="0"),
     Column("bytes_total", BigInteger),
     Column("bytes_per_second", Double),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     Column("started_at", Time, comment="of the newest attempt"),
     Column("staged_at", Time),
     Column("last_accessed_at", Time),
     Column("pinned_until", Time),
     Column("evicted_at", Time),
+    Column("evict_reason", Text, comment=", ".join(EVICT_REASONS)),
     Column("error_code", Text),
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     CheckConstraint("phase IN ('foreground', 'background')", name="phase"),
-    CheckConstraint(_one_of("state", ARTIFACT_STATES), name="state"),
+    CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(
         "state <> 'staged' OR (sha256 IS NOT NULL AND size_bytes IS NOT NULL"
         " AND staged_at IS NOT NULL AND source_url IS NOT NULL AND fence IS NOT NULL)",
         name="staged_is_proven",
     ),
     CheckConstraint("(state = 'evicted') = (evicted_at IS NOT NULL)", name="evicted"),
+    CheckConstraint(one_of("evict_reason", EVICT_REASONS), name="evict_reason"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     CheckConstraint("size_bytes >= 0 AND bytes_done >= 0", name="sizes"),
@@ -225,7 +239,7 @@ blobs = Table(
     metadata,
     Column("sha256", Text, primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("stored_at", Time, nullable=False, server_default=_now),
+    Column("stored_at", Time, nullable=False, server_default=now),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     comment="Contents that are durably in the store.",
 )
@@ -252,7 +266,7 @@ idempotency_keys = Table(
     Column("status", Integer, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     Index(None, "created_at"),
     comment="Answers that are given again to the same request.",
 )

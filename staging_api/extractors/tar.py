@@ -120,6 +120,7 @@ def _members(stream: ForwardFile, guard: Guard, select: Select, keep: Keep) -> N
     links = Links(guard, keep)
     for info in _headers(stream):
         name = guard.look_at(info.name)
+        # Folders exist by the files in them; a table of paths needs none that are empty.
         if info.type in _FOLDERS or not name:
             continue
         if info.islnk():
@@ -151,5 +152,6 @@ def _headers(stream: ForwardFile) -> Iterator[tarfile.TarInfo]:
                 yield info
     except _BROKEN:
         raise ArchiveCorrupt("the tar is damaged") from None
+    # The library takes the end of the bytes for the end of the archive; they may have been cut.
     if stream.ended:
         raise ArchiveCorrupt("the tar ends without its end mark")

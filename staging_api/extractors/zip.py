@@ -76,6 +76,7 @@ def _content(readable: Readable, entry: Entry, guard: Guard) -> Iterator[bytes]:
     """The member's bytes, all checks done by the time the last one is given."""
     name_length = len(entry.raw_name)
     furthest = entry.offset + LOCAL_BYTES + name_length + _MAX_LOCAL_EXTRA + entry.packed
+    # One stream over header and data: how long the local header is only the header itself tells.
     with readable.open(entry.offset, min(entry.end, furthest)) as chunks:
         packed = _data(iter(chunks), entry)
         data = packed if entry.method == _STORED else _unpacked(packed, entry)

@@ -134,6 +134,7 @@ def _read(readable: Readable, start: int, end: int) -> bytes:
 
 def _find_end(tail: bytes) -> int:
     """Where the end record begins: the last one whose comment ends with the file."""
+    # A comment that holds the mark would offer a second directory: it does not end with the file.
     at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
     comment = int(_END.unpack_from(tail, at)[-1]) if at >= 0 else 0
     if at >= 0 and at + _END.size + comment != len(tail):
@@ -225,6 +226,7 @@ def _extra_field(extra: bytes, wanted: int) -> bytes:
 
 def _bounded(entries: list[Entry], directory: int) -> list[Entry]:
     """Order the members by their place, and let each end where the next begins."""
+    # By place, because the directory may name them in any order.
     entries.sort(key=lambda entry: entry.offset)
     ends = [*(entry.offset for entry in entries[1:]), directory]
     for entry, end in zip(entries, ends, strict=False):

@@ -8,11 +8,14 @@ import falcon
 from staging_api.http import problems
 from staging_api.http.auth import Authentication
 from staging_api.http.limits import CallerLimits, Limits
+from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.permissions import API
 from staging_api.http.probes import add_probes
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.devserver.routes import DevserverParts, add_devserver
+from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.stagings import OneStaging, Stagings
@@ -31,6 +34,7 @@ class Parts:
     stagings: StagingService
     locks: Locks
     watch: Watch
+    devserver: DevserverParts
     identify: Identify
     anonymous: Identity
     limits: Limits
@@ -49,12 +53,14 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
         ]
     )
     app.req_options.strip_url_path_trailing_slash = False
+    accept_only_json(app)
     problems.add_error_handlers(app)
     _add_api(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
     app.add_route("/static/{path:path}", StaticFiles(database, blobs.open))
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
+    add_devserver(app, parts.devserver)
     return app
 
 
@@ -62,6 +68,9 @@ def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
     stagings, cap = parts.stagings, parts.wait_cap_seconds
     app.add_route(f"{API}/stagings", Stagings(stagings, parts.locks, cap))
     app.add_route(f"{API}/stagings/{{staging_id}}", OneStaging(stagings, parts.watch, cap))
+    app.add_route(
+        f"{API}/stagings/{{staging_id}}/events", EventsOfStaging(stagings, parts.watch, cap)
+    )
     app.add_route(f"{API}/artifacts", Artifacts(stagings))
     app.add_route(f"{API}/artifacts/{{artifact_id}}", OneArtifact(stagings))
     app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))

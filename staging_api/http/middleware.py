@@ -9,7 +9,7 @@ from uuid import UUID
 import falcon
 
 from staging_api import logs, metrics
-from staging_api.errors import Invalid
+from staging_api.errors import Invalid, NotFound
 from staging_api.locks.model import new_id
 from staging_api.traces import trace_id
 
@@ -27,6 +27,8 @@ class RequestContext:
 
         Raises:
             Invalid: ``X-Context-Marker`` is not a UUID.
+            NotFound: the path has a NUL, which no table can hold.
+            LimitExceeded: the body is too long.
         """
         given = req.get_header("X-Request-Id") or ""
         req.context.request_id = given if _SAFE_ID.fullmatch(given) else new_id()
@@ -42,6 +44,8 @@ class RequestContext:
         logs.about(request_id=req.context.request_id)
         if (trace := trace_id()) is not None:
             logs.about(trace_id=trace)
+        if "\0" in req.path:
+            raise NotFound("no path has a NUL character")
         marker = req.get_header("X-Context-Marker")
         if marker:
             req.context.reference_id = _marker(marker)

@@ -6,6 +6,7 @@ to the table fails a test, and is refused until then.
 
 from collections.abc import Mapping
 
+from staging_api.http.resources.devserver.help import OUT_OF_SCOPE
 from staging_api.identity.model import Role
 
 API = "/api/v1.0"
@@ -23,6 +24,16 @@ STAGERS: Roles = frozenset({Role.STAGER})
 STOPPERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
 OPERATORS: Roles = frozenset({Role.OPERATOR})
 
+# The devserver's paths: GET whatever they do, by clients that have no credential to send.
+_DEVSERVER: Mapping[str, Roles] = {
+    **dict.fromkeys(("/download", "/stage", "/stage_images", "/stage_debug"), STAGERS),
+    **dict.fromkeys(("/wait_for_status", "/is_staged", "/list_image_dir"), CONTENT),
+    **dict.fromkeys(("/latestbuild", "/controlfiles", "/list_suite_controls"), CONTENT),
+    "/api/fileinfo/{path:path}": CONTENT,
+    **dict.fromkeys(("/check_health", "/index", "/doc/{name:path}"), ANYBODY),
+    **{f"/{path}{rest}": ANYBODY for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")},
+}
+
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/livez": {"GET": ANYBODY},
     "/readyz": {"GET": ANYBODY},
@@ -31,11 +42,14 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/static/{path:path}": {"GET": CONTENT, "HEAD": CONTENT},
     f"{API}/stagings": {"GET": READERS, "POST": STAGERS},
     f"{API}/stagings/{{staging_id}}": {"GET": READERS, "DELETE": STOPPERS},
+    f"{API}/stagings/{{staging_id}}/events": {"GET": READERS},
     f"{API}/artifacts": {"GET": READERS},
     f"{API}/artifacts/{{artifact_id}}": {"GET": READERS, "DELETE": OPERATORS},
     f"{API}/artifacts/{{artifact_id}}/pin": {"POST": OPERATORS},
     f"{API}/locks": {"GET": READERS},
     f"{API}/locks/{{lock_id}}": {"GET": READERS, "DELETE": OPERATORS},
+    "/symbolicate_dump": {"POST": STAGERS},
+    **{template: {"GET": roles} for template, roles in _DEVSERVER.items()},
 }
 
 

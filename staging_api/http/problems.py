@@ -115,9 +115,18 @@ def _of_falcon(
         status,
         code=_CODE_OF_STATUS.get(status, "http_error"),
         title=error.title or falcon.util.code_to_http_status(status),
-        detail=error.description or error.title or "",
+        detail=error.description or _advice(req, status, resp.get_header("Allow")),
         retryable=False,
     )
+
+
+def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
+    """What would be right, where Falcon says only what is wrong."""
+    if allowed is not None:
+        return f"{req.path} answers {allowed}, not {req.method}"
+    if status == falcon.HTTPNotFound().status_code:
+        return f"there is no {req.path}: /openapi.json lists what there is"
+    return f"the request was refused with status {status}"
 
 
 def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any) -> None:

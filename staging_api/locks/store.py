@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from psycopg2.errors import UniqueViolation
 from sqlalchemy import Connection, Row
+from sqlalchemy.exc import IntegrityError
 
 from staging_api.errors import LockLost, Unavailable
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal
@@ -25,7 +27,12 @@ _RENEW = """
         array(SELECT make_interval(secs => s) FROM unnest(%s::float8[]) s))
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
-_GUARD = "SELECT lock_guard(%s, %s, %s, %s)"
+# Notes the grant for the triggers that record who did what, until the transaction ends.
+_GUARD = """
+    SELECT lock_guard(%s, %s, %s, %s),
+        set_config('staging.locks', concat_ws(
+            ' ', nullif(current_setting('staging.locks', true), ''), %s::text), true)
+"""
 _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = """
@@ -51,16 +58,17 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
         Unavailable: whether the grant will last is not known; send the same id again.
     """
     r = request
-    with _lasting(conn):
-        row = conn.exec_driver_sql(
-            _ACQUIRE,
-            (
-                *(r.id, r.kind.name, r.scope, r.caller, r.holder, r.reference_id),
-                *(r.lease_seconds, r.kind.delay_seconds),
-            ),
-        ).one()
-    if row.result == "ended":
-        raise LockLost(f"lock {r.id} was granted at {row.acquired_at} and its time is over")
+    given = (
+        *(r.id, r.kind.name, r.scope, r.caller, r.holder, r.reference_id),
+        *(r.lease_seconds, r.kind.delay_seconds),
+    )
+    try:
+        with _lasting(conn):
+            row = conn.exec_driver_sql(_ACQUIRE, given).one()
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation):
+            raise LockLost(f"lock {r.id} was granted before and its time is over") from None
+        raise
     if row.result == "held":
         return _refusal(r.kind, r.scope, row)
     return Lease(
@@ -118,8 +126,8 @@ def guard(conn: Connection, lease: Lease) -> None:
         LockLost: the lease expired, was broken or was taken over.
     """
     held = conn.exec_driver_sql(
-        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence)
-    ).scalar_one()
+        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence, lease.id)
+    ).one()[0]
     if not held:
         raise LockLost(f"the {lease.kind.name} lock on {lease.scope} is no longer held")
 
@@ -177,11 +185,23 @@ def _lasting(conn: Connection) -> Iterator[None]:
     PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning:
     such a commit can be lost in a failover.
     """
-    notices = conn.connection.driver_connection.notices  # type: ignore[union-attr]
-    notices.clear()
-    yield
-    if notices:
-        raise Unavailable(f"the database warned: {notices[-1].strip()}", retry_after_seconds=1)
+    driver: Any = conn.connection.driver_connection
+    driver.notices = heard = _Heard()
+    try:
+        yield
+    finally:
+        driver.notices = []
+    if heard.warning is not None:
+        raise Unavailable(f"the database warned: {heard.warning}", retry_after_seconds=1)
+
+
+class _Heard:
+    """Takes the place of psycopg2's list of notices, which SQLAlchemy empties into its log."""
+
+    warning: str | None = None
+
+    def append(self, notice: str) -> None:
+        self.warning = notice.strip()
 
 
 def _refusal(kind: LockKind, scope: str, row: Row[Any]) -> Refusal:

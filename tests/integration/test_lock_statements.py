@@ -10,42 +10,7 @@ from staging_api.errors import LockLost
 from staging_api.locks import repository, store
 from staging_api.locks.model import IMAGES, Lease, LockKind, Refusal, new_id
 from tests.factories import lock_request
-
-
-def acquired(database: Database, **given: object) -> Lease:
-    with database.connect() as conn:
-        lease = store.acquire(conn, lock_request(**given))  # type: ignore[arg-type]
-    assert isinstance(lease, Lease)
-    return lease
-
-
-def refused(database: Database, **given: object) -> Refusal:
-    with database.connect() as conn:
-        refusal = store.acquire(conn, lock_request(**given))  # type: ignore[arg-type]
-    assert isinstance(refusal, Refusal)
-    return refusal
-
-
-def expire(database: Database, lease: Lease) -> None:
-    """Let a lease run out now, as if its time had passed."""
-    with database.begin() as conn:
-        conn.execute(
-            text(
-                "UPDATE lock_scopes SET acquired_at = acquired_at - interval '1 h',"
-                " expires_at = clock_timestamp() - interval '1 ms' WHERE lock_id = :id"
-            ),
-            {"id": lease.id},
-        )
-
-
-def outcome_of(database: Database, lease: Lease) -> str | None:
-    with database.connect() as conn:
-        return repository.find(conn, lease.id).outcome
-
-
-def released(database: Database, lease: Lease) -> str | None:
-    with database.connect() as conn:
-        return store.release(conn, lease, "this-process")
+from tests.leases import acquired, expire, grant_of, refused, released
 
 
 def test_a_free_scope_is_granted_and_a_held_one_refused(database: Database) -> None:
@@ -119,14 +84,14 @@ def test_release_ends_the_grant_once(database: Database) -> None:
     assert released(database, lease) == "released"
     other = acquired(database)
     assert released(database, lease) == "released", "it says how it ended, and changes nothing"
-    assert outcome_of(database, other) is None
+    assert grant_of(database, other).outcome is None
 
 
 def test_only_id_and_fence_together_release(database: Database) -> None:
     lease = acquired(database)
     forged = Lease(**{**lease.__dict__, "fence": lease.fence + 1})
     assert released(database, forged) != "released"
-    assert outcome_of(database, lease) is None
+    assert grant_of(database, lease).outcome is None
 
 
 def test_a_release_after_expiry_says_so(database: Database) -> None:
@@ -202,7 +167,7 @@ def test_unnoticed_expiries_get_their_outcome(database: Database) -> None:
     with database.connect() as conn:
         assert store.note_expired(conn, "worker") == 1
         assert store.note_expired(conn, "worker") == 0
-    assert outcome_of(database, lease) == "expired"
+    assert grant_of(database, lease).outcome == "expired"
 
 
 def test_a_release_hands_the_lock_to_whoever_waited_longest(database: Database) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import OctKey
+from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from staging_api.errors import Invalid, Unauthenticated, Unavailable
 from staging_api.identity.jwks import KeyCache
@@ -53,7 +53,7 @@ def oidc(issuer: Issuer, clock: Clock) -> OidcCheck:
 
 def test_a_token_that_holds_names_its_caller_and_roles(issuer: Issuer, oidc: OidcCheck):
     found = oidc.check(issuer.token(groups=["ci"]))
-    assert (found.name, found.roles) == ("alice", {Role.STAGER})
+    assert (found.name, found.roles) == ("alice", frozenset({Role.STAGER}))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,9 @@ def test_a_token_without_signature_is_refused(issuer: Issuer, oidc: OidcCheck):
 
 def test_the_public_key_is_no_shared_secret(issuer: Issuer, oidc: OidcCheck):
     """The known attack: sign with HS256, and the provider's public key as the secret."""
-    public = issuer.keys[-1].as_pem(private=False)
+    key = issuer.keys[-1]
+    assert isinstance(key, RSAKey | ECKey)
+    public = key.as_pem(private=False)
     claims = {"iss": issuer.url, "aud": AUDIENCE, "sub": "eve", "exp": int(time.time()) + 60}
     secret = OctKey.import_key(base64.b64encode(public).decode())
     forged = jwt.encode({"alg": "HS256", "kid": issuer.keys[-1].kid}, claims, secret)

@@ -30,7 +30,7 @@ def test_a_token_of_the_file_names_its_caller_and_roles(path: Path):
     token = issue(path, "ci", Role.STAGER)
     other = issue(path, "boss", Role.OPERATOR)
     tokens = TokenFile(path)
-    assert (tokens.check(token).name, tokens.check(token).roles) == ("ci", {Role.STAGER})
+    assert (tokens.check(token).name, tokens.check(token).roles) == ("ci", frozenset({Role.STAGER}))
     assert tokens.check(other).name == "boss"
 
 
