@@ -38,6 +38,7 @@ from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
+from staging_api.traces import traced
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,15 @@ class Services:
         )
 
     def wsgi(self) -> Callable[..., Any]:
-        """The API as a WSGI server runs it: behind Keystone's middleware, if that is chosen."""
+        """The API as a WSGI server runs it: behind Keystone's middleware, and traced, if chosen."""
+        app: Callable[..., Any] = self.app()
         if self.settings.auth == "keystone":
-            return behind_keystone(self.app(), self.settings.keystone_config)
-        return self.app()
+            app = behind_keystone(app, self.settings.keystone_config)
+        if self.settings.traces_endpoint:
+            database = self.stagings.database
+            engines = (database.transactions, database.statements)
+            app = traced(app, engines, self.settings.traces_endpoint)
+        return app
 
     def worker(self) -> Worker:
         """A worker over these services."""

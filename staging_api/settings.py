@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    traces_endpoint: str = Field(
+        "", description="OTLP address that gets traces of requests; empty: no traces"
+    )
     postgres_binaries: Path | None = Field(
         None, description="folder of the embedded server's programs; empty: those of the wheel"
     )
