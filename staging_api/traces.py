@@ -62,7 +62,8 @@ def _trace_statements(engine: Engine, tracer: Any) -> None:
         conn.info.pop("span").end()
 
     def fail(context: ExceptionContext) -> None:
-        span = context.connection and context.connection.info.pop("span", None)
+        conn = context.connection
+        span: Any = None if conn is None else conn.info.pop("span", None)
         if span is not None:
             span.set_attribute("error.type", type(context.original_exception).__name__)
             span.end()
