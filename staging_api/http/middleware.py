@@ -11,6 +11,7 @@ import falcon
 from staging_api import logs, metrics
 from staging_api.errors import Invalid, NotFound
 from staging_api.locks.model import new_id
+from staging_api.traces import trace_id
 
 log = logging.getLogger("staging_api.access")
 
@@ -41,6 +42,8 @@ class RequestContext:
         resp.set_header("Cache-Control", "no-store")
         metrics.REQUESTS_RUNNING.inc()
         logs.about(request_id=req.context.request_id)
+        if (trace := trace_id()) is not None:
+            logs.about(trace_id=trace)
         if "\0" in req.path:
             raise NotFound("no path has a NUL character")
         marker = req.get_header("X-Context-Marker")

@@ -40,8 +40,8 @@ def services(issuer: Issuer, database_url: str, tmp_path_factory: Any) -> Iterat
     made.close()
 
 
-@pytest.fixture
-def client(services: Services, database: Database) -> TestClient:
+@pytest.fixture(scope="module")
+def client(services: Services) -> TestClient:
     return TestClient(services.app())
 
 
