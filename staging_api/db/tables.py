@@ -32,6 +32,7 @@ from staging_api.db.store_tables import (
 )
 
 __all__ = [
+    "Domain",
     "api_locks",
     "archives",
     "artifact_accesses",

@@ -1,4 +1,4 @@
-"""The tables: as the migrations make them, as the code has them and as docs/tables.md shows them."""
+"""The tables: as migrations make them, as the code has them and as docs/tables.md shows them."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ def documented() -> str:
     """The document, as it has to be."""
     tables = "\n\n".join(map(shown, sorted(metadata.tables.values(), key=lambda t: t.name)))
     return (
-        "# The tables\n\nA public interface: the role `staging_audit` ([audit.md](audit.md)) may read them,"
-        " changed only by migrations.\nMade from the code; a test compares.\n\n" + tables + "\n"
+        "# The tables\n\n"
+        "A public interface: the role `staging_audit` ([audit.md](audit.md)) may read them,\nand only migrations change them. Made from the code; a test compares.\n\n"
+        f"{tables}\n"
     )
 
 
@@ -28,7 +29,7 @@ def shown(table: Table) -> str:
     """One table."""
     lines = [f"## {table.name}", "", str(table.comment), "", "| column | type | |", "|---|---|---|"]
     for column in table.columns:
-        kind = column.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+        kind = column.type.compile(dialect=postgresql.dialect())
         kind = kind.replace(' COLLATE "C"', "").lower()
         marks = "" if column.nullable else ", not null"
         lines.append(f"| {column.name} | {kind}{marks} | {column.comment or ''} |")

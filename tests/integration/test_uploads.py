@@ -50,7 +50,7 @@ class Looks:
             def __getattr__(self, name: str) -> Any:
                 return getattr(source, name)
 
-        return Watched()  # type: ignore[return-value]
+        return Watched()
 
     def wait_for(self, count: int) -> None:
         with self.changed:
