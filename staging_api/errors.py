@@ -16,6 +16,7 @@
     |   `-- IdempotencyKeyBusy  the first request with this key still runs
     |-- IdempotencyKeyReused    the key came back with another body
     |-- LimitExceeded           more bytes, members or names than allowed
+    |-- TooManyRequests         the caller sends more, or more at once, than its share
     |-- ArchiveUnsafe           an archive member that must not be unpacked
     |-- SourceFailed            the source did not deliver
     |   |-- SourceRefused       the source does not let us in
@@ -28,7 +29,8 @@
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
-    |-- Unavailable             the service cannot work just now (database away, draining)
+    |-- Unavailable             the service cannot work just now (database away)
+    |   `-- ShuttingDown        this process ends; another one takes the work up
     |-- DeadlineOver            for clients: not done within the time that they allowed
     `-- AnswerUnusable          for clients: what answered is not this service
 
@@ -176,6 +178,12 @@ class LimitExceeded(StagingApiError):
     code, title = "limit_exceeded", "Over a limit"
 
 
+class TooManyRequests(StagingApiError):
+    """The caller sends more requests, or more at once, than its share of a process."""
+
+    code, title, retryable = "too_many_requests", "Too many requests", True
+
+
 class ArchiveUnsafe(StagingApiError):
     """An archive member that must not be unpacked: a link out, a device, ``..`` in its name."""
 
@@ -252,6 +260,12 @@ class Unavailable(StagingApiError):
     """The service cannot do this just now: the database is away, or it is shutting down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
+
+
+class ShuttingDown(Unavailable):
+    """This process ends before the work does; whoever asks again is served by another."""
+
+    code, title = "shutting_down", "This process is shutting down"
 
 
 class DeadlineOver(StagingApiError):

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -97,16 +98,14 @@ def http_server(
         server.server_close()
 
 
+@lru_cache
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # What is sent is then nearly what is received: tests count it.
-    send_buffer_bytes = 64 << 10
     served: Served
-
-    def get_request(self):
-        connection, address = super().get_request()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
-        return connection, address
 
     def handle_error(self, *_):
         """A client that hangs up is what many tests are about."""
@@ -154,7 +153,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _send_object(self, data, with_body):
         wrong = self.served.wrong
-        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        etag = _etag(data)
         if wrong.etags:
             etag = wrong.etags.pop(0) if len(wrong.etags) > 1 else wrong.etags[0]
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))

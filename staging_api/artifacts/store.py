@@ -37,7 +37,7 @@ from staging_api.artifacts.disk import (
     write_all,
 )
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import NotFound
+from staging_api.errors import NotFound, Unavailable
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
@@ -64,6 +64,22 @@ class BlobStore:
     def folders(self) -> list[Path]:
         """The folders above the blobs' own, whose entries must be durable too."""
         return [self._named, self._named.parent]
+
+    def check(self) -> None:
+        """Make sure that the store can be reached and written; asks for no room in it.
+
+        Raises:
+            Unavailable: the folder is not there, or is read-only.
+        """
+        with suppress(OSError):
+            self._tmp.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable("the store cannot be written")
+
+    def free_bytes(self) -> int:
+        """Room that is left in the store."""
+        room = os.statvfs(self._tmp.parent)
+        return room.f_bavail * room.f_frsize
 
     def path(self, sha256: str) -> Path:
         """Where the blob of this digest lies, or would lie.
@@ -241,6 +257,7 @@ class Batch:
     def _written_as(self, blob: Blob, temporary: Path) -> Blob:
         with self._lock:
             kept = self._written.setdefault(blob.sha256, temporary)
+        # An archive with the same file twice, or twice the same archive: one copy is enough.
         if kept is not temporary:
             temporary.unlink()
         return blob
@@ -271,6 +288,7 @@ def _write(path: Path, chunks: Iterable[bytes], expected_bytes: int | None) -> B
             size += len(chunk)
             with full_disk_told():
                 write_all(file.fileno(), chunk)
+        # What was reserved and not needed goes back.
         if expected_bytes is not None and expected_bytes > size:
             file.truncate(size)
     return Blob(digest.hexdigest(), size)

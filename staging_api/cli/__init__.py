@@ -18,6 +18,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "api": ("staging_api.cli.serve", "Run only the API processes"),
     "worker": ("staging_api.cli.worker", "Run a worker"),
     "migrate": ("staging_api.cli.migrate", "Bring the database to this version's schema"),
+    "token": ("staging_api.cli.token", "Make a credential for a caller"),
+    "prune": ("staging_api.cli.prune", "Drop old months of the history of locks"),
     "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),
     "wait": ("staging_api.cli.wait", "Wait for a staging"),
     "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),

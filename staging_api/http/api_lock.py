@@ -5,13 +5,14 @@ when the responder raises. A streamed body leaves after the responder, so outsid
 """
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import falcon
 
+from staging_api.errors import LockHeld
 from staging_api.http.auth import asker
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks, hold
@@ -68,11 +69,12 @@ def api_lock(
             if unless is not None and unless(self, req, resp):
                 return
             wanted = _wanted(self, req, kinds, scope)
-            wait = _wait(self, req, resp)
-            deadline = time.monotonic() + wait
             with ExitStack() as locks:
-                for kind, name in wanted:
-                    locks.enter_context(hold(self.locks, kind, name, asker(req), until(deadline)))
+                with _waiting(self, req, resp) as deadline:
+                    for kind, name in wanted:
+                        locks.enter_context(
+                            hold(self.locks, kind, name, asker(req), until(deadline))
+                        )
                 responder(self, req, resp, *args, **kwargs)
 
         return locked
@@ -89,9 +91,20 @@ def _wanted(
     return [(kind, name) for kind, name in named if name is not None]
 
 
-def _wait(resource: Locking, req: falcon.Request, resp: falcon.Response) -> float:
-    """Seconds for all the locks of the request together."""
+@contextmanager
+def _waiting(resource: Locking, req: falcon.Request, resp: falcon.Response) -> Iterator[float]:
+    """When the time for all the locks of the request together is over; says if it was granted."""
     wait = preference(req, resource.wait_cap_seconds).wait_seconds
+    deadline = time.monotonic() + wait
+    try:
+        yield deadline
+    except LockHeld:
+        if until(deadline) == 0:
+            _say(resp, wait)
+        raise
+    _say(resp, wait)
+
+
+def _say(resp: falcon.Response, wait: float) -> None:
     if wait and not resp.get_header("Preference-Applied"):
         applied(resp, f"wait={int(wait)}")
-    return wait

@@ -264,11 +264,13 @@ class LockBody(Body):
     outcome: Literal["released", "expired", "broken", "superseded"] | None
     ended_by: str | None
     reason: str | None
+    fence: int | None = Field(description="for operators only; else null")
 
     @classmethod
-    def of(cls, grant: Grant) -> "LockBody":
-        """The answer's form of a grant; without the fence, which proves something to the tables."""
-        return cls(**{name: getattr(grant, name) for name in cls.model_fields})
+    def of(cls, grant: Grant, *, with_fence: bool) -> "LockBody":
+        """The answer's form of a grant; the fence proves something, so only if asked for."""
+        told = {name: getattr(grant, name) for name in cls.model_fields}
+        return cls(**{**told, "fence": grant.fence if with_fence else None})
 
 
 class LockList(Body):

@@ -58,7 +58,7 @@ spec = SpecTree(
 )
 
 #: Every route may answer these, whatever it does.
-_ALWAYS = (400, 401, 403, 413, 503)
+_ALWAYS = (400, 401, 403, 413, 429, 503)
 
 
 def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
@@ -90,7 +90,7 @@ def _finish(operation: dict[str, Any]) -> None:
         told["headers"] = {"X-Request-Id": _text("names this request in the log")}
         if status in {"201", "202"}:
             told["headers"]["Location"] = _text("where the staging is")
-        if status in {"409", "503"}:
+        if status in {"409", "429", "503"}:
             told["headers"]["Retry-After"] = _text("whole seconds")
         if status.startswith(("4", "5")) and "content" in told:
             told["content"] = {MEDIA_PROBLEM: told["content"].pop("application/json")}

@@ -125,26 +125,18 @@ def fetch(
         raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
     found = [source.stat(name) for name in objects]
     checkpoint("objects found")
-    plain, tap = choice.extract == "plain", Tap(progress, check, _total(found, choice))
+    plain, total = choice.extract == "plain", _total(found, choice)
+    tap = Tap(progress, check, total)
+    terms = _Terms(source, store, tap, limits, speed, held, checkpoint)
     # What is kept as it is lies in the store once; of the rest, what is unpacked comes on top.
-    total = _total(found, choice)
     room(total or 0)
     unpacked = _no_more if plain and total is not None else room
     with store.batch(owner, unpacked) as batch:
         delivery = _Delivery(kind, choice, build, batch)
         for each in found:
-            known = held(each) if plain else None
-            blob = store.find(known) if known else None
-            if blob is not None:
-                delivery.reuse(each, blob)
-                tap.count(blob.size_bytes)
-                continue
-            opened = _opened(source, each, store, whole=plain, speed=speed, checkpoint=checkpoint)
-            with opened as (open_at, own):
-                # What is kept as it is has its sha256 computed by the store, and once is enough.
-                digests = Digests(each.digests, sha256=not plain)
-                delivery.take(Reading(each, open_at, tap, digests), own, limits)
+            _bring(each, delivery, terms)
             checkpoint("object verified")
+        # The last look before anything becomes visible: a fetch that was cancelled leaves nothing.
         check()
         batch.commit(checkpoint)
     return delivery.result(source.url, found)
@@ -166,28 +158,51 @@ def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
     return None if len(sizes) < len(found) or choice.extract == "zip" else sum(sizes)
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """What holds for every object of one fetch."""
+
+    source: Source
+    store: BlobStore
+    tap: Tap
+    limits: Limits
+    speed: Speed
+    held: Callable[[SourceObject], str | None]
+    checkpoint: Callable[[str], None]
+
+
+def _bring(found: SourceObject, delivery: "_Delivery", terms: _Terms) -> None:
+    """Take one object into the delivery: from the store if it is there, else from its source."""
+    known = terms.held(found) if delivery.plain else None
+    blob = terms.store.find(known) if known else None
+    if blob is not None:
+        delivery.reuse(found, blob)
+        terms.tap.count(blob.size_bytes)
+        return
+    with _opened(found, terms, whole=delivery.plain) as (open_at, own):
+        # What is kept as it is has its sha256 computed by the store, and once is enough.
+        digests = Digests(found.digests, sha256=not delivery.plain)
+        delivery.take(Reading(found, open_at, terms.tap, digests), own, terms.limits)
+
+
 @contextmanager
 def _opened(
-    source: Source,
-    found: SourceObject,
-    store: BlobStore,
-    *,
-    whole: bool,
-    speed: Speed,
-    checkpoint: Callable[[str], None],
+    found: SourceObject, terms: _Terms, *, whole: bool
 ) -> Iterator[tuple[Open, Path | None]]:
     """How to read an object, and the file that has all of it when it is read, if one has."""
     key = key_of(found)
     if key is None:
-        yield partial(source.open, found), None
+        yield partial(terms.source.open, found), None
         return
     try:
-        with store.parts.open(key, found.size_bytes or 0) as parts:
-            download = Download(source, found, parts, speed, whole=whole, checkpoint=checkpoint)
+        with terms.store.parts.open(key, found.size_bytes or 0) as parts:
+            download = Download(
+                terms.source, found, parts, terms.speed, whole=whole, checkpoint=terms.checkpoint
+            )
             yield download.open, parts.path if whole else None
     except (ArchiveCorrupt, SourceChanged):
         # Whatever was kept is of no use, or worse: the next attempt begins anew.
-        store.parts.forget(key)
+        terms.store.parts.forget(key)
         raise
 
 
@@ -202,6 +217,11 @@ class _Delivery:
         self._files: dict[str, StagedFile] = {}
         self._came_out: list[StagedFile] = []
         self._whole: tuple[str, int] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether objects are kept as they are."""
+        return self._choice.extract == "plain"
 
     def take(self, reading: Reading, own: Path | None, limits: Limits) -> None:
         """Fetch one object, unpack it, and compare it with what its source says of it."""
@@ -245,7 +265,7 @@ class _Delivery:
         )
 
     def _selected(self, member: str) -> str | None:
-        wanted = self._choice.extract == "plain" or self._choice.takes(member)
+        wanted = self.plain or self._choice.takes(member)
         return self._kind.target(member, self._build) if wanted else None
 
     def _add(self, file: StagedFile) -> None:

@@ -5,9 +5,9 @@ until the rows say that it is there. Whether it was brought by the holder, by a 
 by whoever took over from a process that died makes no difference to the rows.
 
 What if the process dies while somebody waits here? What was wanted is written down, so a worker
-brings it; the client asks again and joins again. The worker dies: another takes its rows up, and
-the wait goes on. The client goes away: its seat is taken until what it wanted is there, or
-`patience_seconds` are over; nobody can see it from here.
+brings it; the client asks again and joins again. It ends in good order: it says so at once. The
+worker dies: another takes its rows up, and the wait goes on. The client goes away: its seat is
+taken until what it wanted is there, or `patience_seconds` are over; nobody can see it from here.
 """
 
 import threading
@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from staging_api.errors import LockHeld, LockLost, NotFound, StagingApiError, Unavailable
+from staging_api.errors import (
+    LockHeld,
+    LockLost,
+    NotFound,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+)
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
@@ -79,7 +86,7 @@ class Joining:
             Unavailable: no seat is free, or the wait took too long; the work goes on.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
-        if self.stagings.nothing_left(wanted) is not None:
+        if self._nothing_left(wanted):
             return
         with self.seats.one():
             try:
@@ -105,7 +112,7 @@ class Joining:
         Raises:
             LockHeld: another works on it, and this service `refuses`.
         """
-        if self.stagings.nothing_left(wanted) is not None:
+        if self._nothing_left(wanted):
             return
         if self.refuses:
             self.stagings.queue(wanted, asker)
@@ -135,6 +142,8 @@ class Joining:
                 return
             if bringer is None:
                 raise NotFound(f"nobody stages {wanted.archive_url}")
+            if self.watch.closed:
+                raise ShuttingDown(f"{wanted.archive_url} is still being staged")
             seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
                 raise Unavailable(f"{wanted.archive_url} is still being staged")
@@ -147,10 +156,18 @@ class Joining:
             StagingApiError: some of it failed.
         """
         left = {kind.name for kind in wanted.kinds if kind.phase in phases}
-        with self.stagings.database.connect() as conn:
-            rows = repository.artifacts_of(conn, wanted.archive_url, sorted(left))
-        left -= {row.name for row in rows if row.settled}
-        for row in rows:
-            if row.name in left and row.state == "failed" and row.failure is not None:
-                raise StagingApiError(row.failure.message)
+        outcomes = self._outcomes(wanted)
+        left -= {outcome.name for outcome in outcomes if outcome.settled}
+        for outcome in outcomes:
+            if outcome.name in left and outcome.state == "failed":
+                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
         return left
+
+    def _nothing_left(self, wanted: Wanted) -> bool:
+        """Whether a request for it makes no work; most ask for what is staged, at one probe."""
+        settled = {outcome.name for outcome in self._outcomes(wanted) if outcome.settled}
+        return settled == set(wanted.names) or self.stagings.nothing_left(wanted) is not None
+
+    def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:
+        with self.stagings.database.connect() as conn:
+            return repository.outcomes(conn, wanted.archive_url, wanted.names)

@@ -38,12 +38,14 @@ from staging_api.errors import (
     LockHeld,
     LockLost,
     NotFound,
+    ShuttingDown,
     StagingApiError,
     Unavailable,
 )
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
+from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
@@ -110,16 +112,19 @@ class StagingService:
     def nothing_left(self, wanted: Wanted) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
-            rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
-            if {row.name for row in rows} != set(wanted.names):
-                return None
-            on_their_way = [row for row in rows if not row.settled]
-            if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-                return None
             newest = repository.newest_for(conn, wanted.archive_url, wanted.names)
-            if newest is None or (on_their_way and newest.final):
+            if newest is None:
                 return None
-            return newest
+            rows = [row for row in newest.artifacts if row.name in wanted.names]
+            if not set(wanted.names) <= set(newest.requested):
+                # Several stagings together may have brought what this one asks for.
+                rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+        on_their_way = [row for row in rows if not row.settled]
+        if {row.name for row in rows} != set(wanted.names):
+            return None
+        if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+            return None
+        return None if on_their_way and newest.final else newest
 
     def queue(self, wanted: Wanted, asker: Asker) -> Staging:
         """Write down what is to be done, and leave it to a worker.
@@ -160,11 +165,12 @@ class StagingService:
         Raises:
             LockHeld: another request works on this archive.
             LockLost: this one did, and lost the lock before it was done.
+            ShuttingDown: this process ends before it is done; a worker goes on.
             StagingApiError: an artifact failed; the staging says so too.
         """
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
-            with self._working(staging_id, wanted, holds, 1, patient=True) as work:
+            with self._working(staging_id, wanted, holds, patient=True) as work:
                 work.foreground()
         return self.find(staging_id)
 
@@ -174,7 +180,9 @@ class StagingService:
         Raises:
             LockHeld: somebody else does.
             LockLost: somebody else took over.
+            ShuttingDown: this process ends; somebody else may go on at once.
         """
+        about(staging_id=staging.id, reference_id=staging.reference_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         with self._holding(kinds, staging.archive_url, asker) as holds:
             if self.find(staging.id).final:
@@ -186,10 +194,10 @@ class StagingService:
                 wanted = self.wanted(
                     staging.archive_url, staging.requested, staging.upload_wait_seconds
                 )
-                with self._working(staging.id, wanted, holds, MAX_ATTEMPTS) as work:
+                with self._working(staging.id, wanted, holds, again=True) as work:
                     work.foreground()
                     work.background()
-            except (LockLost, Unavailable):
+            except (LockLost, ShuttingDown, Unavailable):
                 raise
             except StagingApiError as error:
                 self._note_failure(staging, holds, error)
@@ -287,6 +295,7 @@ class StagingService:
             )
             _plan_artifacts(conn, wanted, staging_id, prefix, over=("pending", "staging", "failed"))
             repository.settle(conn, wanted.archive_url, first.lease)
+        about(staging_id=staging_id)
         return staging_id
 
     @contextmanager
@@ -295,10 +304,11 @@ class StagingService:
         staging_id: str,
         wanted: Wanted,
         holds: Holds,
-        last_attempt: int,
         *,
+        again: bool = False,
         patient: bool = False,
     ) -> Iterator[Work]:
+        """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
         with closing(self.open_archive(wanted.url)) as source:
@@ -311,7 +321,9 @@ class StagingService:
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
-                last_attempt=last_attempt,
+                last_attempt=MAX_ATTEMPTS if again else 1,
+                shutdown=self.locks.shutdown,
+                yields=again,
                 patient=patient,
             )
 
@@ -344,8 +356,8 @@ def _plan_artifacts(
     conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
 ) -> None:
     repository.lock_stagings(conn, wanted.archive_url)
-    # In one order: two requests that plan at once, one of them without the lock, never deadlock.
-    for kind in sorted(wanted.kinds, key=lambda kind: kind.name):
+    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
+    for kind in wanted.kinds:
         repository.plan_artifact(
             conn,
             staging_id,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
+from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 
 _LOOK_SECONDS = 0.25
@@ -15,13 +16,14 @@ _LOOK_SECONDS = 0.25
 class Watch:
     """Tells requests that wait when a staging has another version."""
 
-    def __init__(self, database: Database, seats: threading.Semaphore) -> None:
+    def __init__(self, database: Database, seats: threading.Semaphore, shutdown: Shutdown) -> None:
         """Start no thread yet: a process may fork before anybody waits.
 
         `seats` are shared by all who park a thread of this process.
         """
         self._database = database
         self._seats = seats
+        self._shutdown = shutdown
         self._waiting: dict[str, int] = {}
         self._versions: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -54,14 +56,14 @@ class Watch:
         """The same, for whoever has a seat already."""
         with self._changed, self._interest(staging_id):
             self._changed.wait_for(
-                lambda: self._closed.is_set() or self._seen(staging_id, version) != version, seconds
+                lambda: self.closed or self._seen(staging_id, version) != version, seconds
             )
             return self._seen(staging_id, version) != version
 
     @property
     def closed(self) -> bool:
         """Whether this process is about to end, and nobody should wait any more."""
-        return self._closed.is_set()
+        return self._closed.is_set() or self._shutdown.begun
 
     def close(self) -> None:
         """Stop looking, and let those go who wait."""

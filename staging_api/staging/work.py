@@ -2,17 +2,20 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from staging_api import metrics
 from staging_api.artifacts.model import ArtifactKind
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import (
     Cancelled,
     LockLost,
+    ShuttingDown,
     StagingApiError,
     Unavailable,
     UploadWaitOver,
@@ -20,6 +23,7 @@ from staging_api.errors import (
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
+from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
 from staging_api.staging import engine, repository
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
@@ -42,6 +46,9 @@ class Work:
     Attributes:
         upload: what of the archive is there so far.
         last_attempt: from this attempt on, a failure that could pass is taken for final.
+        shutdown: whether and when this process ends.
+        yields: whether to stop between two artifacts once it does; what somebody waits for goes on
+            as long as there is time.
         patient: whether to wait here for an upload; else it is put off, and nobody waits.
     """
 
@@ -54,6 +61,8 @@ class Work:
     holds: Holds
     upkeep: Upkeep
     last_attempt: int
+    shutdown: Shutdown
+    yields: bool
     patient: bool
 
     def foreground(self) -> None:
@@ -62,6 +71,7 @@ class Work:
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
+            ShuttingDown: this process ends; what is left is due again at once.
             StagingApiError: an artifact failed; its row says so.
         """
         for artifact in self._there_first(self._due("foreground")):
@@ -73,11 +83,12 @@ class Work:
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
+            ShuttingDown: this process ends; what is left is due again at once.
         """
         for artifact in self._due("background"):
             try:
                 self._stage(artifact)
-            except (Cancelled, LockLost):
+            except (Cancelled, LockLost, ShuttingDown):
                 raise
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
@@ -94,6 +105,8 @@ class Work:
             return artifacts  # the first of them fails with it, and its row says so
 
     def _stage(self, artifact: StagedArtifact) -> None:
+        if self.yields:
+            self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
         with self._failure_told(artifact, held):
             if not self.upload.awaited(self._kind(artifact), held, patient=self.patient):
@@ -101,10 +114,15 @@ class Work:
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
+        started = time.monotonic()
         progress = Progress(self._tell(artifact, held))
         with self._failure_told(artifact, held):
             fetched = self._fetch(held, artifact, progress)
         self._keep(artifact, held, fetched, progress.done)
+        outcome = "missing" if fetched is None else "staged"
+        metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
+        metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
+        metrics.SOURCE_BYTES.labels(self.wanted.url.scheme).inc(progress.done)
 
     @contextmanager
     def _failure_told(self, artifact: StagedArtifact, held: Hold) -> Iterator[None]:
@@ -115,6 +133,9 @@ class Work:
             raise
         except Cancelled:
             self._cancel(artifact, held)
+            raise
+        except ShuttingDown:
+            self._give_back(artifact, held)
             raise
         except StagingApiError as error:
             self._fail(artifact, held, error)
@@ -146,6 +167,10 @@ class Work:
     def _fetch(
         self, held: Hold, artifact: StagedArtifact, progress: Progress
     ) -> engine.Fetched | None:
+        def check() -> None:
+            held.assert_held()
+            self.shutdown.check_over()
+
         return engine.fetch(
             self._kind(artifact),
             self.source,
@@ -155,7 +180,7 @@ class Work:
             names=self.upload.names,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
-            check=held.assert_held,
+            check=check,
         )
 
     def _keep(
@@ -181,8 +206,11 @@ class Work:
                     ),
                 )
             repository.settle(conn, artifact.archive_url, held.lease)
+        if fetched is not None:
+            engine.forget(fetched, self.blobs)
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
+        metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
         attempt = artifact.attempt + 1
         again = None
         # Who waited for an upload as long as it may does not begin again.
@@ -194,6 +222,11 @@ class Work:
         failure = Failure(error.code, error.detail, error.retryable)
         with guarded(self.database, held) as conn:
             repository.mark_failed(conn, artifact.id, held.lease, failure, again)
+            repository.settle(conn, artifact.archive_url, held.lease)
+
+    def _give_back(self, artifact: StagedArtifact, held: Hold) -> None:
+        with guarded(self.database, held) as conn:
+            repository.mark_pending(conn, artifact.id)
             repository.settle(conn, artifact.archive_url, held.lease)
 
     def _cancel(self, artifact: StagedArtifact, held: Hold) -> None:

@@ -6,8 +6,9 @@ import re
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ cd "$2" && find . -name '*.sym' | sort | while read -r name; do echo "$name"; ca
 """
 
 
-def get(pod: Pod, path: str) -> tuple[int, Mapping[str, str], bytes]:
+def get(pod: Pod, path: str) -> tuple[int, Message, bytes]:
     """Status, headers and body of an answer, whatever it is."""
     try:
         with urllib.request.urlopen(f"{pod.url}/{path}") as answer:
@@ -64,6 +65,7 @@ def one_seat(
     """A pod that lets one devserver client wait, and has a program for stack traces."""
     settings = {
         "devserver_waiters": "1",
+        "max_body_bytes": "65536",
         "stackwalk": str(stackwalk),
         "store": f"file://{cluster.store}",
     }
@@ -119,7 +121,6 @@ def test_success_and_true_are_these_bytes_and_no_more(
         ("stage?archive_url={url}&artifacts=floppy", "floppy"),
         ("stage_images?archive_url={url}", "image_types"),
         ("is_staged?artifacts=stateful", "archive_url"),
-        ("stage_debug?archive_url=http://elsewhere.example/a/b", "allowed"),
         ("latestbuild?milestone=R17", "target"),
         ("controlfiles?build=no-such/build", "no tests"),
         ("controlfiles?build=no-such/build&control_path=control", "no control file"),
@@ -135,6 +136,20 @@ def test_what_cannot_be_done_is_500_with_a_line_of_text(
     assert headers["Content-Type"].startswith("text/plain")
     assert re.search(reason, body.decode())
     assert b"\n" not in body
+
+
+def test_refusals_from_outside_the_responders_are_text_as_well(
+    one_seat: Pod, pods: list[Pod]
+) -> None:
+    status, headers, body = get(pods[0], "stage_debug?archive_url=http://elsewhere.example/a/b")
+    assert (status, headers["Content-Type"][:10]) == (403, "text/plain")
+    assert b"allowed" in body
+    by_post = urllib.request.Request(f"{pods[0].url}/download", data=b"")
+    with pytest.raises(DevServerError, match="GET, not POST"):
+        DevServer2012(pods[0].url).send(by_post)
+    with pytest.raises(DevServerError, match="65536 bytes") as refused:
+        DevServer2012(one_seat.url).symbolicate(bytes(70_000))
+    assert "{" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +195,9 @@ def test_the_folder_of_a_build_is_listed_one_level_deep(
     DevServer2012(pods[0].url).trigger_download(url)
     heading, *lines = get(pods[0], f"list_image_dir?archive_url={url}")[2].decode().split("\n")
     assert heading == f"Listing contents of :{path} "
-    line = r"Name: (\S+) Accessed: \S+ \S+ Modified: \S+ \S+ Size: (\d+) bytes\."
-    found = dict(re.fullmatch(line, one).groups() for one in lines)  # type: ignore[union-attr]
+    line = re.compile(r"Name: (\S+) Accessed: \S+ \S+ Modified: \S+ \S+ Size: (\d+) bytes\.")
+    found = {match[1]: match[2] for one in lines if (match := line.fullmatch(one))}
+    assert len(found) == len(lines)
     assert set(found) == {
         f"{path}/{name}" for name in ("au", "autotest", "stateful.tgz", "update.gz")
     }

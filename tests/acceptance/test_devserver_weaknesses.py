@@ -149,7 +149,7 @@ def test_6_builds_of_two_buckets_do_not_collide_nor_do_their_symbols_mix(
     devserver: DevServer2012,
     pods: list[Pod],
 ) -> None:
-    path = build_path()
+    path = f"two-buckets/{build_path()}"
     builds = {source: build("one"), second_source: build("other")}
     for place, objects in builds.items():
         url = place.add(path, objects)
@@ -167,6 +167,8 @@ def test_6_builds_of_two_buckets_do_not_collide_nor_do_their_symbols_mix(
         folder = payload["path"].removesuffix("/update.gz")
         assert devserver.staged_file(folder, "debug/breakpad/lib.so.sym")
     assert devserver.staged_file(path, "update.gz") == builds[source][FULL_PAYLOAD]
+    target, _, name = path.rpartition("/")
+    assert devserver.latest_build(target) == name
     with pytest.raises(DevServerError):
         devserver.send(f"{devserver.url}/static/debug/breakpad/lib.so.sym")
 

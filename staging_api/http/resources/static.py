@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import falcon
 
+from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range, must_send, ranged
@@ -42,6 +43,7 @@ class StaticFiles:
             stream.seek(part.start)
             self._accesses.note(served.artifact_id, req.context.caller, part.length)
             resp.set_stream(stream, part.length)
+            metrics.SERVED_BYTES.inc(part.length)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send what GET would, less the bytes."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from staging_api.errors import NotFound
+from staging_api.staging.model import SETTLED_STATES
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Outcome:
     name: str
     state: str
     error_message: str | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do for it."""
+        return self.state in SETTLED_STATES
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ import falcon
 from staging_api.artifacts.model import FILE_WORD
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
 from staging_api.http.auth import asker
-from staging_api.http.resources.devserver.answers import SUCCESS, answers_word, say
+from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
 from staging_api.staging.joining import Joining
-from staging_api.staging.model import SETTLED_STATES, Wanted
+from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 
 
@@ -27,7 +27,6 @@ class Download:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the default artifacts."""
         wanted = self._joining.stagings.wanted(Query(req).required("archive_url"), ())
@@ -47,7 +46,6 @@ class WaitForStatus:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
         stagings = self._joining.stagings
@@ -68,7 +66,6 @@ class Stage:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage what is named."""
         query = Query(req)
@@ -91,7 +88,6 @@ class IsStaged:
         """Take what the responder needs."""
         self._stagings = stagings
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look at the rows, by one probe of an index: a thousand clients ask every few seconds."""
         wanted = _wanted(self._stagings, Query(req))
@@ -100,7 +96,7 @@ class IsStaged:
         for outcome in outcomes:
             if outcome.state == "failed":
                 raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
-        settled = {outcome.name for outcome in outcomes if outcome.state in SETTLED_STATES}
+        settled = {outcome.name for outcome in outcomes if outcome.settled}
         say(resp, str(settled == set(wanted.names)))
 
 

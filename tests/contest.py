@@ -1,0 +1,231 @@
+"""Clients that fight for a lock and write their history: for ours, and for locks with known faults.
+
+The faulty ones are there to prove that the check of the history finds what it should find.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, text
+
+from staging_api.db.engine import Database
+from staging_api.errors import LockLost
+from staging_api.locks import store
+from staging_api.locks.model import ARCHIVE, Lease, new_id
+from tests.factories import lock_request
+from tests.history import Reign, Write, violations
+
+TTL = 0.1
+#: What contests write to.
+TABLES = """
+    CREATE TABLE IF NOT EXISTS contest_writes (
+        place bigserial PRIMARY KEY, scope text NOT NULL, id text NOT NULL, fence bigint);
+    CREATE TABLE IF NOT EXISTS ancestor_locks (
+        id text PRIMARY KEY, scope text NOT NULL, released boolean NOT NULL DEFAULT false,
+        expires interval NOT NULL, datetime timestamptz NOT NULL DEFAULT now());
+    CREATE SEQUENCE IF NOT EXISTS contest_fences;
+    TRUNCATE contest_writes, ancestor_locks;
+"""
+
+INSERT_WRITE = "INSERT INTO contest_writes (scope, id, fence) VALUES (:s, :i, :f)"
+
+
+class Contestant(Protocol):
+    """A lock that clients can fight for; `conn` commits each statement."""
+
+    def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
+        """One try."""
+
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+        """Whether the lease goes on."""
+
+    def release(self, conn: Connection, lease: Lease) -> None:
+        """End it."""
+
+    def guard(self, conn: Connection, lease: Lease) -> None:
+        """In a transaction: raise LockLost unless the lease is current."""
+
+
+class Ours:
+    """The statements of `staging_api.locks.store`."""
+
+    def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
+        taken = store.acquire(conn, lock_request(scope=scope, lease_seconds=ttl))
+        return taken if isinstance(taken, Lease) else None
+
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+        return lease.id in store.renew(conn, [(lease, ttl)])
+
+    def release(self, conn: Connection, lease: Lease) -> None:
+        store.release(conn, lease, "contest")
+
+    def guard(self, conn: Connection, lease: Lease) -> None:
+        store.guard(conn, lease)
+
+
+class Ancestor(Ours):
+    """Insert if none is there, then see whether one's own is the newest; no fence, no guard."""
+
+    def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
+        mine = new_id()
+        conn.exec_driver_sql(
+            "INSERT INTO ancestor_locks (id, scope, expires)"
+            " SELECT %s, %s, make_interval(secs => %s) WHERE NOT EXISTS ("
+            "   SELECT FROM ancestor_locks"
+            "   WHERE scope = %s AND NOT released AND datetime + expires > now())",
+            (mine, scope, ttl, scope),
+        )
+        newest = conn.exec_driver_sql(
+            "SELECT id FROM ancestor_locks WHERE scope = %s AND NOT released"
+            " AND datetime + expires > now() ORDER BY datetime DESC LIMIT 1",
+            (scope,),
+        ).scalar()
+        return _lease(mine, scope, 0, ttl) if newest == mine else None
+
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+        return False
+
+    def release(self, conn: Connection, lease: Lease) -> None:
+        conn.exec_driver_sql("UPDATE ancestor_locks SET released = true WHERE id = %s", (lease.id,))
+
+    def guard(self, conn: Connection, lease: Lease) -> None:
+        pass
+
+
+class IdentityFence(Ours):
+    """Its fence is drawn from a sequence before it is decided who gets the lock."""
+
+    def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
+        drawn = conn.exec_driver_sql("SELECT nextval('contest_fences')").scalar_one()
+        lease = super().acquire(conn, scope, ttl)
+        if lease is not None:
+            self._real[lease.id] = lease
+            return _lease(lease.id, scope, drawn, ttl)
+        return None
+
+    def __init__(self) -> None:
+        self._real: dict[str, Lease] = {}
+
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+        return super().renew(conn, self._real[lease.id], ttl)
+
+    def release(self, conn: Connection, lease: Lease) -> None:
+        super().release(conn, self._real[lease.id])
+
+    def guard(self, conn: Connection, lease: Lease) -> None:
+        super().guard(conn, self._real[lease.id])
+
+
+class ReleaseByScope(Ours):
+    """Releases whatever is held on the scope."""
+
+    def release(self, conn: Connection, lease: Lease) -> None:
+        conn.exec_driver_sql(
+            "UPDATE lock_scopes SET lock_id = NULL, expires_at = NULL WHERE scope = %s",
+            (lease.scope,),
+        )
+
+
+class RenewalWithoutExpiryCheck(Ours):
+    """Renews a lease that is over, as long as nobody else has the lock."""
+
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+        done = conn.exec_driver_sql(
+            "UPDATE lock_scopes SET expires_at = clock_timestamp() + make_interval(secs => %s)"
+            " WHERE scope = %s AND lock_id = %s",
+            (ttl, lease.scope, lease.id),
+        )
+        return done.rowcount == 1
+
+
+class NoFence(Ours):
+    """Does not look at the lease when it writes."""
+
+    def guard(self, conn: Connection, lease: Lease) -> None:
+        pass
+
+
+@dataclass
+class Contest:
+    """Clients in threads, and what they saw.
+
+    Attributes:
+        pause: of a hundred holds, how many are slept through until the lease is over.
+    """
+
+    database: Database
+    lock: Contestant
+    scopes: int = 2
+    pause: int = 20
+    reigns: list[Reign] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, clients: int, seconds: float, enough: Callable[[], bool]) -> list[str]:
+        """Fight until the time is over or there is `enough`; returns the violations."""
+        with self.database.begin() as conn:
+            conn.execute(text(TABLES))
+        deadline = time.monotonic() + seconds
+        with ThreadPoolExecutor(clients) as pool:
+            fights = [pool.submit(self._fight, seed) for seed in range(clients)]
+            try:
+                while time.monotonic() < deadline and not self.stop.wait(0.25):
+                    if self.found() or enough():
+                        break
+            finally:
+                self.stop.set()
+            for fight in fights:
+                fight.result()
+        return self.found()
+
+    def found(self) -> list[str]:
+        """What the history so far shows."""
+        with self.database.connect() as conn:
+            rows = conn.execute(text("SELECT scope, id, fence, place FROM contest_writes")).all()
+        return violations(list(self.reigns), [Write(*row) for row in rows])
+
+    def _fight(self, seed: int) -> None:
+        chance = random.Random(seed)
+        with self.database.connect() as conn:
+            while not self.stop.is_set():
+                scope = f"contest-{chance.randrange(self.scopes)}"
+                asked = time.monotonic()
+                lease = self.lock.acquire(conn, scope, TTL)
+                if lease is not None:
+                    self._hold(conn, lease, asked, chance)
+
+    def _hold(self, conn: Connection, lease: Lease, asked: float, chance: random.Random) -> None:
+        now = time.monotonic()
+        reign = Reign(lease.scope, lease.id, lease.fence, since=now)
+        reign.renewals.append((asked, now + TTL))
+        trusted = asked + TTL
+        if chance.randrange(100) < self.pause:
+            time.sleep(TTL * chance.uniform(0.5, 2))
+        if chance.random() < 0.3:
+            asked = time.monotonic()
+            if self.lock.renew(conn, lease, TTL):
+                reign.renewals.append((asked, time.monotonic() + TTL))
+                trusted = asked + TTL
+        self._write(lease)
+        reign.until = min(time.monotonic(), trusted)
+        self.reigns.append(reign)
+        self.lock.release(conn, lease)
+
+    def _write(self, lease: Lease) -> None:
+        try:
+            with self.database.begin() as conn:
+                self.lock.guard(conn, lease)
+                conn.execute(
+                    text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence}
+                )
+        except LockLost:
+            pass
+
+
+def _lease(lock_id: str, scope: str, fence: int, ttl: float) -> Lease:
+    nothing: Any = None
+    return Lease(lock_id, ARCHIVE, scope, fence, nothing, nothing, ttl)

@@ -1,0 +1,90 @@
+"""What happened to locks, as their clients saw it, and whether a lock may behave like that.
+
+Times are of one monotonic clock, which all processes of a machine share. A client writes down when
+its call began and when the answer came, so that a hold is certain only from the answer to the grant
+until the release was asked for: whatever overlaps then overlaps for sure. A call without an answer
+may or may not have happened; it is written down by its beginning alone and accuses nobody.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+
+
+@dataclass
+class Reign:
+    """One grant, from the answer until its holder asked for the release or lost its trust.
+
+    Attributes:
+        fence: the token, None if the lock has none.
+        since: the answer to the grant came.
+        until: the release was asked for, or trust ran out; None: the holder died, nobody knows.
+        renewals: of the grant and of each renewal: when it was asked for, and the latest time at
+            which the lease can have ended that it gave.
+    """
+
+    scope: str
+    id: str
+    fence: int | None
+    since: float
+    until: float | None = None
+    renewals: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Write:
+    """A guarded write that was committed; `place` is its order among those of the scope."""
+
+    scope: str
+    id: str
+    fence: int | None
+    place: int
+
+
+def violations(reigns: Iterable[Reign], writes: Iterable[Write] = ()) -> list[str]:
+    """Everything in the history that no correct lock allows."""
+    by_scope = sorted(reigns, key=lambda r: (r.scope, r.since))
+    found: list[str] = []
+    for _, group in groupby(by_scope, key=lambda r: r.scope):
+        in_order = list(group)
+        found += _overlaps(in_order)
+        found += _inversions(in_order)
+        found += _resurrections(in_order)
+    for _, placed in groupby(sorted(writes, key=lambda w: (w.scope, w.place)), lambda w: w.scope):
+        found += _stale_writes(list(placed))
+    return found
+
+
+def _overlaps(reigns: list[Reign]) -> Iterator[str]:
+    latest: Reign | None = None
+    for reign in reigns:
+        if latest is not None and latest.until is not None and reign.since < latest.until:
+            yield f"overlap: {latest.id} held {reign.scope} until after {reign.id} had it"
+        if latest is None or (reign.until or reign.since) > (latest.until or latest.since):
+            latest = reign
+
+
+def _inversions(reigns: list[Reign]) -> Iterator[str]:
+    # An answer that came when the lease was over by then says nothing about the order of grants.
+    certain = [r for r in reigns if r.until is None or r.until > r.since]
+    for earlier, later in pairwise(certain):
+        if (later.fence or 0) <= (earlier.fence or 0):
+            yield f"fence: {later.id} got {later.fence} after {earlier.id} had {earlier.fence}"
+
+
+def _resurrections(reigns: list[Reign]) -> Iterator[str]:
+    for reign in reigns:
+        for (_, ends), (asked, _) in pairwise(reign.renewals):
+            if asked > ends:
+                yield f"resurrection: {reign.id} was renewed after its lease was over"
+
+
+def _stale_writes(writes: list[Write]) -> Iterator[str]:
+    for earlier, later in pairwise(writes):
+        if (later.fence or 0) < (earlier.fence or 0):
+            yield f"stale write: {later.id} ({later.fence}) after {earlier.id} ({earlier.fence})"
+    seen: set[str] = set()
+    for earlier, later in pairwise(writes):
+        seen.add(earlier.id)
+        if later.id != earlier.id and later.id in seen:
+            yield f"stale write: {later.id} wrote again after {earlier.id} had written"

@@ -1,0 +1,78 @@
+"""The history of a contest, checked: ours is clean, and each known fault is found."""
+
+from collections.abc import Callable
+
+import pytest
+
+from staging_api.db.engine import Database
+from tests.contest import (
+    Ancestor,
+    Contest,
+    Contestant,
+    IdentityFence,
+    NoFence,
+    Ours,
+    ReleaseByScope,
+    RenewalWithoutExpiryCheck,
+)
+from tests.history import Reign, Write, violations
+
+
+def reign(lock_id: str, since: float, until: float | None, fence: int = 1) -> Reign:
+    return Reign("s", lock_id, fence, since=since, until=until)
+
+
+def test_a_clean_history_has_no_violations() -> None:
+    assert violations([reign("a", 1, 2, 1), reign("b", 2, 3, 2), reign("c", 4, None, 3)]) == []
+
+
+@pytest.mark.parametrize(
+    ("reigns", "word"),
+    [
+        ([reign("a", 1, 3, 1), reign("b", 2, 4, 2)], "overlap"),
+        ([reign("a", 1, 9, 1), reign("b", 2, 3, 2), reign("c", 4, 5, 3)], "overlap"),
+        ([reign("a", 1, 2, 5), reign("b", 3, 4, 5)], "fence"),
+        ([reign("a", 1, 2, 5), reign("b", 3, 4, 4)], "fence"),
+    ],
+)
+def test_what_is_wrong_is_found(reigns: list[Reign], word: str) -> None:
+    assert [found.split(":")[0] for found in violations(reigns)][:1] == [word]
+
+
+def test_an_unknown_end_accuses_nobody() -> None:
+    assert violations([reign("a", 1, None, 1), reign("b", 2, 3, 2)]) == []
+
+
+def test_a_late_renewal_that_was_granted_is_found() -> None:
+    risen = reign("a", 1, 9)
+    risen.renewals = [(0.5, 2.0), (2.1, 3.1)]
+    assert violations([risen])[0].startswith("resurrection")
+
+
+def test_a_write_outside_its_reign_is_found() -> None:
+    writes = [Write("s", "a", 1, 1), Write("s", "b", 2, 2), Write("s", "a", 1, 3)]
+    assert all(found.startswith("stale write") for found in violations([], writes))
+    assert violations([], writes)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "scopes", "words"),
+    [
+        (Ancestor, 2, {"overlap", "fence", "stale write"}),
+        (IdentityFence, 2, {"fence", "stale write"}),
+        (ReleaseByScope, 2, {"overlap"}),
+        (RenewalWithoutExpiryCheck, 60, {"resurrection"}),  # needs leases that nobody takes over
+        (NoFence, 2, {"stale write"}),
+    ],
+)
+def test_a_known_fault_is_found_within_ten_seconds(
+    database: Database, faulty: Callable[[], Contestant], scopes: int, words: set[str]
+) -> None:
+    found = Contest(database, faulty(), scopes).run(8, seconds=10, enough=lambda: False)
+    assert {violation.split(":")[0] for violation in found} & words
+
+
+def test_ours_has_a_clean_history(database: Database) -> None:
+    contest = Contest(database, Ours())
+    assert contest.run(8, seconds=20, enough=lambda: len(contest.reigns) >= 200) == []
+    assert len(contest.reigns) >= 200

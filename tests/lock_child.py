@@ -1,0 +1,44 @@
+"""A process that holds one lock and writes under it, until it is told to stop or loses the lock.
+
+Run with the database's URL, the scope and the lease in seconds. It prints ``held <id> <fence>``,
+then ``wrote`` for each guarded write, and in the end ``released`` or ``lost``.
+"""
+
+import sys
+import time
+
+from sqlalchemy import text
+
+from staging_api.db.engine import open_database
+from staging_api.errors import LockLost
+from staging_api.locks.hold import guarded, hold
+from staging_api.locks.model import ARCHIVE
+from tests.contest import INSERT_WRITE
+from tests.factories import ASKER, locks_of
+
+
+def main(url: str, scope: str, lease_seconds: float) -> None:
+    """Hold, write, say so."""
+    database = open_database(url, pool_size=2)
+    with locks_of(database, url, holder="child", lease_seconds=lease_seconds) as locks:
+        try:
+            with hold(locks, ARCHIVE, scope, ASKER) as held:
+                say(f"held {held.lease.id} {held.lease.fence}")
+                while True:
+                    with guarded(database, held) as conn:
+                        row = {"s": scope, "i": held.lease.id, "f": held.lease.fence}
+                        conn.execute(text(INSERT_WRITE), row)
+                    say("wrote")
+                    time.sleep(0.02)
+        except LockLost:
+            say("lost")
+
+
+def say(line: str) -> None:
+    """Let the parent know at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
