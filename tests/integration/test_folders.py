@@ -5,12 +5,12 @@ import threading
 import pytest
 from falcon import testing
 
-from staging_api.http.app import Parts, create_app
-from staging_api.http.resources.devserver.routes import DevserverParts
+from staging_api.http.app import create_app
+from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.watch import Watch
 from tests.factories import ASKER
+from tests.parts import parts_of
 from tests.stagings import bench, packed
 
 FILES = {
@@ -39,12 +39,8 @@ def accesses(at):
 
 @pytest.fixture
 def client(at, accesses):
-    watch = Watch(at.database, threading.Semaphore(1))
-    joining = Joining(at.service, watch, Seats(1), patience_seconds=1)
-    devserver = DevserverParts(joining, None, at.store)
-    yield testing.TestClient(
-        create_app(Parts(at.service, at.service.locks, watch, devserver, accesses, 1.0))
-    )
+    watch = Watch(at.database, threading.Semaphore(1), Shutdown())
+    yield testing.TestClient(create_app(parts_of(at.service, watch, accesses=accesses)))
     watch.close()
 
 
