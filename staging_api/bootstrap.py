@@ -30,9 +30,11 @@ from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
@@ -50,6 +52,7 @@ class Services:
     joining: Joining
     identify: Identify
     drain: Drain
+    accesses: Accesses
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -58,6 +61,7 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                accesses=self.accesses,
                 devserver=self._devserver(),
                 identify=self.identify,
                 anonymous=anonymous(self.settings),
@@ -105,6 +109,7 @@ class Services:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.give_back()
         self.joining.watch.close()
+        self.accesses.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
@@ -133,6 +138,8 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+    # One for all archives: what is known of hosts that fail is in it.
+    options = SourceOptions()
     allowed = AllowList.parse(settings.sources)
     stagings = StagingService(
         database=database,
@@ -140,8 +147,9 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        store=StoreTerms(settings.quota_bytes),
     )
     watch = Watch(database, seats, locks.shutdown)
     joining = Joining(
@@ -161,6 +169,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         joining=joining,
         identify=identify_by(settings),
         drain=drain or Drain(),
+        accesses=Accesses(database),
     )
 
 

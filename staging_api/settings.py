@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
+    quota_bytes: int = Field(
+        0, ge=0, description="what staged files may take in all; 0: as much as the disk has"
+    )
     upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
         600, description="the longest wait for an archive that is still being uploaded; 0: none"
     )

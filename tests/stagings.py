@@ -19,9 +19,11 @@ from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.model import Staging
 from staging_api.staging.service import StagingService
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ASKER, locks_of
 
+NO_QUOTA = StoreTerms(busy_seconds=0)
 NO_UPLOADS = UploadTerms(wait_seconds=0)
 CATALOGUE = """
 default: [build]
@@ -109,6 +111,7 @@ def bench(
     folder: Path,
     *,
     uploads: UploadTerms = NO_UPLOADS,
+    store: StoreTerms = NO_QUOTA,
     opened: Callable[[Source], Source] = lambda source: source,
 ) -> Iterator[Bench]:
     """A service over `folder`; several of them on one folder stand for several pods."""
@@ -126,5 +129,6 @@ def bench(
             blobs=BlobStore(folder / "store"),
             open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),
             uploads=uploads,
+            store=store,
         )
         yield Bench(service, database, builds, folder / "store")

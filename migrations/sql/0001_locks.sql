@@ -33,7 +33,7 @@ $$;
 
 -- Ends the grant p_id, unless it has ended: each grant has exactly one outcome.
 CREATE FUNCTION lock_end(
-    p_id text, p_outcome text, p_ended_at timestamptz, p_ended_by text, p_reason text DEFAULT NULL)
+    p_id text, p_outcome text, p_ended_at timestamptz, p_ended_by text, p_reason text)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     UPDATE api_locks
@@ -69,7 +69,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF p_seen.lock_id IS NOT NULL THEN
-        PERFORM lock_end(p_seen.lock_id, 'superseded', p_seen.expires_at, p_id);
+        PERFORM lock_end(p_seen.lock_id, 'superseded', p_seen.expires_at, p_id, NULL);
     END IF;
     INSERT INTO api_locks (
         id, kind, scope, caller, holder, reference_id, fence, acquired_at, expires_at)
@@ -102,10 +102,11 @@ END $$;
 --             was lost, or handed over by the release of whoever had it;
 --   held      another has it, or it rests after an expiry (id is then null); nothing was written,
 --             no row lock was asked for.
--- A p_id whose grant has ended is an error, unique_violation: no id is granted twice.
+-- A p_id whose grant has ended is an error, unique_violation: no id is granted twice. Seconds, not
+-- intervals: make_interval() in the caller's statement would cost more than all of a refusal.
 CREATE FUNCTION lock_acquire(
     p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
-    p_ttl interval, p_delay interval DEFAULT '0',
+    p_ttl_seconds double precision, p_delay_seconds double precision,
     OUT result text, OUT id text, OUT fence bigint, OUT caller text, OUT holder text,
     OUT reference_id text, OUT acquired_at timestamptz, OUT expires_at timestamptz,
     OUT remaining_seconds double precision)
@@ -129,9 +130,9 @@ BEGIN
                 v_new := v_seen;
                 EXIT;
             END IF;
-            v_new := lock_take_up(v_seen, p_ttl);
-        ELSIF remaining_seconds + extract(epoch FROM p_delay) > 0 THEN
-            remaining_seconds := remaining_seconds + extract(epoch FROM p_delay);
+            v_new := lock_take_up(v_seen, p_ttl_seconds * interval '1 s');
+        ELSIF remaining_seconds + p_delay_seconds > 0 THEN
+            remaining_seconds := remaining_seconds + p_delay_seconds;
             v_new := v_seen;
             v_new.lock_id := NULL;
             EXIT;
@@ -142,7 +143,9 @@ BEGIN
             IF FOUND THEN
                 v_new := lock_hand_over(v_seen, v_first);
             ELSE
-                v_new := lock_grant(v_seen, p_id, p_caller, p_holder, p_reference_id, p_ttl);
+                v_new := lock_grant(
+                    v_seen, p_id, p_caller, p_holder, p_reference_id,
+                    p_ttl_seconds * interval '1 s');
             END IF;
         END IF;
         CONTINUE WHEN v_new.lock_id IS NULL;
@@ -181,7 +184,7 @@ END $$;
 -- disk: a waiter whose place is lost in a crash takes a new one when it next asks.
 CREATE FUNCTION lock_wait(
     p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
-    p_ttl interval, p_leaves_after interval)
+    p_ttl_seconds double precision, p_leaves_after_seconds double precision)
 RETURNS void LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
@@ -191,8 +194,9 @@ BEGIN
         -- Handed over since it last asked: then there is nothing left to wait for.
         INSERT INTO lock_waiters (
             id, kind, scope, caller, holder, reference_id, ttl, seen_at, leaves_at)
-        SELECT p_id, p_kind, p_scope, p_caller, p_holder, p_reference_id, p_ttl, clock_timestamp(),
-            clock_timestamp() + p_leaves_after
+        SELECT p_id, p_kind, p_scope, p_caller, p_holder, p_reference_id,
+            p_ttl_seconds * interval '1 s', clock_timestamp(),
+            clock_timestamp() + p_leaves_after_seconds * interval '1 s'
         WHERE NOT EXISTS (SELECT FROM api_locks l WHERE l.id = p_id);
     END IF;
 END $$;
@@ -209,23 +213,24 @@ END $$;
 -- life. One whose row is locked just now, say by its own guarded write, is not extended but told as
 -- it is: the leases of a process must not wait for the slowest of its transactions.
 CREATE FUNCTION lock_renew(
-    p_kinds text[], p_scopes text[], p_ids text[], p_fences bigint[], p_ttls interval[])
+    p_kinds text[], p_scopes text[], p_ids text[], p_fences bigint[],
+    p_ttls_seconds double precision[])
 RETURNS TABLE (id text, expires_at timestamptz, remaining_seconds double precision)
 LANGUAGE sql VOLATILE AS $$
     WITH mine AS (
-        SELECT * FROM unnest(p_kinds, p_scopes, p_ids, p_fences, p_ttls)
-            AS m (kind, scope, id, fence, ttl)
+        SELECT * FROM unnest(p_kinds, p_scopes, p_ids, p_fences, p_ttls_seconds)
+            AS m (kind, scope, id, fence, ttl_seconds)
     ), current AS (
         SELECT s.lock_id, s.expires_at
         FROM mine m JOIN lock_scopes s ON s.kind = m.kind AND s.scope = m.scope
         WHERE s.lock_id = m.id AND s.fence = m.fence AND s.expires_at > clock_timestamp()
     ), free AS (
-        SELECT s.kind, s.scope, m.ttl
+        SELECT s.kind, s.scope, m.ttl_seconds
         FROM mine m JOIN lock_scopes s ON s.kind = m.kind AND s.scope = m.scope
         WHERE s.lock_id = m.id AND s.fence = m.fence AND s.expires_at > clock_timestamp()
         FOR NO KEY UPDATE OF s SKIP LOCKED
     ), renewed AS (
-        UPDATE lock_scopes s SET expires_at = clock_timestamp() + f.ttl
+        UPDATE lock_scopes s SET expires_at = clock_timestamp() + f.ttl_seconds * interval '1 s'
         FROM free f
         WHERE s.kind = f.kind AND s.scope = f.scope
         RETURNING s.lock_id, s.expires_at
@@ -262,10 +267,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN (SELECT coalesce(l.outcome, 'expired') FROM api_locks l WHERE l.id = p_id);
     ELSIF v_free.expires_at IS NOT NULL THEN
-        PERFORM lock_end(p_id, 'expired', v_free.expires_at, p_ended_by);
+        PERFORM lock_end(p_id, 'expired', v_free.expires_at, p_ended_by, NULL);
         RETURN 'expired';
     END IF;
-    PERFORM lock_end(p_id, 'released', clock_timestamp(), p_ended_by);
+    UPDATE api_locks l
+    SET outcome = 'released', ended_at = greatest(l.acquired_at, clock_timestamp()),
+        ended_by = p_ended_by
+    WHERE l.id = p_id AND l.outcome IS NULL;
     SELECT * INTO v_first FROM lock_waiters_alive w
     WHERE w.kind = p_kind AND w.scope = p_scope ORDER BY w.place LIMIT 1;
     IF FOUND THEN
@@ -309,7 +317,7 @@ BEGIN
     END IF;
     IF v_seen.expires_at <= clock_timestamp() THEN
         PERFORM lock_vacate(v_seen, v_seen.expires_at, v_seen.fence);
-        PERFORM lock_end(p_id, 'expired', v_seen.expires_at, p_ended_by);
+        PERFORM lock_end(p_id, 'expired', v_seen.expires_at, p_ended_by, NULL);
         RETURN 'expired';
     END IF;
     PERFORM lock_vacate(v_seen, clock_timestamp(), lock_next_fence(v_seen.fence));
@@ -335,7 +343,7 @@ BEGIN
         FOR NO KEY UPDATE SKIP LOCKED
     LOOP
         PERFORM lock_vacate(v_seen, v_seen.expires_at, v_seen.fence);
-        PERFORM lock_end(v_seen.lock_id, 'expired', v_seen.expires_at, p_ended_by);
+        PERFORM lock_end(v_seen.lock_id, 'expired', v_seen.expires_at, p_ended_by, NULL);
         v_count := v_count + 1;
     END LOOP;
     DELETE FROM lock_waiters

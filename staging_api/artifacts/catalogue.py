@@ -30,6 +30,7 @@ class Catalogue:
     def __init__(self, kinds: Sequence[ArtifactKind], default: Sequence[str]) -> None:
         self.kinds = tuple(kinds)
         self._default = tuple(default)
+        self._places = {kind.name: place for place, kind in enumerate(self.kinds)}
         self._by_word: dict[str, list[ArtifactKind]] = {}
         for kind in self.kinds:
             for word in dict.fromkeys((kind.group, kind.name, *kind.aliases)):
@@ -68,7 +69,8 @@ class Catalogue:
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
         """Give the kinds that names, aliases and groups stand for; none stand for the default.
 
-        ``file:NAME`` stands for the archive's object of that name, as it is.
+        ``file:NAME`` stands for the archive's object of that name, as it is. They come in the order
+        of the catalogue, such files last, whatever the order of the words.
 
         Raises:
             Invalid: of field ``artifacts``, naming the unknown word and the known ones.
@@ -76,7 +78,10 @@ class Catalogue:
         found: dict[str, ArtifactKind] = {}
         for word in tuple(words) or self._default:
             found.update((kind.name, kind) for kind in self._meant_by(word))
-        return list(found.values())
+        return sorted(found.values(), key=self._place)
+
+    def _place(self, kind: ArtifactKind) -> tuple[int, str]:
+        return self._places.get(kind.name, len(self.kinds)), kind.name
 
     def _meant_by(self, word: str) -> list[ArtifactKind]:
         if word.startswith(FILE_WORD):

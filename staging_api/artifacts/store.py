@@ -119,24 +119,38 @@ class BlobStore:
 
     def blobs(self) -> Iterator[tuple[Blob, float]]:
         """Name all that is here with the time of its last use by a batch (seconds, epoch)."""
-        for shard in sorted(children(self._named)):
-            for path in children(shard):
-                with suppress(FileNotFoundError):  # removed while we look
-                    facts = path.stat()
-                    yield Blob(path.name, facts.st_size), facts.st_mtime
+        for folder in sorted(children(self._named)):
+            yield from self.shard(folder.name)
+
+    def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
+        """The same, of those alone whose digests begin with these two digits."""
+        for path in children(self._named / shard):
+            with suppress(FileNotFoundError):  # removed while we look
+                facts = path.stat()
+                yield Blob(path.name, facts.st_size), facts.st_mtime
+
+    def last_use(self, sha256: str) -> float | None:
+        """When a batch last used the blob (seconds, epoch); None: it is not here."""
+        try:
+            return self.path(sha256).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     @contextmanager
-    def batch(self, owner: str) -> Iterator["Batch"]:
+    def batch(
+        self, owner: str, room: Callable[[int], None] = lambda _count: None
+    ) -> Iterator["Batch"]:
         """Open a place to write to; what is not committed when the block ends is removed.
 
         Args:
             owner: names the folder under ``tmp/``, so that an operator sees whose it is.
+            room: is told of bytes before they are written; what it raises ends the writing.
         """
         folder = self._tmp / owner / token_hex(8)
         with full_disk_told():
             folder.mkdir(parents=True)
         try:
-            yield Batch(self, folder)
+            yield Batch(self, folder, room)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # another batch of this owner is still at work
@@ -161,9 +175,10 @@ class BlobStore:
 class Batch:
     """Blobs that become visible together, after all their bytes are durable."""
 
-    def __init__(self, store: BlobStore, folder: Path) -> None:
+    def __init__(self, store: BlobStore, folder: Path, room: Callable[[int], None]) -> None:
         self._store = store
         self._folder = folder
+        self._room = room
         self._written: dict[str, Path] = {}
         self._lock = threading.Lock()
 
@@ -178,7 +193,8 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         temporary = self._folder / token_hex(8)
-        return self._written_as(_write(temporary, chunks, expected_bytes), temporary)
+        roomy = self._with_room(chunks, expected_bytes)
+        return self._written_as(_write(temporary, roomy, expected_bytes), temporary)
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
         """Keep a file of this store's own parts, to which nobody writes any more.
@@ -227,6 +243,16 @@ class Batch:
             sync([*folders, *self._store.folders()] if folders else [])
             checkpoint("names synced")
         self._written.clear()
+
+    def _with_room(self, chunks: Iterable[bytes], expected_bytes: int | None) -> Iterator[bytes]:
+        promised = expected_bytes or 0
+        self._room(promised)
+        for chunk in chunks:
+            more = max(len(chunk) - promised, 0)
+            promised = max(promised - len(chunk), 0)
+            if more:
+                self._room(more)
+            yield chunk
 
     def _written_as(self, blob: Blob, temporary: Path) -> Blob:
         with self._lock:

@@ -23,11 +23,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from staging_api.db.event_tables import staging_event_drops, staging_events
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
-from staging_api.db.store_tables import upload_polls
+from staging_api.db.store_tables import (
+    artifact_accesses,
+    store_checks,
+    store_ledger,
+    store_reservations,
+    upload_polls,
+)
 
 __all__ = [
     "api_locks",
     "archives",
+    "artifact_accesses",
     "blobs",
     "idempotency_keys",
     "lock_scopes",
@@ -38,6 +45,9 @@ __all__ = [
     "staging_event_drops",
     "staging_events",
     "stagings",
+    "store_checks",
+    "store_ledger",
+    "store_reservations",
     "upload_polls",
 ]
 
@@ -169,6 +179,7 @@ stagings = Table(
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
     Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
+    Index(None, "caller", "id"),
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
     comment="One row a request that made work.",
 )
@@ -188,6 +199,11 @@ staged_artifacts = Table(
     Column("sha256", Text, comment="of the source object, or of the file taken out of it"),
     Column("source_url", Text),
     Column("source_version", Text, comment="generation or ETag of the source object"),
+    Column(
+        "verified_by",
+        Text,
+        comment="digests that the source told of the object and that it has; null: it told none",
+    ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger),
     Column("attempt", Integer, nullable=False, server_default="0"),
@@ -231,6 +247,30 @@ staged_artifacts = Table(
         "next_attempt_at",
         postgresql_where=text("state IN ('pending', 'staging')"),
     ),
+    Index(None, "archive_url", "name"),
+    Index(None, "sha256"),
+    Index(
+        "staged_artifacts_fetched_idx",
+        "source_url",
+        "source_version",
+        "name",
+        postgresql_where=text("staged_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_staged_idx",
+        "staged_at",
+        postgresql_where=text("staged_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_evicted_idx",
+        "evicted_at",
+        postgresql_where=text("evicted_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_idle_idx",
+        text("coalesce(last_accessed_at, staged_at)"),
+        postgresql_where=text("state = 'staged'"),
+    ),
     comment="What is staged, and all that is known of it; no other mark says 'staged'.",
 )
 
@@ -240,6 +280,12 @@ blobs = Table(
     Column("sha256", Text, primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("stored_at", Time, nullable=False, server_default=now),
+    Column(
+        "doomed_at",
+        Time,
+        comment="to be removed since then, unless a file names it by the time it would be",
+    ),
+    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     comment="Contents that are durably in the store.",
 )

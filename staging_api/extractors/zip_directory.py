@@ -98,6 +98,11 @@ def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]
     return _bounded(list(_entries(raw, found.count)), found.offset)
 
 
+def length_of_rest(header: bytes) -> int:
+    """How long the name and the extra fields behind a local header are."""
+    return sum(_LOCAL.unpack(header)[-2:])
+
+
 def check_local(entry: Entry, header: bytes) -> int:
     """Compare a member's local header with the directory, and give the length of the former.
 

@@ -14,7 +14,7 @@ from staging_api.http.openapi import document
 from staging_api.http.permissions import API
 from staging_api.http.probes import add_probes
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
-from staging_api.http.resources.devserver.routes import DevserverParts, add_devserver
+from staging_api.http.resources.devserver.routes import ERROR_FORMS, DevserverParts, add_devserver
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
@@ -23,6 +23,7 @@ from staging_api.http.resources.static import StaticFiles
 from staging_api.identity.model import Identify, Identity
 from staging_api.locks.hold import Locks
 from staging_api.shutdown import Drain
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -39,6 +40,7 @@ class Parts:
     anonymous: Identity
     limits: Limits
     drain: Drain
+    accesses: Accesses
     wait_cap_seconds: float
     metrics_dir: str | None = None
 
@@ -54,11 +56,11 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
-    problems.add_error_handlers(app)
+    problems.add_error_handlers(app, ERROR_FORMS)
     _add_api(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
-    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open))
+    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open, parts.accesses))
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
     add_devserver(app, parts.devserver)
     return app

@@ -31,8 +31,9 @@ _DEVSERVER: Mapping[str, Roles] = {
     **dict.fromkeys(("/latestbuild", "/controlfiles", "/list_suite_controls"), CONTENT),
     "/api/fileinfo/{path:path}": CONTENT,
     **dict.fromkeys(("/check_health", "/index", "/doc/{name:path}"), ANYBODY),
-    **{f"/{path}{rest}": ANYBODY for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")},
 }
+# What is not here says why, to devices that post an update check as well.
+_NOT_HERE = [f"/{path}{rest}" for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")]
 
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/livez": {"GET": ANYBODY},
@@ -50,6 +51,7 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/locks/{{lock_id}}": {"GET": READERS, "DELETE": OPERATORS},
     "/symbolicate_dump": {"POST": STAGERS},
     **{template: {"GET": roles} for template, roles in _DEVSERVER.items()},
+    **{template: {"GET": ANYBODY, "POST": ANYBODY} for template in _NOT_HERE},
 }
 
 

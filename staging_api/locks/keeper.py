@@ -16,6 +16,7 @@ the first thing each hold does is to look at the clock; and should it not, `stor
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -108,6 +109,7 @@ class LeaseKeeper:
         self._renewer: ThreadPoolExecutor | None = None
         self._renewal: Future[None] | None = None
         self._closed = False
+        self._looks_at = math.inf
 
     def add(self, hold: Hold) -> None:
         """Keep `hold` alive from now on."""
@@ -117,7 +119,9 @@ class LeaseKeeper:
                 self._renewer = ThreadPoolExecutor(1, "lease-renewal")
                 self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            # Else it would be woken by each request, to find that nothing is due.
+            if hold.renew_at < self._looks_at:
+                self._changed.notify()
 
     def remove(self, hold: Hold) -> None:
         """Stop renewing `hold`, before it is released."""
@@ -148,7 +152,9 @@ class LeaseKeeper:
                     del self._holds[hold.lease.id]
                     hold.mark_lost()
                 self._start_renewal(now)
-                self._changed.wait(self._until_next(now))
+                patience = self._until_next(now)
+                self._looks_at = math.inf if patience is None else now + patience
+                self._changed.wait(patience)
 
     def _start_renewal(self, now: float) -> None:
         if self._renewal is not None and not self._renewal.done():

@@ -17,14 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from staging_api.errors import LockLost, Unavailable
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal
 
-_ACQUIRE = """
-    SELECT * FROM lock_acquire(
-        %s, %s, %s, %s, %s, %s, make_interval(secs => %s), make_interval(secs => %s))
-"""
+_ACQUIRE = "SELECT * FROM lock_acquire(%s, %s, %s, %s, %s, %s, %s, %s)"
 _RENEW = """
-    SELECT * FROM lock_renew(
-        %s::text[], %s::text[], %s::text[], %s::bigint[],
-        array(SELECT make_interval(secs => s) FROM unnest(%s::float8[]) s))
+    SELECT * FROM lock_renew(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::float8[])
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
 # Notes the grant for the triggers that record who did what, until the transaction ends.
@@ -35,9 +30,7 @@ _GUARD = """
 """
 _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
-_WAIT = """
-    SELECT lock_wait(%s, %s, %s, %s, %s, %s, make_interval(secs => %s), make_interval(secs => %s))
-"""
+_WAIT = "SELECT lock_wait(%s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE = "SELECT lock_leave(%s)"
 _EXTEND_HISTORY = "SELECT lock_history_extend(%s)"
 _DROP_HISTORY = "SELECT lock_history_drop(%s)"

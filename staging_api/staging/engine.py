@@ -65,6 +65,7 @@ class Fetched:
         size_bytes: of what `sha256` is of; of several files, their sum.
         files: every file, ordered by path.
         parts: what `forget` removes once the row says ``staged``.
+        verified_by: the digests that the source told of the one object, all found to be true.
     """
 
     source_url: str
@@ -73,6 +74,7 @@ class Fetched:
     size_bytes: int
     files: tuple[StagedFile, ...]
     parts: tuple[str, ...] = ()
+    verified_by: tuple[str, ...] = ()
 
 
 def fetch(
@@ -86,6 +88,7 @@ def fetch(
     limits: Limits = _LIMITS,
     speed: Speed = _SPEED,
     held: Callable[[SourceObject], str | None] = lambda found: found.digests.get("sha256"),
+    room: Callable[[int], None] = lambda _count: None,
     progress: Progress = lambda _done, _total: None,
     check: Callable[[], None] = lambda: None,
     checkpoint: Callable[[str], None] = lambda _name: None,
@@ -103,6 +106,7 @@ def fetch(
         speed: when a download is spread over several connections.
         held: the sha256 of an object, if it is known before a byte of it is read: what the store
             has under it is not fetched again.
+        room: is told of bytes before they are written; what it raises ends the fetch.
         progress: is told after every piece: bytes done, bytes in all (None: not known).
         check: is asked before every piece; what it raises, or `progress`, ends the fetch.
         checkpoint: is told the name of every step that was done: where a test can pull the plug.
@@ -121,9 +125,13 @@ def fetch(
         raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
     found = [source.stat(name) for name in objects]
     checkpoint("objects found")
-    tap = Tap(progress, check, _total(found, choice))
+    plain, total = choice.extract == "plain", _total(found, choice)
+    tap = Tap(progress, check, total)
     terms = _Terms(source, store, tap, limits, speed, held, checkpoint)
-    with store.batch(owner) as batch:
+    # What is kept as it is lies in the store once; of the rest, what is unpacked comes on top.
+    room(total or 0)
+    unpacked = _no_more if plain and total is not None else room
+    with store.batch(owner, unpacked) as batch:
         delivery = _Delivery(kind, choice, build, batch)
         for each in found:
             _bring(each, delivery, terms)
@@ -138,6 +146,10 @@ def forget(fetched: Fetched, store: BlobStore) -> None:
     """Free what helped to fetch this: to be called once the row says ``staged``."""
     for key in fetched.parts:
         store.parts.forget(key)
+
+
+def _no_more(_count: int) -> None:
+    """Room was made for it already."""
 
 
 def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
@@ -248,6 +260,7 @@ class _Delivery:
             sha256=digest,
             size_bytes=size,
             files=files,
+            verified_by=tuple(sorted(one.digests)) if one and self._whole else (),
             parts=tuple(key for key in map(key_of, found) if key is not None),
         )
 

@@ -5,9 +5,9 @@ until the rows say that it is there. Whether it was brought by the holder, by a 
 by whoever took over from a process that died makes no difference to the rows.
 
 What if the process dies while somebody waits here? What was wanted is written down, so a worker
-brings it; the client asks again and joins again. The worker dies: another takes its rows up, and
-the wait goes on. The client goes away: its seat is taken until what it wanted is there, or
-`patience_seconds` are over; nobody can see it from here.
+brings it; the client asks again and joins again. It ends in good order: it says so at once. The
+worker dies: another takes its rows up, and the wait goes on. The client goes away: its seat is
+taken until what it wanted is there, or `patience_seconds` are over; nobody can see it from here.
 """
 
 import threading
@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from staging_api.errors import LockHeld, LockLost, NotFound, StagingApiError, Unavailable
+from staging_api.errors import (
+    LockHeld,
+    LockLost,
+    NotFound,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+)
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
@@ -135,6 +142,8 @@ class Joining:
                 return
             if bringer is None:
                 raise NotFound(f"nobody stages {wanted.archive_url}")
+            if self.watch.closed:
+                raise ShuttingDown(f"{wanted.archive_url} is still being staged")
             seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
                 raise Unavailable(f"{wanted.archive_url} is still being staged")

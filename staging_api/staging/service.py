@@ -40,6 +40,7 @@ from staging_api.errors import (
     NotFound,
     ShuttingDown,
     StagingApiError,
+    Unavailable,
 )
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
@@ -57,6 +58,7 @@ from staging_api.staging.model import (
     Wanted,
     lock_kind_of,
 )
+from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.work import Holds, Work
 
@@ -77,6 +79,12 @@ class StagingService:
     blobs: BlobStore
     open_archive: Callable[[ArchiveUrl], Source]
     uploads: UploadTerms = field(default_factory=UploadTerms)
+    store: StoreTerms = field(default_factory=StoreTerms)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """What keeping the store takes."""
+        return Upkeep(self.database, self.locks, self.blobs, self.store)
 
     def wanted(
         self,
@@ -189,7 +197,7 @@ class StagingService:
                 with self._working(staging.id, wanted, holds, again=True) as work:
                     work.foreground()
                     work.background()
-            except (LockLost, ShuttingDown):
+            except (LockLost, ShuttingDown, Unavailable):
                 raise
             except StagingApiError as error:
                 self._note_failure(staging, holds, error)
@@ -309,6 +317,7 @@ class StagingService:
                 blobs=self.blobs,
                 source=source,
                 upload=Upload(self.database, source, wanted, staging_id, self.uploads),
+                upkeep=self.upkeep,
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
@@ -347,8 +356,8 @@ def _plan_artifacts(
     conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
 ) -> None:
     repository.lock_stagings(conn, wanted.archive_url)
-    # In one order: two requests that plan at once, one of them without the lock, never deadlock.
-    for kind in sorted(wanted.kinds, key=lambda kind: kind.name):
+    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
+    for kind in wanted.kinds:
         repository.plan_artifact(
             conn,
             staging_id,

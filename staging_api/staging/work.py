@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from staging_api import metrics
 from staging_api.artifacts.model import ArtifactKind
@@ -27,6 +28,7 @@ from staging_api.sources.model import Source
 from staging_api.staging import engine, repository
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
+from staging_api.staging.upkeep import Room, Upkeep
 from staging_api.staging.uploads import Upload
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class Work:
     staging_id: str
     wanted: Wanted
     holds: Holds
+    upkeep: Upkeep
     last_attempt: int
     shutdown: Shutdown
     yields: bool
@@ -175,6 +178,7 @@ class Work:
             self.blobs,
             owner=held.lease.id,
             names=self.upload.names,
+            room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
             check=check,
         )
@@ -195,11 +199,15 @@ class Work:
                     sha256=fetched.sha256,
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
+                    has=self.blobs.has,
+                    verified_by=",".join(fetched.verified_by) or None,
                     files=_served(
                         fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
                     ),
                 )
             repository.settle(conn, artifact.archive_url, held.lease)
+        if fetched is not None:
+            engine.forget(fetched, self.blobs)
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
         metrics.ARTIFACTS.labels(artifact.name, error.code).inc()

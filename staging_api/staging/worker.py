@@ -19,6 +19,7 @@ from staging_api.locks import store as locks
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
 from staging_api.staging.model import Staging
+from staging_api.staging.reconcile import check_next
 from staging_api.staging.service import StagingService
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class Worker:
         with self._stagings.database.connect() as conn:
             locks.note_expired(conn, self._stagings.locks.holder)
         self._stagings.blobs.sweep(_STALE_SECONDS)
+        self._stagings.upkeep.tidy()
+        check_next(self._stagings.upkeep)
         self._make_room()
 
     def _make_room(self) -> None:

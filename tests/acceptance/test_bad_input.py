@@ -103,7 +103,7 @@ def test_a_source_outside_the_list_is_refused(client: Client, rows: Database) ->
             415,
             "unsupported_media_type",
         ),
-        (b" " * (1 << 20) + b"{}", JSON, 413, "limit_exceeded"),
+        (b" " * (4 << 20) + b"{}", JSON, 413, "limit_exceeded"),
         (b"{}", {**JSON, "X-Context-Marker": "me"}, 400, "invalid_request"),
         (b"{}", {**JSON, "Idempotency-Key": "k" * 300}, 400, "invalid_request"),
     ],

@@ -65,6 +65,7 @@ def one_seat(
     """A pod that lets one devserver client wait, and has a program for stack traces."""
     settings = {
         "devserver_waiters": "1",
+        "max_body_bytes": "65536",
         "stackwalk": str(stackwalk),
         "store": f"file://{cluster.store}",
     }
@@ -120,7 +121,6 @@ def test_success_and_true_are_these_bytes_and_no_more(
         ("stage?archive_url={url}&artifacts=floppy", "floppy"),
         ("stage_images?archive_url={url}", "image_types"),
         ("is_staged?artifacts=stateful", "archive_url"),
-        ("stage_debug?archive_url=http://elsewhere.example/a/b", "allowed"),
         ("latestbuild?milestone=R17", "target"),
         ("controlfiles?build=no-such/build", "no tests"),
         ("controlfiles?build=no-such/build&control_path=control", "no control file"),
@@ -136,6 +136,20 @@ def test_what_cannot_be_done_is_500_with_a_line_of_text(
     assert headers["Content-Type"].startswith("text/plain")
     assert re.search(reason, body.decode())
     assert b"\n" not in body
+
+
+def test_refusals_from_outside_the_responders_are_text_as_well(
+    one_seat: Pod, pods: list[Pod]
+) -> None:
+    status, headers, body = get(pods[0], "stage_debug?archive_url=http://elsewhere.example/a/b")
+    assert (status, headers["Content-Type"][:10]) == (403, "text/plain")
+    assert b"allowed" in body
+    by_post = urllib.request.Request(f"{pods[0].url}/download", data=b"")
+    with pytest.raises(DevServerError, match="GET, not POST"):
+        DevServer2012(pods[0].url).send(by_post)
+    with pytest.raises(DevServerError, match="65536 bytes") as refused:
+        DevServer2012(one_seat.url).symbolicate(bytes(70_000))
+    assert "{" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

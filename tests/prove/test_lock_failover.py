@@ -7,7 +7,7 @@ hold. Synchronous: not one answered grant is lost. A few failovers here; more by
 
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -74,26 +74,32 @@ def fail_over(servers: Pair, seen: Seen) -> None:
     answered_before = len(seen.answered)
     with closing(open_database(servers.primary.url, 10)) as database:
         with ThreadPoolExecutor(_CLIENTS) as clients:
-            for client in range(_CLIENTS):
-                clients.submit(hammer, database, client, seen, stop)
-            wait_for(seen, answered_before + 20)
+            at_work = [
+                clients.submit(hammer, database, client, seen, stop) for client in range(_CLIENTS)
+            ]
+            wait_for(seen, answered_before + 20, at_work)
             if not servers.sync:
                 servers.cut()
-                wait_for(seen, len(seen.answered) + 20)
+                wait_for(seen, len(seen.answered) + 20, at_work)
             servers.fail_over()
             stop.set()
+            for work in at_work:
+                work.result()
     with closing(open_database(servers.primary.url, 10)) as database:
         check(database, seen, seen.answered[answered_before:], sync=servers.sync)
     servers.follow()
 
 
-def wait_for(seen: Seen, count: int) -> None:
+def wait_for(seen: Seen, count: int, at_work: list[Future[None]]) -> None:
     pause = threading.Event()
     for _ in range(3000):
         if len(seen.answered) >= count:
             return
+        for work in at_work:
+            if work.done():
+                work.result()
         pause.wait(0.01)
-    pytest.fail("nothing was granted for 30 s")
+    pytest.fail("next to nothing was granted for 30 s")
 
 
 def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) -> None:

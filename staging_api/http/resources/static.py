@@ -14,16 +14,20 @@ from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range, must_send, ranged
 from staging_api.staging import repository
+from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import ServedFile
 
 
 class StaticFiles:
     """Serves a path if, and only as long as, a staged artifact has it."""
 
-    def __init__(self, database: Database, open_blob: Callable[[str], BinaryIO]) -> None:
+    def __init__(
+        self, database: Database, open_blob: Callable[[str], BinaryIO], accesses: Accesses
+    ) -> None:
         """Find files in `database`, their bytes with `open_blob`."""
         self._database = database
         self._open_blob = open_blob
+        self._accesses = accesses
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send the file, or the part of it that was asked for."""
@@ -33,6 +37,7 @@ class StaticFiles:
             stream = self._open_blob(served.sha256)
             # The server sends from the file's position by sendfile, without reading it here.
             stream.seek(part.start)
+            self._accesses.note(served.artifact_id, req.context.caller, part.length)
             resp.set_stream(stream, part.length)
             metrics.SERVED_BYTES.inc(part.length)
 

@@ -4,17 +4,18 @@ Every function takes a connection that has passed `locks.store.guard` in the sam
 what is only wanted, and on which nobody works, may be planned by anybody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from staging_api.db.tables import archives, blobs, staged_artifacts, staged_files
-from staging_api.errors import NotFound
+from staging_api.db.tables import archives, staged_artifacts, staged_files
+from staging_api.errors import NotFound, Unavailable
 from staging_api.locks.model import Lease, new_id
 from staging_api.staging.model import Failure
+from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
 
 _NO_FAILURE: Mapping[str, None] = {
@@ -113,6 +114,8 @@ def mark_staged(
     size_bytes: int,
     bytes_done: int,
     files: Sequence[Mapping[str, Any]],
+    has: Callable[[str], bool],
+    verified_by: str | None = None,
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
@@ -121,12 +124,20 @@ def mark_staged(
         bytes_done: what came over the wire for it.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
+        has: whether the store has the file of a digest.
+        verified_by: the digests of the source that were compared.
+
+    Raises:
+        Unavailable: one of the contents was removed meanwhile.
     """
     contents = {file["sha256"]: file["size_bytes"] for file in files}
-    if contents:
-        rows = [{"sha256": digest, "size_bytes": length} for digest, length in contents.items()]
-        conn.execute(insert(blobs).on_conflict_do_nothing(), rows)
-    conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
+    unsure = name_blobs(conn, contents)
+    if not all(map(has, unsure)):
+        raise Unavailable(
+            "contents were removed from the store while they were staged; they are fetched again",
+            retry_after_seconds=1,
+        )
+    _forget_files(conn, artifact_id)
     if files:
         conn.execute(
             staged_files.insert(), [{"artifact_id": artifact_id, **file} for file in files]
@@ -139,6 +150,7 @@ def mark_staged(
         sha256=sha256,
         source_url=source_url,
         source_version=source_version,
+        verified_by=verified_by,
         staged_at=now(),
         bytes_per_second=None,
         bytes_done=bytes_done,
@@ -181,7 +193,7 @@ def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
     Args:
         reason: one of `EVICT_REASONS`.
     """
-    conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
+    _forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
 
 
@@ -194,6 +206,13 @@ def is_pinned(conn: Connection, artifact_id: str) -> bool:
     """Whether it may not be evicted now."""
     pinned = select(staged_artifacts.c.pinned_until > now())
     return bool(conn.execute(pinned.where(staged_artifacts.c.id == artifact_id)).scalar())
+
+
+def _forget_files(conn: Connection, artifact_id: str) -> None:
+    gone = staged_files.delete().where(staged_files.c.artifact_id == artifact_id)
+    digests = set(conn.execute(gone.returning(staged_files.c.sha256)).scalars())
+    if digests:
+        doom_unnamed(conn, digests)
 
 
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:

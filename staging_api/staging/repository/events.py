@@ -33,6 +33,11 @@ def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list
     return [StagingEvent(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
 
 
+def extend_events(conn: Connection) -> None:
+    """Make room for the events of the next months."""
+    conn.execute(text("SELECT staging_events_extend(3)"))
+
+
 def chains(conn: Connection, since: datetime | None, until: datetime | None) -> Iterator[Row[Any]]:
     """Stagings made between these times with their events, by staging and number, as stored.
 

@@ -6,22 +6,12 @@ in it makes the client ask again every five seconds for a minute. Over ssh it se
 there only ``DownloaderException`` in the body says that it failed.
 """
 
-import logging
 import re
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
 
 import falcon
 
-from staging_api.errors import LockHeld, LockLost, StagingApiError, Unavailable
-from staging_api.http.problems import retry_after
-
-log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
+from staging_api.errors import StagingApiError, TooManyRequests, Unavailable
+from staging_api.http.problems import advise
 
 SUCCESS = "Success"
 BUSY = "Service Unavailable"
@@ -30,30 +20,8 @@ _FAILED = "DownloaderException"
 _SIGNALS = re.compile(f"{BUSY}|Proxy Error|{_FAILED}")
 _TAGS = str.maketrans({"<": "(", ">": ")", "&": "+"})
 _MAX_MESSAGE_LENGTH = 1000
-
-
-def answers_word(responder: Responder[R, P]) -> Responder[R, P]:
-    """Let a responder answer one word; errors become text.
-
-    What can pass by itself (no seat, the database away) is a 200 that makes the client ask again.
-    """
-
-    def failed(resp: falcon.Response, error: StagingApiError) -> None:
-        if isinstance(error, Unavailable):
-            say(resp, BUSY)
-            return
-        refuse(resp, error, f"{_FAILED}: {error.detail}")
-
-    return _answering(responder, failed)
-
-
-def answers_text(responder: Responder[R, P]) -> Responder[R, P]:
-    """Let a responder answer with text or JSON; errors become text, and never look like data."""
-
-    def failed(resp: falcon.Response, error: StagingApiError) -> None:
-        refuse(resp, error, error.detail)
-
-    return _answering(responder, failed)
+#: Statuses that say something to operators; these clients know 200 and 500.
+_TELLING = frozenset({401, 403, 405, 409, 413, 415, 429, 503})
 
 
 def say(resp: falcon.Response, text: str | bytes) -> None:
@@ -68,17 +36,20 @@ def not_there(resp: falcon.Response, text: str) -> None:
     say(resp, legible(text))
 
 
-def refuse(resp: falcon.Response, error: StagingApiError, text: str) -> None:
-    """Answer with an error: 500 as these clients know it, unless another status says more."""
-    resp.status = falcon.HTTP_500
-    if isinstance(error, LockHeld | LockLost):
-        resp.status = falcon.HTTP_409
-    elif isinstance(error, Unavailable):
-        resp.status = falcon.HTTP_503
-    if error.retryable:
-        resp.set_header("Retry-After", str(retry_after(error)))
-    kept = _FAILED if text.startswith(_FAILED) else ""
-    say(resp, kept + legible(text.removeprefix(kept)))
+def word_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+    """Answer an error where one word is the answer.
+
+    What can pass by itself (no seat, the database away) is a 200 that makes the client ask again.
+    """
+    if isinstance(error, Unavailable | TooManyRequests):
+        say(resp, BUSY)
+    else:
+        _refuse(resp, status, error, f"{_FAILED}: ")
+
+
+def text_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+    """Answer an error where text or JSON is the answer; it never looks like data."""
+    _refuse(resp, status, error)
 
 
 def legible(text: str) -> str:
@@ -87,20 +58,7 @@ def legible(text: str) -> str:
     return _SIGNALS.sub(lambda found: found[0].lower(), line[:_MAX_MESSAGE_LENGTH])
 
 
-def _answering(
-    responder: Responder[R, P], failed: Callable[[falcon.Response, StagingApiError], None]
-) -> Responder[R, P]:
-    @wraps(responder)
-    def answered(
-        self: R, req: falcon.Request, resp: falcon.Response, /, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        try:
-            responder(self, req, resp, *args, **kwargs)
-        except StagingApiError as error:
-            failed(resp, error)
-        except Exception:
-            # As in problems.py: the text of a surprise may hold anything.
-            log.exception("unexpected error")
-            failed(resp, StagingApiError("an unexpected error; the log has it"))
-
-    return answered
+def _refuse(resp: falcon.Response, status: int, error: StagingApiError, prefix: str = "") -> None:
+    resp.status = falcon.util.code_to_http_status(status if status in _TELLING else 500)
+    advise(resp, error)
+    say(resp, prefix + legible(error.detail))

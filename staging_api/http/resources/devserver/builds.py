@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import falcon
 
 from staging_api.errors import NotFound
-from staging_api.http.resources.devserver.answers import answers_text, say
+from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
 from staging_api.sources.url import parse
@@ -29,7 +29,6 @@ class LatestBuild:
         """Take what the responder needs."""
         self._stagings = stagings
 
-    @answers_text
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Find it."""
         query = Query(req)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.errors import LimitExceeded, NotFound
-from staging_api.http.resources.devserver.answers import answers_text, say
+from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
 from staging_api.staging import repository
@@ -35,7 +35,6 @@ class ControlFiles:
         """Take what the responder needs."""
         self._stagings = stagings
 
-    @answers_text
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List control files, or show one."""
         query = Query(req)
@@ -66,7 +65,6 @@ class ListSuiteControls:
         """Take what the responder needs."""
         self._stagings = stagings
 
-    @answers_text
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show them all."""
         query = Query(req)

@@ -5,7 +5,7 @@ import base64
 import falcon
 
 from staging_api.db.engine import Database
-from staging_api.http.resources.devserver.answers import answers_text, not_there
+from staging_api.http.resources.devserver.answers import not_there
 from staging_api.staging import repository
 
 
@@ -22,7 +22,6 @@ class FileInfo:
         """Take what the responder needs."""
         self._database = database
 
-    @answers_text
     def on_get(self, _req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Look the file up."""
         with self._database.connect() as conn:

@@ -7,7 +7,6 @@ import falcon
 
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
-from staging_api.http.resources.devserver.answers import answers_text
 from staging_api.http.resources.devserver.load import Rates
 from staging_api.staging.joining import Seats
 
@@ -26,7 +25,6 @@ class CheckHealth:
         self._seats = seats
         self._rates = Rates()
 
-    @answers_text
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Tell the load; an error if nothing can be staged, so that clients choose another."""
         check_schema(self._database)

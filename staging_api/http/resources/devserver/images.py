@@ -7,7 +7,7 @@ import falcon
 
 from staging_api.errors import Invalid, NotFound
 from staging_api.http.auth import asker
-from staging_api.http.resources.devserver.answers import SUCCESS, answers_text, answers_word, say
+from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.model import IMAGES
 from staging_api.staging import repository
@@ -29,7 +29,6 @@ class StageImages:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the images that are named."""
         self._joining.stage(self._wanted(Query(req)), asker(req))
@@ -54,7 +53,6 @@ class ListImageDir:
         """Take what the responder needs."""
         self._stagings = stagings
 
-    @answers_text
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List one level of the folder."""
         wanted = self._stagings.wanted(Query(req).required("archive_url"), ())

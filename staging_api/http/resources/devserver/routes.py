@@ -1,11 +1,14 @@
 """The route of every devserver path, at the root as its clients have it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import falcon
 
+from staging_api.http.problems import ErrorForm
+from staging_api.http.resources.devserver.answers import text_error, word_error
 from staging_api.http.resources.devserver.builds import LatestBuild
 from staging_api.http.resources.devserver.controlfiles import ControlFiles, ListSuiteControls
 from staging_api.http.resources.devserver.fileinfo import FileInfo
@@ -22,6 +25,18 @@ from staging_api.http.resources.devserver.staging import Download, IsStaged, Sta
 from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
 from staging_api.staging.joining import Joining
 from staging_api.staging.symbolication import Symbolication
+
+_WORDS = ("download", "wait_for_status", "stage", "is_staged", "stage_images", "stage_debug")
+_TEXTS = (
+    *("symbolicate_dump", "latestbuild", "controlfiles", "list_suite_controls", "list_image_dir"),
+    *("check_health", "api/fileinfo", "index", "doc"),
+    *OUT_OF_SCOPE,
+)
+#: How an error is told on each path, whoever raises it.
+ERROR_FORMS: Mapping[str, ErrorForm] = {
+    **dict.fromkeys(_TEXTS, text_error),
+    **dict.fromkeys(_WORDS, word_error),
+}
 
 
 @dataclass(frozen=True)

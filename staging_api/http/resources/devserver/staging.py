@@ -5,7 +5,7 @@ import falcon
 from staging_api.artifacts.model import FILE_WORD
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
 from staging_api.http.auth import asker
-from staging_api.http.resources.devserver.answers import SUCCESS, answers_word, say
+from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
@@ -27,7 +27,6 @@ class Download:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the default artifacts."""
         wanted = self._joining.stagings.wanted(Query(req).required("archive_url"), ())
@@ -47,7 +46,6 @@ class WaitForStatus:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
         stagings = self._joining.stagings
@@ -68,7 +66,6 @@ class Stage:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage what is named."""
         query = Query(req)
@@ -91,7 +88,6 @@ class IsStaged:
         """Take what the responder needs."""
         self._stagings = stagings
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look at the rows, by one probe of an index: a thousand clients ask every few seconds."""
         wanted = _wanted(self._stagings, Query(req))

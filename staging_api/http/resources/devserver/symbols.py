@@ -4,20 +4,16 @@ import tempfile
 from pathlib import Path
 
 import falcon
+from falcon.media import MultipartFormHandler
 
 from staging_api.errors import Invalid, LimitExceeded
 from staging_api.http.auth import asker
-from staging_api.http.resources.devserver.answers import (
-    SUCCESS,
-    answers_text,
-    answers_word,
-    say,
-)
+from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.staging.joining import Joining
 from staging_api.staging.symbolication import Symbolication
 
-_MAX_DUMP_BYTES = 256 << 20
+_MAX_DUMP_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 
 
@@ -33,7 +29,6 @@ class StageDebug:
         """Take what the responder needs."""
         self._joining = joining
 
-    @answers_word
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the symbols."""
         archive_url = Query(req).required("archive_url")
@@ -55,7 +50,6 @@ class SymbolicateDump:
         self._joining = joining
         self._symbolication = symbolication
 
-    @answers_text
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Symbolicate a minidump."""
         if self._symbolication is None:
@@ -82,7 +76,10 @@ def _save(req: falcon.Request, dump: Path) -> None:
     if not (req.content_type or "").startswith(falcon.MEDIA_MULTIPART):
         raise Invalid.field("minidump", "must be sent as multipart/form-data")
     try:
-        for part in req.get_media():
+        form = MultipartFormHandler().deserialize(
+            req.bounded_stream, req.content_type, req.content_length
+        )
+        for part in form:
             if part.name == "minidump":
                 _copy(part.stream, dump)
     except falcon.MediaMalformedError:

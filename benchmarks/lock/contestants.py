@@ -1,0 +1,173 @@
+"""What is measured side by side: our statements, and those of others as we know their shape."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from staging_api.locks import store
+from staging_api.locks.model import ARCHIVE, Lease, LockRequest, new_id
+
+#: Tables of the others, and of plain commits.
+TABLES = """
+    CREATE TABLE shed (
+        name text PRIMARY KEY, lock_until timestamptz NOT NULL, locked_at timestamptz NOT NULL,
+        locked_by text NOT NULL) WITH (fillfactor = 50);
+    INSERT INTO shed SELECT 's' || n, 'epoch', 'epoch', 'nobody' FROM generate_series(0, 99) n;
+    CREATE TABLE upsert (LIKE shed INCLUDING ALL);
+    CREATE TABLE ancestor (
+        id varchar(36) PRIMARY KEY, lock_type varchar(20) NOT NULL, datetime timestamptz NOT NULL,
+        expires interval NOT NULL, released boolean NOT NULL);
+    CREATE TABLE plain (id integer PRIMARY KEY, n bigint NOT NULL) WITH (fillfactor = 50);
+    INSERT INTO plain SELECT n, 0 FROM generate_series(0, 99) n;
+    CREATE SEQUENCE grants CACHE 100;
+"""
+_TTL = 60.0
+
+
+class Contestant(Protocol):
+    """One lock on one scope, by one client."""
+
+    def cycle(self) -> None:
+        """Take it, which must succeed, and give it back."""
+
+
+@dataclass
+class Ours:
+    """The statements of `staging_api.locks.store`."""
+
+    conn: Connection
+    scope: str
+
+    def cycle(self) -> None:
+        """Take it and give it back."""
+        lease = self.acquire()
+        assert isinstance(lease, Lease)
+        store.release(self.conn, lease, "benchmark")
+
+    def acquire(self) -> object:
+        """One try, granted or refused."""
+        request = LockRequest(new_id(), ARCHIVE, self.scope, "bench", "bench", None, _TTL)
+        return store.acquire(self.conn, request)
+
+
+@dataclass
+class Shed:
+    """ShedLock's shape on PostgreSQL once its row is there: one UPDATE each way, no history."""
+
+    conn: Connection
+    scope: str
+
+    def cycle(self) -> None:
+        """Take it and give it back."""
+        assert self.acquire() == 1
+        self.conn.exec_driver_sql(
+            "UPDATE shed SET lock_until = clock_timestamp() WHERE name = %s AND locked_by = %s",
+            (self.scope, "bench"),
+        )
+
+    def acquire(self) -> int:
+        """One try; a refusal finds no row."""
+        return self.conn.exec_driver_sql(
+            "UPDATE shed SET lock_until = clock_timestamp() + make_interval(secs => %s),"
+            " locked_at = clock_timestamp(), locked_by = %s"
+            " WHERE name = %s AND lock_until <= clock_timestamp()",
+            (_TTL, "bench", self.scope),
+        ).rowcount
+
+
+@dataclass
+class Ancestor:
+    """Check, insert, look whether one's own is the newest; and an update to release."""
+
+    conn: Connection
+    scope: str
+
+    def cycle(self) -> None:
+        """Take it and give it back."""
+        mine = new_id()
+        self.conn.exec_driver_sql(
+            "INSERT INTO ancestor SELECT %s, %s, now(), make_interval(secs => %s), false"
+            " WHERE NOT EXISTS (SELECT FROM ancestor WHERE lock_type = %s AND NOT released"
+            " AND datetime + expires > now())",
+            (mine, self.scope, _TTL, self.scope),
+        )
+        newest = self.conn.exec_driver_sql(
+            "SELECT id FROM ancestor WHERE lock_type = %s AND NOT released"
+            " AND datetime + expires > now() ORDER BY datetime DESC LIMIT 1",
+            (self.scope,),
+        ).scalar_one()
+        assert newest == mine
+        self.conn.exec_driver_sql("UPDATE ancestor SET released = true WHERE id = %s", (mine,))
+
+
+@dataclass
+class Upsert:
+    """INSERT ... ON CONFLICT DO UPDATE ... WHERE expired: its refusal locks the row."""
+
+    conn: Connection
+    scope: str
+
+    def cycle(self) -> None:
+        """Take it and give it back."""
+        self.acquire()
+        self.conn.exec_driver_sql(
+            "UPDATE upsert SET lock_until = clock_timestamp() WHERE name = %s", (self.scope,)
+        )
+
+    def acquire(self) -> int:
+        """One try, granted or refused."""
+        return self.conn.exec_driver_sql(
+            "INSERT INTO upsert VALUES (%s, clock_timestamp() + make_interval(secs => %s),"
+            " clock_timestamp(), %s) ON CONFLICT (name) DO UPDATE"
+            " SET lock_until = excluded.lock_until, locked_at = excluded.locked_at,"
+            " locked_by = excluded.locked_by WHERE upsert.lock_until <= clock_timestamp()",
+            (self.scope, _TTL, "bench"),
+        ).rowcount
+
+
+def commit(conn: Connection) -> Callable[[], object]:
+    """One durable commit of the smallest change."""
+    return lambda: conn.exec_driver_sql("UPDATE plain SET n = n + 1 WHERE id = 0")
+
+
+def read_row(conn: Connection, scope: str) -> Callable[[], object]:
+    """The cheapest question: one row by its primary key."""
+    query = "SELECT * FROM lock_scopes WHERE kind = %s AND scope = %s"
+    return lambda: conn.exec_driver_sql(query, ("archive", scope)).one()
+
+
+#: pgbench scripts, by name: many clients without the cost of Python. A scope per client.
+SCRIPTS = {
+    "ours": """
+        SELECT upper(to_hex(nextval('grants'))) AS n, 's' || :client_id AS s \\gset
+        SELECT fence FROM lock_acquire(left(ulid_floor(clock_timestamp()), 10) || lpad(:n, 16, '0'),
+            'archive', :s, 'c', 'h', NULL, 60, 0) \\gset
+        SELECT lock_release('archive', :s, (SELECT lock_id FROM lock_scopes
+            WHERE kind = 'archive' AND scope = :s)::text, :fence, 'h');
+    """,
+    "shed": """
+        SELECT nextval('grants') AS n, 's' || :client_id AS s \\gset
+        UPDATE shed SET lock_until = clock_timestamp() + '60 s', locked_at = clock_timestamp(),
+            locked_by = 'h' WHERE name = :s AND lock_until <= clock_timestamp();
+        UPDATE shed SET lock_until = clock_timestamp() WHERE name = :s AND locked_by = 'h';
+    """,
+    "ancestor": """
+        SELECT 'x' || nextval('grants') AS n, 's' || :client_id AS s \\gset
+        INSERT INTO ancestor SELECT :n, :s, now(), '60 s', false WHERE NOT EXISTS (
+            SELECT FROM ancestor WHERE lock_type = :s AND NOT released
+            AND datetime + expires > now());
+        SELECT id FROM ancestor WHERE lock_type = :s AND NOT released
+            AND datetime + expires > now() ORDER BY datetime DESC LIMIT 1;
+        UPDATE ancestor SET released = true WHERE id = :n;
+    """,
+    "notify": """
+        SELECT upper(to_hex(nextval('grants'))) AS n, 's' || :client_id AS s \\gset
+        SELECT fence FROM lock_acquire(left(ulid_floor(clock_timestamp()), 10) || lpad(:n, 16, '0'),
+            'archive', :s, 'c', 'h', NULL, 60, 0) \\gset
+        SELECT lock_release('archive', :s, (SELECT lock_id FROM lock_scopes
+            WHERE kind = 'archive' AND scope = :s)::text, :fence, 'h'),
+            pg_notify('staging_locks', :s);
+    """,
+}
