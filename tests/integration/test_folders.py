@@ -5,13 +5,11 @@ import threading
 import pytest
 from falcon import testing
 
-from staging_api.http.app import Parts, create_app
-from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.staging.accesses import Accesses
-from staging_api.staging.joining import Joining, Seats
+from staging_api.http.app import create_app
+from staging_api.shutdown import Shutdown
 from staging_api.staging.watch import Watch
 from tests.factories import ASKER
-from tests.stagings import bench, packed
+from tests.stagings import bench, packed, parts_of
 
 FILES = {
     "suites/a": b"1",
@@ -31,21 +29,17 @@ def at(database, database_url, tmp_path):
 
 
 @pytest.fixture
-def accesses(at):
-    made = Accesses(at.database)
+def parts(at):
+    watch = Watch(at.database, threading.Semaphore(1), Shutdown())
+    made = parts_of(at.service, watch, 1.0)
     yield made
-    made.close()
+    made.accesses.close()
+    watch.close()
 
 
 @pytest.fixture
-def client(at, accesses):
-    watch = Watch(at.database, threading.Semaphore(1))
-    joining = Joining(at.service, watch, Seats(1), patience_seconds=1)
-    devserver = DevserverParts(joining, None, at.store)
-    yield testing.TestClient(
-        create_app(Parts(at.service, at.service.locks, watch, devserver, accesses, 1.0))
-    )
-    watch.close()
+def client(parts):
+    return testing.TestClient(create_app(parts))
 
 
 def staged(at, **files: bytes) -> str:
@@ -114,7 +108,7 @@ def test_head_says_what_get_would_without_the_list(at, client):
     assert (answer.status_code, answer.text) == (200, "")
 
 
-def test_reading_a_file_counts_for_its_artifact(at, client, accesses):
+def test_reading_a_file_counts_for_its_artifact(at, client, parts):
     client.simulate_get(staged(at) + "suites/a.b")
-    accesses.flush()
+    parts.accesses.flush()
     assert at.rows("SELECT caller, hits, bytes FROM artifact_accesses") == [("anonymous", 1, 2)]

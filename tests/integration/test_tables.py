@@ -20,7 +20,8 @@ def documented() -> str:
     tables = "\n\n".join(map(shown, sorted(metadata.tables.values(), key=lambda t: t.name)))
     return (
         "# The tables\n\n"
-        "A public interface: the role `staging_audit` ([audit.md](audit.md)) may read them,\nand only migrations change them. Made from the code; a test compares.\n\n"
+        "A public interface: the role `staging_audit` ([audit.md](audit.md)) may read them,\n"
+        "and only migrations change them. Made from the code; a test compares.\n\n"
         f"{tables}\n"
     )
 
