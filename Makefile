@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo run test test-system prove lint types contracts check constraints clean
+.PHONY: help demo run test test-system prove lint types contracts check constraints openapi clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ contracts: $(VENV)/.dev
 
 constraints: $(VENV)/.dev  ## pin what is installed now, for the next fresh install
 	$(BIN)/pip freeze --exclude-editable | grep -v '^staging' > constraints.txt
+
+openapi: $(VENV)/.test  ## write docs/openapi.json anew, after a change of the API
+	$(BIN)/python -m tests.contract
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

@@ -12,8 +12,8 @@ _MIGRATION_LOCK = 0x57A6E
 
 
 def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
-    """Leave out the partitions of the history: they come and go by time."""
-    return not (kind == "table" and (name or "").startswith("api_locks_"))
+    """Leave out the partitions of the histories: they come and go by time."""
+    return not (kind == "table" and (name or "").startswith(("api_locks_", "staging_events_")))
 
 
 def migrate(conn: Connection) -> None:

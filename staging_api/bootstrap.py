@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,30 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
+from staging_api.http.limits import Limits
+from staging_api.http.probes import worker_probes
+from staging_api.http.resources.devserver.routes import DevserverParts
+from staging_api.identity.choice import anonymous, identify_by
+from staging_api.identity.keystone import behind_keystone
+from staging_api.identity.model import Identify
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
 from staging_api.locks.queue import WaitQueue
 from staging_api.settings import Settings
+from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.accesses import Accesses
+from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
+from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.upkeep import StoreTerms
+from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
+from staging_api.traces import traced
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,10 @@ class Services:
     locks: Locks
     stagings: StagingService
     watch: Watch
+    joining: Joining
+    identify: Identify
+    drain: Drain
+    accesses: Accesses
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -43,24 +61,65 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                accesses=self.accesses,
+                devserver=self._devserver(),
+                identify=self.identify,
+                anonymous=anonymous(self.settings),
+                limits=Limits(
+                    per_second=self.settings.rate_per_caller,
+                    at_once=self.settings.concurrency_per_caller,
+                    body_bytes=self.settings.max_body_bytes,
+                ),
+                drain=self.drain,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
         )
 
+    def _devserver(self) -> DevserverParts:
+        program, stagings = self.settings.stackwalk, self.stagings
+        return DevserverParts(
+            joining=self.joining,
+            symbolication=(
+                Symbolication(program, stagings.database, stagings.blobs) if program else None
+            ),
+            disk=self.settings.store_folder,
+        )
+
+    def wsgi(self) -> Callable[..., Any]:
+        """The API as a WSGI server runs it: behind Keystone's middleware, and traced, if chosen."""
+        app: Callable[..., Any] = self.app()
+        if self.settings.auth == "keystone":
+            app = behind_keystone(app, self.settings.keystone_config)
+        if self.settings.traces_endpoint:
+            database = self.stagings.database
+            engines = (database.transactions, database.statements)
+            app = traced(app, engines, self.settings.traces_endpoint)
+        return app
+
     def worker(self) -> Worker:
         """A worker over these services."""
         return Worker(self.stagings, self.settings.worker_jobs)
 
+    def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
+        """Probes and metrics of a worker."""
+        return worker_probes(self.stagings.database, self.stagings.blobs, self.drain, worker.check)
+
     def close(self) -> None:
-        """Stop the threads and close the connections."""
+        """Give back the locks, stop the threads and close the connections."""
+        self.locks.give_back()
+        self.joining.watch.close()
+        self.accesses.close()
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
 
 
-def build(settings: Settings) -> Services:
+def build(settings: Settings, drain: Drain | None = None) -> Services:
     """Build the services; connects to nothing yet.
+
+    Args:
+        drain: of the pod, if this is one of several processes.
 
     Raises:
         CatalogueInvalid: the catalogue file is wrong; says the line and the reason.
@@ -79,6 +138,8 @@ def build(settings: Settings) -> Services:
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+    # One for all archives: what is known of hosts that fail is in it.
+    options = SourceOptions()
     allowed = AllowList.parse(settings.sources)
     stagings = StagingService(
         database=database,
@@ -86,9 +147,30 @@ def build(settings: Settings) -> Services:
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        open_archive=lambda url: open_archive(url, allowed, options),
+        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        store=StoreTerms(settings.quota_bytes),
     )
-    return Services(settings, locks, stagings, Watch(database, seats))
+    watch = Watch(database, seats, locks.shutdown)
+    joining = Joining(
+        stagings=stagings,
+        watch=Watch(
+            database, threading.BoundedSemaphore(settings.devserver_waiters), locks.shutdown
+        ),
+        seats=Seats(settings.devserver_waiters),
+        patience_seconds=settings.devserver_wait_seconds,
+        refuses=settings.devserver_conflict == "409",
+    )
+    return Services(
+        settings=settings,
+        locks=locks,
+        stagings=stagings,
+        watch=watch,
+        joining=joining,
+        identify=identify_by(settings),
+        drain=drain or Drain(),
+        accesses=Accesses(database),
+    )
 
 
 def process_name() -> str:

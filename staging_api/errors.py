@@ -16,6 +16,7 @@
     |   `-- IdempotencyKeyBusy  the first request with this key still runs
     |-- IdempotencyKeyReused    the key came back with another body
     |-- LimitExceeded           more bytes, members or names than allowed
+    |-- TooManyRequests         the caller sends more, or more at once, than its share
     |-- ArchiveUnsafe           an archive member that must not be unpacked
     |-- SourceFailed            the source did not deliver
     |   |-- SourceRefused       the source does not let us in
@@ -23,11 +24,13 @@
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
+    |-- RecordBroken            the record of events was altered
     |-- SigningFailed           a key is configured and no signature came of it
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
-    |-- Unavailable             the service cannot work just now (database away, draining)
+    |-- Unavailable             the service cannot work just now (database away)
+    |   `-- ShuttingDown        this process ends; another one takes the work up
     |-- DeadlineOver            for clients: not done within the time that they allowed
     `-- AnswerUnusable          for clients: what answered is not this service
 
@@ -175,6 +178,12 @@ class LimitExceeded(StagingApiError):
     code, title = "limit_exceeded", "Over a limit"
 
 
+class TooManyRequests(StagingApiError):
+    """The caller sends more requests, or more at once, than its share of a process."""
+
+    code, title, retryable = "too_many_requests", "Too many requests", True
+
+
 class ArchiveUnsafe(StagingApiError):
     """An archive member that must not be unpacked: a link out, a device, ``..`` in its name."""
 
@@ -217,6 +226,12 @@ class NoSpace(StagingApiError):
     code, title, retryable = "no_space", "No space left", True
 
 
+class RecordBroken(StagingApiError):
+    """The record of events contradicts itself: somebody altered it, or took something out."""
+
+    code, title = "record_broken", "The record of events is not whole"
+
+
 class SigningFailed(StagingApiError):
     """A signing key is configured, and gpg did not sign with it."""
 
@@ -245,6 +260,12 @@ class Unavailable(StagingApiError):
     """The service cannot do this just now: the database is away, or it is shutting down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
+
+
+class ShuttingDown(Unavailable):
+    """This process ends before the work does; whoever asks again is served by another."""
+
+    code, title = "shutting_down", "This process is shutting down"
 
 
 class DeadlineOver(StagingApiError):

@@ -30,3 +30,42 @@ LOCK_WAIT_SECONDS = Histogram(
     ["kind"],
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300),
 )
+
+CREDENTIALS_FILE_WRONG = Gauge(
+    "staging_credentials_file_wrong",
+    "1 while the file of tokens is wrong and those of before stay in force",
+    multiprocess_mode="livemax",
+)
+
+REQUESTS = Counter("staging_requests", "Requests answered", ["method", "route", "status"])
+REQUESTS_RUNNING = Gauge(
+    "staging_requests_running", "Requests being answered now", multiprocess_mode="livesum"
+)
+REQUEST_SECONDS = Histogram(
+    "staging_request_seconds",
+    "From the head of a request to the head of its answer",
+    ["method", "route"],
+    buckets=(0.002, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800),
+)
+ARTIFACTS = Counter(
+    "staging_artifacts",
+    "Attempts on artifacts; outcome: staged, missing or an error's code",
+    ["artifact", "outcome"],
+)
+ARTIFACT_SECONDS = Histogram(
+    "staging_artifact_seconds",
+    "From the first byte asked for to staged",
+    ["artifact"],
+    buckets=(0.1, 0.5, 2, 10, 60, 300, 1800),
+)
+SOURCE_BYTES = Counter("staging_source_bytes", "Bytes that came from sources", ["scheme"])
+SERVED_BYTES = Counter("staging_served_bytes", "Bytes of staged files that answers announced")
+DATABASE_CONNECTIONS = Gauge(
+    "staging_database_connections_used",
+    "Connections taken from a pool now",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
+DATABASE_UNAVAILABLE = Counter(
+    "staging_database_unavailable", "Times that the database, or a connection, was not to be had"
+)

@@ -1,7 +1,4 @@
-"""The processes of the service: API workers under gunicorn, a worker, and both together.
-
-gunicorn runs threads (`gthread`): its worker's heart beats beside the requests, so a request may
-take as long as its staging takes, and `timeout` ends only a worker that hangs as a whole.
+"""The processes of the service: the API, a worker, and both together.
 
 What if it dies? `serve` itself, by any signal: its children see their standard input end, and stop
 as if told to. A child: it is started again. An API worker: gunicorn starts another. In each case
@@ -13,19 +10,17 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from socketserver import ThreadingMixIn
 from typing import Any
-
-import falcon
-from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # has no types
-from prometheus_client.multiprocess import mark_process_dead
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from staging_api import logs
+from staging_api.api_server import ApiServer
 from staging_api.bootstrap import Services, build
 from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
@@ -37,18 +32,6 @@ log = logging.getLogger(__name__)
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 _RESTART_SECONDS = 1.0
-# gunicorn's own lines go where ours go, once; its access log would only repeat ours.
-_GUNICORN_LOGS = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "root": {"level": "INFO", "handlers": []},
-    "loggers": {
-        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
-        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
-    },
-    "handlers": {},
-    "formatters": {},
-}
 
 
 @contextmanager
@@ -79,69 +62,77 @@ def run_api(settings: Settings) -> None:
     """Serve the API until told to stop; does not return.
 
     Raises:
-        Invalid: nobody is asked for a credential and the address is not this machine's own.
+        Invalid: a setting is wrong.
     """
-    if settings.auth == "none" and not settings.bind.startswith(_LOOPBACK):
+    check_who_may_call(settings)
+    build(settings).close()  # a wrong setting is told here, once, and not by each worker
+    ApiServer(settings).run()
+
+
+def check_who_may_call(settings: Settings) -> None:
+    """Refuse to serve everybody on an address that everybody reaches, unless told so twice.
+
+    Raises:
+        Invalid: says what to choose instead.
+    """
+    open_to_all = settings.auth == "none" and not settings.bind.startswith(_LOOPBACK)
+    if open_to_all and not settings.auth_none_anywhere:
         raise Invalid.field(
             "STAGING_BIND",
             f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anybody could"
-            " stage and delete; bind to 127.0.0.1 behind a proxy that authenticates",
+            " stage and delete; choose tokens, oidc or keystone, bind to 127.0.0.1 behind a proxy"
+            " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
         )
-    build(settings).close()  # a wrong setting is told here, once, and not by each worker
-    with tempfile.TemporaryDirectory(prefix="staging-metrics-") as shared:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        ApiServer(settings.model_copy(update={"metrics_dir": shared})).run()
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until told to stop."""
+    """Work until told to stop, and then at most ``STAGING_SHUTDOWN_SECONDS`` longer.
+
+    What is in the middle of an artifact may finish it; what is not done in time is given back.
+    """
     services = build(settings)
     worker = services.worker()
-    _on_stop(worker.stop)
+
+    def stop() -> None:
+        services.drain.begin()
+        give_back_in = services.locks.shutdown.begin(settings.shutdown_seconds)
+        last = threading.Timer(give_back_in, _end_at_once, [services])
+        last.daemon = True
+        last.start()
+        worker.stop()
+
+    _on_stop(stop)
+    if settings.worker_bind:
+        _serve_probes(settings.worker_bind, services.worker_probes(worker))
     log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
     try:
         worker.run()
     finally:
         services.close()
+    log.info("worker %s stopped", services.locks.holder)
 
 
-class ApiServer(BaseApplication):  # type: ignore[misc]
-    """gunicorn with our settings; each of its processes builds its own services after the fork."""
+def _serve_probes(bind: str, app: Callable[..., Any]) -> None:
+    """Answer probes from a thread: a few small requests a minute need no server of their own."""
+    host, _, port = bind.rpartition(":")
+    server = make_server(host, int(port), app, _Probes, _Silent)
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing is shared between processes but the listening socket."""
-        self._settings = settings
-        self._services: Services | None = None
-        super().__init__()
 
-    def load_config(self) -> None:
-        """Translate our settings into gunicorn's."""
-        settings = self._settings
-        for name, value in {
-            "bind": settings.bind,
-            "worker_class": "gthread",
-            "workers": settings.workers,
-            "threads": settings.threads,
-            "worker_connections": settings.threads * 8,
-            "keepalive": 15,
-            "timeout": 60,
-            "graceful_timeout": int(settings.shutdown_seconds),
-            "control_socket_disable": True,
-            "logconfig_dict": _GUNICORN_LOGS,
-            "when_ready": lambda _server: logs.configure(settings.log_format),
-            "worker_exit": lambda _server, _worker: self._close(),
-            "child_exit": lambda _server, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
-        }.items():
-            self.cfg.set(name, value)
+class _Probes(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
 
-    def load(self) -> falcon.App[Any, Any]:
-        """Build the services of one process."""
-        self._services = build(self._settings)
-        return self._services.app()
 
-    def _close(self) -> None:
-        if self._services is not None:
-            self._services.close()
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Say nothing: a line a probe would bury all others."""
+
+
+def _end_at_once(services: Services) -> None:
+    """The way out past threads that hang in a read: their leases are released, they are not."""
+    log.warning("work did not stop in time; its locks are given back")
+    services.locks.give_back()
+    os._exit(0)
 
 
 @dataclass

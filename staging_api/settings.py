@@ -29,13 +29,16 @@ class Settings(BaseSettings):
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
-    threads: int = Field(32, ge=2, le=1000, description="threads, so requests at once, per process")
+    threads: int = Field(64, ge=2, le=1000, description="threads, so requests at once, per process")
     waiters: int = Field(
         16, ge=0, description="requests per process that may wait for a lock or a change"
     )
     wait_cap_seconds: Seconds = Field(60, description="the longest `Prefer: wait=N` that is kept")
     shutdown_seconds: Seconds = Field(
         30, description="how long running requests may take after SIGTERM"
+    )
+    drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        0, description="after SIGTERM: `/readyz` says no, and requests are still taken, for so long"
     )
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
         15, description="life of a lock that is not renewed: the wait after a pod died"
@@ -46,11 +49,73 @@ class Settings(BaseSettings):
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
-    worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
-    auth: Literal["none"] = Field(
-        "none", description="who may call: anybody, so only on a loopback address"
+    quota_bytes: int = Field(
+        0, ge=0, description="what staged files may take in all; 0: as much as the disk has"
     )
+    upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        600, description="the longest wait for an archive that is still being uploaded; 0: none"
+    )
+    upload_poll_seconds: Seconds = Field(
+        10, description="between two looks at such an archive, half of it more or less"
+    )
+    worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
+    devserver_conflict: Literal["wait", "409"] = Field(
+        "wait", description="what a second caller of a devserver path gets: a wait, or 409"
+    )
+    devserver_waiters: int = Field(
+        16, ge=1, description="requests per process that may stage or wait on devserver paths"
+    )
+    devserver_wait_seconds: Seconds = Field(
+        3600, description="the longest wait on a devserver path; then the client asks again"
+    )
+    stackwalk: Path | None = Field(
+        None, description="the program minidump_stackwalk, for symbolicate_dump; empty: none"
+    )
+    worker_bind: str = Field(
+        "", description="address and port of a worker's probes and metrics; empty: none"
+    )
+    auth: Literal["none", "tokens", "oidc", "keystone"] = Field(
+        "none", description="who may call; `none`: anybody, so only on a loopback address"
+    )
+    auth_none_anywhere: bool = Field(
+        False, description="`yes` says a second time that anybody at all may call"
+    )
+    anonymous_roles: str = Field(
+        "", description="roles of who sends no credential, comma separated; `viewer`: may download"
+    )
+    role_rules: str = Field(
+        "", description="with `oidc` and `keystone`: role:claim=value, comma separated"
+    )
+    tokens_file: Path | None = Field(
+        None, description="with `tokens`: names, roles and hashes; `staging-api token` makes one"
+    )
+    oidc_issuer: str = Field("", description="with `oidc`: the `iss` of tokens, and where keys are")
+    oidc_audience: str = Field("", description="with `oidc`: the `aud` that tokens must have")
+    oidc_name_claim: str = Field("sub", description="with `oidc`: the claim that names the caller")
+    oidc_jwks_url: str = Field(
+        "", description="with `oidc`: the keys; empty: told by the issuer's discovery document"
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="with `oidc`: who vouches for the issuer; empty: whom the system trusts"
+    )
+    oidc_fetch_token_file: Path | None = Field(
+        None, description="with `oidc`: a token to fetch the keys with, as Kubernetes wants"
+    )
+    keystone_config: Path = Field(
+        Path("/etc/staging-api/keystone.conf"),
+        description="with `keystone`: its middleware's own file",
+    )
+    rate_per_caller: Annotated[float, Field(ge=0)] = Field(
+        0, description="requests a second and process that a caller may send; 0: any"
+    )
+    concurrency_per_caller: int = Field(
+        0, ge=0, description="requests at once and process of one caller; 0: any"
+    )
+    max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    traces_endpoint: str = Field(
+        "", description="OTLP address that gets traces of requests; empty: no traces"
+    )
     postgres_binaries: Path | None = Field(
         None, description="folder of the embedded server's programs; empty: those of the wheel"
     )

@@ -3,4 +3,4 @@
 from staging_api.bootstrap import build
 from staging_api.settings import Settings
 
-app = build(Settings.from_env()).app()
+app = build(Settings.from_env()).wsgi()

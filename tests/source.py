@@ -157,10 +157,12 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, body: bytes, read: Read, trick: Trick) -> None:
+        stop_at = None if trick.stop is None else trick.stop.after_bytes
+        places = [place for place in (stop_at, trick.cut_after_bytes) if place is not None]
         while read.sent_bytes < len(body):
             upto = read.sent_bytes + _CHUNK_BYTES
-            for place in (trick.stop and trick.stop.after_bytes, trick.cut_after_bytes):
-                if place is not None and place > read.sent_bytes:
+            for place in places:
+                if place > read.sent_bytes:
                     upto = min(upto, place)
             if trick.stop is not None and read.sent_bytes == trick.stop.after_bytes:
                 trick.stop.reached.set()

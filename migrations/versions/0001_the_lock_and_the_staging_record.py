@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from staging_api.db.tables import Domain
+from staging_api.db.schema import Domain
 
 revision = "0001"
 down_revision = None

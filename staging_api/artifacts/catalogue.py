@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from staging_api.artifacts.entry import Entry, mapping_of
-from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.artifacts.model import FILE_WORD, ArtifactKind, Choice, Pattern, plain_kind
 from staging_api.errors import CatalogueInvalid, Invalid
 
 #: How an object can be unpacked; the engine has a function for each.
@@ -30,6 +30,7 @@ class Catalogue:
     def __init__(self, kinds: Sequence[ArtifactKind], default: Sequence[str]) -> None:
         self.kinds = tuple(kinds)
         self._default = tuple(default)
+        self._places = {kind.name: place for place, kind in enumerate(self.kinds)}
         self._by_word: dict[str, list[ArtifactKind]] = {}
         for kind in self.kinds:
             for word in dict.fromkeys((kind.group, kind.name, *kind.aliases)):
@@ -68,16 +69,27 @@ class Catalogue:
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
         """Give the kinds that names, aliases and groups stand for; none stand for the default.
 
+        ``file:NAME`` stands for the archive's object of that name, as it is. They come in the order
+        of the catalogue, such files last, whatever the order of the words.
+
         Raises:
             Invalid: of field ``artifacts``, naming the unknown word and the known ones.
         """
         found: dict[str, ArtifactKind] = {}
         for word in tuple(words) or self._default:
-            if word not in self._by_word:
-                known = ", ".join(sorted(self._by_word))
-                raise Invalid.field("artifacts", f"{word!r} is none of {known}")
-            found.update((kind.name, kind) for kind in self._by_word[word])
-        return list(found.values())
+            found.update((kind.name, kind) for kind in self._meant_by(word))
+        return sorted(found.values(), key=self._place)
+
+    def _place(self, kind: ArtifactKind) -> tuple[int, str]:
+        return self._places.get(kind.name, len(self.kinds)), kind.name
+
+    def _meant_by(self, word: str) -> list[ArtifactKind]:
+        if word.startswith(FILE_WORD):
+            return [plain_kind(word.removeprefix(FILE_WORD))]
+        if word not in self._by_word:
+            known = ", ".join(sorted(self._by_word))
+            raise Invalid.field("artifacts", f"{word!r} is none of {known}")
+        return self._by_word[word]
 
 
 def _catalogue(top: Entry) -> Catalogue:
@@ -87,6 +99,7 @@ def _catalogue(top: Entry) -> Catalogue:
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
     catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group])
+    # A default that names nothing would fail the first request instead of the start.
     try:
         catalogue.resolve()
     except Invalid as error:

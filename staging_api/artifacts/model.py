@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Literal
 
 Phase = Literal["foreground", "background"]
+#: The group of objects that are no entry of a catalogue, and how a request names one of them.
+FILES, FILE_WORD = "files", "file:"
 _PLACEHOLDER = re.compile(r"\\?\{([a-z]+)\\?\}")
 
 
@@ -136,10 +138,10 @@ class ArtifactKind:
         ]
 
 
-def plain_kind(name: str, group: str = "files") -> ArtifactKind:
+def plain_kind(name: str) -> ArtifactKind:
     """The kind for an object that a request names itself: fetched as it is, under its own name."""
     choice = Choice(Pattern(name, literal=True))
-    return ArtifactKind(name, group, "foreground", (choice,), lands=name)
+    return ArtifactKind(f"{FILE_WORD}{name}", FILES, "foreground", (choice,), lands=name)
 
 
 def _within(member: str, top: str) -> bool:

@@ -18,13 +18,15 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Self
 
 from staging_api.artifacts.disk import children, full_disk_told, newest_change, write_at
+from staging_api.errors import NoSpace
 
 #: After so many bytes the journal moves on: what a crash can cost, and a sync has to carry.
 PART_BYTES = 8 << 20
@@ -93,7 +95,6 @@ class Parts:
         self._data = data
         self._done = done
         self._held = held
-        self._lock = threading.Lock()
 
     def held_at(self, position: int) -> Held | None:
         """The range from an earlier attempt that goes furthest from this position on."""
@@ -122,12 +123,74 @@ class Parts:
         with full_disk_told():
             write_at(self._data, chunk, position)
 
-    def note(self, start: int, end: int) -> None:
-        """Sync what was written and name it in the journal; safe from several threads."""
+    def note(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Sync what was written and name it in the journal; from one thread at a time.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
         with full_disk_told():
             os.fdatasync(self._data)
-            with self._lock:
-                os.write(self._done, b"%d %d\n" % (start, end))
+            os.write(self._done, b"".join(b"%d %d\n" % each for each in ranges))
+
+
+class Journal:
+    """Syncs and notes what arrives, from a thread of its own.
+
+    While one half of a part is synced the other half may arrive; then the download waits for the
+    disk. It loses nothing by that, since at its end all must be on the disk anyway, and it keeps
+    what a crash can cost at one part.
+    """
+
+    def __init__(self, parts: Parts, checkpoint: Callable[[str], None]) -> None:
+        self._parts = parts
+        self._checkpoint = checkpoint
+        self._ranges: list[tuple[int, int]] = []
+        self._unsafe = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def add(self, start: int, end: int) -> None:
+        """Have a range that was written synced and noted soon; from any thread.
+
+        Waits while more than half a part is not safe yet. A range of more than that is the
+        caller's mistake, and only taken alone.
+        """
+        length = end - start
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._unsafe or self._unsafe + length <= PART_BYTES // 2
+            )
+            self._ranges.append((start, end))
+            self._unsafe += length
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while ranges := self._next():
+            # A journal that cannot be written costs the next attempt time, this one nothing.
+            with suppress(OSError, NoSpace):
+                self._parts.note(ranges)
+            self._checkpoint("part noted")
+            with self._changed:
+                self._unsafe -= sum(end - start for start, end in ranges)
+                self._changed.notify_all()
+
+    def _next(self) -> list[tuple[int, int]]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ranges or self._closed)
+            ranges, self._ranges = self._ranges, []
+            return ranges
 
 
 def _opened(path: Path, stack: ExitStack) -> int:

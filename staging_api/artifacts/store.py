@@ -37,7 +37,7 @@ from staging_api.artifacts.disk import (
     write_all,
 )
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import NotFound
+from staging_api.errors import NotFound, Unavailable
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
@@ -64,6 +64,22 @@ class BlobStore:
     def folders(self) -> list[Path]:
         """The folders above the blobs' own, whose entries must be durable too."""
         return [self._named, self._named.parent]
+
+    def check(self) -> None:
+        """Make sure that the store can be reached and written; asks for no room in it.
+
+        Raises:
+            Unavailable: the folder is not there, or is read-only.
+        """
+        with suppress(OSError):
+            self._tmp.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable("the store cannot be written")
+
+    def free_bytes(self) -> int:
+        """Room that is left in the store."""
+        room = os.statvfs(self._tmp.parent)
+        return room.f_bavail * room.f_frsize
 
     def path(self, sha256: str) -> Path:
         """Where the blob of this digest lies, or would lie.
@@ -103,24 +119,38 @@ class BlobStore:
 
     def blobs(self) -> Iterator[tuple[Blob, float]]:
         """Name all that is here with the time of its last use by a batch (seconds, epoch)."""
-        for shard in sorted(children(self._named)):
-            for path in children(shard):
-                with suppress(FileNotFoundError):  # removed while we look
-                    facts = path.stat()
-                    yield Blob(path.name, facts.st_size), facts.st_mtime
+        for folder in sorted(children(self._named)):
+            yield from self.shard(folder.name)
+
+    def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
+        """The same, of those alone whose digests begin with these two digits."""
+        for path in children(self._named / shard):
+            with suppress(FileNotFoundError):  # removed while we look
+                facts = path.stat()
+                yield Blob(path.name, facts.st_size), facts.st_mtime
+
+    def last_use(self, sha256: str) -> float | None:
+        """When a batch last used the blob (seconds, epoch); None: it is not here."""
+        try:
+            return self.path(sha256).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     @contextmanager
-    def batch(self, owner: str) -> Iterator["Batch"]:
+    def batch(
+        self, owner: str, room: Callable[[int], None] = lambda _count: None
+    ) -> Iterator["Batch"]:
         """Open a place to write to; what is not committed when the block ends is removed.
 
         Args:
             owner: names the folder under ``tmp/``, so that an operator sees whose it is.
+            room: is told of bytes before they are written; what it raises ends the writing.
         """
         folder = self._tmp / owner / token_hex(8)
         with full_disk_told():
             folder.mkdir(parents=True)
         try:
-            yield Batch(self, folder)
+            yield Batch(self, folder, room)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # another batch of this owner is still at work
@@ -145,9 +175,10 @@ class BlobStore:
 class Batch:
     """Blobs that become visible together, after all their bytes are durable."""
 
-    def __init__(self, store: BlobStore, folder: Path) -> None:
+    def __init__(self, store: BlobStore, folder: Path, room: Callable[[int], None]) -> None:
         self._store = store
         self._folder = folder
+        self._room = room
         self._written: dict[str, Path] = {}
         self._lock = threading.Lock()
 
@@ -162,7 +193,8 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         temporary = self._folder / token_hex(8)
-        return self._written_as(_write(temporary, chunks, expected_bytes), temporary)
+        roomy = self._with_room(chunks, expected_bytes)
+        return self._written_as(_write(temporary, roomy, expected_bytes), temporary)
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
         """Keep a file of this store's own parts, to which nobody writes any more.
@@ -212,9 +244,20 @@ class Batch:
             checkpoint("names synced")
         self._written.clear()
 
+    def _with_room(self, chunks: Iterable[bytes], expected_bytes: int | None) -> Iterator[bytes]:
+        promised = expected_bytes or 0
+        self._room(promised)
+        for chunk in chunks:
+            more = max(len(chunk) - promised, 0)
+            promised = max(promised - len(chunk), 0)
+            if more:
+                self._room(more)
+            yield chunk
+
     def _written_as(self, blob: Blob, temporary: Path) -> Blob:
         with self._lock:
             kept = self._written.setdefault(blob.sha256, temporary)
+        # An archive with the same file twice, or twice the same archive: one copy is enough.
         if kept is not temporary:
             temporary.unlink()
         return blob
@@ -245,6 +288,7 @@ def _write(path: Path, chunks: Iterable[bytes], expected_bytes: int | None) -> B
             size += len(chunk)
             with full_disk_told():
                 write_all(file.fileno(), chunk)
+        # What was reserved and not needed goes back.
         if expected_bytes is not None and expected_bytes > size:
             file.truncate(size)
     return Blob(digest.hexdigest(), size)

@@ -18,12 +18,14 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "api": ("staging_api.cli.serve", "Run only the API processes"),
     "worker": ("staging_api.cli.worker", "Run a worker"),
     "migrate": ("staging_api.cli.migrate", "Bring the database to this version's schema"),
+    "token": ("staging_api.cli.token", "Make a credential for a caller"),
     "prune": ("staging_api.cli.prune", "Drop old months of the history of locks"),
     "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),
     "wait": ("staging_api.cli.wait", "Wait for a staging"),
     "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),
     "cancel": ("staging_api.cli.cancel", "Stop a staging"),
     "locks": ("staging_api.cli.locks", "Show who holds what, and break a lock"),
+    "audit": ("staging_api.cli.audit", "Prove that the record of events is whole"),
 }
 
 

@@ -1,10 +1,13 @@
 """``staging-api serve`` and ``staging-api api``: run the service."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from staging_api.serving import Children, child_command, in_child, run_api
 from staging_api.settings import Settings
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
@@ -29,6 +32,7 @@ def serve(
     if not worker:
         api()
         return
+    from staging_api.serving import Children, child_command, in_child
 
     def both(_ready: Settings) -> None:
         Children([child_command("api"), child_command("worker")]).run()
@@ -38,4 +42,19 @@ def serve(
 
 def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
-    in_child(run_api, with_parent=with_parent)
+    with _shared_metrics() as folder:
+        from staging_api.serving import in_child, run_api
+
+        in_child(run_api, with_parent=with_parent, metrics_dir=folder)
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[str]:
+    """A folder in which processes count together.
+
+    The library of the metrics looks for it once, when it is imported: so nothing that counts may be
+    imported before.
+    """
+    with tempfile.TemporaryDirectory(prefix="staging-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield folder

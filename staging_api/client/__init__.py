@@ -14,6 +14,7 @@ It loads none of the service's own code, only its errors.
 from staging_api.client.client import StagingClient
 from staging_api.client.model import (
     FINAL_STATES,
+    Event,
     Failure,
     Lock,
     Progress,
@@ -24,6 +25,7 @@ from staging_api.client.pacing import Pacing
 
 __all__ = [
     "FINAL_STATES",
+    "Event",
     "Failure",
     "Lock",
     "Pacing",

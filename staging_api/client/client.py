@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 from staging_api.client import download
-from staging_api.client.model import Answer, Lock, StagedArtifact, Staging
+from staging_api.client.following import follow
+from staging_api.client.model import Answer, Event, Lock, StagedArtifact, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
 from staging_api.client.problems import error_of
 from staging_api.client.transport import Reply, Transport
@@ -164,6 +165,23 @@ class StagingClient:
             if _has_reached(staging, until):
                 return staging
             reply = self._changed(staging, etag, deadline, on_retry)
+
+    def events(
+        self, staging_id: str, *, after: int = 0, timeout: float = 3600.0
+    ) -> Iterator[Event]:
+        """What happens to a staging, each change once and in order, until it is final.
+
+        Args:
+            staging_id: ULID of the staging.
+            after: number of the last event that is known already.
+            timeout: seconds in all.
+
+        Raises:
+            NotFound: there is no such staging.
+            DeadlineOver: it goes on.
+            Unavailable: the service cannot be reached.
+        """
+        return follow(self._transport, f"{_API}/stagings", staging_id, after, Deadline(timeout))
 
     def stagings(
         self,

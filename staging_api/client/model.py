@@ -60,6 +60,37 @@ class Failure(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Event(Answer):
+    """One change of a staging, or of an artifact of it.
+
+    Attributes:
+        number: its place among the events of the staging: 1, 2, 3 ...
+        kind: ``staging``, ``artifact``, ``cancel_requested`` or ``pin``.
+        name: of the artifact; None for the staging itself.
+        actor: on whose behalf.
+        code: why, as in `staging_api.errors`; of an eviction its reason.
+        detail: what else changed.
+    """
+
+    number: int
+    at: datetime
+    kind: str
+    actor: str
+    artifact_id: str | None = None
+    name: str | None = None
+    from_state: str | None = None
+    to_state: str | None = None
+    code: str | None = None
+    message: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The members that this version knows, the time as a time."""
+        return {**super().members(document), "at": _time(document["at"])}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress(Answer):
     """How far a staging has come; None where nobody can know yet.
 

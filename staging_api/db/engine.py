@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import Gauge
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from staging_api import metrics
 from staging_api.errors import Unavailable
 
 #: Kernel and libpq give up on a dead peer within about 15 s; no statement of ours runs longer.
@@ -87,6 +89,8 @@ def open_database(url: str, pool_size: int) -> Database:
     )
     for engine in (transactions, statements):
         event.listen(engine, "handle_error", _leave_standby)
+    for name, engine in (("transactions", transactions), ("statements", statements)):
+        _count_connections(engine, metrics.DATABASE_CONNECTIONS.labels(name))
     return Database(transactions, statements)
 
 
@@ -96,13 +100,20 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except PoolTimeout:
+        metrics.DATABASE_UNAVAILABLE.inc()
         raise Unavailable(
             "no database connection became free in time", retry_after_seconds=2
         ) from None
     except DBAPIError as error:
         if error.connection_invalidated or isinstance(error, OperationalError):
+            metrics.DATABASE_UNAVAILABLE.inc()
             raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
         raise
+
+
+def _count_connections(engine: Engine, used: Gauge) -> None:
+    event.listen(engine, "checkout", lambda *_: used.inc())
+    event.listen(engine, "checkin", lambda *_: used.dec())
 
 
 def _leave_standby(context: ExceptionContext) -> None:

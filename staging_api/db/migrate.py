@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, create_engine, text
 from staging_api.db.engine import Database, reachable
 from staging_api.errors import SchemaOutdated
 
+# Alembic keeps what it works on in globals: two threads would work on each other's connection.
+_ALEMBIC = Lock()
 _BESIDE_PACKAGE = Path(__file__).parents[2] / "migrations"
 
 
@@ -43,7 +46,7 @@ def migrate(url: str) -> str:
     """
     engine = create_engine(url)
     try:
-        with reachable(), engine.connect() as conn:
+        with _ALEMBIC, reachable(), engine.connect() as conn:
             command.upgrade(_config(conn), "head")
     finally:
         engine.dispose()

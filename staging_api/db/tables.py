@@ -3,14 +3,11 @@
 The comments are the documentation that auditors see in the database.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Identity,
@@ -18,64 +15,59 @@ from sqlalchemy import (
     Integer,
     Interval,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import UserDefinedType
 
-
-class Domain(UserDefinedType[str]):
-    """A text whose values are checked, of ``migrations/sql/0001_domains.sql``."""
-
-    cache_ok = True
-
-    def __init__(self, name: str) -> None:
-        """Refer to the domain `name`."""
-        self.name = name
-
-    def get_col_spec(self, **_kw: Any) -> str:
-        """Name it in DDL."""
-        return self.name
-
-
-metadata = MetaData(
-    naming_convention={
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    }
+from staging_api.db.event_tables import staging_event_drops, staging_events
+from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
+from staging_api.db.store_tables import (
+    artifact_accesses,
+    store_checks,
+    store_ledger,
+    store_reservations,
+    upload_polls,
 )
+
+__all__ = [
+    "Domain",
+    "api_locks",
+    "archives",
+    "artifact_accesses",
+    "blobs",
+    "idempotency_keys",
+    "lock_scopes",
+    "lock_waiters",
+    "metadata",
+    "staged_artifacts",
+    "staged_files",
+    "staging_event_drops",
+    "staging_events",
+    "stagings",
+    "store_checks",
+    "store_ledger",
+    "store_reservations",
+    "upload_polls",
+]
 
 STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")
 STAGING_FINAL_STATES = ("staged", "failed", "cancelled")
 ARTIFACT_STATES = ("pending", "staging", "staged", "missing", "failed", "evicted")
-
-# ULIDs sort by time only byte by byte, and history is partitioned by them: never by locale.
-Ulid = Text(collation="C")
-Time = DateTime(timezone=True)
-_now = text("clock_timestamp()")
-
-
-def _one_of(column: str, words: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(word) for word in words)})"
-
+EVICT_REASONS = ("asked", "space", "lost")
 
 lock_scopes = Table(
     "lock_scopes",
     metadata,
-    Column("kind", Text, primary_key=True),
+    Column("kind", Text, primary_key=True, comment="of the lock"),
     Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
     Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: nobody"),
     Column("fence", BigInteger, nullable=False, comment="of the newest grant; never falls"),
-    Column("caller", Text),
-    Column("holder", Text),
-    Column("reference_id", Text),
-    Column("acquired_at", Time),
+    Column("caller", Text, comment="on whose behalf it is held"),
+    Column("holder", Text, comment="the process that holds it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("acquired_at", Time, comment="when the present grant was made"),
     Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
     CheckConstraint(
         "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
@@ -94,13 +86,23 @@ api_locks = Table(
     "api_locks",
     metadata,
     Column("id", Domain("ulid"), primary_key=True, comment="ULID of the grant"),
-    Column("kind", Text, nullable=False),
-    Column("scope", Domain("lock_scope"), nullable=False),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        comment="what is done under it: archive, images, symbols, publisher, configdocs_update",
+    ),
+    Column(
+        "scope",
+        Domain("lock_scope"),
+        nullable=False,
+        comment="what it protects: an archive's URL, or global",
+    ),
     Column("caller", Text, nullable=False, comment="who asked"),
     Column("holder", Text, nullable=False, comment="the process that held it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("fence", BigInteger, nullable=False, comment="rises from grant to grant of a scope"),
-    Column("acquired_at", Time, nullable=False),
+    Column("acquired_at", Time, nullable=False, comment="when it was granted"),
     Column("expires_at", Time, nullable=False, comment="end of the lease, as last renewed"),
     Column("ended_at", Time, comment="null while held"),
     Column(
@@ -127,14 +129,14 @@ lock_waiters = Table(
         "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
     ),
     Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that is waited for"),
-    Column("kind", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("caller", Text, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("reference_id", Text),
-    Column("ttl", Interval, nullable=False),
+    Column("kind", Text, nullable=False, comment="of the lock that is waited for"),
+    Column("scope", Text, nullable=False, comment="what that lock protects"),
+    Column("caller", Text, nullable=False, comment="on whose behalf"),
+    Column("holder", Text, nullable=False, comment="the process that waits"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("ttl", Interval, nullable=False, comment="length of the lease that is asked for"),
     Column("seen_at", Time, nullable=False, comment="when the waiter last showed that it lives"),
-    Column("leaves_at", Time, nullable=False),
+    Column("leaves_at", Time, nullable=False, comment="when it will give up"),
     Index(None, "kind", "scope", "place"),
     comment="Who waits for a lock now, in order of arrival.",
 )
@@ -144,37 +146,72 @@ archives = Table(
     metadata,
     Column("archive_url", Text, primary_key=True, comment="canonical, free of credentials"),
     Column("static_prefix", Text, nullable=False, unique=True, comment="folder below /static"),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column(
+        "created_at",
+        Time,
+        nullable=False,
+        server_default=now,
+        comment="when it was first asked for",
+    ),
     comment="Every archive ever staged, and the folder that is its own.",
 )
 
 stagings = Table(
     "stagings",
     metadata,
-    Column("id", Ulid, primary_key=True),
-    Column("archive_url", ForeignKey("archives.archive_url"), nullable=False),
+    Column("id", Ulid, primary_key=True, comment="ULID of the request's work"),
+    Column(
+        "archive_url",
+        ForeignKey("archives.archive_url"),
+        nullable=False,
+        comment="canonical, free of credentials",
+    ),
     Column("state", Text, nullable=False, comment=", ".join(STAGING_STATES)),
     Column("requested", ARRAY(Text), nullable=False, comment="artifact names"),
-    Column("caller", Text, nullable=False),
-    Column("reference_id", Text),
-    Column("created_at", Time, nullable=False, server_default=_now),
-    Column("foreground_staged_at", Time),
-    Column("finished_at", Time),
-    Column("cancel_requested_at", Time),
+    Column("caller", Text, nullable=False, comment="who asked"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when it was written down"
+    ),
+    Column(
+        "foreground_staged_at", Time, comment="when all that the caller waits for was staged first"
+    ),
+    Column("finished_at", Time, comment="when it reached its final state; null until then"),
+    Column("cancel_requested_at", Time, comment="when somebody asked to stop it"),
     Column("lock_id", Ulid, comment="the grant under which it was last worked on"),
-    Column("fence", BigInteger),
-    Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("error_code", Text),
-    Column("error_message", Text),
-    Column("error_retryable", Boolean),
+    Column("fence", BigInteger, comment="of the grant under which it was last worked on"),
+    Column(
+        "attempt",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="how often somebody began to work on it",
+    ),
+    Column("error_code", Text, comment="of the first artifact that failed; as in the API"),
+    Column("error_message", Text, comment="one sentence for this failure"),
+    Column("error_retryable", Boolean, comment="whether the same request can succeed later"),
     Column("version", BigInteger, nullable=False, server_default="1", comment="rises on change"),
-    CheckConstraint(_one_of("state", STAGING_STATES), name="state"),
+    Column(
+        "upload_wait_seconds",
+        Double,
+        comment="how long its caller would wait for an archive that is not there; null: not said",
+    ),
+    Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
+    Column("upload_wait_ended_at", Time, comment="null while it waits"),
+    Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for just now"),
+    Column("events_count", BigInteger, nullable=False, server_default="0", comment="of its events"),
+    Column(
+        "events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"
+    ),
+    Column("events_digest", Text, comment="digest of its newest event"),
+    CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
-        f"({_one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
+        f"({one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
     ),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
     Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
+    Index(None, "caller", "id"),
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
     comment="One row a request that made work.",
 )
@@ -182,9 +219,14 @@ stagings = Table(
 staged_artifacts = Table(
     "staged_artifacts",
     metadata,
-    Column("id", Ulid, primary_key=True),
+    Column("id", Ulid, primary_key=True, comment="ULID; another one after an eviction"),
     Column("staging_id", ForeignKey("stagings.id"), nullable=False, comment="the newest for it"),
-    Column("archive_url", ForeignKey("archives.archive_url"), nullable=False),
+    Column(
+        "archive_url",
+        ForeignKey("archives.archive_url"),
+        nullable=False,
+        comment="canonical, free of credentials",
+    ),
     Column("name", Text, nullable=False, comment="entry of the catalogue"),
     Column("lock_kind", Text, nullable=False, comment="the lock under which it is staged"),
     Column("phase", Text, nullable=False, comment="foreground or background"),
@@ -192,32 +234,53 @@ staged_artifacts = Table(
     Column("path", Text, nullable=False, comment="below /static; a folder ends in /"),
     Column("size_bytes", BigInteger, comment="of what sha256 is of"),
     Column("sha256", Text, comment="of the source object, or of the file taken out of it"),
-    Column("source_url", Text),
+    Column("source_url", Text, comment="the object it came from; of several, the archive"),
     Column("source_version", Text, comment="generation or ETag of the source object"),
+    Column(
+        "verified_by",
+        Text,
+        comment="digests that the source told of the object and that it has; null: it told none",
+    ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
-    Column("fence", BigInteger),
-    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, comment="of the grant under which the state was written"),
+    Column(
+        "attempt", Integer, nullable=False, server_default="0", comment="how often it was begun"
+    ),
     Column("next_attempt_at", Time, comment="not before; null: at once"),
-    Column("bytes_done", BigInteger, nullable=False, server_default="0"),
-    Column("bytes_total", BigInteger),
-    Column("bytes_per_second", Double),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column(
+        "bytes_done",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="read from the source in the newest attempt",
+    ),
+    Column("bytes_total", BigInteger, comment="that will be read; null: not known"),
+    Column("bytes_per_second", Double, comment="in the newest attempt; null unless it runs"),
+    Column(
+        "created_at",
+        Time,
+        nullable=False,
+        server_default=now,
+        comment="when it was first asked for",
+    ),
     Column("started_at", Time, comment="of the newest attempt"),
-    Column("staged_at", Time),
-    Column("last_accessed_at", Time),
-    Column("pinned_until", Time),
-    Column("evicted_at", Time),
-    Column("error_code", Text),
-    Column("error_message", Text),
-    Column("error_retryable", Boolean),
+    Column("staged_at", Time, comment="since when its files are served"),
+    Column("last_accessed_at", Time, comment="last read of a file of it, to about a minute"),
+    Column("pinned_until", Time, comment="not evicted before; null: not pinned"),
+    Column("evicted_at", Time, comment="since when its files are no longer served"),
+    Column("evict_reason", Text, comment=", ".join(EVICT_REASONS)),
+    Column("error_code", Text, comment="of the newest failure; as in the API"),
+    Column("error_message", Text, comment="one sentence for this failure"),
+    Column("error_retryable", Boolean, comment="whether another attempt can succeed"),
     CheckConstraint("phase IN ('foreground', 'background')", name="phase"),
-    CheckConstraint(_one_of("state", ARTIFACT_STATES), name="state"),
+    CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(
         "state <> 'staged' OR (sha256 IS NOT NULL AND size_bytes IS NOT NULL"
         " AND staged_at IS NOT NULL AND source_url IS NOT NULL AND fence IS NOT NULL)",
         name="staged_is_proven",
     ),
     CheckConstraint("(state = 'evicted') = (evicted_at IS NOT NULL)", name="evicted"),
+    CheckConstraint(one_of("evict_reason", EVICT_REASONS), name="evict_reason"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     CheckConstraint("size_bytes >= 0 AND bytes_done >= 0", name="sizes"),
@@ -235,15 +298,47 @@ staged_artifacts = Table(
         "next_attempt_at",
         postgresql_where=text("state IN ('pending', 'staging')"),
     ),
+    Index(None, "archive_url", "name"),
+    Index(None, "sha256"),
+    Index(
+        "staged_artifacts_fetched_idx",
+        "source_url",
+        "source_version",
+        "name",
+        postgresql_where=text("staged_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_staged_idx",
+        "staged_at",
+        postgresql_where=text("staged_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_evicted_idx",
+        "evicted_at",
+        postgresql_where=text("evicted_at IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_idle_idx",
+        text("coalesce(last_accessed_at, staged_at)"),
+        postgresql_where=text("state = 'staged'"),
+    ),
     comment="What is staged, and all that is known of it; no other mark says 'staged'.",
 )
 
 blobs = Table(
     "blobs",
     metadata,
-    Column("sha256", Text, primary_key=True),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("stored_at", Time, nullable=False, server_default=_now),
+    Column("sha256", Text, primary_key=True, comment="of the content, in hex; names its file"),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
+    Column(
+        "stored_at", Time, nullable=False, server_default=now, comment="when a row first named it"
+    ),
+    Column(
+        "doomed_at",
+        Time,
+        comment="to be removed since then, unless a file names it by the time it would be",
+    ),
+    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     comment="Contents that are durably in the store.",
 )
@@ -251,12 +346,24 @@ blobs = Table(
 staged_files = Table(
     "staged_files",
     metadata,
-    Column("artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True),
+    Column(
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="whose file it is",
+    ),
     Column("path", Text, primary_key=True, comment="below /static"),
-    Column("sha256", ForeignKey("blobs.sha256"), nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("executable", Boolean, nullable=False, server_default=text("false")),
+    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, comment="of the content"),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
+    Column(
+        "executable",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="whether the archive marked it so",
+    ),
     Index(None, "path"),
+    Index("staged_files_folder_idx", text('path COLLATE "C"')),
     Index(None, "sha256"),
     comment="The files of a staged artifact: served while its artifact is in state 'staged'.",
 )
@@ -264,13 +371,15 @@ staged_files = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("caller", Text, primary_key=True),
+    Column("caller", Text, primary_key=True, comment="who sent the key"),
     Column("key", Text, primary_key=True, comment="the caller's Idempotency-Key"),
     Column("request_sha256", Text, nullable=False, comment="of method, path, query and body"),
-    Column("status", Integer, nullable=False),
-    Column("headers", JSONB, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("status", Integer, nullable=False, comment="of the answer, as HTTP has it"),
+    Column("headers", JSONB, nullable=False, comment="of the answer"),
+    Column("body", LargeBinary, nullable=False, comment="of the answer, as it was sent"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when the answer was given"
+    ),
     Index(None, "created_at"),
     comment="Answers that are given again to the same request.",
 )

@@ -59,6 +59,7 @@ class Guard:
         path = self._select(name)
         if path is None:
             return None
+        # Whoever copies the tree to a disk may have one that ignores case, or composes letters.
         folded = unicodedata.normalize("NFC", path).casefold()
         above = _folders_above(folded)
         if folded in self._files or folded in self._folders or not self._files.isdisjoint(above):

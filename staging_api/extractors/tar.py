@@ -10,13 +10,13 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, cast
 
-from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
+from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
+from staging_api.extractors.forward import ForwardFile
 from staging_api.extractors.links import Links
 from staging_api.extractors.members import Guard, check_mode, exactly, shown
 from staging_api.extractors.model import Keep, Limits, Member, Readable, Select
 from staging_api.extractors.unpacking import unpacked
 
-_HEADER_BYTES = 1 << 20
 _FOLDERS = (tarfile.DIRTYPE,)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _OWNER_MAY_RUN = 0o100
@@ -37,64 +37,6 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
         stream = ForwardFile(_limited(unpacked(packed), packed, guard))
         _members(stream, guard, select, keep)
         stream.drain()
-
-
-class ForwardFile:
-    """A stream of chunks as a file that can be read and sought forward, for headers."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-        self._position = 0
-        self.ended = False
-
-    def tell(self) -> int:
-        """How many bytes were read or skipped."""
-        return self._position
-
-    def seek(self, position: int) -> int:
-        """Skip forward.
-
-        Raises:
-            ArchiveCorrupt: the header asks for what has gone by.
-        """
-        if position < self._position:
-            raise ArchiveCorrupt("a tar header points backwards")
-        for _ in self.stream(position - self._position):
-            pass
-        return self._position
-
-    def read(self, size: int) -> bytes:
-        """Read a header.
-
-        Raises:
-            LimitExceeded: a header of this size is an attack.
-        """
-        if size > _HEADER_BYTES:
-            raise LimitExceeded(f"a tar header has more than {_HEADER_BYTES} bytes")
-        found = b"".join(self.stream(size))
-        self.ended = len(found) < size
-        return found
-
-    def stream(self, size: int) -> Iterator[bytes]:
-        """Give the next `size` bytes as they come, or fewer if the stream ends."""
-        while size > 0:
-            if not self._rest and not self._refill():
-                return
-            piece = self._rest[:size]
-            self._rest = self._rest[size:]
-            self._position += len(piece)
-            size -= len(piece)
-            yield cast("bytes", piece)
-
-    def drain(self) -> None:
-        """Read what is left, so that whoever counts or hashes upstream sees the end."""
-        for _ in self._chunks:
-            pass
-
-    def _refill(self) -> bool:
-        self._rest = memoryview(next(self._chunks, b""))
-        return bool(self._rest)
 
 
 class _Counter:
@@ -120,6 +62,7 @@ def _members(stream: ForwardFile, guard: Guard, select: Select, keep: Keep) -> N
     links = Links(guard, keep)
     for info in _headers(stream):
         name = guard.look_at(info.name)
+        # Folders exist by the files in them; a table of paths needs none that are empty.
         if info.type in _FOLDERS or not name:
             continue
         if info.islnk():
@@ -151,5 +94,6 @@ def _headers(stream: ForwardFile) -> Iterator[tarfile.TarInfo]:
                 yield info
     except _BROKEN:
         raise ArchiveCorrupt("the tar is damaged") from None
+    # The library takes the end of the bytes for the end of the archive; they may have been cut.
     if stream.ended:
         raise ArchiveCorrupt("the tar ends without its end mark")

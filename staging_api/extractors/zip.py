@@ -1,17 +1,19 @@
 """Unpack chosen members of a zip by ranges: the archive itself is never fetched.
 
 Two requests bring one member: the last bytes, which hold the directory, and one stream over the
-member's local header and data. Its CRC-32, both its lengths and its header are checked against
-the directory; no request goes past the beginning of the next member.
+member's local header and data. Selected members that lie side by side come in one stream. A
+member's CRC-32, both its lengths and its header are checked against the directory; no request
+goes past the beginning of the next member.
 """
 
 import bz2
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from isal import igzip_lib, isal_zlib
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
+from staging_api.extractors.forward import ForwardFile
 from staging_api.extractors.members import Guard, check_mode, exactly, shown
 from staging_api.extractors.model import Keep, Limits, Member, Readable, Select
 from staging_api.extractors.unpacking import Unpacker, new_zstd, pieces
@@ -20,12 +22,15 @@ from staging_api.extractors.zip_directory import (
     Entry,
     check_local,
     is_encrypted,
+    length_of_rest,
     read_directory,
 )
 
 _OWNER_MAY_RUN = 0o100
 _MAX_LOCAL_EXTRA = 0xFFFF
 _STORED = 0
+#: So many bytes that nobody wants come sooner than another answer.
+_WORTH_SKIPPING = 64 << 10
 
 
 def _new_inflate() -> Unpacker:
@@ -51,12 +56,40 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     if readable.size_bytes is None:
         raise ArchiveCorrupt("the length of the zip is not known, so its end cannot be found")
     guard = Guard(select, limits)
-    for entry in read_directory(readable, readable.size_bytes, limits):
-        name = guard.look_at(entry.name)
-        if entry.name.endswith("/") or (path := guard.target(name)) is None:
-            continue
-        member = _member(entry, path, guard)
-        keep(member, _content(readable, entry, guard))
+    wanted = [
+        (entry, _member(entry, path, guard))
+        for entry in read_directory(readable, readable.size_bytes, limits)
+        if (path := _target(entry, guard)) is not None
+    ]
+    for run in _runs(wanted):
+        first, last = run[0][0], run[-1][0]
+        with readable.open(first.offset, _end_of(last)) as chunks:
+            stream = ForwardFile(iter(chunks), first.offset)
+            for entry, member in run:
+                keep(member, _content(stream, entry, guard))
+
+
+def _target(entry: Entry, guard: Guard) -> str | None:
+    name = guard.look_at(entry.name)
+    return None if entry.name.endswith("/") else guard.target(name)
+
+
+def _runs(wanted: list[tuple[Entry, Member]]) -> Iterator[list[tuple[Entry, Member]]]:
+    """Members so near to each other that what lies between costs less than another request."""
+    run: list[tuple[Entry, Member]] = []
+    for entry, member in wanted:
+        if run and entry.offset - run[-1][0].end > _WORTH_SKIPPING:
+            yield run
+            run = []
+        run.append((entry, member))
+    if run:
+        yield run
+
+
+def _end_of(entry: Entry) -> int:
+    """Where the entry's bytes end at the latest: how long its header is it tells only itself."""
+    header = LOCAL_BYTES + len(entry.raw_name) + _MAX_LOCAL_EXTRA
+    return min(entry.end, entry.offset + header + entry.packed)
 
 
 def _member(entry: Entry, path: str, guard: Guard) -> Member:
@@ -72,52 +105,24 @@ def _member(entry: Entry, path: str, guard: Guard) -> Member:
     return Member(path, bool(entry.mode & _OWNER_MAY_RUN), entry.size)
 
 
-def _content(readable: Readable, entry: Entry, guard: Guard) -> Iterator[bytes]:
+def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Iterator[bytes]:
     """The member's bytes, all checks done by the time the last one is given."""
-    name_length = len(entry.raw_name)
-    furthest = entry.offset + LOCAL_BYTES + name_length + _MAX_LOCAL_EXTRA + entry.packed
-    with readable.open(entry.offset, min(entry.end, furthest)) as chunks:
-        packed = _data(iter(chunks), entry)
-        data = packed if entry.method == _STORED else _unpacked(packed, entry)
-        crc, seen = 0, 0
-        for piece in exactly(data, entry.size, entry.name):
-            seen += len(piece)
-            guard.unpacked(len(piece), entry.packed)
-            crc = isal_zlib.crc32(piece, crc)
-            yield piece
-    if crc != entry.crc:
-        raise ArchiveCorrupt(f"{shown(entry.name)} does not have its CRC-32")
-
-
-def _data(chunks: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
-    """The member's packed bytes: what follows its local header, no more and no less."""
-    head = _at_least(LOCAL_BYTES, b"", chunks)
-    lengths = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
-    head = _at_least(LOCAL_BYTES + sum(lengths), head, chunks)
-    start = check_local(entry, head)
+    stream.seek(entry.offset)
+    head = stream.read(LOCAL_BYTES)
+    if stream.ended:
+        raise ArchiveCorrupt("the zip is cut short")
+    start = check_local(entry, head + stream.read(length_of_rest(head)))
     if entry.offset + start + entry.packed > entry.end:
         raise ArchiveUnsafe("members of the zip overlap")
-    left = entry.packed
-    for chunk in _chained(head[start:], chunks):
-        yield chunk[:left]
-        left -= min(left, len(chunk))
-        if not left:
-            return
-    raise ArchiveCorrupt("the zip is cut short")
-
-
-def _at_least(length: int, head: bytes, chunks: Iterator[bytes]) -> bytes:
-    while len(head) < length:
-        chunk = next(chunks, None)
-        if chunk is None:
-            raise ArchiveCorrupt("the zip is cut short")
-        head += chunk
-    return head
-
-
-def _chained(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from rest
+    packed = stream.stream(entry.packed)
+    data = packed if entry.method == _STORED else _unpacked(packed, entry)
+    crc = 0
+    for piece in exactly(data, entry.size, entry.name):
+        guard.unpacked(len(piece), entry.packed)
+        crc = isal_zlib.crc32(piece, crc)
+        yield piece
+    if crc != entry.crc:
+        raise ArchiveCorrupt(f"{shown(entry.name)} does not have its CRC-32")
 
 
 def _unpacked(packed: Iterator[bytes], entry: Entry) -> Iterator[bytes]:

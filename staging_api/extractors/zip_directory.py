@@ -98,6 +98,11 @@ def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]
     return _bounded(list(_entries(raw, found.count)), found.offset)
 
 
+def length_of_rest(header: bytes) -> int:
+    """How long the name and the extra fields behind a local header are."""
+    return sum(_LOCAL.unpack(header)[-2:])
+
+
 def check_local(entry: Entry, header: bytes) -> int:
     """Compare a member's local header with the directory, and give the length of the former.
 
@@ -134,6 +139,7 @@ def _read(readable: Readable, start: int, end: int) -> bytes:
 
 def _find_end(tail: bytes) -> int:
     """Where the end record begins: the last one whose comment ends with the file."""
+    # A comment that holds the mark would offer a second directory: it does not end with the file.
     at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
     comment = int(_END.unpack_from(tail, at)[-1]) if at >= 0 else 0
     if at >= 0 and at + _END.size + comment != len(tail):
@@ -225,6 +231,7 @@ def _extra_field(extra: bytes, wanted: int) -> bytes:
 
 def _bounded(entries: list[Entry], directory: int) -> list[Entry]:
     """Order the members by their place, and let each end where the next begins."""
+    # By place, because the directory may name them in any order.
     entries.sort(key=lambda entry: entry.offset)
     ends = [*(entry.offset for entry in entries[1:]), directory]
     for entry, end in zip(entries, ends, strict=False):

@@ -1,22 +1,59 @@
-"""Who is calling; runs before any responder, so before any lock."""
+"""Who is calling, and may they; runs before any responder, so before any lock."""
 
 from typing import Any
 
 import falcon
 
+from staging_api.errors import Forbidden, Unauthenticated
+from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
+from staging_api.identity.model import Identify, Identity, Role
 from staging_api.locks.hold import Asker
+from staging_api.logs import about
 
 
 class Authentication:
-    """Middleware that names the caller of every request."""
+    """Middleware that names every caller, and refuses what the table does not allow."""
+
+    def __init__(self, identify: Identify, anonymous: Identity) -> None:
+        """Ask `identify` who calls; without a credential it is `anonymous`."""
+        self._identify = identify
+        self._anonymous = anonymous
 
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
     ) -> None:
-        """Without authentication, which only a loopback address may have, nobody has a name."""
-        req.context.caller = "anonymous"
+        """Set ``caller`` and ``roles``, or end the request.
+
+        Raises:
+            Unauthenticated: a credential is needed, or the one sent does not hold.
+            Forbidden: the caller has none of the roles that it takes.
+            HTTPMethodNotAllowed: nobody may call the route by this method.
+        """
+        needed = allowed(req.uri_template, req.method)
+        if needed is None:
+            raise falcon.HTTPMethodNotAllowed(methods_of(req.uri_template))
+        # A probe must not depend on a provider of identities.
+        known = None if needed == ANYBODY else self._identify(req.get_header)
+        identity = known or self._anonymous
+        req.context.caller = identity.name
+        req.context.roles = identity.roles
+        about(caller=identity.name)
+        if needed != ANYBODY and not needed & identity.roles:
+            raise _refusal(needed, known)
 
 
 def asker(req: falcon.Request) -> Asker:
     """On whose behalf the request's locks are taken."""
     return Asker(caller=req.context.caller, reference_id=req.context.reference_id)
+
+
+def is_operator(req: falcon.Request) -> bool:
+    """Whether the caller may see what proves something to the tables, such as a fence."""
+    return Role.OPERATOR in req.context.roles
+
+
+def _refusal(needed: Roles, known: Identity | None) -> Exception:
+    if known is None:
+        return Unauthenticated("this needs a credential")
+    roles = " or ".join(sorted(needed))
+    return Forbidden(f"{known.name} needs the role {roles} for this")

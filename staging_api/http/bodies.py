@@ -3,12 +3,25 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from staging_api.locks.repository import Grant
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 
 Ulid = Annotated[str, Field(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+
+StagingState = Literal["queued", "running", "foreground_staged", "staged", "failed", "cancelled"]
+ArtifactState = Literal["pending", "staging", "staged", "missing", "failed", "evicted"]
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+#: Text that comes in and meets a table, which can hold anything but NUL.
+Text = Annotated[str, AfterValidator(_storable)]
 
 
 class Body(BaseModel):
@@ -24,6 +37,19 @@ class FieldProblem(Body):
     message: str
 
 
+class HeldLock(Body):
+    """The lock that is in the way: `id` and `holder` are null while it rests after an expiry."""
+
+    id: Ulid | None
+    kind: str
+    scope: str
+    holder: str | None
+    reference_id: str | None
+    acquired_at: datetime | None
+    expires_at: datetime
+    expires_in_seconds: float
+
+
 class Problem(BaseModel):
     """RFC 9457: what went wrong, whether a retry can help, and the id to ask about."""
 
@@ -36,7 +62,33 @@ class Problem(BaseModel):
     retryable: bool
     request_id: str | None
     errors: list[FieldProblem] | None = None
-    lock: dict[str, Any] | None = None
+    lock: HeldLock | None = None
+
+
+class StagingHeaders(BaseModel):
+    """How a request for artifacts wants to be answered."""
+
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        description="`respond-async`: at once; `wait=N`: after at most N seconds in the queue",
+    )
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="the same key with the same body gets the same answer, also after a lost reply",
+    )
+
+
+class PollHeaders(BaseModel):
+    """How a staging is watched."""
+
+    prefer: str | None = Field(
+        None, alias="Prefer", description="`wait=N`: answer when it changes, or after N seconds"
+    )
+    if_none_match: str | None = Field(
+        None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
+    )
 
 
 class StagingRequest(Body):
@@ -45,6 +97,13 @@ class StagingRequest(Body):
     archive_url: str = Field(min_length=1, max_length=1024, examples=["gs://builds/board/R17-1"])
     artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         default=["build"], min_length=1, max_length=100, description="names or groups"
+    )
+    upload_wait_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=86400,
+        description="how long to wait for an archive of which nothing may be there yet, at most"
+        " the server's longest wait; null waits only for an upload that has begun",
     )
 
 
@@ -78,7 +137,7 @@ class ArtifactBody(Body):
     id: Ulid
     name: str
     phase: Literal["foreground", "background"]
-    state: Literal["pending", "staging", "staged", "missing", "failed", "evicted"]
+    state: ArtifactState
     path: str
     url: str | None = Field(description="where it is served; null until it is staged")
     size_bytes: int | None
@@ -132,7 +191,7 @@ class StagingBody(Body):
 
     id: Ulid
     archive_url: str
-    state: Literal["queued", "running", "foreground_staged", "staged", "failed", "cancelled"]
+    state: StagingState
     requested: list[str]
     caller: str
     reference_id: str | None
@@ -141,6 +200,7 @@ class StagingBody(Body):
     finished_at: datetime | None
     lock_id: Ulid | None
     attempt: int
+    waiting_for: list[str] = Field(description="artifacts whose upload it waits for just now")
     progress: ProgressBody
     artifacts: list[ArtifactBody]
     error: FailureBody | None
@@ -153,6 +213,7 @@ class StagingBody(Body):
         return cls(
             **{name: getattr(staging, name) for name in (*names, *times)},
             requested=list(staging.requested),
+            waiting_for=list(staging.waiting_for),
             progress=_progress(staging),
             artifacts=[ArtifactBody.of(artifact) for artifact in staging.artifacts],
             error=FailureBody.of(staging.failure),
@@ -185,7 +246,7 @@ class ArtifactList(Body):
 class PinRequest(Body):
     """Until when an artifact may not be evicted; null unpins it."""
 
-    until: datetime | None = None
+    until: AwareDatetime | None = None
 
 
 class LockBody(Body):
@@ -203,11 +264,13 @@ class LockBody(Body):
     outcome: Literal["released", "expired", "broken", "superseded"] | None
     ended_by: str | None
     reason: str | None
+    fence: int | None = Field(description="for operators only; else null")
 
     @classmethod
-    def of(cls, grant: Grant) -> "LockBody":
-        """The answer's form of a grant; without the fence, which proves something to the tables."""
-        return cls(**{name: getattr(grant, name) for name in cls.model_fields})
+    def of(cls, grant: Grant, *, with_fence: bool) -> "LockBody":
+        """The answer's form of a grant; the fence proves something, so only if asked for."""
+        told = {name: getattr(grant, name) for name in cls.model_fields}
+        return cls(**{**told, "fence": grant.fence if with_fence else None})
 
 
 class LockList(Body):
@@ -220,7 +283,7 @@ class LockList(Body):
 class BreakRequest(Body):
     """Why a lock is broken: for the audit."""
 
-    reason: str = Field(min_length=3, max_length=500)
+    reason: Text = Field(min_length=3, max_length=500)
 
 
 class Page(Body):
@@ -233,27 +296,27 @@ class Page(Body):
 class StagingQuery(Page):
     """Which stagings."""
 
-    archive_url: str | None = None
-    state: str | None = None
-    caller: str | None = None
-    reference_id: str | None = Field(None, description="the X-Context-Marker of its request")
-    since: datetime | None = None
-    until: datetime | None = None
+    archive_url: Text | None = None
+    state: StagingState | None = None
+    caller: Text | None = None
+    reference_id: Text | None = Field(None, description="the X-Context-Marker of its request")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
 
 
 class ArtifactQuery(Page):
     """Which artifacts."""
 
-    archive_url: str | None = None
-    state: str | None = None
-    name: str | None = None
+    archive_url: Text | None = None
+    state: ArtifactState | None = None
+    name: Text | None = None
 
 
 class LockQuery(Page):
     """Which locks."""
 
     state: Literal["held", "all"] = "held"
-    scope: str | None = Field(None, description="only of this scope; with state=all")
+    scope: Text | None = Field(None, description="only of this scope; with state=all")
 
 
 class Ready(Body):

@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import falcon
-import structlog
 
-from staging_api.errors import Invalid
+from staging_api import logs, metrics
+from staging_api.errors import Invalid, NotFound
 from staging_api.locks.model import new_id
+from staging_api.traces import trace_id
 
 log = logging.getLogger("staging_api.access")
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -25,6 +27,8 @@ class RequestContext:
 
         Raises:
             Invalid: ``X-Context-Marker`` is not a UUID.
+            NotFound: the path has a NUL, which no table can hold.
+            LimitExceeded: the body is too long.
         """
         given = req.get_header("X-Request-Id") or ""
         req.context.request_id = given if _SAFE_ID.fullmatch(given) else new_id()
@@ -32,24 +36,38 @@ class RequestContext:
         req.context.reference_id = None
         resp.set_header("X-Request-Id", req.context.request_id)
         resp.set_header("X-Content-Type-Options", "nosniff")
-        structlog.contextvars.bind_contextvars(request_id=req.context.request_id)
+        resp.set_header("X-Frame-Options", "DENY")
+        resp.set_header("Referrer-Policy", "no-referrer")
+        # Answers are for whom they were made; files under /static say otherwise themselves.
+        resp.set_header("Cache-Control", "no-store")
+        metrics.REQUESTS_RUNNING.inc()
+        logs.about(request_id=req.context.request_id)
+        if (trace := trace_id()) is not None:
+            logs.about(trace_id=trace)
+        if "\0" in req.path:
+            raise NotFound("no path has a NUL character")
         marker = req.get_header("X-Context-Marker")
         if marker:
             req.context.reference_id = _marker(marker)
-            structlog.contextvars.bind_contextvars(reference_id=req.context.reference_id)
+            logs.about(reference_id=req.context.reference_id)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Write the access line."""
-        log.info(
-            "%s %s %s %.1f ms",
-            req.method,
-            req.path,
-            resp.status_code,
-            1000 * (time.monotonic() - req.context.started),
-        )
-        structlog.contextvars.clear_contextvars()
+        """Write the access line, and count."""
+        seconds = time.monotonic() - req.context.started
+        log.info("%s %s %s %.1f ms", req.method, req.path, resp.status_code, 1000 * seconds)
+        _count(req, resp, seconds)
+        logs.forget()
+
+
+def _count(req: falcon.Request, resp: falcon.Response, seconds: float) -> None:
+    # By route, not by path, and by methods that we know: whoever calls must not make new series.
+    route = req.uri_template or "none"
+    method = req.method if req.method in _METHODS else "other"
+    metrics.REQUESTS_RUNNING.dec()
+    metrics.REQUESTS.labels(method, route, str(resp.status_code)).inc()
+    metrics.REQUEST_SECONDS.labels(method, route).observe(seconds)
 
 
 def _marker(text: str) -> str:

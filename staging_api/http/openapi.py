@@ -27,11 +27,22 @@ def _refuse(
 def _invalid(error: ValidationError) -> Invalid:
     """One problem document for all that is wrong; never the input itself, which may be secret."""
     wrong = [
-        FieldError(".".join(str(part) for part in one["loc"]) or "body", one["msg"])
+        FieldError(
+            ".".join(str(part) for part in one["loc"]) or "body",
+            _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, ")),
+        )
         for one in error.errors(include_url=False, include_input=False)
     ]
     return Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
 
+
+# Where the library speaks of its own classes and inputs.
+_PLAINER = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this request",
+    "model_type": "must be a JSON object",
+    "timezone_aware": "must say its offset from UTC, such as Z",
+}
 
 spec = SpecTree(
     "falcon",
@@ -47,7 +58,7 @@ spec = SpecTree(
 )
 
 #: Every route may answer these, whatever it does.
-_ALWAYS = {400: "bad input", 401: "no valid credential", 403: "not allowed", 503: "try again later"}
+_ALWAYS = (400, 401, 403, 413, 429, 503)
 
 
 def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
@@ -77,7 +88,9 @@ def _finish(operation: dict[str, Any]) -> None:
     operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
     for status, told in operation["responses"].items():
         told["headers"] = {"X-Request-Id": _text("names this request in the log")}
-        if status in {"409", "503"}:
+        if status in {"201", "202"}:
+            told["headers"]["Location"] = _text("where the staging is")
+        if status in {"409", "429", "503"}:
             told["headers"]["Retry-After"] = _text("whole seconds")
         if status.startswith(("4", "5")) and "content" in told:
             told["content"] = {MEDIA_PROBLEM: told["content"].pop("application/json")}

@@ -3,8 +3,9 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import falcon
@@ -20,6 +21,7 @@ from staging_api.errors import (
     NotFound,
     SourceFailed,
     StagingApiError,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     UploadWaitOver,
@@ -39,6 +41,7 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     LimitExceeded: 413,
     ArchiveUnsafe: 422,
     IdempotencyKeyReused: 422,
+    TooManyRequests: 429,
     SourceFailed: 502,
     Unavailable: 503,
     UploadWaitOver: 504,
@@ -63,11 +66,24 @@ def status_of(error: StagingApiError) -> int:
     return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
 
 
-def add_error_handlers(app: falcon.App[Any, Any]) -> None:
-    """Let every error of every route be answered by a problem document."""
-    app.add_error_handler(Exception, _unexpected)
-    app.add_error_handler(falcon.HTTPError, _of_falcon)
-    app.add_error_handler(StagingApiError, _ours)
+#: Answers an error, whose status would be so, in the form that the clients of a path parse.
+ErrorForm = Callable[[falcon.Response, int, StagingApiError], None]
+FormOf = Callable[[falcon.Request], ErrorForm | None]
+
+
+def add_error_handlers(
+    app: falcon.App[Any, Any], forms: Mapping[str, ErrorForm] | None = None
+) -> None:
+    """Let every error of every route be answered by a problem document.
+
+    Args:
+        app: the application.
+        forms: of paths with clients of their own, by the first segment or two.
+    """
+    asked = partial(_form_of, forms or {})
+    app.add_error_handler(Exception, partial(_unexpected, asked))
+    app.add_error_handler(falcon.HTTPError, partial(_of_falcon, asked))
+    app.add_error_handler(StagingApiError, partial(_ours, asked))
 
 
 def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -> None:
@@ -75,10 +91,7 @@ def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -
     document: dict[str, Any] = {**error.extra}
     if isinstance(error, Invalid) and error.errors:
         document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
-    if error.retry_after_seconds is not None or error.retryable:
-        resp.set_header("Retry-After", str(retry_after(error)))
-    if isinstance(error, Unauthenticated):
-        resp.set_header("WWW-Authenticate", "Bearer")
+    advise(resp, error)
     _answer(
         req,
         resp,
@@ -91,37 +104,80 @@ def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -
     )
 
 
+def advise(resp: falcon.Response, error: StagingApiError) -> None:
+    """Say in headers what would help: when to come back, which credential to bring."""
+    if error.retry_after_seconds is not None or error.retryable:
+        resp.set_header("Retry-After", str(retry_after(error)))
+    if isinstance(error, Unauthenticated):
+        resp.set_header("WWW-Authenticate", "Bearer")
+
+
 def retry_after(error: StagingApiError) -> int:
     """Whole seconds, rounded up: a client that comes back then does not come too early."""
     seconds = 1.0 if error.retry_after_seconds is None else error.retry_after_seconds
     return min(max(1, math.ceil(seconds)), _MAX_RETRY_AFTER_SECONDS)
 
 
-def _ours(req: falcon.Request, resp: falcon.Response, error: StagingApiError, _params: Any) -> None:
-    answer(req, resp, error)
+def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
+    first, second = [*req.path.strip("/").split("/"), ""][:2]
+    return forms.get(first) or forms.get(f"{first}/{second}")
+
+
+def _ours(
+    form_of: FormOf,
+    req: falcon.Request,
+    resp: falcon.Response,
+    error: StagingApiError,
+    _params: Any,
+) -> None:
+    form = form_of(req)
+    if form is None:
+        answer(req, resp, error)
+    else:
+        form(resp, status_of(error), error)
 
 
 def _of_falcon(
-    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any
+    form_of: FormOf,
+    req: falcon.Request,
+    resp: falcon.Response,
+    error: falcon.HTTPError,
+    _params: Any,
 ) -> None:
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
-    status = int(error.status_code)
+    status, form = int(error.status_code), form_of(req)
+    detail = error.description or _advice(req, status, resp.get_header("Allow"))
+    if form is not None:
+        form(resp, status, StagingApiError(detail))
+        return
     _answer(
         req,
         resp,
         status,
         code=_CODE_OF_STATUS.get(status, "http_error"),
         title=error.title or falcon.util.code_to_http_status(status),
-        detail=error.description or error.title or "",
+        detail=detail,
         retryable=False,
     )
 
 
-def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any) -> None:
+def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
+    """What would be right, where Falcon says only what is wrong."""
+    if allowed is not None:
+        return f"{req.path} answers {allowed}, not {req.method}"
+    if status == falcon.HTTPNotFound().status_code:
+        return f"there is no {req.path}: /openapi.json lists what there is"
+    return f"the request was refused with status {status}"
+
+
+def _unexpected(
+    form_of: FormOf, req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any
+) -> None:
     # The text of a surprise may hold anything, so the caller gets the request id to ask about.
     log.error("unexpected error", exc_info=error)
-    answer(req, resp, StagingApiError("an unexpected error; the log has it under the request id"))
+    told = StagingApiError("an unexpected error; the log has it under the request id")
+    _ours(form_of, req, resp, told, _params)
 
 
 def _answer(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -24,6 +24,8 @@ from staging_api.locks import store
 from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_id
 from staging_api.locks.queue import POLL_SECONDS, WaitQueue, until
+from staging_api.logs import about
+from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Locks:
     Attributes:
         holder: this process, as ``api_locks.holder`` says it.
         lease_seconds: life of a lease that is not renewed.
+        shutdown: once it has begun, nobody waits here for a lock any longer.
     """
 
     database: Database
@@ -42,6 +45,13 @@ class Locks:
     queue: WaitQueue
     holder: str
     lease_seconds: float
+    shutdown: Shutdown = field(default_factory=Shutdown)
+
+    def give_back(self) -> None:
+        """Release whatever is held still: its work is refused, and goes on elsewhere."""
+        for held in self.keeper.holds():
+            held.mark_lost()
+            _release(self, held)
 
     def close(self) -> None:
         """Stop the threads; leases that are still held run out."""
@@ -97,6 +107,7 @@ def hold(
             yield outer.hold
             return
     held = _take(locks, _request(locks, kind, scope, asker), wait_seconds)
+    about(lock_id=held.lease.id)
     token = _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
     started = time.monotonic()
     metrics.LOCKS_HELD.labels(kind.name).inc()
@@ -184,7 +195,7 @@ def _wait(
         try:
             _queue(locks, request, deadline)
             taken = _ask(locks, request)
-            while isinstance(taken, Refusal) and until(deadline) > 0:
+            while isinstance(taken, Refusal) and until(deadline) > 0 and not locks.shutdown.begun:
                 patience = min(until(deadline), POLL_SECONDS, taken.remaining_seconds + 0.01)
                 rung = bell.wait(patience)
                 bell.clear()

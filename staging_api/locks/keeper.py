@@ -128,6 +128,11 @@ class LeaseKeeper:
         with self._changed:
             self._holds.pop(hold.lease.id, None)
 
+    def holds(self) -> list[Hold]:
+        """What is kept alive now."""
+        with self._changed:
+            return list(self._holds.values())
+
     def close(self) -> None:
         """Stop the threads and close the connection; holds that are left run out."""
         with self._changed:

@@ -22,7 +22,12 @@ _RENEW = """
     SELECT * FROM lock_renew(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::float8[])
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
-_GUARD = "SELECT lock_guard(%s, %s, %s, %s)"
+# Notes the grant for the triggers that record who did what, until the transaction ends.
+_GUARD = """
+    SELECT lock_guard(%s, %s, %s, %s),
+        set_config('staging.locks', concat_ws(
+            ' ', nullif(current_setting('staging.locks', true), ''), %s::text), true)
+"""
 _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = "SELECT lock_wait(%s, %s, %s, %s, %s, %s, %s, %s)"
@@ -114,8 +119,8 @@ def guard(conn: Connection, lease: Lease) -> None:
         LockLost: the lease expired, was broken or was taken over.
     """
     held = conn.exec_driver_sql(
-        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence)
-    ).scalar_one()
+        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence, lease.id)
+    ).one()[0]
     if not held:
         raise LockLost(f"the {lease.kind.name} lock on {lease.scope} is no longer held")
 

@@ -53,7 +53,9 @@ def open_gs(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Sour
     allowed.check(url)
     where: dict[str, Any] = {"base_url": options.gs_endpoint} if options.gs_endpoint else {}
     where["skip_signature"] = _is_anonymous(url, options)
-    return BucketSource(url, GCSStore(url.authority, **where, **_client(options)), options)
+    with _told(url, "its objects"):
+        store = GCSStore(url.authority, **where, **_client(options))
+    return BucketSource(url, store, options)
 
 
 def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
@@ -67,7 +69,9 @@ def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Sour
     if options.s3_region:
         where["region"] = options.s3_region
     where["skip_signature"] = _is_anonymous(url, options)
-    return BucketSource(url, S3Store(url.authority, **where, **_client(options)), options)
+    with _told(url, "its objects"):
+        store = S3Store(url.authority, **where, **_client(options))
+    return BucketSource(url, store, options)
 
 
 class BucketSource:
@@ -88,7 +92,7 @@ class BucketSource:
         """Name every object: from the manifest, or else by listing the prefix."""
         found = read_manifest(self, self._options)
         if found is None:
-            with self._told(self._url.canonical):
+            with _told(self._url, "its listing"):
                 found = checked_names(self._listed(), self._options)
         if not found:
             raise ArchiveNotFound(f"{self._url.canonical} has no objects")
@@ -96,7 +100,7 @@ class BucketSource:
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
-        with self._told(name):
+        with _told(self._url, name):
             return self._described(name, self._store.head(f"{self._prefix}/{name}"))
 
     @contextmanager
@@ -120,8 +124,9 @@ class BucketSource:
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
             return
+        # Counted, because a server that says too short a length is believed by the library.
         wanted, pace = end - start, Pace(self._options)
-        with self._told(found.name):
+        with _told(self._url, found.name):
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:
                 raise SourceChanged(f"{found.name} changed since it was found")
@@ -137,6 +142,7 @@ class BucketSource:
         try:
             return self._store.get(f"{self._prefix}/{found.name}", options=options)
         except FileNotFoundError:
+            # In a bucket without versions the old generation is gone as soon as a new one is there.
             raise SourceChanged(f"{found.name} is gone since it was found") from None
 
     def _described(self, name: str, meta: Any) -> SourceObject:
@@ -150,21 +156,23 @@ class BucketSource:
             digests={"md5": md5[1]} if md5 else {},
         )
 
-    @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """Tell a failure by its class, in our words."""
-        where = f"{self._url.scheme}://{self._url.authority}"
-        try:
-            yield
-        except FileNotFoundError:
-            raise ArtifactNotFound(f"{name} is not in the archive") from None
-        except PreconditionError:
-            raise SourceChanged(f"{name} changed since it was found") from None
-        except (PermissionDeniedError, UnauthenticatedError):
-            raise SourceRefused(f"{where} refused access") from None
-        except BaseError as error:
-            kind = type(error).__name__
-            raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
+
+@contextmanager
+def _told(url: ArchiveUrl, name: str) -> Iterator[None]:
+    """Tell a failure by its class, in our words; `name` is what was asked for."""
+    where = f"{url.scheme}://{url.authority}"
+    try:
+        yield
+    except FileNotFoundError:
+        raise ArtifactNotFound(f"{name} is not in the archive") from None
+    except PreconditionError:
+        raise SourceChanged(f"{name} changed since it was found") from None
+    except (PermissionDeniedError, UnauthenticatedError):
+        raise SourceRefused(f"{where} refused access") from None
+    except BaseError as error:
+        # The class is all that can be told: the text holds addresses, and signatures in them.
+        kind = type(error).__name__
+        raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
 
 
 def _of_version(found: SourceObject) -> dict[str, Any]:

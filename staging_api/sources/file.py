@@ -133,6 +133,7 @@ class FileSource:
 
     def _listed(self) -> Iterator[str]:
         with self._folder() as archive:
+            # Relative to the open folder, so a swap of what is above it leads nowhere.
             for folder, _, files, _ in os.fwalk(".", dir_fd=archive, follow_symlinks=False):
                 for file in files:
                     yield os.path.normpath(f"{folder}/{file}")

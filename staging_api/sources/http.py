@@ -77,6 +77,7 @@ class HttpSource:
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
         """Stream a part of one object, resuming where the connection is cut."""
+        # A range of nothing cannot be written as a Range header.
         if end is not None and end <= start:
             yield iter(())
             return
@@ -96,6 +97,7 @@ class HttpSource:
     def _stat(self, name: str, method: str = "HEAD") -> SourceObject:
         url = self._url.below(name)
         with self._client.request(method, url, {}) as response:
+            # A GET whose body is not read tells the same, at the price of a connection.
             if response.status in _NO_SUCH_METHOD and method == "HEAD":
                 return self._stat(name, "GET")
             self._check_status(response, name)
@@ -118,6 +120,7 @@ class HttpSource:
             last = found.size_bytes if end is None else end
             skip = _skipped(response, start)
             yield from self._counted(response, skip, None if last is None else last - start)
+            # With chunks the end of the body is told by the body: it must be there, and be here.
             if end is None and response.read1(1, decode_content=False):
                 raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
@@ -127,6 +130,7 @@ class HttpSource:
         """Read the body: drop what stands before the wanted part, insist on all of that."""
         pace = Pace(self._options)
         while wanted is None or wanted > 0:
+            # What one read of the socket gives: waiting for a full chunk would hide a trickle.
             chunk = response.read1(CHUNK_BYTES, decode_content=False)
             if not chunk:
                 break
@@ -165,6 +169,7 @@ class HttpSource:
         if response.status == _PARTIAL:
             content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             length = content_range[3] if content_range and content_range[3] != "*" else None
+        # A body that ends with the connection cannot be told from one that was cut.
         elif length is None and not getattr(response, "chunked", False):
             raise SourceFailed(f"{self._url.authority} does not say where the body ends")
         differs = length is not None and found.size_bytes not in (None, int(length))

@@ -74,6 +74,7 @@ class HttpClient:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response
+            # Its body may be endless: the connection is not worth reading it.
             response.close()
             target = _redirected(target, location)
         raise SourceFailed(f"redirected more than {self._options.redirects} times")
@@ -101,6 +102,7 @@ class HttpClient:
                     decode_content=False,
                 )
         except Interrupted:
+            # The name may lead elsewhere by now; whatever it leads to is vetted again.
             self._origins.forget(target.url)
             raise
 

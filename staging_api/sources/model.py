@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from staging_api.sources.breaker import Breakers
+
 #: How many bytes a source hands on at a time, at most.
 CHUNK_BYTES = 1 << 20
 
@@ -41,6 +43,7 @@ class SourceOptions:
         anonymous: buckets that are read without credentials, as ``scheme://bucket``.
         etag_is_md5: whether the ETag of an object in a bucket, if it looks so, is its MD5. It is
             not where the objects are encrypted by keys of one's own (KMS, CMEK).
+        breakers: what is known of hosts that fail.
         resolve: host and port to addresses.
         sleep: waits that many seconds.
     """
@@ -62,6 +65,7 @@ class SourceOptions:
     s3_region: str | None = None
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
+    breakers: Breakers = field(default_factory=Breakers)
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from staging_api.sources import bucket, file, http
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.guarded import Guarded
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.url import ArchiveUrl
 
@@ -24,4 +25,7 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _
     Raises:
         SourceNotAllowed: the allow-list does not cover it.
     """
-    return OPENERS[url.scheme](url, allowed, options)
+    source = OPENERS[url.scheme](url, allowed, options)
+    if url.scheme == "file":
+        return source
+    return Guarded(source, f"{url.scheme}://{url.authority}", options.breakers)

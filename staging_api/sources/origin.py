@@ -6,6 +6,7 @@ rebinding) gains nothing. TLS still proves the name, not the address.
 """
 
 import ssl
+import threading
 from urllib.parse import urlsplit
 
 import urllib3
@@ -26,6 +27,7 @@ class Origins:
         self._options = options
         self._pools: dict[str, Pool] = {}
         self._failures: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def pool(self, url: ArchiveUrl, entry: AllowedPrefix) -> Pool:
         """Connections to the origin of `url`, which `entry` of the allow-list covers.
@@ -35,19 +37,21 @@ class Origins:
             Interrupted: it has no address just now.
         """
         origin = f"{url.scheme}://{url.authority}"
-        if origin not in self._pools:
-            # Of several addresses each failure moves on to the next.
-            turn = self._failures.get(origin, 0)
-            self._pools[origin] = self._connected(url, entry, turn)
-        return self._pools[origin]
+        with self._lock:
+            if origin not in self._pools:
+                # Of several addresses each failure moves on to the next.
+                turn = self._failures.get(origin, 0)
+                self._pools[origin] = self._connected(url, entry, turn)
+            return self._pools[origin]
 
     def forget(self, url: ArchiveUrl) -> None:
         """Drop the connections to an origin that failed: the next attempt resolves anew."""
         origin = f"{url.scheme}://{url.authority}"
-        pool = self._pools.pop(origin, None)
+        with self._lock:
+            pool = self._pools.pop(origin, None)
+            self._failures[origin] = self._failures.get(origin, 0) + 1
         if pool is not None:
             pool.close()
-            self._failures[origin] = self._failures.get(origin, 0) + 1
 
     def close(self) -> None:
         """Close all connections."""
@@ -70,6 +74,7 @@ class Origins:
             timeout=timeout,
             maxsize=8,
             ssl_context=ssl.create_default_context(cafile=self._options.ca_file),
+            # The pool knows an address; the certificate and the greeting are about the name.
             assert_hostname=host,
             server_hostname=host,
         )

@@ -13,12 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from staging_api.artifacts.parts import PART_BYTES, Parts
-from staging_api.errors import NoSpace
+from staging_api.artifacts.parts import PART_BYTES, Journal, Parts
 from staging_api.sources.model import Source, SourceObject
+
+#: The least that is worth a request of its own.
+PIECE_BYTES = 1 << 20
+#: So many bytes tell how fast a connection is.
+_JUDGED_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -91,44 +95,52 @@ class Download:
 
     def _fetched(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Fetch a range, on one connection as long as that is fast enough."""
-        position = noted = start
-        clock = _Clock()
-        with (
-            _Notes(self._parts, self._checkpoint) as notes,
-            self._source.open(self._found, start, end) as chunks,
-        ):
-            try:
+        with Journal(self._parts, self._checkpoint) as journal:
+            position, clock = start, _Clock()
+            with closing(self._written(start, end, PART_BYTES // 2, journal)) as chunks:
                 for chunk in clock.timed(chunks):
+                    position += len(chunk)
+                    yield chunk
+                    if self._worth_spreading(clock, end - position):
+                        break
+            if position < end:
+                yield from self._spread(position, end, journal)
+
+    def _worth_spreading(self, clock: "_Clock", left: int) -> bool:
+        several = self._speed.connections > 1 and left > 2 * PIECE_BYTES
+        return several and clock.is_slower_than(self._speed.slow_bytes_per_second)
+
+    def _written(
+        self, start: int, end: int, step: int, journal: Journal
+    ) -> Generator[bytes, None, None]:
+        """Fetch a range on one connection; write it, and tell the journal after every step."""
+        position = noted = start
+        with self._source.open(self._found, start, end) as chunks:
+            try:
+                for chunk in chunks:
                     self._parts.write(position, chunk)
                     position += len(chunk)
                     yield chunk
-                    if position - noted >= PART_BYTES:
-                        notes.add(noted, position)
+                    if position - noted >= step:
+                        journal.add(noted, position)
                         noted = position
-                        if self._worth_spreading(clock, end - position):
-                            break
             finally:
                 # Also when it was cut, or whoever reads has enough: what came need not come again.
                 if position > noted:
-                    notes.add(noted, position)
-        if position < end:
-            yield from self._spread(position, end)
+                    journal.add(noted, position)
 
-    def _worth_spreading(self, clock: "_Clock", left: int) -> bool:
-        several = self._speed.connections > 1 and left > 2 * PART_BYTES
-        return several and clock.bytes_per_second() < self._speed.slow_bytes_per_second
-
-    def _spread(self, start: int, end: int) -> Generator[bytes, None, None]:
-        """Fetch a range as parts on several connections; hand them on in order."""
-        stop = threading.Event()
-        bounds = [(at, min(at + PART_BYTES, end)) for at in range(start, end, PART_BYTES)]
+    def _spread(self, start: int, end: int, journal: Journal) -> Generator[bytes, None, None]:
+        """Fetch a range as pieces on several connections; hand them on in order."""
+        count, stop = self._speed.connections, threading.Event()
+        size = max(PIECE_BYTES, min(PART_BYTES, (end - start) // (2 * count)))
+        bounds = [(at, min(at + size, end)) for at in range(start, end, size)]
         waiting: deque[Future[list[bytes]]] = deque()
-        with ThreadPoolExecutor(self._speed.connections, "download") as threads:
+        with ThreadPoolExecutor(count, "download") as threads:
             try:
                 for bound in bounds:
-                    waiting.append(threads.submit(self._part, *bound, stop))
+                    waiting.append(threads.submit(self._piece, *bound, journal, stop))
                     # One more than there are threads: the memory this takes is known.
-                    if len(waiting) > self._speed.connections:
+                    if len(waiting) > count:
                         yield from waiting.popleft().result()
                 while waiting:
                     yield from waiting.popleft().result()
@@ -137,18 +149,14 @@ class Download:
                 for future in waiting:
                     future.cancel()
 
-    def _part(self, start: int, end: int, stop: threading.Event) -> list[bytes]:
-        position, pieces = start, []
-        with self._source.open(self._found, start, end) as chunks:
+    def _piece(self, start: int, end: int, journal: Journal, stop: threading.Event) -> list[bytes]:
+        # All connections together may have no more on its way than one part.
+        step, pieces = PART_BYTES // (2 * self._speed.connections), []
+        with closing(self._written(start, end, step, journal)) as chunks:
             for chunk in chunks:
                 if stop.is_set():
                     break
-                self._parts.write(position, chunk)
-                position += len(chunk)
                 pieces.append(chunk)
-        if position > start:
-            self._parts.note(start, position)
-            self._checkpoint("part noted")
         return pieces
 
 
@@ -167,33 +175,9 @@ class _Clock:
             yield chunk
             asked = time.monotonic()
 
-    def bytes_per_second(self) -> float:
-        return self._bytes / max(self._waited, 1e-9)
-
-
-class _Notes:
-    """Syncs and journals beside the download, which need not wait for the disk."""
-
-    def __init__(self, parts: Parts, checkpoint: Callable[[str], None]) -> None:
-        self._parts = parts
-        self._checkpoint = checkpoint
-        self._thread = ThreadPoolExecutor(1, "journal")
-
-    def __enter__(self) -> "_Notes":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(wait=True)
-
-    def add(self, start: int, end: int) -> None:
-        """Let a range be synced and journalled soon."""
-        self._thread.submit(self._note, start, end)
-
-    def _note(self, start: int, end: int) -> None:
-        # A journal that cannot be written costs the next attempt time, this one nothing.
-        with suppress(OSError, NoSpace):
-            self._parts.note(start, end)
-        self._checkpoint("part noted")
+    def is_slower_than(self, bytes_per_second: float) -> bool:
+        """Whether it is; after too few bytes to say, it is not."""
+        return self._bytes >= _JUDGED_BYTES and self._bytes < bytes_per_second * self._waited
 
 
 def key_of(found: SourceObject) -> str | None:

@@ -65,6 +65,7 @@ class Fetched:
         size_bytes: of what `sha256` is of; of several files, their sum.
         files: every file, ordered by path.
         parts: what `forget` removes once the row says ``staged``.
+        verified_by: the digests that the source told of the one object, all found to be true.
     """
 
     source_url: str
@@ -73,6 +74,7 @@ class Fetched:
     size_bytes: int
     files: tuple[StagedFile, ...]
     parts: tuple[str, ...] = ()
+    verified_by: tuple[str, ...] = ()
 
 
 def fetch(
@@ -86,6 +88,7 @@ def fetch(
     limits: Limits = _LIMITS,
     speed: Speed = _SPEED,
     held: Callable[[SourceObject], str | None] = lambda found: found.digests.get("sha256"),
+    room: Callable[[int], None] = lambda _count: None,
     progress: Progress = lambda _done, _total: None,
     check: Callable[[], None] = lambda: None,
     checkpoint: Callable[[str], None] = lambda _name: None,
@@ -103,6 +106,7 @@ def fetch(
         speed: when a download is spread over several connections.
         held: the sha256 of an object, if it is known before a byte of it is read: what the store
             has under it is not fetched again.
+        room: is told of bytes before they are written; what it raises ends the fetch.
         progress: is told after every piece: bytes done, bytes in all (None: not known).
         check: is asked before every piece; what it raises, or `progress`, ends the fetch.
         checkpoint: is told the name of every step that was done: where a test can pull the plug.
@@ -121,22 +125,18 @@ def fetch(
         raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
     found = [source.stat(name) for name in objects]
     checkpoint("objects found")
-    plain, tap = choice.extract == "plain", Tap(progress, check, _total(found, choice))
-    with store.batch(owner) as batch:
+    plain, total = choice.extract == "plain", _total(found, choice)
+    tap = Tap(progress, check, total)
+    terms = _Terms(source, store, tap, limits, speed, held, checkpoint)
+    # What is kept as it is lies in the store once; of the rest, what is unpacked comes on top.
+    room(total or 0)
+    unpacked = _no_more if plain and total is not None else room
+    with store.batch(owner, unpacked) as batch:
         delivery = _Delivery(kind, choice, build, batch)
         for each in found:
-            known = held(each) if plain else None
-            blob = store.find(known) if known else None
-            if blob is not None:
-                delivery.reuse(each, blob)
-                tap.count(blob.size_bytes)
-                continue
-            opened = _opened(source, each, store, whole=plain, speed=speed, checkpoint=checkpoint)
-            with opened as (open_at, own):
-                # What is kept as it is has its sha256 computed by the store, and once is enough.
-                digests = Digests(each.digests, sha256=not plain)
-                delivery.take(Reading(each, open_at, tap, digests), own, limits)
+            _bring(each, delivery, terms)
             checkpoint("object verified")
+        # The last look before anything becomes visible: a fetch that was cancelled leaves nothing.
         check()
         batch.commit(checkpoint)
     return delivery.result(source.url, found)
@@ -148,34 +148,61 @@ def forget(fetched: Fetched, store: BlobStore) -> None:
         store.parts.forget(key)
 
 
+def _no_more(_count: int) -> None:
+    """Room was made for it already."""
+
+
 def _total(found: Sequence[SourceObject], choice: Choice) -> int | None:
     """How many bytes will come, if the sources say so; a zip is never read whole."""
     sizes = [each.size_bytes for each in found if each.size_bytes is not None]
     return None if len(sizes) < len(found) or choice.extract == "zip" else sum(sizes)
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """What holds for every object of one fetch."""
+
+    source: Source
+    store: BlobStore
+    tap: Tap
+    limits: Limits
+    speed: Speed
+    held: Callable[[SourceObject], str | None]
+    checkpoint: Callable[[str], None]
+
+
+def _bring(found: SourceObject, delivery: "_Delivery", terms: _Terms) -> None:
+    """Take one object into the delivery: from the store if it is there, else from its source."""
+    known = terms.held(found) if delivery.plain else None
+    blob = terms.store.find(known) if known else None
+    if blob is not None:
+        delivery.reuse(found, blob)
+        terms.tap.count(blob.size_bytes)
+        return
+    with _opened(found, terms, whole=delivery.plain) as (open_at, own):
+        # What is kept as it is has its sha256 computed by the store, and once is enough.
+        digests = Digests(found.digests, sha256=not delivery.plain)
+        delivery.take(Reading(found, open_at, terms.tap, digests), own, terms.limits)
+
+
 @contextmanager
 def _opened(
-    source: Source,
-    found: SourceObject,
-    store: BlobStore,
-    *,
-    whole: bool,
-    speed: Speed,
-    checkpoint: Callable[[str], None],
+    found: SourceObject, terms: _Terms, *, whole: bool
 ) -> Iterator[tuple[Open, Path | None]]:
     """How to read an object, and the file that has all of it when it is read, if one has."""
     key = key_of(found)
     if key is None:
-        yield partial(source.open, found), None
+        yield partial(terms.source.open, found), None
         return
     try:
-        with store.parts.open(key, found.size_bytes or 0) as parts:
-            download = Download(source, found, parts, speed, whole=whole, checkpoint=checkpoint)
+        with terms.store.parts.open(key, found.size_bytes or 0) as parts:
+            download = Download(
+                terms.source, found, parts, terms.speed, whole=whole, checkpoint=terms.checkpoint
+            )
             yield download.open, parts.path if whole else None
     except (ArchiveCorrupt, SourceChanged):
         # Whatever was kept is of no use, or worse: the next attempt begins anew.
-        store.parts.forget(key)
+        terms.store.parts.forget(key)
         raise
 
 
@@ -190,6 +217,11 @@ class _Delivery:
         self._files: dict[str, StagedFile] = {}
         self._came_out: list[StagedFile] = []
         self._whole: tuple[str, int] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether objects are kept as they are."""
+        return self._choice.extract == "plain"
 
     def take(self, reading: Reading, own: Path | None, limits: Limits) -> None:
         """Fetch one object, unpack it, and compare it with what its source says of it."""
@@ -228,11 +260,12 @@ class _Delivery:
             sha256=digest,
             size_bytes=size,
             files=files,
+            verified_by=tuple(sorted(one.digests)) if one and self._whole else (),
             parts=tuple(key for key in map(key_of, found) if key is not None),
         )
 
     def _selected(self, member: str) -> str | None:
-        wanted = self._choice.extract == "plain" or self._choice.takes(member)
+        wanted = self.plain or self._choice.takes(member)
         return self._kind.target(member, self._build) if wanted else None
 
     def _add(self, file: StagedFile) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from staging_api.artifacts.model import ArtifactKind
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
@@ -26,10 +27,16 @@ def lock_kind_of(kind: ArtifactKind) -> LockKind:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request, found valid: which artifacts of which archive."""
+    """A request, found valid: which artifacts of which archive.
+
+    Attributes:
+        upload_wait_seconds: how long to wait for an archive of which nothing may be there yet;
+            None: it should be there, and only an upload that has begun is waited for.
+    """
 
     url: ArchiveUrl
     kinds: Sequence[ArtifactKind]
+    upload_wait_seconds: float | None = None
 
     @property
     def archive_url(self) -> str:
@@ -108,6 +115,9 @@ class Staging:
     attempt: int
     failure: Failure | None
     version: int
+    events_count: int
+    upload_wait_seconds: float | None
+    waiting_for: Sequence[str]
     artifacts: Sequence[StagedArtifact]
 
     @property
@@ -126,3 +136,26 @@ class ServedFile:
     size_bytes: int
     staged_at: datetime
     executable: bool
+
+
+@dataclass(frozen=True)
+class StagingEvent:
+    """One row of ``staging_events``: a change, who made it, and why."""
+
+    number: int
+    id: str
+    staging_id: str
+    at: datetime
+    kind: str
+    artifact_id: str | None
+    name: str | None
+    from_state: str | None
+    to_state: str | None
+    actor: str
+    holder: str | None
+    lock_id: str | None
+    fence: int | None
+    code: str | None
+    message: str | None
+    detail: Mapping[str, Any]
+    digest: str

@@ -22,21 +22,33 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.model import FILES
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import Cancelled, Conflict, LockHeld, LockLost, NotFound, StagingApiError
+from staging_api.errors import (
+    Cancelled,
+    Conflict,
+    Invalid,
+    LockHeld,
+    LockLost,
+    NotFound,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+)
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
+from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source
-from staging_api.sources.url import ArchiveUrl, parse
+from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import repository
 from staging_api.staging.model import (
     LOCK_BY_NAME,
@@ -46,6 +58,8 @@ from staging_api.staging.model import (
     Wanted,
     lock_kind_of,
 )
+from staging_api.staging.upkeep import StoreTerms, Upkeep
+from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.work import Holds, Work
 
 log = logging.getLogger(__name__)
@@ -64,9 +78,24 @@ class StagingService:
     allowed: AllowList
     blobs: BlobStore
     open_archive: Callable[[ArchiveUrl], Source]
+    uploads: UploadTerms = field(default_factory=UploadTerms)
+    store: StoreTerms = field(default_factory=StoreTerms)
 
-    def wanted(self, archive_url: str, artifacts: Sequence[str]) -> Wanted:
+    @property
+    def upkeep(self) -> Upkeep:
+        """What keeping the store takes."""
+        return Upkeep(self.database, self.locks, self.blobs, self.store)
+
+    def wanted(
+        self,
+        archive_url: str,
+        artifacts: Sequence[str],
+        upload_wait_seconds: float | None = None,
+    ) -> Wanted:
         """Check a request; `artifacts` are names or groups of the catalogue, none for the default.
+
+        Args:
+            upload_wait_seconds: see `Wanted`.
 
         Raises:
             Invalid: the URL is malformed, or an artifact is unknown.
@@ -74,21 +103,28 @@ class StagingService:
         """
         url = parse(archive_url)
         self.allowed.check(url)
-        return Wanted(url, tuple(self.catalogue.resolve(artifacts)))
+        kinds = tuple(self.catalogue.resolve(artifacts))
+        for kind in kinds:
+            if kind.group == FILES and not is_safe_name(kind.lands):
+                raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
+        return Wanted(url, kinds, upload_wait_seconds)
 
     def nothing_left(self, wanted: Wanted) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
-            rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
-            if {row.name for row in rows} != set(wanted.names):
-                return None
-            on_their_way = [row for row in rows if not row.settled]
-            if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-                return None
             newest = repository.newest_for(conn, wanted.archive_url, wanted.names)
-            if newest is None or (on_their_way and newest.final):
+            if newest is None:
                 return None
-            return newest
+            rows = [row for row in newest.artifacts if row.name in wanted.names]
+            if not set(wanted.names) <= set(newest.requested):
+                # Several stagings together may have brought what this one asks for.
+                rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+        on_their_way = [row for row in rows if not row.settled]
+        if {row.name for row in rows} != set(wanted.names):
+            return None
+        if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+            return None
+        return None if on_their_way and newest.final else newest
 
     def queue(self, wanted: Wanted, asker: Asker) -> Staging:
         """Write down what is to be done, and leave it to a worker.
@@ -100,17 +136,41 @@ class StagingService:
             staging_id = self._plan(wanted, holds, asker)
         return self.find(staging_id)
 
+    def queue_behind(self, wanted: Wanted, asker: Asker) -> None:
+        """Leave it to a worker, behind whoever works on the archive now; needs no lock.
+
+        Nothing that it writes says that something is staged: only that something is wanted. It
+        writes nothing if an unfinished staging brings all of it anyway.
+        """
+        with self.database.begin() as conn:
+            repository.act_as(conn, asker.caller, self.locks.holder)
+            found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
+            if _is_coming(found, wanted):
+                return
+            prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+            staging_id = repository.add_staging(
+                conn,
+                wanted.archive_url,
+                wanted.names,
+                caller=asker.caller,
+                reference_id=asker.reference_id,
+                upload_wait_seconds=wanted.upload_wait_seconds,
+            )
+            _plan_artifacts(conn, wanted, staging_id, prefix, over=("failed",))
+            repository.settle(conn, wanted.archive_url)
+
     def stage(self, wanted: Wanted, asker: Asker) -> Staging:
         """Stage what the caller has to wait for; a worker does the rest.
 
         Raises:
             LockHeld: another request works on this archive.
             LockLost: this one did, and lost the lock before it was done.
+            ShuttingDown: this process ends before it is done; a worker goes on.
             StagingApiError: an artifact failed; the staging says so too.
         """
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
-            with self._working(staging_id, wanted, holds, last_attempt=1) as work:
+            with self._working(staging_id, wanted, holds, patient=True) as work:
                 work.foreground()
         return self.find(staging_id)
 
@@ -120,7 +180,9 @@ class StagingService:
         Raises:
             LockHeld: somebody else does.
             LockLost: somebody else took over.
+            ShuttingDown: this process ends; somebody else may go on at once.
         """
+        about(staging_id=staging.id, reference_id=staging.reference_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         with self._holding(kinds, staging.archive_url, asker) as holds:
             if self.find(staging.id).final:
@@ -129,11 +191,13 @@ class StagingService:
                 self._mark_cancelled(staging.id, holds)
                 return
             try:
-                wanted = self.wanted(staging.archive_url, staging.requested)
-                with self._working(staging.id, wanted, holds, MAX_ATTEMPTS) as work:
+                wanted = self.wanted(
+                    staging.archive_url, staging.requested, staging.upload_wait_seconds
+                )
+                with self._working(staging.id, wanted, holds, again=True) as work:
                     work.foreground()
                     work.background()
-            except LockLost:
+            except (LockLost, ShuttingDown, Unavailable):
                 raise
             except StagingApiError as error:
                 self._note_failure(staging, holds, error)
@@ -155,6 +219,7 @@ class StagingService:
         """
         staging = self.find(staging_id)
         with self.database.begin() as conn:
+            repository.act_as(conn, asker.caller, self.locks.holder)
             repository.request_cancel(conn, staging_id)
         kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         try:
@@ -178,7 +243,7 @@ class StagingService:
                 raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
             if repository.is_pinned(conn, artifact_id):
                 raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
-            repository.mark_evicted(conn, artifact_id)
+            repository.mark_evicted(conn, artifact_id, "asked")
             return repository.find_artifact(conn, artifact_id)
 
     def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:
@@ -221,25 +286,29 @@ class StagingService:
                 lock_store.guard(conn, other.lease)
             prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
             staging_id = repository.add_staging(
-                conn, wanted.archive_url, wanted.names, asker.caller, asker.reference_id
+                conn,
+                wanted.archive_url,
+                wanted.names,
+                caller=asker.caller,
+                reference_id=asker.reference_id,
+                upload_wait_seconds=wanted.upload_wait_seconds,
             )
-            for kind in wanted.kinds:
-                repository.plan_artifact(
-                    conn,
-                    staging_id,
-                    wanted.archive_url,
-                    name=kind.name,
-                    lock_kind=lock_kind_of(kind).name,
-                    phase=kind.phase,
-                    path=f"{prefix}/{kind.target('', wanted.url.build)}",
-                )
+            _plan_artifacts(conn, wanted, staging_id, prefix, over=("pending", "staging", "failed"))
             repository.settle(conn, wanted.archive_url, first.lease)
+        about(staging_id=staging_id)
         return staging_id
 
     @contextmanager
     def _working(
-        self, staging_id: str, wanted: Wanted, holds: Holds, last_attempt: int
+        self,
+        staging_id: str,
+        wanted: Wanted,
+        holds: Holds,
+        *,
+        again: bool = False,
+        patient: bool = False,
     ) -> Iterator[Work]:
+        """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
         with closing(self.open_archive(wanted.url)) as source:
@@ -247,10 +316,15 @@ class StagingService:
                 database=self.database,
                 blobs=self.blobs,
                 source=source,
+                upload=Upload(self.database, source, wanted, staging_id, self.uploads),
+                upkeep=self.upkeep,
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
-                last_attempt=last_attempt,
+                last_attempt=MAX_ATTEMPTS if again else 1,
+                shutdown=self.locks.shutdown,
+                yields=again,
+                patient=patient,
             )
 
     def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:
@@ -269,6 +343,31 @@ class StagingService:
                 with guarded(self.database, held) as conn:
                     repository.mark_failed(conn, artifact.id, held.lease, failure, None)
                     repository.settle(conn, artifact.archive_url, held.lease)
+
+
+def _is_coming(staging: Staging | None, wanted: Wanted) -> bool:
+    """Whether `staging` brings everything, and none of it failed so far."""
+    if staging is None or not set(wanted.names) <= set(staging.requested):
+        return False
+    return not any(a.state == "failed" for a in staging.artifacts if a.name in wanted.names)
+
+
+def _plan_artifacts(
+    conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
+) -> None:
+    repository.lock_stagings(conn, wanted.archive_url)
+    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
+    for kind in wanted.kinds:
+        repository.plan_artifact(
+            conn,
+            staging_id,
+            wanted.archive_url,
+            name=kind.name,
+            lock_kind=lock_kind_of(kind).name,
+            phase=kind.phase,
+            path=f"{prefix}/{kind.target('', wanted.url.build)}",
+            over=over,
+        )
 
 
 def _prefixes(url: ArchiveUrl) -> tuple[str, str]:

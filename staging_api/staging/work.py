@@ -2,20 +2,34 @@
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
+from staging_api import metrics
+from staging_api.artifacts.model import ArtifactKind
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import Cancelled, LockLost, StagingApiError
+from staging_api.errors import (
+    Cancelled,
+    LockLost,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+    UploadWaitOver,
+)
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
+from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
 from staging_api.staging import engine, repository
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
+from staging_api.staging.upkeep import Room, Upkeep
+from staging_api.staging.uploads import Upload
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +44,26 @@ class Work:
     """What is left to do of one staging, done by whoever holds its locks.
 
     Attributes:
+        upload: what of the archive is there so far.
         last_attempt: from this attempt on, a failure that could pass is taken for final.
+        shutdown: whether and when this process ends.
+        yields: whether to stop between two artifacts once it does; what somebody waits for goes on
+            as long as there is time.
+        patient: whether to wait here for an upload; else it is put off, and nobody waits.
     """
 
     database: Database
     blobs: BlobStore
     source: Source
+    upload: Upload
     staging_id: str
     wanted: Wanted
     holds: Holds
+    upkeep: Upkeep
     last_attempt: int
+    shutdown: Shutdown
+    yields: bool
+    patient: bool
 
     def foreground(self) -> None:
         """Stage what the caller waits for; the first failure ends it.
@@ -47,9 +71,10 @@ class Work:
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
+            ShuttingDown: this process ends; what is left is due again at once.
             StagingApiError: an artifact failed; its row says so.
         """
-        for artifact in self._due("foreground"):
+        for artifact in self._there_first(self._due("foreground")):
             self._stage(artifact)
 
     def background(self) -> None:
@@ -58,36 +83,59 @@ class Work:
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
+            ShuttingDown: this process ends; what is left is due again at once.
         """
         for artifact in self._due("background"):
             try:
                 self._stage(artifact)
-            except (Cancelled, LockLost):
+            except (Cancelled, LockLost, ShuttingDown):
                 raise
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The objects of the archive, asked for once."""
-        return self.source.names()
 
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
             return repository.to_do(conn, self.wanted.archive_url, self.wanted.names, phase)
 
+    def _there_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
+        """What can be staged now comes before what has to be waited for."""
+        try:
+            return sorted(artifacts, key=lambda each: self.upload.lacks(self._kind(each)))
+        except StagingApiError:
+            return artifacts  # the first of them fails with it, and its row says so
+
     def _stage(self, artifact: StagedArtifact) -> None:
+        if self.yields:
+            self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
+        with self._failure_told(artifact, held):
+            if not self.upload.awaited(self._kind(artifact), held, patient=self.patient):
+                return
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
+        started = time.monotonic()
+        progress = Progress(self._tell(artifact, held))
+        with self._failure_told(artifact, held):
+            fetched = self._fetch(held, artifact, progress)
+        self._keep(artifact, held, fetched, progress.done)
+        outcome = "missing" if fetched is None else "staged"
+        metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
+        metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
+        metrics.SOURCE_BYTES.labels(self.wanted.url.scheme).inc(progress.done)
+
+    @contextmanager
+    def _failure_told(self, artifact: StagedArtifact, held: Hold) -> Iterator[None]:
+        """Write down how the block fails, unless that is no verdict on the artifact."""
         try:
-            progress = Progress(self._tell(artifact, held))
-            fetched = self._fetch(held, artifact.name, progress)
-        except LockLost:
+            yield
+        except (LockLost, Unavailable):
             raise
         except Cancelled:
             self._cancel(artifact, held)
+            raise
+        except ShuttingDown:
+            self._give_back(artifact, held)
             raise
         except StagingApiError as error:
             self._fail(artifact, held, error)
@@ -97,7 +145,9 @@ class Work:
             internal = StagingApiError(f"{type(error).__name__} while staging {artifact.name}")
             self._fail(artifact, held, internal)
             raise internal from error
-        self._keep(artifact, held, fetched, progress.done)
+
+    def _kind(self, artifact: StagedArtifact) -> ArtifactKind:
+        return next(kind for kind in self.wanted.kinds if kind.name == artifact.name)
 
     def _tell(
         self, artifact: StagedArtifact, held: Hold
@@ -114,16 +164,23 @@ class Work:
 
         return tell
 
-    def _fetch(self, held: Hold, name: str, progress: Progress) -> engine.Fetched | None:
+    def _fetch(
+        self, held: Hold, artifact: StagedArtifact, progress: Progress
+    ) -> engine.Fetched | None:
+        def check() -> None:
+            held.assert_held()
+            self.shutdown.check_over()
+
         return engine.fetch(
-            next(kind for kind in self.wanted.kinds if kind.name == name),
+            self._kind(artifact),
             self.source,
             self.wanted.url.build,
             self.blobs,
             owner=held.lease.id,
-            names=self.names,
+            names=self.upload.names,
+            room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
-            check=held.assert_held,
+            check=check,
         )
 
     def _keep(
@@ -142,22 +199,34 @@ class Work:
                     sha256=fetched.sha256,
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
+                    has=self.blobs.has,
+                    verified_by=",".join(fetched.verified_by) or None,
                     files=_served(
                         fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
                     ),
                 )
             repository.settle(conn, artifact.archive_url, held.lease)
+        if fetched is not None:
+            engine.forget(fetched, self.blobs)
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
+        metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
         attempt = artifact.attempt + 1
         again = None
-        if error.retryable and attempt < self.last_attempt:
+        # Who waited for an upload as long as it may does not begin again.
+        passes = error.retryable and not isinstance(error, UploadWaitOver)
+        if passes and attempt < self.last_attempt:
             # Full jitter on doubling steps, so that many failures of one source do not come back
             # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
             again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
         failure = Failure(error.code, error.detail, error.retryable)
         with guarded(self.database, held) as conn:
             repository.mark_failed(conn, artifact.id, held.lease, failure, again)
+            repository.settle(conn, artifact.archive_url, held.lease)
+
+    def _give_back(self, artifact: StagedArtifact, held: Hold) -> None:
+        with guarded(self.database, held) as conn:
+            repository.mark_pending(conn, artifact.id)
             repository.settle(conn, artifact.archive_url, held.lease)
 
     def _cancel(self, artifact: StagedArtifact, held: Hold) -> None:

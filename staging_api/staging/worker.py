@@ -13,11 +13,13 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from staging_api.errors import LockHeld, LockLost, StagingApiError
+from staging_api import logs
+from staging_api.errors import LockHeld, LockLost, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks import store as locks
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
 from staging_api.staging.model import Staging
+from staging_api.staging.reconcile import check_next
 from staging_api.staging.service import StagingService
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 _HOUSEKEEPING_SECONDS = 30.0
 _ROOM_SECONDS = 3600.0
+# Longer than the database may let a statement wait.
+_STUCK_SECONDS = 60.0
 #: Temporary files of the store are somebody's work for at most as long as this.
 _STALE_SECONDS = 24 * 3600.0
 
@@ -40,16 +44,27 @@ class Worker:
         self._running: dict[str, Future[None]] = {}
         self._stop = threading.Event()
         self._tidied_at = self._made_room_at = float("-inf")
+        self._turned_at = time.monotonic()
 
     def stop(self) -> None:
         """Begin nothing more, and let `run` return when what runs is done."""
         self._stop.set()
+
+    def check(self) -> None:
+        """Make sure that the loop turns, unless it was told to stop.
+
+        Raises:
+            Unavailable: it has not for a minute.
+        """
+        if time.monotonic() - self._turned_at > _STUCK_SECONDS and not self._stop.is_set():
+            raise Unavailable("the worker's loop hangs")
 
     def run(self) -> None:
         """Work until `stop`; a database that is away is waited for."""
         with ThreadPoolExecutor(self._jobs, "staging") as pool:
             while not self._stop.is_set():
                 try:
+                    self._turned_at = time.monotonic()
                     self._begin_due(pool)
                     self._tidy()
                 except StagingApiError as error:
@@ -69,12 +84,14 @@ class Worker:
     def _resume(self, staging: Staging) -> None:
         try:
             self._stagings.resume(staging, self._asker)
-        except (LockHeld, LockLost) as error:
+        except (LockHeld, LockLost, ShuttingDown) as error:
             log.info("staging %s is left to another: %s", staging.id, error.detail)
         except StagingApiError as error:
             log.warning("staging %s is left for later: %s", staging.id, error.detail)
         except Exception:
             log.exception("staging %s is left for later", staging.id)
+        finally:
+            logs.forget()
 
     def _tidy(self) -> None:
         """Note locks that ran out, make room for the history to come, sweep the dead's files."""
@@ -84,6 +101,8 @@ class Worker:
         with self._stagings.database.connect() as conn:
             locks.note_expired(conn, self._stagings.locks.holder)
         self._stagings.blobs.sweep(_STALE_SECONDS)
+        self._stagings.upkeep.tidy()
+        check_next(self._stagings.upkeep)
         self._make_room()
 
     def _make_room(self) -> None:

@@ -1,8 +1,9 @@
 """One suite for every source: what the engine relies on, whatever the scheme."""
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -33,7 +34,7 @@ NGINX = pytest.param("nginx", marks=pytest.mark.system)
 @pytest.fixture(scope="module", params=["file", "http", "s3", "gs", NGINX])
 def place(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("archives")
-    runs = {
+    runs: dict[str, Callable[[], AbstractContextManager[places.Place]]] = {
         "file": lambda: nullcontext(places.Folder(folder)),
         "http": places.web,
         "s3": places.s3,

@@ -2,7 +2,7 @@
 
     engine_child.py ARCHIVE_URL STORE KIND STEP
 
-exits 0 if it came to the end before that step.
+exits 0 if it came to the end before that step; prints how many bytes it has, again and again.
 """
 
 import os
@@ -29,10 +29,13 @@ def main() -> None:
         if steps == int(step):
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def progress(done: int, _total: int | None) -> None:
+        os.write(sys.stdout.fileno(), b"%d\n" % done)
+
     url = parse(address)
     source = open_archive(url, AllowList.parse(address))
     store = BlobStore(Path(folder))
-    engine.fetch(KINDS[name], source, url.build, store, checkpoint=checkpoint)
+    engine.fetch(KINDS[name], source, url.build, store, progress=progress, checkpoint=checkpoint)
 
 
 main()

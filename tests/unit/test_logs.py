@@ -30,3 +30,33 @@ def test_a_traceback_names_lines_and_no_values(
 
 def raise_with(_password: str) -> None:
     raise ValueError("not good")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "postgresql+psycopg2://staging:hunter22@db/staging",
+        "https://bucket.example/o?X-Amz-Signature=hunter22&x=1",
+        "Authorization: Bearer hunter22.hunter22",
+        "stg_hunter22hunter22hunter22",
+        "eyJhunter22.hunter22.hunter22",
+        "password=hunter22",
+        "{'password': 'hunter22'}",
+        "token: hunter22",
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(secret: str) -> None:
+    assert "hunter22" not in logs.redact(f"it failed: {secret} and so on")
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "GET /api/v1.0/stagings 200 1.5 ms",
+        "gs://bucket/board/R17-1.0.0/update.gz",
+        "tokens were read anew",
+        "http://archive:8080/a?",
+    ],
+)
+def test_what_does_not_is_left_as_it_is(harmless: str) -> None:
+    assert logs.redact(harmless) == harmless

@@ -65,6 +65,18 @@ def test_one_member_costs_its_own_bytes_and_the_directory():
     assert sum(end - start for start, end in source.read) <= len(small) + (64 << 10)
 
 
+def test_neighbours_come_in_one_stream_and_the_far_in_another():
+    big, small = bytes(range(256)) * 4000, b"wanted" * 1000
+    names = ["w1", "skipped small", "w2", "skipped big", "w3"]
+    data = zip_of(
+        *[(name, big if "big" in name else small) for name in names], method=zipfile.ZIP_STORED
+    )
+    source = InMemory(data)
+    found = unpack(unzip.extract, source, select=lambda name: name if name[0] == "w" else None)
+    assert found[0] == {"w1": small, "w2": small, "w3": small}
+    assert len(source.opened) == 3  # the directory, two neighbours, the far one
+
+
 def test_who_may_run_a_file_is_kept():
     data = zip_of((with_unix_mode("run", 0o100755), b"#!"), (with_unix_mode("r", 0o100644), b""))
     members = unpack(unzip.extract, InMemory(data))[1]

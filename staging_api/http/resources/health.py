@@ -1,18 +1,27 @@
 """Probes, metrics and the document that describes the API."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import falcon
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client import REGISTRY as THIS_PROCESS
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from staging_api.db.engine import Database
-from staging_api.db.migrate import check_schema
 from staging_api.errors import StagingApiError
 from staging_api.http.bodies import Ready
+
+#: Raises a `StagingApiError`, which says what is wrong, or does nothing.
+Check = Callable[[], None]
+#: Numbers that are read when they are asked for: name, what it means, value by label.
+Reading = tuple[str, str, Mapping[str, float]]
+
+# Many may ask at once: kubelets, load balancers, people. One look a second is enough for all.
+_KEPT_SECONDS = 1.0
+_KEPT_READINGS_SECONDS = 5.0
 
 
 class Live:
@@ -24,31 +33,42 @@ class Live:
 
 
 class Readiness:
-    """Whether requests can be served: the database answers, and has the schema."""
+    """Whether requests should come here: not while draining, nor without what they need."""
 
-    def __init__(self, database: Database) -> None:
-        """Take what is checked."""
-        self._database = database
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        """Take what is checked, by the name under which it is told."""
+        self._checks = checks
+        self._looked_at = float("-inf")
+        self._found: Mapping[str, str] = {}
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Say what was found; 503 unless everything is in order."""
-        try:
-            check_schema(self._database)
-        except StagingApiError as error:
+        if time.monotonic() - self._looked_at > _KEPT_SECONDS:
+            self._found = {name: _told(check) for name, check in self._checks.items()}
+            self._looked_at = time.monotonic()
+        ready = set(self._found.values()) == {"ok"}
+        if not ready:
             resp.status = falcon.HTTP_503
             resp.set_header("Retry-After", "2")
-            found = Ready(status="not_ready", checks={"database": error.detail})
-        else:
-            found = Ready(status="ready", checks={"database": "ok"})
+        found = Ready(status="ready" if ready else "not_ready", checks=dict(self._found))
         resp.media = found.model_dump()
 
 
 class Metrics:
     """Prometheus' text format, of all processes of this pod together."""
 
-    def __init__(self, multiprocess_dir: str | None) -> None:
-        """Without a folder shared by the processes, show this one's."""
+    def __init__(
+        self, multiprocess_dir: str | None, readings: Callable[[], Iterator[Reading]]
+    ) -> None:
+        """Without a folder shared by the processes, show this one's.
+
+        Args:
+            readings: what no process counts, because the database or the disk knows it; asked
+                every few seconds at most.
+        """
         self._shared = multiprocess_dir
+        self._live = CollectorRegistry()
+        self._live.register(_Readings(readings))
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show every counter and histogram."""
@@ -57,16 +77,48 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
         resp.content_type = CONTENT_TYPE_LATEST
-        resp.data = generate_latest(registry)
+        resp.data = generate_latest(registry) + generate_latest(self._live)
 
 
 class OpenApiDocument:
-    """The OpenAPI document."""
+    """The OpenAPI document, made with the application."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        """Made with the application: its making is not safe among threads."""
+        """It needs every other route to be there already."""
         self._document = document
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show it."""
         resp.media = self._document
+
+
+class _Readings:
+    """Readings as metrics; what cannot be read is left out."""
+
+    def __init__(self, read: Callable[[], Iterator[Reading]]) -> None:
+        self._read = read
+        self._read_at = float("-inf")
+        self._kept: list[Reading] = []
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: asking now would ask the database while the application is built."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Every reading, with a label named `of`."""
+        if time.monotonic() - self._read_at > _KEPT_READINGS_SECONDS:
+            self._kept = list(self._read())
+            self._read_at = time.monotonic()
+        for name, meaning, values in self._kept:
+            family = GaugeMetricFamily(name, meaning, labels=["of"])
+            for label, value in values.items():
+                family.add_metric([label], value)
+            yield family
+
+
+def _told(check: Check) -> str:
+    try:
+        check()
+    except StagingApiError as error:
+        return error.detail
+    return "ok"

@@ -3,6 +3,7 @@
 import falcon
 
 from staging_api.errors import Conflict, NotFound
+from staging_api.http.auth import is_operator
 from staging_api.http.bodies import BreakRequest, LockBody, LockList, LockQuery
 from staging_api.http.openapi import answers, spec
 from staging_api.locks import repository, store
@@ -32,7 +33,7 @@ class AllLocks:
                 )
         page = found[: query.limit]
         resp.media = LockList(
-            items=[LockBody.of(grant) for grant in page],
+            items=[LockBody.of(grant, with_fence=is_operator(req)) for grant in page],
             next=page[-1].id if len(found) > len(page) else None,
         )
 
@@ -45,9 +46,9 @@ class OneLock:
         self.locks = locks
 
     @spec.validate(resp=answers(404, HTTP_200=LockBody), tags=["locks"])
-    def on_get(self, _req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """Show a lock."""
-        resp.media = self._show(lock_id)
+        resp.media = self._show(req, lock_id)
 
     @spec.validate(
         json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody), tags=["locks"]
@@ -64,8 +65,8 @@ class OneLock:
             raise NotFound(f"there is no lock {lock_id}")
         if outcome != "broken":
             raise Conflict(f"lock {lock_id} is not held: it was {outcome} before")
-        resp.media = self._show(lock_id)
+        resp.media = self._show(req, lock_id)
 
-    def _show(self, lock_id: str) -> LockBody:
+    def _show(self, req: falcon.Request, lock_id: str) -> LockBody:
         with self.locks.database.connect() as conn:
-            return LockBody.of(repository.find(conn, lock_id))
+            return LockBody.of(repository.find(conn, lock_id), with_fence=is_operator(req))

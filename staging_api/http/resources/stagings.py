@@ -4,7 +4,14 @@ import falcon
 
 from staging_api.http.api_lock import api_lock
 from staging_api.http.auth import asker
-from staging_api.http.bodies import StagingBody, StagingList, StagingQuery, StagingRequest
+from staging_api.http.bodies import (
+    PollHeaders,
+    StagingBody,
+    StagingHeaders,
+    StagingList,
+    StagingQuery,
+    StagingRequest,
+)
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.prefer import applied, preference
@@ -22,7 +29,9 @@ def wanted(self: "Stagings", req: falcon.Request) -> Wanted:
     """The request's body, checked once."""
     if not hasattr(req.context, "wanted"):
         body: StagingRequest = req.context.json
-        req.context.wanted = self.stagings.wanted(body.archive_url, body.artifacts)
+        req.context.wanted = self.stagings.wanted(
+            body.archive_url, body.artifacts, body.upload_wait_seconds
+        )
     found: Wanted = req.context.wanted
     return found
 
@@ -54,6 +63,7 @@ class Stagings:
     @answers_once
     @spec.validate(
         json=StagingRequest,
+        headers=StagingHeaders,
         resp=answers(
             *(404, 409, 413, 415, 422, 502, 504, 507),
             HTTP_200=StagingBody,
@@ -108,7 +118,11 @@ class OneStaging:
         self.watch = watch
         self.wait_cap_seconds = wait_cap_seconds
 
-    @spec.validate(resp=answers(404, HTTP_200=StagingBody, HTTP_304=None), tags=["stagings"])
+    @spec.validate(
+        headers=PollHeaders,
+        resp=answers(404, HTTP_200=StagingBody, HTTP_304=None),
+        tags=["stagings"],
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Show a staging.
 

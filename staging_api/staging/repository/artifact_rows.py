@@ -1,20 +1,22 @@
 """Changing the rows of artifacts: planned, begun, staged, failed, evicted.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction.
+Every function takes a connection that has passed `locks.store.guard` in the same transaction; but
+what is only wanted, and on which nobody works, may be planned by anybody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from staging_api.db.tables import archives, blobs, staged_artifacts, staged_files
-from staging_api.errors import NotFound
+from staging_api.db.tables import archives, staged_artifacts, staged_files
+from staging_api.errors import NotFound, Unavailable
 from staging_api.locks.model import Lease, new_id
 from staging_api.staging.model import Failure
-from staging_api.staging.repository.terms import is_live, now, proof
+from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
+from staging_api.staging.repository.terms import is_live, now, proof, seconds
 
 _NO_FAILURE: Mapping[str, None] = {
     "error_code": None,
@@ -57,8 +59,9 @@ def plan_artifact(
     lock_kind: str,
     phase: str,
     path: str,
+    over: Sequence[str],
 ) -> None:
-    """Make sure that there is a live row for this entry; what failed before is due again."""
+    """Make sure that there is a live row for this entry; in a state of `over` it is due again."""
     row = insert(staged_artifacts).values(
         id=new_id(),
         staging_id=staging_id,
@@ -75,7 +78,7 @@ def plan_artifact(
             index_elements=["archive_url", "name", "path"],
             index_where=is_live,
             set_=again,
-            where=staged_artifacts.c.state.not_in(("staged", "missing")),
+            where=staged_artifacts.c.state.in_(over),
         )
     )
 
@@ -111,6 +114,8 @@ def mark_staged(
     size_bytes: int,
     bytes_done: int,
     files: Sequence[Mapping[str, Any]],
+    has: Callable[[str], bool],
+    verified_by: str | None = None,
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
@@ -119,12 +124,20 @@ def mark_staged(
         bytes_done: what came over the wire for it.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
+        has: whether the store has the file of a digest.
+        verified_by: the digests of the source that were compared.
+
+    Raises:
+        Unavailable: one of the contents was removed meanwhile.
     """
     contents = {file["sha256"]: file["size_bytes"] for file in files}
-    if contents:
-        rows = [{"sha256": digest, "size_bytes": length} for digest, length in contents.items()]
-        conn.execute(insert(blobs).on_conflict_do_nothing(), rows)
-    conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
+    unsure = name_blobs(conn, contents)
+    if not all(map(has, unsure)):
+        raise Unavailable(
+            "contents were removed from the store while they were staged; they are fetched again",
+            retry_after_seconds=1,
+        )
+    _forget_files(conn, artifact_id)
     if files:
         conn.execute(
             staged_files.insert(), [{"artifact_id": artifact_id, **file} for file in files]
@@ -137,6 +150,7 @@ def mark_staged(
         sha256=sha256,
         source_url=source_url,
         source_version=source_version,
+        verified_by=verified_by,
         staged_at=now(),
         bytes_per_second=None,
         bytes_done=bytes_done,
@@ -159,7 +173,7 @@ def mark_failed(
         conn,
         artifact_id,
         state="failed" if again_after is None else "pending",
-        next_attempt_at=None if again_after is None else now() + _seconds(again_after),
+        next_attempt_at=None if again_after is None else now() + seconds(again_after),
         bytes_per_second=None,
         error_code=failure.code,
         error_message=failure.message,
@@ -173,10 +187,14 @@ def mark_pending(conn: Connection, artifact_id: str) -> None:
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
 
 
-def mark_evicted(conn: Connection, artifact_id: str) -> None:
-    """Stop serving an artifact; its row stays as history, its files are forgotten."""
-    conn.execute(staged_files.delete().where(staged_files.c.artifact_id == artifact_id))
-    _set(conn, artifact_id, state="evicted", evicted_at=now())
+def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
+    """Stop serving an artifact; its row stays as history, its files are forgotten.
+
+    Args:
+        reason: one of `EVICT_REASONS`.
+    """
+    _forget_files(conn, artifact_id)
+    _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
 
 
 def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:
@@ -190,11 +208,24 @@ def is_pinned(conn: Connection, artifact_id: str) -> bool:
     return bool(conn.execute(pinned.where(staged_artifacts.c.id == artifact_id)).scalar())
 
 
+def _forget_files(conn: Connection, artifact_id: str) -> None:
+    gone = staged_files.delete().where(staged_files.c.artifact_id == artifact_id)
+    digests = set(conn.execute(gone.returning(staged_files.c.sha256)).scalars())
+    if digests:
+        doom_unnamed(conn, digests)
+
+
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
+    conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
         raise NotFound(f"there is no live artifact {artifact_id}")
 
 
-def _seconds(number: float) -> Any:
-    return func.make_interval(0, 0, 0, 0, 0, 0, number)
+# What `lock_stagings` does, for the archive of an artifact; its own staging may be finished.
+_LOCK_STAGINGS = text("""
+    SELECT s.id FROM staged_artifacts a
+    JOIN stagings s ON s.archive_url = a.archive_url
+        AND (s.finished_at IS NULL OR s.id = a.staging_id)
+    WHERE a.id = :id ORDER BY s.id FOR NO KEY UPDATE OF s
+""")

@@ -15,6 +15,7 @@ from staging_api.db.tables import (
 )
 from staging_api.errors import NotFound
 from staging_api.staging.model import Failure, ServedFile, StagedArtifact, Staging
+from staging_api.staging.repository import joined
 from staging_api.staging.repository.terms import is_live, is_to_do, now
 
 _is_due = or_(
@@ -63,10 +64,10 @@ def find(conn: Connection, staging_id: str) -> Staging:
     Raises:
         NotFound: there is no such staging.
     """
-    row = conn.execute(select(stagings).where(stagings.c.id == staging_id)).one_or_none()
-    if row is None:
+    found = with_artifacts(conn, [staging_id])
+    if not found:
         raise NotFound(f"there is no staging {staging_id}")
-    return _staging(conn, row)
+    return found[0]
 
 
 def versions(conn: Connection, staging_ids: Sequence[str]) -> dict[str, int]:
@@ -79,13 +80,30 @@ def versions(conn: Connection, staging_ids: Sequence[str]) -> dict[str, int]:
 
 def newest_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
     """The newest staging of the archive that asked for any of `names`."""
-    row = conn.execute(
-        select(stagings)
-        .where(stagings.c.archive_url == archive_url, stagings.c.requested.overlap(list(names)))
-        .order_by(stagings.c.id.desc())
+    found = joined.read(conn, joined.NEWEST, {"archive_url": archive_url, "names": list(names)})
+    return found[0] if found else None
+
+
+def with_artifacts(conn: Connection, ids: Sequence[str]) -> list[Staging]:
+    """These stagings, in this order, each with the live rows of what it asked for."""
+    return joined.read(conn, joined.BY_ID, {"ids": list(ids)})
+
+
+def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
+    """An unfinished staging that brings some of `names`; one that brings all, if there is any."""
+    brings_all = stagings.c.requested.contains(list(names))
+    best = (
+        select(stagings.c.id)
+        .where(
+            stagings.c.archive_url == archive_url,
+            stagings.c.requested.overlap(list(names)),
+            stagings.c.finished_at.is_(None),
+            stagings.c.cancel_requested_at.is_(None),
+        )
+        .order_by(brings_all.desc(), stagings.c.id)
         .limit(1)
-    ).one_or_none()
-    return None if row is None else _staging(conn, row)
+    )
+    return next(iter(with_artifacts(conn, conn.execute(best).scalars().all())), None)
 
 
 def list_stagings(
@@ -98,7 +116,7 @@ def list_stagings(
     until: datetime | None = None,
 ) -> list[Staging]:
     """Stagings, newest first: those below `after` whose columns equal, made between the times."""
-    query = select(stagings).order_by(stagings.c.id.desc()).limit(limit)
+    query = select(stagings.c.id).order_by(stagings.c.id.desc()).limit(limit)
     for column, value in (equal or {}).items():
         query = query.where(stagings.c[column] == value)
     if after is not None:
@@ -107,7 +125,7 @@ def list_stagings(
         query = query.where(stagings.c.created_at >= since)
     if until is not None:
         query = query.where(stagings.c.created_at < until)
-    return [_staging(conn, row) for row in conn.execute(query).all()]
+    return with_artifacts(conn, conn.execute(query).scalars().all())
 
 
 def find_artifact(conn: Connection, artifact_id: str) -> StagedArtifact:
@@ -157,7 +175,7 @@ def due(conn: Connection, limit: int) -> list[Staging]:
         lock_scopes.c.expires_at > now(),
     )
     query = (
-        select(stagings)
+        select(stagings.c.id)
         .where(
             stagings.c.finished_at.is_(None),
             exists().where(artifact, ~worked_on),
@@ -165,7 +183,19 @@ def due(conn: Connection, limit: int) -> list[Staging]:
         .order_by(stagings.c.id)
         .limit(limit)
     )
-    return [_staging(conn, row) for row in conn.execute(query).all()]
+    return with_artifacts(conn, conn.execute(query).scalars().all())
+
+
+def queue(conn: Connection) -> dict[str, tuple[int, float]]:
+    """What is left to do: by state, how many, and the seconds since the oldest was due."""
+    due_since = func.coalesce(staged_artifacts.c.next_attempt_at, staged_artifacts.c.created_at)
+    waited = func.extract("epoch", now() - func.min(due_since))
+    rows = conn.execute(
+        select(staged_artifacts.c.state, func.count(), func.greatest(waited, 0.0))
+        .where(is_to_do)
+        .group_by(staged_artifacts.c.state)
+    )
+    return {state: (count, float(seconds)) for state, count, seconds in rows}
 
 
 def served_file(conn: Connection, path: str) -> ServedFile | None:
@@ -187,26 +217,6 @@ def known_blobs(conn: Connection, digests: Sequence[str]) -> set[str]:
     """Those of these contents that are durably in the store."""
     rows = conn.execute(select(blobs.c.sha256).where(blobs.c.sha256.in_(digests)))
     return set(rows.scalars())
-
-
-def _staging(conn: Connection, row: Row[Any]) -> Staging:
-    return Staging(
-        id=row.id,
-        archive_url=row.archive_url,
-        state=row.state,
-        requested=tuple(row.requested),
-        caller=row.caller,
-        reference_id=row.reference_id,
-        created_at=row.created_at,
-        foreground_staged_at=row.foreground_staged_at,
-        finished_at=row.finished_at,
-        cancel_requested_at=row.cancel_requested_at,
-        lock_id=row.lock_id,
-        attempt=row.attempt,
-        failure=_failure(row),
-        version=row.version,
-        artifacts=tuple(artifacts_of(conn, row.archive_url, row.requested)),
-    )
 
 
 def _artifact(row: Row[Any]) -> StagedArtifact:

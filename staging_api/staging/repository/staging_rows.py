@@ -19,10 +19,16 @@ def add_staging(
     conn: Connection,
     archive_url: str,
     requested: Sequence[str],
+    *,
     caller: str,
     reference_id: str | None,
+    upload_wait_seconds: float | None = None,
 ) -> str:
-    """A new staging, not begun; returns its id."""
+    """A new staging, not begun; returns its id.
+
+    Args:
+        upload_wait_seconds: how long its caller would wait for an upload, if it said so.
+    """
     staging_id = new_id()
     conn.execute(
         insert(stagings).values(
@@ -32,9 +38,25 @@ def add_staging(
             requested=list(requested),
             caller=caller,
             reference_id=reference_id,
+            upload_wait_seconds=upload_wait_seconds,
         )
     )
     return staging_id
+
+
+def lock_stagings(conn: Connection, archive_url: str) -> None:
+    """Let nobody else change unfinished stagings of this archive, nor their artifacts' states.
+
+    Every transaction takes these rows first, in this order, and rows of artifacts after them: so
+    two never wait for each other. (Each change of an artifact writes to its staging's chain of
+    events, and locks these rows for that at the latest.)
+    """
+    conn.execute(
+        select(stagings.c.id)
+        .where(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
+        .order_by(stagings.c.id)
+        .with_for_update(key_share=True)
+    ).all()
 
 
 def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> None:
@@ -43,10 +65,8 @@ def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> No
     The rows are locked first: of two transactions that finish one artifact each, under locks of two
     kinds, the later one sees what the earlier one wrote.
     """
+    lock_stagings(conn, archive_url)
     unfinished = and_(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
-    conn.execute(
-        select(stagings.c.id).where(unfinished).order_by(stagings.c.id).with_for_update()
-    ).all()
     written_under = proof(lease) if lease is not None else {}
     conn.execute(
         update(stagings)

@@ -16,6 +16,11 @@ is_live = staged_artifacts.c.state != "evicted"
 is_to_do = staged_artifacts.c.state.in_(("pending", "staging"))
 
 
+def seconds(number: float) -> Any:
+    """A length of time."""
+    return func.make_interval(0, 0, 0, 0, 0, 0, number)
+
+
 def proof(lease: Lease) -> Mapping[str, Any]:
     """Under which grant a row was written."""
     return {"lock_id": lease.id, "fence": lease.fence}

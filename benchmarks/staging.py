@@ -1,0 +1,273 @@
+"""The staging engine side by side with the commands that people would use instead.
+
+    python -m benchmarks.staging [--scale 0.1] [--rounds 3] [--rows 100000]
+
+Needs nginx, curl, unzip, bzip2 and wrk. Each round starts a service of its own, so that nothing is
+held from the round before, and runs ours and the peer in turn.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+
+from benchmarks import bench
+from benchmarks.bench import Comparison, of_call, of_shell
+from benchmarks.make_build import BOARD, BUILD, OLDER
+from staging_api.client import StagingClient
+from staging_api.db.embedded import acquire
+
+FULL = f"chromeos_{BUILD}_x86-generic_full_dev.bin"
+NTON = f"chromeos_{BUILD}_{BUILD}_x86-generic_delta_dev.bin"
+MTON = f"chromeos_{OLDER}_{BUILD}_x86-generic_delta_dev.bin"
+
+# What the 2012 devserver did, step by step: fetch each artifact to a temporary folder, then put
+# it in place or unpack it, one after the other.
+ANCESTOR = f"""
+mkdir -p tmp build/au/n build/au/m
+for name in {FULL} stateful.tgz test_suites.tar.bz2 {NTON} {MTON} autotest.tar; do
+    curl -sS -o tmp/$name $URL/$name
+    case $name in
+        {FULL}) mv tmp/$name build/update.gz ;;
+        stateful.tgz) mv tmp/$name build/ ;;
+        test_suites.tar.bz2) tar -xjf tmp/$name -C build ;;
+        {NTON}) mv tmp/$name build/au/n/update.gz ;;
+        {MTON}) mv tmp/$name build/au/m/update.gz ;;
+        autotest.tar) tar -xf tmp/$name -C build --exclude=autotest/test_suites ;;
+    esac
+done
+"""
+
+
+# Made from the newest real rows, so that they satisfy every constraint.
+FILL = """
+WITH n AS (SELECT i, '00' || lpad(i::text, 24, '0') AS id, 'http://h/b/R' || i AS url
+           FROM generate_series(1, %(count)s) i),
+a AS (INSERT INTO archives (archive_url, static_prefix) SELECT url, 'b/R' || i FROM n),
+s AS (INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at)
+      SELECT id, url, 'staged', ARRAY['full_payload'], 'fill', clock_timestamp() FROM n)
+INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path,
+    size_bytes, sha256, source_url, fence, staged_at)
+SELECT id, id, url, 'full_payload', 'archive', 'foreground', 'staged', 'b/R' || i || '/update.gz',
+    1, md5(i::text) || md5(i::text), url, 1, clock_timestamp() FROM n
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service, and how to see what it costs."""
+
+    url: str
+    database_url: str
+    pids: Callable[[], Sequence[int]]
+
+    def stage(self, archive_url: str, *artifacts: str, background: bool = False) -> None:
+        """Stage, and wait until all of it is."""
+        with StagingClient(self.url) as client:
+            staging = client.stage(archive_url, list(artifacts) or None)
+            if background:
+                client.wait(staging.id)
+
+
+@contextmanager
+def service(sources: str) -> Iterator[Service]:
+    """Two API processes and a worker on the embedded PostgreSQL, with nothing staged."""
+    port = bench.free_port()
+    with tempfile.TemporaryDirectory(prefix="staging-bench-") as home:
+        server = acquire(Path(home))
+        settings = {
+            "STAGING_BIND": f"127.0.0.1:{port}",
+            "STAGING_HOME": home,
+            "STAGING_SOURCES": sources,
+            "STAGING_WORKERS": "2",
+            "STAGING_LOG_FORMAT": "json",
+        }
+        with Path(home, "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "staging_api", "serve"],
+                env={"PATH": "/usr/bin:/bin", **settings},
+                stderr=log,
+            )
+            url = f"http://127.0.0.1:{port}"
+            try:
+                bench.wait_for(f"{url}/readyz", process)
+                yield Service(
+                    url,
+                    server.url,
+                    lambda: bench.tree(process.pid) + bench.tree(server.postmaster_pid),
+                )
+            finally:
+                process.terminate()
+                process.wait()
+                server.close()
+
+
+def rows(rounds: int) -> dict[str, Comparison]:
+    """The table, empty."""
+    named = {
+        "plain": ("a plain object against curl, sha256sum", "-"),
+        "image": ("one image of image.zip against curl, unzip, sha256sum", "<= 0.33"),
+        "symbols": ("debug.tgz against curl, tar, sha256sum", "<= 0.50"),
+        "build": ("a whole build against fetch, then unpack", "< 1"),
+        "throttled": ("10 MB/s a connection against one curl", "<= 0.20"),
+        "served": ("serving a big file against nginx", "<= 1.11"),
+    }
+    assert rounds > 0
+    return {key: Comparison(*words) for key, words in named.items()}
+
+
+def one_round(
+    table: dict[str, Comparison], archive: Path, scratch: Path, many_rows: int
+) -> list[tuple[str, float, float]]:
+    """Every row once, ours and the peer in turn; and answers per second, ours and the peer's."""
+    rates = []
+    slow = f"location /slow/ {{ alias {archive}/; limit_rate 10m; }}"
+    with (
+        bench.nginx(archive, scratch, slow) as source,
+        service(f"{source}/") as ours,
+    ):
+        url, log = f"{source}/{BOARD}/{BUILD}", scratch / "access.log"
+        compare(table["plain"], ours, url, "full_payload", f"curl -sS {url}/{FULL} | sha256sum")
+        zipped = f"curl -sS -o i.zip {url}/image.zip; unzip -q i.zip chromiumos_test_image.bin"
+        before = sent(log)
+        compare(table["image"], ours, url, "test_image", f"{zipped}; sha256sum *.bin")
+        note_bytes(table["image"], archive, log, before)
+        tarred = f"curl -sS -o d.tgz {url}/debug.tgz; tar -xzf d.tgz debug/breakpad"
+        hashed = "find debug -type f -print0 | xargs -0 sha256sum"
+        compare(table["symbols"], ours, url, "symbols", f"{tarred}; {hashed}")
+        served(table["served"], ours, source, scratch)
+        rates.append(("already staged", *already_staged(ours, url, scratch)))
+        fill(ours.database_url, many_rows)
+        rates.append((f"the same, {many_rows} rows", *already_staged(ours, url, scratch)))
+    with bench.nginx(archive, scratch, slow) as source, service(f"{source}/") as ours:
+        url = f"{source}/{BOARD}/{BUILD}"
+        table["build"].peer.append(peer(f"URL={url}; {ANCESTOR}"))
+        table["build"].ours.append(of_call(lambda: ours.stage(url, background=True), ours.pids))
+    with bench.nginx(archive, scratch, slow) as source, service(f"{source}/") as ours:
+        url = f"{source}/slow/{BOARD}/{BUILD}"
+        compare(table["throttled"], ours, url, "full_payload", f"curl -sS {url}/{FULL} | sha256sum")
+    return rates
+
+
+def compare(row: Comparison, ours: Service, url: str, artifact: str, script: str) -> None:
+    """The peer's commands, then ours."""
+    row.peer.append(peer(script))
+    row.ours.append(of_call(lambda: ours.stage(url, artifact), ours.pids))
+
+
+def peer(script: str) -> bench.Cost:
+    """Run a peer in an empty folder, and forget what it made."""
+    with tempfile.TemporaryDirectory(prefix="peer-bench-") as folder:
+        return of_shell(script, Path(folder))
+
+
+def sent(log: Path) -> int:
+    """Bytes of bodies that nginx sent, by its access log."""
+    return sum(int(line.split()[9]) for line in log.read_text().splitlines())
+
+
+def note_bytes(row: Comparison, archive: Path, log: Path, before: int) -> None:
+    """How much more than the member itself came over the wire."""
+    whole = (archive / BOARD / BUILD / "image.zip").stat().st_size
+    ours = sent(log) - before - whole
+    row.notes[:] = [f"{ours / whole:.3f} of the archive's bytes over the wire"]
+
+
+def served(row: Comparison, ours: Service, source: str, scratch: Path) -> None:
+    """The staged full payload from us, the same file from nginx, eight times each."""
+    path = f"{BOARD}/{BUILD}"
+    again = "for i in 1 2 3 4 5 6 7 8; do curl -sS -o /dev/null %s; done"
+    row.peer.append(of_shell(again % f"{source}/{path}/{FULL}", scratch))
+    row.ours.append(of_shell(again % f"{ours.url}/static/{path}/update.gz", scratch))
+    row.notes[:] = ["CPU is curl's"]
+
+
+def already_staged(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
+    """Answers per second to a request with nothing left to do: ours, and the bare resource's."""
+    port = bench.free_port()
+    command = ["gunicorn", "-k", "gthread", "-w", "2", "--threads", "32", "-b", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--no-control-socket", "benchmarks.bare:app"],
+        env={"PATH": "/usr/bin:/bin", "BARE_DATABASE_URL": ours.database_url},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        bench.wait_for(f"http://127.0.0.1:{port}/", process)
+        script = scratch / "post.lua"
+        body = json.dumps({"archive_url": url, "artifacts": ["full_payload"]})
+        script.write_text(
+            f"wrk.method, wrk.body = 'POST', [[{body}]]\n"
+            "wrk.headers['Content-Type'] = 'application/json'\n"
+        )
+        bare = answers_per_second(f"http://127.0.0.1:{port}/", script)
+        return answers_per_second(f"{ours.url}/api/v1.0/stagings", script), bare
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers_per_second(url: str, script: Path) -> float:
+    """What wrk sees over 16 connections in 5 seconds; none of the answers may be an error."""
+    command = ["wrk", "-t1", "-c16", "-d5s", "-s", str(script), url]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in out:
+        raise SystemExit(out)
+    line = next(line for line in out.splitlines() if line.startswith("Requests/sec"))
+    return float(line.split()[1])
+
+
+def fill(database_url: str, count: int) -> None:
+    """Rows of other builds, so many."""
+    with closing(psycopg2.connect(database_url.replace("+psycopg2", ""))) as conn, conn:
+        conn.cursor().execute(FILL, {"count": count})
+
+
+def main() -> None:
+    """Run every round and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=0.1, help="1 is a build of 1.8 GB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of other builds")
+    options = parser.parse_args()
+    table = rows(options.rounds)
+    with tempfile.TemporaryDirectory(prefix="staging-bench-") as folder:
+        archive, scratch = Path(folder, "archive"), Path(folder, "scratch")
+        scratch.mkdir()
+        Path(folder).chmod(0o755)
+        subprocess.run(
+            [
+                sys.executable,
+                Path(__file__).with_name("make_build.py"),
+                archive,
+                "--scale",
+                str(options.scale),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        rates = []
+        for _ in range(options.rounds):
+            rates += one_round(table, archive, scratch, options.rows)
+            shutil.rmtree(scratch)
+            scratch.mkdir()
+    print(f"scale {options.scale}, {options.rounds} rounds, {bench.machine()}\n\n{bench.HEADER}")
+    for row in table.values():
+        print(row.line())
+    print(
+        "\n| answers per second (goal 0.8) | ours | bare Falcon and one SELECT | ratio |\n"
+        "|---|---|---|---|"
+    )
+    for name, mine, bare in rates:
+        print(f"| {name} | {mine:.0f} | {bare:.0f} | {mine / bare:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

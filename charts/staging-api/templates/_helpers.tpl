@@ -1,0 +1,248 @@
+{{- define "staging-api.name" -}}
+{{- printf "%s" .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "staging-api.labels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- /* Labels that select the pods of a part: (dict "root" $ "part" "api"). */}}
+{{- define "staging-api.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .part }}
+{{- end }}
+
+{{- define "staging-api.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "staging-api.serviceAccount" -}}
+{{- .Values.serviceAccount.existing | default (include "staging-api.name" .) -}}
+{{- end }}
+
+{{- define "staging-api.claim" -}}
+{{- .Values.store.volume.existingClaim | default (printf "%s-store" (include "staging-api.name" .)) -}}
+{{- end }}
+
+{{- /* What no schema can say: values that need each other. */}}
+{{- define "staging-api.check" -}}
+{{- if not .Values.database.existingSecret -}}
+{{- fail "database.existingSecret: name a Secret whose key `url` is the database URL, for example\n  kubectl create secret generic staging-db --from-literal=url=postgresql+psycopg2://user:password@host/staging\n  --set database.existingSecret=staging-db" -}}
+{{- end -}}
+{{- with .Values.auth -}}
+{{- if and (eq .mode "none") (not .noneAnywhere) -}}
+{{- fail "auth.mode is none: anybody who reaches a pod could stage and delete. Choose tokens, oidc or keystone; or, if that is meant, set auth.noneAnywhere=true" -}}
+{{- end -}}
+{{- if and (eq .mode "tokens") (not .tokens.existingSecret) -}}
+{{- fail "auth.tokens.existingSecret: name a Secret with the file that `staging-api token NAME --role stager --file tokens.yaml` writes" -}}
+{{- end -}}
+{{- if and (eq .mode "oidc") (or (not .oidc.issuer) (not .oidc.audience)) -}}
+{{- fail "auth.oidc.issuer and auth.oidc.audience must both be set when auth.mode is oidc" -}}
+{{- end -}}
+{{- if and (eq .mode "keystone") (not .keystone.existingSecret) -}}
+{{- fail "auth.keystone.existingSecret: name a Secret with the middleware's keystone.conf" -}}
+{{- end -}}
+{{- if and (has .mode (list "oidc" "keystone")) (not .roleRules) -}}
+{{- fail "auth.roleRules is empty: nobody would have a role; for example --set 'auth.roleRules={viewer:*,stager:groups=ci}'" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.store.type "url") (not .Values.store.url) -}}
+{{- fail "store.url must be set when store.type is url" -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
+{{- fail "ingress.host must be set when ingress.enabled is true" -}}
+{{- end -}}
+{{- range $part := list "api" "worker" -}}
+{{- with (index $.Values $part).autoscaling -}}
+{{- if gt (int .minReplicas) (int .maxReplicas) -}}
+{{- fail (printf "%s.autoscaling: minReplicas (%d) is more than maxReplicas (%d)" $part (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "staging-api.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ .Values.runAsUser }}
+runAsGroup: {{ .Values.runAsUser }}
+fsGroup: {{ .Values.runAsUser }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "staging-api.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "staging-api.databaseEnv" -}}
+{{- with .Values.database }}
+- name: STAGING_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .urlKey }}
+{{- if .directUrlKey }}
+- name: STAGING_DATABASE_DIRECT_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .directUrlKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* A pod of API or worker: (dict "root" $ "part" "api" "verb" "api" "port" 8080 "portName" "http"). */}}
+{{- define "staging-api.pod" -}}
+{{- $values := .root.Values -}}
+metadata:
+  labels:
+    {{- include "staging-api.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .part }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # Pods are replaced when a setting changes.
+    checksum/config: {{ include (print .root.Template.BasePath "/configmap.yaml") .root | sha256sum }}
+spec:
+  serviceAccountName: {{ include "staging-api.serviceAccount" .root }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.drainSeconds $values.shutdownSeconds 10 }}
+  securityContext:
+    {{- include "staging-api.podSecurity" .root | nindent 4 }}
+  {{- with $values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+    - maxSkew: 1
+      topologyKey: {{ . }}
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "staging-api.selector" (dict "root" $.root "part" $.part) | nindent 10 }}
+    {{- end }}
+  containers:
+    - name: {{ .part }}
+      image: {{ include "staging-api.image" .root }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      args: [{{ .verb }}]
+      securityContext:
+        {{- include "staging-api.containerSecurity" .root | nindent 8 }}
+      envFrom:
+        - configMapRef:
+            name: {{ include "staging-api.name" .root }}
+      env:
+        {{- include "staging-api.databaseEnv" .root | nindent 8 }}
+      ports:
+        - name: {{ .portName }}
+          containerPort: {{ .port }}
+      startupProbe:
+        httpGet: {path: /livez, port: {{ .portName }}}
+        periodSeconds: 2
+        failureThreshold: 60
+      livenessProbe:
+        httpGet: {path: /livez, port: {{ .portName }}}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 6
+      readinessProbe:
+        httpGet: {path: /readyz, port: {{ .portName }}}
+        periodSeconds: 2
+        timeoutSeconds: 5
+        failureThreshold: 2
+      {{- if $values.preStopSeconds }}
+      lifecycle:
+        preStop:
+          sleep:
+            seconds: {{ $values.preStopSeconds }}
+      {{- end }}
+      resources:
+        {{- toYaml (index $values .part).resources | nindent 8 }}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        - {name: home, mountPath: /var/lib/staging-api}
+        {{- if eq $values.store.type "volume" }}
+        - {name: store, mountPath: /srv/staging}
+        {{- end }}
+        {{- include "staging-api.authMounts" .root | nindent 8 }}
+  volumes:
+    - name: tmp
+      emptyDir: {sizeLimit: 1Gi}
+    - name: home
+      emptyDir: {sizeLimit: 1Gi}
+    {{- if eq $values.store.type "volume" }}
+    - name: store
+      persistentVolumeClaim:
+        claimName: {{ include "staging-api.claim" .root }}
+    {{- end }}
+    {{- include "staging-api.authVolumes" .root | nindent 4 }}
+{{- end }}
+
+{{- /* Folders, not files: only so does a pod see a Secret that changed. */}}
+{{- define "staging-api.authMounts" -}}
+{{- if has .Values.auth.mode (list "tokens" "keystone") }}
+- {name: auth, mountPath: /etc/staging-api, readOnly: true}
+{{- else if and (eq .Values.auth.mode "oidc") .Values.auth.oidc.cluster }}
+- {name: auth, mountPath: /etc/staging-api, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "staging-api.authVolumes" -}}
+{{- with .Values.auth }}
+{{- if eq .mode "tokens" }}
+- name: auth
+  secret:
+    secretName: {{ .tokens.existingSecret }}
+    defaultMode: 0440
+{{- else if eq .mode "keystone" }}
+- name: auth
+  secret:
+    secretName: {{ .keystone.existingSecret }}
+    defaultMode: 0440
+{{- else if and (eq .mode "oidc") .oidc.cluster }}
+- name: auth
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3600
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+            - {key: ca.crt, path: ca.crt}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,30 @@
+"""``staging-api token``: make a credential for a caller."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from staging_api.identity.issuing import add_to_file, make_token
+from staging_api.identity.model import Role
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="Whom every row will name as its caller.")],
+    role: Annotated[list[Role], typer.Option(help="What the caller may do; can be repeated.")],
+    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = 90,
+    never_expires: Annotated[bool, typer.Option("--never-expires")] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="Add its entry to this STAGING_TOKENS_FILE.")
+    ] = None,
+) -> None:
+    """Make a token: shown now, on standard output, and never again; only its hash is kept.
+
+    Without --file the entry for the file is shown too, on standard error.
+    """
+    made, entry = make_token(name, role, None if never_expires else days)
+    if file is None:
+        typer.echo(entry, err=True, nl=False)
+    else:
+        add_to_file(file, entry)
+    typer.echo(made)

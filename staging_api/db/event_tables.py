@@ -1,0 +1,59 @@
+"""The record of what happened to stagings: append-only, and each row vouches for the one before.
+
+The rows are written by triggers of ``migrations/sql/0002_events.sql``, in the transaction of the
+change that they tell of; no code can forget them, and a change by hand is told as well.
+"""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+
+EVENT_KINDS = ("staging", "artifact", "cancel_requested", "pin")
+
+staging_events = Table(
+    "staging_events",
+    metadata,
+    Column("id", Ulid, primary_key=True, comment="ULID; its time is that of the event"),
+    Column(
+        "staging_id", ForeignKey("stagings.id"), nullable=False, comment="whose chain it belongs to"
+    ),
+    Column("number", BigInteger, nullable=False, comment="place in its staging: 1, 2, 3 ..."),
+    Column("at", Time, nullable=False, comment="when, by the database's clock"),
+    Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
+    Column("artifact_id", Ulid, comment="null: about the staging itself"),
+    Column("name", Text, comment="of the artifact"),
+    Column("from_state", Text, comment="null: it is new"),
+    Column("to_state", Text, comment="of the staging or of the artifact, by kind"),
+    Column("actor", Text, nullable=False, comment="on whose behalf: a caller, or a database role"),
+    Column("holder", Text, comment="the process that did it"),
+    Column("lock_id", Ulid, comment="the grant under which it was done; null: under none"),
+    Column("fence", BigInteger, comment="of the grant under which it was done"),
+    Column("code", Text, comment="why: of the error, or why it was evicted"),
+    Column("message", Text, comment="why, in one sentence"),
+    Column("detail", JSONB, nullable=False, comment="what else changed: attempt, digest, source"),
+    Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
+    Column(
+        "digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"
+    ),
+    CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
+    CheckConstraint("number >= 1", name="number"),
+    CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
+    CheckConstraint("digest ~ '^[0-9a-f]{64}$'", name="digest"),
+    Index(None, "staging_id", "number"),
+    Index(None, "artifact_id", "at"),
+    comment="Every change of state of a staging or artifact: who, what, from, to, why.",
+    postgresql_partition_by="RANGE (id)",
+)
+
+staging_event_drops = Table(
+    "staging_event_drops",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="1, 2, 3 ..."),
+    Column("at", Time, nullable=False, server_default=now, comment="when they were dropped"),
+    Column("role", Text, nullable=False, comment="the database role that did it"),
+    Column("reason", Text, nullable=False, comment="as given by whoever dropped them"),
+    Column("below", Ulid, nullable=False, comment="every event with a lower id was dropped"),
+    Column("events", BigInteger, nullable=False, comment="how many"),
+    comment="When old events were dropped: only staging_events_drop() does it, whole months.",
+)

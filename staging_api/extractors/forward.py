@@ -1,0 +1,71 @@
+"""A stream of chunks that is read like a file, but only forward."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from staging_api.errors import ArchiveCorrupt, LimitExceeded
+
+_HEADER_BYTES = 1 << 20
+
+
+class ForwardFile:
+    """Headers are read as from a file, contents handed on as they come.
+
+    Attributes:
+        ended: whether the last header that was read was cut short.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], position: int = 0) -> None:
+        """Take a stream whose first byte is at `position`."""
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+        self._position = position
+        self.ended = False
+
+    def tell(self) -> int:
+        """The position of the next byte."""
+        return self._position
+
+    def seek(self, position: int) -> int:
+        """Skip forward.
+
+        Raises:
+            ArchiveCorrupt: the header asks for what has gone by.
+        """
+        if position < self._position:
+            raise ArchiveCorrupt("a header of the archive points backwards")
+        for _ in self.stream(position - self._position):
+            pass
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """Read a header.
+
+        Raises:
+            LimitExceeded: a header of this size is an attack.
+        """
+        if size > _HEADER_BYTES:
+            raise LimitExceeded(f"a header of the archive has more than {_HEADER_BYTES} bytes")
+        found = b"".join(self.stream(size))
+        self.ended = len(found) < size
+        return found
+
+    def stream(self, size: int) -> Iterator[bytes]:
+        """Give the next `size` bytes as they come, or fewer if the stream ends."""
+        while size > 0:
+            if not self._rest and not self._refill():
+                return
+            piece = self._rest[:size]
+            self._rest = self._rest[size:]
+            self._position += len(piece)
+            size -= len(piece)
+            yield cast("bytes", piece)
+
+    def drain(self) -> None:
+        """Read what is left, so that whoever counts or hashes upstream sees the end."""
+        for _ in self._chunks:
+            pass
+
+    def _refill(self) -> bool:
+        self._rest = memoryview(next(self._chunks, b""))
+        return bool(self._rest)

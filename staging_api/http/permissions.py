@@ -1,0 +1,65 @@
+"""THE table of who may call what: route and method on the left, roles on the right.
+
+What is not in the table is refused, to everybody. A route that is added to the application and not
+to the table fails a test, and is refused until then.
+"""
+
+from collections.abc import Mapping
+
+from staging_api.http.resources.devserver.help import OUT_OF_SCOPE
+from staging_api.identity.model import Role
+
+API = "/api/v1.0"
+
+Roles = frozenset[Role]
+
+#: Nobody is asked for a credential: probes, and documents without a secret.
+ANYBODY: Roles = frozenset()
+#: The records: who staged what, when, under which lock.
+READERS: Roles = frozenset(Role)
+#: What is staged. An auditor proves what happened, and needs no build for it.
+CONTENT: Roles = READERS - {Role.AUDITOR}
+STAGERS: Roles = frozenset({Role.STAGER})
+#: Stopping work: whoever may begin it, and whoever keeps the service running.
+STOPPERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
+OPERATORS: Roles = frozenset({Role.OPERATOR})
+
+# The devserver's paths: GET whatever they do, by clients that have no credential to send.
+_DEVSERVER: Mapping[str, Roles] = {
+    **dict.fromkeys(("/download", "/stage", "/stage_images", "/stage_debug"), STAGERS),
+    **dict.fromkeys(("/wait_for_status", "/is_staged", "/list_image_dir"), CONTENT),
+    **dict.fromkeys(("/latestbuild", "/controlfiles", "/list_suite_controls"), CONTENT),
+    "/api/fileinfo/{path:path}": CONTENT,
+    **dict.fromkeys(("/check_health", "/index", "/doc/{name:path}"), ANYBODY),
+}
+# What is not here says why, to devices that post an update check as well.
+_NOT_HERE = [f"/{path}{rest}" for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")]
+
+ALLOWED: Mapping[str, Mapping[str, Roles]] = {
+    "/livez": {"GET": ANYBODY},
+    "/readyz": {"GET": ANYBODY},
+    "/metrics": {"GET": ANYBODY},
+    "/openapi.json": {"GET": ANYBODY},
+    "/static/{path:path}": {"GET": CONTENT, "HEAD": CONTENT},
+    f"{API}/stagings": {"GET": READERS, "POST": STAGERS},
+    f"{API}/stagings/{{staging_id}}": {"GET": READERS, "DELETE": STOPPERS},
+    f"{API}/stagings/{{staging_id}}/events": {"GET": READERS},
+    f"{API}/artifacts": {"GET": READERS},
+    f"{API}/artifacts/{{artifact_id}}": {"GET": READERS, "DELETE": OPERATORS},
+    f"{API}/artifacts/{{artifact_id}}/pin": {"POST": OPERATORS},
+    f"{API}/locks": {"GET": READERS},
+    f"{API}/locks/{{lock_id}}": {"GET": READERS, "DELETE": OPERATORS},
+    "/symbolicate_dump": {"POST": STAGERS},
+    **{template: {"GET": roles} for template, roles in _DEVSERVER.items()},
+    **{template: {"GET": ANYBODY, "POST": ANYBODY} for template in _NOT_HERE},
+}
+
+
+def allowed(template: str | None, method: str) -> Roles | None:
+    """The roles that may call it; `ANYBODY` needs none, None: nobody may."""
+    return ALLOWED.get(template or "", {}).get(method)
+
+
+def methods_of(template: str | None) -> list[str]:
+    """The methods of a route that somebody may call."""
+    return list(ALLOWED.get(template or "", {}))

@@ -1,0 +1,79 @@
+"""What is asked of a process to see how it is: the same for an API process and for a worker."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import falcon
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.db.migrate import check_schema
+from staging_api.errors import ShuttingDown, StagingApiError
+from staging_api.http.resources.health import Check, Live, Metrics, Readiness, Reading
+from staging_api.shutdown import Drain
+from staging_api.staging import repository
+
+log = logging.getLogger(__name__)
+
+
+def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapping[str, Check]:
+    """What must be in order for requests to come here.
+
+    A full disk is not among it: what is staged can be served still, and all pods share the disk,
+    so none would be left. ``staging_store_free_bytes`` and its alert tell.
+    """
+
+    def draining() -> None:
+        if drain.begun:
+            raise ShuttingDown("this pod is shutting down")
+
+    return {"process": draining, "database": lambda: check_schema(database), "store": blobs.check}
+
+
+def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Reading]]:
+    """What the database and the disk know, for /metrics."""
+
+    def read() -> Iterator[Reading]:
+        try:
+            yield "staging_store_free_bytes", "Room in the store", {"store": blobs.free_bytes()}
+        except OSError as error:
+            log.warning("the room in the store is not known: %s", error.strerror)
+        try:
+            with database.connect() as conn:
+                queue = repository.queue(conn)
+        except StagingApiError:
+            yield "staging_database_up", "Whether the database answers", {"database": 0}
+            return
+        yield "staging_database_up", "Whether the database answers", {"database": 1}
+        states = {"pending": (0, 0.0), "staging": (0, 0.0), **queue}
+        depth = {state: float(count) for state, (count, _) in states.items()}
+        yield "staging_queue_artifacts", "Artifacts that are not settled, by state", depth
+        age = {state: seconds for state, (_, seconds) in states.items()}
+        yield "staging_queue_oldest_seconds", "Since the oldest of them was due", age
+
+    return read
+
+
+def worker_probes(
+    database: Database, blobs: BlobStore, drain: Drain, loop: Check
+) -> falcon.App[Any, Any]:
+    """Only the probes: for a worker, which serves nothing else; `loop` checks that it works."""
+    app: falcon.App[Any, Any] = falcon.App()
+    app.add_route("/livez", Readiness({"loop": loop}))
+    app.add_route("/readyz", Readiness({"loop": loop, **readiness_checks(database, blobs, drain)}))
+    app.add_route("/metrics", Metrics(None, readings(database, blobs)))
+    return app
+
+
+def add_probes(
+    app: falcon.App[Any, Any],
+    database: Database,
+    blobs: BlobStore,
+    drain: Drain,
+    metrics_dir: str | None,
+) -> None:
+    """Add the routes of the probes and of the metrics."""
+    app.add_route("/livez", Live())
+    app.add_route("/readyz", Readiness(readiness_checks(database, blobs, drain)))
+    app.add_route("/metrics", Metrics(metrics_dir, readings(database, blobs)))

@@ -1,0 +1,33 @@
+"""``api/fileinfo``: size and digest of a staged file, as its row has them."""
+
+import base64
+
+import falcon
+
+from staging_api.db.engine import Database
+from staging_api.http.resources.devserver.answers import not_there
+from staging_api.staging import repository
+
+
+class FileInfo:
+    """Size and sha256 (base64) of the staged file at static/PATH, as JSON.
+
+    There is no sha1: nothing is hashed here, and what was verified when it was staged is the
+    sha256.
+    """
+
+    usage = "api/fileinfo/PATH"
+
+    def __init__(self, database: Database) -> None:
+        """Take what the responder needs."""
+        self._database = database
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, path: str) -> None:
+        """Look the file up."""
+        with self._database.connect() as conn:
+            found = repository.served_file(conn, path)
+        if found is None:
+            not_there(resp, f"nothing is staged at {path}")
+            return
+        digest = base64.b64encode(bytes.fromhex(found.sha256)).decode()
+        resp.media = {"size": found.size_bytes, "sha256": digest}

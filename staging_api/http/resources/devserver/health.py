@@ -1,0 +1,41 @@
+"""``check_health``: the load of this server, by which clients choose among theirs."""
+
+import shutil
+from pathlib import Path
+
+import falcon
+
+from staging_api.db.engine import Database
+from staging_api.db.migrate import check_schema
+from staging_api.http.resources.devserver.load import Rates
+from staging_api.staging.joining import Seats
+
+_GIGABYTE = 1_000_000_000
+
+
+class CheckHealth:
+    """Free disk (GB) and load of this server, as JSON."""
+
+    usage = "check_health"
+
+    def __init__(self, database: Database, store: Path, seats: Seats) -> None:
+        """Take what the responder needs; `store` is on the disk that fills up."""
+        self._database = database
+        self._store = store
+        self._seats = seats
+        self._rates = Rates()
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Tell the load; an error if nothing can be staged, so that clients choose another."""
+        check_schema(self._database)
+        resp.media = {
+            "free_disk": round(shutil.disk_usage(_existing(self._store)).free / _GIGABYTE, 3),
+            "staging_thread_count": self._seats.taken,
+            "au_process_count": 0,
+            **self._rates.now(),
+        }
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or what of its path is there before anything was staged."""
+    return next(path for path in (folder, *folder.parents) if path.exists())

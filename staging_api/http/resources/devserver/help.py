@@ -1,0 +1,83 @@
+"""``index`` and ``doc``: what there is, and what of the devserver there is not."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Protocol
+
+import falcon
+
+from staging_api.http.resources.devserver.answers import not_there, say
+
+#: Paths of the devserver that are not ours, and why.
+OUT_OF_SCOPE: Mapping[str, str] = {
+    "update": "payloads are staged and served here, update checks (Omaha) are not answered",
+    "build": "packages are not built here",
+    "cros_au": "no device is updated from here: that is the lab's own provisioning",
+    "collect_cros_au_log": "no device is updated from here, so there are no logs of it",
+    "xbuddy": "there are no aliases here: stage takes the archive_url of a build",
+    "xbuddy_translate": "there are no aliases here: stage takes the archive_url of a build",
+    "xbuddy_list": "GET /api/v1.0/artifacts lists what is staged",
+    "xbuddy_capacity": "there is no fixed number of builds here",
+    "setup_telemetry": "nothing that is staged is unpacked to be run here",
+    "locate_file": "list_image_dir lists the files of a build",
+    "api/hostinfo": "update checks are not answered here, so nothing is known of hosts",
+    "api/hostlog": "update checks are not answered here, so nothing is known of hosts",
+    "api/setnextupdate": "update checks are not answered here",
+}
+
+
+class Described(Protocol):
+    """A resource that says how it is called; what it is for is its docstring."""
+
+    usage: str
+
+
+def help_of(resource: Described) -> str:
+    """How a resource is called, and what it is for."""
+    return f"{resource.usage}\n\n{inspect.cleandoc(type(resource).__doc__ or '')}"
+
+
+class Index:
+    """This list."""
+
+    usage = "index"
+
+    def __init__(self, resources: Mapping[str, Described]) -> None:
+        """List these, by path."""
+        self._resources = resources
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """List every path with its arguments."""
+        lines = [resource.usage for resource in self._resources.values()]
+        say(resp, "\n".join(["staging_api, in the words of the dev server:", *lines]))
+
+
+class Doc:
+    """What one of the paths is for."""
+
+    usage = "doc/NAME"
+
+    def __init__(self, resources: Mapping[str, Described]) -> None:
+        """Describe these, by path."""
+        self._resources = resources
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, name: str) -> None:
+        """Describe one."""
+        if name in self._resources:
+            say(resp, help_of(self._resources[name]))
+        else:
+            not_there(resp, OUT_OF_SCOPE.get(name, f"there is no {name} here; see index"))
+
+
+class OutOfScope:
+    """Says why a path of the devserver is not here."""
+
+    def __init__(self, reason: str) -> None:
+        """Say `reason`."""
+        self._reason = reason
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
+        """Say why."""
+        not_there(resp, self._reason)
+
+    on_post = on_get

@@ -1,0 +1,94 @@
+"""How busy this machine is, by the kernel's counters."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECTOR_BYTES = 512
+#: Rates over a shorter time than this say little; the ones before are told again.
+_SHORTEST_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the kernel has counted since the machine started."""
+
+    at: float
+    cpu_busy: int
+    cpu_all: int
+    network_bytes: int
+    disk_bytes: int
+
+    @classmethod
+    def read(cls, proc: Path = Path("/proc")) -> "Counters":
+        """Read them; what this system does not tell stays 0."""
+        cpu = next(_rows(proc / "stat"), [])
+        # proc(5): user nice system idle iowait irq softirq steal; guest is in user already.
+        ticks = [int(word) for word in cpu[1:9]] or [0] * 8
+        return cls(
+            at=time.monotonic(),
+            cpu_busy=sum(ticks) - ticks[3] - ticks[4],
+            cpu_all=sum(ticks),
+            network_bytes=sum(_network(proc)),
+            disk_bytes=_SECTOR_BYTES * sum(_sectors(proc)),
+        )
+
+
+class Rates:
+    """Turns counters into rates, since the last time that somebody asked."""
+
+    def __init__(self, seconds: float = _SHORTEST_SECONDS) -> None:
+        """Begin to count now; rates are over at least so many `seconds`."""
+        self._seconds = seconds
+        self._last = Counters.read()
+        self._mutex = threading.Lock()
+        self._told = _rates(self._last, self._last)
+
+    def now(self) -> dict[str, float]:
+        """CPU in percent of all cores; network and disk in bytes per second, both ways."""
+        with self._mutex:
+            seen = Counters.read()
+            if seen.at - self._last.at >= self._seconds:
+                self._told, self._last = _rates(self._last, seen), seen
+            return self._told
+
+
+def _rates(before: Counters, after: Counters) -> dict[str, float]:
+    seconds = max(after.at - before.at, 1e-9)
+    ticks = max(after.cpu_all - before.cpu_all, 1)
+    return {
+        "cpu_percent": round(100 * (after.cpu_busy - before.cpu_busy) / ticks, 1),
+        "network_total_bytes_per_second": round(
+            (after.network_bytes - before.network_bytes) / seconds
+        ),
+        "disk_total_bytes_per_second": round((after.disk_bytes - before.disk_bytes) / seconds),
+    }
+
+
+def _network(proc: Path) -> Iterator[int]:
+    """Bytes received and sent by each interface but loopback."""
+    for row in _rows(proc / "net" / "dev"):
+        # Two lines of headings have no number there.
+        if row[0] != "lo:" and row[1].isdigit():
+            yield int(row[1]) + int(row[9])
+
+
+def _sectors(proc: Path) -> Iterator[int]:
+    """Sectors read and written by each whole disk; what is stacked on one counts again."""
+    for row in _rows(proc / "diskstats"):
+        name = row[2]
+        if not name.startswith(("loop", "ram", "dm-", "md")) and _is_whole(name):
+            yield int(row[5]) + int(row[9])
+
+
+def _is_whole(disk: str) -> bool:
+    return Path("/sys/block", disk).exists()
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    with suppress(OSError):
+        for line in path.read_text().splitlines():
+            yield line.split()

@@ -1,0 +1,56 @@
+"""The query of a devserver request, as its clients write it: not encoded, in any order."""
+
+from falcon import Request
+from falcon.uri import decode
+
+from staging_api.errors import Invalid
+
+_TRUE = frozenset({"1", "true", "yes"})
+
+
+class Query:
+    """Values by name; an empty value is as good as none.
+
+    Clients do not encode: a ``+`` is a plus, and a ``/`` or ``:`` may stand as it is. One that does
+    encode is understood as well.
+    """
+
+    def __init__(self, req: Request) -> None:
+        """Read the query of `req`.
+
+        Raises:
+            Invalid: one name has two values.
+        """
+        self._values: dict[str, str] = {}
+        for pair in req.query_string.split("&"):
+            name, _, raw = pair.partition("=")
+            value = decode(raw, unquote_plus=False)
+            if value and self._values.setdefault(name, value) != value:
+                raise Invalid.field(name, "is there twice, with two values")
+
+    def __bool__(self) -> bool:
+        """Whether there is any value at all."""
+        return bool(self._values)
+
+    def get(self, name: str) -> str | None:
+        """The value of this name, if there is one."""
+        return self._values.get(name)
+
+    def required(self, name: str) -> str:
+        """The value of this name.
+
+        Raises:
+            Invalid: there is none.
+        """
+        value = self._values.get(name)
+        if value is None:
+            raise Invalid.field(name, "must be given")
+        return value
+
+    def words(self, name: str) -> list[str]:
+        """A list that is written with commas."""
+        return [word for word in self._values.get(name, "").split(",") if word]
+
+    def flag(self, name: str) -> bool:
+        """A yes or no, such as Python prints it; nothing is no."""
+        return self._values.get(name, "").lower() in _TRUE

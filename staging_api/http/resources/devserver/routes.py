@@ -1,0 +1,75 @@
+"""The route of every devserver path, at the root as its clients have it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import falcon
+
+from staging_api.http.problems import ErrorForm
+from staging_api.http.resources.devserver.answers import text_error, word_error
+from staging_api.http.resources.devserver.builds import LatestBuild
+from staging_api.http.resources.devserver.controlfiles import ControlFiles, ListSuiteControls
+from staging_api.http.resources.devserver.fileinfo import FileInfo
+from staging_api.http.resources.devserver.health import CheckHealth
+from staging_api.http.resources.devserver.help import (
+    OUT_OF_SCOPE,
+    Described,
+    Doc,
+    Index,
+    OutOfScope,
+)
+from staging_api.http.resources.devserver.images import ListImageDir, StageImages
+from staging_api.http.resources.devserver.staging import Download, IsStaged, Stage, WaitForStatus
+from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
+from staging_api.staging.joining import Joining
+from staging_api.staging.symbolication import Symbolication
+
+_WORDS = ("download", "wait_for_status", "stage", "is_staged", "stage_images", "stage_debug")
+_TEXTS = (
+    *("symbolicate_dump", "latestbuild", "controlfiles", "list_suite_controls", "list_image_dir"),
+    *("check_health", "api/fileinfo", "index", "doc"),
+    *OUT_OF_SCOPE,
+)
+#: How an error is told on each path, whoever raises it.
+ERROR_FORMS: Mapping[str, ErrorForm] = {
+    **dict.fromkeys(_TEXTS, text_error),
+    **dict.fromkeys(_WORDS, word_error),
+}
+
+
+@dataclass(frozen=True)
+class DevserverParts:
+    """What the resources are given; `disk` is the folder whose free space clients ask for."""
+
+    joining: Joining
+    symbolication: Symbolication | None
+    disk: Path
+
+
+def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts) -> None:
+    """Add every path, and a reason for each that there is not."""
+    joining, stagings = parts.joining, parts.joining.stagings
+    resources: dict[str, Described] = {
+        "download": Download(joining),
+        "wait_for_status": WaitForStatus(joining),
+        "stage": Stage(joining),
+        "is_staged": IsStaged(stagings),
+        "stage_images": StageImages(joining),
+        "list_image_dir": ListImageDir(stagings),
+        "stage_debug": StageDebug(joining),
+        "symbolicate_dump": SymbolicateDump(joining, parts.symbolication),
+        "latestbuild": LatestBuild(stagings),
+        "controlfiles": ControlFiles(stagings),
+        "list_suite_controls": ListSuiteControls(stagings),
+        "check_health": CheckHealth(stagings.database, parts.disk, joining.seats),
+        "api/fileinfo": FileInfo(stagings.database),
+    }
+    for path, resource in resources.items():
+        app.add_route(f"/{path}/{{path:path}}" if path == "api/fileinfo" else f"/{path}", resource)
+    app.add_route("/index", Index(resources))
+    app.add_route("/doc/{name:path}", Doc(resources))
+    for path, reason in OUT_OF_SCOPE.items():
+        app.add_route(f"/{path}", OutOfScope(reason))
+        app.add_route(f"/{path}/{{rest:path}}", OutOfScope(reason))

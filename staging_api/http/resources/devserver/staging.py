@@ -1,0 +1,123 @@
+"""``download``, ``wait_for_status``, ``stage``, ``is_staged``: staging, and how far it is."""
+
+import falcon
+
+from staging_api.artifacts.model import FILE_WORD
+from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
+from staging_api.http.auth import asker
+from staging_api.http.resources.devserver.answers import SUCCESS, say
+from staging_api.http.resources.devserver.query import Query
+from staging_api.locks.hold import Asker
+from staging_api.staging import repository
+from staging_api.staging.joining import Joining
+from staging_api.staging.model import Wanted
+from staging_api.staging.service import StagingService
+
+
+class Download:
+    """Stage a build.
+
+    `Success` once what a test needs at once is there; the rest follows, and wait_for_status waits
+    for it. Whoever asks while another's download runs joins it.
+    """
+
+    usage = "download?archive_url=URL"
+
+    def __init__(self, joining: Joining) -> None:
+        """Take what the responder needs."""
+        self._joining = joining
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Stage the default artifacts."""
+        wanted = self._joining.stagings.wanted(Query(req).required("archive_url"), ())
+        self._joining.stage(wanted, asker(req))
+        say(resp, SUCCESS)
+
+
+class WaitForStatus:
+    """Wait for all of a build that download began to stage.
+
+    `Success` when it is there; an error if a part of it failed, or nobody asked for the build.
+    """
+
+    usage = "wait_for_status?archive_url=URL"
+
+    def __init__(self, joining: Joining) -> None:
+        """Take what the responder needs."""
+        self._joining = joining
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Wait for the default artifacts."""
+        stagings = self._joining.stagings
+        self._joining.wait_for_all(stagings.wanted(Query(req).required("archive_url"), ()))
+        say(resp, SUCCESS)
+
+
+class Stage:
+    """Stage artifacts by name, and objects of the archive as they are.
+
+    `Success` once all are there; with async=True at once, and is_staged says when. clean=True
+    stages again what is there.
+    """
+
+    usage = "stage?archive_url=URL&artifacts=a,b&files=f,g[&async=True][&clean=True]"
+
+    def __init__(self, joining: Joining) -> None:
+        """Take what the responder needs."""
+        self._joining = joining
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Stage what is named."""
+        query = Query(req)
+        wanted = _wanted(self._joining.stagings, query)
+        if query.flag("clean"):
+            _forget(self._joining.stagings, wanted, asker(req))
+        if query.flag("async"):
+            self._joining.queue(wanted, asker(req))
+        else:
+            self._joining.stage_all(wanted, asker(req))
+        say(resp, SUCCESS)
+
+
+class IsStaged:
+    """`True` if all of it is staged, else `False`; an error if some of it failed."""
+
+    usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
+
+    def __init__(self, stagings: StagingService) -> None:
+        """Take what the responder needs."""
+        self._stagings = stagings
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Look at the rows, by one probe of an index: a thousand clients ask every few seconds."""
+        wanted = _wanted(self._stagings, Query(req))
+        with self._stagings.database.connect() as conn:
+            outcomes = repository.outcomes(conn, wanted.archive_url, wanted.names)
+        for outcome in outcomes:
+            if outcome.state == "failed":
+                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
+        settled = {outcome.name for outcome in outcomes if outcome.settled}
+        say(resp, str(settled == set(wanted.names)))
+
+
+def _wanted(stagings: StagingService, query: Query) -> Wanted:
+    archive_url = query.required("archive_url")
+    files = [f"{FILE_WORD}{name}" for name in query.words("files")]
+    artifacts = [*query.words("artifacts"), *files]
+    if not artifacts:
+        raise Invalid.field("artifacts", "artifacts or files must be given")
+    return stagings.wanted(archive_url, artifacts)
+
+
+def _forget(stagings: StagingService, wanted: Wanted, asker: Asker) -> None:
+    """Evict what is staged; what is pinned, or being staged just now, stays as it is."""
+    with stagings.database.connect() as conn:
+        rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+    for row in rows:
+        if row.settled:
+            try:
+                stagings.evict(row.id, asker)
+            except LockHeld:
+                return
+            except (Conflict, NotFound):
+                continue

@@ -1,0 +1,98 @@
+"""``stage_debug`` and ``symbolicate_dump``: debug symbols, and the stack traces that they give."""
+
+import tempfile
+from pathlib import Path
+
+import falcon
+from falcon.media import MultipartFormHandler
+
+from staging_api.errors import Invalid, LimitExceeded
+from staging_api.http.auth import asker
+from staging_api.http.resources.devserver.answers import SUCCESS, say
+from staging_api.http.resources.devserver.query import Query
+from staging_api.staging.joining import Joining
+from staging_api.staging.symbolication import Symbolication
+
+_MAX_DUMP_BYTES = 64 << 20
+_CHUNK_BYTES = 1 << 20
+
+
+class StageDebug:
+    """Stage the debug symbols of a build.
+
+    `Success` once they are there.
+    """
+
+    usage = "stage_debug?archive_url=URL"
+
+    def __init__(self, joining: Joining) -> None:
+        """Take what the responder needs."""
+        self._joining = joining
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Stage the symbols."""
+        archive_url = Query(req).required("archive_url")
+        self._joining.stage(self._joining.stagings.wanted(archive_url, ["symbols"]), asker(req))
+        say(resp, SUCCESS)
+
+
+class SymbolicateDump:
+    """The stack trace of a crash.
+
+    With archive_url the symbols of that build are staged first; without it, symbols are looked
+    for in the builds of which they are staged.
+    """
+
+    usage = "symbolicate_dump[?archive_url=URL], POST, multipart/form-data with a field minidump"
+
+    def __init__(self, joining: Joining, symbolication: Symbolication | None) -> None:
+        """Take what the responder needs; without the program there are no stack traces."""
+        self._joining = joining
+        self._symbolication = symbolication
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Symbolicate a minidump."""
+        if self._symbolication is None:
+            resp.status = falcon.HTTP_501
+            say(resp, "no program for stack traces is installed here: see STAGING_STACKWALK")
+            return
+        archive_url = Query(req).get("archive_url")
+        wanted = None
+        if archive_url is not None:
+            wanted = self._joining.stagings.wanted(archive_url, ["symbols"])
+            self._joining.stage(wanted, asker(req))
+        with self._joining.seats.one(), tempfile.TemporaryDirectory(prefix="minidump-") as folder:
+            dump = Path(folder, "minidump")
+            _save(req, dump)
+            if wanted is None:
+                stack = self._symbolication.of_any_build(dump)
+            else:
+                stack = self._symbolication.of_build(dump, wanted.archive_url)
+        say(resp, stack)
+
+
+def _save(req: falcon.Request, dump: Path) -> None:
+    """Bring the field ``minidump`` to the disk, piece by piece."""
+    if not (req.content_type or "").startswith(falcon.MEDIA_MULTIPART):
+        raise Invalid.field("minidump", "must be sent as multipart/form-data")
+    try:
+        form = MultipartFormHandler().deserialize(
+            req.bounded_stream, req.content_type, req.content_length
+        )
+        for part in form:
+            if part.name == "minidump":
+                _copy(part.stream, dump)
+    except falcon.MediaMalformedError:
+        raise Invalid.field("minidump", "the multipart form is malformed") from None
+    if not dump.exists():
+        raise Invalid.field("minidump", "must be a field of the form")
+
+
+def _copy(stream: falcon.util.reader.BufferedReader, dump: Path) -> None:
+    size = 0
+    with dump.open("wb") as file:
+        while chunk := stream.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > _MAX_DUMP_BYTES:
+                raise LimitExceeded(f"a minidump may have {_MAX_DUMP_BYTES} bytes")
+            file.write(chunk)

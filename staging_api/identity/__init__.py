@@ -1,0 +1,1 @@
+"""Who is calling: credentials checked, and turned into a name and roles; knows no web framework."""

@@ -1,0 +1,72 @@
+"""Who read what below ``/static``: counted in this process, written down once a minute.
+
+What if the process dies? At most a minute of reads is not counted. Nothing that is served waits for
+this, and what was read lately is not evicted for longer than that minute (`upkeep.StoreTerms`).
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from staging_api.db.engine import Database
+from staging_api.errors import StagingApiError
+from staging_api.staging import repository
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 60.0
+
+
+class Accesses:
+    """Counts reads; an artifact's row is written once in a while, however often it is read."""
+
+    def __init__(self, database: Database, flush_seconds: float = FLUSH_SECONDS) -> None:
+        """Start no thread yet: a process may fork before anybody reads."""
+        self._database = database
+        self._flush_seconds = flush_seconds
+        self._counted: dict[tuple[str, str], tuple[int, int]] = {}
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def note(self, artifact_id: str, caller: str, size_bytes: int) -> None:
+        """One file of an artifact is sent, so many bytes of it."""
+        with self._mutex:
+            hits, total = self._counted.get((artifact_id, caller), (0, 0))
+            self._counted[artifact_id, caller] = hits + 1, total + size_bytes
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="accesses", daemon=True)
+                self._thread.start()
+
+    def flush(self) -> None:
+        """Write down what was counted; what cannot be written now stays counted."""
+        with self._mutex:
+            counted, self._counted = self._counted, {}
+        if not counted:
+            return
+        try:
+            with self._database.begin() as conn:
+                repository.note_accesses(conn, counted)
+        except StagingApiError as error:
+            log.warning("%d reads are not written down yet: %s", len(counted), error.detail)
+            self._put_back(counted)
+
+    def close(self) -> None:
+        """Write down the rest, and stop."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.flush()
+
+    def _put_back(self, counted: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        with self._mutex:
+            for key, (hits, total) in counted.items():
+                more_hits, more = self._counted.get(key, (0, 0))
+                self._counted[key] = hits + more_hits, total + more
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._flush_seconds):
+            try:
+                self.flush()
+            except Exception:
+                log.exception("reads could not be written down")

@@ -1,0 +1,56 @@
+"""Follow one staging: its events as they happen, its progress in between.
+
+What if the process dies, or the reader goes away? Nothing is lost: the events are rows, and whoever
+comes back names the number of the last one that it got.
+"""
+
+import time
+from collections.abc import Generator
+
+from staging_api.db.engine import Database
+from staging_api.staging import repository
+from staging_api.staging.model import Staging, StagingEvent
+from staging_api.staging.watch import Watch
+
+#: Between two signs of life; a reader that is gone is noticed by the next one.
+KEEP_ALIVE_SECONDS = 15.0
+_EVENTS_AT_ONCE = 500
+
+
+def follow(
+    database: Database, watch: Watch, staging_id: str, after: int, seconds: float
+) -> Generator[StagingEvent | Staging | None, None, None]:
+    """Give the events behind number `after`, and go on until the staging is final.
+
+    Ends before that after `seconds`, or at once if too many wait already; then the reader comes
+    again.
+
+    Yields:
+        an event; or the staging, when it has come further without one; or None, as a sign of life.
+
+    Raises:
+        NotFound: there is no such staging.
+        Unavailable: the database cannot be reached.
+    """
+    deadline = time.monotonic() + seconds
+    with watch.seat() as seated:
+        while True:
+            # First the staging, then its events: one that is final has all of them by then.
+            with database.connect() as conn:
+                staging = repository.find(conn, staging_id)
+                events = repository.events_of(conn, staging_id, after, _EVENTS_AT_ONCE)
+            for event in events:
+                after = event.number
+                yield event
+            if len(events) == _EVENTS_AT_ONCE:
+                continue
+            if not staging.final and not events:
+                yield staging
+            left = deadline - time.monotonic()
+            if staging.final or not seated or watch.closed or left <= 0:
+                return
+            while not watch.changed(staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left)):
+                left = deadline - time.monotonic()
+                if left <= 0 or watch.closed:
+                    return
+                yield None

@@ -1,0 +1,173 @@
+"""Joining: for clients that take a refusal for final, a request waits for the work of another.
+
+Whoever finds the lock held writes down what it wants (`StagingService.queue_behind`), and waits
+until the rows say that it is there. Whether it was brought by the holder, by a worker behind it or
+by whoever took over from a process that died makes no difference to the rows.
+
+What if the process dies while somebody waits here? What was wanted is written down, so a worker
+brings it; the client asks again and joins again. It ends in good order: it says so at once. The
+worker dies: another takes its rows up, and the wait goes on. The client goes away: its seat is
+taken until what it wanted is there, or `patience_seconds` are over; nobody can see it from here.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from staging_api.errors import (
+    LockHeld,
+    LockLost,
+    NotFound,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+)
+from staging_api.locks.hold import Asker
+from staging_api.staging import repository
+from staging_api.staging.model import Wanted
+from staging_api.staging.service import StagingService
+from staging_api.staging.watch import Watch
+
+#: Between two looks at the rows of a staging whose version did not change.
+_LOOK_SECONDS = 5.0
+_FOREGROUND = ("foreground",)
+_ALL = ("foreground", "background")
+
+
+@dataclass
+class Seats:
+    """How many requests of this process may stage or wait at once, so that threads are left."""
+
+    number: int
+    taken: int = 0
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A seat for the block.
+
+        Raises:
+            Unavailable: all are taken.
+        """
+        with self._mutex:
+            if self.taken >= self.number:
+                raise Unavailable("as many requests as may wait at once do already")
+            self.taken += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self.taken -= 1
+
+
+@dataclass(frozen=True)
+class Joining:
+    """Staging for callers that wait for each other.
+
+    Attributes:
+        watch: has a seat for each of `seats`.
+        patience_seconds: how long a caller may wait.
+        refuses: tell a second caller that the lock is held, instead of letting it wait.
+    """
+
+    stagings: StagingService
+    watch: Watch
+    seats: Seats
+    patience_seconds: float
+    refuses: bool = False
+
+    def stage(self, wanted: Wanted, asker: Asker) -> None:
+        """Return once the foreground is staged; what follows is on its way.
+
+        Raises:
+            LockHeld: another works on it, and this service `refuses`.
+            Unavailable: no seat is free, or the wait took too long; the work goes on.
+            StagingApiError: an artifact failed, for this caller or for the one that it joined.
+        """
+        if self._nothing_left(wanted):
+            return
+        with self.seats.one():
+            try:
+                self.stagings.stage(wanted, asker)
+            except (LockHeld, LockLost):
+                if self.refuses:
+                    raise
+                self.stagings.queue_behind(wanted, asker)
+                self._wait(wanted, _FOREGROUND)
+
+    def stage_all(self, wanted: Wanted, asker: Asker) -> None:
+        """Return once everything is staged, what would follow included.
+
+        Raises:
+            StagingApiError: as `stage` does.
+        """
+        self.stage(wanted, asker)
+        self.wait_for_all(wanted)
+
+    def queue(self, wanted: Wanted, asker: Asker) -> None:
+        """Return at once; a worker stages it.
+
+        Raises:
+            LockHeld: another works on it, and this service `refuses`.
+        """
+        if self._nothing_left(wanted):
+            return
+        if self.refuses:
+            self.stagings.queue(wanted, asker)
+        else:
+            self.stagings.queue_behind(wanted, asker)
+
+    def wait_for_all(self, wanted: Wanted) -> None:
+        """Return once everything that was asked for before is staged, the background included.
+
+        Raises:
+            NotFound: nobody asked for it.
+            Unavailable: no seat is free, or the wait took too long.
+            StagingApiError: an artifact failed.
+        """
+        if self._left(wanted, _ALL):
+            with self.seats.one():
+                self._wait(wanted, _ALL)
+
+    def _wait(self, wanted: Wanted, phases: tuple[str, ...]) -> None:
+        deadline = time.monotonic() + self.patience_seconds
+        while True:
+            # First who brings it, then what is left: the other way round, whoever brought the last
+            # of it between the two looks would seem to have given up.
+            with self.stagings.database.connect() as conn:
+                bringer = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
+            if not self._left(wanted, phases):
+                return
+            if bringer is None:
+                raise NotFound(f"nobody stages {wanted.archive_url}")
+            if self.watch.closed:
+                raise ShuttingDown(f"{wanted.archive_url} is still being staged")
+            seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
+            if seconds <= 0:
+                raise Unavailable(f"{wanted.archive_url} is still being staged")
+            self.watch.wait_for_change(bringer.id, bringer.version, seconds)
+
+    def _left(self, wanted: Wanted, phases: tuple[str, ...]) -> set[str]:
+        """What is not settled: on its way, or evicted meanwhile and without a row.
+
+        Raises:
+            StagingApiError: some of it failed.
+        """
+        left = {kind.name for kind in wanted.kinds if kind.phase in phases}
+        outcomes = self._outcomes(wanted)
+        left -= {outcome.name for outcome in outcomes if outcome.settled}
+        for outcome in outcomes:
+            if outcome.name in left and outcome.state == "failed":
+                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
+        return left
+
+    def _nothing_left(self, wanted: Wanted) -> bool:
+        """Whether a request for it makes no work; most ask for what is staged, at one probe."""
+        settled = {outcome.name for outcome in self._outcomes(wanted) if outcome.settled}
+        return settled == set(wanted.names) or self.stagings.nothing_left(wanted) is not None
+
+    def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:
+        with self.stagings.database.connect() as conn:
+            return repository.outcomes(conn, wanted.archive_url, wanted.names)

@@ -1,0 +1,106 @@
+"""Reading the record of events, and saying who acts where no lock says it.
+
+Nothing here writes an event: the triggers of ``migrations/sql/0002_events.sql`` do.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, text
+
+from staging_api.db.tables import staging_events
+from staging_api.staging.model import StagingEvent
+
+_COLUMNS = [staging_events.c[name] for name in StagingEvent.__dataclass_fields__]
+_ROWS_AT_ONCE = 5000
+
+
+def act_as(conn: Connection, caller: str, holder: str) -> None:
+    """Name who acts in this transaction, for what is written without a lock."""
+    named = {"caller": caller, "holder": holder}
+    conn.execute(_ACT_AS, named)
+
+
+def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list[StagingEvent]:
+    """The events of a staging behind number `after`, in order."""
+    rows = conn.execute(
+        select(*_COLUMNS)
+        .where(staging_events.c.staging_id == staging_id, staging_events.c.number > after)
+        .order_by(staging_events.c.number)
+        .limit(limit)
+    )
+    return [StagingEvent(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
+
+
+def extend_events(conn: Connection) -> None:
+    """Make room for the events of the next months."""
+    conn.execute(text("SELECT staging_events_extend(3)"))
+
+
+def chains(conn: Connection, since: datetime | None, until: datetime | None) -> Iterator[Row[Any]]:
+    """Stagings made between these times with their events, by staging and number, as stored.
+
+    A staging without events comes with nulls for its event, an event without its staging with
+    nulls for the staging. All are of one moment; `conn` must be in a transaction, and holds but a
+    few thousand rows at a time.
+    """
+    reading = conn.execution_options(yield_per=_ROWS_AT_ONCE)
+    yield from reading.execute(_CHAINS, {"since": since, "until": until})
+
+
+def contradictions(
+    conn: Connection, since: datetime | None, until: datetime | None
+) -> list[tuple[str, str]]:
+    """Artifacts of stagings made between these times that differ from the newest event of them.
+
+    Returns:
+        id of the staging, and of the artifact.
+    """
+    rows = conn.execute(_CONTRADICTIONS, {"since": since, "until": until})
+    return [(row.staging_id, row.id) for row in rows]
+
+
+_ACT_AS = text("""
+    SELECT set_config('staging.actor', :caller, true), set_config('staging.holder', :holder, true)
+""")
+
+# Every column of an event as the text, number or null that its digest is of.
+_CHAINS = text("""
+    WITH bounds AS (
+        SELECT coalesce(ulid_floor(CAST(:since AS timestamptz)), '') AS lowest,
+            coalesce(ulid_floor(CAST(:until AS timestamptz)), 'Z') AS beyond
+    ), s AS (
+        SELECT id, state, events_count, events_dropped, events_digest
+        FROM stagings, bounds WHERE id >= lowest AND id < beyond
+    ), e AS (
+        SELECT staging_events.* FROM staging_events, bounds
+        WHERE staging_id >= lowest AND staging_id < beyond
+    )
+    SELECT coalesce(s.id, e.staging_id) AS chain, s.id AS staging, s.state, s.events_count,
+        s.events_dropped, s.events_digest,
+        e.id, e.staging_id, e.number,
+        to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+        e.kind, e.artifact_id, e.name, e.from_state, e.to_state, e.actor, e.holder, e.lock_id,
+        e.fence, e.code, e.message, CAST(e.detail AS text) AS detail, e.previous_digest, e.digest,
+        coalesce(e.at < CAST(:until AS timestamptz), true) AS before_end
+    FROM s FULL JOIN e ON e.staging_id = s.id
+    ORDER BY 1, e.number
+""")
+
+_CONTRADICTIONS = text("""
+    SELECT a.staging_id, a.id
+    FROM staged_artifacts a
+    JOIN stagings s ON s.id = a.staging_id
+    LEFT JOIN LATERAL (
+        SELECT to_state, detail ->> 'sha256' AS sha256 FROM staging_events e
+        WHERE e.artifact_id = a.id AND e.kind = 'artifact'
+        ORDER BY e.at DESC, e.number DESC LIMIT 1
+    ) newest ON true
+    WHERE a.staging_id >= coalesce(ulid_floor(CAST(:since AS timestamptz)), '')
+      AND a.staging_id < coalesce(ulid_floor(CAST(:until AS timestamptz)), 'Z')
+      AND (newest.to_state IS DISTINCT FROM a.state
+        OR a.state = 'staged' AND newest.sha256 IS DISTINCT FROM a.sha256)
+      AND NOT (newest.to_state IS NULL AND s.events_dropped > 0)
+    ORDER BY a.staging_id, a.id
+""")

@@ -1,0 +1,140 @@
+"""Reading what is staged by name, folder and target: any connection will do.
+
+As text, because clients poll with the first of these, and composing a statement anew costs as much
+as running it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from staging_api.errors import NotFound
+from staging_api.staging.model import SETTLED_STATES
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one catalogue entry of an archive so far."""
+
+    name: str
+    state: str
+    error_message: str | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do for it."""
+        return self.state in SETTLED_STATES
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One staged file, with the times of its artifact; `path` is below ``/static``."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    staged_at: datetime
+    last_accessed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class BuildFolder:
+    """The folder of an archive's files below ``/static``."""
+
+    archive_url: str
+    static_prefix: str
+
+
+def outcomes(conn: Connection, archive_url: str, names: Sequence[str]) -> list[Outcome]:
+    """The live rows of these entries: one probe of ``staged_artifacts_live_key``."""
+    given = {"archive_url": archive_url, "names": list(names)}
+    return [Outcome(*row) for row in conn.execute(_OUTCOMES, given)]
+
+
+def folder_of(conn: Connection, archive_url: str) -> str:
+    """The archive's folder below ``/static``.
+
+    Raises:
+        NotFound: nothing of it was ever staged.
+    """
+    found = conn.execute(_FOLDER_OF, {"archive_url": archive_url}).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"nothing of {archive_url} is staged")
+    return str(found)
+
+
+def files_below(conn: Connection, static_prefix: str, folder: str = "") -> list[FoundFile]:
+    """The staged files of one archive, ordered by path.
+
+    Args:
+        static_prefix: the archive's folder below ``/static``.
+        folder: only what lies below this folder of it; ends in ``/`` unless empty.
+    """
+    given = {"prefix": static_prefix, "below": f"{static_prefix}/{folder}"}
+    return [FoundFile(*row) for row in conn.execute(_FILES_BELOW, given)]
+
+
+def builds_below(conn: Connection, folder: str) -> list[BuildFolder]:
+    """The archives of this folder of ``/static`` that have all that was asked for at once.
+
+    An archive is left out as long as an artifact that somebody waits for is on its way, or failed.
+    """
+    rows = conn.execute(_BUILDS_BELOW, {"folder": f"{folder}/"})
+    return [BuildFolder(*row) for row in rows]
+
+
+def newest_of_each(
+    conn: Connection, lock_kind: str, endings: Iterable[str], archives: int
+) -> Mapping[str, str]:
+    """The sha256 of the newest staged file for each path below an archive's folder.
+
+    Args:
+        lock_kind: of the artifacts that have them.
+        endings: paths below the folder of whatever archive.
+        archives: so many are looked through, the newest first.
+    """
+    given = {"kind": lock_kind, "endings": list(endings), "archives": archives}
+    return {str(ending): str(sha256) for ending, sha256 in conn.execute(_NEWEST_OF_EACH, given)}
+
+
+_OUTCOMES = text("""
+    SELECT name, state, error_message FROM staged_artifacts
+    WHERE archive_url = :archive_url AND name = ANY(:names) AND state <> 'evicted'
+""")
+
+_FOLDER_OF = text("SELECT static_prefix FROM archives WHERE archive_url = :archive_url")
+
+_FILES_BELOW = text("""
+    SELECT f.path, f.sha256, f.size_bytes, a.staged_at, a.last_accessed_at
+    FROM archives r
+    JOIN staged_artifacts a ON a.archive_url = r.archive_url AND a.state = 'staged'
+    JOIN staged_files f ON f.artifact_id = a.id
+    WHERE r.static_prefix = :prefix AND starts_with(f.path, :below)
+    ORDER BY f.path COLLATE "C"
+""")
+
+_BUILDS_BELOW = text("""
+    SELECT r.archive_url, r.static_prefix FROM archives r
+    WHERE starts_with(r.static_prefix, :folder)
+      AND EXISTS (SELECT FROM staged_artifacts a
+                  WHERE a.archive_url = r.archive_url AND a.state = 'staged')
+      AND NOT EXISTS (SELECT FROM staged_artifacts a
+                      WHERE a.archive_url = r.archive_url AND a.phase = 'foreground'
+                        AND a.state IN ('pending', 'staging', 'failed'))
+""")
+
+# The folders are few and their files many: each path is made, and looked up by its index.
+_NEWEST_OF_EACH = text("""
+    WITH newest AS (
+        SELECT a.id, a.staged_at, r.static_prefix
+        FROM staged_artifacts a JOIN archives r USING (archive_url)
+        WHERE a.lock_kind = :kind AND a.state = 'staged'
+        ORDER BY a.id DESC LIMIT :archives
+    )
+    SELECT DISTINCT ON (ending) ending, f.sha256
+    FROM newest n CROSS JOIN unnest(CAST(:endings AS text[])) AS ending
+    JOIN staged_files f ON f.artifact_id = n.id AND f.path = n.static_prefix || '/' || ending
+    ORDER BY ending, n.staged_at DESC
+""")

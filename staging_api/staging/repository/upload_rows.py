@@ -1,0 +1,108 @@
+"""The rows that say who waits for an upload, and what was seen of it.
+
+`begin_upload_wait`, `end_upload_wait` and `put_off` take a connection that has passed
+`locks.store.guard` in the same transaction; a look at an archive may be noted by anybody.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select, text, update
+
+from staging_api.db.tables import staged_artifacts, stagings, upload_polls
+from staging_api.staging.repository.staging_rows import lock_stagings
+from staging_api.staging.repository.terms import is_to_do, now, seconds
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What was seen at the newest look; `names` is None before the first one has ended."""
+
+    names: Sequence[str] | None
+    next_in_seconds: float
+
+
+def begin_upload_wait(
+    conn: Connection, staging_id: str, name: str, allowed_seconds: float
+) -> float:
+    """Note what is waited for; gives the seconds that are left of the time for it."""
+    began = func.coalesce(stagings.c.upload_wait_began_at, now())
+    waiting = func.array_remove(func.coalesce(stagings.c.waiting_for, text("'{}'::text[]")), name)
+    left = began + seconds(allowed_seconds) - now()
+    row = conn.execute(
+        update(stagings)
+        .where(stagings.c.id == staging_id)
+        .values(
+            upload_wait_began_at=began,
+            upload_wait_ended_at=None,
+            waiting_for=func.array_append(waiting, name),
+            version=stagings.c.version + 1,
+        )
+        .returning(func.extract("epoch", left).label("left"))
+    )
+    return float(row.scalar_one())
+
+
+def end_upload_wait(conn: Connection, staging_id: str) -> None:
+    """Nothing is waited for any more."""
+    conn.execute(
+        update(stagings)
+        .where(stagings.c.id == staging_id)
+        .values(upload_wait_ended_at=now(), waiting_for=None, version=stagings.c.version + 1)
+    )
+
+
+def put_off(conn: Connection, archive_url: str, name: str, pause_seconds: float) -> None:
+    """Let an artifact be due again after a while."""
+    lock_stagings(conn, archive_url)
+    conn.execute(
+        update(staged_artifacts)
+        .where(
+            staged_artifacts.c.archive_url == archive_url,
+            staged_artifacts.c.name == name,
+            is_to_do,
+        )
+        .values(next_attempt_at=now() + seconds(pause_seconds))
+    )
+
+
+def claim_poll(conn: Connection, archive_url: str, pause_seconds: float) -> bool:
+    """Whether it is this one's turn to look at the archive; nobody else looks for that long."""
+    given = {"url": archive_url, "pause": pause_seconds}
+    return conn.execute(_CLAIM, given).one_or_none() is not None
+
+
+def note_poll(conn: Connection, archive_url: str, names: Sequence[str]) -> None:
+    """Let the others read what was seen."""
+    conn.execute(
+        update(upload_polls)
+        .where(upload_polls.c.archive_url == archive_url)
+        .values(polled_at=now(), names=list(names))
+    )
+
+
+def newest_poll(conn: Connection, archive_url: str) -> Poll:
+    """What was seen at the newest look at this archive."""
+    left = func.extract("epoch", upload_polls.c.next_poll_at - now())
+    row = conn.execute(
+        select(upload_polls.c.names, left.label("left")).where(
+            upload_polls.c.archive_url == archive_url
+        )
+    ).one_or_none()
+    return Poll(None, 0.0) if row is None else Poll(row.names, float(row.left))
+
+
+def forget_polls(conn: Connection, older_than_seconds: float) -> int:
+    """Remove looks that nobody reads any more; returns how many."""
+    old = upload_polls.c.next_poll_at < now() - seconds(older_than_seconds)
+    return conn.execute(upload_polls.delete().where(old)).rowcount
+
+
+_CLAIM = text("""
+    INSERT INTO upload_polls AS p (archive_url, next_poll_at)
+    VALUES (:url, clock_timestamp() + make_interval(secs => :pause))
+    ON CONFLICT (archive_url) DO UPDATE
+    SET next_poll_at = excluded.next_poll_at, polls = p.polls + 1
+    WHERE p.next_poll_at <= clock_timestamp()
+    RETURNING true
+""")

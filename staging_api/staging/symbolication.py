@@ -1,0 +1,127 @@
+"""Stack traces of minidumps, by a program of the operator's and the symbols that are staged.
+
+The program gets a folder of links to the symbols that it may need, and no more: those of one build,
+or those that the dump's modules name. Symbols of builds do not mix, as they are filed by build in
+the tables.
+
+What if the process dies while the program runs? The program ends by its own limits, and its folder
+is one of the temporary files that a restart of the machine or of its container removes. Nothing
+else was written.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import LimitExceeded, StagingApiError
+from staging_api.extractors.minidump import modules
+from staging_api.locks.model import SYMBOLS
+from staging_api.staging import repository
+
+_FOLDER = "debug/breakpad/"
+#: In how many builds' symbols a dump's modules are looked up, the newest first.
+_MOST_BUILDS = 1000
+_MOST_OUTPUT_BYTES = 16 << 20
+_MOST_MEMORY_BYTES = 8 << 30
+_ERROR_BYTES = 500
+
+
+@dataclass(frozen=True)
+class Symbolication:
+    """Runs the program, with limits of time, memory and output."""
+
+    program: Path
+    database: Database
+    blobs: BlobStore
+    limit_seconds: float = 60.0
+
+    def of_build(self, dump: Path, archive_url: str) -> bytes:
+        """The stack trace by the symbols of one build, which are staged.
+
+        Raises:
+            StagingApiError: the program failed, or took too long.
+        """
+        with self.database.connect() as conn:
+            prefix = repository.folder_of(conn, archive_url)
+            found = repository.files_below(conn, prefix, _FOLDER)
+        below = f"{prefix}/{_FOLDER}"
+        return self._walk(dump, {file.path.removeprefix(below): file.sha256 for file in found})
+
+    def of_any_build(self, dump: Path) -> bytes:
+        """The stack trace by the symbols that the dump's modules name, of whatever build.
+
+        Raises:
+            Invalid: it is no minidump.
+            StagingApiError: the program failed, or took too long.
+        """
+        paths = {_FOLDER + module.symbol_path for module in modules(dump)}
+        with self.database.connect() as conn:
+            found = repository.newest_of_each(conn, SYMBOLS.name, paths, _MOST_BUILDS)
+        return self._walk(dump, {p.removeprefix(_FOLDER): sha for p, sha in found.items()})
+
+    def _walk(self, dump: Path, symbols: Mapping[str, str]) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="symbols-", dir=dump.parent) as folder:
+            tree, output, errors = (Path(folder, name) for name in ("symbols", "out", "err"))
+            tree.mkdir()
+            self._link(tree, symbols)
+            status = self._run([str(self.program), str(dump), str(tree)], output, errors)
+            if status != 0:
+                reason = errors.read_bytes()[-_ERROR_BYTES:].decode(errors="replace").strip()
+                raise StagingApiError(f"no stack trace (status {status}): {reason}")
+            if output.stat().st_size >= _MOST_OUTPUT_BYTES:
+                raise LimitExceeded("the stack trace is too long")
+            return output.read_bytes()
+
+    def _link(self, tree: Path, symbols: Mapping[str, str]) -> None:
+        for path, sha256 in symbols.items():
+            # Paths of staged files were found safe when they were unpacked.
+            link = tree / PurePosixPath(path)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(self.blobs.path(sha256))
+
+    def _run(self, command: list[str], output: Path, errors: Path) -> int:
+        with output.open("wb") as out, errors.open("wb") as err:
+            try:
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    cwd=output.parent,
+                    env={"LC_ALL": "C.UTF-8"},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StagingApiError(f"the stackwalk program: {error.strerror}") from None
+            self._limit(child.pid)
+            try:
+                return child.wait(self.limit_seconds)
+            except subprocess.TimeoutExpired:
+                raise StagingApiError(
+                    f"no stack trace within {self.limit_seconds:.0f} seconds"
+                ) from None
+            finally:
+                # Its children, too; and the program itself if its time is over.
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+    def _limit(self, pid: int) -> None:
+        seconds = int(self.limit_seconds) + 1
+        for kind, limit in (
+            (resource.RLIMIT_CPU, seconds),
+            (resource.RLIMIT_AS, _MOST_MEMORY_BYTES),
+            (resource.RLIMIT_FSIZE, _MOST_OUTPUT_BYTES),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            # Set from here, not between fork and exec, where threads make that unsafe.
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, kind, (limit, limit))

@@ -1,0 +1,221 @@
+"""Waiting for an upload: one look at an archive for all who wait for it, on all pods.
+
+What is there is asked of the source: its manifest, which the uploader writes last, or else a
+listing. An archive is worth waiting for if the request says so, or if something of it is there and
+its manifest is not; of an archive of which nothing is there, and of one whose manifest lacks an
+artifact, the answer is known at once.
+
+A request that waits keeps its thread (and needs a seat for that) and its lock; a worker does not:
+it puts the artifacts off to the next look. How long has been waited is in the row of the staging,
+so a wait goes on where it was, whoever goes on with it. The row in ``upload_polls`` is taken by one
+of all who wait, whatever lock they hold; the others read what it saw.
+
+What if the process dies? While it waits: its lock runs out, and a worker goes on with the rest of
+the time. While it looks: nobody looks until the time of the next look, and then another does.
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+
+from staging_api.artifacts.model import ArtifactKind
+from staging_api.db.engine import Database
+from staging_api.errors import (
+    ArchiveNotFound,
+    ArtifactNotFound,
+    Cancelled,
+    Unavailable,
+    UploadWaitOver,
+)
+from staging_api.locks.hold import guarded
+from staging_api.locks.keeper import Hold
+from staging_api.sources.model import Source, SourceOptions
+from staging_api.staging import repository
+from staging_api.staging.model import Wanted
+
+_STEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class UploadTerms:
+    """How uploads are waited for.
+
+    Attributes:
+        wait_seconds: the longest wait; 0 never waits.
+        poll_seconds: between two looks at an archive, half of it more or less.
+        seats: of the threads that may be parked.
+    """
+
+    wait_seconds: float = 600.0
+    poll_seconds: float = 10.0
+    seats: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(16))
+    manifest: str = SourceOptions().manifest
+
+
+class Upload:
+    """What one archive has so far, for one staging that is worked on."""
+
+    def __init__(
+        self,
+        database: Database,
+        source: Source,
+        wanted: Wanted,
+        staging_id: str,
+        terms: UploadTerms,
+    ) -> None:
+        """Ask nothing yet."""
+        self._database = database
+        self._source = source
+        self._wanted = wanted
+        self._staging_id = staging_id
+        self._terms = terms
+        self._names: list[str] | None = None
+        self._looked_at = 0.0
+
+    @property
+    def names(self) -> list[str]:
+        """The objects that were there at the last look.
+
+        Raises:
+            ArchiveNotFound: nothing is there, and the request did not say that something will be.
+        """
+        if self._names is None:
+            self._names = self._look()
+        return self._names
+
+    def lacks(self, kind: ArtifactKind) -> bool:
+        """Whether an artifact that must be there is not there yet."""
+        return not kind.optional and not kind.find(self.names, self._wanted.url.build)
+
+    def awaited(self, kind: ArtifactKind, held: Hold, *, patient: bool) -> bool:
+        """Wait until an artifact is there, or cannot come any more.
+
+        Args:
+            kind: what.
+            held: the lock it is staged under.
+            patient: whether to wait here; else it is put off to the next look.
+
+        Returns:
+            False: it was put off.
+
+        Raises:
+            UploadWaitOver: it did not come in time.
+            Unavailable: too many wait here already; a worker waits instead.
+            Cancelled: somebody cancelled the staging.
+            LockLost: another works on it now.
+        """
+        if not self.lacks(kind) or not self._can_come(kind):
+            return True
+        with guarded(self._database, held) as conn:
+            left = repository.begin_upload_wait(
+                conn, self._staging_id, kind.name, self._allowed_seconds
+            )
+        if not patient:
+            return self._put_off(kind, held, left)
+        if not self._terms.seats.acquire(blocking=False):
+            raise Unavailable(
+                "too many requests wait for uploads here; a worker waits for this one",
+                retry_after_seconds=self._terms.poll_seconds,
+            )
+        try:
+            self._wait(kind, held, time.monotonic() + left)
+        finally:
+            self._terms.seats.release()
+        self._end(held)
+        return True
+
+    @property
+    def _expected(self) -> bool:
+        """Whether the request says that the archive will come."""
+        return bool(self._wanted.upload_wait_seconds)
+
+    @property
+    def _allowed_seconds(self) -> float:
+        asked, most = self._wanted.upload_wait_seconds, self._terms.wait_seconds
+        return most if asked is None else min(asked, most)
+
+    def _can_come(self, kind: ArtifactKind) -> bool:
+        """Whether it is worth waiting for what is not there."""
+        if self._allowed_seconds <= 0:
+            return False
+        if self._expected:
+            return True
+        if not self._has_manifest():
+            return True
+        # It may have been written since the names were listed.
+        self._names = self._look()
+        return False
+
+    def _has_manifest(self) -> bool:
+        try:
+            self._source.stat(self._terms.manifest)
+        except ArtifactNotFound:
+            return False
+        return True
+
+    def _look(self) -> list[str]:
+        try:
+            return self._source.names()
+        except ArchiveNotFound:
+            if self._expected and self._terms.wait_seconds > 0:
+                return []
+            raise
+
+    def _put_off(self, kind: ArtifactKind, held: Hold, left: float) -> bool:
+        self._shared_look()
+        if not self.lacks(kind):
+            self._end(held)
+            return True
+        if left <= 0:
+            raise self._over(kind, held)
+        with guarded(self._database, held) as conn:
+            pause = min(left, self._pause())
+            repository.put_off(conn, self._wanted.archive_url, kind.name, pause)
+        return False
+
+    def _wait(self, kind: ArtifactKind, held: Hold, deadline: float) -> None:
+        while True:
+            next_in = self._shared_look()
+            if not self.lacks(kind) or not self._can_come(kind):
+                return
+            if time.monotonic() >= deadline:
+                raise self._over(kind, held)
+            self._pass(min(deadline, time.monotonic() + next_in), held)
+
+    def _pass(self, until: float, held: Hold) -> None:
+        """Let time pass, unless the staging is cancelled or the lock is lost."""
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _STEP_SECONDS))
+            held.assert_held()
+            with self._database.connect() as conn:
+                if repository.cancel_is_requested(conn, self._staging_id):
+                    raise Cancelled(f"staging {self._staging_id} was cancelled")
+
+    def _shared_look(self) -> float:
+        """Look, or read what another saw; gives the seconds until somebody may look again."""
+        with self._database.connect() as conn:
+            mine = repository.claim_poll(conn, self._wanted.archive_url, self._pause())
+        if mine:
+            self._names = self._look()
+            with self._database.connect() as conn:
+                repository.note_poll(conn, self._wanted.archive_url, self._names)
+        with self._database.connect() as conn:
+            seen = repository.newest_poll(conn, self._wanted.archive_url)
+        if seen.names is not None:
+            self._names = list(seen.names)
+        return max(seen.next_in_seconds, 0.0)
+
+    def _pause(self) -> float:
+        return self._terms.poll_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
+
+    def _end(self, held: Hold) -> None:
+        with guarded(self._database, held) as conn:
+            repository.end_upload_wait(conn, self._staging_id)
+
+    def _over(self, kind: ArtifactKind, held: Hold) -> UploadWaitOver:
+        self._end(held)
+        return UploadWaitOver(
+            f"{kind.name} did not come to {self._wanted.archive_url}"
+            f" within {self._allowed_seconds:.0f} s"
+        )

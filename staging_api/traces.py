@@ -1,0 +1,72 @@
+"""OpenTelemetry traces of requests and their statements; only where an address for them is set.
+
+The libraries are an optional extra, and cost tens of microseconds a request, so nothing of them is
+imported without that address. What a trace says of a statement is its text, never its parameters.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, ExceptionContext, event
+
+from staging_api.errors import Invalid
+
+WsgiApp = Callable[..., Any]
+
+
+def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
+    """`app` with a span for each request, below that of its caller, and one for each statement.
+
+    Args:
+        endpoint: where to send them: OTLP over HTTP, such as http://collector:4318/v1/traces.
+
+    Raises:
+        Invalid: the optional extra ``otel`` is not installed.
+    """
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise Invalid.field(
+            "STAGING_TRACES_ENDPOINT", "needs the optional extra: pip install 'staging_api[otel]'"
+        ) from None
+    provider = TracerProvider(resource=Resource.create({"service.name": "staging_api"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    for engine in engines:
+        _trace_statements(engine, provider.get_tracer("staging_api"))
+    return OpenTelemetryMiddleware(app, tracer_provider=provider)
+
+
+def trace_id() -> str | None:
+    """The trace that this request is part of, as collectors write it; None without traces."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def _trace_statements(engine: Engine, tracer: Any) -> None:
+    """A span for each statement, from sending it to its answer."""
+
+    def begin(conn: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
+        words = statement.split(maxsplit=1) or ["statement"]
+        told = {"db.system": "postgresql", "db.statement": statement}
+        conn.info["span"] = tracer.start_span(words[0].upper(), attributes=told)
+
+    def end(conn: Connection, *_rest: Any) -> None:
+        conn.info.pop("span").end()
+
+    def fail(context: ExceptionContext) -> None:
+        span = context.connection.info.pop("span", None) if context.connection else None
+        if span is not None:
+            span.set_attribute("error.type", type(context.original_exception).__name__)
+            span.end()
+
+    event.listen(engine, "before_cursor_execute", begin)
+    event.listen(engine, "after_cursor_execute", end)
+    event.listen(engine, "handle_error", fail)

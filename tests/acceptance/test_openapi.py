@@ -1,0 +1,114 @@
+"""The OpenAPI document: valid, whole, as committed, and a referee that does see a foul."""
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from falcon.inspect import inspect_routes
+from jsonschema.exceptions import ValidationError
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from staging_api.bootstrap import build
+from staging_api.settings import Settings
+from tests import contract
+from tests.service import API, STAGINGS, Client
+
+PROBLEM: Mapping[str, Any] = {
+    "type": "urn:staging-api:not_found",
+    "title": "Not found",
+    "status": 404,
+    "detail": "there is no such staging",
+    "instance": STAGINGS,
+    "code": "not_found",
+    "retryable": False,
+    "request_id": "1",
+}
+
+
+def answered(status: int, body: object, media: str = "application/problem+json") -> None:
+    """Hold an answer to the document, as if a pod had sent it."""
+    contract.check("GET", f"{STAGINGS}/1", status, media, json.dumps(body).encode())
+
+
+def test_it_is_a_valid_openapi_3_1_document() -> None:
+    document = deepcopy(dict(contract.of_this_version()))
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_and_method_of_the_api_is_in_it() -> None:
+    """Beside the API there are files, probes and other people's paths, whose forms are theirs."""
+    services = build(Settings.from_env(database_url="postgresql+psycopg2://nowhere/none"))
+    try:
+        routes = inspect_routes(services.app())
+    finally:
+        services.close()
+    ours = {
+        (route.path, method.method.lower())
+        for route in routes
+        if route.path.startswith(f"{API}/")
+        for method in route.methods
+        if not method.internal
+    }
+    described = {
+        (path, method)
+        for path, operations in contract.of_this_version()["paths"].items()
+        for method in operations
+    }
+    assert described == ours
+
+
+def test_every_operation_tells_what_it_does_and_every_refusal_is_a_problem() -> None:
+    for path, operations in contract.of_this_version()["paths"].items():
+        for method, told in operations.items():
+            where = f"{method} {path}"
+            assert told["summary"], where
+            assert f"<{method.upper()}>" not in told["summary"], f"{where} has no docstring"
+            assert {"400", "503"} <= set(told["responses"]), where
+            for status, answer in told["responses"].items():
+                if status >= "400":
+                    assert set(answer["content"]) == {"application/problem+json"}, where
+
+
+def test_the_committed_copy_is_that_of_this_version() -> None:
+    made = contract.written(contract.of_this_version())
+    assert contract.COMMITTED.read_text() == made, contract.HOW_TO_RENEW
+
+
+def test_a_pod_shows_the_same_document(client: Client) -> None:
+    assert client.get("/openapi.json").json == contract.of_this_version()
+
+
+def test_the_referee_lets_a_right_answer_pass() -> None:
+    answered(404, PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "media"),
+    [
+        (500, PROBLEM, "application/problem+json"),
+        (404, PROBLEM, "application/json"),
+        (304, PROBLEM, "application/json"),
+    ],
+)
+def test_the_referee_sees_an_answer_that_was_never_promised(
+    status: int, body: object, media: str
+) -> None:
+    with pytest.raises(AssertionError):
+        answered(status, body, media)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {**PROBLEM, "status": "404"},
+        {name: value for name, value in PROBLEM.items() if name != "retryable"},
+        {**PROBLEM, "lock": {"id": "mine"}},
+    ],
+)
+def test_the_referee_sees_a_body_of_another_form(body: object) -> None:
+    with pytest.raises(ValidationError):
+        answered(404, body)

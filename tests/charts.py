@@ -1,0 +1,46 @@
+"""The chart, rendered by Helm, and its table of values."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parents[1] / "charts" / "staging-api"
+VALUE_FILES = sorted((CHART / "ci").glob("*.yaml"))
+HELM = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"), "helm")
+
+_LINE = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z]+):(?: (?P<value>.*))?")
+
+
+def helm(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run Helm; what it says is in the result."""
+    return subprocess.run([HELM, *arguments], capture_output=True, text=True, check=False)
+
+
+def render(*arguments: str | Path) -> list[dict[str, Any]]:
+    """The manifests of a release; any failure fails the test."""
+    done = helm("template", "release", CHART, "--include-crds", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def values_table(text: str) -> str:
+    """A table of every value that has a comment ``# --``, as the chart's README shows it."""
+    lines = ["| value | default | meaning |", "|---|---|---|"]
+    path: list[str] = []
+    meaning: list[str] = []
+    for line in text.splitlines():
+        if line.strip().startswith("# -- "):
+            meaning = [line.strip().removeprefix("# -- ")]
+        found = _LINE.fullmatch(line)
+        if found is None:
+            continue
+        path = [*path[: len(found["indent"]) // 2], found["key"]]
+        if meaning:
+            default = found["value"] or "see values.yaml"
+            lines.append(f"| `{'.'.join(path)}` | `{default}` | {meaning[0]} |")
+            meaning = []
+    return "\n".join(lines)

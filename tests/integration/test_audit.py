@@ -1,0 +1,177 @@
+"""The ten questions of docs/audit.md, as the read-only role of auditors."""
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from staging_api.db.engine import Database
+from staging_api.staging.accesses import Accesses
+from tests.factories import ASKER
+from tests.stagings import bench
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
+MILLION = Path(__file__).parents[1] / "million.sql"
+QUERIES = {
+    int(number): query
+    for number, query in re.findall(
+        r"^## (\d+)\..*?```sql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE
+    )
+}
+NOW = datetime.now(UTC)
+GIVEN: Mapping[str, Any] = {
+    "since": NOW - timedelta(days=1),
+    "until": NOW + timedelta(days=1),
+    "caller": "tester",
+    "path": "board/R17-1/payload.bin",
+    "sha256": "0" * 64,
+    "allowed": ["gs://builds/"],
+}
+
+
+@pytest.fixture
+def at(database, database_url, tmp_path):
+    with bench(database, database_url, tmp_path) as made:
+        yield made
+
+
+def ask(database: Database, number: int, **given: Any) -> list[dict[str, Any]]:
+    """The answer to one question, as an auditor gets it."""
+    query = QUERIES[number].rstrip().removesuffix(";")
+    wanted = set(re.findall(r"(?<!:):([a-z0-9_]+)", query))
+    with database.begin() as conn:
+        conn.execute(text("SET LOCAL ROLE staging_audit"))
+        rows = conn.execute(text(query), {name: {**GIVEN, **given}[name] for name in wanted})
+        return [dict(row._mapping) for row in rows]
+
+
+def test_there_are_ten_questions():
+    assert sorted(QUERIES) == list(range(1, 11))
+
+
+def test_the_answers_say_what_happened(at, database):
+    at.stage(at.build())
+    [digest] = [
+        row[0] for row in at.rows("SELECT sha256 FROM staged_artifacts WHERE name = 'payload'")
+    ]
+    staged = at.rows("SELECT id, source_url FROM staged_artifacts WHERE name = 'payload'")[0]
+    accesses = Accesses(database)
+    accesses.note(staged[0], "reader", 20)
+    accesses.close()
+    [first] = ask(database, 1)
+    assert (first["actor"], first["source_url"]) == ("tester", staged[1])
+    assert first["file_sha256"] == first["source_sha256"] == digest
+    assert ask(database, 2) == []
+    assert {row["name"] for row in ask(database, 3)} == {"payload", "suites"}
+    assert sorted(row["name"] for row in ask(database, 4)) == ["notes", "payload", "suites"]
+    [used] = ask(database, 5, sha256=digest)
+    assert (used["name"], used["caller"], used["hits"]) == ("payload", "reader", 1)
+    [waits] = ask(database, 6)
+    assert (waits["artifacts"], waits["upload_seconds"]) == (2, None)
+    assert ask(database, 7) == []
+    assert ask(database, 8) == []
+    assert [row["archive_url"] for row in ask(database, 9)] == [
+        at.rows("SELECT archive_url FROM archives")[0][0]
+    ]
+    assert ask(database, 9, allowed=["file:///"]) == []
+    [whole] = ask(database, 10)
+    assert (whole["events"], whole["broken_links"], whole["stagings_cut_off"]) == (13, 0, 0)
+
+
+def test_an_eviction_and_a_second_fetch_show(at, database):
+    url = at.build()
+    staging = at.stage(url)
+    payload = next(each for each in staging.artifacts if each.name == "payload")
+    at.service.evict(payload.id, ASKER)
+    at.stage(url)
+    [evicted] = ask(database, 7)
+    assert (evicted["name"], evicted["evict_reason"]) == ("payload", "asked")
+    assert evicted["fetched_again_at"] > evicted["evicted_at"]
+    [twice] = ask(database, 2)
+    assert (twice["name"], twice["fetches"]) == ("payload", 2)
+
+
+def test_a_lease_that_ran_out_shows_with_who_took_over(at, database):
+    at.stage(at.build())
+    at.tamper("UPDATE api_locks SET outcome = 'superseded', expires_at = ended_at")
+    at.service.stage(
+        at.service.wanted(at.rows("SELECT archive_url FROM archives")[0][0], ()), ASKER
+    )
+    lost = ask(database, 8)
+    assert lost[0]["next_holder"] == "this-process"
+    assert lost[0]["taken_over_after"] > timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE staging_events SET message = 'x' WHERE number = 3",
+        "DELETE FROM staging_events WHERE number = 3",
+        "DELETE FROM staging_events WHERE number = 13",
+    ],
+)
+def test_a_broken_record_shows(at, database, statement):
+    at.stage(at.build())
+    at.tamper(statement)
+    [found] = ask(database, 10)
+    assert found["broken_links"] + found["stagings_cut_off"] > 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM stagings",
+        "INSERT INTO blobs VALUES (repeat('0', 64), 1)",
+        "SELECT body FROM idempotency_keys",
+        "SELECT lock_break('x', 'y', 'z')",
+    ],
+)
+def test_an_auditor_changes_nothing_and_reads_no_kept_answers(at, database, statement):
+    url = at.build()
+    at.stage(url)
+    if "lock_break" in statement:
+        [(lock_id,)] = at.rows("SELECT max(id) FROM api_locks")
+        at.tamper(
+            "UPDATE lock_scopes SET lock_id = :id, caller = 'x', holder = 'x',"
+            " acquired_at = clock_timestamp(), expires_at = clock_timestamp() + interval '1 h'"
+            " WHERE kind = 'archive'",
+            id=lock_id,
+        )
+        statement = statement.replace("'x',", f"'{lock_id}',", 1)
+    with pytest.raises(DBAPIError, match="permission denied"), database.begin() as conn:
+        conn.execute(text("SET LOCAL ROLE staging_audit"))
+        conn.execute(text(statement))
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(900)
+def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, database):
+    with database.begin() as conn:
+        conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
+        for statement in MILLION.read_text().split(";\n\n"):
+            conn.execute(text(statement))
+    with database.connect() as conn:
+        conn.execute(text("VACUUM ANALYZE"))
+        [(path, sha256)] = conn.execute(
+            text("SELECT path, sha256 FROM staged_files ORDER BY artifact_id LIMIT 1 OFFSET 500000")
+        ).all()
+    given = {
+        "path": path,
+        "sha256": sha256,
+        "caller": "caller 7",
+        "since": datetime(2026, 3, 1, tzinfo=UTC),
+        "until": datetime(2026, 4, 1, tzinfo=UTC),
+    }
+    seconds = {}
+    for number in QUERIES:
+        began = time.perf_counter()
+        answer = ask(database, number, **given)
+        seconds[number] = round(time.perf_counter() - began, 3)
+        assert answer or number in {2, 5, 8}
+    assert max(seconds.values()) < 1.0, seconds

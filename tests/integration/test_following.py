@@ -1,0 +1,172 @@
+"""Following a staging by server-sent events, through the app on a loopback server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pytest
+import urllib3
+from sqlalchemy import text
+
+from staging_api.client import StagingClient
+from staging_api.db.engine import Database
+from staging_api.errors import DeadlineOver, NotFound
+from staging_api.http.app import create_app
+from staging_api.shutdown import Shutdown
+from staging_api.staging import repository
+from staging_api.staging.watch import Watch
+from tests.factories import ASKER
+from tests.parts import parts_of
+from tests.stagings import Bench, bench
+
+NOBODY = "01JD0000000000000000000001"
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench(database, database_url, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def serving(at: Bench, seats: int = 4, wait_cap_seconds: float = 20.0) -> Iterator[str]:
+    """The API over this bench; at its end every stream has ended."""
+    free = threading.BoundedSemaphore(seats) if seats else threading.Semaphore(0)
+    watch = Watch(at.database, free, Shutdown())
+    app = create_app(parts_of(at.service, watch, wait_cap_seconds))
+    server = make_server("127.0.0.1", 0, app, Server, Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        watch.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def stream(url: str, staging_id: str, **headers: str) -> urllib3.BaseHTTPResponse:
+    path = f"{url}/api/v1.0/stagings/{staging_id}/events"
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return urllib3.request("GET", path, headers=named, preload_content=False, timeout=20)
+
+
+def test_a_reader_gets_every_change_until_the_staging_is_final(at):
+    url = at.build()
+    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
+    with serving(at) as service, StagingClient(service) as client:
+        events = client.events(staging.id)
+        assert next(events).to_state == "queued"
+        at.service.resume(staging, ASKER)
+        rest = list(events)
+    assert [event.number for event in rest] == list(range(2, 14))
+    assert (rest[-1].kind, rest[-1].to_state, rest[-1].actor) == ("staging", "staged", "tester")
+
+
+def test_a_reader_that_comes_back_gets_only_what_follows(at):
+    staging = at.stage(at.build())
+    with serving(at) as service, StagingClient(service) as client:
+        assert [event.number for event in client.events(staging.id, after=11)] == [12, 13]
+
+
+def test_nothing_can_follow_the_last_event_of_a_final_staging(at):
+    staging = at.stage(at.build())
+    with serving(at) as service:
+        assert stream(service, staging.id, Last_Event_ID="13").status == 204
+
+
+def test_progress_comes_between_the_changes(at):
+    url = at.build()
+    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
+    with serving(at) as service:
+        answer = stream(service, staging.id, Last_Event_ID=str(staging.events_count))
+        [artifact, *_] = staging.artifacts
+        with at.database.begin() as conn:
+            repository.note_progress(conn, artifact.id, 5, 10, 2.5)
+            repository.touch(conn, url)
+        seen = b""
+        while b'"bytes_done":5' not in seen:
+            seen += answer.read1(4096)
+        answer.close()
+    last = [line for line in seen.split(b"\n") if line.startswith(b"data: ")][-1]
+    told = json.loads(last.removeprefix(b"data: "))
+    assert told["progress"]["bytes_per_second"] == 2.5
+    assert told["artifacts"][0]["bytes_total"] == 10
+
+
+def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
+    staging = at.service.queue(at.service.wanted(at.build(), ()), ASKER)
+    with serving(at, seats=0) as service:
+        told = stream(service, staging.id).read().decode()
+    assert told.startswith("retry: ")
+    assert told.count("event: change") == staging.events_count == 4
+
+
+def test_a_stream_gives_its_seat_back_when_its_reader_is_gone(at, monkeypatch):
+    monkeypatch.setattr("staging_api.staging.following.KEEP_ALIVE_SECONDS", 0.05)
+    staging = at.service.queue(at.service.wanted(at.build(), ()), ASKER)
+    with serving(at, seats=1) as service:
+        first = stream(service, staging.id)
+        assert first.read1(10)
+        first.close()
+        # The next reader without a seat would be sent away at once; with it, it waits for more.
+        while True:
+            with stream(service, staging.id, Last_Event_ID="4") as second:
+                told = b""
+                while chunk := second.read1(4096):
+                    told += chunk
+                    if b": still here" in told:
+                        return
+
+
+def test_a_stream_ends_after_the_longest_wait(at):
+    staging = at.service.queue(at.service.wanted(at.build(), ()), ASKER)
+    with serving(at, wait_cap_seconds=0.2) as service, StagingClient(service) as client:
+        assert b"event: progress" in stream(service, staging.id, Last_Event_ID="4").read()
+        with pytest.raises(DeadlineOver):
+            list(client.events(staging.id, timeout=1.0))
+
+
+def test_a_stream_of_nothing_is_not_found(at):
+    with serving(at) as service, StagingClient(service) as client, pytest.raises(NotFound):
+        next(client.events(NOBODY))
+
+
+def test_the_number_of_an_event_must_be_one(at):
+    staging = at.stage(at.build())
+    with serving(at) as service:
+        answer = stream(service, staging.id, Last_Event_ID="-1")
+    assert (answer.status, answer.json()["code"]) == (400, "invalid_request")
+
+
+def test_a_change_of_an_archive_wakes_all_who_follow(at):
+    url = at.build()
+    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
+    with serving(at) as service, StagingClient(service) as client:
+        readers = [client.events(staging.id, after=4) for _ in range(3)]
+        got: list[str | None] = []
+        threads = [
+            threading.Thread(target=lambda r=reader: got.append(next(r).kind)) for reader in readers
+        ]
+        for thread in threads:
+            thread.start()
+        at.service.cancel(staging.id, ASKER)
+        for thread in threads:
+            thread.join()
+    assert got == ["cancel_requested"] * 3
+    with at.database.connect() as conn:
+        assert conn.execute(text("SELECT state FROM stagings")).scalar() == "cancelled"

@@ -1,0 +1,323 @@
+"""Joining another's work: what ends a wait, and what the rows say meanwhile."""
+
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import LockHeld, NotFound, ShuttingDown, StagingApiError, Unavailable
+from staging_api.locks.hold import hold
+from staging_api.locks.model import ARCHIVE
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.opening import open_archive
+from staging_api.staging import repository
+from staging_api.staging.joining import Joining, Seats
+from staging_api.staging.model import Staging, Wanted
+from staging_api.staging.repository import files
+from staging_api.staging.service import StagingService
+from staging_api.staging.symbolication import Symbolication
+from staging_api.staging.watch import Watch
+from tests.builds import build, build_path
+from tests.factories import ASKER, locks_of
+from tests.rows import execute, select, states
+from tests.service import eventually
+from tests.source import ArchiveSource, archive_source
+
+OTHER = replace(ASKER, caller="another")
+
+
+@pytest.fixture
+def source() -> Iterator[ArchiveSource]:
+    with archive_source() as found:
+        yield found
+
+
+@pytest.fixture
+def joining(
+    database: Database, database_url: str, source: ArchiveSource, tmp_path: Path
+) -> Iterator[Joining]:
+    """Joining as one process has it, with two seats and a patience that is soon over."""
+    allowed = AllowList.parse(f"{source.url}/")
+    with ExitStack() as stack:
+        stagings = StagingService(
+            database=database,
+            locks=stack.enter_context(locks_of(database, database_url)),
+            catalogue=Catalogue.load(),
+            allowed=allowed,
+            blobs=BlobStore(tmp_path / "store"),
+            open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
+        )
+        watch = Watch(database, threading.BoundedSemaphore(2), stagings.locks.shutdown)
+        stack.callback(watch.close)
+        yield Joining(stagings, watch, Seats(2), patience_seconds=0.5)
+
+
+def patient(joining: Joining) -> Joining:
+    """The same, for waits that something else ends."""
+    return replace(joining, patience_seconds=60.0)
+
+
+def wanted(joining: Joining, source: ArchiveSource, *artifacts: str) -> Wanted:
+    """A request for a new build."""
+    return joining.stagings.wanted(source.add(build_path(), build()), artifacts)
+
+
+def bringer(joining: Joining, asked: Wanted) -> Staging | None:
+    """Who brings it, if anybody does."""
+    with joining.stagings.database.connect() as conn:
+        return repository.unfinished_for(conn, asked.archive_url, asked.names)
+
+
+def noted(joining: Joining, asked: Wanted) -> Staging:
+    """Who brings it, once that is written down."""
+    eventually(lambda: bringer(joining, asked) is not None, "nothing was written down")
+    found = bringer(joining, asked)
+    assert found is not None
+    return found
+
+
+def wait_for_seats(joining: Joining, taken: int) -> None:
+    eventually(lambda: joining.seats.taken == taken, "nobody took the seat")
+
+
+def test_a_wait_ends_when_patience_does_and_the_wish_stays(joining, source):
+    asked = wanted(joining, source, "stateful")
+    with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
+        with pytest.raises(Unavailable):
+            p.submit(joining.stage, asked, ASKER).result()
+    assert noted(joining, asked).state == "queued"
+    assert joining.seats.taken == 0
+
+
+def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):
+    asked = wanted(joining, source, "stateful")
+    with ThreadPoolExecutor() as pool:
+        with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
+            waiting = pool.submit(patient(joining).stage, asked, ASKER)
+            noted(joining, asked)
+        joining.stagings.cancel(noted(joining, asked).id, OTHER)
+        with pytest.raises(NotFound, match="nobody stages"):
+            waiting.result()
+
+
+def test_an_artifact_that_is_evicted_during_a_wait_is_not_taken_for_staged(joining, source):
+    asked = wanted(joining, source, "stateful", "test_suites")
+    stagings = joining.stagings
+    stagings.stage(stagings.wanted(asked.archive_url, ["stateful"]), ASKER)
+    with ThreadPoolExecutor() as pool:
+        with hold(stagings.locks, ARCHIVE, asked.archive_url, OTHER) as held:
+            waiting = pool.submit(patient(joining).stage, asked, ASKER)
+            noted(joining, asked)
+            with stagings.database.connect() as conn:
+                (row,) = repository.artifacts_of(conn, asked.archive_url, ["stateful"])
+            stagings.evict(row.id, OTHER)
+            assert not waiting.done()
+            assert held.lease.kind == ARCHIVE
+        stagings.resume(noted(joining, asked), OTHER)
+        with pytest.raises(NotFound):
+            waiting.result()
+
+
+def test_what_failed_before_is_tried_again_behind_the_holder(joining, source):
+    asked = wanted(joining, source, "stateful")
+    content = source.objects.pop(f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz")
+    with pytest.raises(StagingApiError):
+        joining.stage(asked, ASKER)
+    source.objects[f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz"] = content
+    with ThreadPoolExecutor() as pool:
+        with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
+            waiting = pool.submit(patient(joining).stage, asked, ASKER)
+            noted(joining, asked)
+        joining.stagings.resume(noted(joining, asked), OTHER)
+        waiting.result()
+
+
+def test_who_finds_that_a_part_failed_does_not_rely_on_the_staging_that_goes_on(
+    joining, source, database
+):
+    asked = wanted(joining, source, "build")
+    joining.queue(asked, OTHER)
+    execute(
+        database,
+        "UPDATE staged_artifacts SET state = 'failed', error_code = 'x' WHERE name = 'autotest'",
+    )
+    part = joining.stagings.wanted(asked.archive_url, ["autotest", "stateful"])
+    joining.queue(part, ASKER)
+    assert states(database, asked.archive_url)["autotest"] == "pending"
+    joining.queue(part, ASKER)
+    assert select(database, "SELECT count(*) FROM stagings") == [(2,)]
+
+
+def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, source):
+    asked = wanted(joining, source, "build")
+    stagings = joining.stagings
+    held = source.hold(asked.archive_url, "stateful.tgz")
+    with ThreadPoolExecutor() as pool:
+        working = pool.submit(stagings.stage, asked, OTHER)
+        held.wait_until_reached()
+        joining.queue(stagings.wanted(asked.archive_url, ["stateful", "symbols"]), ASKER)
+        with stagings.database.connect() as conn:
+            rows = repository.artifacts_of(conn, asked.archive_url, ["full_payload", "stateful"])
+        held.release()
+        working.result()
+    assert [row.state for row in rows] == ["staged", "staging"]
+
+
+def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining, source):
+    asked = wanted(joining, source, "build")
+    gate = threading.Barrier(8)
+
+    def queue(number: int) -> None:
+        names = ["full_payload", "stateful", "test_suites", "symbols"]
+        gate.wait()
+        joining.queue(
+            joining.stagings.wanted(asked.archive_url, names if number % 2 else names[::-1]), ASKER
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(queue, range(8)))
+    with joining.stagings.database.connect() as conn:
+        rows = repository.artifacts_of(conn, asked.archive_url, ["full_payload", "symbols"])
+    assert [row.name for row in rows] == ["full_payload", "symbols"]
+
+
+def test_one_who_waits_leaves_a_seat_and_a_third_finds_none(joining, source):
+    asked = wanted(joining, source, "stateful")
+    with ThreadPoolExecutor() as pool:
+        with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
+            waiting = [pool.submit(patient(joining).stage, asked, ASKER) for _ in range(2)]
+            wait_for_seats(joining, 2)
+            with pytest.raises(Unavailable, match="may wait"):
+                joining.stage(asked, ASKER)
+        joining.stagings.resume(noted(joining, asked), OTHER)
+        for one in waiting:
+            one.result()
+    assert joining.seats.taken == 0
+
+
+def test_a_process_that_ends_lets_go_who_waits(joining, source):
+    asked = wanted(joining, source, "stateful")
+    with (
+        ThreadPoolExecutor() as pool,
+        hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER),
+    ):
+        waiting = pool.submit(patient(joining).stage, asked, ASKER)
+        noted(joining, asked)
+        joining.stagings.locks.shutdown.begin(seconds=60)
+        with pytest.raises(ShuttingDown):
+            waiting.result()
+
+
+def test_a_service_that_refuses_lets_nobody_wait(joining, source):
+    asked = wanted(joining, source, "stateful")
+    refusing = replace(joining, refuses=True)
+    with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
+        for method in (refusing.stage, refusing.queue):
+            with pytest.raises(LockHeld):
+                p.submit(method, asked, ASKER).result()
+    assert bringer(joining, asked) is None
+
+
+def test_asking_what_is_staged_is_one_probe_of_one_index(database):
+    with database.begin() as conn:
+        # Few rows would be read as they lie; the plan for many is what counts.
+        conn.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = conn.execute(
+            text(f"EXPLAIN {files._OUTCOMES.text}"), {"archive_url": "a", "names": ["b", "c"]}
+        )
+        lines = [row[0] for row in plan]
+    scans = [line for line in lines if "Scan" in line]
+    assert len(scans) == 1
+    assert "staged_artifacts_live_key" in scans[0]
+    assert any("Index Cond" in line and "archive_url" in line and "name" in line for line in lines)
+
+
+def program(folder: Path, script: str) -> Path:
+    """An executable of these lines."""
+    path = folder / "stackwalk"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def symbolication(joining: Joining, path: Path, seconds: float = 60.0) -> Symbolication:
+    stagings = joining.stagings
+    return Symbolication(path, stagings.database, stagings.blobs, limit_seconds=seconds)
+
+
+def stack_of(joining: Joining, source: ArchiveSource, walk: Symbolication, folder: Path) -> bytes:
+    """The stack trace of a dump, with the symbols of a new build."""
+    asked = wanted(joining, source, "symbols")
+    joining.stage(asked, ASKER)
+    dump = folder / "dump"
+    dump.write_bytes(b"dump")
+    return walk.of_build(dump, asked.archive_url)
+
+
+def is_gone(pid: int) -> bool:
+    return not Path("/proc", str(pid)).exists()
+
+
+def test_a_stackwalk_that_hangs_is_ended_with_all_that_it_began(joining, source, tmp_path):
+    pids = tmp_path / "pids"
+    hanging = program(tmp_path, f"sleep 1000 & echo $$ $! > {pids}; wait")
+    with pytest.raises(StagingApiError, match="within"):
+        stack_of(joining, source, symbolication(joining, hanging, seconds=1), tmp_path)
+    for pid in map(int, pids.read_text().split()):
+        eventually(partial(is_gone, pid), f"{pid} still runs")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("kill -SEGV $$", "status -11"),
+        ("exec head -c 20000000 /dev/zero", "status -25"),
+        ("echo broken >&2; exit 2", "status 2.*broken"),
+    ],
+)
+def test_a_stackwalk_that_breaks_is_told(joining, source, tmp_path, script, reason):
+    walk = symbolication(joining, program(tmp_path, script))
+    with pytest.raises(StagingApiError, match=reason):
+        stack_of(joining, source, walk, tmp_path)
+
+
+def test_a_stackwalk_that_is_not_there_is_told(joining, source, tmp_path):
+    walk = symbolication(joining, tmp_path / "nothing")
+    with pytest.raises(StagingApiError, match="stackwalk"):
+        stack_of(joining, source, walk, tmp_path)
+
+
+def test_the_program_sees_symbols_and_nothing_of_our_environment(
+    joining, source, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("STAGING_SECRET", "x")
+    walk = symbolication(joining, program(tmp_path, 'env; cd "$2"; find . -name "*.sym"'))
+    lines = stack_of(joining, source, walk, tmp_path).decode().split("\n")
+    assert "./lib.so.sym" in lines
+    assert not any(line.startswith("STAGING") for line in lines)
+
+
+def names(found: Sequence[files.FoundFile]) -> list[str]:
+    return [file.path for file in found]
+
+
+def test_files_below_a_folder_are_those_of_its_own_archive(joining, source):
+    asked = wanted(joining, source, "stateful", "test_suites")
+    joining.stage(asked, ASKER)
+    with joining.stagings.database.connect() as conn:
+        prefix = repository.folder_of(conn, asked.archive_url)
+        below = names(repository.files_below(conn, prefix, "autotest/"))
+        none = repository.files_below(conn, prefix[:-1], "")
+    assert below == [f"{prefix}/autotest/test_suites/control.bvt"]
+    assert none == []

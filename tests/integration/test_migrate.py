@@ -1,0 +1,204 @@
+"""The schema: reached by many at once, the same as the tables say, and refused when it is old."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import text
+
+from staging_api.db import migrate as migration
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import check_schema, migrate, wanted_revision
+from staging_api.db.tables import metadata
+from staging_api.errors import SchemaOutdated
+from tests.databases import new_database
+from tests.rows import select
+from tests.service import eventually
+
+PROJECT = Path(__file__).parents[2]
+AT_ONCE = 3
+#: The key that migrations/env.py takes.
+MIGRATION_LOCK = 0x57A6E
+
+
+@pytest.fixture
+def empty_url(database_url: str) -> Iterator[str]:
+    """A database with nothing in it."""
+    with new_database(database_url) as url:
+        yield url
+
+
+def test_many_threads_that_migrate_at_once_are_as_good_as_one(empty_url: str) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        reached = list(pool.map(migrate, [empty_url] * AT_ONCE))
+    assert reached == [wanted_revision()] * AT_ONCE
+    check_schema_of(empty_url)
+
+
+def test_processes_that_migrate_at_once_take_turns(empty_url: str, tmp_path: Path) -> None:
+    pools = open_database(empty_url, 2)
+    try:
+        with pools.begin() as first:
+            # What a migration takes first: so all of them are under way before one goes on.
+            first.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            running = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "staging_api", "migrate"],
+                    env=environment(empty_url, tmp_path),
+                    stderr=subprocess.PIPE,
+                )
+                for _ in range(AT_ONCE)
+            ]
+            eventually(lambda: waiting_for_lock(pools) == AT_ONCE, "they do not wait")
+        ended = [(each.communicate(timeout=60)[1], each.returncode) for each in running]
+    finally:
+        pools.close()
+    assert ended == [(b"", 0)] * AT_ONCE
+    check_schema_of(empty_url)
+
+
+def waiting_for_lock(pools: Database) -> int:
+    """How many wait for a lock of an application's own."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    ((count,),) = select(pools, waiting)
+    return int(count)
+
+
+def environment(url: str, home: Path) -> dict[str, str]:
+    """What a process of the service is started with."""
+    return {**os.environ, "STAGING_DATABASE_URL": url, "STAGING_HOME": str(home)}
+
+
+def check_schema_of(url: str) -> None:
+    """Fail unless the database has the schema that this version needs."""
+    pools = open_database(url, 1)
+    try:
+        check_schema(pools)
+    finally:
+        pools.close()
+
+
+def set_revision(url: str, revision: str) -> None:
+    """Make a migrated database say that it is at another revision."""
+    pools = open_database(url, 1)
+    try:
+        with pools.begin() as conn:
+            conn.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+    finally:
+        pools.close()
+
+
+def test_a_database_without_a_schema_is_refused_in_words(empty_url: str) -> None:
+    with pytest.raises(SchemaOutdated, match=r"schema none, .*run `staging-api migrate`"):
+        check_schema_of(empty_url)
+
+
+def test_an_old_schema_is_refused_and_a_newer_one_is_not(empty_url: str) -> None:
+    migrate(empty_url)
+    set_revision(empty_url, "0000")
+    with pytest.raises(SchemaOutdated, match="at schema 0000, this version needs"):
+        check_schema_of(empty_url)
+    set_revision(empty_url, "9999")
+    check_schema_of(empty_url)
+
+
+@pytest.mark.parametrize("verb", ["api", "worker"])
+def test_a_process_does_not_start_on_an_old_schema(
+    empty_url: str, tmp_path: Path, verb: str
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "staging_api", verb],
+        env=environment(empty_url, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert "staging-api migrate" in ran.stderr
+
+
+def test_the_migrate_verb_brings_it_up(empty_url: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "staging_api", "migrate"],
+        env=environment(empty_url, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    check_schema_of(empty_url)
+
+
+def test_autogenerate_finds_nothing_to_migrate(database: Database) -> None:
+    with database.transactions.connect() as conn:
+        command.check(migration._config(conn))
+
+
+def test_the_migrations_make_what_the_tables_say(database: Database, empty_url: str) -> None:
+    """Autogenerate sees no check constraints, comments on tables or storage: this does."""
+    migrated = catalogue(database)
+    pools = open_database(empty_url, 1)
+    try:
+        # The types of columns are made by the migrations; only the tables are made anew.
+        migrate(empty_url)
+        with pools.begin() as conn:
+            for table in metadata.sorted_tables:
+                conn.execute(text(f"DROP TABLE {table.name} CASCADE"))
+            metadata.create_all(conn)
+        declared = catalogue(pools)
+    finally:
+        pools.close()
+    for kind, things in declared.items():
+        assert migrated[kind] == things, f"{kind} differ"
+
+
+def catalogue(database: Database) -> dict[str, set[tuple[object, ...]]]:
+    """What PostgreSQL knows of our tables; their partitions come and go by time."""
+    ours = ", ".join(f"'{table.name}'" for table in metadata.sorted_tables)
+    with database.connect() as conn:
+        return {
+            kind: {tuple(row) for row in conn.execute(text(query.replace(":ours", ours)))}
+            for kind, query in _CATALOGUE.items()
+        }
+
+
+_CATALOGUE = {
+    "columns": """
+        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid), co.collname, a.attidentity,
+            col_description(c.oid, a.attnum)
+        FROM pg_class c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        LEFT JOIN pg_collation co ON co.oid = a.attcollation
+        WHERE c.relname IN (:ours)""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE conrelid::regclass::text IN (:ours)""",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename IN (:ours)",
+    "tables": """
+        SELECT relname, relkind, relpersistence, reloptions::text, pg_get_partkeydef(oid),
+            obj_description(oid)
+        FROM pg_class WHERE relname IN (:ours)""",
+}
+
+
+def test_setup_cfg_names_every_package_on_disk() -> None:
+    config = ConfigParser()
+    config.read(PROJECT / "setup.cfg")
+    named = set(config["options"]["packages"].split())
+    tops = {"staging_api": "staging_api", "migrations": "staging_api_migrations"}
+    on_disk = {
+        ".".join((package, *found.parent.relative_to(PROJECT / folder).parts))
+        for folder, package in tops.items()
+        for found in (PROJECT / folder).rglob("__init__.py")
+    }
+    assert named == on_disk

@@ -1,0 +1,207 @@
+"""What a running service tells: metrics of all its processes, log lines, traces, readiness."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from falcon.testing import TestClient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from staging_api.bootstrap import build
+from staging_api.db.engine import Database
+from staging_api.db.migrate import migrate
+from staging_api.settings import Settings
+from tests.builds import build as objects_of_a_build
+from tests.builds import build_path
+from tests.databases import new_database
+from tests.service import STAGINGS, Pod, Service, eventually, service
+from tests.source import ArchiveSource, archive_source
+
+MARKER = "6f3d2c1e-0000-4000-8000-123456789abc"
+IDS = ["request_id", "reference_id", "lock_id", "staging_id"]
+
+
+@pytest.fixture(scope="module")
+def own_url(database_url: str) -> Iterator[str]:
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[ArchiveSource]:
+    with archive_source() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pods(own_url: str, source: ArchiveSource, tmp_path_factory: Any) -> Iterator[Service]:
+    """Pods of two processes each, that log JSON."""
+    folder = tmp_path_factory.mktemp("pods")
+    given = {"workers": "2", "log_format": "json"}
+    with service(folder, own_url, f"{source.url}/", **given) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pod(pods: Service) -> Pod:
+    return pods.api()[0]
+
+
+def scrape(pod: Pod) -> dict[str, float]:
+    """Every sample, by name and labels."""
+    text = pod.client.get("/metrics").body.decode()
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def lines_of(pod: Pod) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in pod.log.read_text().splitlines() if line.startswith("{")]
+
+
+def test_metrics_are_those_of_all_processes_together(pod: Pod):
+    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    before = scrape(pod).get(name, 0.0)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: pod.client.get(STAGINGS), range(40)))
+    assert scrape(pod)[name] == before + 40
+
+
+def test_a_staging_is_counted_by_artifact_bytes_and_locks(pod: Pod, source: ArchiveSource):
+    objects = objects_of_a_build("counted")
+    url = source.add(build_path(), objects)
+    before = scrape(pod)
+    assert pod.client.stage(url).status == 201
+    after = scrape(pod)
+
+    def more(name: str) -> float:
+        return after[name] - before.get(name, 0.0)
+
+    assert more('staging_artifacts_total{artifact="full_payload",outcome="staged"}') == 1
+    assert more('staging_locks_granted_total{kind="archive"}') == 1
+    assert more('staging_source_bytes_total{scheme="http"}') >= 300_000
+    assert after['staging_locks_held{kind="archive"}'] == 0
+    # Nobody does what is left for a worker; and the database is not asked at each scrape.
+    pending = 'staging_queue_artifacts{of="pending"}'
+    eventually(lambda: scrape(pod)[pending] >= 1, "the queue is not seen")
+    assert after['staging_database_up{of="database"}'] == 1
+    assert after['staging_store_free_bytes{of="store"}'] > 0
+
+
+def test_a_path_of_a_callers_choice_makes_no_series_of_its_own(pod: Pod):
+    pod.client.get("/static/of/my/choice")
+    pod.client.get("/nothing/here")
+    assert not [name for name in scrape(pod) if "choice" in name or "nothing" in name]
+
+
+def test_every_line_of_a_request_says_whom_it_is_about(pod: Pod, source: ArchiveSource):
+    url = source.add(build_path(), objects_of_a_build("logged"))
+    answer = pod.client.stage(url, X_Context_Marker=MARKER, X_Request_Id="my-request")
+    mine = [line for line in lines_of(pod) if line["request_id"] == "my-request"]
+    assert mine
+    assert all(set(IDS) <= set(line) for line in lines_of(pod))
+    (access,) = [line for line in mine if line["logger"] == "staging_api.access"]
+    assert access["reference_id"] == MARKER
+    assert access["staging_id"] == answer.json["id"]
+    assert access["lock_id"] == answer.json["lock_id"]
+
+
+def test_a_worker_logs_and_counts_what_it_does(pods: Service, pod: Pod, source: ArchiveSource):
+    url = source.add(build_path(), objects_of_a_build("worked"))
+    asked = pod.client.stage(url, Prefer="respond-async", X_Context_Marker=MARKER)
+    worker = pods.worker()
+    pod.client.wait(asked.headers["Location"], "staged")
+    assert worker.process.poll() is None
+
+
+def test_a_store_that_cannot_be_written_is_not_ready_and_says_so(
+    database_url: str, database: Database, tmp_path: Path
+):
+    (tmp_path / "store").write_text("a file is no folder")
+    settings = Settings.from_env(
+        database_url=database_url, home=tmp_path, store=f"file://{tmp_path}/store"
+    )
+    made = build(settings)
+    answer = TestClient(made.app()).simulate_get("/readyz")
+    made.close()
+    assert answer.status_code == 503
+    assert answer.json["checks"]["store"] == "the store cannot be written"
+    assert answer.json["checks"]["database"] == "ok"
+
+
+def test_a_database_that_is_away_is_not_ready_but_alive_and_still_tells_its_metrics(
+    tmp_path: Path,
+):
+    url = "postgresql+psycopg2://nobody@127.0.0.1:1/none"
+    made = build(Settings.from_env(database_url=url, home=tmp_path))
+    client = TestClient(made.app())
+    assert client.simulate_get("/readyz").status_code == 503
+    assert client.simulate_get("/livez").status_code == 200
+    assert 'staging_database_up{of="database"} 0.0' in client.simulate_get("/metrics").text
+    made.close()
+
+
+def test_answers_carry_headers_that_keep_browsers_from_harm(pod: Pod):
+    headers = pod.client.get(STAGINGS).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
+    database_url: str, database: Database, tmp_path: Path
+):
+    with collector() as (endpoint, received):
+        made = build(
+            Settings.from_env(database_url=database_url, home=tmp_path, traces_endpoint=endpoint)
+        )
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        client = TestClient(made.wsgi())
+        answer = client.simulate_get("/api/v1.0/locks", headers={"traceparent": parent})
+        assert answer.status_code == 200
+        eventually(lambda: len(received) >= 2, "no spans came")
+        made.close()
+    traced = {(span.name.split()[0], span.trace_id.hex()) for span in received}
+    assert ("GET", parent.split("-")[1]) in traced
+    assert ("SELECT", parent.split("-")[1]) in traced
+    assert "password" not in repr(received)
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[Any]]]:
+    """A collector on loopback: its address, and the spans that came."""
+    received: list[Any] = []
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            told = ExportTraceServiceRequest.FromString(body)
+            received.extend(
+                span
+                for resource in told.resource_spans
+                for scope in resource.scope_spans
+                for span in scope.spans
+            )
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", received
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,365 @@
+"""Keeping the store: quota, eviction, removal and comparison, on a real PostgreSQL and disk."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from staging_api.artifacts.store import Batch
+from staging_api.errors import Conflict, NoSpace, Unavailable
+from staging_api.locks.hold import hold
+from staging_api.locks.model import ARCHIVE
+from staging_api.staging import reconcile, repository
+from staging_api.staging.accesses import Accesses
+from staging_api.staging.audit import verify
+from staging_api.staging.upkeep import Room, StoreTerms, prune
+from tests.factories import ASKER
+from tests.stagings import Bench, bench, packed
+
+KB = 1000
+
+
+@pytest.fixture
+def at(database, database_url, tmp_path):
+    with bench(database, database_url, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def limited(database, url: str, folder: Path, quota_bytes: int, idle_seconds: float = 0.0):
+    terms = StoreTerms(quota_bytes, idle_seconds=idle_seconds, busy_seconds=0)
+    with bench(database, url, folder, store=terms) as made:
+        yield made
+
+
+def payload(at: Bench, name: str, content: bytes) -> str:
+    """Stage a build with only a payload; gives the id of its artifact."""
+    staging = at.stage(at.build(name, payload_bin=content), "payload")
+    return staging.artifacts[0].id
+
+
+def files(at: Bench) -> set[str]:
+    return {path.name for path in (at.store / "sha256").glob("*/*")}
+
+
+def states(at: Bench) -> list[tuple[str, str | None]]:
+    return at.rows("SELECT state, evict_reason FROM staged_artifacts ORDER BY id")
+
+
+def age(at: Bench, *artifact_ids: str, hours: int = 1) -> None:
+    """Let some artifacts be read for the last time so long ago."""
+    at.tamper(
+        "UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()"
+        " - make_interval(hours => :hours) WHERE id = ANY(:ids)",
+        ids=list(artifact_ids),
+        hours=hours,
+    )
+
+
+def disagreements(at: Bench) -> tuple[set[str], set[str]]:
+    """Contents that only the tables have, and that only the disk has."""
+    named = {digest for (digest,) in at.rows("SELECT sha256 FROM blobs WHERE doomed_at IS NULL")}
+    return named - files(at), files(at) - named
+
+
+def test_what_is_staged_is_counted_once_and_what_is_removed_no_more(at):
+    one = payload(at, "R17-1", b"x" * KB)
+    payload(at, "R17-2", b"x" * KB)
+    assert at.service.upkeep.space().used == KB
+    at.service.evict(one, ASKER)
+    assert at.service.upkeep.collect() == 0
+    two = at.rows("SELECT id FROM staged_artifacts WHERE state = 'staged'")[0][0]
+    at.service.evict(two, ASKER)
+    assert at.service.upkeep.collect() == 1
+    assert (at.service.upkeep.space().used, files(at)) == (0, set())
+
+
+def test_the_ledger_says_the_same_after_it_was_summed_up(at):
+    for number in range(3):
+        payload(at, f"R17-{number}", bytes([number]) * KB)
+    with at.database.connect() as conn:
+        repository.compact_ledger(conn)
+        repository.compact_ledger(conn)
+    assert at.rows("SELECT bytes FROM store_ledger") == [(3 * KB,)]
+    assert at.service.upkeep.space().used == 3 * KB
+
+
+def test_a_full_store_evicts_the_idlest_first(database, database_url, tmp_path):
+    with limited(database, database_url, tmp_path, 3 * KB) as at:
+        ids = [payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(3)]
+        age(at, ids[1], hours=3)
+        age(at, ids[0], ids[2], hours=1)
+        payload(at, "R17-3", b"3" * KB)
+        evicted = ("evicted", "space")
+        assert states(at) == [("staged", None), evicted, ("staged", None), ("staged", None)]
+        assert disagreements(at) == (set(), set())
+
+
+def test_what_is_pinned_or_read_lately_is_not_evicted_for_room(database, database_url, tmp_path):
+    with limited(database, database_url, tmp_path, 2 * KB, idle_seconds=60) as at:
+        pinned, read = (payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(2))
+        age(at, pinned)
+        [(tomorrow,)] = at.rows("SELECT clock_timestamp() + interval '1 day'")
+        at.service.pin(pinned, tomorrow, ASKER)
+        with pytest.raises(NoSpace):
+            payload(at, "R17-3", b"3" * KB)
+        assert [state for state, _ in states(at)] == ["staged", "staged", "failed"]
+        assert read
+        with pytest.raises(Conflict):
+            at.service.evict(pinned, ASKER)
+
+
+def test_an_archive_that_is_worked_on_is_not_evicted(database, database_url, tmp_path):
+    with limited(database, database_url, tmp_path, KB) as at:
+        one = payload(at, "R17-1", b"1" * KB)
+        [(url,)] = at.rows("SELECT archive_url FROM staged_artifacts WHERE id = :id", id=one)
+        with ThreadPoolExecutor(1) as pool, hold(at.service.locks, ARCHIVE, url, ASKER):
+            other = pool.submit(payload, at, "R17-2", b"2" * KB)
+            assert isinstance(other.exception(), NoSpace)
+
+
+def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, database_url, tmp_path):
+    with limited(database, database_url, tmp_path, 3 * KB) as at:
+        artifacts = []
+        for number in range(4):
+            url = at.build(f"R17-{number}", payload_bin=b"x")
+            staging = at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
+            artifacts.append((url, staging.artifacts[0].id))
+        granted: list[str] = []
+        promised = threading.Barrier(4)
+
+        def ask(url: str, artifact_id: str) -> None:
+            with hold(at.service.locks, ARCHIVE, url, ASKER) as held:
+                try:
+                    at.service.upkeep.reserve(artifact_id, held, KB)
+                    granted.append(artifact_id)
+                except NoSpace:
+                    pass
+                promised.wait()
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(ask, *artifact) for artifact in artifacts]:
+                done.result()
+        assert len(granted) == 3
+        # Released, the locks hold no space any more.
+        assert at.service.upkeep.space().reserved == 0
+
+
+def test_a_reservation_dies_with_the_lease_of_a_dead_process(database, database_url, tmp_path):
+    with limited(database, database_url, tmp_path, 3 * KB) as at:
+        url = at.build(payload_bin=b"x")
+        artifact = at.service.queue(at.service.wanted(url, ("payload",)), ASKER).artifacts[0]
+        with hold(at.service.locks, ARCHIVE, url, ASKER) as held:
+            at.service.upkeep.reserve(artifact.id, held, KB)
+            assert at.service.upkeep.space().reserved == KB
+            at.tamper(
+                "UPDATE lock_scopes SET acquired_at = acquired_at - interval '1 h',"
+                " expires_at = clock_timestamp() - interval '1 ms' WHERE scope = :url",
+                url=url,
+            )
+            assert at.service.upkeep.space().reserved == 0
+            at.service.upkeep.tidy()
+            at.tamper(
+                "UPDATE lock_scopes SET expires_at = clock_timestamp() + interval '1 h'"
+                " WHERE scope = :url",
+                url=url,
+            )
+        assert at.rows("SELECT count(*) FROM store_reservations") == [(0,)]
+
+
+def test_what_is_unpacked_is_counted_while_it_is_written(database, database_url, tmp_path):
+    with limited(database, database_url, tmp_path, 50 * KB) as at:
+        with pytest.raises(NoSpace):
+            at.stage(at.build(suites_tgz=packed({"suites/zeros": bytes(80 * KB)})), "suites")
+        assert at.rows("SELECT error_code FROM stagings") == [("no_space",)]
+        assert (at.service.upkeep.space().used, files(at)) == (0, set())
+
+
+def test_room_is_asked_for_in_steps_and_to_the_byte_at_the_end():
+    asked: list[int] = []
+
+    def reserve(count: int) -> None:
+        asked.append(count)
+        if count > 1000:
+            raise NoSpace("no")
+
+    room = Room(reserve)
+    room(500)
+    room(100)
+    with pytest.raises(NoSpace):
+        room(500)
+    step = 64 << 20
+    assert asked == [500, 600 + step, 600, 1100 + step, 1100]
+
+
+def test_prune_can_say_what_it_would_do(at):
+    ids = [payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(3)]
+    age(at, *ids)
+    would = prune(at.service.upkeep, keep_bytes=2 * KB, dry_run=True)
+    assert ([one.id for one in would.artifacts], would.freed_bytes) == ([ids[0]], KB)
+    assert [state for state, _ in states(at)] == ["staged"] * 3
+    did = prune(at.service.upkeep, keep_bytes=2 * KB)
+    assert (did.artifacts, did.freed_bytes) == (would.artifacts, KB)
+    assert verify(at.database).breaks == ()
+
+
+def test_an_eviction_for_space_says_why_in_the_record(at):
+    age(at, payload(at, "R17-1", b"1" * KB))
+    prune(at.service.upkeep)
+    assert at.rows("SELECT actor, code FROM staging_events WHERE to_state = 'evicted'") == [
+        ("upkeep", "space")
+    ]
+
+
+def test_a_reader_reads_on_what_is_removed_meanwhile(at):
+    artifact = payload(at, "R17-1", b"1" * KB)
+    with at.service.blobs.open(next(iter(files(at)))) as reader:
+        at.service.evict(artifact, ASKER)
+        assert at.service.upkeep.collect() == 1
+        assert reader.read() == b"1" * KB
+
+
+def test_contents_named_again_before_they_are_removed_stay(at):
+    artifact = payload(at, "R17-1", b"1" * KB)
+    at.service.evict(artifact, ASKER)
+    payload(at, "R17-2", b"1" * KB)
+    assert at.service.upkeep.collect() == 0
+    assert disagreements(at) == (set(), set())
+
+
+def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monkeypatch):
+    artifact = payload(at, "R17-1", b"1" * KB)
+    url = at.build("R17-2", payload_bin=b"1" * KB)
+    staging = at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
+    commit = Batch.commit
+    times: list[int] = []
+
+    def removed_after_commit(batch, *given):
+        commit(batch, *given)
+        if not times:
+            times.append(1)
+            at.service.evict(artifact, ASKER)
+            assert at.service.upkeep.collect() == 1
+
+    monkeypatch.setattr("staging_api.artifacts.store.Batch.commit", removed_after_commit)
+    with pytest.raises(Unavailable):
+        at.service.resume(staging, ASKER)
+    assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]
+    at.service.resume(staging, ASKER)
+    assert at.service.find(staging.id).state == "staged"
+    assert disagreements(at) == (set(), set())
+
+
+def test_stagings_and_removals_of_the_same_content_never_leave_a_row_without_a_file(at):
+    content = b"shared" * KB
+    urls = [at.build(f"R17-{n}", payload_bin=content) for n in range(2)]
+    over = threading.Event()
+
+    def remove() -> None:
+        while not over.is_set():
+            at.service.upkeep.collect()
+
+    def stage(url: str) -> None:
+        for _ in range(12):
+            try:
+                staging = at.stage(url, "payload")
+            except Unavailable:
+                continue
+            with at.database.connect() as conn:
+                assert repository.known_blobs(conn, [staging.artifacts[0].sha256])
+            assert at.service.blobs.has(staging.artifacts[0].sha256)
+            at.service.evict(staging.artifacts[0].id, ASKER)
+
+    with ThreadPoolExecutor(3) as pool:
+        remover = pool.submit(remove)
+        try:
+            for done in [pool.submit(stage, url) for url in urls]:
+                done.result()
+        finally:
+            over.set()
+        remover.result()
+
+
+def test_what_the_disk_has_lost_is_evicted_and_can_be_staged_again(at):
+    payload(at, "R17-1", b"1" * KB)
+    [digest] = files(at)
+    at.service.blobs.path(digest).unlink()
+    found = reconcile.check(at.service.upkeep, digest[:2])
+    assert found.lost == (digest,)
+    assert states(at) == [("evicted", "lost")]
+    at.service.upkeep.collect()
+    url = at.rows("SELECT archive_url FROM archives")[0][0]
+    assert at.stage(url, "payload").state == "staged"
+    assert disagreements(at) == (set(), set())
+
+
+def test_what_is_not_whole_on_the_disk_is_lost_too(at):
+    payload(at, "R17-1", b"1" * KB)
+    [digest] = files(at)
+    os.truncate(at.service.blobs.path(digest), 10)
+    assert reconcile.check(at.service.upkeep, digest[:2]).lost == (digest,)
+    assert files(at) == set()
+
+
+def test_a_file_without_a_row_is_removed_after_the_grace_time(at):
+    with at.service.blobs.batch("nobody") as batch:
+        blob = batch.keep([b"nobody's"])
+        batch.commit()
+    young = reconcile.check(at.service.upkeep, blob.sha256[:2])
+    assert (young.files, young.strangers) == (1, ())
+    os.utime(at.service.blobs.path(blob.sha256), (0, 0))
+    assert reconcile.check(at.service.upkeep, blob.sha256[:2]).strangers == (blob.sha256,)
+    assert at.service.upkeep.collect() == 1
+    assert files(at) == set()
+
+
+def test_a_row_that_nothing_names_is_removed_after_the_grace_time(at):
+    payload(at, "R17-1", b"1" * KB)
+    [digest] = files(at)
+    at.tamper("DELETE FROM staged_files")
+    reconcile.check(at.service.upkeep, digest[:2])
+    assert at.service.upkeep.collect() == 0
+    at.tamper("UPDATE blobs SET stored_at = stored_at - interval '2 days'")
+    reconcile.check(at.service.upkeep, digest[:2])
+    assert at.service.upkeep.collect() == 1
+
+
+def test_the_parts_of_the_store_take_turns_and_say_what_was_found(at):
+    payload(at, "R17-1", b"1" * KB)
+    seen = set()
+    while (found := reconcile.check_next(at.service.upkeep)) is not None:
+        seen.add(found.shard)
+    assert seen == set(reconcile.SHARDS)
+    assert at.rows(
+        "SELECT count(*), sum(files), sum(bytes), sum(lost + strangers) FROM store_checks"
+        " WHERE checked_at IS NOT NULL"
+    ) == [(256, 1, KB, 0)]
+
+
+def test_reads_are_written_down_once_for_all_of_a_minute(at):
+    artifact = payload(at, "R17-1", b"1" * KB)
+    accesses = Accesses(at.database, flush_seconds=3600)
+    for _ in range(5):
+        accesses.note(artifact, "alice", 10)
+    accesses.note(artifact, "bob", 1)
+    assert at.rows("SELECT last_accessed_at FROM staged_artifacts") == [(None,)]
+    accesses.close()
+    assert at.rows("SELECT caller, hits, bytes FROM artifact_accesses ORDER BY caller") == [
+        ("alice", 5, 50),
+        ("bob", 1, 1),
+    ]
+    assert at.rows("SELECT last_accessed_at > staged_at FROM staged_artifacts") == [(True,)]
+
+
+def test_a_read_does_not_wait_for_who_works_on_the_artifact(at):
+    artifact = payload(at, "R17-1", b"1" * KB)
+    accesses = Accesses(at.database, flush_seconds=3600)
+    accesses.note(artifact, "alice", 10)
+    with at.database.begin() as conn:
+        conn.execute(text("UPDATE staged_artifacts SET attempt = attempt"))
+        accesses.close()
+    assert at.rows("SELECT hits FROM artifact_accesses") == [(1,)]

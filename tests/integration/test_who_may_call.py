@@ -1,0 +1,196 @@
+"""Every route, every role, every kind of credential: the table holds, nobody else is let in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import falcon
+import pytest
+from falcon import inspect
+from falcon.testing import TestClient
+from sqlalchemy import text
+
+from staging_api.bootstrap import Services, build
+from staging_api.db.engine import Database
+from staging_api.http.permissions import ALLOWED, ANYBODY, allowed
+from staging_api.identity.model import Role
+from staging_api.locks import store
+from staging_api.locks.hold import hold
+from staging_api.locks.model import ARCHIVE
+from staging_api.settings import Settings
+from tests.factories import ASKER, lock_request
+from tests.issuer import AUDIENCE, Issuer, issuing, new_key
+
+CALLS = [(route, method) for route, methods in ALLOWED.items() for method in methods]
+GUARDED = [call for call in CALLS if allowed(*call) != ANYBODY]
+RULES = ",".join(f"{role}:role={role}" for role in Role)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with issuing() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def services(issuer: Issuer, database_url: str, tmp_path_factory: Any) -> Iterator[Services]:
+    """One process, which believes the issuer."""
+    made = build(settings(database_url, tmp_path_factory.mktemp("home"), issuer))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(services: Services) -> TestClient:
+    return TestClient(services.app())
+
+
+def settings(url: str, home: Path, issuer: Issuer, **given: Any) -> Settings:
+    chosen = {"auth": "oidc", "oidc_issuer": issuer.url, "oidc_audience": AUDIENCE, **given}
+    return Settings.from_env(database_url=url, home=home, role_rules=RULES, **chosen)
+
+
+def call(client: TestClient, route: str, method: str, token: str | None = None) -> Any:
+    """Send a request that is allowed to fail, but not for who sends it."""
+    path = route.replace("{path:path}", "a/b").replace("{", "").replace("}", "")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return client.simulate_request(method, path, headers=headers)
+
+
+def test_every_route_and_method_is_in_the_table(services: Services):
+    found = {
+        (route.path, method.method)
+        for route in inspect.inspect_routes(services.app())
+        for method in route.methods
+        if not method.internal
+    }
+    assert found == set(CALLS)
+
+
+def test_nothing_is_served_past_the_table(services: Services):
+    """Sinks and static folders of the framework are not seen by the middleware."""
+    assert inspect.inspect_app(services.app()).sinks == []
+    assert inspect.inspect_app(services.app()).static_routes == []
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize(("route", "method"), CALLS)
+def test_a_role_may_call_what_the_table_says(
+    client: TestClient, issuer: Issuer, route: str, method: str, role: Role
+):
+    answer = call(client, route, method, issuer.token(role=role))
+    roles = allowed(route, method)
+    refused = bool(roles) and role not in (roles or ())
+    assert (answer.status_code == 403) == refused, answer.text
+    # The clients of the devserver's paths know no other status for what is wrong with a request.
+    of_devserver = answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.status_code not in ({401, 405} if of_devserver else {401, 405, 500})
+
+
+@pytest.mark.parametrize(("route", "method"), GUARDED)
+def test_a_credential_that_does_not_hold_opens_nothing(
+    client: TestClient, issuer: Issuer, route: str, method: str
+):
+    everything: Any = {"role": list(Role)}
+    tokens = {
+        "none": None,
+        "expired": issuer.token(exp=1, **everything),
+        "wrong audience": issuer.token(aud="another", **everything),
+        "wrong issuer": issuer.token(iss="https://elsewhere.example", **everything),
+        "wrong signature": issuer.token(key=new_key(), **everything),
+        "nonsense": "nonsense",
+    }
+    answers = {kind: call(client, route, method, token) for kind, token in tokens.items()}
+    assert {kind: answer.status_code for kind, answer in answers.items()} == dict.fromkeys(
+        tokens, 401
+    )
+    assert all("Bearer" in a.headers["WWW-Authenticate"] for a in answers.values())
+
+
+@pytest.mark.parametrize(("route", "method"), GUARDED)
+def test_a_caller_without_a_role_may_call_nothing(
+    client: TestClient, issuer: Issuer, route: str, method: str
+):
+    assert call(client, route, method, issuer.token()).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "TRACE", "HEAD", "POST", "DELETE"])
+@pytest.mark.parametrize("route", ALLOWED)
+def test_a_method_that_is_not_in_the_table_is_refused_to_everybody(
+    client: TestClient, issuer: Issuer, route: str, method: str
+):
+    if method in ALLOWED[route]:
+        return
+    answer = call(client, route, method, issuer.token(role=list(Role)))
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == ", ".join(ALLOWED[route])
+
+
+def test_a_responder_that_is_not_in_the_table_is_refused(services: Services, issuer: Issuer):
+    class Forgotten:
+        def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+            resp.text = "secret"
+
+    app = services.app()
+    app.add_route("/forgotten", Forgotten())
+    answer = call(TestClient(app), "/forgotten", "GET", issuer.token(role=list(Role)))
+    assert answer.status_code == 405
+    assert "secret" not in answer.text
+
+
+def test_rows_name_as_caller_whom_the_credential_names(
+    client: TestClient, issuer: Issuer, database: Database
+):
+    asked = lock_request()
+    with database.connect() as conn:
+        store.acquire(conn, asked)
+    answer = client.simulate_delete(
+        f"/api/v1.0/locks/{asked.id}",
+        json={"reason": "it hangs"},
+        headers={"Authorization": f"Bearer {issuer.token(sub='boss', role='operator')}"},
+    )
+    with database.connect() as conn:
+        ended_by = conn.execute(text("SELECT ended_by FROM api_locks")).scalar_one()
+    assert (answer.status_code, ended_by) == (200, "boss")
+
+
+@pytest.mark.parametrize(("role", "shown"), [("operator", True), ("auditor", False)])
+def test_a_fence_is_shown_to_operators_only(
+    client: TestClient, issuer: Issuer, services: Services, role: str, shown: bool
+):
+    with hold(services.locks, ARCHIVE, "gs://a/b", ASKER):
+        answer = call(client, "/api/v1.0/locks", "GET", issuer.token(role=role))
+    assert [lock["fence"] is not None for lock in answer.json["items"]] == [shown]
+
+
+def test_who_sends_no_credential_may_be_given_roles(
+    issuer: Issuer, database_url: str, database: Database, tmp_path: Path
+):
+    made = build(settings(database_url, tmp_path, issuer, anonymous_roles="viewer"))
+    client = TestClient(made.app())
+    assert call(client, "/static/{path:path}", "GET").status_code == 404
+    assert call(client, "/api/v1.0/stagings", "POST").status_code == 401
+    assert call(client, "/static/{path:path}", "GET", "nonsense").status_code == 401
+    made.close()
+
+
+def test_a_provider_that_is_away_is_503_and_probes_do_not_ask_it(
+    database_url: str, database: Database, tmp_path: Path
+):
+    with issuing() as away:
+        away.away = True
+        made = build(settings(database_url, tmp_path, away))
+        client = TestClient(made.app())
+        answer = call(client, "/api/v1.0/locks", "GET", away.token(role="viewer"))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert call(client, "/readyz", "GET", away.token()).status_code == 200
+        made.close()
+
+
+def test_without_authentication_everybody_is_anonymous_and_may_do_everything(
+    database_url: str, database: Database, tmp_path: Path
+):
+    made = build(Settings.from_env(database_url=database_url, home=tmp_path))
+    client = TestClient(made.app())
+    assert {call(client, *each).status_code for each in CALLS}.isdisjoint({401, 403, 405})
+    made.close()

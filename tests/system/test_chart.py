@@ -1,0 +1,197 @@
+"""The chart as Helm renders it: valid for Kubernetes, hard to misuse, safe to run."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from staging_api.settings import Settings
+from tests.charts import CHART, VALUE_FILES, helm, render
+
+pytestmark = pytest.mark.system
+
+LEAST = CHART / "ci" / "tokens.yaml"
+KUBERNETES = ["1.33", "1.34", "1.35", "1.36", "1.37"]
+#: Not part of Kubernetes itself, so its schema does not know them.
+OPERATOR_KINDS = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+#: What the restricted Pod Security Standard lets a pod mount.
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret"}
+VOLUMES |= {"persistentVolumeClaim"}
+LONG_RUNNING = {"Deployment"}
+
+each_file = pytest.mark.parametrize("values", VALUE_FILES, ids=lambda path: path.stem)
+
+
+def pods(documents: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every manifest that makes pods, with the pod's own part."""
+    for document in documents:
+        if document["kind"] in {"Deployment", "Job"}:
+            yield document, document["spec"]["template"]["spec"]
+        elif document["kind"] == "Pod":
+            yield document, document["spec"]
+
+
+def test_there_are_at_least_four_value_files():
+    assert len(VALUE_FILES) >= 4
+
+
+@each_file
+def test_lint_finds_nothing(values: Path):
+    done = helm("lint", "--strict", CHART, "-f", values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@each_file
+def test_manifests_are_valid_for_kubernetes(values: Path, version: str):
+    """Strict: a field that Kubernetes does not know is an error."""
+    for document in render("-f", values):
+        if document["kind"] not in OPERATOR_KINDS:
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+@each_file
+def test_every_pod_meets_the_restricted_pod_security_standard(values: Path):
+    for document, pod in pods(render("-f", values)):
+        name = document["metadata"]["name"]
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] > 0, name
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault", name
+        for volume in pod.get("volumes", []):
+            assert set(volume) - {"name"} <= VOLUMES, name
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert not security.get("privileged"), name
+            assert all("hostPort" not in port for port in container.get("ports", [])), name
+
+
+@each_file
+def test_every_container_is_bounded_and_cannot_write_its_image(values: Path):
+    for document, pod in pods(render("-f", values)):
+        assert pod["automountServiceAccountToken"] is False
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+            assert re.search(r"@sha256:[0-9a-f]{64}$|:\d[\w.]+$", container["image"]), document
+
+
+@each_file
+def test_a_pod_has_the_time_to_drain_and_can_be_asked_how_it_is(values: Path):
+    documents = render("-f", values)
+    (config,) = [d["data"] for d in documents if d["kind"] == "ConfigMap" and "data" in d][:1]
+    for document, pod in pods(documents):
+        if document["kind"] not in LONG_RUNNING:
+            continue
+        (container,) = pod["containers"]
+        sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {})
+        needed = sleep.get("seconds", 0) + sum(
+            int(config[f"STAGING_{name}_SECONDS"]) for name in ("DRAIN", "SHUTDOWN")
+        )
+        assert pod["terminationGracePeriodSeconds"] > needed
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+        ports = {port["name"] for port in container["ports"]}
+        assert container["readinessProbe"]["httpGet"]["port"] in ports
+
+
+@each_file
+def test_selectors_find_the_pods_that_they_mean(values: Path):
+    documents = render("-f", values)
+    labels = {
+        d["metadata"]["name"]: d["spec"]["template"]["metadata"]["labels"]
+        for d in documents
+        if d["kind"] in LONG_RUNNING
+    }
+    selectors = [
+        (d["kind"], spec.get("selector") or spec.get("podSelector"))
+        for d in documents
+        if d["kind"] in {"Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"}
+        for spec in [d["spec"]]
+    ]
+    assert selectors
+    for kind, selector in selectors:
+        wanted = selector.get("matchLabels", selector).items()
+        found = [name for name, own in labels.items() if wanted <= own.items()]
+        assert len(found) == 1, (kind, selector)
+
+
+@each_file
+def test_every_variable_of_a_pod_is_a_setting_and_no_secret_is_written_out(values: Path):
+    known = {f"STAGING_{name.upper()}" for name in Settings.model_fields}
+    documents = render("-f", values)
+    for document, pod in pods(documents):
+        for variable in [v for c in pod["containers"] for v in c.get("env", [])]:
+            assert variable["name"] in known, document["metadata"]["name"]
+            assert ("URL" in variable["name"]) == ("valueFrom" in variable)
+    (config,) = [d["data"] for d in documents if "STAGING_BIND" in d.get("data", {})]
+    assert set(config) <= known
+    Settings.from_env(**{k.removeprefix("STAGING_").lower(): v for k, v in config.items() if v})
+    assert "Secret" not in {d["kind"] for d in documents}
+
+
+def test_the_migration_runs_before_pods_and_may_run_again():
+    (job,) = [d for d in render("-f", LEAST) if d["kind"] == "Job"]
+    annotations = job["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert "before-hook-creation" in annotations["helm.sh/hook-delete-policy"]
+    pod = job["spec"]["template"]["spec"]
+    # Nothing of the release is there yet.
+    assert "serviceAccountName" not in pod
+    assert "envFrom" not in pod["containers"][0]
+
+
+def test_pods_are_replaced_when_a_setting_changes():
+    def checksums(*arguments: str) -> set[str]:
+        return {
+            d["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+            for d in render("-f", LEAST, *arguments)
+            if d["kind"] == "Deployment"
+        }
+
+    assert checksums() == checksums()
+    assert checksums().isdisjoint(checksums("--set", "leaseSeconds=20"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("database.existingSecret=", "database.existingSecret: name a Secret whose key"),
+        ("auth.mode=none", "auth.noneAnywhere=true"),
+        ("auth.mode=basic", "auth.mode|/auth/mode"),
+        ("auth.tokens.existingSecret=", "staging-api token NAME"),
+        ("auth.mode=oidc", "auth.oidc.issuer and auth.oidc.audience must both be set"),
+        ("auth.mode=keystone", "keystone.conf"),
+        ("auth.roleRules={king:*}", "roleRules"),
+        ("sources={ftp://builds/}", "sources"),
+        ("store.type=url", "store.url must be set"),
+        ("store.type=disk", "store"),
+        ("api.replicas=0", "replicas"),
+        ("api.replicas=three", "replicas"),
+        ("api.replcias=3", "replcias"),
+        ("image.tag=latest", "tag"),
+        ("image.digest=sha256:abc", "digest"),
+        ("shutdownSeconds=1", "shutdownSeconds"),
+        ("settings.wait_cap_seconds=1", "wait_cap_seconds"),
+        ("ingress.enabled=true", "ingress.host must be set"),
+        ("api.autoscaling.minReplicas=20", "minReplicas \\(20\\) is more than maxReplicas"),
+        ("runAsUser=0", "runAsUser"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_a_message_that_names_it(wrong: str, message: str):
+    done = helm("template", "release", CHART, "-f", LEAST, "--set", wrong)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr), done.stderr
+
+
+def test_notes_say_how_many_connections_the_database_must_allow():
+    done = helm("install", "release", CHART, "-f", LEAST, "--dry-run=client")
+    assert done.returncode == 0, done.stderr
+    # (3 pods x 2 processes + 2 workers) x (2 pools of 10 + 3)
+    assert "must allow 184 connections" in done.stdout

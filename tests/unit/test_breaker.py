@@ -1,0 +1,107 @@
+"""A host that keeps failing is left alone, for a while, and only that host."""
+
+import pytest
+
+from staging_api.errors import (
+    ArchiveCorrupt,
+    ArtifactNotFound,
+    SourceChanged,
+    SourceFailed,
+    SourceRefused,
+)
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.breaker import Breakers
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.url import parse
+from tests.http_server import http_server
+
+
+@pytest.fixture
+def now():
+    return [0.0]
+
+
+@pytest.fixture
+def breakers(now):
+    return Breakers(limit=3, rest_seconds=30, clock=lambda: now[0])
+
+
+def ask(breakers, error=None, host="h"):
+    with breakers.asking(host):
+        if error is not None:
+            raise error
+
+
+def fail(breakers, times, host="h"):
+    for _ in range(times):
+        with pytest.raises(SourceFailed, match="down"):
+            ask(breakers, SourceFailed("down"), host)
+
+
+def test_a_host_rests_after_failing_again_and_again(breakers, now):
+    fail(breakers, 3)
+    now[0] = 10
+    with pytest.raises(SourceFailed, match="left alone") as refused:
+        ask(breakers)
+    assert refused.value.retry_after_seconds == 20
+
+
+def test_a_success_in_between_begins_the_count_anew(breakers):
+    fail(breakers, 2)
+    ask(breakers)
+    fail(breakers, 2)
+    ask(breakers)
+
+
+def test_other_hosts_go_on(breakers):
+    fail(breakers, 3)
+    ask(breakers, host="other")
+
+
+def test_after_the_rest_one_goes_through_and_decides(breakers, now):
+    fail(breakers, 3)
+    now[0] = 31
+    with breakers.asking("h"), pytest.raises(SourceFailed, match="left alone"):
+        ask(breakers)
+    ask(breakers)
+
+
+def test_a_failure_after_the_rest_begins_another(breakers, now):
+    fail(breakers, 3)
+    now[0] = 31
+    fail(breakers, 1)
+    now[0] = 60
+    with pytest.raises(SourceFailed, match="left alone"):
+        ask(breakers)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArtifactNotFound("x"),
+        SourceChanged("x"),
+        SourceRefused("x"),
+        ArchiveCorrupt("x"),
+        KeyError("x"),
+    ],
+)
+def test_what_is_not_the_hosts_fault_does_not_count(breakers, error):
+    for _ in range(5):
+        with pytest.raises(type(error)):
+            ask(breakers, error)
+    ask(breakers)
+
+
+def test_the_sources_of_a_process_share_what_they_know(now):
+    options = SourceOptions(
+        attempts=1, breakers=Breakers(limit=2, rest_seconds=30, clock=lambda: now[0])
+    )
+    with http_server({}) as server:
+        server.wrong.fail = 100
+        for _ in range(4):
+            source = open_archive(parse(f"{server.url}/R17"), AllowList.parse(server.url), options)
+            with pytest.raises(SourceFailed):
+                source.names()
+            source.close()
+        assert len(server.requests) == 2

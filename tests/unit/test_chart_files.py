@@ -1,0 +1,60 @@
+"""What the chart says in several places is the same in each; needs no Helm."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from staging_api import metrics
+from staging_api.settings import Settings
+from tests.charts import CHART, values_table
+
+DOCS = CHART.parents[1] / "docs"
+RULES: list[dict[str, Any]] = yaml.safe_load((CHART / "alerts.yaml").read_text())["groups"][0][
+    "rules"
+]
+DASHBOARD = json.loads((CHART / "dashboards" / "staging-api.json").read_text())
+#: Read when asked for, so not among the counters: http/probes.py.
+READINGS = {
+    "staging_store_free_bytes",
+    "staging_database_up",
+    "staging_queue_artifacts",
+    "staging_queue_oldest_seconds",
+}
+
+
+def known_metrics() -> set[str]:
+    assert metrics.REQUESTS
+    samples = set(READINGS)
+    for family in REGISTRY.collect():
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+        samples |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}
+    return samples
+
+
+def test_the_table_of_values_is_that_of_the_chart():
+    table = values_table((CHART / "values.yaml").read_text())
+    assert table in (CHART / "README.md").read_text(), f"the table should be:\n{table}"
+
+
+def test_every_setting_of_the_config_map_is_one_of_the_service():
+    text = (CHART / "templates" / "configmap.yaml").read_text()
+    named = set(re.findall(r"STAGING_([A-Z_]+):", text))
+    assert named - {name.upper() for name in Settings.model_fields} == set()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_metrics_that_there_are_and_has_a_runbook(rule):
+    asked = set(re.findall(r"\bstaging_\w+", rule["expr"]))
+    assert asked <= known_metrics()
+    assert f"### {rule['alert']}\n" in (DOCS / "operations.md").read_text()
+    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+
+
+@pytest.mark.parametrize("panel", DASHBOARD["panels"], ids=lambda panel: panel["title"])
+def test_a_panel_asks_for_metrics_that_there_are(panel):
+    for target in panel["targets"]:
+        assert set(re.findall(r"\bstaging_\w+", target["expr"])) <= known_metrics()

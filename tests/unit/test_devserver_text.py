@@ -1,0 +1,95 @@
+"""How devserver requests are read and their answers written."""
+
+import pytest
+from falcon import Request
+from falcon.testing import create_environ
+
+from staging_api.errors import Invalid, Unavailable
+from staging_api.http.resources.devserver.answers import legible
+from staging_api.http.resources.devserver.builds import version_key
+from staging_api.http.resources.devserver.load import Counters, Rates
+from staging_api.http.resources.devserver.query import Query
+from staging_api.staging.joining import Seats
+from tests.devserver_client import stripped
+
+
+def query(text: str) -> Query:
+    return Query(Request(create_environ("/stage", query_string=text)))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("archive_url=gs://b/x/R17", "gs://b/x/R17"),
+        ("a=1&archive_url=gs://b/x/R17&b=2", "gs://b/x/R17"),
+        ("archive_url=gs%3A%2F%2Fb%2Fx%2FR17", "gs://b/x/R17"),
+        ("archive_url=gs://b/x+y/R17=1", "gs://b/x+y/R17=1"),
+        ("archive_url=&archive_url=gs://b/x", "gs://b/x"),
+    ],
+)
+def test_values_are_understood_encoded_or_not_in_any_order(written, meant):
+    assert query(written).get("archive_url") == meant
+
+
+@pytest.mark.parametrize("written", ["", "archive_url", "archive_url=", "other=1", "&&="])
+def test_an_empty_value_is_none(written):
+    assert query(written).get("archive_url") is None
+    with pytest.raises(Invalid, match="archive_url"):
+        query(written).required("archive_url")
+
+
+def test_two_values_of_one_name_are_refused_rather_than_guessed():
+    with pytest.raises(Invalid, match="target"):
+        query("target=a&target=b")
+
+
+def test_lists_have_commas_and_no_empty_words():
+    assert query("files=a,,b,").words("files") == ["a", "b"]
+    assert query("files=").words("files") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "yes"), [("True", True), ("true", True), ("1", True), ("False", False), ("", False)]
+)
+def test_a_flag_is_what_python_prints(word, yes):
+    assert query(f"async={word}").flag("async") is yes
+
+
+def test_a_message_survives_the_client_that_strips_tags_whole():
+    text = legible("no <b>x</b> & y; the source said 'Service Unavailable'\nProxy Error")
+    assert stripped(text.encode()) == text
+    assert "\n" not in text
+    for signal in ("Service Unavailable", "Proxy Error"):
+        assert signal not in text
+
+
+def test_versions_are_ordered_by_number_not_by_letter():
+    names = ["R17-9.0.0-a1-b2", "R17-10.0.0-a1-b1", "R17-10.0.0-a1-b10", "R9-99.0.0", "R17-10.0"]
+    assert sorted(names, key=version_key) == [
+        "R9-99.0.0",
+        "R17-9.0.0-a1-b2",
+        "R17-10.0",
+        "R17-10.0.0-a1-b1",
+        "R17-10.0.0-a1-b10",
+    ]
+
+
+def test_load_is_told_by_what_was_counted_since():
+    told = Rates(seconds=0).now()
+    assert 0 <= told["cpu_percent"] <= 100
+    assert told["network_total_bytes_per_second"] >= 0
+    assert told["disk_total_bytes_per_second"] >= 0
+
+
+def test_a_system_without_counters_has_no_load(tmp_path):
+    assert Counters.read(tmp_path).cpu_all == 0
+
+
+def test_the_last_seat_is_given_once_and_again_when_it_is_free():
+    seats = Seats(1)
+    with seats.one():
+        assert seats.taken == 1
+        with pytest.raises(Unavailable), seats.one():
+            pass
+    with seats.one():
+        assert seats.taken == 1
