@@ -42,9 +42,9 @@ def test_every_change_of_state_is_told_in_order(at):
     staging = at.stage(at.build())
     assert told(at, staging.id) == [
         (None, None, "queued"),
-        ("notes", None, "pending"),
         ("payload", None, "pending"),
         ("suites", None, "pending"),
+        ("notes", None, "pending"),
         (None, "queued", "running"),
         ("payload", "pending", "staging"),
         ("payload", "staging", "staged"),

@@ -30,6 +30,7 @@ from staging_api.staging.repository.files import (
     newest_of_each,
     outcomes,
 )
+from staging_api.staging.repository.folders import Child, children_of
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -90,6 +91,7 @@ from staging_api.staging.repository.upload_rows import (
 
 __all__ = [
     "BuildFolder",
+    "Child",
     "FoundFile",
     "Idle",
     "Outcome",
@@ -106,6 +108,7 @@ __all__ = [
     "builds_below",
     "cancel_is_requested",
     "chains",
+    "children_of",
     "claim_poll",
     "claim_shard",
     "compact_ledger",
