@@ -316,7 +316,9 @@ class StagingService:
                 database=self.database,
                 blobs=self.blobs,
                 source=source,
-                upload=Upload(self.database, source, wanted, staging_id, self.uploads),
+                upload=Upload(
+                    self.database, source, wanted, staging_id, self.uploads, self.locks.shutdown
+                ),
                 upkeep=self.upkeep,
                 staging_id=staging_id,
                 wanted=wanted,
