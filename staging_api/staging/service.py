@@ -317,7 +317,12 @@ class StagingService:
                 blobs=self.blobs,
                 source=source,
                 upload=Upload(
-                    self.database, source, wanted, staging_id, self.uploads, self.locks.shutdown
+                    self.database,
+                    source,
+                    wanted,
+                    staging_id,
+                    self.uploads,
+                    shutdown=self.locks.shutdown,
                 ),
                 upkeep=self.upkeep,
                 staging_id=staging_id,

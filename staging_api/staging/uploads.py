@@ -64,6 +64,7 @@ class Upload:
         wanted: Wanted,
         staging_id: str,
         terms: UploadTerms,
+        *,
         shutdown: Shutdown,
     ) -> None:
         """Ask nothing yet."""
