@@ -98,6 +98,16 @@ class ArchiveSource:
         below = self._path(archive_url, "")
         return {p.removeprefix(below): paths.count(p) for p in paths if p.startswith(below)}
 
+    def begun(self, archive_url: str) -> dict[str, int]:
+        """How often each object was read from its start; a slow one is read on by further ranges.
+
+        Without the manifest, which is read whenever somebody looks what there is.
+        """
+        below = self._path(archive_url, "")
+        paths = [read.path for read in list(self.reads) if read.start == 0]
+        names = [path.removeprefix(below) for path in paths if path.startswith(below)]
+        return {name: names.count(name) for name in names if name != "UPLOADED"}
+
     def release_all(self) -> None:
         """Let every download go on, so that the server can end."""
         for stop in self._stops:

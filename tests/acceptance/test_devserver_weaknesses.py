@@ -237,9 +237,7 @@ def test_9_races_of_one_url_and_of_its_waiters_have_one_outcome(
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert set(pool.map(ask, range(CLIENTS))) == {objects[FULL_PAYLOAD]}
-    reads = source.read_of(url)
-    reads.pop(MANIFEST)
-    assert set(reads.values()) == {1}
+    assert set(source.begun(url).values()) == {1}
 
     failing = source.add(build_path(), without(build(), "autotest.tar"))
     DevServer2012(pods[0].url).trigger_download(failing, synchronous=False)

@@ -1,10 +1,7 @@
 """The tables: as migrations make them, as the code has them and as docs/tables.md shows them."""
 
 from pathlib import Path
-from typing import Any
 
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql
 
@@ -49,18 +46,6 @@ def test_every_table_and_column_is_explained():
 
 def test_the_document_shows_the_tables_as_they_are():
     assert DOCUMENT.read_text() == documented()
-
-
-def test_the_migrations_make_what_the_code_has(database: Database) -> None:
-    def is_ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
-        # Of an index in another collation Alembic reads only the column.
-        return name != "staged_files_folder_idx" and not (
-            kind == "table" and (name or "").startswith(HISTORIES)
-        )
-
-    with database.transactions.connect() as conn:
-        context = MigrationContext.configure(conn, opts={"include_object": is_ours})
-        assert compare_metadata(context, metadata) == []
 
 
 def test_the_database_explains_itself(database: Database) -> None:
