@@ -8,7 +8,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Identity,
@@ -16,37 +15,33 @@ from sqlalchemy import (
     Integer,
     Interval,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    }
-)
+from staging_api.db import publisher_tables
+from staging_api.db.columns import Time, Ulid, metadata, now, one_of
+
+__all__ = [
+    "api_locks",
+    "archives",
+    "blobs",
+    "idempotency_keys",
+    "lock_scopes",
+    "lock_waiters",
+    "metadata",
+    "publisher_tables",
+    "staged_artifacts",
+    "staged_files",
+    "stagings",
+]
 
 STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")
 STAGING_FINAL_STATES = ("staged", "failed", "cancelled")
 ARTIFACT_STATES = ("pending", "staging", "staged", "missing", "failed", "evicted")
 LOCK_OUTCOMES = ("released", "expired", "broken", "superseded")
-
-# ULIDs sort by time only byte by byte, and history is partitioned by them: never by locale.
-Ulid = Text(collation="C")
-Time = DateTime(timezone=True)
-_now = text("clock_timestamp()")
-
-
-def _one_of(column: str, words: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(word) for word in words)})"
-
 
 lock_scopes = Table(
     "lock_scopes",
@@ -93,7 +88,7 @@ api_locks = Table(
     Column("ended_by", Text, comment="process, person or, if superseded, the next grant"),
     Column("reason", Text, comment="why it was broken"),
     CheckConstraint("id ~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'", name="id_is_ulid"),
-    CheckConstraint(_one_of("outcome", LOCK_OUTCOMES), name="outcome"),
+    CheckConstraint(one_of("outcome", LOCK_OUTCOMES), name="outcome"),
     CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
     CheckConstraint("ended_at >= acquired_at", name="ends_after_start"),
     CheckConstraint("outcome <> 'broken' OR reason IS NOT NULL", name="broken_says_why"),
@@ -126,7 +121,7 @@ archives = Table(
     metadata,
     Column("archive_url", Text, primary_key=True, comment="canonical, free of credentials"),
     Column("static_prefix", Text, nullable=False, unique=True, comment="folder below /static"),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     comment="Every archive ever staged, and the folder that is its own.",
 )
 
@@ -139,7 +134,7 @@ stagings = Table(
     Column("requested", ARRAY(Text), nullable=False, comment="artifact names"),
     Column("caller", Text, nullable=False),
     Column("reference_id", Text),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     Column("foreground_staged_at", Time),
     Column("finished_at", Time),
     Column("cancel_requested_at", Time),
@@ -150,9 +145,9 @@ stagings = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     Column("version", BigInteger, nullable=False, server_default="1", comment="rises on change"),
-    CheckConstraint(_one_of("state", STAGING_STATES), name="state"),
+    CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
-        f"({_one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
+        f"({one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
     ),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
@@ -183,7 +178,7 @@ staged_artifacts = Table(
     Column("bytes_done", BigInteger, nullable=False, server_default="0"),
     Column("bytes_total", BigInteger),
     Column("bytes_per_second", Double),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     Column("started_at", Time, comment="of the newest attempt"),
     Column("staged_at", Time),
     Column("last_accessed_at", Time),
@@ -193,7 +188,7 @@ staged_artifacts = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     CheckConstraint("phase IN ('foreground', 'background')", name="phase"),
-    CheckConstraint(_one_of("state", ARTIFACT_STATES), name="state"),
+    CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(
         "state <> 'staged' OR (sha256 IS NOT NULL AND size_bytes IS NOT NULL"
         " AND staged_at IS NOT NULL AND source_url IS NOT NULL AND fence IS NOT NULL)",
@@ -225,7 +220,7 @@ blobs = Table(
     metadata,
     Column("sha256", Text, primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("stored_at", Time, nullable=False, server_default=_now),
+    Column("stored_at", Time, nullable=False, server_default=now),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     comment="Contents that are durably in the store.",
 )
@@ -252,7 +247,7 @@ idempotency_keys = Table(
     Column("status", Integer, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("created_at", Time, nullable=False, server_default=_now),
+    Column("created_at", Time, nullable=False, server_default=now),
     Index(None, "created_at"),
     comment="Answers that are given again to the same request.",
 )
