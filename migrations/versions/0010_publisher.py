@@ -14,7 +14,7 @@ depends_on = None
 SQL = Path(__file__).parent.parent / "sql"
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 - one statement a table
     op.create_table(
         "apt_archives",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
@@ -602,7 +602,12 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False, comment="Release, InRelease or Release.gpg"),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
-        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "dated_at", sa.DateTime(timezone=True), nullable=False, comment="what it says itself"
+        ),
+        sa.Column(
+            "valid_until", sa.DateTime(timezone=True), nullable=True, comment="what it says itself"
+        ),
         sa.Column(
             "first_number", sa.BigInteger(), nullable=False, comment="first generation that has it"
         ),
