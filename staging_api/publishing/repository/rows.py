@@ -12,5 +12,11 @@ def made(cls: type[T], row: Row[Any], **more: Any) -> T:
     """One object of a row; lists become tuples, and columns that it does not know are left out."""
     columns = row._mapping  # noqa: SLF001 - its public name
     known = {each.name: columns[each.name] for each in fields(cls) if each.name in columns}  # type: ignore[arg-type]
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
-    return cls(**values | more)
+    return cls(**{name: _plain(value) for name, value in known.items()} | more)
+
+
+def _plain(value: Any) -> Any:
+    """The driver's lists and views of bytes as what compares and hashes by content."""
+    if isinstance(value, memoryview):
+        return bytes(value)
+    return tuple(value) if isinstance(value, list) else value
