@@ -18,6 +18,13 @@ from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
 from staging_api.locks.queue import WaitQueue
+from staging_api.publishing.building import Builder
+from staging_api.publishing.indexing import Indexer
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader, FileHashes
+from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.service import Publisher
+from staging_api.publishing.signing import SigningKey
 from staging_api.settings import Settings
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
@@ -35,6 +42,8 @@ class Services:
     locks: Locks
     stagings: StagingService
     watch: Watch
+    publisher: Publisher
+    blocks: BlockReader
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -43,6 +52,9 @@ class Services:
                 stagings=self.stagings,
                 locks=self.locks,
                 watch=self.watch,
+                publisher=self.publisher,
+                intake=Intake(self.publisher.database, self.publisher.blobs),
+                blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
@@ -88,7 +100,27 @@ def build(settings: Settings) -> Services:
         blobs=BlobStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
     )
-    return Services(settings, locks, stagings, Watch(database, seats))
+    blocks = BlockReader(database)
+    publisher = _publisher(settings, locks, stagings.blobs, blocks)
+    return Services(settings, locks, stagings, Watch(database, seats), publisher, blocks)
+
+
+def _publisher(
+    settings: Settings, locks: Locks, blobs: BlobStore, blocks: BlockReader
+) -> Publisher:
+    home, fingerprint = settings.signing_home, settings.signing_key
+    if bool(home) != bool(fingerprint):
+        raise Invalid.field("STAGING_SIGNING_KEY", "goes with STAGING_SIGNING_HOME: both or none")
+    key = SigningKey(home.absolute(), fingerprint) if home else None
+    indexer = Indexer(locks.database, blocks, FileHashes(blocks))
+    return Publisher(
+        database=locks.database,
+        locks=locks,
+        blobs=blobs,
+        builder=Builder(locks.database, indexer, Releaser(key)),
+        hooks=settings.hooks,
+        hook_seconds=settings.hook_seconds,
+    )
 
 
 def process_name() -> str:

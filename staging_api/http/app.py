@@ -9,12 +9,33 @@ from staging_api.http import problems
 from staging_api.http.auth import Authentication
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
+from staging_api.http.resources.apt_archives import (
+    AptArchives,
+    OneAptArchive,
+    OnePackage,
+    OneSuite,
+    Packages,
+    Suites,
+)
+from staging_api.http.resources.archive import ArchiveFiles
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.distributions import (
+    ArchiveFileLists,
+    Distributions,
+    Generations,
+    OneDistribution,
+    PinOfGeneration,
+)
 from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock
+from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
+from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.locks.hold import Locks
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader
+from staging_api.publishing.service import Publisher
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -28,6 +49,9 @@ class Parts:
     stagings: StagingService
     locks: Locks
     watch: Watch
+    publisher: Publisher
+    intake: Intake
+    blocks: BlockReader
     wait_cap_seconds: float
     metrics_dir: str | None = None
 
@@ -38,9 +62,14 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     app.req_options.strip_url_path_trailing_slash = False
     problems.add_error_handlers(app)
     _add_api(app, parts)
+    _add_publisher(app, parts)
     _add_probes(app, parts)
     app.add_route(
         "/static/{path:path}", StaticFiles(parts.stagings.database, parts.stagings.blobs.open)
+    )
+    app.add_route(
+        "/archive/{archive}/{path:path}",
+        ArchiveFiles(parts.stagings.database, parts.blocks, parts.stagings.blobs.open),
     )
     return app
 
@@ -54,6 +83,29 @@ def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))
     app.add_route(f"{API}/locks", AllLocks(parts.locks))
     app.add_route(f"{API}/locks/{{lock_id}}", OneLock(parts.locks))
+
+
+def _add_publisher(app: falcon.App[Any, Any], parts: Parts) -> None:
+    publisher, database = parts.publisher, parts.publisher.database
+    app.add_route(f"{API}/publications", Publications(publisher, parts.wait_cap_seconds))
+    app.add_route(f"{API}/publications/{{publication_id}}", OnePublication(publisher))
+    app.add_route(f"{API}/distributions", Distributions(database))
+    app.add_route(f"{API}/distributions/{{archive}}", OneDistribution(publisher))
+    app.add_route(f"{API}/distributions/{{archive}}/generations", Generations(database))
+    app.add_route(f"{API}/distributions/{{archive}}/files", ArchiveFileLists(database))
+    app.add_route(f"{API}/generations/{{generation_id}}/pin", PinOfGeneration(database))
+    archive = f"{API}/apt-archives/{{archive}}"
+    app.add_route(f"{API}/apt-archives", AptArchives(database))
+    app.add_route(archive, OneAptArchive(database))
+    app.add_route(f"{archive}/suites", Suites(database))
+    app.add_route(f"{archive}/suites/{{suite}}", OneSuite(database))
+    app.add_route(f"{archive}/packages", Packages(database))
+    app.add_route(f"{archive}/packages/{{package_id:int}}", OnePackage(database))
+    app.add_route(f"{archive}/uploads", Uploads(parts.intake))
+    app.add_route(f"{API}/uploads/{{upload_id}}", OneUpload(database))
+    for verb, state in (("accept", "accepted"), ("reject", "rejected")):
+        path = f"{API}/uploads/{{upload_id}}/{verb}"
+        app.add_route(path, DecisionOnUpload(database, state))
 
 
 def _add_probes(app: falcon.App[Any, Any], parts: Parts) -> None:

@@ -37,6 +37,7 @@ class Problem(BaseModel):
     request_id: str | None
     errors: list[FieldProblem] | None = None
     lock: dict[str, Any] | None = None
+    publication: dict[str, Any] | None = None
 
 
 class StagingRequest(Body):
