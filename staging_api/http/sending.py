@@ -20,14 +20,15 @@ class Sendable:
     Attributes:
         name: tells the media type.
         sha256: of the whole file, in hex: its ETag.
-        modified_at: when it came to be; aware.
+        modified_at: when it came to be; aware. None for what can change twice in one second:
+            HTTP's dates could not tell the two apart, and a client would keep the older one.
         lasting: whether the same address will never have other bytes.
     """
 
     name: str
     sha256: str
     size_bytes: int
-    modified_at: datetime
+    modified_at: datetime | None
     lasting: bool = False
 
 
@@ -35,7 +36,7 @@ def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Rang
     """Set status and headers; gives the part to send, None if there is no body to send."""
     etag = f'"{file.sha256}"'
     # HTTP dates have whole seconds; the database's have more, and would never compare equal.
-    modified = file.modified_at.astimezone(UTC).replace(microsecond=0)
+    modified = file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
     _set_headers(resp, file, etag, modified)
     if not must_send(req, resp, etag, modified):
         return None
@@ -51,12 +52,15 @@ def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Rang
     return part
 
 
-def _set_headers(resp: falcon.Response, file: Sendable, etag: str, modified: datetime) -> None:
+def _set_headers(
+    resp: falcon.Response, file: Sendable, etag: str, modified: datetime | None
+) -> None:
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     kind, encoding = mimetypes.guess_type(file.name, strict=False)
     resp.content_type = kind if kind and not encoding else "application/octet-stream"
     resp.set_header("ETag", etag)
-    resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
+    if modified:
+        resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
     resp.set_header("Accept-Ranges", "bytes")
     resp.set_header("Cache-Control", _FOR_EVER if file.lasting else "no-cache")
     resp.set_header("Repr-Digest", f"sha-256=:{digest}:")

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -19,7 +20,7 @@ from tests.factories import ASKER
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import shop
 from tests.rows import dump, select
-from tests.service import API, Client, Pod, Service
+from tests.service import API, Client, Pod, Service, eventually
 from tests.source import ArchiveSource
 
 OPERATIONS: tuple[Operation, ...] = ("process-accepted", "publish-distro", "publish-ftpmaster")
@@ -107,7 +108,7 @@ def test_what_has_been_staged_is_published_without_being_sent(
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"MZ", "not an ar archive"),
+        (b"MZ" * 10, "not an ar archive"),
         (small()[:-30], "cut short"),
         (deb(control_text("hello", Filename="x")), "fields that the archive writes"),
         (deb(control_text("../hello")), "not a package name"),
@@ -146,7 +147,7 @@ def test_many_send_the_same_packages_at_once_and_none_is_lost(
 
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(send, enumerate(packages))) == {201}
-    assert archive.published()["counts"]["published"] == 100
+    assert archive.published()["counts"]["accepted"] == 100
     listed = archive.client.get(f"{archive.path}/packages?state=published").json["items"]
     assert len(listed) == 25
 
@@ -215,8 +216,6 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
             begun.set()
             go_on.wait(60)
 
-    from dataclasses import replace
-
     holder = replace(third_pod, reached=wait)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(holder.run, first, archive.name, Options(), ASKER)
@@ -242,8 +241,6 @@ def test_of_many_callers_on_two_pods_exactly_one_gets_through(
     refused, lock = 0, Event()
     ((before,),) = select(rows, "SELECT count(*) FROM publisher_runs")
 
-    from dataclasses import replace
-
     holder = replace(third_pod, reached=lambda step: lock.wait(60) if step == "begun" else None)
 
     def ask(number: int) -> int:
@@ -263,8 +260,6 @@ def test_of_many_callers_on_two_pods_exactly_one_gets_through(
 
 
 def wait_until_held(rows: Database) -> None:
-    from tests.service import eventually
-
     running = "SELECT 1 FROM publisher_runs WHERE state = 'running'"
     eventually(lambda: bool(select(rows, running)), "nobody runs")
 

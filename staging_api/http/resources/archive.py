@@ -64,9 +64,8 @@ class ArchiveFiles:
 
 
 def _sendable(served: Served) -> Sendable:
-    return Sendable(
-        served.name, served.sha256, served.size_bytes, served.modified_at, served.lasting
-    )
+    modified = served.modified_at if served.lasting else None
+    return Sendable(served.name, served.sha256, served.size_bytes, modified, served.lasting)
 
 
 def _cut(chunks: Iterator[bytes], start: int, length: int) -> Iterator[bytes]:
