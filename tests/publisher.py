@@ -47,12 +47,12 @@ class Shop:
 
     def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
         """An archive; with one suite, unless told otherwise."""
-        values = {"name": ARCHIVE, "forms": ["gz", "xz"], "origin": "Example"}
+        values: dict[str, Any] = {"name": ARCHIVE, "forms": ["gz", "xz"], "origin": "Example"}
         values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
         with self.database.begin() as conn:
             repository.add_archive(conn, values)
             for name, given in (suites or {"stable": {}}).items():
-                suite = {"codename": name, "components": ["main", "contrib"]}
+                suite: dict[str, Any] = {"codename": name, "components": ["main", "contrib"]}
                 suite |= {"architectures": ["amd64", "arm64"], **given}
                 repository.add_suite(
                     conn, repository.find_archive(conn, ARCHIVE), {"name": name, **suite}

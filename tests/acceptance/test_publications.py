@@ -236,12 +236,16 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
 def test_of_many_callers_on_two_pods_exactly_one_gets_through(
     archive: ArchiveApi, third_pod: Publisher, pods: list[Pod], rows: Database
 ) -> None:
-    """The winner's hook waits until all others have their answer."""
+    """The winner waits until all others have their answer."""
     archive.upload("a.deb", small())
-    refused, lock = 0, Event()
+    lock = Event()
     ((before,),) = select(rows, "SELECT count(*) FROM publisher_runs")
 
-    holder = replace(third_pod, reached=lambda step: lock.wait(60) if step == "begun" else None)
+    def wait(step: str) -> None:
+        if step == "begun":
+            lock.wait(60)
+
+    holder = replace(third_pod, reached=wait)
 
     def ask(number: int) -> int:
         if number == 0:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import urllib3
@@ -197,7 +197,7 @@ class SlowFront:
     after_release: Callable[[], None] = lambda: None
     server: ThreadingHTTPServer = field(init=False)
 
-    def __enter__(self) -> "SlowFront":
+    def __enter__(self) -> Self:
         pool = urllib3.PoolManager(maxsize=16, retries=False)
         front = self
 
