@@ -33,7 +33,7 @@ from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.locks.hold import Locks
-from staging_api.publishing.intake import Intake
+from staging_api.publishing.intake import MAX_FILES, Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.staging.service import StagingService
@@ -60,6 +60,9 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext(), Authentication()])
     app.req_options.strip_url_path_trailing_slash = False
+    forms = falcon.media.MultipartFormHandler()
+    forms.parse_options.max_body_part_count = MAX_FILES
+    app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms
     problems.add_error_handlers(app)
     _add_api(app, parts)
     _add_publisher(app, parts)

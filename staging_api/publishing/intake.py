@@ -40,7 +40,8 @@ from staging_api.publishing.pool import binary_file_name, pool_path
 from staging_api.staging.repository import served_file
 
 _LIMITS = DebLimits()
-_MAX_FILES = 10_000
+#: Files that one request may bring.
+MAX_FILES = 10_000
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ class Intake:
             for name, chunks in files:
                 blob = batch.keep(_bounded(chunks))
                 kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
-                if len(kept) > _MAX_FILES:
-                    raise LimitExceeded(f"more than {_MAX_FILES} files in one request")
+                if len(kept) > MAX_FILES:
+                    raise LimitExceeded(f"more than {MAX_FILES} files in one request")
             batch.commit()
         return self._note(to, kept, asker)
 

@@ -309,6 +309,5 @@ def test_of_a_thousand_updates_none_fails_while_ten_times_a_second_something_is_
             stop.set()
             thread.join()
     result.seconds = time.monotonic() - began
-    print(result)
     assert result.failed == 0
     assert result.publishes / result.seconds >= 10
