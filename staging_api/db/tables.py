@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from staging_api.db import publisher_tables
 from staging_api.db.event_tables import staging_event_drops, staging_events
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
 from staging_api.db.store_tables import (
@@ -41,6 +42,7 @@ __all__ = [
     "lock_scopes",
     "lock_waiters",
     "metadata",
+    "publisher_tables",
     "staged_artifacts",
     "staged_files",
     "staging_event_drops",
