@@ -17,7 +17,7 @@ from tests.builds import (
     zipped,
 )
 from tests.devserver_client import DevServer2012, DevServer2013, DevServerError
-from tests.rows import check_store, select, states, temporary_files
+from tests.rows import check_read_once, check_store, select, states, temporary_files
 from tests.service import Pod, Service, eventually
 from tests.source import ArchiveSource
 
@@ -237,7 +237,7 @@ def test_9_races_of_one_url_and_of_its_waiters_have_one_outcome(
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert set(pool.map(ask, range(CLIENTS))) == {objects[FULL_PAYLOAD]}
-    assert set(source.begun(url).values()) == {1}
+    check_read_once(source, rows, url)
 
     failing = source.add(build_path(), without(build(), "autotest.tar"))
     DevServer2012(pods[0].url).trigger_download(failing, synchronous=False)
