@@ -3,8 +3,8 @@
 #   docker run ... staging-api api | worker | migrate
 #
 # Both stages start from the same Debian Python; a release names its digest:
-# --build-arg BASE=python:3.13-slim-bookworm@sha256:...
-ARG BASE=python:3.13-slim-bookworm
+# --build-arg BASE=python:3.11-slim-bookworm@sha256:...
+ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src

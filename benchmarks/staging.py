@@ -29,8 +29,8 @@ FULL = f"chromeos_{BUILD}_x86-generic_full_dev.bin"
 NTON = f"chromeos_{BUILD}_{BUILD}_x86-generic_delta_dev.bin"
 MTON = f"chromeos_{OLDER}_{BUILD}_x86-generic_delta_dev.bin"
 
-# What the 2012 devserver did, step by step: fetch each artifact to a temporary folder, then put it in
-# place or unpack it, one after the other.
+# What the 2012 devserver did, step by step: fetch each artifact to a temporary folder, then put
+# it in place or unpack it, one after the other.
 ANCESTOR = f"""
 mkdir -p tmp build/au/n build/au/m
 for name in {FULL} stateful.tgz test_suites.tar.bz2 {NTON} {MTON} autotest.tar; do
@@ -262,7 +262,8 @@ def main() -> None:
     for row in table.values():
         print(row.line())
     print(
-        "\n| answers per second (goal 0.8) | ours | bare Falcon and one SELECT | ratio |\n|---|---|---|---|"
+        "\n| answers per second (goal 0.8) | ours | bare Falcon and one SELECT | ratio |\n"
+        "|---|---|---|---|"
     )
     for name, mine, bare in rates:
         print(f"| {name} | {mine:.0f} | {bare:.0f} | {mine / bare:.2f} |")

@@ -62,7 +62,18 @@ def run_api(settings: Settings) -> None:
     """Serve the API until told to stop; does not return.
 
     Raises:
-        Invalid: nobody is asked for a credential and the address is not this machine's own.
+        Invalid: a setting is wrong.
+    """
+    check_who_may_call(settings)
+    build(settings).close()  # a wrong setting is told here, once, and not by each worker
+    ApiServer(settings).run()
+
+
+def check_who_may_call(settings: Settings) -> None:
+    """Refuse to serve everybody on an address that everybody reaches, unless told so twice.
+
+    Raises:
+        Invalid: says what to choose instead.
     """
     open_to_all = settings.auth == "none" and not settings.bind.startswith(_LOOPBACK)
     if open_to_all and not settings.auth_none_anywhere:
@@ -72,8 +83,6 @@ def run_api(settings: Settings) -> None:
             " stage and delete; choose tokens, oidc or keystone, bind to 127.0.0.1 behind a proxy"
             " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
         )
-    build(settings).close()  # a wrong setting is told here, once, and not by each worker
-    ApiServer(settings).run()
 
 
 def run_worker(settings: Settings) -> None:

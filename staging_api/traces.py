@@ -62,7 +62,7 @@ def _trace_statements(engine: Engine, tracer: Any) -> None:
         conn.info.pop("span").end()
 
     def fail(context: ExceptionContext) -> None:
-        span = context.connection and context.connection.info.pop("span", None)
+        span = context.connection.info.pop("span", None) if context.connection else None
         if span is not None:
             span.set_attribute("error.type", type(context.original_exception).__name__)
             span.end()

@@ -173,9 +173,13 @@ class Contest:
         with ThreadPoolExecutor(clients) as pool:
             fights = [pool.submit(self._fight, seed) for seed in range(clients)]
             try:
-                while time.monotonic() < deadline and not self.stop.wait(0.25):
+                patience = 0.25
+                while time.monotonic() < deadline and not self.stop.wait(patience):
+                    began = time.monotonic()
                     if self.found() or enough():
                         break
+                    # A long history takes long to check: no more than a tenth of the time.
+                    patience = max(patience, 10 * (time.monotonic() - began))
             finally:
                 self.stop.set()
             for fight in fights:

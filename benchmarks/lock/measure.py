@@ -1,4 +1,4 @@
-"""Timing in turns: every round runs each contestant for a while, so that noise hits them alike."""
+"""Timing in turns, so that the noise of the machine hits every contestant alike."""
 
 import statistics
 import subprocess
@@ -33,24 +33,23 @@ class Figure:
 
 
 def p50_ms(calls: Mapping[str, Call], rounds: int, seconds: float) -> dict[str, Figure]:
-    """Per contestant the median time of a call, in milliseconds."""
+    """Per contestant the median time of a call, in milliseconds; they take turns call by call."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
-        for name, call in calls.items():
-            found[name].append(statistics.median(_times(call, seconds)) * 1000)
+        for name, times in _in_turns(calls, seconds * len(calls)).items():
+            found[name].append(statistics.median(times) * 1000)
     return {name: Figure.of(values) for name, values in found.items()}
 
 
-def _times(call: Call, seconds: float) -> list[float]:
-    times = []
+def _in_turns(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
-    while True:
-        began = time.perf_counter()
-        call()
-        ended = time.perf_counter()
-        times.append(ended - began)
-        if ended > end:
-            return times
+    while time.perf_counter() < end:
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - began)
+    return times
 
 
 def pgbench(

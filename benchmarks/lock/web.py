@@ -88,6 +88,8 @@ def requests_per_second(url: str, rounds: int, seconds: float) -> dict[str, Figu
     """Of both resources, under gunicorn with threads."""
     found: dict[str, list[float]] = {"locked": [], "bare": []}
     with _gunicorn(url) as port:
+        for name in found:
+            _load(port, f"/{name}", seconds)  # opens the connections
         for _ in range(rounds):
             for name, values in found.items():
                 values.append(_load(port, f"/{name}", seconds))

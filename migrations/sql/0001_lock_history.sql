@@ -15,9 +15,10 @@ END $$;
 -- For ids from clocks that are wrong by months, and should nobody make partitions in time.
 CREATE TABLE api_locks_other PARTITION OF api_locks DEFAULT;
 
--- Makes the partitions of this month and the next p_ahead ones, where they are missing.
+-- Makes the partitions of this month and the next p_ahead ones, where they are missing. With the
+-- rights of the tables' owner: the role of the pods may not change the schema by anything else.
 CREATE FUNCTION lock_history_extend(p_ahead integer) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     v_month timestamptz;
     v_name text;
@@ -49,7 +50,7 @@ END $$;
 -- Drops the months that ended before p_before, and says which. A month in which a lock was granted
 -- that is still held stays: its row has yet to get its outcome.
 CREATE FUNCTION lock_history_drop(p_before timestamptz) RETURNS SETOF text
-LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     v_name text;
     v_from timestamptz;

@@ -14,10 +14,12 @@ EVENT_KINDS = ("staging", "artifact", "cancel_requested", "pin")
 staging_events = Table(
     "staging_events",
     metadata,
-    Column("id", Ulid, primary_key=True),
-    Column("staging_id", ForeignKey("stagings.id"), nullable=False),
+    Column("id", Ulid, primary_key=True, comment="ULID; its time is that of the event"),
+    Column(
+        "staging_id", ForeignKey("stagings.id"), nullable=False, comment="whose chain it belongs to"
+    ),
     Column("number", BigInteger, nullable=False, comment="place in its staging: 1, 2, 3 ..."),
-    Column("at", Time, nullable=False),
+    Column("at", Time, nullable=False, comment="when, by the database's clock"),
     Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
     Column("artifact_id", Ulid, comment="null: about the staging itself"),
     Column("name", Text, comment="of the artifact"),
@@ -26,9 +28,9 @@ staging_events = Table(
     Column("actor", Text, nullable=False, comment="on whose behalf: a caller, or a database role"),
     Column("holder", Text, comment="the process that did it"),
     Column("lock_id", Ulid, comment="the grant under which it was done; null: under none"),
-    Column("fence", BigInteger),
+    Column("fence", BigInteger, comment="of the grant under which it was done"),
     Column("code", Text, comment="why: of the error, or why it was evicted"),
-    Column("message", Text),
+    Column("message", Text, comment="why, in one sentence"),
     Column("detail", JSONB, nullable=False, comment="what else changed: attempt, digest, source"),
     Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
     Column(
@@ -47,10 +49,10 @@ staging_events = Table(
 staging_event_drops = Table(
     "staging_event_drops",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("at", Time, nullable=False, server_default=now),
+    Column("id", Integer, primary_key=True, comment="1, 2, 3 ..."),
+    Column("at", Time, nullable=False, server_default=now, comment="when they were dropped"),
     Column("role", Text, nullable=False, comment="the database role that did it"),
-    Column("reason", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="as given by whoever dropped them"),
     Column("below", Ulid, nullable=False, comment="every event with a lower id was dropped"),
     Column("events", BigInteger, nullable=False, comment="how many"),
     comment="When old events were dropped: only staging_events_drop() does it, whole months.",

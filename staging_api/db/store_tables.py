@@ -19,7 +19,12 @@ from staging_api.db.schema import Time, Ulid, metadata, now
 upload_polls = Table(
     "upload_polls",
     metadata,
-    Column("archive_url", ForeignKey("archives.archive_url"), primary_key=True),
+    Column(
+        "archive_url",
+        ForeignKey("archives.archive_url"),
+        primary_key=True,
+        comment="canonical, free of credentials",
+    ),
     Column("next_poll_at", Time, nullable=False, comment="nobody looks before; then one does"),
     Column("polls", BigInteger, nullable=False, server_default="1", comment="looks so far"),
     Column("polled_at", Time, comment="when the newest look ended"),
@@ -30,7 +35,7 @@ upload_polls = Table(
 store_ledger = Table(
     "store_ledger",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="order of writing"),
     Column("bytes", BigInteger, nullable=False, comment="of blobs added, or less than 0: removed"),
     comment="How full the store is: the sum. Written by triggers of blobs; summed up now and then.",
 )
@@ -38,13 +43,18 @@ store_ledger = Table(
 store_reservations = Table(
     "store_reservations",
     metadata,
-    Column("artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True),
+    Column(
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="for which it is kept",
+    ),
     Column("bytes", BigInteger, nullable=False, comment="that this artifact may write"),
-    Column("kind", Text, nullable=False),
-    Column("scope", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="of the lock under which it was made"),
+    Column("scope", Text, nullable=False, comment="what that lock protects"),
     Column("lock_id", Ulid, nullable=False, comment="it counts as long as this grant is held"),
-    Column("fence", BigInteger, nullable=False),
-    Column("made_at", Time, nullable=False, server_default=now),
+    Column("fence", BigInteger, nullable=False, comment="of that grant"),
+    Column("made_at", Time, nullable=False, server_default=now, comment="when it was last raised"),
     CheckConstraint("bytes >= 0", name="bytes"),
     comment="Space promised to artifacts on their way; dies with the lease under which it was.",
 )
@@ -53,10 +63,10 @@ store_checks = Table(
     "store_checks",
     metadata,
     Column("shard", Text, primary_key=True, comment="first two digits of the digests"),
-    Column("began_at", Time, nullable=False),
+    Column("began_at", Time, nullable=False, comment="when the newest check began"),
     Column("checked_at", Time, comment="when the newest check ended"),
     Column("files", Integer, comment="blobs found on the disk"),
-    Column("bytes", BigInteger),
+    Column("bytes", BigInteger, comment="of the blobs found on the disk"),
     Column("lost", Integer, comment="blobs with a row that the disk did not have, or not whole"),
     Column("strangers", Integer, comment="files without a row, older than the grace time"),
     CheckConstraint("shard ~ '^[0-9a-f]{2}$'", name="shard"),
@@ -66,9 +76,11 @@ store_checks = Table(
 artifact_accesses = Table(
     "artifact_accesses",
     metadata,
-    Column("artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True),
+    Column(
+        "artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True, comment="what was read"
+    ),
     Column("day", Date, primary_key=True, comment="UTC"),
-    Column("caller", Text, primary_key=True),
+    Column("caller", Text, primary_key=True, comment="who read it"),
     Column("hits", BigInteger, nullable=False, comment="files sent, in whole or in part"),
     Column("bytes", BigInteger, nullable=False, comment="that these answers had to send"),
     Index(None, "day"),

@@ -30,6 +30,7 @@ from staging_api.errors import (
 )
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
+from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
@@ -63,6 +64,8 @@ class Upload:
         wanted: Wanted,
         staging_id: str,
         terms: UploadTerms,
+        *,
+        shutdown: Shutdown,
     ) -> None:
         """Ask nothing yet."""
         self._database = database
@@ -70,6 +73,7 @@ class Upload:
         self._wanted = wanted
         self._staging_id = staging_id
         self._terms = terms
+        self._shutdown = shutdown
         self._names: list[str] | None = None
         self._looked_at = 0.0
 
@@ -104,6 +108,7 @@ class Upload:
             Unavailable: too many wait here already; a worker waits instead.
             Cancelled: somebody cancelled the staging.
             LockLost: another works on it now.
+            ShuttingDown: this process ends; another waits instead.
         """
         if not self.lacks(kind) or not self._can_come(kind):
             return True
@@ -184,10 +189,11 @@ class Upload:
             self._pass(min(deadline, time.monotonic() + next_in), held)
 
     def _pass(self, until: float, held: Hold) -> None:
-        """Let time pass, unless the staging is cancelled or the lock is lost."""
+        """Let time pass, unless the staging is cancelled, the lock lost or the process to end."""
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _STEP_SECONDS))
             held.assert_held()
+            self._shutdown.check_begun()
             with self._database.connect() as conn:
                 if repository.cancel_is_requested(conn, self._staging_id):
                     raise Cancelled(f"staging {self._staging_id} was cancelled")

@@ -129,13 +129,13 @@ class Work:
         """Write down how the block fails, unless that is no verdict on the artifact."""
         try:
             yield
+        except ShuttingDown:
+            self._give_back(artifact, held)
+            raise
         except (LockLost, Unavailable):
             raise
         except Cancelled:
             self._cancel(artifact, held)
-            raise
-        except ShuttingDown:
-            self._give_back(artifact, held)
             raise
         except StagingApiError as error:
             self._fail(artifact, held, error)

@@ -101,8 +101,12 @@ class Worker:
         with self._stagings.database.connect() as conn:
             locks.note_expired(conn, self._stagings.locks.holder)
         self._stagings.blobs.sweep(_STALE_SECONDS)
-        self._stagings.upkeep.tidy()
-        check_next(self._stagings.upkeep)
+        try:
+            self._stagings.upkeep.tidy()
+            check_next(self._stagings.upkeep)
+        except OSError as error:
+            # A disk that fails must not keep the worker from what needs none.
+            log.warning("the store could not be tidied: %s", error)
         self._make_room()
 
     def _make_room(self) -> None:

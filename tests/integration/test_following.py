@@ -15,18 +15,12 @@ from sqlalchemy import text
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database
 from staging_api.errors import DeadlineOver, NotFound
-from staging_api.http.app import Parts, create_app
-from staging_api.http.limits import Limits
-from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.identity.choice import anonymous, identify_by
-from staging_api.settings import Settings
-from staging_api.shutdown import Drain, Shutdown
+from staging_api.http.app import create_app
+from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
-from staging_api.staging.accesses import Accesses
-from staging_api.staging.joining import Joining, Seats
-from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from tests.factories import ASKER
+from tests.parts import parts_of
 from tests.stagings import Bench, bench
 
 NOBODY = "01JD0000000000000000000001"
@@ -63,25 +57,6 @@ def serving(at: Bench, seats: int = 4, wait_cap_seconds: float = 20.0) -> Iterat
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def parts_of(stagings: StagingService, watch: Watch, wait_cap_seconds: float) -> Parts:
-    """What an application is made of that asks nobody for a credential."""
-    settings = Settings()
-    return Parts(
-        stagings=stagings,
-        locks=stagings.locks,
-        watch=watch,
-        devserver=DevserverParts(
-            Joining(stagings, watch, Seats(4), 60, refuses=False), None, Path()
-        ),
-        identify=identify_by(settings),
-        anonymous=anonymous(settings),
-        limits=Limits(),
-        drain=Drain(),
-        accesses=Accesses(stagings.database),
-        wait_cap_seconds=wait_cap_seconds,
-    )
 
 
 def stream(url: str, staging_id: str, **headers: str) -> urllib3.BaseHTTPResponse:

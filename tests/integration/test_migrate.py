@@ -137,9 +137,12 @@ def test_the_migrate_verb_brings_it_up(empty_url: str, tmp_path: Path) -> None:
     check_schema_of(empty_url)
 
 
-def test_autogenerate_finds_nothing_to_migrate(database: Database) -> None:
-    with database.transactions.connect() as conn:
+def test_autogenerate_finds_nothing_to_migrate(empty_url: str) -> None:
+    migrate(empty_url)
+    pools = open_database(empty_url, 1)
+    with pools.transactions.connect() as conn:
         command.check(migration._config(conn))
+    pools.close()
 
 
 def test_the_migrations_make_what_the_tables_say(database: Database, empty_url: str) -> None:

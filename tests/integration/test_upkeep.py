@@ -235,7 +235,8 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
     artifact = payload(at, "R17-1", b"1" * KB)
     url = at.build("R17-2", payload_bin=b"1" * KB)
     staging = at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
-    commit, times = Batch.commit, []
+    commit = Batch.commit
+    times: list[int] = []
 
     def removed_after_commit(batch, *given):
         commit(batch, *given)

@@ -30,7 +30,7 @@ class Stage:
     def run(self, command: list[str], **env: str) -> "subprocess.CompletedProcess[str]":
         """Run a command inside, as the stage's user."""
         user, _, group = self.user.partition(":")
-        inside = ["chroot", f"--userspec={user}:{group or user}", self.root, "/bin/sh", "-c"]
+        inside = ["chroot", f"--userspec={user}:{group or user}", str(self.root), "/bin/sh", "-c"]
         script = f"cd {self.workdir} && exec " + '"$@"'
         return subprocess.run(
             [*inside, script, "sh", *command],

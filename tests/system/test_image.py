@@ -2,12 +2,13 @@
 
 import os
 import re
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.charts import HELM
 from tests.databases import new_database
@@ -20,11 +21,18 @@ DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The last stage, built."""
-    scratch = tmp_path_factory.mktemp("image")
-    yield build(DOCKERFILE, HELM.parent / "root", scratch)
-    shutil.rmtree(scratch)
+def image(database_url: str) -> Iterator[Stage]:
+    """The last stage, built; the database of the run can be reached from inside."""
+    # Beside the database's socket, of which it gets a second name: so on the same file system.
+    with tempfile.TemporaryDirectory(prefix="staging-image-") as scratch:
+        made = build(DOCKERFILE, HELM.parent / "root", Path(scratch))
+        folder = make_url(database_url).query.get("host")
+        if isinstance(folder, str):
+            inside = made.root / folder.lstrip("/")
+            inside.mkdir(parents=True)
+            for socket in Path(folder).glob(".s.PGSQL.*[0-9]"):
+                os.link(socket, inside / socket.name)
+        yield made
 
 
 def test_it_runs_as_a_user_without_rights(image: Stage):

@@ -13,6 +13,7 @@ from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range, must_send, ranged
+from staging_api.http.resources.folders import show_folder
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import ServedFile
@@ -30,7 +31,10 @@ class StaticFiles:
         self._accesses = accesses
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Send the file, or the part of it that was asked for."""
+        """Send the file, or the part of it that was asked for; a folder is listed."""
+        if path.endswith("/"):
+            show_folder(req, resp, self._database, path)
+            return
         served = self._find(path)
         part = _describe(req, resp, served)
         if part is not None:
@@ -43,6 +47,9 @@ class StaticFiles:
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send what GET would, less the bytes."""
+        if path.endswith("/"):
+            show_folder(req, resp, self._database, path)
+            return
         part = _describe(req, resp, self._find(path))
         if part is not None:
             resp.content_length = part.length

@@ -31,6 +31,7 @@ from staging_api.staging.repository.files import (
     newest_of_each,
     outcomes,
 )
+from staging_api.staging.repository.folders import Child, children_of
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -91,6 +92,7 @@ from staging_api.staging.repository.upload_rows import (
 
 __all__ = [
     "BuildFolder",
+    "Child",
     "FoundFile",
     "Idle",
     "Outcome",
@@ -107,6 +109,7 @@ __all__ = [
     "builds_below",
     "cancel_is_requested",
     "chains",
+    "children_of",
     "claim_poll",
     "claim_shard",
     "compact_ledger",

@@ -1,0 +1,67 @@
+"""Listing what is staged in a folder below ``/static``, a page at a time."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class Child:
+    """What a folder has: a file; or a folder, whose `name` ends in ``/``, without content."""
+
+    name: str
+    sha256: str | None
+    size_bytes: int | None
+
+
+def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[Child]:
+    """The files and folders directly in a folder, in the order of their bytes.
+
+    One probe of an index for each of them, however many files lie deeper.
+
+    Args:
+        folder: below ``/static``; ends in ``/``.
+        after: the name of the last child that is known; empty: from the first.
+    """
+    given = {
+        "folder": folder,
+        "start": _behind(folder + after) if after else folder,
+        # The next character after the slash: behind everything that is in the folder.
+        "beyond": _behind(folder),
+        "limit": limit,
+    }
+    return [
+        Child(row.name, None, None)
+        if row.name.endswith("/")
+        else Child(row.name, row.sha256, row.size_bytes)
+        for row in conn.execute(_CHILDREN, given)
+    ]
+
+
+def _behind(path: str) -> str:
+    return f"{path[:-1]}0" if path.endswith("/") else f"{path}\x01"
+
+
+_CHILDREN = text("""
+    WITH RECURSIVE child AS (
+        (SELECT f.path, f.sha256, f.size_bytes
+         FROM staged_files f JOIN staged_artifacts a ON a.id = f.artifact_id AND a.state = 'staged'
+         WHERE f.path COLLATE "C" >= :start AND f.path COLLATE "C" < :beyond
+         ORDER BY f.path COLLATE "C", a.staged_at DESC LIMIT 1)
+        UNION ALL
+        SELECT behind.* FROM child CROSS JOIN LATERAL (
+            SELECT f.path, f.sha256, f.size_bytes
+            FROM staged_files f
+            JOIN staged_artifacts a ON a.id = f.artifact_id AND a.state = 'staged'
+            WHERE f.path COLLATE "C" < :beyond AND f.path COLLATE "C" >= CASE
+                WHEN strpos(substr(child.path, length(:folder) + 1), '/') > 0
+                THEN :folder || split_part(substr(child.path, length(:folder) + 1), '/', 1) || '0'
+                ELSE child.path || chr(1) END
+            ORDER BY f.path COLLATE "C", a.staged_at DESC LIMIT 1
+        ) behind
+    )
+    SELECT split_part(rest, '/', 1) || CASE WHEN strpos(rest, '/') > 0 THEN '/' ELSE '' END AS name,
+        sha256, size_bytes
+    FROM (SELECT substr(path, length(:folder) + 1) AS rest, sha256, size_bytes FROM child) c
+    LIMIT :limit
+""")

@@ -1,0 +1,46 @@
+"""Nobody serves the whole network by mistake; and the document of who may call is true."""
+
+from pathlib import Path
+
+import pytest
+
+from staging_api.errors import Invalid
+from staging_api.http.permissions import ALLOWED, ANYBODY
+from staging_api.identity.model import Role
+from staging_api.serving import check_who_may_call
+from staging_api.settings import Settings
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "identity.md"
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", ":8080", "db:80"])
+def test_an_address_that_others_reach_needs_a_credential(bind: str):
+    with pytest.raises(Invalid, match="STAGING_AUTH_NONE_ANYWHERE=yes"):
+        check_who_may_call(Settings.from_env(bind=bind))
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:8080", "[::1]:8080", "localhost:0", "unix:/run/s"])
+def test_an_address_of_this_machine_alone_needs_none(bind: str):
+    check_who_may_call(Settings.from_env(bind=bind))
+
+
+def test_said_twice_it_is_meant():
+    check_who_may_call(Settings.from_env(bind="0.0.0.0:80", auth_none_anywhere="yes"))
+
+
+def test_with_a_credential_any_address_will_do():
+    check_who_may_call(Settings.from_env(bind="0.0.0.0:80", auth="tokens"))
+
+
+def table() -> str:
+    """Who may call what, as the document has to show it."""
+    lines = ["| route | method | " + " | ".join(Role) + " |", "|---|---|" + "---|" * len(Role)]
+    for route, methods in ALLOWED.items():
+        for method, roles in methods.items():
+            marks = ["yes" if role in roles or roles == ANYBODY else "" for role in Role]
+            lines.append(f"| `{route}` | {method} | " + " | ".join(marks) + " |")
+    return "\n".join(lines)
+
+
+def test_the_documented_table_is_that_of_the_code():
+    assert table() in DOCUMENT.read_text(), f"the table should be:\n{table()}"
