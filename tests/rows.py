@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from staging_api.db.engine import Database
 from staging_api.db.tables import metadata
+from tests.source import ArchiveSource
 
 Row = tuple[Any, ...]
 
@@ -48,6 +49,14 @@ def grants(database: Database, archive_url: str) -> list[Row]:
         "SELECT kind, caller, outcome FROM api_locks WHERE scope = :url ORDER BY fence, id",
         url=archive_url,
     )
+
+
+def check_read_once(source: ArchiveSource, database: Database, archive_url: str) -> None:
+    """Fail if an object was read again, unless a lease was lost, as on a machine that stalls."""
+    lost = sum(outcome != "released" for *_, outcome in grants(database, archive_url))
+    begun = source.begun(archive_url)
+    assert begun
+    assert max(begun.values()) <= 1 + lost, f"{begun} and {lost} lost leases"
 
 
 def check_store(database: Database, store: Path) -> None:

@@ -142,12 +142,16 @@ class StagingService:
         Nothing that it writes says that something is staged: only that something is wanted. It
         writes nothing if an unfinished staging brings all of it anyway.
         """
+        if self._is_coming(wanted):
+            return
         with self.database.begin() as conn:
             repository.act_as(conn, asker.caller, self.locks.holder)
-            found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
-            if _is_coming(found, wanted):
-                return
             prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+            # One after the other: of a herd that finds the lock held, all but the first find now
+            # that it is coming.
+            repository.lock_archive(conn, wanted.archive_url)
+            if self._is_coming(wanted):
+                return
             staging_id = repository.add_staging(
                 conn,
                 wanted.archive_url,
@@ -257,6 +261,14 @@ class StagingService:
             repository.pin(conn, artifact_id, until)
             return repository.find_artifact(conn, artifact_id)
 
+    def _is_coming(self, wanted: Wanted) -> bool:
+        """Whether an unfinished staging brings everything, and none of it failed so far."""
+        with self.database.connect() as conn:
+            found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
+        if found is None or not set(wanted.names) <= set(found.requested):
+            return False
+        return not any(a.state == "failed" for a in found.artifacts if a.name in wanted.names)
+
     @contextmanager
     def _holding_artifact(self, artifact_id: str, asker: Asker) -> Iterator[Connection]:
         """A guarded transaction under the lock of the artifact's archive."""
@@ -350,13 +362,6 @@ class StagingService:
                 with guarded(self.database, held) as conn:
                     repository.mark_failed(conn, artifact.id, held.lease, failure, None)
                     repository.settle(conn, artifact.archive_url, held.lease)
-
-
-def _is_coming(staging: Staging | None, wanted: Wanted) -> bool:
-    """Whether `staging` brings everything, and none of it failed so far."""
-    if staging is None or not set(wanted.names) <= set(staging.requested):
-        return False
-    return not any(a.state == "failed" for a in staging.artifacts if a.name in wanted.names)
 
 
 def _plan_artifacts(

@@ -18,7 +18,7 @@ from tests.devserver_client import (
     DevServerError,
     DevServerOverSsh,
 )
-from tests.rows import select, states
+from tests.rows import check_read_once, select, states
 from tests.service import Pod
 from tests.source import ArchiveSource
 
@@ -74,7 +74,7 @@ def test_a_client_since_2013_stages_for_a_device_and_its_tests(
 
 
 def test_many_clients_of_both_kinds_join_one_download(
-    pods: list[Pod], source: ArchiveSource
+    pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
     path = build_path()
     url = source.add(path, build_for_tests())
@@ -87,7 +87,7 @@ def test_many_clients_of_both_kinds_join_one_download(
 
     for asked in together(CLIENTS, ask):
         asked.result()
-    assert set(source.begun(url).values()) == {1}
+    check_read_once(source, rows, url)
 
 
 def test_a_second_caller_waits_on_the_other_pod_for_what_the_first_brings(

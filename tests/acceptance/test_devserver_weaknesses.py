@@ -17,7 +17,7 @@ from tests.builds import (
     zipped,
 )
 from tests.devserver_client import DevServer2012, DevServer2013, DevServerError
-from tests.rows import Row, check_store, select, states, temporary_files
+from tests.rows import check_read_once, check_store, select, states, temporary_files
 from tests.service import Pod, Service, eventually
 from tests.source import ArchiveSource
 
@@ -218,15 +218,6 @@ def test_8_bad_types_are_told_by_name_and_locks_leave_nothing_behind(
     assert all(len(path.name) == 64 for path in (cluster.store / "sha256").glob("*/*"))
 
 
-def attempts(rows: Database, url: str) -> list[Row]:
-    """How the artifacts of an archive were come by, for the message of a failure."""
-    query = (
-        "SELECT name, attempt, state, error_message FROM staged_artifacts WHERE archive_url = :u"
-    )
-    grants = "SELECT holder, outcome, caller FROM api_locks WHERE scope = :u"
-    return [*select(rows, query, u=url), *select(rows, grants, u=url)]
-
-
 def test_9_races_of_one_url_and_of_its_waiters_have_one_outcome(
     cluster: Service, pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
@@ -246,8 +237,7 @@ def test_9_races_of_one_url_and_of_its_waiters_have_one_outcome(
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert set(pool.map(ask, range(CLIENTS))) == {objects[FULL_PAYLOAD]}
-    begun = source.begun(url)
-    assert begun == dict.fromkeys(begun, 1), "\n".join(map(str, attempts(rows, url)))
+    check_read_once(source, rows, url)
 
     failing = source.add(build_path(), without(build(), "autotest.tar"))
     DevServer2012(pods[0].url).trigger_download(failing, synchronous=False)

@@ -192,6 +192,19 @@ def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining,
     assert [row.name for row in rows] == ["full_payload", "symbols"]
 
 
+def test_of_a_herd_that_wants_the_same_one_writes_it_down(joining, source, database):
+    asked = wanted(joining, source, "build")
+    gate = threading.Barrier(8)
+
+    def queue(_number: int) -> None:
+        gate.wait()
+        joining.queue(asked, ASKER)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(queue, range(8)))
+    assert select(database, "SELECT count(*) FROM stagings") == [(1,)]
+
+
 def test_one_who_waits_leaves_a_seat_and_a_third_finds_none(joining, source):
     asked = wanted(joining, source, "stateful")
     with ThreadPoolExecutor() as pool:

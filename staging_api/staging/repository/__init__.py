@@ -3,6 +3,7 @@
 from staging_api.staging.repository.artifact_rows import (
     begin_artifact,
     is_pinned,
+    lock_archive,
     mark_evicted,
     mark_failed,
     mark_missing,
@@ -131,6 +132,7 @@ __all__ = [
     "known_blobs",
     "list_artifacts",
     "list_stagings",
+    "lock_archive",
     "lock_stagings",
     "mark_cancelled",
     "mark_evicted",

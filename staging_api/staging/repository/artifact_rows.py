@@ -50,6 +50,15 @@ def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise:
     return str(conn.execute(found).scalar_one())
 
 
+def lock_archive(conn: Connection, archive_url: str) -> None:
+    """Let those who call this for one archive go on one after the other, each when the other ends.
+
+    A holder of its lock is not held up: rows that refer to the archive need only its key.
+    """
+    row = select(archives.c.archive_url).where(archives.c.archive_url == archive_url)
+    conn.execute(row.with_for_update(key_share=True))
+
+
 def plan_artifact(
     conn: Connection,
     staging_id: str,
