@@ -41,8 +41,8 @@ class Contestant(Protocol):
     def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
         """One try."""
 
-    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
-        """Whether the lease goes on."""
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
+        """What is left of the lease, in seconds; 0 if it is lost."""
 
     def release(self, conn: Connection, lease: Lease) -> None:
         """End it."""
@@ -58,8 +58,8 @@ class Ours:
         taken = store.acquire(conn, lock_request(scope=scope, lease_seconds=ttl))
         return taken if isinstance(taken, Lease) else None
 
-    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
-        return lease.id in store.renew(conn, [(lease, ttl)])
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
+        return store.renew(conn, [(lease, ttl)]).get(lease.id, 0.0)
 
     def release(self, conn: Connection, lease: Lease) -> None:
         store.release(conn, lease, "contest")
@@ -87,8 +87,8 @@ class Ancestor(Ours):
         ).scalar()
         return _lease(mine, scope, 0, ttl) if newest == mine else None
 
-    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
-        return False
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
+        return 0.0
 
     def release(self, conn: Connection, lease: Lease) -> None:
         conn.exec_driver_sql("UPDATE ancestor_locks SET released = true WHERE id = %s", (lease.id,))
@@ -102,6 +102,7 @@ class IdentityFence(Ours):
 
     def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
         drawn = conn.exec_driver_sql("SELECT nextval('contest_fences')").scalar_one()
+        time.sleep(random.uniform(0, 0.1))  # a slow network, so that no machine is too slow
         lease = super().acquire(conn, scope, ttl)
         if lease is not None:
             self._real[lease.id] = lease
@@ -111,7 +112,7 @@ class IdentityFence(Ours):
     def __init__(self) -> None:
         self._real: dict[str, Lease] = {}
 
-    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
         return super().renew(conn, self._real[lease.id], ttl)
 
     def release(self, conn: Connection, lease: Lease) -> None:
@@ -134,13 +135,13 @@ class ReleaseByScope(Ours):
 class RenewalWithoutExpiryCheck(Ours):
     """Renews a lease that is over, as long as nobody else has the lock."""
 
-    def renew(self, conn: Connection, lease: Lease, ttl: float) -> bool:
+    def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
         done = conn.exec_driver_sql(
             "UPDATE lock_scopes SET expires_at = clock_timestamp() + make_interval(secs => %s)"
             " WHERE scope = %s AND lock_id = %s",
             (ttl, lease.scope, lease.id),
         )
-        return done.rowcount == 1
+        return ttl * done.rowcount
 
 
 class NoFence(Ours):
@@ -211,9 +212,11 @@ class Contest:
             time.sleep(TTL * chance.uniform(0.5, 2))
         if chance.random() < 0.3:
             asked = time.monotonic()
-            if self.lock.renew(conn, lease, TTL):
-                reign.renewals.append((asked, time.monotonic() + TTL))
-                trusted = asked + TTL
+            left = self.lock.renew(conn, lease, TTL)
+            if left > 0:
+                # Not a whole lease if it could not be extended just then.
+                reign.renewals.append((asked, time.monotonic() + left))
+                trusted = asked + left
         self._write(lease)
         reign.until = min(time.monotonic(), trusted)
         self.reigns.append(reign)

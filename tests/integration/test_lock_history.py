@@ -56,19 +56,24 @@ def test_a_write_outside_its_reign_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faulty", "scopes", "words"),
+    ("faulty", "scopes", "pause", "words"),
     [
-        (Ancestor, 2, {"overlap", "fence", "stale write"}),
-        (IdentityFence, 2, {"fence", "stale write"}),
-        (ReleaseByScope, 2, {"overlap"}),
-        (RenewalWithoutExpiryCheck, 60, {"resurrection"}),  # needs leases that nobody takes over
-        (NoFence, 2, {"stale write"}),
+        (Ancestor, 2, 20, {"overlap", "fence", "stale write"}),
+        (IdentityFence, 2, 0, {"fence", "stale write"}),
+        (ReleaseByScope, 2, 20, {"overlap"}),
+        # Needs leases that nobody takes over.
+        (RenewalWithoutExpiryCheck, 60, 40, {"resurrection"}),
+        (NoFence, 2, 20, {"stale write"}),
     ],
 )
 def test_a_known_fault_is_found_within_ten_seconds(
-    database: Database, faulty: Callable[[], Contestant], scopes: int, words: set[str]
+    database: Database,
+    faulty: Callable[[], Contestant],
+    scopes: int,
+    pause: int,
+    words: set[str],
 ) -> None:
-    found = Contest(database, faulty(), scopes).run(8, seconds=10, enough=lambda: False)
+    found = Contest(database, faulty(), scopes, pause).run(8, seconds=10, enough=lambda: False)
     assert {violation.split(":")[0] for violation in found} & words
 
 

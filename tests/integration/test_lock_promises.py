@@ -245,6 +245,17 @@ def test_promise_08_an_acquire_whose_answer_was_lost_is_the_same_grant(
     through.close()
 
 
+def test_promise_08_a_repeated_acquire_gives_a_full_lease_and_the_history_says_so(
+    database: Database,
+) -> None:
+    first = acquired(database, lease_seconds=10)
+    again = acquired(database, id=first.id, lease_seconds=60)
+    assert again.remaining_seconds == pytest.approx(60, abs=1)
+    assert grant_of(database, first).expires_at == again.expires_at
+    shorter = acquired(database, id=first.id, lease_seconds=10)
+    assert shorter.expires_at == again.expires_at, "never less than there was"
+
+
 def test_promise_08_a_release_whose_answer_was_lost_is_a_release(
     proxy: Proxy, database: Database
 ) -> None:
@@ -504,6 +515,36 @@ def test_promise_14_notify_is_sent_only_when_somebody_waits(
     listener.close()
 
 
+def test_promise_14_a_queue_is_of_one_kind_and_scope(database: Database) -> None:
+    with database.connect() as conn:
+        store.wait(conn, lock_request(scope="another"), 10)
+        store.wait(conn, lock_request(kind=PUBLISHER), 10)
+    lease = acquired(database)
+    assert released(database, lease) == "released"
+    assert acquired(database)
+
+
+def test_promise_14_who_queues_during_a_release_is_not_forgotten(database: Database) -> None:
+    lease, waiter = acquired(database), lock_request()
+
+    def queue() -> None:
+        with database.connect() as conn:
+            store.wait(conn, waiter, 10)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as releasing:
+            store.release(releasing, lease, "this-process")
+            queueing = pool.submit(queue)
+            blocked = (
+                "SELECT 1 FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            while not rows(database, blocked):
+                assert not queueing.done(), "it would have to ask again to be served"
+        queueing.result(10)
+    assert isinstance(asked(database, id=waiter.id), Lease)
+
+
 def test_promise_14_a_waiter_that_died_is_passed_over_and_forgotten(database: Database) -> None:
     lease = acquired(database)
     dead, alive = lock_request(), lock_request()
@@ -710,6 +751,7 @@ def test_promise_20_grants_and_renewals_wait_for_the_disk_and_releases_do_not(
     assert durability_after(lambda conn: store.release(conn, lease, "me")) == "off"
     lease, waiter = acquired(database), lock_request()
     assert durability_after(lambda conn: store.wait(conn, waiter, 10)) == "off"
+    assert durability_after(lambda conn: store.leave(conn, new_id())) == "off"
     assert durability_after(lambda conn: store.release(conn, lease, "me")) == "on", "handed over"
 
 
