@@ -403,6 +403,13 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         op.f("binary_releases_file_id_idx"), "binary_releases", ["file_id"], unique=False
     )
     op.create_index(
+        "binary_releases_installer_idx",
+        "binary_releases",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("installer"),
+    )
+    op.create_index(
         "binary_releases_version_key",
         "binary_releases",
         ["archive_id", "package", "version_key", "architecture", "installer"],

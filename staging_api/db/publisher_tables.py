@@ -191,6 +191,8 @@ binary_releases = Table(
     ),
     Index(None, "file_id"),
     Index(None, "archive_id", "source", "source_version_key"),
+    # Few archives have any, and each run asks.
+    Index("binary_releases_installer_idx", "id", postgresql_where=text("installer")),
     comment="One row a version of a binary package in an archive.",
 )
 

@@ -28,7 +28,10 @@ _WITH_WORK = text("""
         s.dirty_since IS NOT NULL
         OR EXISTS (
             SELECT FROM package_publications p
-            WHERE p.suite_id = s.id AND (p.state = 'pending' OR p.unlisted_since IS NOT NULL))
+            WHERE p.suite_id = s.id AND p.state = 'pending')
+        OR EXISTS (
+            SELECT FROM package_publications p
+            WHERE p.suite_id = s.id AND p.unlisted_since IS NOT NULL)
         OR EXISTS (
             SELECT FROM release_files r
             WHERE r.suite_id = s.id AND r.gone_number IS NULL AND r.valid_until

@@ -37,45 +37,52 @@ _HOLD_BACK = text("""
 """)
 # What a change of some packages can supersede: versions of the same names; and packages for all
 # that stayed only for the sake of others of their source release, whatever their names are.
-_CANDIDATES = text("""
-    WITH changed AS (
+# Whether all are looked at is no parameter: the two need plans of their own.
+_CANDIDATES = """
+    WITH changed AS MATERIALIZED (
         SELECT DISTINCT p.package FROM package_publications p
-        WHERE p.suite_id = :suite AND p.binary_release_id IS NOT NULL
-            AND (:careful OR p.unlisted_since IS NOT NULL)
-    ), touched AS (
-        SELECT r.source, r.source_version_key
+        WHERE p.suite_id = :suite AND p.binary_release_id IS NOT NULL AND {which}
+    ), touched AS MATERIALIZED (
+        SELECT r.archive_id, r.source, r.source_version_key
         FROM package_publications p JOIN binary_releases r ON r.id = p.binary_release_id
         WHERE p.suite_id = :suite AND p.unlisted_since IS NOT NULL
         UNION
-        SELECT r.source, r.source_version_key
-        FROM package_publications p JOIN binary_releases r ON r.id = p.binary_release_id
-        WHERE p.suite_id = :suite AND p.state = 'published'
-            AND p.package IN (SELECT package FROM changed)
-    ), named AS (
+        SELECT r.archive_id, r.source, r.source_version_key
+        FROM changed c
+        JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
+            AND p.package = c.package
+        JOIN binary_releases r ON r.id = p.binary_release_id
+    ), named AS MATERIALIZED (
         SELECT package FROM changed
         UNION
         SELECT p.package
-        FROM touched t JOIN binary_releases r
-            ON r.source = t.source AND r.source_version_key = t.source_version_key
+        FROM touched t JOIN binary_releases r ON r.archive_id = t.archive_id
+            AND r.source = t.source AND r.source_version_key = t.source_version_key
         JOIN package_publications p ON p.binary_release_id = r.id
         WHERE p.suite_id = :suite AND p.state = 'published'
     )
     SELECT p.id, p.package, r.version_key, p.created_at, r.source, r.source_version_key,
         r.architecture, r.installer, t.source IS NOT NULL AS touched
-    FROM package_publications p
+    FROM named n
+    JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
+        AND p.package = n.package
     JOIN binary_releases r ON r.id = p.binary_release_id
     LEFT JOIN touched t ON t.source = r.source AND t.source_version_key = r.source_version_key
-    WHERE p.suite_id = :suite AND p.state = 'published'
-        AND p.package IN (SELECT package FROM named)
-""")
-_SOURCE_CANDIDATES = text("""
+"""
+_SOURCE_CANDIDATES = """
     SELECT p.id, p.package, r.version_key, p.created_at, r.id AS release
-    FROM package_publications p JOIN source_releases r ON r.id = p.source_release_id
-    WHERE p.suite_id = :suite AND p.state = 'published' AND p.package IN (
-        SELECT u.package FROM package_publications u
-        WHERE u.suite_id = :suite AND u.source_release_id IS NOT NULL
-            AND (:careful OR u.unlisted_since IS NOT NULL))
-""")
+    FROM (
+        SELECT DISTINCT p.package FROM package_publications p
+        WHERE p.suite_id = :suite AND p.source_release_id IS NOT NULL AND {which}) c
+    JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
+        AND p.package = c.package
+    JOIN source_releases r ON r.id = p.source_release_id
+"""
+_WHICH = {True: "p.state = 'published'", False: "p.unlisted_since IS NOT NULL"}
+_BINARIES = {careful: text(_CANDIDATES.format(which=which)) for careful, which in _WHICH.items()}
+_SOURCES = {
+    careful: text(_SOURCE_CANDIDATES.format(which=which)) for careful, which in _WHICH.items()
+}
 _SUPERSEDE = text("""
     UPDATE package_publications p
     SET state = 'superseded', superseded_by = s.by, ended_at = clock_timestamp(),
@@ -141,8 +148,9 @@ _SOURCE_FILES = text("""
 """)
 _HAS_INSTALLER = text("""
     SELECT EXISTS (
-        SELECT FROM package_publications p JOIN binary_releases b ON b.id = p.binary_release_id
-        WHERE p.suite_id = :suite AND p.state = 'published' AND b.installer)
+        SELECT FROM binary_releases b
+        JOIN package_publications p ON p.binary_release_id = b.id
+        WHERE b.installer AND p.suite_id = :suite AND p.state = 'published')
 """)
 _MARK_LISTED = text("""
     UPDATE package_publications p
@@ -218,7 +226,7 @@ def binaries_to_dominate(
     conn: Connection, suite_id: int, *, careful: bool
 ) -> tuple[list[Published], set[str]]:
     """Publications to look at, and the ids of those among them that may be superseded."""
-    rows = conn.execute(_CANDIDATES, {"suite": suite_id, "careful": careful}).all()
+    rows = conn.execute(_BINARIES[careful], {"suite": suite_id}).all()
     found = [
         Published(
             id=str(row.id),
@@ -236,7 +244,7 @@ def binaries_to_dominate(
 
 def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> list[Published]:
     """Published sources of which another version changed."""
-    rows = conn.execute(_SOURCE_CANDIDATES, {"suite": suite_id, "careful": careful})
+    rows = conn.execute(_SOURCES[careful], {"suite": suite_id})
     return [
         Published(str(row.id), row.package, row.version_key, row.created_at, row.release)
         for row in rows
