@@ -64,6 +64,7 @@ class Row:
     more: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
+        """A line of the table."""
         told = ", ".join(f"{name} {value}" for name, value in self.more.items())
         cells = [self.tool, f"{self.packages:,}", f"{self.fill_seconds:.1f}"]
         cells += [_median(self.one_more), _median(self.nothing_new), told]
@@ -301,10 +302,10 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for row in rows:
         print(row.line())
-    for tool in dict.fromkeys(row.tool for row in rows):
-        medians = [statistics.median(row.one_more) for row in rows if row.tool == tool]
+    for name in dict.fromkeys(row.tool for row in rows):
+        medians = [statistics.median(row.one_more) for row in rows if row.tool == name]
         if len(medians) > 1:
-            print(f"{tool}: growth of one more, {medians[-1] / medians[0]:.1f}x")
+            print(f"{name}: growth of one more, {medians[-1] / medians[0]:.1f}x")
 
 
 def _median(seconds: Sequence[float]) -> str:

@@ -946,6 +946,13 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         unique=False,
     )
     op.create_index(
+        "package_publications_ended_idx",
+        "package_publications",
+        ["suite_id"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NOT NULL AND scheduled_deletion_at IS NULL"),
+    )
+    op.create_index(
         "package_publications_condemned_idx",
         "package_publications",
         ["scheduled_deletion_at"],

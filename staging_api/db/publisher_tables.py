@@ -298,6 +298,11 @@ package_publications = Table(
         postgresql_where=text("unlisted_since IS NOT NULL"),
     ),
     Index(
+        "package_publications_ended_idx",
+        "suite_id",
+        postgresql_where=text("ended_at IS NOT NULL AND scheduled_deletion_at IS NULL"),
+    ),
+    Index(
         "package_publications_condemned_idx",
         "scheduled_deletion_at",
         postgresql_where=text("scheduled_deletion_at IS NOT NULL AND removed_at IS NULL"),

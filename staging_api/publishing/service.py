@@ -54,6 +54,8 @@ _PUBLISHED_AT_ONCE = 5000
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
 _SECURITY = "-security"
+#: After so many changes at once, what the planner knows of the tables is from before them.
+_MANY = 1000
 
 
 def _nowhere(_step: str) -> None:
@@ -289,6 +291,9 @@ class Publisher:
     def _tidy(self, run: RunLog, archive: AptArchive) -> None:
         """Let go of what nobody can ask for any more."""
         run.phase("tidy")
+        if run.counts["published"] >= _MANY:
+            with run.writing() as conn:
+                repository.renew_statistics(conn)
         retention = archive.retention_seconds
         grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
         with self.database.connect() as conn:

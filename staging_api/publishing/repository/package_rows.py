@@ -162,6 +162,7 @@ _MARK_LISTED = text("""
     ) AS l (id, since, shown)
     WHERE p.id = l.id
 """)
+_ANALYZE = text("ANALYZE uploads, package_files, binary_releases, package_publications")
 _LIST = text("""
     SELECT p.*, s.name AS suite, coalesce(b.version, c.version) AS version,
         coalesce(b.architecture, 'source') AS architecture, f.path, f.sha256, f.size_bytes
@@ -330,6 +331,11 @@ def mark_listed(conn: Connection, number: int, listed: Sequence[Unlisted]) -> No
         "shown": [each.shown for each in listed],
     }
     conn.execute(_MARK_LISTED, given)
+
+
+def renew_statistics(conn: Connection) -> None:
+    """Let the planner know that what was unlisted is listed: it would read whole tables else."""
+    conn.execute(_ANALYZE)
 
 
 def list_publications(
