@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -217,14 +218,17 @@ def reprepro(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
     call = ["reprepro", "--silent", "-b", str(home)]
     # The shell's limit on arguments: some thousand at a time.
     files = sorted(debs.iterdir())
-    chunks = [files[n : n + 2000] for n in range(0, len(files), 2000)]
-    row.fill_seconds = timed(
-        lambda: [run([*call, "includedeb", "stable", *chunk], home) for chunk in chunks]
-    )
+
+    def add(paths: Sequence[Path]) -> None:
+        run([*call, "includedeb", "stable", *paths], home)
+
+    def fill() -> None:
+        for start in range(0, len(files), 2000):
+            add(files[start : start + 2000])
+
+    row.fill_seconds = timed(fill)
     for path in more_packages(folder / "more", packages, repeat):
-        row.one_more.append(
-            timed(lambda path=path: run([*call, "includedeb", "stable", path], home))
-        )  # type: ignore[misc]
+        row.one_more.append(timed(partial(add, [path])))
     row.nothing_new = [timed(lambda: run([*call, "export", "stable"], home)) for _ in range(3)]
     return row
 

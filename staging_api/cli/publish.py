@@ -28,32 +28,40 @@ class Action(StrEnum):
     EXPORT = "export"
 
 
+Name = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Name of the archive.")]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE...|FOLDER|ID]",
+        help="upload: packages; export: a folder; back: a generation.",
+    ),
+]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A suite; may be repeated. [default: stable, or all]"),
+]
+Components = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A component; may be repeated. [default: main]"),
+]
+Architectures = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="For create; may be repeated. [default: amd64]"),
+]
+Careful = Annotated[
+    bool, typer.Option("--careful", help="Look at everything, not at what changed.")
+]
+
+
 def publish(
     action: Annotated[Action, typer.Argument()],
-    archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="Name of the archive.")],
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILE...|FOLDER|ID]",
-            help="upload: packages; export: a folder; back: a generation.",
-        ),
-    ] = None,
+    archive: Name,
+    arguments: Arguments = None,
     *,
-    suite: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A suite; may be repeated. [default: stable, or all]"),
-    ] = None,
-    component: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A component; may be repeated. [default: main]"),
-    ] = None,
-    architecture: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="For create; may be repeated. [default: amd64]"),
-    ] = None,
-    careful: Annotated[
-        bool, typer.Option("--careful", help="Look at everything, not at what changed.")
-    ] = False,
+    suite: Suites = None,
+    component: Components = None,
+    architecture: Architectures = None,
+    careful: Careful = False,
     timeout: Timeout = 3600,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
