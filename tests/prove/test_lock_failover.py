@@ -77,10 +77,10 @@ def fail_over(servers: Pair, seen: Seen) -> None:
             at_work = [
                 clients.submit(hammer, database, client, seen, stop) for client in range(_CLIENTS)
             ]
-            wait_for(seen, answered_before + 20, at_work)
+            wait_for(servers, seen, answered_before + 20, at_work)
             if not servers.sync:
                 servers.cut()
-                wait_for(seen, len(seen.answered) + 20, at_work)
+                wait_for(servers, seen, len(seen.answered) + 20, at_work)
             servers.fail_over()
             stop.set()
             for work in at_work:
@@ -90,7 +90,7 @@ def fail_over(servers: Pair, seen: Seen) -> None:
     servers.follow()
 
 
-def wait_for(seen: Seen, count: int, at_work: list[Future[None]]) -> None:
+def wait_for(servers: Pair, seen: Seen, count: int, at_work: list[Future[None]]) -> None:
     pause = threading.Event()
     for _ in range(3000):
         if len(seen.answered) >= count:
@@ -99,7 +99,24 @@ def wait_for(seen: Seen, count: int, at_work: list[Future[None]]) -> None:
             if work.done():
                 work.result()
         pause.wait(0.01)
-    pytest.fail("next to nothing was granted for 30 s")
+    pytest.fail(f"next to nothing was granted for 30 s: {state_of(servers)}")
+
+
+def state_of(servers: Pair) -> list[list[tuple[object, ...]]]:
+    """What the primary and its standby wait for, and which scopes are held."""
+    return [
+        servers.primary.sql(
+            "SELECT state, wait_event_type, wait_event, clock_timestamp() - query_start,"
+            " left(query, 60) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        ),
+        servers.primary.sql(
+            "SELECT application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn,"
+            " pg_current_wal_lsn(), current_setting('synchronous_standby_names')"
+            " FROM pg_stat_replication"
+        ),
+        servers.primary.sql("SELECT scope, lock_id, fence, expires_at FROM lock_scopes"),
+        servers.standby.sql("SELECT status, latest_end_lsn, sender_host FROM pg_stat_wal_receiver"),
+    ]
 
 
 def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) -> None:
