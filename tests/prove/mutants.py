@@ -1,13 +1,12 @@
 """Change each predicate of the lock, one at a time, and see whether the short tests notice.
 
 Run by hand: ``python -m tests.prove.mutants [--only TEXT] [--part 1/2] [--list]``. One PostgreSQL,
-one process a mutant, forked with all libraries imported. Tests that found a change nearby come
+one process a mutant, forked with everything imported. Tests that found a change nearby come
 first, then the fast ones, and the first that fails ends it. It ends with status 1 if fewer than 95
 of 100 are found; changes that change nothing are in `tests.prove.equivalents`, with the reason.
 """
 
 import argparse
-import importlib
 import importlib.abc
 import importlib.util
 import json
@@ -18,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -31,7 +30,6 @@ from sqlalchemy import make_url
 
 from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
-from tests.databases import new_database
 from tests.prove.equivalents import EQUIVALENT
 
 _ROOT = Path(__file__).parents[2]
@@ -50,8 +48,7 @@ _TESTS = (
 )
 _QUIETLY = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 _OPTIONS = (*_QUIETLY, "-x", "--timeout=30")
-# Imported once, before any fork; nothing of ours, which a mutant may be part of.
-_LIBRARIES = ("alembic.command", "falcon.testing", "hypothesis.stateful", "ulid")
+_FRESH = re.compile(r"staging_api\.(locks|http|staging|bootstrap)|tests\.|test_")
 _WANTED = 0.95
 _SECONDS = 180.0
 
@@ -187,6 +184,11 @@ class Changed(importlib.abc.Loader, importlib.abc.MetaPathFinder):
     path: str
     source: str
 
+    @classmethod
+    def at(cls, path: str, source: str) -> "Changed":
+        """The module that lies there."""
+        return cls(path.removesuffix(".py").replace("/", "."), str(_ROOT / path), source)
+
     def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
         """Ours, if it is that module."""
         if fullname != self.module:
@@ -203,38 +205,40 @@ class Trial:
     """Runs the short tests with one change after the other.
 
     Attributes:
-        template_url: of a migrated database, which each trial gets a copy of.
+        url: of a migrated database, which every trial uses in turn.
         finders: by file, the tests that found changes in it, the latest first.
     """
 
-    template_url: str
+    url: str
     seconds: dict[str, float] = field(default_factory=dict)
     finders: dict[str, list[str]] = field(default_factory=dict)
 
     def calibrate(self) -> None:
         """Run all tests without a change, which they must pass, to learn how long each takes."""
-        with new_database(self.template_url, template=True) as url:
-            found = _in_fork(url, Order([], {}), None)
+        found = _in_fork(self.url, Order([], {}), None)
         if found is None or found["finder"]:
             raise SystemExit(f"the tests fail without any change: {found}")
         self.seconds = found["took"]
 
     def finder(self, mutant: Mutant) -> str | None:
         """The test that finds the change, or what else makes it known; None: it survives."""
-        lines = (_ROOT / mutant.path).read_text().splitlines()
+        real = (_ROOT / mutant.path).read_text()
+        lines = real.splitlines()
         lines[mutant.number - 1] = mutant.after
         changed = "\n".join(lines) + "\n"
-        likely = self.finders.setdefault(mutant.path, [])
-        order = Order(likely, self.seconds)
-        with new_database(self.template_url, template=True) as url:
-            if mutant.path.endswith(".sql"):
-                try:
-                    _change_statements(url, changed)
-                except psycopg2.Error:
-                    return "PostgreSQL refuses it"
-                found = _in_fork(url, order, None)
-            else:
-                found = _in_fork(url, order, _module(mutant.path, changed))
+        if not mutant.path.endswith(".sql"):
+            return self._found(mutant.path, Changed.at(mutant.path, changed))
+        try:
+            _define(self.url, changed)
+            return self._found(mutant.path, None)
+        except psycopg2.Error:
+            return "PostgreSQL refuses it"
+        finally:
+            _define(self.url, real)
+
+    def _found(self, path: str, change: Changed | None) -> str | None:
+        likely = self.finders.setdefault(path, [])
+        found = _in_fork(self.url, Order(likely, self.seconds), change)
         if found is None:
             return "it never ends"
         name: str | None = found["finder"]
@@ -243,12 +247,9 @@ class Trial:
         return name
 
 
-def _module(path: str, source: str) -> Changed:
-    return Changed(path.removesuffix(".py").replace("/", "."), str(_ROOT / path), source)
-
-
-def _change_statements(url: str, changed: str) -> None:
-    functions = changed[changed.index("CREATE OR REPLACE") :]
+def _define(url: str, statements: str) -> None:
+    """Define the functions of the lock as they are in these statements."""
+    functions = statements[statements.index("CREATE OR REPLACE") :]
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as cursor:
         # A change may make a function go round for ever.
@@ -280,16 +281,30 @@ def _in_fork(url: str, order: Order, change: Changed | None) -> dict[str, Any] |
 
 def _test(url: str, order: Order, change: Changed | None, answer: Path) -> None:
     os.environ["STAGING_TEST_DATABASE_URL"] = url
-    os.chdir(_ROOT)
     if change is not None:
+        # Imported anew, with all that may have taken something from it; tables and metrics stay.
+        for name in [name for name in sys.modules if _FRESH.match(name)]:
+            del sys.modules[name]
         sys.meta_path.insert(0, change)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
+    with _silence():
         status = int(pytest.main([*_OPTIONS, *_TESTS], plugins=[order]))
     if status != 0 and order.finder is None:
         order.finder = "the tests cannot be run"
     answer.write_text(json.dumps({"finder": order.finder, "took": order.took}))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    sys.stdout.flush()
+    told = [os.dup(1), os.dup(2)]
+    with Path(os.devnull).open("w") as nowhere:
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)
+        yield
+        sys.stdout.flush()
+        for number, copy in enumerate(told, 1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def main() -> None:
@@ -304,15 +319,15 @@ def main() -> None:
     if given.list:
         print(*chosen, f"{len(chosen)} mutants", sep="\n")
         return
-    for library in _LIBRARIES:
-        importlib.import_module(library)
+    os.chdir(_ROOT)
+    with _silence():
+        pytest.main([*_QUIETLY, "--collect-only", *_TESTS])  # imports everything, once
     with (
         tempfile.TemporaryDirectory() as folder,
         running(Path(folder), durable=False) as server,
-        new_database(server.url) as template,
     ):
-        migrate(template)
-        trial = Trial(template)
+        migrate(server.url)
+        trial = Trial(server.url)
         trial.calibrate()
         alive = [mutant for mutant in chosen if _survives(mutant, trial)]
     killed = len(chosen) - len(alive)
