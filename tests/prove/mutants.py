@@ -42,6 +42,7 @@ _FILES = (
 )
 _TESTS = (
     "tests/integration/test_lock_statements.py",
+    "tests/integration/test_lock_races.py",
     "tests/integration/test_lock_promises.py",
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",
@@ -83,7 +84,7 @@ _SQL_LINES = re.compile(
 _ASSIGNMENT = re.compile(r"\bSET |= CASE|= greatest")
 _PYTHON = (
     (r"\bif not\b", "if"),
-    (r"\bif (?!not\b|__)(.*):$", r"if not (\1):"),
+    (r"\bif (?!not\b|__)(?!.*(?: is | [<>=!]=? | [<>=]= ))(.*):$", r"if not (\1):"),
     (r" == ", " != "),
     (r" >= ", " < "),
     (r" <= ", " > "),
@@ -129,11 +130,13 @@ def _of_file(path: str) -> Iterator[Mutant]:
     changes, deciding = (_SQL, _SQL_LINES) if sql else (_PYTHON, _PYTHON_LINES)
     lines = (_ROOT / path).read_text().splitlines()
     first = next(n for n, line in enumerate(lines) if not sql or line.startswith("CREATE"))
+    in_docstring = False
     for number, line in enumerate(lines):
-        if number >= first:
-            code = line.split("--")[0] if sql else line
-            if deciding.search(code) and not code.lstrip().startswith(("#", '"""')):
-                yield from _changed(path, number, code, changes)
+        code = line.split("--")[0] if sql else line
+        quotes = code.count('"""')
+        if number >= first and not (in_docstring or quotes) and deciding.search(code):
+            yield from _changed(path, number, code, changes)
+        in_docstring ^= quotes == 1
 
 
 def _changed(
