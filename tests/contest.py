@@ -230,7 +230,7 @@ class Contest:
         reign = Reign(lease.scope, lease.id, lease.fence, since=now)
         reign.renewals.append((asked, now + TTL))
         trusted = asked + TTL
-        self._die_perhaps(reign, chance)
+        self._die_perhaps(reign, trusted, chance)
         if self._happens("pause", self.pause, chance):
             time.sleep(TTL * chance.uniform(0.5, 2))
         if chance.random() < 0.3:
@@ -241,9 +241,8 @@ class Contest:
                 reign.renewals.append((asked, time.monotonic() + left))
                 trusted = asked + left
         self._write(lease, chance)
-        self._die_perhaps(reign, chance)
-        reign.until = min(time.monotonic(), trusted)
-        self.reigns.append(reign)
+        self._die_perhaps(reign, trusted, chance)
+        self._end(reign, trusted)
         self.lock.release(conn, lease)
 
     def _write(self, lease: Lease, chance: random.Random) -> None:
@@ -253,9 +252,13 @@ class Contest:
             self.lock.guard(conn, lease)
             conn.execute(text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence})
 
-    def _die_perhaps(self, reign: Reign, chance: random.Random) -> None:
+    def _end(self, reign: Reign, trusted: float) -> None:
+        reign.until = min(time.monotonic(), trusted)
+        self.reigns.append(reign)
+
+    def _die_perhaps(self, reign: Reign, trusted: float, chance: random.Random) -> None:
         if self._happens("death", self.die / 2, chance):
-            self.reigns.append(reign)  # without an end: nobody knows it
+            self._end(reign, trusted)
             raise Died
 
     def _cut_perhaps(self, conn: Connection, chance: random.Random) -> None:
