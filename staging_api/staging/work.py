@@ -24,8 +24,9 @@ from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
 from staging_api.shutdown import Shutdown
-from staging_api.sources.model import Source
+from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
+from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
 from staging_api.staging.upkeep import Room, Upkeep
@@ -178,10 +179,21 @@ class Work:
             self.blobs,
             owner=held.lease.id,
             names=self.upload.names,
+            known=self._known,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
             check=check,
         )
+
+    def _known(self, found: SourceObject) -> Known | None:
+        """What is known of an object: by its source's word, or as this version was read before."""
+        if (said := told(found)) is not None:
+            return said
+        if not found.strong or found.version is None:
+            return None
+        with self.database.connect() as conn:
+            held = repository.held_object(conn, found.url, found.version)
+        return Known(held.sha256, "version", held.verified_by) if held else None
 
     def _keep(
         self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
@@ -200,11 +212,13 @@ class Work:
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
                     has=self.blobs.has,
-                    verified_by=",".join(fetched.verified_by) or None,
+                    verified_by=fetched.verified_by,
+                    held_by=fetched.held_by,
                     files=_served(
                         fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
                     ),
                 )
+                repository.note_held(conn, fetched.held)
             repository.settle(conn, artifact.archive_url, held.lease)
         if fetched is not None:
             engine.forget(fetched, self.blobs)

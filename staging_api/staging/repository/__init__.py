@@ -32,6 +32,7 @@ from staging_api.staging.repository.files import (
     outcomes,
 )
 from staging_api.staging.repository.folders import Child, children_of
+from staging_api.staging.repository.object_rows import held_object, note_held
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -85,6 +86,8 @@ from staging_api.staging.repository.upload_rows import (
     claim_poll,
     end_upload_wait,
     forget_polls,
+    keep_manifest,
+    kept_manifest,
     newest_poll,
     note_poll,
     put_off,
@@ -126,9 +129,12 @@ __all__ = [
     "forget_blobs",
     "forget_dead_reservations",
     "forget_polls",
+    "held_object",
     "idle_artifacts",
     "is_evictable",
     "is_pinned",
+    "keep_manifest",
+    "kept_manifest",
     "known_blobs",
     "list_artifacts",
     "list_stagings",
@@ -146,6 +152,7 @@ __all__ = [
     "newest_poll",
     "note_accesses",
     "note_check",
+    "note_held",
     "note_poll",
     "note_progress",
     "outcomes",
