@@ -129,4 +129,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections; the source is not used afterwards."""
+        """Let go of connections; the source is not used afterwards.
+
+        A read that another thread still waits for ends soon, if need be by its time-outs.
+        """

@@ -26,6 +26,7 @@ from staging_api.locks.model import IMAGES
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
+from staging_api.staging.attention import Attention
 from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
@@ -48,6 +49,7 @@ class Work:
         upload: what of the archive is there so far.
         last_attempt: from this attempt on, a failure that could pass is taken for final.
         shutdown: whether and when this process ends.
+        attention: whether the work shall go on.
         yields: whether to stop between two artifacts once it does; what somebody waits for goes on
             as long as there is time.
         patient: whether to wait here for an upload; else it is put off, and nobody waits.
@@ -63,6 +65,7 @@ class Work:
     upkeep: Upkeep
     last_attempt: int
     shutdown: Shutdown
+    attention: Attention
     yields: bool
     patient: bool
 
@@ -153,25 +156,18 @@ class Work:
     def _tell(
         self, artifact: StagedArtifact, held: Hold
     ) -> Callable[[int, int | None, float], None]:
-        """Writes progress to the artifact's row, and stops the work once it is cancelled."""
+        """Writes progress to the artifact's row."""
 
         def tell(done: int, total: int | None, per_second: float) -> None:
             with guarded(self.database, held) as conn:
                 repository.note_progress(conn, artifact.id, done, total, per_second)
                 repository.touch(conn, artifact.archive_url)
-                cancel = repository.cancel_is_requested(conn, self.staging_id)
-            if cancel:
-                raise Cancelled(f"staging {self.staging_id} was cancelled")
 
         return tell
 
     def _fetch(
         self, held: Hold, artifact: StagedArtifact, progress: Progress
     ) -> engine.Fetched | None:
-        def check() -> None:
-            held.assert_held()
-            self.shutdown.check_over()
-
         return engine.fetch(
             self._kind(artifact),
             self.source,
@@ -182,7 +178,7 @@ class Work:
             known=self._known,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
-            check=check,
+            check=self.attention.check,
         )
 
     def _known(self, found: SourceObject) -> Known | None:
