@@ -52,6 +52,7 @@ from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import repository
 from staging_api.staging.attention import Attention
+from staging_api.staging.download import Speed
 from staging_api.staging.model import (
     LOCK_BY_NAME,
     Failure,
@@ -82,6 +83,7 @@ class StagingService:
     open_archive: Callable[[ArchiveUrl], Source]
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
+    speed: Speed = field(default_factory=Speed)
 
     @property
     def upkeep(self) -> Upkeep:
@@ -341,6 +343,7 @@ class StagingService:
                     shutdown=shutdown,
                 ),
                 upkeep=self.upkeep,
+                speed=self.speed,
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,

@@ -27,6 +27,7 @@ from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
 from staging_api.staging.attention import Attention
+from staging_api.staging.download import Speed
 from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
@@ -47,6 +48,7 @@ class Work:
 
     Attributes:
         upload: what of the archive is there so far.
+        speed: when a download is spread over several connections.
         last_attempt: from this attempt on, a failure that could pass is taken for final.
         shutdown: whether and when this process ends.
         attention: whether the work shall go on.
@@ -63,6 +65,7 @@ class Work:
     wanted: Wanted
     holds: Holds
     upkeep: Upkeep
+    speed: Speed
     last_attempt: int
     shutdown: Shutdown
     attention: Attention
@@ -176,6 +179,7 @@ class Work:
             owner=held.lease.id,
             names=self.upload.names,
             known=self._known,
+            speed=self.speed,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
             check=self.attention.check,
