@@ -78,6 +78,7 @@ class Services:
                     per_second=self.settings.rate_per_caller,
                     at_once=self.settings.concurrency_per_caller,
                     body_bytes=self.settings.max_body_bytes,
+                    upload_bytes=self.settings.max_upload_bytes,
                 ),
                 drain=self.drain,
                 publisher=self.publisher,

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
         0, ge=0, description="requests at once and process of one caller; 0: any"
     )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
+    max_upload_bytes: int = Field(
+        16 << 30, ge=1024, description="the longest body of a request that brings files"
+    )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     traces_endpoint: str = Field(
         "", description="OTLP address that gets traces of requests; empty: no traces"

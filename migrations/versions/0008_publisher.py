@@ -164,8 +164,8 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
             nullable=True,
             comment="the content in the store; null once it left the pool",
         ),
-        sa.CheckConstraint("path LIKE 'pool/%%'", name=op.f("package_files_path_check")),
         sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("package_files_sha256_check")),
+        sa.CheckConstraint("starts_with(path, 'pool/')", name=op.f("package_files_path_check")),
         sa.ForeignKeyConstraint(
             ["archive_id"], ["apt_archives.id"], name=op.f("package_files_archive_id_fkey")
         ),

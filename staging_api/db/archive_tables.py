@@ -146,7 +146,7 @@ package_files = Table(
         Computed("CASE WHEN (removed_at IS NULL) THEN sha256 ELSE NULL::text END", persisted=True),
         comment="the content in the store; null once it left the pool",
     ),
-    CheckConstraint("path LIKE 'pool/%'", name="path"),
+    CheckConstraint("starts_with(path, 'pool/')", name="path"),
     CheckConstraint(_SHA256, name="sha256"),
     # The key that refuses another content under the same name, when it is uploaded.
     Index(

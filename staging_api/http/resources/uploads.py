@@ -1,14 +1,14 @@
 """``/apt-archives/{archive}/uploads``: sending packages, and deciding about them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import falcon
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.http.auth import asker
-from staging_api.http.openapi import answers, spec
+from staging_api.http.media import form, media_type, raw
+from staging_api.http.openapi import answers, spec, validated
 from staging_api.http.publisher_bodies import (
     Decision,
     StagedUpload,
@@ -20,7 +20,7 @@ from staging_api.http.publisher_bodies import (
 from staging_api.publishing import repository
 from staging_api.publishing.intake import Intake
 
-_CHUNK_BYTES = 1 << 20
+_ONE_PACKAGE = {"application/octet-stream", "application/vnd.debian.binary-package"}
 _OPEN = ("new", "unapproved")
 
 Files = Iterator[tuple[str, Iterator[bytes]]]
@@ -28,6 +28,8 @@ Files = Iterator[tuple[str, Iterator[bytes]]]
 
 class Uploads:
     """The uploads of an archive."""
+
+    takes_files = True
 
     def __init__(self, intake: Intake) -> None:
         """Take what the responders need."""
@@ -48,17 +50,13 @@ class Uploads:
         """
         query: UploadTarget = req.context.query
         to = self._intake.destination(archive, query.suite, query.component)
-        media = (req.content_type or "").partition(";")[0].strip().lower()
-        if media == "application/json":
-            body = StagedUpload.model_validate(req.get_media())
-            uploads = self._intake.take_staged(to, body.staged, asker(req))
-        elif media == "multipart/form-data":
-            uploads = self._intake.take(to, _parts(req), asker(req))
+        kind = media_type(req)
+        if kind in _ONE_PACKAGE:
+            uploads = self._intake.take(to, _one(query.name, req), asker(req))
+        elif kind == falcon.MEDIA_MULTIPART:
+            uploads = self._intake.take(to, _several(req), asker(req))
         else:
-            if query.name is None:
-                raise Invalid.field("name", "a body that is one package needs its file name")
-            body_chunks = _chunks(req.bounded_stream)
-            uploads = self._intake.take(to, iter([(query.name, body_chunks)]), asker(req))
+            uploads = self._intake.take_staged(to, _staged(req), asker(req))
         resp.status = falcon.HTTP_201
         resp.media = UploadList(items=[UploadBody.of(each) for each in uploads], next=None)
 
@@ -128,15 +126,18 @@ class DecisionOnUpload:
         resp.media = UploadBody.of(upload)
 
 
-def _parts(req: falcon.Request) -> Files:
-    """The files of a form, each to be read before the next is asked for."""
-    form: Any = req.get_media()
-    for part in form:
-        if not part.filename:
+def _one(name: str | None, req: falcon.Request) -> Files:
+    if name is None:
+        raise Invalid.field("name", "a body that is one package needs its file name")
+    yield name, raw(req)
+
+
+def _several(req: falcon.Request) -> Files:
+    for part in form(req):
+        if not part.file_name:
             raise Invalid.field(part.name or "files", "must be a file with a name")
-        yield part.filename.rpartition("/")[2], _chunks(part.stream)
+        yield part.file_name.rpartition("/")[2], part.chunks
 
 
-def _chunks(stream: Any) -> Iterator[bytes]:
-    while chunk := stream.read(_CHUNK_BYTES):
-        yield chunk
+def _staged(req: falcon.Request) -> list[str]:
+    return validated(StagedUpload, req.get_media()).staged
