@@ -49,7 +49,7 @@ from staging_api.publishing.runlog import RunLog
 log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE = 200
-_PUBLISHED_AT_ONCE = 5000
+_PUBLISHED_AT_ONCE = 500
 #: Tidying looks at all blocks, so it waits until some have been due for a while.
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
