@@ -17,7 +17,7 @@ from staging_api.publishing.service import Publisher
 from tests.archive_api import PUBLICATIONS, ArchiveApi
 from tests.builds import build, build_path
 from tests.factories import ASKER
-from tests.packages import control_text, deb, dsc, source_file
+from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import shop
 from tests.rows import dump, select
 from tests.service import API, Client, Pod, Service, eventually
@@ -128,6 +128,23 @@ def test_a_hostile_package_is_rejected_with_its_reason_and_nothing_else_is_lost(
     listed = archive.client.get(f"{archive.path}/uploads?state=rejected").json["items"]
     assert [reason in upload["error_message"] for upload in listed] == [True, True]
     assert archive.published()["counts"]["published"] == 1
+
+
+def test_a_page_of_another_site_cannot_upload(archive: ArchiveApi) -> None:
+    headers = {"Content-Type": "application/octet-stream", "Sec-Fetch-Site": "cross-site"}
+    path = f"{archive.path}/uploads?suite=stable&name=a.deb"
+    assert archive.client.send("POST", path, small(), headers).problem == (403, "forbidden")
+    # What a browser may send without asking is none of the types that are taken.
+    plain = archive.client.send("POST", path, small(), {"Content-Type": "text/plain"})
+    assert plain.problem == (415, "unsupported_media_type")
+
+
+def test_an_upload_may_be_longer_than_any_other_body(archive: ArchiveApi) -> None:
+    large = [*deb_members(control_text("large"))[:2], ("data.tar", bytes(5 << 20))]
+    assert archive.upload("a.deb", ar(large)).status == 201
+    long = {"name": "x" * (5 << 20)}
+    refused = archive.client.post(f"{archive.path}/suites", long)
+    assert refused.problem == (413, "limit_exceeded")
 
 
 def test_another_content_under_a_published_name_is_409(archive: ArchiveApi) -> None:
