@@ -85,12 +85,13 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     _add_publisher(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
-    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open, parts.accesses))
+    static = StaticFiles(database, blobs.open, parts.accesses)
+    app.add_route("/static/{path:path}", static)
     app.add_route(
         "/archive/{archive}/{path:path}", ArchiveFiles(database, parts.blocks, blobs.open)
     )
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
-    add_devserver(app, parts.devserver)
+    add_devserver(app, parts.devserver, static)
     return app
 
 

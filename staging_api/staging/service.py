@@ -109,7 +109,7 @@ class StagingService:
         self.allowed.check(url)
         kinds = tuple(self.catalogue.resolve(artifacts))
         for kind in kinds:
-            if kind.group == FILES and not is_safe_name(kind.lands):
+            if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
         return Wanted(url, kinds, upload_wait_seconds)
 

@@ -24,8 +24,8 @@ from staging_api.artifacts.model import ArtifactKind
 from staging_api.db.engine import Database
 from staging_api.errors import (
     ArchiveNotFound,
-    ArtifactNotFound,
     Cancelled,
+    NotFound,
     Unavailable,
     UploadWaitOver,
 )
@@ -147,8 +147,6 @@ class Upload:
         """Whether it is worth waiting for what is not there."""
         if self._allowed_seconds <= 0:
             return False
-        if self._expected:
-            return True
         if not self._has_manifest():
             return True
         # It may have been written since the names were listed.
@@ -158,7 +156,7 @@ class Upload:
     def _has_manifest(self) -> bool:
         try:
             self._source.stat(self._terms.options.manifest)
-        except ArtifactNotFound:
+        except NotFound:
             return False
         return True
 
