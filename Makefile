@@ -15,7 +15,7 @@ run: $(VENV)/.run  ## the same, and leave the service running until Ctrl-C
 	$(BIN)/python -m demo.run --keep
 
 test: $(VENV)/.test  ## the tests that need only PyPI
-	$(BIN)/python -m pytest -m "not system and not prove"
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope -m "not system and not prove"
 
 test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
