@@ -56,6 +56,7 @@ class BlobStore:
     """Files by digest below one folder: ``sha256/ab/abcd...`` and, while written, ``tmp/``."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._named = root / "sha256"
         self._tmp = root / "tmp"
         #: What has arrived of objects that are on their way.
@@ -112,6 +113,14 @@ class BlobStore:
             return self.path(sha256).open("rb")
         except FileNotFoundError:
             raise NotFound(f"the store has no blob {sha256}") from None
+
+    def name_of(self, growing: Path) -> str:
+        """What other pods call a file of this store that is still being written."""
+        return str(growing.relative_to(self._root))
+
+    def growing(self, name: str) -> Path | None:
+        """The file of this name; None: other pods' files cannot be seen from here."""
+        return self._root / name
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a reader that has it open still reads it to the end."""
@@ -182,17 +191,24 @@ class Batch:
         self._written: dict[str, Path] = {}
         self._lock = threading.Lock()
 
-    def keep(self, chunks: Iterable[bytes], expected_bytes: int | None = None) -> Blob:
+    def new_file(self) -> Path:
+        """A place for one stream; a reader may follow what is written there."""
+        return self._folder / token_hex(8)
+
+    def keep(
+        self, chunks: Iterable[bytes], expected_bytes: int | None = None, file: Path | None = None
+    ) -> Blob:
         """Write and hash one stream; safe to call from several threads.
 
         Args:
             chunks: read to the end.
             expected_bytes: its length if that is known, to find a full disk before writing.
+            file: a `new_file` to write it to; None: whichever.
 
         Raises:
             NoSpace: the disk or its quota is full.
         """
-        temporary = self._folder / token_hex(8)
+        temporary = file or self.new_file()
         roomy = self._with_room(chunks, expected_bytes)
         return self._written_as(_write(temporary, roomy, expected_bytes), temporary)
 
@@ -203,7 +219,7 @@ class Batch:
             path: the file.
             chunks: its bytes once more, to be hashed.
         """
-        temporary = self._folder / token_hex(8)
+        temporary = self.new_file()
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:
             digest.update(chunk)

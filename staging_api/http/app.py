@@ -24,6 +24,7 @@ from staging_api.identity.model import Identify, Identity
 from staging_api.locks.hold import Locks
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -60,7 +61,11 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     _add_api(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
-    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open, parts.accesses))
+    growing = Growing(database, blobs, parts.watch)
+    app.add_route(
+        "/static/{path:path}",
+        StaticFiles(database, blobs.open, parts.accesses, growing, parts.wait_cap_seconds),
+    )
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
     add_devserver(app, parts.devserver)
     return app

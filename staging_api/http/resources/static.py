@@ -1,7 +1,6 @@
 """``/static``: the files of staged artifacts, by what the tables say is there."""
 
 import base64
-import mimetypes
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -14,8 +13,10 @@ from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range, must_send, ranged
 from staging_api.http.resources.folders import show_folder
+from staging_api.http.resources.growing import describe_content, follow, is_asked_for
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.growing import Growing
 from staging_api.staging.model import ServedFile
 
 
@@ -23,18 +24,30 @@ class StaticFiles:
     """Serves a path if, and only as long as, a staged artifact has it."""
 
     def __init__(
-        self, database: Database, open_blob: Callable[[str], BinaryIO], accesses: Accesses
+        self,
+        database: Database,
+        open_blob: Callable[[str], BinaryIO],
+        accesses: Accesses,
+        growing: Growing,
+        wait_cap_seconds: float,
     ) -> None:
         """Find files in `database`, their bytes with `open_blob`."""
         self._database = database
         self._open_blob = open_blob
         self._accesses = accesses
+        self._growing = growing
+        self._wait_cap_seconds = wait_cap_seconds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send the file, or the part of it that was asked for; a folder is listed."""
         if path.endswith("/"):
             show_folder(req, resp, self._database, path)
             return
+        if is_asked_for(req) and self._found(path) is None:
+            followed = self._growing.begin(path, self._wait_cap_seconds)
+            if followed is not None:
+                follow(req, resp, followed, self._accesses)
+                return
         served = self._find(path)
         part = _describe(req, resp, served)
         if part is not None:
@@ -55,11 +68,14 @@ class StaticFiles:
             resp.content_length = part.length
 
     def _find(self, path: str) -> ServedFile:
-        with self._database.connect() as conn:
-            served = repository.served_file(conn, path)
+        served = self._found(path)
         if served is None:
             raise NotFound(f"nothing is staged at {path}")
         return served
+
+    def _found(self, path: str) -> ServedFile | None:
+        with self._database.connect() as conn:
+            return repository.served_file(conn, path)
 
 
 def _describe(req: falcon.Request, resp: falcon.Response, served: ServedFile) -> Range | None:
@@ -67,6 +83,7 @@ def _describe(req: falcon.Request, resp: falcon.Response, served: ServedFile) ->
     etag = f'"{served.sha256}"'
     # HTTP dates have whole seconds; the database's have more, and would never compare equal.
     modified = served.staged_at.astimezone(UTC).replace(microsecond=0)
+    describe_content(resp, served.path)
     _set_headers(resp, served, etag, modified)
     if not must_send(req, resp, etag, modified):
         return None
@@ -84,12 +101,8 @@ def _describe(req: falcon.Request, resp: falcon.Response, served: ServedFile) ->
 
 def _set_headers(resp: falcon.Response, served: ServedFile, etag: str, modified: datetime) -> None:
     digest = base64.b64encode(bytes.fromhex(served.sha256)).decode()
-    kind, encoding = mimetypes.guess_type(served.path, strict=False)
-    resp.content_type = kind if kind and not encoding else "application/octet-stream"
     resp.set_header("ETag", etag)
     resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
     resp.set_header("Accept-Ranges", "bytes")
     resp.set_header("Cache-Control", "no-cache")
     resp.set_header("Repr-Digest", f"sha-256=:{digest}:")
-    # A build is not ours: whatever page it holds must not run as one of this site.
-    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
