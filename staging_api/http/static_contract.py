@@ -42,7 +42,7 @@ _FOLLOW = {
         " changes the connection is cut short of it; no version, no Range"
     ),
 }
-_RESPONSES = {
+_RESPONSES: Mapping[str, Mapping[str, Any]] = {
     "200": {"description": "the file, or what of it there is and then the rest", **_BYTES},
     "206": {"description": "the range that was asked for", **_BYTES},
     "302": {"description": "where the object store has the file, for some minutes"},
