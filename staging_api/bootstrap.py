@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 
 from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
@@ -146,7 +146,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         locks=locks,
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
-        blobs=BlobStore(settings.store_folder),
+        blobs=FolderStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
         store=StoreTerms(settings.quota_bytes),
