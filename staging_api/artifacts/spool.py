@@ -50,7 +50,7 @@ class Spool:
         """
         folder = self._tmp / owner / token_hex(8)
         with full_disk_told():
-            folder.mkdir(parents=True)
+            _make(folder)
         try:
             yield folder
         finally:
@@ -72,3 +72,13 @@ class Spool:
             with suppress(OSError):
                 folder.parent.rmdir()
         return len(dead) + self.parts.sweep(older_than_seconds)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder; the one above it may be removed, by the end of another batch, meanwhile."""
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileNotFoundError:
+            continue
+        return

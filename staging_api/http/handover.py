@@ -1,25 +1,57 @@
-"""Let another program send a file's bytes: the proxy in front of us, or the object store.
+"""The bytes of a blob on their way to a client: from us, or from who can send them without us.
 
-We still find the file, say who may have it and answer its conditions. But whoever sends the bytes
-knows versions and times of its own, and sees the client's headers: a condition that it would judge
-by those is never handed over (`may_be_sent_elsewhere`).
+That is the proxy in front of us (nginx, by X-Accel-Redirect), or the object store (by a link). We
+still find the file, say who may have it and answer its conditions. But whoever sends the bytes has
+versions and times of its own, and sees the client's headers: a condition that it would judge by
+those is never handed over.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import falcon
 
 from staging_api.artifacts.store import BlobStore, key_of
 from staging_api.http.conditions import Range
 
-#: Makes an answer of the digest of a blob; False: the bytes must go through us after all.
-HandOver = Callable[[falcon.Response, str], bool]
-
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
+_OF_THE_FILE = (
+    *("Accept-Ranges", "Content-Range", "Content-Type", "ETag"),
+    *("Last-Modified", "Repr-Digest"),
+)
 
 
-def may_be_sent_elsewhere(req: falcon.Request, part: Range) -> bool:
-    """Whether another program would send the same bytes to this request as we do."""
+@dataclass(frozen=True)
+class Sender:
+    """Sends blobs.
+
+    Attributes:
+        blobs: where they are.
+        accel_prefix: the internal location of nginx over the store's folder; empty: there is none.
+    """
+
+    blobs: BlobStore
+    accel_prefix: str = ""
+
+    def send(self, req: falcon.Request, resp: falcon.Response, sha256: str, part: Range) -> None:
+        """Make `part` of a blob the body of an answer that describes it already.
+
+        Raises:
+            NotFound: the blob is not there any more.
+        """
+        if _may_be_sent_elsewhere(req, part):
+            if (link := self.blobs.link(sha256)) is not None:
+                _send_to(resp, link)
+                return
+            if self.accel_prefix:
+                _leave_to_proxy(resp, self.accel_prefix + key_of(sha256))
+                return
+        stream = self.blobs.open(sha256)
+        # A server with sendfile sends from the file's position, without reading it here.
+        stream.seek(part.start)
+        resp.set_stream(stream, part.length)
+
+
+def _may_be_sent_elsewhere(req: falcon.Request, part: Range) -> bool:
     if any(req.get_header(name) is not None for name in _JUDGED_ELSEWHERE):
         return False
     # An If-Range that does not hold asks for the whole file: an object store would not look at it,
@@ -28,27 +60,17 @@ def may_be_sent_elsewhere(req: falcon.Request, part: Range) -> bool:
     return not (refused and req.get_header("If-Range") is not None)
 
 
-def by_proxy(prefix: str) -> HandOver:
-    """Have nginx send the file, from its internal location `prefix` over the store's folder."""
+def _send_to(resp: falcon.Response, link: str) -> None:
+    resp.status = falcon.HTTP_302
+    resp.location = link
+    for name in _OF_THE_FILE:
+        resp.delete_header(name)
+    # The link holds for minutes, and is for who may read the file.
+    resp.set_header("Cache-Control", "no-store")
 
-    def hand_over(resp: falcon.Response, sha256: str) -> bool:
-        resp.set_header("X-Accel-Redirect", prefix + key_of(sha256))
-        return True
 
-    return hand_over
-
-
-def by_link(blobs: BlobStore) -> HandOver:
-    """Send the client to the object store, by a URL that holds for some minutes."""
-
-    def hand_over(resp: falcon.Response, sha256: str) -> bool:
-        link = blobs.link(sha256)
-        if link is None:
-            return False
-        resp.status = falcon.HTTP_302
-        resp.location = link
-        # Neither the link nor where it leads may be kept longer than the link holds.
-        resp.set_header("Cache-Control", "no-store")
-        return True
-
-    return hand_over
+def _leave_to_proxy(resp: falcon.Response, location: str) -> None:
+    # It cuts the range itself, out of an answer that has all of the file.
+    resp.status = falcon.HTTP_200
+    resp.delete_header("Content-Range")
+    resp.set_header("X-Accel-Redirect", location)

@@ -2,13 +2,13 @@
 
 import errno
 import logging
-import mimetypes
 from collections.abc import Iterator
 
 import falcon
 
 from staging_api import metrics
 from staging_api.errors import Invalid, StagingApiError
+from staging_api.http.sending import describe_content
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.growing import FollowedFile
 
@@ -38,14 +38,6 @@ def follow(
     resp.set_header("X-Accel-Buffering", "no")
     resp.content_length = followed.size_bytes
     resp.stream = _Sent(followed, accesses, req.context.caller)
-
-
-def describe_content(resp: falcon.Response, path: str) -> None:
-    """Say what the file at a path is, as far as its name tells."""
-    kind, encoding = mimetypes.guess_type(path, strict=False)
-    resp.content_type = kind if kind and not encoding else "application/octet-stream"
-    # A build is not ours: whatever page it holds must not run as one of this site.
-    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
 
 
 class _Sent:
