@@ -28,6 +28,7 @@ from staging_api.extractors.extracts import EXTRACTS
 from staging_api.extractors.model import Limits, Member
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.download import Download, Speed, key_of
+from staging_api.staging.growth import Growth
 from staging_api.staging.reading import Open, Progress, Reading, Tap
 
 _LIMITS = Limits()
@@ -91,6 +92,7 @@ def fetch(
     room: Callable[[int], None] = lambda _count: None,
     progress: Progress = lambda _done, _total: None,
     check: Callable[[], None] = lambda: None,
+    growth: Growth | None = None,
     checkpoint: Callable[[str], None] = lambda _name: None,
 ) -> Fetched | None:
     """Stage one artifact; None if it is optional and not there.
@@ -109,6 +111,7 @@ def fetch(
         room: is told of bytes before they are written; what it raises ends the fetch.
         progress: is told after every piece: bytes done, bytes in all (None: not known).
         check: is asked before every piece; what it raises, or `progress`, ends the fetch.
+        growth: is told where the file grows that the artifact becomes, if it becomes one.
         checkpoint: is told the name of every step that was done: where a test can pull the plug.
 
     Raises:
@@ -132,7 +135,7 @@ def fetch(
     room(total or 0)
     unpacked = _no_more if plain and total is not None else room
     with store.batch(owner, unpacked) as batch:
-        delivery = _Delivery(kind, choice, build, batch)
+        delivery = _Delivery(kind, choice, build, batch, growth or Growth())
         for each in found:
             _bring(each, delivery, terms)
             checkpoint("object verified")
@@ -209,11 +212,14 @@ def _opened(
 class _Delivery:
     """One artifact on its way: the files that came out so far."""
 
-    def __init__(self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch) -> None:
+    def __init__(
+        self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch, growth: Growth
+    ) -> None:
         self._kind = kind
         self._choice = choice
         self._build = build
         self._batch = batch
+        self._growth = growth
         self._files: dict[str, StagedFile] = {}
         self._came_out: list[StagedFile] = []
         self._whole: tuple[str, int] | None = None
@@ -230,10 +236,7 @@ class _Delivery:
             if member.same_as is not None:
                 self._add(replace(self._files[member.same_as], path=member.path))
                 return
-            if own is None:
-                blob = self._batch.keep(chunks, member.size_bytes)
-            else:
-                blob = self._batch.adopt(own, chunks)
+            blob = self._kept(member, chunks, own)
             self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
 
         self._came_out.clear()
@@ -263,6 +266,15 @@ class _Delivery:
             verified_by=tuple(sorted(one.digests)) if one and self._whole else (),
             parts=tuple(key for key in map(key_of, found) if key is not None),
         )
+
+    def _kept(self, member: Member, chunks: Iterable[bytes], own: Path | None) -> Blob:
+        file = own or self._batch.new_file()
+        if self._kind.is_one_file:
+            self._growth.begin(file, member.size_bytes)
+            chunks = self._growth.counted(chunks)
+        if own is not None:
+            return self._batch.adopt(own, chunks)
+        return self._batch.keep(chunks, member.size_bytes, file)
 
     def _selected(self, member: str) -> str | None:
         wanted = self.plain or self._choice.takes(member)
