@@ -36,9 +36,10 @@ from staging_api.publishing.signing import SigningKey
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.download import Speed
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
@@ -154,7 +155,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         lease_seconds=settings.lease_seconds,
     )
     # One for all archives: what is known of hosts that fail is in it.
-    options = SourceOptions()
+    options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
     stagings = StagingService(
         database=database,
@@ -163,7 +164,10 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         allowed=allowed,
         blobs=FolderStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, options),
-        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        uploads=UploadTerms(
+            settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options
+        ),
+        speed=Speed(settings.sources_connections),
         store=StoreTerms(settings.quota_bytes),
     )
     watch = Watch(database, seats, locks.shutdown)

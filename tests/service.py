@@ -188,14 +188,14 @@ class Service:
 
     def api(self, count: int = 1) -> list[Pod]:
         """Start API pods, and wait until they are ready."""
-        pods = [self._start("api", f"127.0.0.1:{free_port()}") for _ in range(count)]
+        pods = [self.start("api", f"127.0.0.1:{free_port()}") for _ in range(count)]
         for pod in pods:
             wait_until_ready(pod)
         return pods
 
     def worker(self) -> Pod:
         """Start a worker, and wait until it works."""
-        pod = self._start("worker")
+        pod = self.start("worker")
         pod.wait_for_log("stagings at once")
         return pod
 
@@ -211,7 +211,8 @@ class Service:
         for pod in self._pods:
             pod.stop()
 
-    def _start(self, verb: str, bind: str = "") -> Pod:
+    def start(self, verb: str, bind: str = "") -> Pod:
+        """Start a pod, and wait for nothing."""
         number = len(self._pods)
         home = self._folder / f"{verb}-{number}"
         home.mkdir()

@@ -49,6 +49,45 @@ growing_files = Table(
     comment="Files being written, for readers that follow them; gone when they are staged.",
 )
 
+manifests = Table(
+    "manifests",
+    metadata,
+    Column(
+        "archive_url",
+        ForeignKey("archives.archive_url"),
+        primary_key=True,
+        comment="canonical, free of credentials",
+    ),
+    Column("version", Text, nullable=False, comment="generation or ETag of the manifest"),
+    Column("sha256", Text, nullable=False, comment="of the manifest"),
+    Column("names", ARRAY(Text), nullable=False, comment="objects of the archive, as it has them"),
+    Column(
+        "read_at", Time, nullable=False, server_default=now, comment="when this version was read"
+    ),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    comment="What uploaders said that archives have, as last read: one version is read once.",
+)
+
+held_objects = Table(
+    "held_objects",
+    metadata,
+    Column("url", Text, primary_key=True, comment="of the object, free of credentials"),
+    Column("version", Text, primary_key=True, comment="its generation, version id or strong ETag"),
+    Column("size_bytes", BigInteger, nullable=False, comment="its length"),
+    Column(
+        "sha256",
+        ForeignKey("blobs.sha256", ondelete="CASCADE"),
+        nullable=False,
+        comment="of its whole content, which is this blob",
+    ),
+    Column(
+        "verified_by", Text, comment="digest that the source told and that was found; null: none"
+    ),
+    Column("read_at", Time, nullable=False, server_default=now, comment="when it was fetched"),
+    Index(None, "sha256"),
+    comment="Versions of source objects whose whole content is a blob: not fetched again.",
+)
+
 store_ledger = Table(
     "store_ledger",
     metadata,

@@ -26,6 +26,8 @@ from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
 from staging_api.db.store_tables import (
     artifact_accesses,
     growing_files,
+    held_objects,
+    manifests,
     store_checks,
     store_ledger,
     store_reservations,
@@ -41,9 +43,11 @@ __all__ = [
     "blobs",
     "dists_tables",
     "growing_files",
+    "held_objects",
     "idempotency_keys",
     "lock_scopes",
     "lock_waiters",
+    "manifests",
     "metadata",
     "publication_tables",
     "staged_artifacts",
@@ -162,6 +166,11 @@ staged_artifacts = Table(
         Text,
         comment="digests that the source told of the object and that it has; null: it told none",
     ),
+    Column(
+        "held_by",
+        Text,
+        comment="why it, or a part of it, was not fetched: version, sha256; null: all of it was",
+    ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger, comment="of the grant under which the state was written"),
     Column(
@@ -231,7 +240,7 @@ staged_artifacts = Table(
         "source_url",
         "source_version",
         "name",
-        postgresql_where=text("staged_at IS NOT NULL"),
+        postgresql_where=text("staged_at IS NOT NULL AND held_by IS NULL"),
     ),
     Index(
         "staged_artifacts_staged_idx",

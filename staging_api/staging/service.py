@@ -47,9 +47,12 @@ from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
 from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import repository
+from staging_api.staging.attention import Attention
+from staging_api.staging.download import Speed
 from staging_api.staging.model import (
     LOCK_BY_NAME,
     Failure,
@@ -80,6 +83,7 @@ class StagingService:
     open_archive: Callable[[ArchiveUrl], Source]
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
+    speed: Speed = field(default_factory=Speed)
 
     @property
     def upkeep(self) -> Upkeep:
@@ -323,7 +327,9 @@ class StagingService:
         """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
-        with closing(self.open_archive(wanted.url)) as source:
+        shutdown = self.locks.shutdown
+        attention = Attention(self.database, staging_id, holds.values(), shutdown)
+        with closing(self._opened(wanted.url, attention)) as source:
             yield Work(
                 database=self.database,
                 blobs=self.blobs,
@@ -334,17 +340,24 @@ class StagingService:
                     wanted,
                     staging_id,
                     self.uploads,
-                    shutdown=self.locks.shutdown,
+                    shutdown=shutdown,
                 ),
                 upkeep=self.upkeep,
+                speed=self.speed,
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
                 last_attempt=MAX_ATTEMPTS if again else 1,
-                shutdown=self.locks.shutdown,
+                shutdown=shutdown,
+                attention=attention,
                 yields=again,
                 patient=patient,
             )
+
+    def _opened(self, url: ArchiveUrl, attention: Attention) -> Source:
+        source = self.open_archive(url)
+        # A disk is never silent for long, and needs no second thread.
+        return source if url.scheme == "file" else Interruptible(source, attention.check)
 
     def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:
         with guarded(self.database, next(iter(holds.values()))) as conn:

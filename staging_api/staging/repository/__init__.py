@@ -33,6 +33,7 @@ from staging_api.staging.repository.files import (
 )
 from staging_api.staging.repository.folders import Child, children_of
 from staging_api.staging.repository.growth_rows import Coming, coming, end_growth, note_growth
+from staging_api.staging.repository.object_rows import held_object, note_held
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -86,6 +87,8 @@ from staging_api.staging.repository.upload_rows import (
     claim_poll,
     end_upload_wait,
     forget_polls,
+    keep_manifest,
+    kept_manifest,
     newest_poll,
     note_poll,
     put_off,
@@ -130,9 +133,12 @@ __all__ = [
     "forget_blobs",
     "forget_dead_reservations",
     "forget_polls",
+    "held_object",
     "idle_artifacts",
     "is_evictable",
     "is_pinned",
+    "keep_manifest",
+    "kept_manifest",
     "known_blobs",
     "list_artifacts",
     "list_stagings",
@@ -151,6 +157,7 @@ __all__ = [
     "note_accesses",
     "note_check",
     "note_growth",
+    "note_held",
     "note_poll",
     "note_progress",
     "outcomes",
