@@ -17,7 +17,9 @@ if __name__ == "__main__":
     starter = os.getppid()
     become_ordinary(Path(sys.argv[1]), [Path(sys.argv[2])])
     # Afterwards: the kernel forgets it when a process becomes another user.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+    # PostgreSQL cleans up behind itself even then; others need not be asked.
+    last = signal.SIGQUIT if sys.argv[2].endswith("/postgres") else signal.SIGKILL
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, last)
     if os.getppid() != starter:
         sys.exit("whoever started this is gone")
     os.execv(sys.argv[2], sys.argv[2:])

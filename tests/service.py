@@ -248,7 +248,7 @@ class Service:
 @contextmanager
 def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
     """A service without any pod yet, for the block."""
-    made = Service(folder, database_url, *sources, **settings)
+    made = Service(folder, database_url, *sources, environment=None, **settings)
     try:
         yield made
     finally:

@@ -136,9 +136,8 @@ def cluster(**settings: str) -> Iterator[Cluster]:
         find(name)
     with ExitStack() as stack:
         # A short path: the address of a Unix socket has 107 bytes.
-        name = tempfile.TemporaryDirectory(prefix="staging-cluster-", dir="/tmp")
-        folder = Path(stack.enter_context(name))
-        yield _started(folder, stack, settings)
+        folder = tempfile.TemporaryDirectory(prefix="staging-cluster-", dir="/tmp")
+        yield _started(Path(stack.enter_context(folder)), stack, settings)
 
 
 def _started(folder: Path, stack: ExitStack, settings: Mapping[str, str]) -> Cluster:
