@@ -18,7 +18,7 @@ cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer
 	$(BIN)/python -m tests.cluster
 
 test: $(VENV)/.test  ## the tests that need only PyPI
-	$(BIN)/python -m pytest -m "not system and not prove"
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope -m "not system and not prove"
 
 test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh

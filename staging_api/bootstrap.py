@@ -25,6 +25,13 @@ from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
 from staging_api.locks.queue import WaitQueue
+from staging_api.publishing.building import Builder
+from staging_api.publishing.indexing import Indexer
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader, FileHashes
+from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.service import Publisher
+from staging_api.publishing.signing import SigningKey
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
@@ -53,6 +60,8 @@ class Services:
     identify: Identify
     drain: Drain
     accesses: Accesses
+    publisher: Publisher
+    blocks: BlockReader
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -69,8 +78,12 @@ class Services:
                     per_second=self.settings.rate_per_caller,
                     at_once=self.settings.concurrency_per_caller,
                     body_bytes=self.settings.max_body_bytes,
+                    upload_bytes=self.settings.max_upload_bytes,
                 ),
                 drain=self.drain,
+                publisher=self.publisher,
+                intake=Intake(self.publisher.database, self.publisher.blobs),
+                blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
             )
@@ -161,6 +174,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
     )
+    blocks = BlockReader(database)
     return Services(
         settings=settings,
         locks=locks,
@@ -170,6 +184,26 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         identify=identify_by(settings),
         drain=drain or Drain(),
         accesses=Accesses(database),
+        publisher=_publisher(settings, locks, stagings.blobs, blocks),
+        blocks=blocks,
+    )
+
+
+def _publisher(
+    settings: Settings, locks: Locks, blobs: BlobStore, blocks: BlockReader
+) -> Publisher:
+    home, fingerprint = settings.signing_home, settings.signing_key
+    if bool(home) != bool(fingerprint):
+        raise Invalid.field("STAGING_SIGNING_KEY", "goes with STAGING_SIGNING_HOME: both or none")
+    key = SigningKey(home.absolute(), fingerprint) if home else None
+    indexer = Indexer(locks.database, blocks, FileHashes(blocks))
+    return Publisher(
+        database=locks.database,
+        locks=locks,
+        blobs=blobs,
+        builder=Builder(locks.database, indexer, Releaser(key)),
+        hooks=settings.hooks,
+        hook_seconds=settings.hook_seconds,
     )
 
 

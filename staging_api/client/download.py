@@ -41,16 +41,21 @@ _ETAG = re.compile(r'"([0-9a-f]{64})"')
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which file, and where to put it; `sha256` is empty if the service is to say."""
+    """Which file, and where to put it; `sha256` is empty if the service is to say.
+
+    Attributes:
+        root: what the path is below of.
+    """
 
     path: str
     to: Path
     sha256: str
+    root: str = "/static/"
 
     @property
     def url_path(self) -> str:
         """The path on the service, quoted."""
-        return quote("/static/" + self.path.removeprefix("/static/").lstrip("/"))
+        return quote(self.root + self.path.removeprefix(self.root).lstrip("/"), safe="/@")
 
 
 def fetch(

@@ -69,10 +69,20 @@ class Transport:
         deadline: Deadline,
         *,
         body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         on_retry: OnRetry | None = None,
     ) -> Reply:
         """Send a request until it has an answer that a retry would not change.
+
+        Args:
+            method: of HTTP.
+            path: below the address of the service, quoted.
+            deadline: for all tries together.
+            body: sent as JSON.
+            content: or sent as it is.
+            headers: of this request.
+            on_retry: called before each wait.
 
         Raises:
             StagingApiError: the answer, if it is an error; the last one when the time is over.
@@ -80,7 +90,7 @@ class Transport:
             DeadlineOver: it took the request, and did not answer in time.
             AnswerUnusable: whatever answered is not this service.
         """
-        content = None if body is None else json.dumps(body).encode()
+        content = content if body is None else json.dumps(body).encode()
         sent = {} if body is None else {"Content-Type": "application/json"}
 
         def once() -> Reply:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 import falcon
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,8 @@ from spectree import Response, SpecTree
 from staging_api.errors import FieldError, Invalid
 from staging_api.http.bodies import Problem
 from staging_api.http.problems import MEDIA_PROBLEM
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _refuse(
@@ -56,6 +58,19 @@ spec = SpecTree(
     version="v1.0",
     openapi_version="3.1.0",
 )
+
+
+def validated(model: type[_Model], media: object) -> _Model:
+    """The body of a request that may be of several kinds, once it turned out to be this one.
+
+    Raises:
+        Invalid: it is not.
+    """
+    try:
+        return model.model_validate(media)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
 
 #: Every route may answer these, whatever it does.
 _ALWAYS = (400, 401, 403, 413, 429, 503)

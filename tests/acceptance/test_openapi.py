@@ -46,7 +46,8 @@ def test_every_route_and_method_of_the_api_is_in_it() -> None:
     finally:
         services.close()
     ours = {
-        (route.path, method.method.lower())
+        # What a router takes for a number is a parameter like any other to a reader.
+        (route.path.replace(":int", ""), method.method.lower())
         for route in routes
         if route.path.startswith(f"{API}/")
         for method in route.methods

@@ -1,10 +1,6 @@
 """``/static``: the files of staged artifacts, by what the tables say is there."""
 
-import base64
-import mimetypes
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import BinaryIO
 
 import falcon
@@ -12,8 +8,8 @@ import falcon
 from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
-from staging_api.http.conditions import Range, must_send, ranged
 from staging_api.http.resources.folders import show_folder
+from staging_api.http.sending import Sendable, describe
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import ServedFile
@@ -36,7 +32,7 @@ class StaticFiles:
             show_folder(req, resp, self._database, path)
             return
         served = self._find(path)
-        part = _describe(req, resp, served)
+        part = describe(req, resp, _sendable(served))
         if part is not None:
             stream = self._open_blob(served.sha256)
             # The server sends from the file's position by sendfile, without reading it here.
@@ -50,7 +46,7 @@ class StaticFiles:
         if path.endswith("/"):
             show_folder(req, resp, self._database, path)
             return
-        part = _describe(req, resp, self._find(path))
+        part = describe(req, resp, _sendable(self._find(path)))
         if part is not None:
             resp.content_length = part.length
 
@@ -62,34 +58,5 @@ class StaticFiles:
         return served
 
 
-def _describe(req: falcon.Request, resp: falcon.Response, served: ServedFile) -> Range | None:
-    """Set status and headers; None: there is no body to send."""
-    etag = f'"{served.sha256}"'
-    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
-    modified = served.staged_at.astimezone(UTC).replace(microsecond=0)
-    _set_headers(resp, served, etag, modified)
-    if not must_send(req, resp, etag, modified):
-        return None
-    part = ranged(req, etag, modified, served.size_bytes)
-    if part is None:
-        resp.status = falcon.HTTP_416
-        resp.set_header("Content-Range", f"bytes */{served.size_bytes}")
-        return None
-    if part.partial:
-        resp.status = falcon.HTTP_206
-        last = part.start + part.length - 1
-        resp.set_header("Content-Range", f"bytes {part.start}-{last}/{served.size_bytes}")
-    return part
-
-
-def _set_headers(resp: falcon.Response, served: ServedFile, etag: str, modified: datetime) -> None:
-    digest = base64.b64encode(bytes.fromhex(served.sha256)).decode()
-    kind, encoding = mimetypes.guess_type(served.path, strict=False)
-    resp.content_type = kind if kind and not encoding else "application/octet-stream"
-    resp.set_header("ETag", etag)
-    resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
-    resp.set_header("Accept-Ranges", "bytes")
-    resp.set_header("Cache-Control", "no-cache")
-    resp.set_header("Repr-Digest", f"sha-256=:{digest}:")
-    # A build is not ours: whatever page it holds must not run as one of this site.
-    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+def _sendable(served: ServedFile) -> Sendable:
+    return Sendable(served.path, served.sha256, served.size_bytes, served.staged_at)
