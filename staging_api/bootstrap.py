@@ -11,6 +11,7 @@ from typing import Any
 import falcon
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
@@ -87,6 +88,7 @@ class Services:
                 blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
+                accel_prefix=self.settings.accel_prefix,
             )
         )
 
@@ -160,7 +162,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         locks=locks,
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
-        blobs=BlobStore(settings.store_folder),
+        blobs=FolderStore(settings.store_folder),
         open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(
             settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options

@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     store: str = Field(
         "", description="where staged bytes live; empty: file://$STAGING_HOME/static"
     )
+    accel_prefix: str = Field(
+        "",
+        pattern="^(/.*/)?$",
+        description="with nginx in front: its internal location over that folder; empty: none",
+    )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
     threads: int = Field(64, ge=2, le=1000, description="threads, so requests at once, per process")

@@ -120,6 +120,7 @@ class Pod:
     process: "subprocess.Popen[bytes]"
     log: Path
     url: str = ""
+    verb: str = "api"
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +170,14 @@ class Pod:
 class Service:
     """The pods of one test: on one database and one store, allowed to read some sources."""
 
-    def __init__(self, folder: Path, database_url: str, *sources: str, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        *sources: str,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> None:
         self.store = folder / "store"
         self._folder = folder
         self._pods: list[Pod] = []
@@ -183,6 +191,7 @@ class Service:
             "STAGING_SHUTDOWN_SECONDS": "5",
             # What a killed process cannot remove is removed with the test's folder.
             "TMPDIR": str(folder),
+            **(environment or {}),
             **{f"STAGING_{name.upper()}": value for name, value in settings.items()},
         }
 
@@ -211,6 +220,10 @@ class Service:
         for pod in self._pods:
             pod.stop()
 
+    def again(self, pod: Pod) -> Pod:
+        """Start one like a pod that ended, in its place and at its address."""
+        return self.start(pod.verb, pod.url.removeprefix("http://"))
+
     def start(self, verb: str, bind: str = "") -> Pod:
         """Start a pod, and wait for nothing."""
         number = len(self._pods)
@@ -228,14 +241,14 @@ class Service:
                 stderr=out,
                 start_new_session=True,
             )
-        self._pods.append(Pod(process, log, f"http://{bind}"))
+        self._pods.append(Pod(process, log, f"http://{bind}" if bind else "", verb))
         return self._pods[-1]
 
 
 @contextmanager
 def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
     """A service without any pod yet, for the block."""
-    made = Service(folder, database_url, *sources, **settings)
+    made = Service(folder, database_url, *sources, environment=None, **settings)
     try:
         yield made
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 
 from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
@@ -126,7 +126,7 @@ def bench(
             locks=locks,
             catalogue=Catalogue.load(catalogue),
             allowed=allowed,
-            blobs=BlobStore(folder / "store"),
+            blobs=FolderStore(folder / "store"),
             open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),
             uploads=uploads,
             store=store,

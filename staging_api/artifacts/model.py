@@ -125,6 +125,11 @@ class ArtifactKind:
                 return choice, found if self.every else found[:1]
         return self.choices[0], []
 
+    @property
+    def is_one_file(self) -> bool:
+        """Whether it lands in one file, whose path is known before a byte of it is read."""
+        return bool(self.lands) and not self.lands.endswith("/")
+
     def target(self, member: str, build: str) -> str:
         """Where a file goes, below the build's folder; `member` is its name as unpacked."""
         lands = self.lands.replace("{build}", build)

@@ -1,10 +1,11 @@
 """Connections: one pool for transactions, one for statements that commit by themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from prometheus_client import Gauge
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -109,6 +110,31 @@ def reachable() -> Iterator[None]:
             metrics.DATABASE_UNAVAILABLE.inc()
             raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
         raise
+
+
+def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
+    """The one row that a statement answers; sent by the driver's own cursor.
+
+    For statements that are sent often: SQLAlchemy describes each result anew, column by column,
+    which takes longer than to acquire a lock.
+
+    Raises:
+        DBAPIError: as `Connection.exec_driver_sql` raises it.
+    """
+    driver: Any = conn.connection.driver_connection
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute(statement, given)
+            row: tuple[Any, ...] = cursor.fetchone()
+            return row
+    except psycopg2.Error as error:
+        lost = bool(driver.closed) or error.pgcode == _READ_ONLY
+        if lost:
+            conn.invalidate(error)
+            conn.engine.dispose()  # the others lead to the same server
+        raise DBAPIError.instance(
+            statement, None, error, psycopg2.Error, connection_invalidated=lost
+        ) from error
 
 
 def _count_connections(engine: Engine, used: Gauge) -> None:

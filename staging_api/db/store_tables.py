@@ -32,6 +32,23 @@ upload_polls = Table(
     comment="Archives whose upload is waited for: one look for all who wait, on all pods.",
 )
 
+growing_files = Table(
+    "growing_files",
+    metadata,
+    Column(
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="that becomes this one file",
+    ),
+    Column("attempt", Integer, nullable=False, comment="of the artifact, that writes it"),
+    Column("file", Text, nullable=False, comment="below the folder of the store"),
+    Column("bytes_done", BigInteger, nullable=False, comment="from its front, that can be read"),
+    Column("size_bytes", BigInteger, comment="that it will have; null: not known"),
+    CheckConstraint("bytes_done >= 0 AND size_bytes >= 0", name="sizes"),
+    comment="Files being written, for readers that follow them; gone when they are staged.",
+)
+
 manifests = Table(
     "manifests",
     metadata,

@@ -25,6 +25,7 @@ from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
 from staging_api.db.store_tables import (
     artifact_accesses,
+    growing_files,
     held_objects,
     manifests,
     store_checks,
@@ -41,6 +42,7 @@ __all__ = [
     "artifact_accesses",
     "blobs",
     "dists_tables",
+    "growing_files",
     "held_objects",
     "idempotency_keys",
     "lock_scopes",
@@ -224,6 +226,11 @@ staged_artifacts = Table(
     Index(
         "staged_artifacts_due_idx",
         "next_attempt_at",
+        postgresql_where=text("state IN ('pending', 'staging')"),
+    ),
+    Index(
+        "staged_artifacts_coming_idx",
+        "path",
         postgresql_where=text("state IN ('pending', 'staging')"),
     ),
     Index(None, "archive_url", "name"),

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from staging_api.artifacts.model import ArtifactKind, Choice
-from staging_api.artifacts.store import Batch
+from staging_api.artifacts.store import Batch, Blob
 from staging_api.errors import ArtifactNotFound
 from staging_api.extractors.extracts import EXTRACTS
 from staging_api.extractors.model import Keep, Limits, Member
 from staging_api.sources.model import SourceObject
 from staging_api.staging.download import key_of
 from staging_api.staging.fetched import Fetched, StagedFile
+from staging_api.staging.growth import Growth
 from staging_api.staging.held import Here, Wanted, still_there
 from staging_api.staging.model import HeldObject
 from staging_api.staging.reading import Reading
@@ -21,11 +22,14 @@ from staging_api.staging.reading import Reading
 class Delivery:
     """The files that came out so far, and what is known of the objects that they came out of."""
 
-    def __init__(self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch) -> None:
+    def __init__(
+        self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch, growth: Growth
+    ) -> None:
         self._kind = kind
         self._choice = choice
         self._build = build
         self._batch = batch
+        self._growth = growth
         self._files: dict[str, StagedFile] = {}
         self._came_out: list[StagedFile] = []
         self._whole: tuple[str, int] | None = None
@@ -94,13 +98,19 @@ class Delivery:
             if member.same_as is not None:
                 self._add(replace(self._files[member.same_as], path=member.path))
                 return
-            if own is None:
-                blob = self._batch.keep(chunks, member.size_bytes)
-            else:
-                blob = self._batch.adopt(own, chunks)
+            blob = self._kept(member, chunks, own)
             self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
 
         return keep
+
+    def _kept(self, member: Member, chunks: Iterable[bytes], own: Path | None) -> Blob:
+        file = own or self._batch.new_file()
+        if self._kind.is_one_file:
+            self._growth.begin(file, member.size_bytes)
+            chunks = self._growth.counted(chunks)
+        if own is not None:
+            return self._batch.adopt(own, chunks)
+        return self._batch.keep(chunks, member.size_bytes, file)
 
     def _note(self, here: Here) -> None:
         self._held_by.add(here.known.by)

@@ -28,6 +28,7 @@ from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.delivery import Delivery
 from staging_api.staging.download import Download, Speed, key_of
 from staging_api.staging.fetched import Fetched, StagedFile
+from staging_api.staging.growth import Growth
 from staging_api.staging.held import Known, Wanted, stored, told
 from staging_api.staging.reading import Open, Progress, Reading, Tap
 
@@ -51,6 +52,7 @@ def fetch(
     room: Callable[[int], None] = lambda _count: None,
     progress: Progress = lambda _done, _total: None,
     check: Callable[[], None] = lambda: None,
+    growth: Growth | None = None,
     checkpoint: Callable[[str], None] = lambda _name: None,
 ) -> Fetched | None:
     """Stage one artifact; None if it is optional and not there.
@@ -69,6 +71,7 @@ def fetch(
         room: is told of bytes before they are written; what it raises ends the fetch.
         progress: is told after every piece: bytes done, bytes in all (None: not known).
         check: is asked before every piece; what it raises, or `progress`, ends the fetch.
+        growth: is told where the file grows that the artifact becomes, if it becomes one.
         checkpoint: is told the name of every step that was done: where a test can pull the plug.
 
     Raises:
@@ -92,7 +95,7 @@ def fetch(
     room(total or 0)
     unpacked = _no_more if plain and total is not None else room
     with store.batch(owner, unpacked) as batch:
-        delivery = Delivery(kind, choice, build, batch)
+        delivery = Delivery(kind, choice, build, batch, growth or Growth())
         for each in wanted:
             _bring(each, delivery, terms)
             checkpoint("object verified")

@@ -85,7 +85,7 @@ class Symbolication:
             # Paths of staged files were found safe when they were unpacked.
             link = tree / PurePosixPath(path)
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(self.blobs.path(sha256))
+            self.blobs.place(sha256, link)
 
     def _run(self, command: list[str], output: Path, errors: Path) -> int:
         with output.open("wb") as out, errors.open("wb") as err:

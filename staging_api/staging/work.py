@@ -28,6 +28,7 @@ from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
 from staging_api.staging.attention import Attention
 from staging_api.staging.download import Speed
+from staging_api.staging.growth import Growth
 from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
@@ -122,9 +123,10 @@ class Work:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
         started = time.monotonic()
-        progress = Progress(self._tell(artifact, held))
+        growth = Growth()
+        progress = Progress(self._tell(artifact, held, growth))
         with self._failure_told(artifact, held):
-            fetched = self._fetch(held, artifact, progress)
+            fetched = self._fetch(held, artifact, progress, growth)
         self._keep(artifact, held, fetched, progress.done)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
@@ -157,19 +159,24 @@ class Work:
         return next(kind for kind in self.wanted.kinds if kind.name == artifact.name)
 
     def _tell(
-        self, artifact: StagedArtifact, held: Hold
+        self, artifact: StagedArtifact, held: Hold, growth: Growth
     ) -> Callable[[int, int | None, float], None]:
         """Writes progress to the artifact's row."""
 
         def tell(done: int, total: int | None, per_second: float) -> None:
+            growth.sync()
             with guarded(self.database, held) as conn:
                 repository.note_progress(conn, artifact.id, done, total, per_second)
+                if growth.file is not None:
+                    file = self.blobs.name_of(growth.file)
+                    done, total = growth.bytes_done, growth.size_bytes
+                    repository.note_growth(conn, artifact.id, file, done, total)
                 repository.touch(conn, artifact.archive_url)
 
         return tell
 
     def _fetch(
-        self, held: Hold, artifact: StagedArtifact, progress: Progress
+        self, held: Hold, artifact: StagedArtifact, progress: Progress, growth: Growth
     ) -> engine.Fetched | None:
         return engine.fetch(
             self._kind(artifact),
@@ -183,6 +190,7 @@ class Work:
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
             check=self.attention.check,
+            growth=growth,
         )
 
     def _known(self, found: SourceObject) -> Known | None:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, NotFound, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
@@ -55,7 +55,7 @@ def joining(
             locks=stack.enter_context(locks_of(database, database_url)),
             catalogue=Catalogue.load(),
             allowed=allowed,
-            blobs=BlobStore(tmp_path / "store"),
+            blobs=FolderStore(tmp_path / "store"),
             open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         )
         watch = Watch(database, threading.BoundedSemaphore(2), stagings.locks.shutdown)

@@ -29,7 +29,7 @@ from tests.databases import new_database
 
 _ROOT = Path(__file__).parents[2]
 _FILES = (
-    "migrations/sql/0001_locks.sql",
+    "migrations/sql/0011_locks.sql",
     "staging_api/locks/hold.py",
     "staging_api/locks/keeper.py",
     "staging_api/http/api_lock.py",

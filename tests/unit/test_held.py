@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import google_crc32c
 import pytest
 
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
-from staging_api.artifacts.store import BlobStore
 from staging_api.errors import Unavailable
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
@@ -68,7 +68,7 @@ def read_before(content, verified_by=None):
 
 @pytest.fixture
 def store(tmp_path):
-    return BlobStore(tmp_path / "store")
+    return FolderStore(tmp_path / "store")
 
 
 def test_of_what_was_read_whole_version_and_blob_are_told(store):

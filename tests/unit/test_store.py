@@ -8,13 +8,15 @@ import threading
 
 import pytest
 
-from staging_api.artifacts.store import Blob, BlobStore
+from staging_api.artifacts.folder_store import FolderStore
+from staging_api.artifacts.store import Blob
 from staging_api.errors import NoSpace, NotFound
+from tests.stores import blobs_of
 
 
 @pytest.fixture
 def store(tmp_path):
-    return BlobStore(tmp_path)
+    return FolderStore(tmp_path)
 
 
 def files_below(folder):
@@ -28,7 +30,7 @@ def test_what_is_committed_can_be_read_by_its_digest(store):
     assert blob == Blob(hashlib.sha256(b"first second").hexdigest(), 12)
     with store.open(blob.sha256) as file:
         assert file.read() == b"first second"
-    assert next(store.blobs())[0] == blob
+    assert blobs_of(store)[0][0] == blob
 
 
 def test_nothing_has_a_name_before_the_commit(store, tmp_path):
@@ -70,7 +72,7 @@ def test_content_found_again_counts_as_used_just_now(store):
     with store.batch("worker-1") as batch:
         batch.keep([b"old"])
         batch.commit()
-    assert [used > 1 for _, used in store.blobs()] == [True]
+    assert [used > 1 for _, used in blobs_of(store)] == [True]
 
 
 def test_data_is_synced_before_it_gets_its_name_and_folders_after(store, monkeypatch):
@@ -136,7 +138,7 @@ def test_several_threads_may_keep_at_once(store):
         for thread in threads:
             thread.join()
         batch.commit()
-    assert len(list(store.blobs())) == 4
+    assert len(blobs_of(store)) == 4
 
 
 def test_a_removed_blob_is_gone_but_an_open_reader_goes_on(store):
@@ -170,4 +172,4 @@ def test_the_sweep_takes_what_the_dead_left_and_leaves_the_living(store, tmp_pat
         assert store.sweep(older_than_seconds=3600) == 1
         batch.commit()
     assert not dead.parent.exists()
-    assert len(list(store.blobs())) == 1
+    assert len(blobs_of(store)) == 1

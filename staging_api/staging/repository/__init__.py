@@ -32,6 +32,7 @@ from staging_api.staging.repository.files import (
     outcomes,
 )
 from staging_api.staging.repository.folders import Child, children_of
+from staging_api.staging.repository.growth_rows import Coming, coming, end_growth, note_growth
 from staging_api.staging.repository.object_rows import held_object, note_held
 from staging_api.staging.repository.reading import (
     artifacts_of,
@@ -96,6 +97,7 @@ from staging_api.staging.repository.upload_rows import (
 __all__ = [
     "BuildFolder",
     "Child",
+    "Coming",
     "FoundFile",
     "Idle",
     "Outcome",
@@ -115,10 +117,12 @@ __all__ = [
     "children_of",
     "claim_poll",
     "claim_shard",
+    "coming",
     "compact_ledger",
     "contradictions",
     "doom_unnamed",
     "due",
+    "end_growth",
     "end_upload_wait",
     "events_of",
     "extend_events",
@@ -152,6 +156,7 @@ __all__ = [
     "newest_poll",
     "note_accesses",
     "note_check",
+    "note_growth",
     "note_held",
     "note_poll",
     "note_progress",

@@ -15,6 +15,7 @@ from staging_api.db.tables import archives, staged_artifacts, staged_files
 from staging_api.errors import NotFound, Unavailable
 from staging_api.locks.model import Lease, new_id
 from staging_api.staging.model import Failure
+from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
 
@@ -232,6 +233,8 @@ def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
         raise NotFound(f"there is no live artifact {artifact_id}")
+    if "state" in values:
+        end_growth(conn, artifact_id)
 
 
 # What `lock_stagings` does, for the archive of an artifact; its own staging may be finished.
