@@ -172,4 +172,5 @@ def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, da
         answer = ask(database, number, **given)
         seconds[number] = round(time.perf_counter() - began, 3)
         assert answer or number in {2, 5, 8}
+    print(f"seconds by question: {seconds}")
     assert max(seconds.values()) < 1.0, seconds
