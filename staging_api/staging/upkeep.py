@@ -63,7 +63,8 @@ class Pruned:
 
     Attributes:
         artifacts: evicted.
-        freed_bytes: by the contents that were removed, or will be in a minute; of a dry run, what the artifacts have.
+        freed_bytes: by the contents that were removed, or will be in a minute; of a dry run, what
+            the artifacts have.
     """
 
     artifacts: tuple[Idle, ...]
