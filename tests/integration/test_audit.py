@@ -86,7 +86,7 @@ def test_an_eviction_and_a_second_fetch_show(at, database):
     url = at.build()
     staging = at.stage(url)
     payload = next(each for each in staging.artifacts if each.name == "payload")
-    at.service.evict(payload.id, ASKER)
+    at.service.artifacts.evict(payload.id, ASKER)
     at.stage(url)
     [evicted] = ask(database, 7)
     assert (evicted["name"], evicted["evict_reason"]) == ("payload", "asked")

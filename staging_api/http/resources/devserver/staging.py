@@ -119,7 +119,7 @@ def _forget(stagings: StagingService, wanted: Wanted, asker: Asker) -> None:
     for row in rows:
         if row.settled:
             try:
-                stagings.evict(row.id, asker)
+                stagings.artifacts.evict(row.id, asker)
             except LockHeld:
                 return
             except (Conflict, NotFound):
