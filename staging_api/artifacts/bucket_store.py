@@ -197,6 +197,8 @@ class BucketStore:
         """Upload these files, several at once."""
 
         def upload(sha256: str) -> None:
+            if self.mark_used(sha256):
+                return
             try:
                 with _told():
                     self._objects.put(

@@ -129,10 +129,11 @@ class FolderStore:
 
     def take(self, files: Mapping[str, Path], checkpoint: Checkpoint) -> None:
         """Sync the files, move them to their names, and sync the folders of the names."""
-        sync(list(files.values()))
+        new = {sha256: file for sha256, file in files.items() if not self.mark_used(sha256)}
+        sync(list(new.values()))
         checkpoint("batch synced")
         folders = set()
-        for sha256, file in files.items():
+        for sha256, file in new.items():
             folders.add(self._name(sha256, file))
             checkpoint("blob named")
         # The folders above have new entries, too.

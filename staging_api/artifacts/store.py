@@ -135,7 +135,10 @@ class Keeper(Protocol):
         """Whether the blob is here; from now on it is of a batch that used it just now."""
 
     def take(self, files: Mapping[str, Path], checkpoint: Checkpoint) -> None:
-        """Make these files, by the sha256 of their content, durable, and only then name them."""
+        """Make these files, by the sha256 of their content, durable, and only then name them.
+
+        What is here already is only marked as used.
+        """
 
 
 class Batch:
@@ -202,11 +205,9 @@ class Batch:
         Raises:
             NoSpace: the disk or its quota is full.
         """
+        checkpoint("batch written")
         with full_disk_told():
-            used = self._keeper.mark_used
-            new = {sha256: path for sha256, path in self._written.items() if not used(sha256)}
-            checkpoint("batch written")
-            self._keeper.take(new, checkpoint)
+            self._keeper.take(self._written, checkpoint)
         self._written.clear()
 
     def _with_room(self, chunks: Iterable[bytes], expected_bytes: int | None) -> Iterator[bytes]:

@@ -1,8 +1,7 @@
 """Stack traces of minidumps, by a program of the operator's and the symbols that are staged.
 
-The program gets a folder of the symbols that the dump's modules name, of one build or of any, and no
-more. Symbols of builds do not mix, as they are filed by build in
-the tables.
+The program gets a folder of the symbols that the dump's modules name, of one build or of any, and
+no more. Symbols of builds do not mix, as they are filed by build in the tables.
 
 What if the process dies while the program runs? The program ends by its own limits, and its folder
 is one of the temporary files that a restart of the machine or of its container removes. Nothing
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import LimitExceeded, StagingApiError
+from staging_api.errors import Invalid, LimitExceeded, StagingApiError
 from staging_api.extractors.minidump import modules
 from staging_api.locks.model import SYMBOLS
 from staging_api.staging import repository
@@ -47,7 +46,6 @@ class Symbolication:
         """The stack trace by the symbols of one build, which are staged.
 
         Raises:
-            Invalid: it is no minidump.
             StagingApiError: the program failed, or took too long.
         """
         with self.database.connect() as conn:
@@ -55,7 +53,11 @@ class Symbolication:
             found = repository.files_below(conn, prefix, _FOLDER)
         below = f"{prefix}/{_FOLDER}"
         symbols = {file.path.removeprefix(below): file.sha256 for file in found}
-        return self._walk(dump, {path: symbols[path] for path in _named_by(dump) & symbols.keys()})
+        needed: set[str] = set()
+        # What is no minidump needs none, and the program says in its own words what it is.
+        with suppress(Invalid):
+            needed = _named_by(dump)
+        return self._walk(dump, {name: symbols[name] for name in needed & symbols.keys()})
 
     def of_any_build(self, dump: Path) -> bytes:
         """The stack trace by the symbols that the dump's modules name, of whatever build.

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
@@ -16,7 +17,7 @@ from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.databases import new_database
 from tests.rows import select, states
-from tests.service import Answer, Pod, Service, eventually, service
+from tests.service import Answer, Service, eventually, service
 from tests.source import ArchiveSource
 from tests.stores import blobs_of
 
@@ -69,11 +70,11 @@ def followed(answer: Answer) -> bytes:
 
 def check_bucket(rows: Database, store: BlobStore) -> None:
     """Everything that a row promises is in the bucket, whole; and nothing else is."""
-    promised = dict(select(rows, "SELECT sha256, size_bytes FROM blobs"))
+    promised: dict[str, int] = dict(select(rows, "SELECT sha256, size_bytes FROM blobs"))
     assert {blob.sha256: blob.size_bytes for blob, _ in blobs_of(store)} == promised
     for sha256 in promised:
         with store.open(sha256) as stream:
-            assert hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+            assert hashlib.sha256(stream.read()).hexdigest() == sha256
 
 
 def test_a_build_is_staged_and_served_by_links(
@@ -175,6 +176,12 @@ def test_what_is_evicted_leaves_the_bucket_and_what_it_lost_is_not_served(
     assert urllib3.request("GET", link, retries=False).status == 404
 
 
-def test_a_pod_without_its_bucket_is_not_ready(own: Service, endpoint: str) -> None:
+def test_a_pod_whose_bucket_is_gone_is_not_ready(
+    own: Service, endpoint: str, store_url: str
+) -> None:
     (pod,) = own.api()
     assert pod.client.get("/readyz").json["checks"]["store"] == "ok"
+    bucket = urlsplit(store_url).netloc
+    assert urllib3.request("DELETE", f"{endpoint}/{bucket}").status == 204
+    eventually(lambda: pod.client.get("/readyz").status == 503, "it is still ready")
+    assert "object store" in pod.client.get("/readyz").json["checks"]["store"]
