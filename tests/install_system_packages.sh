@@ -12,6 +12,7 @@ gnupg
 nginx-light
 pgbouncer
 python3-debian
+strace
 unzip
 xz-utils
 "

@@ -71,4 +71,6 @@ def _leave_to_proxy(resp: falcon.Response, location: str) -> None:
     # It cuts the range itself, out of an answer that has all of the file.
     resp.status = falcon.HTTP_200
     resp.delete_header("Content-Range")
+    # And says itself that it can.
+    resp.delete_header("Accept-Ranges")
     resp.set_header("X-Accel-Redirect", location)
