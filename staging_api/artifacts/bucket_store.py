@@ -193,7 +193,7 @@ class BucketStore:
         """
         return self.has(sha256)
 
-    def take(self, files: Mapping[str, Path], checkpoint: Checkpoint) -> None:
+    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
         """Upload these files, several at once."""
 
         def upload(sha256: str) -> None:
@@ -203,7 +203,7 @@ class BucketStore:
                 with _told():
                     self._objects.put(
                         key_of(sha256),
-                        files[sha256],
+                        Path(files[sha256]),
                         chunk_size=_PART_BYTES,
                         max_concurrency=_PARTS_AT_ONCE,
                     )
