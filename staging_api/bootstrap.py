@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 
 from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.folder_store import FolderStore
+from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
@@ -99,7 +99,6 @@ class Services:
             symbolication=(
                 Symbolication(program, stagings.database, stagings.blobs) if program else None
             ),
-            disk=self.settings.store_folder,
         )
 
     def wsgi(self) -> Callable[..., Any]:
@@ -162,7 +161,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         locks=locks,
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
-        blobs=FolderStore(settings.store_folder),
+        blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(
             settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options

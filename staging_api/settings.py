@@ -25,7 +25,8 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
     home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
     store: str = Field(
-        "", description="where staged bytes live; empty: file://$STAGING_HOME/static"
+        "",
+        description="where staged bytes live: a folder, or s3://; empty: file://$STAGING_HOME/static",
     )
     accel_prefix: str = Field(
         "",
@@ -184,19 +185,6 @@ class Settings(BaseSettings):
         if waiters >= given.data.get("threads", waiters + 1):
             raise ValueError("must be less than STAGING_THREADS, or waiting stops all else")
         return waiters
-
-    @property
-    def store_folder(self) -> Path:
-        """The folder of the store.
-
-        Raises:
-            Invalid: the store is not a folder.
-        """
-        if not self.store:
-            return (self.home / "static").absolute()
-        if not self.store.startswith("file:///"):
-            raise Invalid.field("STAGING_STORE", "must be a folder: file:///path")
-        return Path(self.store.removeprefix("file://"))
 
     @classmethod
     def from_env(cls, **chosen: Any) -> "Settings":

@@ -3,7 +3,7 @@
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,6 +33,15 @@ def write_all(descriptor: int, chunk: bytes) -> None:
         written = os.write(descriptor, chunk)
 
 
+def move(old: str, new: str) -> None:
+    """Give a file its name, in a folder that may not be there yet."""
+    try:
+        os.replace(old, new)  # noqa: PTH105 - thousands of times for one artifact
+    except FileNotFoundError:
+        Path(new).parent.mkdir(parents=True, exist_ok=True)
+        Path(old).replace(new)
+
+
 def write_at(descriptor: int, chunk: bytes, position: int) -> None:
     """Write a chunk whole, at its place."""
     written = os.pwrite(descriptor, chunk, position)
@@ -59,7 +68,7 @@ def reserve(descriptor: int, length: int) -> None:
             raise NoSpace(f"the store has no room for {length} bytes") from None
 
 
-def sync(paths: list[Path]) -> None:
+def sync(paths: Sequence[str | Path]) -> None:
     """Bring files or folders to the disk; many at once by syncing their file system."""
     if len(paths) > _FEW:
         _sync_file_system(paths[0])
@@ -89,7 +98,7 @@ def newest_change(folder: Path) -> float:
     return newest
 
 
-def _sync_file_system(path: Path) -> None:
+def _sync_file_system(path: str | Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:

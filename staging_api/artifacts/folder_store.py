@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from staging_api.artifacts.disk import sync
+from staging_api.artifacts.disk import move, sync
 from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.spool import Spool
 from staging_api.artifacts.store import Batch, Blob, Checkpoint, Room, key_of, no_limit
@@ -122,26 +122,27 @@ class FolderStore:
     def mark_used(self, sha256: str) -> bool:
         """Whether the blob is here; its file's time then says that it was just used."""
         try:
-            os.utime(self.path(sha256))
+            os.utime(self._name(sha256))
         except FileNotFoundError:
             return False
         return True
 
-    def take(self, files: Mapping[str, Path], checkpoint: Checkpoint) -> None:
-        """Sync the files, move them to their names, and sync the folders of the names."""
-        sync(list(files.values()))
+    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
+        """Sync the files, move them to their names, and sync the folders of the names.
+
+        Of more than a few files, the file system is synced as a whole: twice for all of them.
+        """
+        new = {sha256: file for sha256, file in files.items() if not self.mark_used(sha256)}
+        sync(list(new.values()))
         checkpoint("batch synced")
-        folders = set()
-        for sha256, file in files.items():
-            folders.add(self._name(sha256, file))
+        for sha256, file in new.items():
+            # If another process was faster this replaces its file by equally durable bytes.
+            move(file, self._name(sha256))
             checkpoint("blob named")
+        folders = {self.path(sha256).parent for sha256 in new}
         # The folders above have new entries, too.
         sync([*folders, self._root / "sha256", self._root] if folders else [])
         checkpoint("names synced")
 
-    def _name(self, sha256: str, temporary: Path) -> Path:
-        final = self.path(sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # If another process was faster this replaces its file by the same, equally durable, bytes.
-        temporary.replace(final)
-        return final.parent
+    def _name(self, sha256: str) -> str:
+        return f"{self._root}/{key_of(sha256)}"

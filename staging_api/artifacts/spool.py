@@ -38,7 +38,9 @@ class Spool:
 
     def free_bytes(self) -> int:
         """Room that is left on its disk."""
-        room = os.statvfs(self._tmp.parent)
+        # Before anything was written, what of the path is there.
+        there = next(folder for folder in self._tmp.parents if folder.exists())
+        room = os.statvfs(there)
         return room.f_bavail * room.f_frsize
 
     @contextmanager

@@ -28,6 +28,7 @@ Checkpoint = Callable[[str], None]
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -134,24 +135,31 @@ class Keeper(Protocol):
     def mark_used(self, sha256: str) -> bool:
         """Whether the blob is here; from now on it is of a batch that used it just now."""
 
-    def take(self, files: Mapping[str, Path], checkpoint: Checkpoint) -> None:
-        """Make these files, by the sha256 of their content, durable, and only then name them."""
+    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
+        """Make these files, by the sha256 of their content, durable, and only then name them.
+
+        What is here already is only marked as used.
+        """
 
 
 class Batch:
-    """Blobs that become visible together, after all their bytes are durable."""
+    """Blobs that become visible together, after all their bytes are durable.
+
+    An archive may have a hundred thousand small files. So paths are plain strings here, and a small
+    file costs no more system calls than it takes to make it.
+    """
 
     def __init__(self, keeper: Keeper, folder: Path, room: Room) -> None:
         self._keeper = keeper
-        self._folder = folder
+        self._folder = str(folder)
         self._room = room
-        self._written: dict[str, Path] = {}
+        self._written: dict[str, str] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
 
     def new_file(self) -> Path:
         """A place for one stream; a reader may follow what is written there."""
-        return self._folder / str(next(self._numbers))
+        return Path(self._new_name())
 
     def keep(
         self, chunks: Iterable[bytes], expected_bytes: int | None = None, file: Path | None = None
@@ -166,9 +174,15 @@ class Batch:
         Raises:
             NoSpace: the disk or its quota is full.
         """
-        temporary = file or self.new_file()
-        roomy = self._with_room(chunks, expected_bytes)
-        return self._written_as(_write(temporary, roomy, expected_bytes), temporary)
+        name = self._new_name() if file is None else str(file)
+        self._room(expected_bytes or 0)
+        with full_disk_told():
+            descriptor = os.open(name, _NEW_FILE, 0o644)
+        try:
+            blob = _write(descriptor, chunks, expected_bytes, self._room)
+        finally:
+            os.close(descriptor)
+        return self._written_as(blob, name)
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
         """Keep a file of this store's own parts, to which nobody writes any more.
@@ -177,15 +191,15 @@ class Batch:
             path: the file.
             chunks: its bytes once more, to be hashed.
         """
-        temporary = self.new_file()
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:
             digest.update(chunk)
             size += len(chunk)
         os.truncate(path, size)
         # A second name, not a move: until the row is written the parts must stay complete.
+        temporary = self.new_file()
         temporary.hardlink_to(path)
-        return self._written_as(Blob(digest.hexdigest(), size), temporary)
+        return self._written_as(Blob(digest.hexdigest(), size), str(temporary))
 
     def reuse(self, blob: Blob) -> None:
         """Keep what the store has already: mark it used, so that no prune takes it.
@@ -202,43 +216,39 @@ class Batch:
         Raises:
             NoSpace: the disk or its quota is full.
         """
+        checkpoint("batch written")
         with full_disk_told():
-            used = self._keeper.mark_used
-            new = {sha256: path for sha256, path in self._written.items() if not used(sha256)}
-            checkpoint("batch written")
-            self._keeper.take(new, checkpoint)
+            self._keeper.take(self._written, checkpoint)
         self._written.clear()
 
-    def _with_room(self, chunks: Iterable[bytes], expected_bytes: int | None) -> Iterator[bytes]:
-        promised = expected_bytes or 0
-        self._room(promised)
-        for chunk in chunks:
-            more = max(len(chunk) - promised, 0)
-            promised = max(promised - len(chunk), 0)
-            if more:
-                self._room(more)
-            yield chunk
+    def _new_name(self) -> str:
+        return f"{self._folder}/{next(self._numbers)}"
 
-    def _written_as(self, blob: Blob, temporary: Path) -> Blob:
+    def _written_as(self, blob: Blob, name: str) -> Blob:
         with self._lock:
-            kept = self._written.setdefault(blob.sha256, temporary)
+            kept = self._written.setdefault(blob.sha256, name)
         # An archive with the same file twice, or twice the same archive: one copy is enough.
-        if kept is not temporary:
-            temporary.unlink()
+        if kept is not name:
+            os.unlink(name)  # noqa: PTH108
         return blob
 
 
-def _write(path: Path, chunks: Iterable[bytes], expected_bytes: int | None) -> Blob:
-    digest, size = hashlib.sha256(), 0
-    with path.open("xb", buffering=0) as file:
-        if expected_bytes is not None and expected_bytes >= _WORTH_RESERVING:
-            reserve(file.fileno(), expected_bytes)
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            with full_disk_told():
-                write_all(file.fileno(), chunk)
-        # What was reserved and not needed goes back.
-        if expected_bytes is not None and expected_bytes > size:
-            file.truncate(size)
+def _write(
+    descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, room: Room
+) -> Blob:
+    """Write and hash a stream; `room` knows of the bytes that are expected."""
+    digest, size, promised = hashlib.sha256(), 0, expected_bytes or 0
+    if promised >= _WORTH_RESERVING:
+        reserve(descriptor, promised)
+    for chunk in chunks:
+        size += len(chunk)
+        if size > promised:
+            room(size - promised)
+            promised = size
+        digest.update(chunk)
+        with full_disk_told():
+            write_all(descriptor, chunk)
+    # What was reserved and not needed goes back.
+    if expected_bytes is not None and expected_bytes > size:
+        os.truncate(descriptor, size)
     return Blob(digest.hexdigest(), size)

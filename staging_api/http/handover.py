@@ -14,10 +14,8 @@ from staging_api.artifacts.store import BlobStore, key_of
 from staging_api.http.conditions import Range
 
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
-_OF_THE_FILE = (
-    *("Accept-Ranges", "Content-Range", "Content-Type", "ETag"),
-    *("Last-Modified", "Repr-Digest"),
-)
+# The ETag stays: it tells which file the link is of.
+_OF_THE_FILE = ("Accept-Ranges", "Content-Range", "Content-Type", "Last-Modified", "Repr-Digest")
 
 
 @dataclass(frozen=True)
@@ -73,4 +71,6 @@ def _leave_to_proxy(resp: falcon.Response, location: str) -> None:
     # It cuts the range itself, out of an answer that has all of the file.
     resp.status = falcon.HTTP_200
     resp.delete_header("Content-Range")
+    # And says itself that it can.
+    resp.delete_header("Accept-Ranges")
     resp.set_header("X-Accel-Redirect", location)

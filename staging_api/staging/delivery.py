@@ -104,8 +104,9 @@ class Delivery:
         return keep
 
     def _kept(self, member: Member, chunks: Iterable[bytes], own: Path | None) -> Blob:
-        file = own or self._batch.new_file()
+        file = own
         if self._kind.is_one_file:
+            file = own or self._batch.new_file()
             self._growth.begin(file, member.size_bytes)
             chunks = self._growth.counted(chunks)
         if own is not None:

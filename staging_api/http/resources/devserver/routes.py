@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import falcon
@@ -43,11 +42,10 @@ ERROR_FORMS: Mapping[str, ErrorForm] = {
 
 @dataclass(frozen=True)
 class DevserverParts:
-    """What the resources are given; `disk` is the folder whose free space clients ask for."""
+    """What the resources are given."""
 
     joining: Joining
     symbolication: Symbolication | None
-    disk: Path
 
 
 def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts, static: StaticFiles) -> None:
@@ -65,7 +63,7 @@ def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts, static: Stat
         "latestbuild": LatestBuild(stagings),
         "controlfiles": ControlFiles(stagings),
         "list_suite_controls": ListSuiteControls(stagings),
-        "check_health": CheckHealth(stagings.database, parts.disk, joining.seats),
+        "check_health": CheckHealth(stagings.database, stagings.blobs, joining.seats),
         "api/fileinfo": FileInfo(stagings.database),
     }
     for path, resource in resources.items():
