@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import falcon
+from falcon.inspect import inspect_compiled_router, register_router
 from falcon.routing import CompiledRouter
 
 from staging_api import metrics
@@ -36,24 +37,34 @@ class Router(CompiledRouter):
         """The responders of a resource, by method."""
         responders = super().map_http_methods(resource, **kwargs)
         return {
-            method: once_more(cast(Responder, responder)) if method in _READS else responder
+            method: RunOnceMore(cast(Responder, responder)) if method in _READS else responder
             for method, responder in responders.items()
         }
 
 
-def once_more(responder: Responder) -> Responder:
-    """The responder, run again if it lost its connection soon after it began."""
+# So that Falcon can still show what the routes are.
+register_router(Router)(inspect_compiled_router)
 
-    @functools.wraps(responder)
-    def run(req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
+
+class RunOnceMore:
+    """A responder that is run again if it lost its connection soon after it began.
+
+    No function: those on a route are Falcon's own, which the OpenAPI document passes over.
+    """
+
+    def __init__(self, responder: Responder) -> None:
+        """Look like the responder, whose decorators may have left something on it."""
+        functools.update_wrapper(self, responder)
+        self._responder = responder
+
+    def __call__(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
+        """Answer the request."""
         began = time.monotonic()
         try:
-            responder(req, resp, **params)
+            self._responder(req, resp, **params)
         except ConnectionLost:
             if time.monotonic() - began > _BUDGET_SECONDS:
                 raise
             log.info("the connection to the database broke; the request is run again")
             metrics.READS_AGAIN.inc()
-            responder(req, resp, **params)
-
-    return run
+            self._responder(req, resp, **params)
