@@ -13,7 +13,8 @@ import falcon
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
-from staging_api.db.engine import open_database
+from staging_api.db.engine import Database, open_database
+from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
@@ -48,6 +49,9 @@ from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from staging_api.traces import traced
+
+# What a server that does not hang takes at most to say that it ended a statement.
+_HUNG_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,11 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
-    database = open_database(settings.database_url, settings.database_pool_size)
+    database = _opened(settings, settings.database_pool_size)
     seats = threading.BoundedSemaphore(settings.waiters)
     locks = Locks(
         database=database,
-        keeper=LeaseKeeper(open_database(settings.database_url, pool_size=1)),
+        keeper=LeaseKeeper(_opened(settings, pool_size=1)),
         queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
@@ -210,6 +214,16 @@ def _publisher(
         hooks=settings.hooks,
         hook_seconds=settings.hook_seconds,
     )
+
+
+def _opened(settings: Settings, pool_size: int) -> Database:
+    timeouts = Timeouts(
+        statement_seconds=settings.statement_seconds,
+        idle_seconds=settings.idle_transaction_seconds,
+        hung_seconds=settings.statement_seconds + _HUNG_AFTER_SECONDS,
+        told=not settings.database_direct_url,
+    )
+    return open_database(settings.database_url, pool_size, timeouts)
 
 
 def process_name() -> str:

@@ -31,6 +31,7 @@
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     |-- Unavailable             the service cannot work just now (database away)
+    |   |-- ConnectionLost      a connection broke; whether it was done is not known
     |   `-- ShuttingDown        this process ends; another one takes the work up
     |-- DeadlineOver            for clients: not done within the time that they allowed
     `-- AnswerUnusable          for clients: what answered is not this service
@@ -267,6 +268,10 @@ class Unavailable(StagingApiError):
     """The service cannot do this just now: the database is away, or it is shutting down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
+
+
+class ConnectionLost(Unavailable):
+    """A connection to the database broke; whether what was sent was done is not known."""
 
 
 class ShuttingDown(Unavailable):

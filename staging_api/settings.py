@@ -23,6 +23,12 @@ class Settings(BaseSettings):
         "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
+    statement_seconds: Seconds = Field(
+        30, description="the longest that one statement of the database may take"
+    )
+    idle_transaction_seconds: Seconds = Field(
+        60, description="how long the database lets a transaction be idle"
+    )
     home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
     store: str = Field(
         "",

@@ -168,7 +168,13 @@ class Pod:
 
 
 class Service:
-    """The pods of one test: on one database and one store, allowed to read some sources."""
+    """The pods of one test: on one database and one store, allowed to read some sources.
+
+    Attributes:
+        code: the checkout that pods started from now on run; None: this one.
+    """
+
+    code: Path | None = None
 
     def __init__(
         self,
@@ -236,6 +242,7 @@ class Service:
                 # Should the tests die, the end of its input ends the pod.
                 [sys.executable, "-m", "staging_api", verb, "--with-parent"],
                 env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
+                cwd=self.code,
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,

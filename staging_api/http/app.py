@@ -14,6 +14,7 @@ from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.permissions import API
 from staging_api.http.probes import add_probes
+from staging_api.http.reads import Router
 from staging_api.http.resources.apt_archives import (
     AptArchives,
     OneAptArchive,
@@ -79,7 +80,8 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
             RequestContext(),
             Authentication(parts.identify, parts.anonymous),
             CallerLimits(parts.limits),
-        ]
+        ],
+        router=Router(),
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)

@@ -187,7 +187,7 @@ def _bucket(folder: Path, stack: ExitStack) -> str:
             stderr=log,
             start_new_session=True,
         )
-    stack.callback(process.wait)
+    stack.enter_context(process)
     stack.callback(process.terminate)
     url = f"http://127.0.0.1:{port}"
 

@@ -63,6 +63,7 @@ def look(cluster: Cluster, load: Load) -> Findings:
         wrong += _false_files(database, load, FolderStore(cluster.service.store))
         reads = _reads(cluster)
         wrong += _fetched_for_nothing(database, reads)
+        wrong += _surprises(cluster)
         wrong += [f"record: {one.staging_id}: {one.what}" for one in verify(database).breaks]
         return Findings(wrong, _counts(database, reads))
 
@@ -91,6 +92,14 @@ def _false_files(database: Database, load: Load, blobs: FolderStore) -> Iterator
     for path, digest in named.items():
         if expected.get(path, digest) != digest:
             yield f"{path} is not what the source has"
+
+
+def _surprises(cluster: Cluster) -> Iterator[str]:
+    """Errors that no code foresaw, as the pods' logs have them."""
+    for log in cluster.folder.glob("*/log"):
+        for line in log.read_text(errors="replace").splitlines():
+            if line.startswith("{") and "exception" in (told := json.loads(line)):
+                yield f"{log.parent.name}: {told['event']}: {told['exception'][-2000:]}"
 
 
 @dataclass(frozen=True)
