@@ -148,20 +148,42 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
-    database = _opened(settings, settings.database_pool_size)
     seats = threading.BoundedSemaphore(settings.waiters)
-    locks = Locks(
-        database=database,
+    locks = _locks(settings, seats)
+    stagings = _stagings(settings, locks, seats)
+    blocks = BlockReader(locks.database)
+    return Services(
+        settings=settings,
+        locks=locks,
+        stagings=stagings,
+        watch=Watch(locks.database, seats, locks.shutdown),
+        joining=_joining(settings, stagings),
+        identify=identify_by(settings),
+        drain=drain or Drain(),
+        accesses=Accesses(locks.database),
+        publisher=_publisher(settings, locks, stagings.blobs, blocks),
+        blocks=blocks,
+    )
+
+
+def _locks(settings: Settings, seats: threading.BoundedSemaphore) -> Locks:
+    return Locks(
+        database=_opened(settings, settings.database_pool_size),
         keeper=LeaseKeeper(_opened(settings, pool_size=1)),
         queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+
+
+def _stagings(
+    settings: Settings, locks: Locks, seats: threading.BoundedSemaphore
+) -> StagingService:
     # One for all archives: what is known of hosts that fail is in it.
     options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
-    stagings = StagingService(
-        database=database,
+    return StagingService(
+        database=locks.database,
         locks=locks,
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
@@ -173,28 +195,17 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         speed=Speed(settings.sources_connections),
         store=StoreTerms(settings.quota_bytes),
     )
-    watch = Watch(database, seats, locks.shutdown)
-    joining = Joining(
+
+
+def _joining(settings: Settings, stagings: StagingService) -> Joining:
+    # Seats of their own: old clients wait by default, and must not keep the new ones from it.
+    seats = threading.BoundedSemaphore(settings.devserver_waiters)
+    return Joining(
         stagings=stagings,
-        watch=Watch(
-            database, threading.BoundedSemaphore(settings.devserver_waiters), locks.shutdown
-        ),
+        watch=Watch(stagings.database, seats, stagings.locks.shutdown),
         seats=Seats(settings.devserver_waiters),
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
-    )
-    blocks = BlockReader(database)
-    return Services(
-        settings=settings,
-        locks=locks,
-        stagings=stagings,
-        watch=watch,
-        joining=joining,
-        identify=identify_by(settings),
-        drain=drain or Drain(),
-        accesses=Accesses(database),
-        publisher=_publisher(settings, locks, stagings.blobs, blocks),
-        blocks=blocks,
     )
 
 

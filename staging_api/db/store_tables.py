@@ -1,4 +1,4 @@
-"""The rows by which pods share the work on sources and on the store."""
+"""The tables of the store, and those by which pods share the work on sources and on it."""
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -86,6 +87,24 @@ held_objects = Table(
     Column("read_at", Time, nullable=False, server_default=now, comment="when it was fetched"),
     Index(None, "sha256"),
     comment="Versions of source objects whose whole content is a blob: not fetched again.",
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the content, in hex; names its file"),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
+    Column(
+        "stored_at", Time, nullable=False, server_default=now, comment="when a row first named it"
+    ),
+    Column(
+        "doomed_at",
+        Time,
+        comment="to be removed since then, unless a file names it by the time it would be",
+    ),
+    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    comment="Contents that are durably in the store.",
 )
 
 store_ledger = Table(
