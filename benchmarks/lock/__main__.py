@@ -16,6 +16,7 @@ from benchmarks.lock.contestants import (
     Upsert,
     commit,
     read_row,
+    read_row_as_rows_are_read,
 )
 from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
@@ -76,11 +77,12 @@ def _refusals(database: Database, rounds: int, seconds: float) -> None:
         calls: dict[str, measure.Call] = {
             "ours": Ours(conn, "held").acquire,
             "row by primary key": read_row(conn, "held"),
+            "row as the service reads": read_row_as_rows_are_read(conn, "held"),
             "bare update": Shed(conn, "s99").acquire,
             "upsert": Upsert(conn, "held").acquire,
         }
         figures = measure.p50_ms(calls, rounds, seconds)
-    for other in ("row by primary key", "bare update", "upsert"):
+    for other in [name for name in calls if name != "ours"]:
         _tell("refusal p50, ms", figures, "ours", other)
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select
 
 from staging_api.db.engine import call
+from staging_api.db.tables import lock_scopes
 from staging_api.locks import store
 from staging_api.locks.model import ARCHIVE, Lease, LockRequest, new_id
 
@@ -141,6 +142,14 @@ def read_row(conn: Connection, scope: str) -> Callable[[], object]:
     """The cheapest question: one row by its primary key."""
     query = "SELECT * FROM lock_scopes WHERE kind = %s AND scope = %s"
     return lambda: call(conn, query, ("archive", scope))
+
+
+def read_row_as_rows_are_read(conn: Connection, scope: str) -> Callable[[], object]:
+    """The same question, as the rest of the service asks for rows."""
+    query = select(lock_scopes).where(
+        lock_scopes.c.kind == "archive", lock_scopes.c.scope == bindparam("scope")
+    )
+    return lambda: conn.execute(query, {"scope": scope}).one()
 
 
 def send(conn: Connection, statement: str, given: tuple[object, ...]) -> int:

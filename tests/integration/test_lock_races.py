@@ -227,3 +227,12 @@ def test_a_scope_is_not_forgotten_while_somebody_waits_for_it(database: Database
         store.wait(conn, lock_request(), 30)
         assert store.forget_scopes(conn, unused_seconds=-60) == 1
     assert rows(database, "SELECT scope FROM lock_scopes") != [("elsewhere",)]
+
+
+def test_a_scope_that_was_lost_of_late_is_not_forgotten(database: Database) -> None:
+    expire(database, acquired(database))
+    with database.connect() as conn:
+        assert store.note_expired(conn, "worker") == 1
+        assert store.forget_scopes(conn, unused_seconds=-60) == 0
+        conn.execute(text("UPDATE lock_scopes SET expires_at = expires_at - interval '25 h'"))
+        assert store.forget_scopes(conn, unused_seconds=-60) == 1

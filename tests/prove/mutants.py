@@ -48,10 +48,10 @@ _TESTS = (
     "tests/integration/test_lock_orders.py",
 )
 _QUIETLY = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
-_OPTIONS = (*_QUIETLY, "-x", "--timeout=30")
+_OPTIONS = (*_QUIETLY, "-x", "--timeout=120")
 _FRESH = re.compile(r"staging_api\.(locks|http|staging|bootstrap)|tests\.|test_")
 _WANTED = 0.95
-_SECONDS = 180.0
+_SECONDS = 300.0
 
 # What is found, and what it becomes; in lines that decide something.
 _SQL = (
