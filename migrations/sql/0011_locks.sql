@@ -17,7 +17,9 @@
 --
 -- Functions, not statements sent as text: the plans are kept, one call is one round trip, and both
 -- work through a pooler in transaction mode. All times are clock_timestamp(): now() would be the
--- start of the transaction, so that a lease taken late in one would be born old.
+-- start of the transaction, so that a lease taken late in one would be born old. And the row is
+-- locked before the clock is asked wherever a guarded write may hold it, FOR SHARE: PostgreSQL does
+-- not look at a WHERE, nor at a SET, again after a wait that changed nothing in the row.
 
 ALTER TABLE lock_scopes ADD COLUMN waited_until timestamptz;
 COMMENT ON COLUMN lock_scopes.waited_until IS 'until when somebody may wait for it; null: nobody does';
@@ -67,6 +69,8 @@ RETURNS lock_scopes LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_new lock_scopes;
 BEGIN
+    PERFORM 1 FROM lock_scopes s
+    WHERE s.kind = p_seen.kind AND s.scope = p_seen.scope FOR NO KEY UPDATE;
     UPDATE lock_scopes s SET expires_at = greatest(s.expires_at, clock_timestamp() + p_ttl)
     WHERE s.kind = p_seen.kind AND s.scope = p_seen.scope
       AND s.lock_id = p_seen.lock_id AND s.fence = p_seen.fence
@@ -134,6 +138,10 @@ BEGIN
             v_next.holder := p_holder;
             v_next.reference_id := p_reference_id;
             v_next.ttl := p_ttl_seconds * interval '1 s';
+        END IF;
+        IF v_seen.lock_id IS NOT NULL THEN
+            PERFORM 1 FROM lock_scopes s
+            WHERE s.kind = p_kind AND s.scope = p_scope FOR NO KEY UPDATE;
         END IF;
         -- The one statement by which a holder changes.
         UPDATE lock_scopes s
@@ -244,7 +252,8 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 
 -- Ends a lease by its holder and says how it ended: `released`; or, when that had happened before
--- this call, `expired`, `broken` or `superseded`; null for a grant that never was.
+-- this call, `expired`, `broken` or `superseded`; null for a grant that never was. It waits for a
+-- guarded write of its own that is still open, and is a release even if the lease runs out by that.
 CREATE OR REPLACE FUNCTION lock_release(
     p_kind text, p_scope text, p_id text, p_fence bigint, p_ended_by text)
 RETURNS text LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
@@ -379,14 +388,15 @@ $$;
 -- the transaction, so that the scope is not blocked for longer than that.
 CREATE OR REPLACE FUNCTION lock_guard(p_kind text, p_scope text, p_id text, p_fence bigint)
 RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_expires_at timestamptz;
 BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', '4s', true);
     IF current_setting('server_version_num')::int >= 170000 THEN
         PERFORM set_config('transaction_timeout', '15s', true);
     END IF;
-    PERFORM 1 FROM lock_scopes s
+    SELECT s.expires_at INTO v_expires_at FROM lock_scopes s
     WHERE s.kind = p_kind AND s.scope = p_scope AND s.lock_id = p_id AND s.fence = p_fence
-      AND s.expires_at > clock_timestamp()
     FOR SHARE;
-    RETURN FOUND;
+    RETURN coalesce(v_expires_at > clock_timestamp(), false);
 END $$;

@@ -7,17 +7,35 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
 from tests.builds import FULL_PAYLOAD, build, build_path
+from tests.databases import new_database
 from tests.rows import select, states, temporary_files
 from tests.service import STAGINGS, Answer, Pod, Service, service
 from tests.source import ArchiveSource
 
 
 @pytest.fixture
-def patient(cluster_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
+def own_url(database_url: str) -> Iterator[str]:
+    """A database of its own: no worker of the other tests takes up what is left here."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def rows(own_url: str) -> Iterator[Database]:
+    """For questions to the tables."""
+    pools = open_database(own_url, pool_size=2)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture
+def patient(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
     """A service that would wait for an hour for the next byte of a source."""
-    with service(tmp_path, cluster_url, f"{source.url}/", sources_read_seconds="3600") as found:
+    with service(tmp_path, own_url, f"{source.url}/", sources_read_seconds="3600") as found:
         yield found
 
 
