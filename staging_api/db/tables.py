@@ -244,6 +244,12 @@ staged_artifacts = Table(
         postgresql_where=text("staged_at IS NOT NULL AND held_by IS NULL"),
     ),
     Index(
+        "staged_artifacts_unverified_idx",
+        "name",
+        postgresql_include=["source_url", "size_bytes", "staged_at"],
+        postgresql_where=text("state = 'staged' AND verified_by IS NULL"),
+    ),
+    Index(
         "staged_artifacts_staged_idx",
         "staged_at",
         postgresql_where=text("staged_at IS NOT NULL"),
