@@ -32,6 +32,7 @@ from staging_api.bootstrap import Services, build
 from staging_api.http.problems import refused_before_read
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
+from staging_api.slow_clients import SlowClients, TimedBody
 
 # gunicorn's own lines go where ours go, once; its access log would only repeat ours.
 _GUNICORN_LOGS = {
@@ -120,6 +121,21 @@ class _Process(ThreadWorker):  # type: ignore[misc]
     """A child: tells its services when it ends, and lets go of its connections before."""
 
     app: ApiServer
+    slow: SlowClients
+
+    def init_process(self) -> None:
+        """Begin, after the fork."""
+        self.slow = SlowClients(self.app.settings.client_seconds)
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        """Read a request and answer it; its head has to come in time."""
+        self.slow.limit_answers(conn.sock)
+        self.slow.begin(conn.sock, self.slow.seconds)
+        try:
+            return super().handle(conn)
+        finally:
+            self.slow.end(conn.sock)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM from the parent: end in good order."""
@@ -142,6 +158,9 @@ class _Process(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer a request; the last one of its connection once the pod drains."""
+        self.slow.end(conn.sock)
+        length = next((int(v) for k, v in req.headers if k == "CONTENT-LENGTH"), 0)
+        req.body = TimedBody(req.body, conn.sock, self.slow, length)
         if self.app.drain.begun:
             self.cfg.set("keepalive", 0)
         if _body_length(req) > _READ_TO_THE_END:
