@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import falcon
+from sqlalchemy import Engine
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.opening import open_store
@@ -48,7 +49,7 @@ from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
-from staging_api.traces import traced
+from staging_api.traces import Spans, traced, untraced, work_traced
 
 # What a server that does not hang takes at most to say that it ended a statement.
 _HUNG_AFTER_SECONDS = 5.0
@@ -111,14 +112,19 @@ class Services:
         if self.settings.auth == "keystone":
             app = behind_keystone(app, self.settings.keystone_config)
         if self.settings.traces_endpoint:
-            database = self.stagings.database
-            engines = (database.transactions, database.statements)
-            app = traced(app, engines, self.settings.traces_endpoint)
+            app = traced(app, self._engines(), self.settings.traces_endpoint)
         return app
 
     def worker(self) -> Worker:
         """A worker over these services."""
-        return Worker(self.stagings, self.settings.worker_jobs)
+        spans: Spans = untraced
+        if self.settings.traces_endpoint:
+            spans = work_traced(self._engines(), self.settings.traces_endpoint)
+        return Worker(self.stagings, self.settings.worker_jobs, spans)
+
+    def _engines(self) -> tuple[Engine, Engine]:
+        database = self.stagings.database
+        return database.transactions, database.statements
 
     def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
         """Probes and metrics of a worker."""

@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     concurrency_per_caller: int = Field(
         0, ge=0, description="requests at once and process of one caller; 0: any"
     )
+    client_seconds: Seconds = Field(
+        30, description="how long a client may be silent in a request, or take nothing of an answer"
+    )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
     max_upload_bytes: int = Field(
         16 << 30, ge=1024, description="the longest body of a request that brings files"

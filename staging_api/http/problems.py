@@ -28,6 +28,7 @@ from staging_api.errors import (
     Unavailable,
     UploadWaitOver,
 )
+from staging_api.locks.model import new_id
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,28 @@ def retry_after(error: StagingApiError) -> int:
     """Whole seconds, rounded up: a client that comes back then does not come too early."""
     seconds = 1.0 if error.retry_after_seconds is None else error.retry_after_seconds
     return min(max(1, math.ceil(seconds)), _MAX_RETRY_AFTER_SECONDS)
+
+
+def refused_before_read(status: int, detail: str) -> bytes:
+    """A whole answer, its connection closed after it, to what never became a request."""
+    words = falcon.util.code_to_http_status(status)
+    body = json.dumps(
+        {
+            "type": "urn:staging-api:invalid_request",
+            "title": words.partition(" ")[2],
+            "status": status,
+            "detail": detail,
+            "instance": "",
+            "code": "invalid_request",
+            "request_id": (request_id := new_id()),
+            "retryable": False,
+        }
+    ).encode()
+    head = (
+        f"HTTP/1.1 {words}\r\nConnection: close\r\nX-Request-Id: {request_id}\r\n"
+        f"Content-Type: {MEDIA_PROBLEM}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from staging_api.http.bodies import Body, Page, Ulid
+from staging_api.http.bodies import Body, Page, Text, Ulid
 from staging_api.publishing.model import (
     AptArchive,
     Distribution,
@@ -118,23 +118,39 @@ class PublicationList(Body):
 class PublicationQuery(Page):
     """Which runs."""
 
-    archive: str | None = None
+    archive: Text | None = None
     operation: Operation | None = None
     state: RunState | None = None
+
+
+_EACH_ONCE: Any = {"uniqueItems": True}
 
 
 class SuiteChange(Body):
     """What a suite is and has; what is not given stays as it is."""
 
     codename: SuiteName | None = None
-    aliases: list[SuiteName] | None = Field(None, max_length=10, description="served alike")
+    aliases: list[SuiteName] | None = Field(
+        None, max_length=10, description="served alike", json_schema_extra=_EACH_ONCE
+    )
     description: Line | None = None
-    components: list[Word] | None = Field(None, min_length=1, max_length=100)
-    architectures: list[Word] | None = Field(None, min_length=1, max_length=100)
+    components: list[Word] | None = Field(
+        None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
+    )
+    architectures: list[Word] | None = Field(
+        None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
+    )
     immutable: bool | None = Field(None, description="takes no packages any more")
     auto_accept: bool | None = Field(None, description="uploads wait for nobody's decision")
     not_automatic: bool | None = None
     but_automatic_upgrades: bool | None = None
+
+    @field_validator("aliases", "components", "architectures")
+    @classmethod
+    def _each_once(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError("must name each once")
+        return names
 
 
 class SuiteRequest(SuiteChange):
@@ -270,7 +286,7 @@ class UploadTarget(Body):
 
     suite: SuiteName
     component: Word = "main"
-    name: str | None = Field(None, max_length=255, description="such as hello_1.0_amd64.deb")
+    name: Text | None = Field(None, max_length=255, description="such as hello_1.0_amd64.deb")
 
 
 class StagedUpload(Body):
@@ -284,7 +300,7 @@ class StagedUpload(Body):
 class Decision(Body):
     """Why an upload is accepted or rejected."""
 
-    reason: str = Field("", max_length=500)
+    reason: Text = Field("", max_length=500)
 
 
 class PackageBody(_Shown):
@@ -321,15 +337,15 @@ class PackageQuery(Body):
 
     limit: int = Field(100, ge=1, le=1000)
     after: int = Field(0, ge=0, description="the `next` of the page before")
-    suite: str | None = None
-    package: str | None = None
+    suite: Text | None = None
+    package: Text | None = None
     state: PublicationState | None = None
 
 
 class DeletionRequest(Body):
     """Why a package is deleted from its suite."""
 
-    reason: str = Field(min_length=3, max_length=500)
+    reason: Text = Field(min_length=3, max_length=500)
 
 
 class GenerationBody(_Shown):
@@ -413,7 +429,7 @@ class ArchiveFileQuery(Body):
     part: Literal["pool", "dists"] = "pool"
     generation_id: Ulid | None = Field(None, description="by default the one that is live")
     limit: int = Field(1000, ge=1, le=10_000, description="of the pool; dists come whole")
-    after: str = Field("", max_length=1024, description="the `next` of the page before")
+    after: Text = Field("", max_length=1024, description="the `next` of the page before")
 
 
 def _list(value: Any) -> Any:

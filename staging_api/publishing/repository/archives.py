@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Executable, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
-from staging_api.errors import Conflict, NotFound
+from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.repository.rows import made
 
@@ -67,16 +68,21 @@ def add_archive(conn: Connection, values: Mapping[str, Any]) -> None:
 
     Raises:
         Conflict: the name is taken.
+        Invalid: what it should be contradicts itself.
     """
     row = upsert(apt_archives).values(**values).on_conflict_do_nothing()
-    if conn.execute(row).rowcount != 1:
+    if _written(conn, row) != 1:
         raise Conflict(f"there is an archive {values['name']} already")
 
 
 def change_archive(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
-    """Change how an archive is published; its suites are dirty by that."""
+    """Change how an archive is published; its suites are dirty by that.
+
+    Raises:
+        Invalid: what it would be contradicts itself.
+    """
     if values:
-        conn.execute(update(apt_archives).where(apt_archives.c.id == archive.id).values(**values))
+        _written(conn, update(apt_archives).where(apt_archives.c.id == archive.id).values(**values))
     mark_dirty(conn, [suite.id for suite in archive.suites])
 
 
@@ -107,6 +113,15 @@ def mark_dirty(conn: Connection, suite_ids: Sequence[int]) -> None:
     """Say that these suites have something to publish."""
     values = {"dirty_since": func.clock_timestamp()}
     conn.execute(update(suites).where(suites.c.id.in_(suite_ids)).values(**values))
+
+
+def _written(conn: Connection, statement: Executable) -> int:
+    try:
+        return conn.execute(statement).rowcount
+    except IntegrityError as error:
+        if "advertised_is_published" in str(error.orig):
+            raise Invalid.field("advertise_by_hash", "goes with publish_by_hash only") from None
+        raise
 
 
 def _own(values: Mapping[str, Any]) -> dict[str, Any]:
