@@ -16,7 +16,7 @@ What happens if the process dies:
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # the library shows this class to type checkers only
 
 #: How long a link holds: no longer than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=5)
-_UPLOADS_AT_ONCE = 8
+_REQUESTS_AT_ONCE = 16
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4
 _READ_BYTES = 1 << 20
@@ -129,6 +129,12 @@ class BucketStore:
         """Whether the blob is here, whole."""
         return self._head(sha256) is not None
 
+    def lacks(self, digests: Collection[str]) -> set[str]:
+        """Those of these blobs that are not here; several are asked for at once."""
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "head") as threads:
+            there = threads.map(self.has, digests)
+            return {sha256 for sha256, found in zip(digests, there, strict=True) if not found}
+
     def find(self, sha256: str) -> Blob | None:
         """The blob of this digest, if it is here."""
         found = self._head(sha256)
@@ -211,7 +217,7 @@ class BucketStore:
                 raise Unavailable("the bucket of the store is not there") from None
             checkpoint("blob named")
 
-        with ThreadPoolExecutor(_UPLOADS_AT_ONCE, "upload") as threads:
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "upload") as threads:
             # Their results are asked for, so that a failure is one.
             list(threads.map(upload, files))
         checkpoint("names synced")

@@ -207,7 +207,7 @@ class Work:
                     sha256=fetched.sha256,
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
-                    has=self.blobs.has,
+                    lacks=self.blobs.lacks,
                     verified_by=",".join(fetched.verified_by) or None,
                     files=_served(
                         fetched, artifact, repository.prefix_of(conn, artifact.archive_url)

@@ -73,6 +73,12 @@ def test_it_is_there_for_every_pod(store, url, tmp_path):
         assert stream.read() == b"shared"
 
 
+def test_what_it_lacks_of_many_is_told(store):
+    first, second = keep(store, b"first", b"second")
+    assert store.lacks([first.sha256, "0" * 64, second.sha256]) == {"0" * 64}
+    assert store.lacks([]) == set()
+
+
 def test_a_large_blob_is_kept_and_can_be_sought(store):
     (blob,) = keep(store, LARGE)
     assert store.find(blob.sha256) == Blob(hashlib.sha256(LARGE).hexdigest(), len(LARGE))

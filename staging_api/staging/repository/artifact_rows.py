@@ -124,7 +124,7 @@ def mark_staged(
     size_bytes: int,
     bytes_done: int,
     files: Sequence[Mapping[str, Any]],
-    has: Callable[[str], bool],
+    lacks: Callable[[set[str]], set[str]],
     verified_by: str | None = None,
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
@@ -134,15 +134,14 @@ def mark_staged(
         bytes_done: what came over the wire for it.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
-        has: whether the store has the file of a digest.
+        lacks: those of some digests whose files the store has not got.
         verified_by: the digests of the source that were compared.
 
     Raises:
         Unavailable: one of the contents was removed meanwhile.
     """
     contents = {file["sha256"]: file["size_bytes"] for file in files}
-    unsure = name_blobs(conn, contents)
-    if not all(map(has, unsure)):
+    if lacks(name_blobs(conn, contents)):
         raise Unavailable(
             "contents were removed from the store while they were staged; they are fetched again",
             retry_after_seconds=1,
