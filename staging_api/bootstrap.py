@@ -13,7 +13,8 @@ import falcon
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
-from staging_api.db.engine import open_database
+from staging_api.db.engine import Database, open_database
+from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
@@ -36,9 +37,10 @@ from staging_api.publishing.signing import SigningKey
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.download import Speed
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
@@ -47,6 +49,9 @@ from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from staging_api.traces import traced
+
+# What a server that does not hang takes at most to say that it ended a statement.
+_HUNG_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -143,50 +148,64 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
-    database = open_database(settings.database_url, settings.database_pool_size)
     seats = threading.BoundedSemaphore(settings.waiters)
-    locks = Locks(
-        database=database,
-        keeper=LeaseKeeper(open_database(settings.database_url, pool_size=1)),
+    locks = _locks(settings, seats)
+    stagings = _stagings(settings, locks, seats)
+    blocks = BlockReader(locks.database)
+    return Services(
+        settings=settings,
+        locks=locks,
+        stagings=stagings,
+        watch=Watch(locks.database, seats, locks.shutdown),
+        joining=_joining(settings, stagings),
+        identify=identify_by(settings),
+        drain=drain or Drain(),
+        accesses=Accesses(locks.database),
+        publisher=_publisher(settings, locks, stagings.blobs, blocks),
+        blocks=blocks,
+    )
+
+
+def _locks(settings: Settings, seats: threading.BoundedSemaphore) -> Locks:
+    return Locks(
+        database=_opened(settings, settings.database_pool_size),
+        keeper=LeaseKeeper(_opened(settings, pool_size=1)),
         queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+
+
+def _stagings(
+    settings: Settings, locks: Locks, seats: threading.BoundedSemaphore
+) -> StagingService:
     # One for all archives: what is known of hosts that fail is in it.
-    options = SourceOptions()
+    options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
-    stagings = StagingService(
-        database=database,
+    return StagingService(
+        database=locks.database,
         locks=locks,
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
         blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),
-        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        uploads=UploadTerms(
+            settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options
+        ),
+        speed=Speed(settings.sources_connections),
         store=StoreTerms(settings.quota_bytes),
     )
-    watch = Watch(database, seats, locks.shutdown)
-    joining = Joining(
+
+
+def _joining(settings: Settings, stagings: StagingService) -> Joining:
+    # Seats of their own: old clients wait by default, and must not keep the new ones from it.
+    seats = threading.BoundedSemaphore(settings.devserver_waiters)
+    return Joining(
         stagings=stagings,
-        watch=Watch(
-            database, threading.BoundedSemaphore(settings.devserver_waiters), locks.shutdown
-        ),
+        watch=Watch(stagings.database, seats, stagings.locks.shutdown),
         seats=Seats(settings.devserver_waiters),
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
-    )
-    blocks = BlockReader(database)
-    return Services(
-        settings=settings,
-        locks=locks,
-        stagings=stagings,
-        watch=watch,
-        joining=joining,
-        identify=identify_by(settings),
-        drain=drain or Drain(),
-        accesses=Accesses(database),
-        publisher=_publisher(settings, locks, stagings.blobs, blocks),
-        blocks=blocks,
     )
 
 
@@ -206,6 +225,16 @@ def _publisher(
         hooks=settings.hooks,
         hook_seconds=settings.hook_seconds,
     )
+
+
+def _opened(settings: Settings, pool_size: int) -> Database:
+    timeouts = Timeouts(
+        statement_seconds=settings.statement_seconds,
+        idle_seconds=settings.idle_transaction_seconds,
+        hung_seconds=settings.statement_seconds + _HUNG_AFTER_SECONDS,
+        told=not settings.database_direct_url,
+    )
+    return open_database(settings.database_url, pool_size, timeouts)
 
 
 def process_name() -> str:

@@ -9,6 +9,7 @@ debootstrap
 dpkg-dev
 faketime
 gnupg
+haproxy
 nginx-light
 pgbouncer
 python3-debian

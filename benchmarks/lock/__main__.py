@@ -1,6 +1,7 @@
 """Run it: ``python -m benchmarks.lock [--rounds 5] [--seconds 1] [--history 1000000]``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from sqlalchemy import text
@@ -35,7 +36,7 @@ def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="per contestant and round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per contestant and round")
     parser.add_argument("--history", type=int, default=1_000_000, help="rows to fill in")
     parser.add_argument("--cycles", type=int, default=20_000, help="on 100 scopes, for HOT")
     given = parser.parse_args()
@@ -132,8 +133,12 @@ def _hot(url: str, database: Database, cycles: int) -> None:
 
 
 def _tell(what: str, figures: dict[str, measure.Figure], ours: str, other: str) -> None:
-    ratio = figures[ours].median / figures[other].median
-    print(f"{what}: {ours} {figures[ours]}, {other} {figures[other]}, ratio {ratio:.2f}")
+    ratio = figures[ours].beside(figures[other])
+    print(
+        f"{what}: {ours} {figures[ours]}, {other} {figures[other]},"
+        f" ratio {ratio}, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

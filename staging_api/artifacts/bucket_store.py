@@ -32,7 +32,7 @@ from obstore.store import S3Store
 from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.spool import Spool
 from staging_api.artifacts.store import Batch, Blob, Checkpoint, Room, key_of, no_limit
-from staging_api.errors import Invalid, NotFound, Unavailable
+from staging_api.errors import Invalid, NotFound, StoreFailed
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta
@@ -214,7 +214,7 @@ class BucketStore:
                         max_concurrency=_PARTS_AT_ONCE,
                     )
             except NotFound:
-                raise Unavailable("the bucket of the store is not there") from None
+                raise StoreFailed("the bucket of the store is not there") from None
             checkpoint("blob named")
 
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "upload") as threads:
@@ -291,4 +291,4 @@ def _told() -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound("the object store has not got it") from None
     except BaseError as error:
-        raise Unavailable(f"the object store did not answer ({type(error).__name__})") from None
+        raise StoreFailed(f"the object store did not answer ({type(error).__name__})") from None

@@ -33,7 +33,7 @@ Arguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FILE...|FOLDER|ID]",
-        help="upload: packages; export: a folder; back: a generation.",
+        help="upload: packages; export: a folder or s3://...; back: a generation.",
     ),
 ]
 Suites = Annotated[
@@ -150,8 +150,7 @@ def _back(client: StagingClient, _action: Action, wish: _Wish) -> None:
 
 
 def _export(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    folder = Path(_one(wish.arguments))
-    count = client.archives.export(wish.archive, folder, timeout=wish.timeout)
+    count = client.archives.export(wish.archive, _one(wish.arguments), timeout=wish.timeout)
     _tell({"written": count}, f"{count} files written", wish)
 
 

@@ -1,13 +1,14 @@
-"""The APT archives of a service: fill them, publish them, copy them to a folder."""
+"""The APT archives of a service: fill them, publish them, copy them elsewhere."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from staging_api.client import download
+from staging_api.client.copies import CopiedFile, copy_at
 from staging_api.client.model import Publication, Upload
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.transport import Reply, Transport
@@ -141,42 +142,52 @@ class Archives:
     def export(
         self,
         archive: str,
-        folder: Path,
+        target: str | Path,
         *,
         timeout: float = 3600.0,
         on_file: "Callable[[str], None] | None" = None,
     ) -> int:
-        """Bring a folder, for nginx or a CDN, up to what clients of the service see now.
+        """Bring a copy, for nginx or a CDN, up to what clients of the service see now.
 
-        In an order in which those who read the folder meanwhile find all that is named: pool,
+        In an order in which those who read the copy meanwhile find all that is named: pool,
         by-hash, index files, InRelease last. Killed at any point, the next call goes on. Nothing is
         removed: what is no longer named may still be asked for.
 
         Args:
             archive: which one.
-            folder: its root; made if it is not there.
+            target: its root: a folder, made if it is not there; or ``s3://bucket/prefix`` or
+                ``gs://bucket/prefix``, with credentials from the environment.
             timeout: seconds in all.
             on_file: called with the path of each file that was written.
 
         Returns:
             How many files were written.
+
+        Raises:
+            Invalid: the target cannot be used.
+            NotFound: the archive was never published.
+            Unavailable: the bucket failed.
         """
-        deadline, written = Deadline(timeout), 0
+        copy, deadline, written = copy_at(target), Deadline(timeout), 0
         path = f"/distributions/{quote(archive, '')}/files"
         dists = self._ask("GET", f"{path}?part=dists").document
         generation = f"/archive/{archive}@{dists['generation_id']}/"
         pool = self._pages(path, {"part": "pool", "limit": 1000})
         for files in (pool, iter(dists["items"])):
-            for file in files:
-                to = folder / file["path"]
-                if not _is_there(to, file):
-                    wanted = download.Wanted(file["path"], to, file["sha256"], generation)
-                    download.fetch(self._transport, wanted, deadline)
-                    written += 1
-                    if on_file is not None:
-                        on_file(file["path"])
-        _drop_stale_signatures(folder, [file["path"] for file in dists["items"]])
+            for file in map(CopiedFile.of, files):
+                if copy.has(file):
+                    continue
+                copy.bring(file, partial(self._fetch, file, generation, deadline))
+                written += 1
+                if on_file is not None:
+                    on_file(file.path)
+        for path in _stale_signatures([file["path"] for file in dists["items"]]):
+            copy.drop(path)
         return written
+
+    def _fetch(self, file: CopiedFile, generation: str, deadline: Deadline, to: Path) -> None:
+        wanted = download.Wanted(file.path, to, file.sha256, generation)
+        download.fetch(self._transport, wanted, deadline)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         return self._transport.exchange(method, _API + path, Deadline(self._timeout), body=body)
@@ -195,19 +206,11 @@ class Archives:
             asked["after"] = following
 
 
-def _is_there(path: Path, file: Mapping[str, Any]) -> bool:
-    """Whether a file is there as it should be; one of the pool never changes: by its size."""
-    if not path.is_file() or path.stat().st_size != file["size_bytes"]:
-        return False
-    if file["path"].startswith("pool/"):
-        return True
-    return bool(hashlib.sha256(path.read_bytes()).hexdigest() == file["sha256"])
-
-
-def _drop_stale_signatures(folder: Path, named: Sequence[str]) -> None:
+def _stale_signatures(named: Sequence[str]) -> Iterator[str]:
     """A Release that is not signed any more must not lie beside an old signature."""
     for path in named:
         if path.endswith("/Release"):
             for name in ("InRelease", "Release.gpg"):
-                if path.removesuffix("Release") + name not in named:
-                    (folder / path).with_name(name).unlink(missing_ok=True)
+                signature = path.removesuffix("Release") + name
+                if signature not in named:
+                    yield signature

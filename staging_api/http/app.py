@@ -14,6 +14,7 @@ from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.permissions import API
 from staging_api.http.probes import add_probes
+from staging_api.http.reads import Router
 from staging_api.http.resources.apt_archives import (
     AptArchives,
     OneAptArchive,
@@ -79,7 +80,8 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
             RequestContext(),
             Authentication(parts.identify, parts.anonymous),
             CallerLimits(parts.limits),
-        ]
+        ],
+        router=Router(),
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
@@ -90,13 +92,11 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
     sender = Sender(blobs, parts.accel_prefix)
     growing = Growing(database, blobs, parts.watch)
-    app.add_route(
-        "/static/{path:path}",
-        StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds),
-    )
+    static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)
+    app.add_route("/static/{path:path}", static)
     app.add_route("/archive/{archive}/{path:path}", ArchiveFiles(database, parts.blocks, sender))
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
-    add_devserver(app, parts.devserver)
+    add_devserver(app, parts.devserver, static)
     return app
 
 

@@ -164,6 +164,10 @@ class SuiteBody(_Shown):
         return cls(**{name: _list(getattr(noun, name)) for name in cls.model_fields})
 
 
+# No bound of ours, but far below that of the tables.
+_TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
+
+
 class ArchiveChange(Body):
     """How an archive is published; what is not given stays as it is."""
 
@@ -172,9 +176,15 @@ class ArchiveChange(Body):
     forms: list[Form] | None = Field(None, min_length=1, description="of index files")
     publish_by_hash: bool | None = None
     advertise_by_hash: bool | None = None
-    valid_for_seconds: int | None = Field(None, ge=60, description="for Valid-Until")
-    retention_seconds: int | None = Field(None, ge=0, description="old generations stay so long")
-    quarantine_seconds: int | None = Field(None, ge=0, description="superseded files stay so long")
+    valid_for_seconds: int | None = Field(
+        None, ge=60, le=_TEN_YEARS_SECONDS, description="for Valid-Until"
+    )
+    retention_seconds: int | None = Field(
+        None, ge=0, le=_TEN_YEARS_SECONDS, description="old generations stay so long"
+    )
+    quarantine_seconds: int | None = Field(
+        None, ge=0, le=_TEN_YEARS_SECONDS, description="superseded files stay so long"
+    )
 
 
 class ArchiveRequest(ArchiveChange):

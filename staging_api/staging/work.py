@@ -24,9 +24,12 @@ from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
 from staging_api.shutdown import Shutdown
-from staging_api.sources.model import Source
+from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
+from staging_api.staging.attention import Attention
+from staging_api.staging.download import Speed
 from staging_api.staging.growth import Growth
+from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
 from staging_api.staging.upkeep import Room, Upkeep
@@ -46,8 +49,10 @@ class Work:
 
     Attributes:
         upload: what of the archive is there so far.
+        speed: when a download is spread over several connections.
         last_attempt: from this attempt on, a failure that could pass is taken for final.
         shutdown: whether and when this process ends.
+        attention: whether the work shall go on.
         yields: whether to stop between two artifacts once it does; what somebody waits for goes on
             as long as there is time.
         patient: whether to wait here for an upload; else it is put off, and nobody waits.
@@ -61,8 +66,10 @@ class Work:
     wanted: Wanted
     holds: Holds
     upkeep: Upkeep
+    speed: Speed
     last_attempt: int
     shutdown: Shutdown
+    attention: Attention
     yields: bool
     patient: bool
 
@@ -154,7 +161,7 @@ class Work:
     def _tell(
         self, artifact: StagedArtifact, held: Hold, growth: Growth
     ) -> Callable[[int, int | None, float], None]:
-        """Writes progress to the artifact's row, and stops the work once it is cancelled."""
+        """Writes progress to the artifact's row."""
 
         def tell(done: int, total: int | None, per_second: float) -> None:
             growth.sync()
@@ -165,19 +172,12 @@ class Work:
                     done, total = growth.bytes_done, growth.size_bytes
                     repository.note_growth(conn, artifact.id, file, done, total)
                 repository.touch(conn, artifact.archive_url)
-                cancel = repository.cancel_is_requested(conn, self.staging_id)
-            if cancel:
-                raise Cancelled(f"staging {self.staging_id} was cancelled")
 
         return tell
 
     def _fetch(
         self, held: Hold, artifact: StagedArtifact, progress: Progress, growth: Growth
     ) -> engine.Fetched | None:
-        def check() -> None:
-            held.assert_held()
-            self.shutdown.check_over()
-
         return engine.fetch(
             self._kind(artifact),
             self.source,
@@ -185,11 +185,23 @@ class Work:
             self.blobs,
             owner=held.lease.id,
             names=self.upload.names,
+            known=self._known,
+            speed=self.speed,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
-            check=check,
+            check=self.attention.check,
             growth=growth,
         )
+
+    def _known(self, found: SourceObject) -> Known | None:
+        """What is known of an object: by its source's word, or as this version was read before."""
+        if (said := told(found)) is not None:
+            return said
+        if not found.strong or found.version is None:
+            return None
+        with self.database.connect() as conn:
+            held = repository.held_object(conn, found.url, found.version)
+        return Known(held.sha256, "version", held.verified_by) if held else None
 
     def _keep(
         self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
@@ -208,11 +220,13 @@ class Work:
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
                     lacks=self.blobs.lacks,
-                    verified_by=",".join(fetched.verified_by) or None,
+                    verified_by=fetched.verified_by,
+                    held_by=fetched.held_by,
                     files=_served(
                         fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
                     ),
                 )
+                repository.note_held(conn, fetched.held)
             repository.settle(conn, artifact.archive_url, held.lease)
         if fetched is not None:
             engine.forget(fetched, self.blobs)

@@ -65,7 +65,7 @@ def one_seat(
     """A pod that lets one devserver client wait, and has a program for stack traces."""
     settings = {
         "devserver_waiters": "1",
-        "max_body_bytes": "65536",
+        "max_upload_bytes": "65536",
         "stackwalk": str(stackwalk),
         "store": f"file://{cluster.store}",
     }

@@ -7,9 +7,10 @@ import pytest
 
 from staging_api.cli import main
 from staging_api.client import StagingClient
-from staging_api.errors import Conflict, NotFound, PackageInvalid
+from staging_api.errors import Conflict, NotFound, PackageInvalid, Unavailable
 from tests.apt import Apt
 from tests.archive_api import ArchiveApi
+from tests.buckets import bucket
 from tests.packages import control_text, deb
 from tests.service import Client
 
@@ -58,6 +59,44 @@ def test_a_copy_is_written_once_and_then_only_what_changed(client: Client, tmp_p
         archive.published()
         # The package, its index in two forms by name and by hash, and the Release.
         assert staging.archives.export(archive.name, copy) == 1 + 2 * 2 + 1
+
+
+def test_a_copy_in_a_bucket_is_that_of_a_folder(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = ArchiveApi.make(client)
+    archive.upload("a.deb", deb(control_text("hello")))
+    archive.published()
+    with bucket("copies") as store, StagingClient(client.url) as staging:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        names: list[str] = []
+        staging.archives.export(archive.name, "s3://copies/tools", on_file=names.append)
+        assert {name: store.get(f"tools/{name}") for name in names} == {
+            name: archive.get(name).body for name in names
+        }
+        assert staging.archives.export(archive.name, "s3://copies/tools") == 0
+        # Damaged, with the same length: noticed where the content may change.
+        store.put(
+            "tools/dists/stable/Release", bytes(len(archive.get("dists/stable/Release").body))
+        )
+        store.put("tools/dists/stable/InRelease", b"of a key that is not used any more")
+        assert staging.archives.export(archive.name, "s3://copies/tools") == 1
+        assert store.names("tools/dists/stable/") & {"InRelease", "Release"} == {"Release"}
+
+
+def test_a_bucket_that_is_not_there_is_told_without_its_secrets(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = ArchiveApi.make(client)
+    archive.upload("a.deb", deb(control_text("hello")))
+    archive.published()
+    with bucket("copies") as store, StagingClient(client.url) as staging:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(Unavailable) as failed:
+            staging.archives.export(archive.name, "s3://nowhere/tools")
+    assert store.environment["AWS_SECRET_ACCESS_KEY"] not in str(failed.value)
 
 
 @pytest.mark.system

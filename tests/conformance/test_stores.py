@@ -12,7 +12,7 @@ import pytest
 
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import Blob, BlobStore
-from staging_api.errors import Invalid, NotFound, Unavailable
+from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
 from tests.buckets import new_bucket, s3_server
 from tests.stores import blobs_of
 
@@ -242,9 +242,9 @@ def test_links_lead_to_where_clients_reach_the_bucket(endpoint, home):
 
 def test_a_bucket_that_is_not_there_is_told(endpoint, home):
     store = open_store(f"s3://nowhere/prefix?endpoint={endpoint}", home)
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreFailed):
         store.check()
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreFailed):
         keep(store, b"x")
 
 

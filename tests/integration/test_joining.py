@@ -121,7 +121,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_not_taken_for_staged(joini
             noted(joining, asked)
             with stagings.database.connect() as conn:
                 (row,) = repository.artifacts_of(conn, asked.archive_url, ["stateful"])
-            stagings.evict(row.id, OTHER)
+            stagings.artifacts.evict(row.id, OTHER)
             assert not waiting.done()
             assert held.lease.kind == ARCHIVE
         stagings.resume(noted(joining, asked), OTHER)

@@ -75,7 +75,8 @@ def add_archive(conn: Connection, values: Mapping[str, Any]) -> None:
 
 def change_archive(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
     """Change how an archive is published; its suites are dirty by that."""
-    conn.execute(update(apt_archives).where(apt_archives.c.id == archive.id).values(**values))
+    if values:
+        conn.execute(update(apt_archives).where(apt_archives.c.id == archive.id).values(**values))
     mark_dirty(conn, [suite.id for suite in archive.suites])
 
 

@@ -126,6 +126,7 @@ def mark_staged(
     files: Sequence[Mapping[str, Any]],
     lacks: Callable[[set[str]], set[str]],
     verified_by: str | None = None,
+    held_by: str | None = None,
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
@@ -135,7 +136,8 @@ def mark_staged(
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
         lacks: those of some digests whose files the store has not got.
-        verified_by: the digests of the source that were compared.
+        verified_by: the digest of the source that was compared.
+        held_by: why it, or a part of it, was not fetched.
 
     Raises:
         Unavailable: one of the contents was removed meanwhile.
@@ -160,6 +162,7 @@ def mark_staged(
         source_url=source_url,
         source_version=source_version,
         verified_by=verified_by,
+        held_by=held_by,
         staged_at=now(),
         bytes_per_second=None,
         bytes_done=bytes_done,
