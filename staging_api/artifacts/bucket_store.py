@@ -16,7 +16,7 @@ What happens if the process dies:
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ from obstore.store import S3Store
 from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.spool import Spool
 from staging_api.artifacts.store import Batch, Blob, Checkpoint, Room, key_of, no_limit
-from staging_api.errors import Invalid, NotFound, Unavailable
+from staging_api.errors import Invalid, NotFound, StoreFailed
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta
 
 #: How long a link holds: no longer than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=5)
-_UPLOADS_AT_ONCE = 8
+_REQUESTS_AT_ONCE = 16
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4
 _READ_BYTES = 1 << 20
@@ -129,6 +129,12 @@ class BucketStore:
         """Whether the blob is here, whole."""
         return self._head(sha256) is not None
 
+    def lacks(self, digests: Collection[str]) -> set[str]:
+        """Those of these blobs that are not here; several are asked for at once."""
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "head") as threads:
+            there = threads.map(self.has, digests)
+            return {sha256 for sha256, found in zip(digests, there, strict=True) if not found}
+
     def find(self, sha256: str) -> Blob | None:
         """The blob of this digest, if it is here."""
         found = self._head(sha256)
@@ -208,10 +214,10 @@ class BucketStore:
                         max_concurrency=_PARTS_AT_ONCE,
                     )
             except NotFound:
-                raise Unavailable("the bucket of the store is not there") from None
+                raise StoreFailed("the bucket of the store is not there") from None
             checkpoint("blob named")
 
-        with ThreadPoolExecutor(_UPLOADS_AT_ONCE, "upload") as threads:
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "upload") as threads:
             # Their results are asked for, so that a failure is one.
             list(threads.map(upload, files))
         checkpoint("names synced")
@@ -285,4 +291,4 @@ def _told() -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound("the object store has not got it") from None
     except BaseError as error:
-        raise Unavailable(f"the object store did not answer ({type(error).__name__})") from None
+        raise StoreFailed(f"the object store did not answer ({type(error).__name__})") from None

@@ -20,17 +20,37 @@ def full_disk_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace("the store is full") from None
+        _tell_full(error)
+        raise
+
+
+def new_file(name: str) -> int:
+    """Make a file; gives its descriptor.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        _tell_full(error)
         raise
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:
-    """Write a chunk whole: one call may write less."""
-    written = os.write(descriptor, chunk)
-    while written < len(chunk):
-        chunk = chunk[written:]
+    """Write a chunk whole: one call may write less.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    try:
         written = os.write(descriptor, chunk)
+        while written < len(chunk):
+            chunk = chunk[written:]
+            written = os.write(descriptor, chunk)
+    except OSError as error:
+        _tell_full(error)
+        raise
 
 
 def move(old: str, new: str) -> None:
@@ -96,6 +116,11 @@ def newest_change(folder: Path) -> float:
         with suppress(FileNotFoundError):
             newest = max(newest, path.stat().st_mtime)
     return newest
+
+
+def _tell_full(error: OSError) -> None:
+    if error.errno in _FULL:
+        raise NoSpace("the store is full") from None
 
 
 def _sync_file_system(path: str | Path) -> None:

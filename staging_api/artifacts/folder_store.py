@@ -15,7 +15,7 @@ What happens if the process dies, or the machine loses power:
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -57,7 +57,11 @@ class FolderStore:
 
     def has(self, sha256: str) -> bool:
         """Whether the blob is here, whole."""
-        return self.path(sha256).is_file()
+        return not self.lacks([sha256])
+
+    def lacks(self, digests: Collection[str]) -> set[str]:
+        """Those of these blobs that are not here."""
+        return {sha256 for sha256 in digests if not os.path.exists(self._name(sha256))}  # noqa: PTH110
 
     def find(self, sha256: str) -> Blob | None:
         """The blob of this digest, if it is here."""
@@ -139,9 +143,10 @@ class FolderStore:
             # If another process was faster this replaces its file by equally durable bytes.
             move(file, self._name(sha256))
             checkpoint("blob named")
-        folders = {self.path(sha256).parent for sha256 in new}
+        above = self._root / "sha256"
+        folders = [above / shard for shard in {sha256[:2] for sha256 in new}]
         # The folders above have new entries, too.
-        sync([*folders, self._root / "sha256", self._root] if folders else [])
+        sync([*folders, above, self._root] if folders else [])
         checkpoint("names synced")
 
     def _name(self, sha256: str) -> str:

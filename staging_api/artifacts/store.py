@@ -11,13 +11,13 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import full_disk_told, reserve, write_all
+from staging_api.artifacts.disk import full_disk_told, new_file, reserve, write_all
 from staging_api.artifacts.parts import PartStore
 from staging_api.errors import NotFound
 
@@ -28,7 +28,6 @@ Checkpoint = Callable[[str], None]
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -78,6 +77,9 @@ class BlobStore(Protocol):
 
     def has(self, sha256: str) -> bool:
         """Whether the blob is here, whole."""
+
+    def lacks(self, digests: Collection[str]) -> set[str]:
+        """Those of these blobs that are not here."""
 
     def find(self, sha256: str) -> Blob | None:
         """The blob of this digest, if it is here."""
@@ -176,8 +178,7 @@ class Batch:
         """
         name = self._new_name() if file is None else str(file)
         self._room(expected_bytes or 0)
-        with full_disk_told():
-            descriptor = os.open(name, _NEW_FILE, 0o644)
+        descriptor = new_file(name)
         try:
             blob = _write(descriptor, chunks, expected_bytes, self._room)
         finally:
@@ -246,8 +247,7 @@ def _write(
             room(size - promised)
             promised = size
         digest.update(chunk)
-        with full_disk_told():
-            write_all(descriptor, chunk)
+        write_all(descriptor, chunk)
     # What was reserved and not needed goes back.
     if expected_bytes is not None and expected_bytes > size:
         os.truncate(descriptor, size)

@@ -217,7 +217,8 @@ class Publisher:
                 conn, ids, published_too=options.wants("publishing")
             )
         run.phase("publish", len(files))
-        missing = {file.id: file.path for file in files if not self.blobs.has(file.sha256)}
+        gone = self.blobs.lacks({file.sha256 for file in files})
+        missing = {file.id: file.path for file in files if file.sha256 in gone}
         ready = sorted({file.id for file in files} - missing.keys())
         step, published = min(_PUBLISHED_AT_ONCE, self.at_once), 0
         for start in range(0, len(ready), step):

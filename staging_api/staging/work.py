@@ -219,7 +219,7 @@ class Work:
                     sha256=fetched.sha256,
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
-                    has=self.blobs.has,
+                    lacks=self.blobs.lacks,
                     verified_by=fetched.verified_by,
                     held_by=fetched.held_by,
                     files=_served(

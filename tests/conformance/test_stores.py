@@ -12,7 +12,7 @@ import pytest
 
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import Blob, BlobStore
-from staging_api.errors import Invalid, NotFound, Unavailable
+from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
 from tests.buckets import new_bucket, s3_server
 from tests.stores import blobs_of
 
@@ -71,6 +71,12 @@ def test_it_is_there_for_every_pod(store, url, tmp_path):
     (blob,) = keep(store, b"shared")
     with open_store(url, tmp_path / "another home").open(blob.sha256) as stream:
         assert stream.read() == b"shared"
+
+
+def test_what_it_lacks_of_many_is_told(store):
+    first, second = keep(store, b"first", b"second")
+    assert store.lacks([first.sha256, "0" * 64, second.sha256]) == {"0" * 64}
+    assert store.lacks([]) == set()
 
 
 def test_a_large_blob_is_kept_and_can_be_sought(store):
@@ -236,9 +242,9 @@ def test_links_lead_to_where_clients_reach_the_bucket(endpoint, home):
 
 def test_a_bucket_that_is_not_there_is_told(endpoint, home):
     store = open_store(f"s3://nowhere/prefix?endpoint={endpoint}", home)
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreFailed):
         store.check()
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreFailed):
         keep(store, b"x")
 
 

@@ -39,7 +39,7 @@ def at(database, database_url, tmp_path, blobs) -> Iterator[Bench]:
 def test_what_is_pruned_is_removed_and_what_is_pinned_stays(at, blobs):
     first, second = (at.stage(at.build(name), "payload", "symbols") for name in ("a", "b"))
     for artifact in second.artifacts:
-        at.service.pin(artifact.id, datetime.now(UTC) + timedelta(hours=1), ASKER)
+        at.service.artifacts.pin(artifact.id, datetime.now(UTC) + timedelta(hours=1), ASKER)
     pruned = prune(at.service.upkeep, keep_bytes=0)
     assert {each.id for each in pruned.artifacts} == {each.id for each in first.artifacts}
     assert pruned.freed_bytes > 0
@@ -76,3 +76,18 @@ def test_what_no_row_knows_is_removed(at, blobs):
     assert found.strangers == (stranger.sha256,)
     assert at.service.upkeep.collect() == 1
     assert blobs_of(blobs) == []
+
+
+def test_a_bucket_that_is_away_is_a_failure_that_passes_and_is_tried_again_later(
+    database, database_url, tmp_path, endpoint
+):
+    nowhere = open_store(f"s3://nowhere?endpoint={endpoint}", tmp_path / "home")
+    with bench(database, database_url, tmp_path, blobs=nowhere) as at:
+        staging = at.service.queue(at.service.wanted(at.build(), ["payload"]), ASKER)
+        at.service.resume(staging, ASKER)
+        (payload,) = at.service.find(staging.id).artifacts
+        assert payload.failure is not None
+        assert (payload.state, payload.failure.code) == ("pending", "store_failed")
+        assert at.rows("SELECT next_attempt_at > clock_timestamp() FROM staged_artifacts") == [
+            (True,)
+        ]

@@ -42,8 +42,8 @@ def test_data_is_synced_before_it_gets_its_name_and_folders_after(store, monkeyp
     monkeypatch.setattr(os, "fsync", note_sync)
 
     def note_name(old, new):
-        steps.append("name")
         replace(old, new)
+        steps.append("name")
 
     monkeypatch.setattr(os, "replace", note_name)
     with store.batch("worker-1") as batch:

@@ -124,7 +124,7 @@ def mark_staged(
     size_bytes: int,
     bytes_done: int,
     files: Sequence[Mapping[str, Any]],
-    has: Callable[[str], bool],
+    lacks: Callable[[set[str]], set[str]],
     verified_by: str | None = None,
     held_by: str | None = None,
 ) -> None:
@@ -135,7 +135,7 @@ def mark_staged(
         bytes_done: what came over the wire for it.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
-        has: whether the store has the file of a digest.
+        lacks: those of some digests whose files the store has not got.
         verified_by: the digest of the source that was compared.
         held_by: why it, or a part of it, was not fetched.
 
@@ -143,8 +143,7 @@ def mark_staged(
         Unavailable: one of the contents was removed meanwhile.
     """
     contents = {file["sha256"]: file["size_bytes"] for file in files}
-    unsure = name_blobs(conn, contents)
-    if not all(map(has, unsure)):
+    if lacks(name_blobs(conn, contents)):
         raise Unavailable(
             "contents were removed from the store while they were staged; they are fetched again",
             retry_after_seconds=1,
