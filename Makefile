@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo run test test-system prove lint types contracts check constraints openapi clean
+.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,8 +14,11 @@ demo: $(VENV)/.run  ## stage a build from end to end on this machine, then clean
 run: $(VENV)/.run  ## the same, and leave the service running until Ctrl-C
 	$(BIN)/python -m demo.run --keep
 
+cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer, haproxy and S3, until Ctrl-C
+	$(BIN)/python -m tests.cluster
+
 test: $(VENV)/.test  ## the tests that need only PyPI
-	$(BIN)/python -m pytest -m "not system and not prove"
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope -m "not system and not prove"
 
 test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh

@@ -13,17 +13,26 @@ What if it dies? A process: gunicorn starts another. The parent: the processes s
 
 import signal
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from gunicorn import util  # type: ignore[import-untyped]  # has no types
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # has no types
+from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no types
+    LimitRequestHeaders,
+    LimitRequestLine,
+)
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]  # has no types
 from prometheus_client.multiprocess import mark_process_dead
 
 from staging_api import logs
 from staging_api.bootstrap import Services, build
+from staging_api.http.problems import refused_before_read
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
+from staging_api.slow_clients import SlowClients, TimedBody
 
 # gunicorn's own lines go where ours go, once; its access log would only repeat ours.
 _GUNICORN_LOGS = {
@@ -38,10 +47,17 @@ _GUNICORN_LOGS = {
     "formatters": {},
 }
 _KEEPALIVE_SECONDS = 15
+# gunicorn reads so much of a body that the application refused, and then closes the connection
+# unannounced: a client that sent more is told beforehand, and begins its next request on another.
+_READ_TO_THE_END = 32 << 10
 # Tokens of identity providers can be long; nothing else in a request's head is.
 _LONGEST_HEADER = 16 << 10
 _MOST_HEADERS = 64
 _LONGEST_REQUEST_LINE = 4094
+_TOO_LONG: Mapping[type[Exception], tuple[int, str]] = {
+    LimitRequestLine: (414, "the request line is too long"),
+    LimitRequestHeaders: (431, "the headers are too long, or too many"),
+}
 
 
 class ApiServer(BaseApplication):  # type: ignore[misc]
@@ -105,6 +121,21 @@ class _Process(ThreadWorker):  # type: ignore[misc]
     """A child: tells its services when it ends, and lets go of its connections before."""
 
     app: ApiServer
+    slow: SlowClients
+
+    def init_process(self) -> None:
+        """Begin, after the fork."""
+        self.slow = SlowClients(self.app.settings.client_seconds)
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        """Read a request and answer it; its head has to come in time."""
+        self.slow.limit_answers(conn.sock)
+        self.slow.begin(conn.sock, self.slow.seconds)
+        try:
+            return super().handle(conn)
+        finally:
+            self.slow.end(conn.sock)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM from the parent: end in good order."""
@@ -116,8 +147,27 @@ class _Process(ThreadWorker):  # type: ignore[misc]
             last.start()
         super().handle_exit(sig, frame)
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what is too long to be a request as everything else is answered."""
+        refused = next((told for kind, told in _TOO_LONG.items() if isinstance(exc, kind)), None)
+        if refused is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        with suppress(OSError):
+            util.write(client, refused_before_read(*refused))
+
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer a request; the last one of its connection once the pod drains."""
+        self.slow.end(conn.sock)
+        length = next((int(v) for k, v in req.headers if k == "CONTENT-LENGTH"), 0)
+        req.body = TimedBody(req.body, conn.sock, self.slow, length)
         if self.app.drain.begun:
             self.cfg.set("keepalive", 0)
+        if _body_length(req) > _READ_TO_THE_END:
+            req.force_close()
         return super().handle_request(req, conn)
+
+
+def _body_length(req: Any) -> int:
+    """What the request says; as gunicorn has checked it."""
+    return next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)

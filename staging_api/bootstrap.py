@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import falcon
+from sqlalchemy import Engine
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
-from staging_api.db.engine import open_database
+from staging_api.db.engine import Database, open_database
+from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
@@ -25,12 +28,20 @@ from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
 from staging_api.locks.queue import WaitQueue
+from staging_api.publishing.building import Builder
+from staging_api.publishing.indexing import Indexer
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader, FileHashes
+from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.service import Publisher
+from staging_api.publishing.signing import SigningKey
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.download import Speed
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
@@ -38,7 +49,10 @@ from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
-from staging_api.traces import traced
+from staging_api.traces import Spans, traced, untraced, work_traced
+
+# What a server that does not hang takes at most to say that it ended a statement.
+_HUNG_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class Services:
     identify: Identify
     drain: Drain
     accesses: Accesses
+    publisher: Publisher
+    blocks: BlockReader
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -69,10 +85,15 @@ class Services:
                     per_second=self.settings.rate_per_caller,
                     at_once=self.settings.concurrency_per_caller,
                     body_bytes=self.settings.max_body_bytes,
+                    upload_bytes=self.settings.max_upload_bytes,
                 ),
                 drain=self.drain,
+                publisher=self.publisher,
+                intake=Intake(self.publisher.database, self.publisher.blobs),
+                blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
+                accel_prefix=self.settings.accel_prefix,
             )
         )
 
@@ -83,7 +104,6 @@ class Services:
             symbolication=(
                 Symbolication(program, stagings.database, stagings.blobs) if program else None
             ),
-            disk=self.settings.store_folder,
         )
 
     def wsgi(self) -> Callable[..., Any]:
@@ -92,14 +112,19 @@ class Services:
         if self.settings.auth == "keystone":
             app = behind_keystone(app, self.settings.keystone_config)
         if self.settings.traces_endpoint:
-            database = self.stagings.database
-            engines = (database.transactions, database.statements)
-            app = traced(app, engines, self.settings.traces_endpoint)
+            app = traced(app, self._engines(), self.settings.traces_endpoint)
         return app
 
     def worker(self) -> Worker:
         """A worker over these services."""
-        return Worker(self.stagings, self.settings.worker_jobs)
+        spans: Spans = untraced
+        if self.settings.traces_endpoint:
+            spans = work_traced(self._engines(), self.settings.traces_endpoint)
+        return Worker(self.stagings, self.settings.worker_jobs, spans)
+
+    def _engines(self) -> tuple[Engine, Engine]:
+        database = self.stagings.database
+        return database.transactions, database.statements
 
     def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
         """Probes and metrics of a worker."""
@@ -129,48 +154,93 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
-    database = open_database(settings.database_url, settings.database_pool_size)
     seats = threading.BoundedSemaphore(settings.waiters)
-    locks = Locks(
-        database=database,
-        keeper=LeaseKeeper(open_database(settings.database_url, pool_size=1)),
-        queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
-        holder=process_name(),
-        lease_seconds=settings.lease_seconds,
-    )
-    # One for all archives: what is known of hosts that fail is in it.
-    options = SourceOptions()
-    allowed = AllowList.parse(settings.sources)
-    stagings = StagingService(
-        database=database,
-        locks=locks,
-        catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
-        allowed=allowed,
-        blobs=BlobStore(settings.store_folder),
-        open_archive=lambda url: open_archive(url, allowed, options),
-        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
-        store=StoreTerms(settings.quota_bytes),
-    )
-    watch = Watch(database, seats, locks.shutdown)
-    joining = Joining(
-        stagings=stagings,
-        watch=Watch(
-            database, threading.BoundedSemaphore(settings.devserver_waiters), locks.shutdown
-        ),
-        seats=Seats(settings.devserver_waiters),
-        patience_seconds=settings.devserver_wait_seconds,
-        refuses=settings.devserver_conflict == "409",
-    )
+    locks = _locks(settings, seats)
+    stagings = _stagings(settings, locks, seats)
+    blocks = BlockReader(locks.database)
     return Services(
         settings=settings,
         locks=locks,
         stagings=stagings,
-        watch=watch,
-        joining=joining,
+        watch=Watch(locks.database, seats, locks.shutdown),
+        joining=_joining(settings, stagings),
         identify=identify_by(settings),
         drain=drain or Drain(),
-        accesses=Accesses(database),
+        accesses=Accesses(locks.database),
+        publisher=_publisher(settings, locks, stagings.blobs, blocks),
+        blocks=blocks,
     )
+
+
+def _locks(settings: Settings, seats: threading.BoundedSemaphore) -> Locks:
+    return Locks(
+        database=_opened(settings, settings.database_pool_size),
+        keeper=LeaseKeeper(_opened(settings, pool_size=1)),
+        queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
+        holder=process_name(),
+        lease_seconds=settings.lease_seconds,
+    )
+
+
+def _stagings(
+    settings: Settings, locks: Locks, seats: threading.BoundedSemaphore
+) -> StagingService:
+    # One for all archives: what is known of hosts that fail is in it.
+    options = options_of(settings)
+    allowed = AllowList.parse(settings.sources)
+    return StagingService(
+        database=locks.database,
+        locks=locks,
+        catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
+        allowed=allowed,
+        blobs=open_store(settings.store, settings.home),
+        open_archive=lambda url: open_archive(url, allowed, options),
+        uploads=UploadTerms(
+            settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options
+        ),
+        speed=Speed(settings.sources_connections),
+        store=StoreTerms(settings.quota_bytes),
+    )
+
+
+def _joining(settings: Settings, stagings: StagingService) -> Joining:
+    # Seats of their own: old clients wait by default, and must not keep the new ones from it.
+    seats = threading.BoundedSemaphore(settings.devserver_waiters)
+    return Joining(
+        stagings=stagings,
+        watch=Watch(stagings.database, seats, stagings.locks.shutdown),
+        seats=Seats(settings.devserver_waiters),
+        patience_seconds=settings.devserver_wait_seconds,
+        refuses=settings.devserver_conflict == "409",
+    )
+
+
+def _publisher(
+    settings: Settings, locks: Locks, blobs: BlobStore, blocks: BlockReader
+) -> Publisher:
+    home, fingerprint = settings.signing_home, settings.signing_key
+    if bool(home) != bool(fingerprint):
+        raise Invalid.field("STAGING_SIGNING_KEY", "goes with STAGING_SIGNING_HOME: both or none")
+    key = SigningKey(home.absolute(), fingerprint) if home else None
+    indexer = Indexer(locks.database, blocks, FileHashes(blocks))
+    return Publisher(
+        database=locks.database,
+        locks=locks,
+        blobs=blobs,
+        builder=Builder(locks.database, indexer, Releaser(key)),
+        hooks=settings.hooks,
+        hook_seconds=settings.hook_seconds,
+    )
+
+
+def _opened(settings: Settings, pool_size: int) -> Database:
+    timeouts = Timeouts(
+        statement_seconds=settings.statement_seconds,
+        idle_seconds=settings.idle_transaction_seconds,
+        hung_seconds=settings.statement_seconds + _HUNG_AFTER_SECONDS,
+        told=not settings.database_direct_url,
+    )
+    return open_database(settings.database_url, pool_size, timeouts)
 
 
 def process_name() -> str:

@@ -24,12 +24,15 @@
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
+    |-- StoreFailed             the bucket of the store did not take or give what it should
     |-- RecordBroken            the record of events was altered
     |-- SigningFailed           a key is configured and no signature came of it
+    |-- HookFailed              the operator's own program said no, or did not end well
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     |-- Unavailable             the service cannot work just now (database away)
+    |   |-- ConnectionLost      a connection broke; whether it was done is not known
     |   `-- ShuttingDown        this process ends; another one takes the work up
     |-- DeadlineOver            for clients: not done within the time that they allowed
     `-- AnswerUnusable          for clients: what answered is not this service
@@ -226,6 +229,12 @@ class NoSpace(StagingApiError):
     code, title, retryable = "no_space", "No space left", True
 
 
+class StoreFailed(StagingApiError):
+    """The bucket of the store is away, or does not let us in."""
+
+    code, title, retryable = "store_failed", "The store failed", True
+
+
 class RecordBroken(StagingApiError):
     """The record of events contradicts itself: somebody altered it, or took something out."""
 
@@ -236,6 +245,12 @@ class SigningFailed(StagingApiError):
     """A signing key is configured, and gpg did not sign with it."""
 
     code, title = "signing_failed", "The release could not be signed"
+
+
+class HookFailed(StagingApiError):
+    """One of the operator's programs, run before or after going live, did not succeed."""
+
+    code, title = "hook_failed", "A hook failed"
 
 
 class Cancelled(Conflict):
@@ -260,6 +275,10 @@ class Unavailable(StagingApiError):
     """The service cannot do this just now: the database is away, or it is shutting down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
+
+
+class ConnectionLost(Unavailable):
+    """A connection to the database broke; whether what was sent was done is not known."""
 
 
 class ShuttingDown(Unavailable):

@@ -66,6 +66,9 @@ DATABASE_CONNECTIONS = Gauge(
     ["pool"],
     multiprocess_mode="livesum",
 )
+READS_AGAIN = Counter(
+    "staging_reads_again", "Requests that were run again after their connection broke"
+)
 DATABASE_UNAVAILABLE = Counter(
     "staging_database_unavailable", "Times that the database, or a connection, was not to be had"
 )

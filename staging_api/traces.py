@@ -5,8 +5,8 @@ imported without that address. What a trace says of a statement is its text, nev
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg2
@@ -16,6 +16,8 @@ from sqlalchemy import Engine, event
 from staging_api.errors import Invalid
 
 WsgiApp = Callable[..., Any]
+#: Opens a span of a name, with what is told of it.
+Spans = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
 
 
 def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
@@ -27,9 +29,36 @@ def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
     Raises:
         Invalid: the optional extra ``otel`` is not installed.
     """
+    provider = _sending(engines, endpoint)
+    from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+
+    return OpenTelemetryMiddleware(app, tracer_provider=provider)
+
+
+def work_traced(engines: Iterable[Engine], endpoint: str) -> Spans:
+    """A span for each piece of work, and within it one for each statement.
+
+    Args:
+        engines: of the process that works.
+        endpoint: as of `traced`.
+
+    Raises:
+        Invalid: the optional extra ``otel`` is not installed.
+    """
+    tracer = _sending(engines, endpoint).get_tracer("staging_api")
+    return lambda name, told: tracer.start_as_current_span(name, attributes=told)
+
+
+def untraced(_name: str, _told: Mapping[str, str]) -> AbstractContextManager[object]:
+    """No span: what is done where no address for traces is set."""
+    return nullcontext()
+
+
+def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
+    """What makes spans and sends them; statements of these engines are among them."""
     try:
+        import opentelemetry.instrumentation.wsgi  # noqa: F401 - part of the same extra
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -41,7 +70,7 @@ def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
     for engine in engines:
         _trace_statements(engine, provider.get_tracer("staging_api"))
-    return OpenTelemetryMiddleware(app, tracer_provider=provider)
+    return provider
 
 
 def trace_id() -> str | None:

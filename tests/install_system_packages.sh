@@ -9,9 +9,11 @@ debootstrap
 dpkg-dev
 faketime
 gnupg
+haproxy
 nginx-light
 pgbouncer
 python3-debian
+strace
 unzip
 xz-utils
 "

@@ -39,7 +39,7 @@ class Node:
     @property
     def url(self) -> str:
         """For SQLAlchemy."""
-        return f"postgresql+psycopg2://staging@/postgres?host={self.folder}&port=5432"
+        return url_of(self.folder)
 
     def run(self, program: str, *options: str) -> None:
         """Run a program of PostgreSQL to its end."""
@@ -59,6 +59,7 @@ class Node:
                 _command(self.folder / "data", "postgres", "-D", self.folder / "data", *options),
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # a Ctrl-C at the terminal is for us, not for it
             )
         _until(self.answers)
 
@@ -160,6 +161,11 @@ def pair(*, sync: bool) -> Iterator[Pair]:
             yield made
         finally:
             made.close()
+
+
+def url_of(folder: Path, user: str = "staging") -> str:
+    """The server whose socket is in `folder`, for SQLAlchemy."""
+    return f"postgresql+psycopg2://{user}@/postgres?host={folder}&port=5432"
 
 
 def _command(data: Path, program: str, *options: "str | Path") -> list[str]:

@@ -1,17 +1,18 @@
 """What an application is made of, for tests that serve one without processes."""
 
-from pathlib import Path
-
 from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
 from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.identity.choice import anonymous, identify_by
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
+from tests.publisher import publisher_of
 
 
 def parts_of(
@@ -22,17 +23,20 @@ def parts_of(
 ) -> Parts:
     """What an application is made of that asks nobody for a credential."""
     settings = Settings()
+    blocks = BlockReader(stagings.database)
+    publisher = publisher_of(stagings.locks, stagings.blobs, blocks)
     return Parts(
         stagings=stagings,
         locks=stagings.locks,
         watch=watch,
-        devserver=DevserverParts(
-            Joining(stagings, watch, Seats(4), 60, refuses=False), None, Path()
-        ),
+        devserver=DevserverParts(Joining(stagings, watch, Seats(4), 60, refuses=False), None),
         identify=identify_by(settings),
         anonymous=anonymous(settings),
         limits=Limits(),
         drain=Drain(),
         accesses=accesses or Accesses(stagings.database),
+        publisher=publisher,
+        intake=Intake(stagings.database, stagings.blobs),
+        blocks=blocks,
         wait_cap_seconds=wait_cap_seconds,
     )

@@ -120,6 +120,7 @@ class Pod:
     process: "subprocess.Popen[bytes]"
     log: Path
     url: str = ""
+    verb: str = "api"
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,9 +168,22 @@ class Pod:
 
 
 class Service:
-    """The pods of one test: on one database and one store, allowed to read some sources."""
+    """The pods of one test: on one database and one store, allowed to read some sources.
 
-    def __init__(self, folder: Path, database_url: str, *sources: str, **settings: str) -> None:
+    Attributes:
+        code: the checkout that pods started from now on run; None: this one.
+    """
+
+    code: Path | None = None
+
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        *sources: str,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> None:
         self.store = folder / "store"
         self._folder = folder
         self._pods: list[Pod] = []
@@ -183,19 +197,20 @@ class Service:
             "STAGING_SHUTDOWN_SECONDS": "5",
             # What a killed process cannot remove is removed with the test's folder.
             "TMPDIR": str(folder),
+            **(environment or {}),
             **{f"STAGING_{name.upper()}": value for name, value in settings.items()},
         }
 
     def api(self, count: int = 1) -> list[Pod]:
         """Start API pods, and wait until they are ready."""
-        pods = [self._start("api", f"127.0.0.1:{free_port()}") for _ in range(count)]
+        pods = [self.start("api", f"127.0.0.1:{free_port()}") for _ in range(count)]
         for pod in pods:
             wait_until_ready(pod)
         return pods
 
     def worker(self) -> Pod:
         """Start a worker, and wait until it works."""
-        pod = self._start("worker")
+        pod = self.start("worker")
         pod.wait_for_log("stagings at once")
         return pod
 
@@ -211,7 +226,12 @@ class Service:
         for pod in self._pods:
             pod.stop()
 
-    def _start(self, verb: str, bind: str = "") -> Pod:
+    def again(self, pod: Pod) -> Pod:
+        """Start one like a pod that ended, in its place and at its address."""
+        return self.start(pod.verb, pod.url.removeprefix("http://"))
+
+    def start(self, verb: str, bind: str = "") -> Pod:
+        """Start a pod, and wait for nothing."""
         number = len(self._pods)
         home = self._folder / f"{verb}-{number}"
         home.mkdir()
@@ -222,19 +242,20 @@ class Service:
                 # Should the tests die, the end of its input ends the pod.
                 [sys.executable, "-m", "staging_api", verb, "--with-parent"],
                 env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
+                cwd=self.code,
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
             )
-        self._pods.append(Pod(process, log, f"http://{bind}"))
+        self._pods.append(Pod(process, log, f"http://{bind}" if bind else "", verb))
         return self._pods[-1]
 
 
 @contextmanager
 def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
     """A service without any pod yet, for the block."""
-    made = Service(folder, database_url, *sources, **settings)
+    made = Service(folder, database_url, *sources, environment=None, **settings)
     try:
         yield made
     finally:

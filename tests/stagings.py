@@ -12,24 +12,16 @@ from typing import Any
 from sqlalchemy import text
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.http.app import Parts
-from staging_api.http.limits import Limits
-from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.identity.choice import anonymous, identify_by
-from staging_api.settings import Settings
-from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.opening import open_archive
-from staging_api.staging.accesses import Accesses
-from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.model import Staging
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
-from staging_api.staging.watch import Watch
 from tests.factories import ASKER, locks_of
 
 NO_QUOTA = StoreTerms(busy_seconds=0)
@@ -122,6 +114,7 @@ def bench(
     uploads: UploadTerms = NO_UPLOADS,
     store: StoreTerms = NO_QUOTA,
     opened: Callable[[Source], Source] = lambda source: source,
+    blobs: BlobStore | None = None,
 ) -> Iterator[Bench]:
     """A service over `folder`; several of them on one folder stand for several pods."""
     catalogue = folder / "catalogue.yaml"
@@ -135,28 +128,9 @@ def bench(
             locks=locks,
             catalogue=Catalogue.load(catalogue),
             allowed=allowed,
-            blobs=BlobStore(folder / "store"),
+            blobs=blobs or FolderStore(folder / "store"),
             open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),
             uploads=uploads,
             store=store,
         )
         yield Bench(service, database, builds, folder / "store")
-
-
-def parts_of(stagings: StagingService, watch: Watch, wait_cap_seconds: float) -> Parts:
-    """What an application is made of that asks nobody for a credential."""
-    settings = Settings()
-    return Parts(
-        stagings=stagings,
-        locks=stagings.locks,
-        watch=watch,
-        devserver=DevserverParts(
-            Joining(stagings, watch, Seats(4), 60, refuses=False), None, Path()
-        ),
-        identify=identify_by(settings),
-        anonymous=anonymous(settings),
-        limits=Limits(),
-        drain=Drain(),
-        accesses=Accesses(stagings.database),
-        wait_cap_seconds=wait_cap_seconds,
-    )

@@ -11,6 +11,7 @@
 It loads none of the service's own code, only its errors.
 """
 
+from staging_api.client.archives import Archives
 from staging_api.client.client import StagingClient
 from staging_api.client.model import (
     FINAL_STATES,
@@ -18,19 +19,24 @@ from staging_api.client.model import (
     Failure,
     Lock,
     Progress,
+    Publication,
     StagedArtifact,
     Staging,
+    Upload,
 )
 from staging_api.client.pacing import Pacing
 
 __all__ = [
     "FINAL_STATES",
+    "Archives",
     "Event",
     "Failure",
     "Lock",
     "Pacing",
     "Progress",
+    "Publication",
     "StagedArtifact",
     "Staging",
     "StagingClient",
+    "Upload",
 ]

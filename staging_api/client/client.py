@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 from staging_api.client import download
+from staging_api.client.archives import Archives
 from staging_api.client.following import follow
 from staging_api.client.model import Answer, Event, Lock, StagedArtifact, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
@@ -72,6 +73,9 @@ class StagingClient:
         if token:
             headers["Authorization"] = f"Bearer {token.strip()}"
         self._transport = Transport(base_url, headers, pacing or Pacing())
+        self.url = self._transport.base_url
+        #: The APT archives that the service publishes.
+        self.archives = Archives(self._transport, timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ They take what they know and leave the rest in `document`, so that a newer servi
 more, is understood by an older client.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
@@ -227,6 +227,56 @@ class Lock(Answer):
     outcome: str | None = None
     ended_by: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication(Answer):
+    """One run of the publisher.
+
+    Attributes:
+        operation: ``process-accepted``, ``publish-distro`` or ``publish-ftpmaster``.
+        state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
+        phase: the newest; `items_done` of `items_total` tell how far it is.
+        counts: how many of what.
+        notes: what was tolerated, such as that there was no key to sign with.
+        generation_id: what it made clients see last, if anything.
+    """
+
+    id: str
+    operation: str
+    archive: str
+    state: str
+    started_at: datetime
+    phase: str | None = None
+    items_done: int = 0
+    items_total: int | None = None
+    finished_at: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    generation_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload(Answer):
+    """One package that was sent.
+
+    Attributes:
+        state: ``new``, ``unapproved``, ``accepted``, ``done`` or ``rejected``.
+        error_message: why it was rejected, or is not done yet.
+    """
+
+    id: str
+    archive: str
+    suite: str
+    component: str
+    name: str
+    state: str
+    package: str | None = None
+    version: str | None = None
+    architecture: str | None = None
+    error_message: str | None = None
 
 
 def _failure(document: Mapping[str, Any]) -> Failure | None:

@@ -69,10 +69,20 @@ class Transport:
         deadline: Deadline,
         *,
         body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         on_retry: OnRetry | None = None,
     ) -> Reply:
         """Send a request until it has an answer that a retry would not change.
+
+        Args:
+            method: of HTTP.
+            path: below the address of the service, quoted.
+            deadline: for all tries together.
+            body: sent as JSON.
+            content: or sent as it is.
+            headers: of this request.
+            on_retry: called before each wait.
 
         Raises:
             StagingApiError: the answer, if it is an error; the last one when the time is over.
@@ -80,7 +90,7 @@ class Transport:
             DeadlineOver: it took the request, and did not answer in time.
             AnswerUnusable: whatever answered is not this service.
         """
-        content = None if body is None else json.dumps(body).encode()
+        content = content if body is None else json.dumps(body).encode()
         sent = {} if body is None else {"Content-Type": "application/json"}
 
         def once() -> Reply:
@@ -112,15 +122,45 @@ class Transport:
             DeadlineOver: no byte came in time.
             AnswerUnusable: TLS failed.
         """
+        url, all_headers = self.base_url + path, {**self._headers, **headers}
+        with self._answered(method, url, deadline, all_headers, content) as answer:
+            yield answer
+
+    @contextmanager
+    def sent_on(
+        self, link: str, deadline: Deadline, headers: Mapping[str, str]
+    ) -> Iterator["BaseHTTPResponse"]:
+        """Follow a link of the service to where its store has a file.
+
+        None of our own headers goes there: the link is all that it takes, and a credential of ours
+        is not for others.
+
+        Raises:
+            StagingApiError: as `sent` does.
+        """
+        if not link.startswith(("http://", "https://")):
+            raise AnswerUnusable(f"{self.base_url} sent a link that is no web address")
+        with self._answered("GET", link, deadline, headers, None) as answer:
+            yield answer
+
+    @contextmanager
+    def _answered(
+        self,
+        method: str,
+        url: str,
+        deadline: Deadline,
+        headers: Mapping[str, str],
+        content: bytes | None,
+    ) -> Iterator["BaseHTTPResponse"]:
         import urllib3
 
         silence = min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
         with self._troubles_translated():
             answer = self._pool.request(
                 method,
-                self.base_url + path,
+                url,
                 body=content,
-                headers={**self._headers, **headers},
+                headers=headers,
                 timeout=urllib3.Timeout(connect=min(silence, _CONNECT_SECONDS), read=silence),
                 redirect=False,
                 preload_content=False,

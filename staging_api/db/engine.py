@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
-from staging_api.errors import Unavailable
+from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog, tell
+from staging_api.errors import ConnectionLost, Unavailable
 
-#: Kernel and libpq give up on a dead peer within about 15 s; no statement of ours runs longer.
+#: Kernel and libpq give up on a dead peer within about 15 s; of a hung one see `db.timeouts`.
 CONNECT_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -36,10 +37,12 @@ class Database:
     Attributes:
         transactions: BEGIN ... COMMIT, for what must be written together.
         statements: autocommit, one round trip each, for the lock and for lone reads.
+        watchdog: ends what a hung server does not.
     """
 
     transactions: Engine
     statements: Engine
+    watchdog: Watchdog | None = None
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -63,12 +66,20 @@ class Database:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
+        if self.watchdog is not None:
+            self.watchdog.close()
         self.transactions.dispose()
         self.statements.dispose()
 
 
-def open_database(url: str, pool_size: int) -> Database:
-    """Make the pools; connects when first used."""
+def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) -> Database:
+    """Make the pools; connects when first used.
+
+    Args:
+        url: of the database, for SQLAlchemy.
+        pool_size: connections of each of the two pools.
+        timeouts: of statements; None lets each take its time.
+    """
     transactions = create_engine(
         url,
         pool_size=pool_size,
@@ -92,12 +103,18 @@ def open_database(url: str, pool_size: int) -> Database:
         event.listen(engine, "handle_error", _leave_standby)
     for name, engine in (("transactions", transactions), ("statements", statements)):
         _count_connections(engine, metrics.DATABASE_CONNECTIONS.labels(name))
-    return Database(transactions, statements)
+    watchdog = None if timeouts is None else _limited((transactions, statements), timeouts)
+    return Database(transactions, statements, watchdog)
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn a database that cannot be reached into `Unavailable`; let other errors through."""
+    """Turn a database that cannot be reached into `Unavailable`; let other errors through.
+
+    Raises:
+        ConnectionLost: a connection that had been made broke.
+        Unavailable: none can be made, or none is free.
+    """
     try:
         yield
     except PoolTimeout:
@@ -106,7 +123,12 @@ def reachable() -> Iterator[None]:
             "no database connection became free in time", retry_after_seconds=2
         ) from None
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, OperationalError):
+        if error.connection_invalidated:
+            metrics.DATABASE_UNAVAILABLE.inc()
+            raise ConnectionLost(
+                "the connection to the database broke", retry_after_seconds=2
+            ) from error
+        if isinstance(error, OperationalError):
             metrics.DATABASE_UNAVAILABLE.inc()
             raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
         raise
@@ -122,6 +144,10 @@ def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any
         DBAPIError: as `Connection.exec_driver_sql` raises it.
     """
     driver: Any = conn.connection.driver_connection
+    # SQLAlchemy's events, by which it sees all other statements, are not sent for this one.
+    watchdog: Watchdog | None = conn.info.get(WATCHDOG)
+    if watchdog is not None:
+        watchdog.ask(driver)
     try:
         with driver.cursor() as cursor:
             cursor.execute(statement, given)
@@ -135,6 +161,18 @@ def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any
         raise DBAPIError.instance(
             statement, None, error, psycopg2.Error, connection_invalidated=lost
         ) from error
+    finally:
+        if watchdog is not None:
+            watchdog.answered(driver)
+
+
+def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:
+    watchdog = Watchdog(timeouts.hung_seconds)
+    for engine in engines:
+        watchdog.watch(engine)
+        if timeouts.told:
+            tell(engine, timeouts)
+    return watchdog
 
 
 def _count_connections(engine: Engine, used: Gauge) -> None:

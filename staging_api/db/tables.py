@@ -10,10 +10,8 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
-    Identity,
     Index,
     Integer,
-    Interval,
     LargeBinary,
     Table,
     Text,
@@ -21,10 +19,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from staging_api.db import archive_tables, dists_tables, publication_tables
 from staging_api.db.event_tables import staging_event_drops, staging_events
+from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
 from staging_api.db.store_tables import (
     artifact_accesses,
+    blobs,
+    growing_files,
+    held_objects,
+    manifests,
     store_checks,
     store_ledger,
     store_reservations,
@@ -34,13 +38,19 @@ from staging_api.db.store_tables import (
 __all__ = [
     "Domain",
     "api_locks",
+    "archive_tables",
     "archives",
     "artifact_accesses",
     "blobs",
+    "dists_tables",
+    "growing_files",
+    "held_objects",
     "idempotency_keys",
     "lock_scopes",
     "lock_waiters",
+    "manifests",
     "metadata",
+    "publication_tables",
     "staged_artifacts",
     "staged_files",
     "staging_event_drops",
@@ -56,91 +66,6 @@ STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", 
 STAGING_FINAL_STATES = ("staged", "failed", "cancelled")
 ARTIFACT_STATES = ("pending", "staging", "staged", "missing", "failed", "evicted")
 EVICT_REASONS = ("asked", "space", "lost")
-
-lock_scopes = Table(
-    "lock_scopes",
-    metadata,
-    Column("kind", Text, primary_key=True, comment="of the lock"),
-    Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
-    Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: nobody"),
-    Column("fence", BigInteger, nullable=False, comment="of the newest grant; never falls"),
-    Column("caller", Text, comment="on whose behalf it is held"),
-    Column("holder", Text, comment="the process that holds it"),
-    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("acquired_at", Time, comment="when the present grant was made"),
-    Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
-    Column("waited_until", Time, comment="until when somebody may wait for it; null: nobody does"),
-    CheckConstraint(
-        "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
-    ),
-    comment="One row a scope that was locked of late: decides who holds it.",
-    # Room on each page and no index on a changing column: updates stay on their page (HOT).
-    postgresql_with={
-        "fillfactor": 50,
-        "autovacuum_vacuum_scale_factor": 0,
-        "autovacuum_vacuum_threshold": 500,
-        "autovacuum_vacuum_cost_delay": 0,
-    },
-)
-
-api_locks = Table(
-    "api_locks",
-    metadata,
-    Column("id", Domain("ulid"), primary_key=True, comment="ULID of the grant"),
-    Column(
-        "kind",
-        Text,
-        nullable=False,
-        comment="what is done under it: archive, images, symbols, publisher, configdocs_update",
-    ),
-    Column(
-        "scope",
-        Domain("lock_scope"),
-        nullable=False,
-        comment="what it protects: an archive's URL, or global",
-    ),
-    Column("caller", Text, nullable=False, comment="who asked"),
-    Column("holder", Text, nullable=False, comment="the process that held it"),
-    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("fence", BigInteger, nullable=False, comment="rises from grant to grant of a scope"),
-    Column("acquired_at", Time, nullable=False, comment="when it was granted"),
-    Column("expires_at", Time, nullable=False, comment="end of the lease, as last renewed"),
-    Column("ended_at", Time, comment="null while held"),
-    Column(
-        "outcome",
-        Domain("lock_outcome"),
-        comment="released, expired, broken or superseded; null while held",
-    ),
-    Column("ended_by", Text, comment="process, person or, if superseded, the next grant"),
-    Column("reason", Text, comment="why it was broken"),
-    CheckConstraint(
-        "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
-        " AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",
-        name="ended",
-    ),
-    Index(None, "scope", "id"),
-    comment="One row a grant: the history of every lock, each with exactly one outcome.",
-    postgresql_partition_by="RANGE (id)",
-)
-
-lock_waiters = Table(
-    "lock_waiters",
-    metadata,
-    Column(
-        "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
-    ),
-    Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that is waited for"),
-    Column("kind", Text, nullable=False, comment="of the lock that is waited for"),
-    Column("scope", Text, nullable=False, comment="what that lock protects"),
-    Column("caller", Text, nullable=False, comment="on whose behalf"),
-    Column("holder", Text, nullable=False, comment="the process that waits"),
-    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("ttl", Interval, nullable=False, comment="length of the lease that is asked for"),
-    Column("seen_at", Time, nullable=False, comment="when the waiter last showed that it lives"),
-    Column("leaves_at", Time, nullable=False, comment="when it will give up"),
-    Index(None, "kind", "scope", "place"),
-    comment="Who waits for a lock now, in order of arrival.",
-)
 
 archives = Table(
     "archives",
@@ -242,6 +167,11 @@ staged_artifacts = Table(
         Text,
         comment="digests that the source told of the object and that it has; null: it told none",
     ),
+    Column(
+        "held_by",
+        Text,
+        comment="why it, or a part of it, was not fetched: version, sha256; null: all of it was",
+    ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger, comment="of the grant under which the state was written"),
     Column(
@@ -299,6 +229,11 @@ staged_artifacts = Table(
         "next_attempt_at",
         postgresql_where=text("state IN ('pending', 'staging')"),
     ),
+    Index(
+        "staged_artifacts_coming_idx",
+        "path",
+        postgresql_where=text("state IN ('pending', 'staging')"),
+    ),
     Index(None, "archive_url", "name"),
     Index(None, "sha256"),
     Index(
@@ -306,7 +241,13 @@ staged_artifacts = Table(
         "source_url",
         "source_version",
         "name",
-        postgresql_where=text("staged_at IS NOT NULL"),
+        postgresql_where=text("staged_at IS NOT NULL AND held_by IS NULL"),
+    ),
+    Index(
+        "staged_artifacts_unverified_idx",
+        "name",
+        postgresql_include=["source_url", "size_bytes", "staged_at"],
+        postgresql_where=text("state = 'staged' AND verified_by IS NULL"),
     ),
     Index(
         "staged_artifacts_staged_idx",
@@ -324,24 +265,6 @@ staged_artifacts = Table(
         postgresql_where=text("state = 'staged'"),
     ),
     comment="What is staged, and all that is known of it; no other mark says 'staged'.",
-)
-
-blobs = Table(
-    "blobs",
-    metadata,
-    Column("sha256", Text, primary_key=True, comment="of the content, in hex; names its file"),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
-    Column(
-        "stored_at", Time, nullable=False, server_default=now, comment="when a row first named it"
-    ),
-    Column(
-        "doomed_at",
-        Time,
-        comment="to be removed since then, unless a file names it by the time it would be",
-    ),
-    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
-    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
-    comment="Contents that are durably in the store.",
 )
 
 staged_files = Table(

@@ -7,23 +7,47 @@ import falcon
 
 from staging_api.http import problems
 from staging_api.http.auth import Authentication
+from staging_api.http.handover import Sender
 from staging_api.http.limits import CallerLimits, Limits
 from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.permissions import API
 from staging_api.http.probes import add_probes
+from staging_api.http.reads import Router
+from staging_api.http.resources.apt_archives import (
+    AptArchives,
+    OneAptArchive,
+    OnePackage,
+    OneSuite,
+    Packages,
+    Suites,
+)
+from staging_api.http.resources.archive import ArchiveFiles
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
 from staging_api.http.resources.devserver.routes import ERROR_FORMS, DevserverParts, add_devserver
+from staging_api.http.resources.distributions import (
+    ArchiveFileLists,
+    Distributions,
+    Generations,
+    OneDistribution,
+    PinOfGeneration,
+)
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
+from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
+from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.identity.model import Identify, Identity
 from staging_api.locks.hold import Locks
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader
+from staging_api.publishing.service import Publisher
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -41,8 +65,12 @@ class Parts:
     limits: Limits
     drain: Drain
     accesses: Accesses
+    publisher: Publisher
+    intake: Intake
+    blocks: BlockReader
     wait_cap_seconds: float
     metrics_dir: str | None = None
+    accel_prefix: str = ""
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
@@ -52,17 +80,23 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
             RequestContext(),
             Authentication(parts.identify, parts.anonymous),
             CallerLimits(parts.limits),
-        ]
+        ],
+        router=Router(),
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
     problems.add_error_handlers(app, ERROR_FORMS)
     _add_api(app, parts)
+    _add_publisher(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
-    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open, parts.accesses))
+    sender = Sender(blobs, parts.accel_prefix)
+    growing = Growing(database, blobs, parts.watch)
+    static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)
+    app.add_route("/static/{path:path}", static)
+    app.add_route("/archive/{archive}/{path:path}", ArchiveFiles(database, parts.blocks, sender))
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
-    add_devserver(app, parts.devserver)
+    add_devserver(app, parts.devserver, static)
     return app
 
 
@@ -78,3 +112,26 @@ def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))
     app.add_route(f"{API}/locks", AllLocks(parts.locks))
     app.add_route(f"{API}/locks/{{lock_id}}", OneLock(parts.locks))
+
+
+def _add_publisher(app: falcon.App[Any, Any], parts: Parts) -> None:
+    publisher, database = parts.publisher, parts.publisher.database
+    app.add_route(f"{API}/publications", Publications(publisher, parts.wait_cap_seconds))
+    app.add_route(f"{API}/publications/{{publication_id}}", OnePublication(publisher))
+    app.add_route(f"{API}/distributions", Distributions(database))
+    app.add_route(f"{API}/distributions/{{archive}}", OneDistribution(publisher))
+    app.add_route(f"{API}/distributions/{{archive}}/generations", Generations(database))
+    app.add_route(f"{API}/distributions/{{archive}}/files", ArchiveFileLists(database))
+    app.add_route(f"{API}/generations/{{generation_id}}/pin", PinOfGeneration(database))
+    archive = f"{API}/apt-archives/{{archive}}"
+    app.add_route(f"{API}/apt-archives", AptArchives(database))
+    app.add_route(archive, OneAptArchive(database))
+    app.add_route(f"{archive}/suites", Suites(database))
+    app.add_route(f"{archive}/suites/{{suite}}", OneSuite(database))
+    app.add_route(f"{archive}/packages", Packages(database))
+    app.add_route(f"{archive}/packages/{{package_id:int}}", OnePackage(database))
+    app.add_route(f"{archive}/uploads", Uploads(parts.intake))
+    app.add_route(f"{API}/uploads/{{upload_id}}", OneUpload(database))
+    for verb, state in (("accept", "accepted"), ("reject", "rejected")):
+        path = f"{API}/uploads/{{upload_id}}/{verb}"
+        app.add_route(path, DecisionOnUpload(database, state))

@@ -63,6 +63,7 @@ class Problem(BaseModel):
     request_id: str | None
     errors: list[FieldProblem] | None = None
     lock: HeldLock | None = None
+    publication: dict[str, Any] | None = None
 
 
 class StagingHeaders(BaseModel):

@@ -19,15 +19,20 @@ class Range:
     partial: bool
 
 
-def must_send(req: falcon.Request, resp: falcon.Response, etag: str, modified: datetime) -> bool:
-    """Whether the preconditions let the file be sent; else the status says 412 or 304."""
+def must_send(
+    req: falcon.Request, resp: falcon.Response, etag: str, modified: datetime | None
+) -> bool:
+    """Whether the preconditions let the file be sent; else the status says 412 or 304.
+
+    With `modified` of None, preconditions that give a time are as if they were not there.
+    """
     if_match = req.get_header("If-Match")
     unmodified_since = _date(req.get_header("If-Unmodified-Since"))
     if if_match is not None:
         if not _lists(if_match, etag, weak=False):
             resp.status = falcon.HTTP_412
             return False
-    elif unmodified_since is not None and modified > unmodified_since:
+    elif modified and unmodified_since is not None and modified > unmodified_since:
         resp.status = falcon.HTTP_412
         return False
     if_none_match = req.get_header("If-None-Match")
@@ -35,13 +40,13 @@ def must_send(req: falcon.Request, resp: falcon.Response, etag: str, modified: d
     if if_none_match is not None:
         fresh = _lists(if_none_match, etag, weak=True)
     else:
-        fresh = modified_since is not None and modified <= modified_since
+        fresh = bool(modified and modified_since is not None and modified <= modified_since)
     if fresh:
         resp.status = falcon.HTTP_304
     return not fresh
 
 
-def ranged(req: falcon.Request, etag: str, modified: datetime, size: int) -> Range | None:
+def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int) -> Range | None:
     """The part to send: all of it where there is no Range, or none that holds.
 
     Several ranges in one request, and forms that are not understood, get the whole file, as the RFC
@@ -63,13 +68,13 @@ def ranged(req: falcon.Request, etag: str, modified: datetime, size: int) -> Ran
     return Range(start, end - start + 1, partial=True) if start < size else None
 
 
-def _if_range_holds(validator: str | None, etag: str, modified: datetime) -> bool:
+def _if_range_holds(validator: str | None, etag: str, modified: datetime | None) -> bool:
     """Only the exact strong validator may continue a download: anything else would mix versions."""
     if validator is None:
         return True
     if validator.startswith(('"', "W/")):
         return validator.strip() == etag
-    return _date(validator) == modified
+    return modified is not None and _date(validator) == modified
 
 
 def _lists(header: str, etag: str, *, weak: bool) -> bool:

@@ -30,6 +30,7 @@ class Limits:
     per_second: float = 0.0
     at_once: int = 0
     body_bytes: int = 4 << 20
+    upload_bytes: int = 16 << 30
 
 
 @dataclass
@@ -50,23 +51,21 @@ class CallerLimits:
     _callers: "OrderedDict[str, _Caller]" = field(default_factory=OrderedDict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
-    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
-        """Refuse a body that is too long before any of it is read.
-
-        Raises:
-            LimitExceeded: it is.
-        """
-        if (req.content_length or 0) > self.limits.body_bytes:
-            raise LimitExceeded(f"the body may have at most {self.limits.body_bytes} bytes")
-
     def process_resource(
-        self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
+        self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
     ) -> None:
-        """Count the request, or refuse it.
+        """Count the request, or refuse it before any of its body is read.
+
+        A resource that says ``takes_files`` may be sent more than others.
 
         Raises:
+            LimitExceeded: the body is too long.
             TooManyRequests: the caller's share is used up; says when to come back.
         """
+        takes_files = getattr(resource, "takes_files", False)
+        most = self.limits.upload_bytes if takes_files else self.limits.body_bytes
+        if (req.content_length or 0) > most:
+            raise LimitExceeded(f"the body may have at most {most} bytes")
         unlimited = not (self.limits.per_second or self.limits.at_once)
         if unlimited or allowed(req.uri_template, req.method) == ANYBODY:
             return

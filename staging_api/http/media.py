@@ -1,19 +1,88 @@
-"""What bodies of requests may be: JSON, and nothing else."""
+"""What bodies of requests may be: JSON; and files, for the few routes that take them."""
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import falcon
-from falcon.media import Handlers, JSONHandler
+from falcon.media import Handlers, JSONHandler, MultipartFormHandler
+
+from staging_api.errors import Forbidden, Invalid
+
+_CHUNK_BYTES = 1 << 20
+_MAX_PARTS = 10_001
+# What a page of somebody else's can make a browser send without asking has one of these.
+_OTHER_SITES = {"cross-site", "same-site"}
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class FormPart:
+    """A part of a form; its bytes are to be read before the next part is asked for."""
+
+    name: str
+    file_name: str
+    chunks: Iterator[bytes]
 
 
 def accept_only_json(app: falcon.App[Any, Any]) -> None:
-    """Answer 415 to every other kind of body.
+    """Answer 415 to every other kind of body, unless a responder reads it by `form` or `raw`.
 
     Falcon reads HTML forms as well, and a form is what a page of somebody else's can make a browser
     send here without asking.
     """
     app.req_options.media_handlers = Handlers({falcon.MEDIA_JSON: JSONHandler(loads=_loads)})
+
+
+def form(req: falcon.Request) -> Iterator[FormPart]:
+    """The parts of ``multipart/form-data``.
+
+    Raises:
+        Invalid: it is not a well-formed form, or its length is not told.
+        Forbidden: a browser sends it for a page of another site.
+    """
+    _check(req)
+    handler = MultipartFormHandler()
+    handler.parse_options.max_body_part_count = _MAX_PARTS
+    try:
+        parts = handler.deserialize(req.bounded_stream, req.content_type, req.content_length)
+        for part in parts:
+            yield FormPart(part.name or "", part.filename or "", _chunks(part.stream))
+    except falcon.MediaMalformedError:
+        raise Invalid.field("body", "the multipart form is malformed") from None
+
+
+def raw(req: falcon.Request) -> Iterator[bytes]:
+    """A body that is one file.
+
+    Raises:
+        Invalid: its length is not told.
+        Forbidden: a browser sends it for a page of another site.
+    """
+    _check(req)
+    return _chunks(req.bounded_stream)
+
+
+def media_type(req: falcon.Request) -> str:
+    """The type of the body without parameters, in lower case."""
+    return (req.content_type or "").partition(";")[0].strip().lower()
+
+
+def _check(req: falcon.Request) -> None:
+    if req.get_header("Sec-Fetch-Site") in _OTHER_SITES:
+        raise Forbidden("a page of another site may not send files here")
+    # The server gives no more of a body than it was promised: without a promise, nothing.
+    if req.content_length is None:
+        raise Invalid.field("Content-Length", "must be sent with the body")
+
+
+def _chunks(stream: _Readable) -> Iterator[bytes]:
+    while chunk := stream.read(_CHUNK_BYTES):
+        yield chunk
 
 
 def _loads(text: str) -> Any:

@@ -1,8 +1,8 @@
 """Validation of what comes in, and the OpenAPI document, from the same models and routes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 import falcon
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,9 @@ from spectree import Response, SpecTree
 from staging_api.errors import FieldError, Invalid
 from staging_api.http.bodies import Problem
 from staging_api.http.problems import MEDIA_PROBLEM
+from staging_api.http.static_contract import STATIC_PATHS
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _refuse(
@@ -55,10 +58,25 @@ spec = SpecTree(
     title="staging_api",
     version="v1.0",
     openapi_version="3.1.0",
+    description="Every answer says how browsers may treat it: X-Content-Type-Options,"
+    " X-Frame-Options, Referrer-Policy, Cache-Control; a stream of events, X-Accel-Buffering too.",
 )
 
+
+def validated(model: type[_Model], media: object) -> _Model:
+    """The body of a request that may be of several kinds, once it turned out to be this one.
+
+    Raises:
+        Invalid: it is not.
+    """
+    try:
+        return model.model_validate(media)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
 #: Every route may answer these, whatever it does.
-_ALWAYS = (400, 401, 403, 413, 429, 503)
+_ALWAYS = (400, 401, 403, 413, 414, 429, 431, 503)
 
 
 def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
@@ -77,6 +95,7 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     spec.models = models
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
+    made["paths"] |= deepcopy(STATIC_PATHS)
     for path in made["paths"].values():
         for operation in path.values():
             _finish(operation)
@@ -87,13 +106,22 @@ def _finish(operation: dict[str, Any]) -> None:
     """What the library cannot say: headers, and the media type of problems."""
     operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
     for status, told in operation["responses"].items():
-        told["headers"] = {"X-Request-Id": _text("names this request in the log")}
-        if status in {"201", "202"}:
-            told["headers"]["Location"] = _text("where the staging is")
-        if status in {"409", "429", "503"}:
-            told["headers"]["Retry-After"] = _text("whole seconds")
+        told["headers"] = {name: _text(means) for name, means in _headers_out(status)}
         if status.startswith(("4", "5")) and "content" in told:
             told["content"] = {MEDIA_PROBLEM: told["content"].pop("application/json")}
+
+
+def _headers_out(status: str) -> Iterator[tuple[str, str]]:
+    """The headers that an answer of this status has, or may have, and what they say."""
+    yield "X-Request-Id", "names this request in the log"
+    if status.startswith(("2", "3")):
+        yield "ETag", "the version, of what has one"
+        yield "Location", "where it is"
+        yield "Preference-Applied", "what was kept of `Prefer`"
+    if status.startswith(("4", "5")):
+        yield "Retry-After", "whole seconds; where the same request can succeed later"
+    if status == "401":
+        yield "WWW-Authenticate", "the credential to bring"
 
 
 def _text(description: str) -> dict[str, Any]:

@@ -23,6 +23,9 @@ STAGERS: Roles = frozenset({Role.STAGER})
 #: Stopping work: whoever may begin it, and whoever keeps the service running.
 STOPPERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
 OPERATORS: Roles = frozenset({Role.OPERATOR})
+PUBLISHERS: Roles = frozenset({Role.PUBLISHER})
+#: What clients of an APT archive see: changed by runs, and by whoever goes back from a bad one.
+KEEPERS: Roles = frozenset({Role.PUBLISHER, Role.OPERATOR})
 
 # The devserver's paths: GET whatever they do, by clients that have no credential to send.
 _DEVSERVER: Mapping[str, Roles] = {
@@ -30,10 +33,34 @@ _DEVSERVER: Mapping[str, Roles] = {
     **dict.fromkeys(("/wait_for_status", "/is_staged", "/list_image_dir"), CONTENT),
     **dict.fromkeys(("/latestbuild", "/controlfiles", "/list_suite_controls"), CONTENT),
     "/api/fileinfo/{path:path}": CONTENT,
+    **dict.fromkeys(("/download/{bucket}/{path:path}", "/extract/{bucket}/{path:path}"), STAGERS),
     **dict.fromkeys(("/check_health", "/index", "/doc/{name:path}"), ANYBODY),
 }
 # What is not here says why, to devices that post an update check as well.
 _NOT_HERE = [f"/{path}{rest}" for path in OUT_OF_SCOPE for rest in ("", "/{rest:path}")]
+
+_ARCHIVE = f"{API}/apt-archives/{{archive}}"
+_DISTRIBUTION = f"{API}/distributions/{{archive}}"
+_PUBLISHER: Mapping[str, Mapping[str, Roles]] = {
+    "/archive/{archive}/{path:path}": {"GET": CONTENT, "HEAD": CONTENT},
+    f"{API}/apt-archives": {"GET": READERS, "POST": PUBLISHERS},
+    _ARCHIVE: {"GET": READERS, "PATCH": PUBLISHERS},
+    f"{_ARCHIVE}/suites": {"POST": PUBLISHERS},
+    f"{_ARCHIVE}/suites/{{suite}}": {"PATCH": PUBLISHERS},
+    f"{_ARCHIVE}/packages": {"GET": READERS},
+    f"{_ARCHIVE}/packages/{{package_id:int}}": {"DELETE": PUBLISHERS},
+    f"{_ARCHIVE}/uploads": {"GET": READERS, "POST": PUBLISHERS},
+    f"{API}/uploads/{{upload_id}}": {"GET": READERS},
+    f"{API}/uploads/{{upload_id}}/accept": {"POST": PUBLISHERS},
+    f"{API}/uploads/{{upload_id}}/reject": {"POST": PUBLISHERS},
+    f"{API}/publications": {"GET": READERS, "POST": PUBLISHERS},
+    f"{API}/publications/{{publication_id}}": {"GET": READERS},
+    f"{API}/distributions": {"GET": READERS},
+    _DISTRIBUTION: {"GET": READERS, "PATCH": KEEPERS},
+    f"{_DISTRIBUTION}/generations": {"GET": READERS},
+    f"{_DISTRIBUTION}/files": {"GET": READERS},
+    f"{API}/generations/{{generation_id}}/pin": {"PUT": KEEPERS, "DELETE": KEEPERS},
+}
 
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/livez": {"GET": ANYBODY},
@@ -49,6 +76,7 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/artifacts/{{artifact_id}}/pin": {"POST": OPERATORS},
     f"{API}/locks": {"GET": READERS},
     f"{API}/locks/{{lock_id}}": {"GET": READERS, "DELETE": OPERATORS},
+    **_PUBLISHER,
     "/symbolicate_dump": {"POST": STAGERS},
     **{template: {"GET": roles} for template, roles in _DEVSERVER.items()},
     **{template: {"GET": ANYBODY, "POST": ANYBODY} for template in _NOT_HERE},

@@ -14,18 +14,22 @@ from staging_api.errors import (
     ArchiveUnsafe,
     Conflict,
     Forbidden,
+    HookFailed,
     IdempotencyKeyReused,
     Invalid,
     LimitExceeded,
     NoSpace,
     NotFound,
+    SigningFailed,
     SourceFailed,
     StagingApiError,
+    StoreFailed,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
     UploadWaitOver,
 )
+from staging_api.locks.model import new_id
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +46,11 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     ArchiveUnsafe: 422,
     IdempotencyKeyReused: 422,
     TooManyRequests: 429,
+    SigningFailed: 500,
+    HookFailed: 500,
     SourceFailed: 502,
     Unavailable: 503,
+    StoreFailed: 503,
     UploadWaitOver: 504,
     NoSpace: 507,
     StagingApiError: 500,
@@ -78,7 +85,8 @@ def add_error_handlers(
 
     Args:
         app: the application.
-        forms: of paths with clients of their own, by the first segment or two.
+        forms: of paths with clients of their own, by the first segment or two; by the first and
+            a slash, of whatever is below it.
     """
     asked = partial(_form_of, forms or {})
     app.add_error_handler(Exception, partial(_unexpected, asked))
@@ -118,9 +126,32 @@ def retry_after(error: StagingApiError) -> int:
     return min(max(1, math.ceil(seconds)), _MAX_RETRY_AFTER_SECONDS)
 
 
+def refused_before_read(status: int, detail: str) -> bytes:
+    """A whole answer, its connection closed after it, to what never became a request."""
+    words = falcon.util.code_to_http_status(status)
+    body = json.dumps(
+        {
+            "type": "urn:staging-api:invalid_request",
+            "title": words.partition(" ")[2],
+            "status": status,
+            "detail": detail,
+            "instance": "",
+            "code": "invalid_request",
+            "request_id": (request_id := new_id()),
+            "retryable": False,
+        }
+    ).encode()
+    head = (
+        f"HTTP/1.1 {words}\r\nConnection: close\r\nX-Request-Id: {request_id}\r\n"
+        f"Content-Type: {MEDIA_PROBLEM}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
     first, second = [*req.path.strip("/").split("/"), ""][:2]
-    return forms.get(first) or forms.get(f"{first}/{second}")
+    below = forms.get(f"{first}/") if second else None
+    return below or forms.get(first) or forms.get(f"{first}/{second}")
 
 
 def _ours(

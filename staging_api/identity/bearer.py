@@ -1,24 +1,40 @@
-"""``Authorization: Bearer ...`` (RFC 6750): the form of all credentials that are one text."""
+"""The ``Authorization`` header: credentials that are one text, as RFC 6750 and RFC 7617 carry them.
 
+``Bearer <token>`` is the usual form. ``Basic`` is for clients that know no other, such as apt with
+its ``auth.conf``: the token is the password, and the user name may be any.
+"""
+
+import base64
+import binascii
 import re
 from collections.abc import Callable
 
 from staging_api.errors import Unauthenticated
 from staging_api.identity.model import Header, Identify, Identity
 
-_BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
+_FORM = re.compile(r"(Bearer|Basic) +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 
 
 def bearer(check: Callable[[str], Identity]) -> Identify:
-    """Identify by what `check` says of the bearer token."""
+    """Identify by what `check` says of the token."""
 
     def identify(header: Header) -> Identity | None:
         given = header("Authorization")
         if given is None:
             return None
-        found = _BEARER.fullmatch(given.strip())
+        found = _FORM.fullmatch(given.strip())
         if found is None:
             raise Unauthenticated("the Authorization header must be `Bearer <token>`")
-        return check(found[1])
+        return check(_password(found[2]) if found[1].lower() == "basic" else found[2])
 
     return identify
+
+
+def _password(encoded: str) -> str:
+    try:
+        _, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("the Basic credential is not base64 of `user:token`") from None
+    if not colon:
+        raise Unauthenticated("the Basic credential must be `user:token`")
+    return password

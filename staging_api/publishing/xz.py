@@ -10,7 +10,7 @@ The format is https://tukaani.org/xz/xz-file-format.txt, sections 2 to 4.
 
 import lzma
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 _HEADER_BYTES = 12
 _FOOTER_BYTES = 12
@@ -18,8 +18,8 @@ _FOOTER_MAGIC = b"YZ"
 _INDEX_INDICATOR = b"\0"
 
 # The header and, inside the footer, its flags say which check follows each block.
-_HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32)[:_HEADER_BYTES]
-_FLAGS = _HEADER[6:8]
+HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32)[:_HEADER_BYTES]
+_FLAGS = HEADER[6:8]
 
 
 def join_xz(files: Iterable[bytes]) -> Iterator[bytes]:
@@ -29,19 +29,17 @@ def join_xz(files: Iterable[bytes]) -> Iterator[bytes]:
         ValueError: a file is not of that kind. Ours are; this would be damage.
     """
     records: list[bytes] = []
-    yield _HEADER
+    yield HEADER
     for file in files:
-        block, record = _take_apart(file)
+        block, record = take_apart(file)
         records.append(record)
         yield block
-    index = _index(records)
-    yield index
-    yield _footer(len(index))
+    yield ending(records)
 
 
-def _take_apart(file: bytes) -> tuple[bytes, bytes]:
+def take_apart(file: bytes) -> tuple[bytes, bytes]:
     """The block with its padding, and its record out of the file's own index."""
-    if file[:_HEADER_BYTES] != _HEADER:
+    if file[:_HEADER_BYTES] != HEADER:
         raise ValueError("not an xz file with CRC32 checks")
     # Stored as a count of four bytes, less one.
     index_bytes = (int.from_bytes(file[-8:-4], "little") + 1) * 4
@@ -53,7 +51,13 @@ def _take_apart(file: bytes) -> tuple[bytes, bytes]:
     return file[_HEADER_BYTES:index_at], index[2:end]
 
 
-def _index(records: list[bytes]) -> bytes:
+def ending(records: Sequence[bytes]) -> bytes:
+    """Index and footer of a stream of the blocks with these records."""
+    index = _index(records)
+    return index + _footer(len(index))
+
+
+def _index(records: Sequence[bytes]) -> bytes:
     body = _INDEX_INDICATOR + _number(len(records)) + b"".join(records)
     body += bytes(-len(body) % 4)
     return body + _crc32(body)

@@ -21,6 +21,7 @@ from staging_api.staging import repository
 from staging_api.staging.model import Staging
 from staging_api.staging.reconcile import check_next
 from staging_api.staging.service import StagingService
+from staging_api.traces import Spans, untraced
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ _STALE_SECONDS = 24 * 3600.0
 class Worker:
     """Works on up to `jobs` stagings at once until it is told to stop."""
 
-    def __init__(self, stagings: StagingService, jobs: int) -> None:
+    def __init__(self, stagings: StagingService, jobs: int, spans: Spans = untraced) -> None:
         """Begin nothing yet: `run` does."""
+        self._spans = spans
         self._stagings = stagings
         self._jobs = jobs
         self._asker = Asker(caller="worker")
@@ -83,7 +85,9 @@ class Worker:
 
     def _resume(self, staging: Staging) -> None:
         try:
-            self._stagings.resume(staging, self._asker)
+            told = {"staging.id": staging.id, "staging.archive_url": staging.archive_url}
+            with self._spans("staging", told):
+                self._stagings.resume(staging, self._asker)
         except (LockHeld, LockLost, ShuttingDown) as error:
             log.info("staging %s is left to another: %s", staging.id, error.detail)
         except StagingApiError as error:

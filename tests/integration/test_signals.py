@@ -174,6 +174,25 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
     assert "password" not in repr(received)
 
 
+def test_what_a_worker_does_is_traced_with_its_statements_below(
+    own_url: str, source: ArchiveSource, tmp_path: Path
+):
+    url = source.add(build_path(), objects_of_a_build("traced"))
+    with collector() as (endpoint, received):
+        with service(tmp_path, own_url, f"{source.url}/", traces_endpoint=endpoint) as traced:
+            staging = traced.api()[0].client.stage(url, Prefer="respond-async").json
+            worker = traced.worker()
+            eventually(lambda: any(of(span, staging["id"]) for span in received), worker.log.name)
+        work = next(span for span in received if of(span, staging["id"]))
+        below = {span.name for span in received if span.parent_span_id == work.span_id}
+    assert {"SELECT", "UPDATE", "INSERT"} <= below
+
+
+def of(span: Any, staging_id: str) -> bool:
+    told = {one.key: one.value.string_value for one in span.attributes}
+    return told.get("staging.id") == staging_id
+
+
 @contextmanager
 def collector() -> Iterator[tuple[str, list[Any]]]:
     """A collector on loopback: its address, and the spans that came."""

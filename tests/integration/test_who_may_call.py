@@ -1,5 +1,6 @@
 """Every route, every role, every kind of credential: the table holds, nobody else is let in."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def settings(url: str, home: Path, issuer: Issuer, **given: Any) -> Settings:
 
 def call(client: TestClient, route: str, method: str, token: str | None = None) -> Any:
     """Send a request that is allowed to fail, but not for who sends it."""
-    path = route.replace("{path:path}", "a/b").replace("{", "").replace("}", "")
+    path = re.sub(
+        r"\{(\w+)\}", r"\1", route.replace("{path:path}", "a/b").replace("{package_id:int}", "1")
+    )
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return client.simulate_request(method, path, headers=headers)
 

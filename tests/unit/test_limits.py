@@ -87,6 +87,14 @@ def test_probes_are_never_refused():
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_read():
     limits = CallerLimits(Limits(body_bytes=10), Clock())
-    limits.process_request(request(body="x" * 10), RESPONSE)
+    begin(limits, request(body="x" * 10))
     with pytest.raises(LimitExceeded):
-        limits.process_request(request(body="x" * 11), RESPONSE)
+        begin(limits, request(body="x" * 11))
+
+
+def test_a_resource_that_takes_files_may_be_sent_more():
+    limits = CallerLimits(Limits(body_bytes=10, upload_bytes=20), Clock())
+    shop = SimpleNamespace(takes_files=True)
+    limits.process_resource(request(body="x" * 20), RESPONSE, shop, {})
+    with pytest.raises(LimitExceeded, match="20 bytes"):
+        limits.process_resource(request(body="x" * 21), RESPONSE, shop, {})

@@ -9,7 +9,7 @@ the bytes are removed, and looks again whether anything names them.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, Text, column, delete, func, select, table, text, update
 
 from staging_api.db.tables import blobs, staged_files
 from staging_api.locks.model import Lease
@@ -70,11 +70,7 @@ def take_doomed(conn: Connection, limit: int) -> list[str]:
     ).scalars()
     digests = list(taken)
     # A new statement, so that it sees what was committed before the locks were granted.
-    named = set(
-        conn.execute(
-            select(staged_files.c.sha256).where(staged_files.c.sha256.in_(digests))
-        ).scalars()
-    )
+    named = set(conn.execute(select(_names.c.sha256).where(_names.c.sha256.in_(digests))).scalars())
     if named:
         conn.execute(update(blobs).where(blobs.c.sha256.in_(named)).values(doomed_at=None))
     return [digest for digest in digests if digest not in named]
@@ -157,6 +153,12 @@ def space(conn: Connection) -> Space:
     return Space(row.used, row.reserved)
 
 
+def doomed_bytes(conn: Connection) -> int:
+    """How much of the store is to be removed, and is not yet."""
+    doomed = select(func.coalesce(func.sum(blobs.c.size_bytes), 0))
+    return int(conn.execute(doomed.where(blobs.c.doomed_at.is_not(None))).scalar_one())
+
+
 def forget_dead_reservations(conn: Connection) -> int:
     """Remove what was promised under leases that are over; returns how many."""
     return conn.execute(_FORGET_DEAD).rowcount
@@ -195,7 +197,9 @@ def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int
     conn.execute(_NOTE_ACCESSES, given)
 
 
-_unnamed = ~select(staged_files.c.sha256).where(staged_files.c.sha256 == blobs.c.sha256).exists()
+# Files of builds, and of the pools of APT archives.
+_names = table("blob_names", column("sha256", Text))
+_unnamed = ~select(_names.c.sha256).where(_names.c.sha256 == blobs.c.sha256).exists()
 
 # A row that is there and not doomed is locked all the same, though it is not changed.
 _NAME_BLOBS = text("""
@@ -215,7 +219,7 @@ _UNNAMED_OF = text("""
     SELECT b.sha256 FROM blobs b
     WHERE b.sha256 >= :low AND b.sha256 < :high AND b.doomed_at IS NULL
       AND b.stored_at < clock_timestamp() - make_interval(secs => :age)
-      AND NOT EXISTS (SELECT FROM staged_files f WHERE f.sha256 = b.sha256)
+      AND NOT EXISTS (SELECT FROM blob_names n WHERE n.sha256 = b.sha256)
 """)
 
 _IDLE = text("""

@@ -1,20 +1,20 @@
 """``stage_debug`` and ``symbolicate_dump``: debug symbols, and the stack traces that they give."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import falcon
-from falcon.media import MultipartFormHandler
 
 from staging_api.errors import Invalid, LimitExceeded
 from staging_api.http.auth import asker
+from staging_api.http.media import form, media_type
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.staging.joining import Joining
 from staging_api.staging.symbolication import Symbolication
 
 _MAX_DUMP_BYTES = 64 << 20
-_CHUNK_BYTES = 1 << 20
 
 
 class StageDebug:
@@ -31,8 +31,11 @@ class StageDebug:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the symbols."""
-        archive_url = Query(req).required("archive_url")
-        self._joining.stage(self._joining.stagings.wanted(archive_url, ["symbols"]), asker(req))
+        query = Query(req)
+        wanted = self._joining.wanted(
+            query.required("archive_url"), ["symbols"], query.upload_wait_seconds
+        )
+        self._joining.stage(wanted, asker(req))
         say(resp, SUCCESS)
 
 
@@ -43,6 +46,7 @@ class SymbolicateDump:
     for in the builds of which they are staged.
     """
 
+    takes_files = True
     usage = "symbolicate_dump[?archive_url=URL], POST, multipart/form-data with a field minidump"
 
     def __init__(self, joining: Joining, symbolication: Symbolication | None) -> None:
@@ -56,10 +60,10 @@ class SymbolicateDump:
             resp.status = falcon.HTTP_501
             say(resp, "no program for stack traces is installed here: see STAGING_STACKWALK")
             return
-        archive_url = Query(req).get("archive_url")
-        wanted = None
+        query, wanted = Query(req), None
+        archive_url = query.get("archive_url")
         if archive_url is not None:
-            wanted = self._joining.stagings.wanted(archive_url, ["symbols"])
+            wanted = self._joining.wanted(archive_url, ["symbols"], query.upload_wait_seconds)
             self._joining.stage(wanted, asker(req))
         with self._joining.seats.one(), tempfile.TemporaryDirectory(prefix="minidump-") as folder:
             dump = Path(folder, "minidump")
@@ -73,25 +77,19 @@ class SymbolicateDump:
 
 def _save(req: falcon.Request, dump: Path) -> None:
     """Bring the field ``minidump`` to the disk, piece by piece."""
-    if not (req.content_type or "").startswith(falcon.MEDIA_MULTIPART):
+    if media_type(req) != falcon.MEDIA_MULTIPART:
         raise Invalid.field("minidump", "must be sent as multipart/form-data")
-    try:
-        form = MultipartFormHandler().deserialize(
-            req.bounded_stream, req.content_type, req.content_length
-        )
-        for part in form:
-            if part.name == "minidump":
-                _copy(part.stream, dump)
-    except falcon.MediaMalformedError:
-        raise Invalid.field("minidump", "the multipart form is malformed") from None
+    for part in form(req):
+        if part.name == "minidump":
+            _copy(part.chunks, dump)
     if not dump.exists():
         raise Invalid.field("minidump", "must be a field of the form")
 
 
-def _copy(stream: falcon.util.reader.BufferedReader, dump: Path) -> None:
+def _copy(chunks: Iterator[bytes], dump: Path) -> None:
     size = 0
     with dump.open("wb") as file:
-        while chunk := stream.read(_CHUNK_BYTES):
+        for chunk in chunks:
             size += len(chunk)
             if size > _MAX_DUMP_BYTES:
                 raise LimitExceeded(f"a minidump may have {_MAX_DUMP_BYTES} bytes")

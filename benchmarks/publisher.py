@@ -1,0 +1,321 @@
+"""The publisher side by side with reprepro, aptly and apt-ftparchive, in one run on one machine.
+
+    python -m benchmarks.publisher --packages 2000 --packages 50000 --repeat 5
+
+Ours is measured from outside: requests to an API process over loopback, with PostgreSQL writing to
+disk, index files as gz and xz, by hash, signed. The others run as their users run them, by command
+line, unsigned, in the forms that they write by default; apt-ftparchive with a warm cache, followed
+by gzip -9 and xz -6, since it compresses nothing by itself in this way of use.
+
+Needs: reprepro, aptly, apt-utils, gpg; the extras `test` of this project.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from sqlalchemy import text
+
+from staging_api.db.embedded import running
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from staging_api.locks.hold import hold
+from staging_api.locks.model import GLOBAL, PUBLISHER
+from staging_api.publishing.forms import Form
+from staging_api.publishing.signing import stop_agent
+from tests.factories import ASKER, locks_of
+from tests.keys import signing_key
+from tests.packages import control_text, deb
+from tests.service import service
+
+API = "/api/v1.0"
+_AT_ONCE = 500
+_REFUSALS = 300
+
+
+def package(number: int, version: str = "1.0-1") -> tuple[str, bytes]:
+    """File name and bytes of one generated package, of about 0.9 kB."""
+    name = f"package-{number:06}"
+    more = {"Section": "misc", "Priority": "optional", "Installed_Size": str(number % 9973)}
+    more["Homepage"] = f"https://example.org/projects/{number * 7919 % 1_000_003:x}/{name}"
+    raw = deb(control_text(name, version, "amd64", **more), Form.GZ)
+    return f"{name}_{version}_amd64.deb", raw
+
+
+@dataclass
+class Row:
+    """What one tool did at one size."""
+
+    tool: str
+    packages: int
+    fill_seconds: float = 0.0
+    one_more: list[float] = field(default_factory=list)
+    nothing_new: list[float] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """A line of the table."""
+        told = ", ".join(f"{name} {value}" for name, value in self.more.items())
+        cells = [self.tool, f"{self.packages:,}", f"{self.fill_seconds:.1f}"]
+        cells += [_median(self.one_more), _median(self.nothing_new), told]
+        return "| " + " | ".join(cells) + " |"
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds that it took."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+class Ours:
+    """A pod with its database, asked over loopback."""
+
+    def __init__(self, url: str, database: Database, database_url: str) -> None:
+        self._url = url
+        self._pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=urllib3.Timeout(3600))
+        self._database = database
+        self._database_url = database_url
+
+    def measure(self, packages: int, repeat: int) -> Row:
+        """All rows at one size."""
+        row = Row("staging_api", packages)
+        name = f"bench-{packages}"
+        self._post("/apt-archives", {"name": name, "suites": [{"name": "stable"}]})
+        intake = timed(lambda: self._fill(name, packages))
+        first = timed(lambda: self._publish(name))
+        row.fill_seconds = intake + first
+        row.more["intake"] = f"{packages / intake:,.0f}/s"
+        row.more["first publish"] = f"{first:.1f} s"
+        self._one_more(name, packages, "1.9")  # what is not at hand yet, is read now
+        before = self._kept_bytes()
+        for number in range(repeat):
+            target = (number * 2 + 1) * packages // (2 * repeat)
+            row.one_more.append(self._one_more(name, target, f"2.{number}"))
+        row.more["bytes kept"] = f"{(self._kept_bytes() - before) / repeat / 1000:,.0f} kB"
+        row.nothing_new = [timed(lambda: self._publish(name)) for _ in range(max(repeat, 9))]
+        refusals = self._refusals(name)
+        row.more["409 median"] = f"{statistics.median(refusals) * 1000:.1f} ms"
+        row.more["p99"] = f"{statistics.quantiles(refusals, n=100)[98] * 1000:.1f} ms"
+        return row
+
+    def _fill(self, name: str, packages: int) -> None:
+        for start in range(0, packages, _AT_ONCE):
+            numbers = range(start, min(start + _AT_ONCE, packages))
+            fields = [("file", package(number)) for number in numbers]
+            body, media = urllib3.encode_multipart_formdata(fields)
+            self._upload(name, body, media, "")
+
+    def _one_more(self, name: str, number: int, version: str) -> float:
+        file_name, raw = package(number, version)
+
+        def add() -> None:
+            self._upload(name, raw, "application/octet-stream", file_name)
+            self._publish(name)
+
+        return timed(add)
+
+    def _upload(self, name: str, body: bytes, media: str, file_name: str) -> None:
+        query = urlencode({"suite": "stable"} | ({"name": file_name} if file_name else {}))
+        url = f"{self._url}{API}/apt-archives/{name}/uploads?{query}"
+        answer = self._pool.request("POST", url, body=body, headers={"Content-Type": media})
+        assert answer.status == 201, answer.data
+
+    def _publish(self, name: str) -> None:
+        self._post("/publications", {"operation": "publish-ftpmaster", "archive": name})
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        answer = self._pool.request("POST", self._url + API + path, json=body)
+        assert answer.status == 201, answer.data
+
+    def _refusals(self, name: str) -> list[float]:
+        body = {"operation": "publish-distro", "archive": name}
+
+        def ask() -> None:
+            answer = self._pool.request("POST", f"{self._url}{API}/publications", json=body)
+            assert answer.status == 409, answer.data
+
+        with (
+            locks_of(self._database, self._database_url) as locks,
+            hold(locks, PUBLISHER, GLOBAL, ASKER),
+        ):
+            return [timed(ask) for _ in range(_REFUSALS)]
+
+    def _kept_bytes(self) -> int:
+        """Bytes of all that index files and Releases of kept generations are made of."""
+        query = """
+            SELECT (SELECT coalesce(sum(length(zst) + coalesce(length(gz), 0)
+                        + coalesce(length(xz), 0)), 0) FROM index_blocks)
+                + (SELECT coalesce(sum(pg_column_size(blocks)), 0) FROM index_layouts)
+                + (SELECT coalesce(sum(pg_column_size(f.*)), 0) FROM index_files f)
+                + (SELECT coalesce(sum(pg_column_size(f.*)), 0) FROM release_files f)
+        """
+        with self._database.connect() as conn:
+            return int(conn.execute(text(query)).scalar_one())
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[Ours]:
+    """A service on a database that writes to disk, with a signing key."""
+    key = signing_key(folder)
+    with running(folder / "postgres") as server:
+        migrate(server.url)
+        database = open_database(server.url, pool_size=5)
+        settings = {"signing_home": str(key.home), "signing_key": key.fingerprint}
+        (folder / "service").mkdir()
+        with service(
+            folder / "service", server.url, **settings, log_format="json", lease_seconds="15"
+        ) as made:
+            (pod,) = made.api()
+            yield Ours(pod.url, database, server.url)
+        database.close()
+    stop_agent(key.home)
+
+
+def run(argv: Sequence[str | Path], cwd: Path, output: Path | None = None) -> None:
+    """Run a program that must succeed."""
+    with (output or Path("/dev/null")).open("wb") as out:
+        subprocess.run(argv, cwd=cwd, check=True, stdout=out, stderr=subprocess.PIPE)
+
+
+def write_packages(folder: Path, packages: int) -> None:
+    """The packages as files."""
+    folder.mkdir()
+    for number in range(packages):
+        name, raw = package(number)
+        (folder / name).write_bytes(raw)
+
+
+def more_packages(folder: Path, packages: int, repeat: int) -> list[Path]:
+    """What is published one by one: newer versions, spread over the archive."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number in range(repeat):
+        name, raw = package((number * 2 + 1) * packages // (2 * repeat), f"2.{number}")
+        (folder / name).write_bytes(raw)
+        paths.append(folder / name)
+    return paths
+
+
+def reprepro(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
+    """reprepro, plain and gz, unsigned."""
+    row, home = Row("reprepro", packages), folder / "reprepro"
+    (home / "conf").mkdir(parents=True)
+    (home / "conf/distributions").write_text(
+        "Codename: stable\nSuite: stable\nArchitectures: amd64\nComponents: main\n"
+    )
+    call = ["reprepro", "--silent", "-b", str(home)]
+    # The shell's limit on arguments: some thousand at a time.
+    files = sorted(debs.iterdir())
+
+    def add(paths: Sequence[Path]) -> None:
+        run([*call, "includedeb", "stable", *paths], home)
+
+    def fill() -> None:
+        for start in range(0, len(files), 2000):
+            add(files[start : start + 2000])
+
+    row.fill_seconds = timed(fill)
+    for path in more_packages(folder / "more", packages, repeat):
+        row.one_more.append(timed(partial(add, [path])))
+    row.nothing_new = [timed(lambda: run([*call, "export", "stable"], home)) for _ in range(3)]
+    return row
+
+
+def aptly(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
+    """aptly, gz and plain, unsigned, without Contents."""
+    row, home = Row("aptly", packages), folder / "aptly"
+    home.mkdir()
+    config = home / "aptly.conf"
+    config.write_text(f'{{"rootDir": "{home}", "architectures": ["amd64"]}}')
+    call = ["aptly", f"-config={config}"]
+    publish = ["-skip-signing", "-skip-contents"]
+    run([*call, "repo", "create", "-distribution=stable", "bench"], home)
+
+    def fill() -> None:
+        run([*call, "repo", "add", "bench", debs], home)
+        run([*call, "publish", "repo", *publish, "bench"], home)
+
+    row.fill_seconds = timed(fill)
+    update = [*call, "publish", "update", *publish, "stable"]
+    for path in more_packages(folder / "more", packages, repeat):
+
+        def one_more(path: Path = path) -> None:
+            run([*call, "repo", "add", "-force-replace", "bench", path], home)
+            run(update, home)
+
+        row.one_more.append(timed(one_more))
+    row.nothing_new = [timed(lambda: run(update, home)) for _ in range(3)]
+    return row
+
+
+def apt_ftparchive(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
+    """apt-ftparchive with its cache, then gzip -9, xz -6 and a Release."""
+    row, home = Row("apt-ftparchive", packages), folder / "ftparchive"
+    (home / "dists").mkdir(parents=True)
+    (home / "pool").symlink_to(debs)
+
+    def publish() -> None:
+        index = home / "dists/Packages"
+        run(["apt-ftparchive", "--db", "cache.db", "packages", "pool/"], home, index)
+        run(["gzip", "-9nkf", index], home)
+        run(["xz", "-6kf", index], home)
+        run(["apt-ftparchive", "release", "dists"], home, home / "Release")
+
+    row.fill_seconds = timed(publish)
+    for path in more_packages(folder / "more", packages, repeat):
+        shutil.copy(path, debs / path.name)
+        row.one_more.append(timed(publish))
+    row.nothing_new = [timed(publish) for _ in range(1)]
+    return row
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--packages", type=int, action="append", help="may be repeated")
+    options.add_argument("--repeat", type=int, default=5)
+    options.add_argument("--only", choices=["ours", "peers"])
+    given = options.parse_args()
+    sizes = given.packages or [2000]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
+        folder = Path(scratch)
+        if given.only != "peers":
+            with ours(folder) as measured:
+                rows += [measured.measure(size, given.repeat) for size in sizes]
+        for size in sizes if given.only != "ours" else []:
+            for tool in (reprepro, aptly, apt_ftparchive):
+                home = folder / f"{tool.__name__}-{size}"
+                home.mkdir()
+                write_packages(home / "debs", size)
+                rows.append(tool(home, home / "debs", size, given.repeat))
+                shutil.rmtree(home)
+    print("| tool | packages | fill and first publish, s | one more, s | nothing new, s | more |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print(row.line())
+    for name in dict.fromkeys(row.tool for row in rows):
+        medians = [statistics.median(row.one_more) for row in rows if row.tool == name]
+        if len(medians) > 1:
+            print(f"{name}: growth of one more, {medians[-1] / medians[0]:.1f}x")
+
+
+def _median(seconds: Sequence[float]) -> str:
+    least, most = min(seconds), max(seconds)
+    return f"{statistics.median(seconds):.3f} ({least:.3f} to {most:.3f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The APT archives of a service: fill them, publish them, copy them elsewhere."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from staging_api.client import download
+from staging_api.client.copies import CopiedFile, copy_at
+from staging_api.client.model import Publication, Upload
+from staging_api.client.pacing import Deadline, OnRetry
+from staging_api.client.transport import Reply, Transport
+from staging_api.errors import AnswerUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
+
+_API = "/api/v1.0"
+_PAGE_SIZE = 100
+
+
+class Archives:
+    """What `StagingClient.archives` is; every method retries as those of the client do."""
+
+    def __init__(self, transport: Transport, timeout: float) -> None:
+        """Share the client's connections."""
+        self._transport = transport
+        self._timeout = timeout
+
+    def create(
+        self, name: str, suites: Sequence[Mapping[str, Any]], **values: Any
+    ) -> Mapping[str, Any]:
+        """Make an archive.
+
+        Args:
+            name: the first segment below ``/archive``.
+            suites: the members of each; ``name`` at least, mostly ``components`` and
+                ``architectures`` as well.
+            values: further members, such as ``origin`` or ``forms``.
+
+        Raises:
+            Conflict: there is one of this name.
+            Invalid: a member is wrong.
+        """
+        body = {"name": name, "suites": list(suites), **values}
+        document: Mapping[str, Any] = self._ask("POST", "/apt-archives", body).document
+        return document
+
+    def upload(
+        self, archive: str, suite: str, files: Sequence[Path], *, component: str = "main"
+    ) -> list[Upload]:
+        """Send packages: .deb, .udeb, and .dsc with the files that they list.
+
+        All files of one call are held in memory.
+
+        Raises:
+            PackageInvalid: none of them is a package that can be accepted.
+            Conflict: they are there with another content.
+            NotFound: there is no such archive.
+        """
+        import urllib3
+
+        fields = [("file", (path.name, path.read_bytes())) for path in files]
+        content, media = urllib3.encode_multipart_formdata(fields)
+        query = urlencode({"suite": suite, "component": component})
+        reply = self._transport.exchange(
+            "POST",
+            f"{_API}/apt-archives/{quote(archive, '')}/uploads?{query}",
+            Deadline(self._timeout),
+            content=content,
+            headers={"Content-Type": media},
+        )
+        return [Upload.of(item) for item in reply.document["items"]]
+
+    def publish(
+        self,
+        operation: Operation,
+        archive: str,
+        *,
+        timeout: float = 3600.0,
+        on_retry: OnRetry | None = None,
+        **options: Any,
+    ) -> Publication:
+        """Run an operation of the publisher; returns when it is done.
+
+        Args:
+            operation: which.
+            archive: on which archive.
+            timeout: seconds in all, waits for another operation included.
+            on_retry: called before each wait with the reason and the seconds until the next try.
+            options: such as ``careful=True`` or ``suites=["stable"]``.
+
+        Raises:
+            LockHeld: another operation ran all the time; `extra["publication"]` says which.
+            NotFound: there is no such archive.
+            StagingApiError: it failed; clients of the archive see what they saw before.
+        """
+        reply = self._transport.exchange(
+            "POST",
+            f"{_API}/publications",
+            Deadline(timeout),
+            body={"operation": operation, "archive": archive, "options": options},
+            headers={"Idempotency-Key": str(uuid4())},
+            on_retry=on_retry,
+        )
+        return Publication.of(reply.document)
+
+    def publication(self, publication_id: str) -> Publication:
+        """A run as it is now.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return Publication.of(
+            self._ask("GET", f"/publications/{quote(publication_id, '')}").document
+        )
+
+    def publications(
+        self, archive: str | None = None, *, page_size: int = _PAGE_SIZE
+    ) -> Iterator[Publication]:
+        """Runs, newest first; pages are fetched as they are read."""
+        query = {"archive": archive} if archive else {}
+        for item in self._pages("/publications", {**query, "limit": page_size}):
+            yield Publication.of(item)
+
+    def go_back(self, archive: str, generation_id: str) -> Mapping[str, Any]:
+        """Let clients see the packages of an older generation, until something is published.
+
+        Raises:
+            NotFound: there is no such archive or generation.
+            Conflict: the generation is not kept any more.
+        """
+        path = f"/distributions/{quote(archive, '')}"
+        document: Mapping[str, Any]
+        document = self._ask("PATCH", path, {"generation_id": generation_id}).document
+        return document
+
+    def export(
+        self,
+        archive: str,
+        target: str | Path,
+        *,
+        timeout: float = 3600.0,
+        on_file: "Callable[[str], None] | None" = None,
+    ) -> int:
+        """Bring a copy, for nginx or a CDN, up to what clients of the service see now.
+
+        In an order in which those who read the copy meanwhile find all that is named: pool,
+        by-hash, index files, InRelease last. Killed at any point, the next call goes on. Nothing is
+        removed: what is no longer named may still be asked for.
+
+        Args:
+            archive: which one.
+            target: its root: a folder, made if it is not there; or ``s3://bucket/prefix`` or
+                ``gs://bucket/prefix``, with credentials from the environment.
+            timeout: seconds in all.
+            on_file: called with the path of each file that was written.
+
+        Returns:
+            How many files were written.
+
+        Raises:
+            Invalid: the target cannot be used.
+            NotFound: the archive was never published.
+            Unavailable: the bucket failed.
+        """
+        copy, deadline, written = copy_at(target), Deadline(timeout), 0
+        path = f"/distributions/{quote(archive, '')}/files"
+        dists = self._ask("GET", f"{path}?part=dists").document
+        generation = f"/archive/{archive}@{dists['generation_id']}/"
+        pool = self._pages(path, {"part": "pool", "limit": 1000})
+        for files in (pool, iter(dists["items"])):
+            for file in map(CopiedFile.of, files):
+                if copy.has(file):
+                    continue
+                copy.bring(file, partial(self._fetch, file, generation, deadline))
+                written += 1
+                if on_file is not None:
+                    on_file(file.path)
+        for path in _stale_signatures([file["path"] for file in dists["items"]]):
+            copy.drop(path)
+        return written
+
+    def _fetch(self, file: CopiedFile, generation: str, deadline: Deadline, to: Path) -> None:
+        wanted = download.Wanted(file.path, to, file.sha256, generation)
+        download.fetch(self._transport, wanted, deadline)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        return self._transport.exchange(method, _API + path, Deadline(self._timeout), body=body)
+
+    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        asked = dict(query)
+        while True:
+            document = self._ask("GET", f"{path}?{urlencode(asked)}").document
+            try:
+                yield from document["items"]
+                following = document["next"]
+            except (KeyError, TypeError) as error:
+                raise AnswerUnusable(f"the answer lacks a member: {error}") from error
+            if following is None:
+                return
+            asked["after"] = following
+
+
+def _stale_signatures(named: Sequence[str]) -> Iterator[str]:
+    """A Release that is not signed any more must not lie beside an old signature."""
+    for path in named:
+        if path.endswith("/Release"):
+            for name in ("InRelease", "Release.gpg"):
+                signature = path.removesuffix("Release") + name
+                if signature not in named:
+                    yield signature

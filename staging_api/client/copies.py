@@ -1,0 +1,135 @@
+"""Where a copy of an APT archive is written: a folder, or a bucket of an object store.
+
+What if the process dies? A file of a copy appears whole or not at all, in either place, and every
+file is written before the file that names it: whoever reads the copy meanwhile finds what it is
+told of, and the next export goes on.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from staging_api.errors import Invalid, Unavailable
+
+_BUCKETS = ("s3://", "gs://")
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class CopiedFile:
+    """A file as the service lists it."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> "CopiedFile":
+        """Read an item of the list."""
+        return cls(item["path"], item["sha256"], item["size_bytes"])
+
+    @property
+    def lasting(self) -> bool:
+        """Whether this path will never have another content."""
+        return self.path.startswith("pool/") or "/by-hash/" in self.path
+
+
+class Copy(Protocol):
+    """A place that files are brought to."""
+
+    def has(self, file: CopiedFile) -> bool:
+        """Whether the file is there as it should be; a lasting one is known by its size."""
+
+    def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
+        """Let the file appear; `fetch` writes it to the path it is given, and verifies it."""
+
+    def drop(self, path: str) -> None:
+        """Remove the file, if it is there."""
+
+
+def copy_at(target: str | Path) -> Copy:
+    """A folder, or ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
+
+    Credentials, region and endpoint of a bucket are found in the environment, as the platform's own
+    programs find them (``AWS_...``, ``GOOGLE_...``).
+
+    Raises:
+        Invalid: the bucket's address is wrong, or what the environment says of it.
+    """
+    if str(target).startswith(_BUCKETS):
+        return _Bucket(str(target))
+    return _Folder(Path(target))
+
+
+class _Folder:
+    """A folder of this machine; made if it is not there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def has(self, file: CopiedFile) -> bool:
+        path = self._root / file.path
+        if not path.is_file() or path.stat().st_size != file.size_bytes:
+            return False
+        return file.lasting or hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+    def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
+        fetch(self._root / file.path)
+
+    def drop(self, path: str) -> None:
+        (self._root / path).unlink(missing_ok=True)
+
+
+class _Bucket:
+    """Objects below a prefix."""
+
+    def __init__(self, url: str) -> None:
+        # Only those who copy to a bucket pay for this import.
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+
+        try:
+            self._store = from_url(url)
+        except (BaseError, ValueError) as error:
+            raise Invalid.field("target", f"{url} cannot be used: {error}") from error
+        self._name = url
+
+    def has(self, file: CopiedFile) -> bool:
+        with self._told():
+            try:
+                size = self._store.head(file.path)["size"]
+            except FileNotFoundError:
+                return False
+            if size != file.size_bytes:
+                return False
+            if file.lasting:
+                return True
+            content = bytes(self._store.get(file.path).bytes())
+            return hashlib.sha256(content).hexdigest() == file.sha256
+
+    def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
+        caching = {"Cache-Control": _FOR_EVER if file.lasting else "no-cache"}
+        with tempfile.TemporaryDirectory(prefix="export-") as folder:
+            here = Path(folder) / "file"
+            fetch(here)
+            with self._told():
+                self._store.put(file.path, here, attributes=caching)
+
+    def drop(self, path: str) -> None:
+        with self._told(), suppress(FileNotFoundError):
+            self._store.delete(path)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        # A bucket that is not there is a file that is not found.
+        except (BaseError, OSError) as error:
+            # Its text may hold what is secret: the class says enough.
+            raise Unavailable(f"{self._name} failed: {type(error).__name__}") from None

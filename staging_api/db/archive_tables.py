@@ -1,0 +1,244 @@
+"""The tables of an APT archive: its suites, its pool, and the packages that were ever uploaded."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from staging_api.db.schema import Time, metadata, now
+
+_SHA256 = "sha256 ~ '^[0-9a-f]{64}$'"
+_YES = text("true")
+_NO = text("false")
+_none = text("'{}'")
+# Debian's version order, and the order of index files, is that of bytes.
+Bytewise = Text(collation="C")
+
+apt_archives = Table(
+    "apt_archives",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("name", Text, nullable=False, unique=True, comment="first segment below /archive"),
+    Column(
+        "origin", Text, nullable=False, server_default="", comment="of its Releases; empty: none"
+    ),
+    Column(
+        "label", Text, nullable=False, server_default="", comment="of its Releases; empty: none"
+    ),
+    Column("forms", ARRAY(Text), nullable=False, comment="of index files: plain, gz, xz, zst"),
+    Column(
+        "publish_by_hash",
+        Boolean,
+        nullable=False,
+        server_default=_YES,
+        comment="whether index files are served by hash as well",
+    ),
+    Column(
+        "advertise_by_hash",
+        Boolean,
+        nullable=False,
+        server_default=_YES,
+        comment="whether Release says Acquire-By-Hash",
+    ),
+    Column("valid_for_seconds", Integer, comment="how long clients may believe a Release"),
+    Column(
+        "retention_seconds", Integer, nullable=False, comment="old generations are kept so long"
+    ),
+    Column(
+        "quarantine_seconds", Integer, nullable=False, comment="superseded files are kept so long"
+    ),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint("name ~ '^[a-z0-9][a-z0-9.+-]{0,63}$'", name="name"),
+    CheckConstraint(
+        "cardinality(forms) > 0 AND forms <@ ARRAY['plain', 'gz', 'xz', 'zst']", name="forms"
+    ),
+    CheckConstraint("valid_for_seconds > 0", name="valid_for"),
+    CheckConstraint("retention_seconds >= 0 AND quarantine_seconds >= 0", name="times"),
+    CheckConstraint("publish_by_hash OR NOT advertise_by_hash", name="advertised_is_published"),
+    comment="One row an APT archive that we publish.",
+)
+
+suites = Table(
+    "suites",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
+    Column("name", Text, nullable=False, comment="folder below dists"),
+    Column("codename", Text, nullable=False, comment="as Release tells it"),
+    Column("aliases", ARRAY(Text), nullable=False, server_default=_none, comment="served alike"),
+    Column(
+        "description",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="as Release tells it; empty: none",
+    ),
+    Column("immutable", Boolean, nullable=False, server_default=_NO, comment="takes no package"),
+    Column("auto_accept", Boolean, nullable=False, server_default=_YES, comment="else by hand"),
+    Column(
+        "not_automatic",
+        Boolean,
+        nullable=False,
+        server_default=_NO,
+        comment="NotAutomatic of Release: apt installs from it only when asked",
+    ),
+    Column(
+        "but_automatic_upgrades",
+        Boolean,
+        nullable=False,
+        server_default=_NO,
+        comment="ButAutomaticUpgrades of Release: but it upgrades what it installed",
+    ),
+    Column("dirty_since", Time, comment="null: the newest generation shows all that is published"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint("name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$'", name="name"),
+    UniqueConstraint("archive_id", "name"),
+    comment="One row a suite, such as stable or stable-security.",
+)
+
+components = Table(
+    "components",
+    metadata,
+    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
+    Column("name", Text, primary_key=True, comment="as in sources.list"),
+    Column("position", Integer, nullable=False, comment="order in Release"),
+    CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$'", name="name"),
+    comment="The components of a suite, such as main.",
+)
+
+architectures = Table(
+    "architectures",
+    metadata,
+    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
+    Column("name", Text, primary_key=True, comment="as dpkg names it; never all"),
+    CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$' AND name <> 'all'", name="name"),
+    comment="The architectures of a suite; packages for all are in each of them.",
+)
+
+package_files = Table(
+    "package_files",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
+    Column("path", Bytewise, nullable=False, comment="below the archive's root: pool/..."),
+    Column("sha256", Text, nullable=False, comment="of the content, in hex"),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when it came into the pool"
+    ),
+    Column("removed_at", Time, comment="when it left the pool"),
+    # What makes it impossible that the store forgets a file of the pool.
+    Column(
+        "blob",
+        ForeignKey("blobs.sha256"),
+        Computed("CASE WHEN (removed_at IS NULL) THEN sha256 ELSE NULL::text END", persisted=True),
+        comment="the content in the store; null once it left the pool",
+    ),
+    CheckConstraint("starts_with(path, 'pool/')", name="path"),
+    CheckConstraint(_SHA256, name="sha256"),
+    # The key that refuses another content under the same name, when it is uploaded.
+    Index(
+        "package_files_path_key",
+        "archive_id",
+        "path",
+        unique=True,
+        postgresql_where=text("removed_at IS NULL"),
+    ),
+    Index(None, "blob"),
+    comment="The files of the pool, and those that left it.",
+)
+
+source_releases = Table(
+    "source_releases",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
+    Column("package", Bytewise, nullable=False, comment="name of the source package"),
+    Column("version", Text, nullable=False, comment="as its .dsc tells it"),
+    Column("version_key", Bytewise, nullable=False, comment="its bytes sort as the versions do"),
+    Column("control", Text, nullable=False, comment="the stanza of its .dsc, word for word"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when it was first uploaded"
+    ),
+    Column("removed_at", Time, comment="when its files left the pool"),
+    Index(
+        "source_releases_version_key",
+        "archive_id",
+        "package",
+        "version_key",
+        unique=True,
+        postgresql_where=text("removed_at IS NULL"),
+    ),
+    comment="One row a version of a source package in an archive.",
+)
+
+source_release_files = Table(
+    "source_release_files",
+    metadata,
+    Column(
+        "source_release_id",
+        ForeignKey("source_releases.id"),
+        primary_key=True,
+        comment="whose file it is",
+    ),
+    Column("position", Integer, primary_key=True, comment="0: the .dsc; then as it lists them"),
+    Column(
+        "file_id", ForeignKey("package_files.id"), nullable=False, comment="the file of the pool"
+    ),
+    Index(None, "file_id"),
+    comment="The files of a source package; versions share them.",
+)
+
+binary_releases = Table(
+    "binary_releases",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
+    Column("package", Bytewise, nullable=False, comment="name of the binary package"),
+    Column("version", Text, nullable=False, comment="as its control file tells it"),
+    Column("version_key", Bytewise, nullable=False, comment="its bytes sort as the versions do"),
+    Column("architecture", Bytewise, nullable=False, comment="or all"),
+    Column("installer", Boolean, nullable=False, comment="whether it is a .udeb"),
+    Column("source", Bytewise, nullable=False, comment="the source that it was built from"),
+    Column(
+        "source_version_key",
+        Bytewise,
+        nullable=False,
+        comment="of the source that it was built from; its bytes sort as the versions do",
+    ),
+    Column("control", Text, nullable=False, comment="its control file, word for word"),
+    Column(
+        "file_id", ForeignKey("package_files.id"), nullable=False, comment="the file of the pool"
+    ),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when it was first uploaded"
+    ),
+    Column("removed_at", Time, comment="when its file left the pool"),
+    Index(
+        "binary_releases_version_key",
+        "archive_id",
+        "package",
+        "version_key",
+        "architecture",
+        "installer",
+        unique=True,
+        postgresql_where=text("removed_at IS NULL"),
+    ),
+    Index(None, "file_id"),
+    Index(None, "archive_id", "source", "source_version_key"),
+    # Few archives have any, and each run asks.
+    Index("binary_releases_installer_idx", "id", postgresql_where=text("installer")),
+    comment="One row a version of a binary package in an archive.",
+)

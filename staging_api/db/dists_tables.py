@@ -1,0 +1,180 @@
+"""The tables of what clients of APT archives see: generations, and the index files in them.
+
+Which index files and Releases belong to a generation is told by a range of numbers, so that a
+generation that changes one package writes a few rows and not a copy of everything: `index_files`
+and `release_files`, from ``first_number``, up to but without ``gone_number``.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+
+GENERATION_STATES = ("building", "live", "retired", "reaped", "abandoned")
+FORMS = ("plain", "gz", "xz", "zst")
+_SHA256 = "sha256 ~ '^[0-9a-f]{64}$'"
+# Debian's version order, and the order of index files, is that of bytes.
+Bytewise = Text(collation="C")
+
+dists_generations = Table(
+    "dists_generations",
+    metadata,
+    Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="of what archive"),
+    Column("number", BigInteger, nullable=False, comment="counts up, per archive"),
+    Column("content_number", BigInteger, nullable=False, comment="whose packages it lists"),
+    Column("state", Text, nullable=False, comment=", ".join(GENERATION_STATES)),
+    Column("run_id", ForeignKey("publisher_runs.id"), comment="null: made by rolling back"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was begun"),
+    Column("live_at", Time, comment="when clients first saw it"),
+    Column("retired_at", Time, comment="when another took its place"),
+    Column("reaped_at", Time, comment="when its files were dropped"),
+    Column("pinned_at", Time, comment="kept until it is unpinned"),
+    Column("pinned_by", Text, comment="who pinned it"),
+    CheckConstraint(one_of("state", GENERATION_STATES), name="state"),
+    CheckConstraint("content_number <= number", name="content"),
+    CheckConstraint(
+        "(state IN ('live', 'retired', 'reaped')) = (live_at IS NOT NULL)", name="was_live"
+    ),
+    CheckConstraint("(state IN ('retired', 'reaped')) = (retired_at IS NOT NULL)", name="retired"),
+    CheckConstraint("(state = 'reaped') = (reaped_at IS NOT NULL)", name="reaped"),
+    CheckConstraint("pinned_at IS NULL OR state IN ('live', 'retired')", name="pinned_is_kept"),
+    UniqueConstraint("archive_id", "number"),
+    # One live generation an archive, whatever anybody writes.
+    Index(
+        "dists_generations_live_key",
+        "archive_id",
+        unique=True,
+        postgresql_where=text("state = 'live'"),
+    ),
+    Index(
+        "dists_generations_retired_idx",
+        "archive_id",
+        "retired_at",
+        postgresql_where=text("state = 'retired'"),
+    ),
+    comment="One row a state of an archive's dists that clients could see, or were to see.",
+)
+
+distributions = Table(
+    "distributions",
+    metadata,
+    Column(
+        "archive_id", ForeignKey("apt_archives.id"), primary_key=True, comment="of what archive"
+    ),
+    Column(
+        "live_generation_id",
+        ForeignKey("dists_generations.id"),
+        nullable=False,
+        comment="what clients see",
+    ),
+    Column(
+        "head_generation_id",
+        ForeignKey("dists_generations.id"),
+        nullable=False,
+        comment="the newest that was built from the packages; differs after rolling back",
+    ),
+    Column(
+        "changed_at", Time, nullable=False, server_default=now, comment="when that changed last"
+    ),
+    Column("changed_by", Text, nullable=False, comment="who changed it"),
+    comment="What clients of each archive see: going live is one update of a row of this table.",
+)
+
+index_blocks = Table(
+    "index_blocks",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the plain text"),
+    Column("last_key", LargeBinary, nullable=False, comment="sorts its last entry"),
+    Column("entries", Integer, nullable=False, comment="how many stanzas are in it"),
+    Column("plain_bytes", Integer, nullable=False, comment="length of the plain text"),
+    Column("zst", LargeBinary, nullable=False, comment="one frame; the plain text is got from it"),
+    Column("gz", LargeBinary, comment="one member"),
+    Column("xz", LargeBinary, comment="one stream of one block"),
+    CheckConstraint(_SHA256, name="sha256"),
+    comment="Pieces of index files, each compressed once.",
+)
+
+index_layouts = Table(
+    "index_layouts",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the hashes of its blocks"),
+    Column("blocks", ARRAY(Text), nullable=False, comment="sha256 of each, in order"),
+    CheckConstraint(_SHA256, name="sha256"),
+    comment="What an index file is made of.",
+)
+
+index_files = Table(
+    "index_files",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="of which suite"),
+    Column("path", Bytewise, nullable=False, comment="below the suite, without the form's ending"),
+    Column("form", Text, nullable=False, comment=", ".join(FORMS)),
+    Column("served", Boolean, nullable=False, comment="or listed in Release only"),
+    Column(
+        "layout", ForeignKey("index_layouts.sha256"), nullable=False, comment="what it is made of"
+    ),
+    Column("size_bytes", BigInteger, nullable=False, comment="length in this form"),
+    Column("sha256", Text, nullable=False, comment="in this form, in hex"),
+    Column("first_number", BigInteger, nullable=False, comment="first generation that has it"),
+    Column("gone_number", BigInteger, comment="first generation that does not"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint(one_of("form", FORMS), name="form"),
+    CheckConstraint(_SHA256, name="sha256"),
+    CheckConstraint("gone_number > first_number", name="numbers"),
+    Index(
+        "index_files_current_key",
+        "suite_id",
+        "path",
+        "form",
+        unique=True,
+        postgresql_where=text("gone_number IS NULL"),
+    ),
+    Index(None, "suite_id", "sha256"),
+    Index(None, "suite_id", "path", "form", "first_number"),
+    Index(None, "layout"),
+    Index("index_files_gone_idx", "suite_id", "gone_number"),
+    comment="The index files of the generations that are kept.",
+)
+
+release_files = Table(
+    "release_files",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="of which suite"),
+    Column("name", Text, nullable=False, comment="Release, InRelease or Release.gpg"),
+    Column("content", LargeBinary, nullable=False, comment="its bytes"),
+    Column("sha256", Text, nullable=False, comment="of its bytes, in hex"),
+    Column("dated_at", Time, nullable=False, comment="what it says itself"),
+    Column("valid_until", Time, comment="what it says itself"),
+    Column("first_number", BigInteger, nullable=False, comment="first generation that has it"),
+    Column("gone_number", BigInteger, comment="first generation that does not"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint("name IN ('Release', 'InRelease', 'Release.gpg')", name="name"),
+    CheckConstraint(_SHA256, name="sha256"),
+    CheckConstraint("gone_number > first_number", name="numbers"),
+    Index(
+        "release_files_current_key",
+        "suite_id",
+        "name",
+        unique=True,
+        postgresql_where=text("gone_number IS NULL"),
+    ),
+    Index("release_files_number_idx", "suite_id", "name", "first_number"),
+    comment="The Releases of the generations that are kept, signed where there was a key.",
+)

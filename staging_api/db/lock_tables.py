@@ -1,0 +1,99 @@
+"""The tables of the lock: who holds what, who waits for it, and who ever held it."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Interval,
+    Table,
+    Text,
+)
+
+from staging_api.db.schema import Domain, Time, Ulid, metadata
+
+lock_scopes = Table(
+    "lock_scopes",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="of the lock"),
+    Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
+    Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: nobody"),
+    Column("fence", BigInteger, nullable=False, comment="of the newest grant; never falls"),
+    Column("caller", Text, comment="on whose behalf it is held"),
+    Column("holder", Text, comment="the process that holds it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("acquired_at", Time, comment="when the present grant was made"),
+    Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
+    Column("waited_until", Time, comment="until when somebody may wait for it; null: nobody does"),
+    CheckConstraint(
+        "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
+    ),
+    comment="One row a scope that was locked of late: decides who holds it.",
+    # Room on each page and no index on a changing column: updates stay on their page (HOT).
+    postgresql_with={
+        "fillfactor": 50,
+        "autovacuum_vacuum_scale_factor": 0,
+        "autovacuum_vacuum_threshold": 500,
+        "autovacuum_vacuum_cost_delay": 0,
+    },
+)
+
+api_locks = Table(
+    "api_locks",
+    metadata,
+    Column("id", Domain("ulid"), primary_key=True, comment="ULID of the grant"),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        comment="what is done under it: archive, images, symbols, publisher, configdocs_update",
+    ),
+    Column(
+        "scope",
+        Domain("lock_scope"),
+        nullable=False,
+        comment="what it protects: an archive's URL, or global",
+    ),
+    Column("caller", Text, nullable=False, comment="who asked"),
+    Column("holder", Text, nullable=False, comment="the process that held it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("fence", BigInteger, nullable=False, comment="rises from grant to grant of a scope"),
+    Column("acquired_at", Time, nullable=False, comment="when it was granted"),
+    Column("expires_at", Time, nullable=False, comment="end of the lease, as last renewed"),
+    Column("ended_at", Time, comment="null while held"),
+    Column(
+        "outcome",
+        Domain("lock_outcome"),
+        comment="released, expired, broken or superseded; null while held",
+    ),
+    Column("ended_by", Text, comment="process, person or, if superseded, the next grant"),
+    Column("reason", Text, comment="why it was broken"),
+    CheckConstraint(
+        "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
+        " AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",
+        name="ended",
+    ),
+    Index(None, "scope", "id"),
+    comment="One row a grant: the history of every lock, each with exactly one outcome.",
+    postgresql_partition_by="RANGE (id)",
+)
+
+lock_waiters = Table(
+    "lock_waiters",
+    metadata,
+    Column(
+        "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
+    ),
+    Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that is waited for"),
+    Column("kind", Text, nullable=False, comment="of the lock that is waited for"),
+    Column("scope", Text, nullable=False, comment="what that lock protects"),
+    Column("caller", Text, nullable=False, comment="on whose behalf"),
+    Column("holder", Text, nullable=False, comment="the process that waits"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("ttl", Interval, nullable=False, comment="length of the lease that is asked for"),
+    Column("seen_at", Time, nullable=False, comment="when the waiter last showed that it lives"),
+    Column("leaves_at", Time, nullable=False, comment="when it will give up"),
+    Index(None, "kind", "scope", "place"),
+    comment="Who waits for a lock now, in order of arrival.",
+)

@@ -1,0 +1,243 @@
+"""The tables of publishing: what was sent, what became of it in which suite, and by which run.
+
+Which packages the index files list is told by a range of generation numbers: `package_publications`
+from ``listed_in``, up to but without ``delisted_in``.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+
+UPLOAD_STATES = ("new", "unapproved", "accepted", "done", "rejected")
+PUBLICATION_STATES = ("pending", "published", "superseded", "deleted")
+RUN_STATES = ("running", "succeeded", "published_hook_failed", "failed", "abandoned")
+OPERATIONS = ("process-accepted", "publish-distro", "publish-ftpmaster")
+_none = text("'{}'")
+# Debian's version order, and the order of index files, is that of bytes.
+Bytewise = Text(collation="C")
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
+    Column(
+        "suite_id", ForeignKey("suites.id"), nullable=False, comment="where the package is to go"
+    ),
+    Column("component", Text, nullable=False, comment="where the package is to go"),
+    Column("name", Text, nullable=False, comment="of the .deb, .udeb or .dsc, as it was sent"),
+    Column("state", Text, nullable=False, comment=", ".join(UPLOAD_STATES)),
+    Column(
+        "source_release_id",
+        ForeignKey("source_releases.id"),
+        comment="what was in it, if it is a source package",
+    ),
+    Column(
+        "binary_release_id",
+        ForeignKey("binary_releases.id"),
+        comment="what was in it, if it is a binary package",
+    ),
+    Column("caller", Text, nullable=False, comment="who sent it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was sent"),
+    Column("decided_at", Time, comment="when it was accepted or rejected by hand"),
+    Column("decided_by", Text, comment="who accepted or rejected it by hand"),
+    Column(
+        "done_at", Time, comment="when its package was published for the first time in the suite"
+    ),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="that failed"),
+    Column("error_code", Text, comment="of the reason in error_message"),
+    Column("error_message", Text, comment="why it was rejected, or is not yet done"),
+    CheckConstraint(one_of("state", UPLOAD_STATES), name="state"),
+    CheckConstraint("state <> 'rejected' OR error_message IS NOT NULL", name="rejected_says_why"),
+    CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done"),
+    CheckConstraint(
+        "num_nonnulls(source_release_id, binary_release_id) = 1"
+        " OR (state = 'rejected' AND num_nonnulls(source_release_id, binary_release_id) = 0)",
+        name="one_release",
+    ),
+    Index(None, "suite_id", "id"),
+    Index(None, "source_release_id"),
+    Index(None, "binary_release_id"),
+    Index("uploads_accepted_idx", "id", postgresql_where=text("state = 'accepted'")),
+    comment="One row a package that somebody sent, with what became of it.",
+)
+
+package_publications = Table(
+    "package_publications",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="where it is"),
+    Column("component", Text, nullable=False, comment="where it is"),
+    Column(
+        "source_release_id",
+        ForeignKey("source_releases.id"),
+        comment="what it is, if a source package",
+    ),
+    Column(
+        "binary_release_id",
+        ForeignKey("binary_releases.id"),
+        comment="what it is, if a binary package",
+    ),
+    Column("package", Bytewise, nullable=False, comment="of the release"),
+    Column("upload_id", ForeignKey("uploads.id"), comment="that asked for it"),
+    Column("state", Text, nullable=False, comment=", ".join(PUBLICATION_STATES)),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was accepted"),
+    Column("published_at", Time, comment="when it was first to be in the index files"),
+    Column("ended_at", Time, comment="when it was superseded or deleted"),
+    Column("superseded_by", BigInteger, comment="the publication that gave it way"),
+    Column("deleted_by", Text, comment="who deleted it"),
+    Column("reason", Text, comment="why it was deleted"),
+    Column("scheduled_deletion_at", Time, comment="its files may leave the pool from then on"),
+    Column("removed_at", Time, comment="when its files had left the pool"),
+    Column("error_message", Text, comment="why it is still pending"),
+    Column("unlisted_since", Time, comment="set while the index files disagree with this row"),
+    Column("listed_in", BigInteger, comment="number of the first generation that lists it"),
+    Column("delisted_in", BigInteger, comment="number of the first generation without it"),
+    CheckConstraint(one_of("state", PUBLICATION_STATES), name="state"),
+    CheckConstraint("num_nonnulls(source_release_id, binary_release_id) = 1", name="one_release"),
+    CheckConstraint("(state IN ('superseded', 'deleted')) = (ended_at IS NOT NULL)", name="ended"),
+    CheckConstraint("(state = 'superseded') = (superseded_by IS NOT NULL)", name="superseded"),
+    CheckConstraint(
+        "state <> 'deleted' OR (deleted_by IS NOT NULL AND reason IS NOT NULL)",
+        name="deleted_says_why",
+    ),
+    CheckConstraint("state <> 'published' OR published_at IS NOT NULL", name="published"),
+    CheckConstraint("state <> 'pending' OR unlisted_since IS NULL", name="pending_is_not_listed"),
+    CheckConstraint(
+        "scheduled_deletion_at IS NULL OR ended_at IS NOT NULL", name="active_is_not_condemned"
+    ),
+    CheckConstraint(
+        "removed_at IS NULL OR scheduled_deletion_at IS NOT NULL", name="removed_was_condemned"
+    ),
+    Index(
+        "package_publications_binary_key",
+        "suite_id",
+        "binary_release_id",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL AND binary_release_id IS NOT NULL"),
+    ),
+    Index(
+        "package_publications_source_key",
+        "suite_id",
+        "source_release_id",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL AND source_release_id IS NOT NULL"),
+    ),
+    Index(
+        "package_publications_active_idx",
+        "suite_id",
+        "package",
+        postgresql_where=text("state = 'published'"),
+    ),
+    Index(
+        "package_publications_pending_idx", "suite_id", postgresql_where=text("state = 'pending'")
+    ),
+    Index(
+        "package_publications_unlisted_idx",
+        "suite_id",
+        postgresql_where=text("unlisted_since IS NOT NULL"),
+    ),
+    Index(
+        "package_publications_ended_idx",
+        "suite_id",
+        postgresql_where=text("ended_at IS NOT NULL AND scheduled_deletion_at IS NULL"),
+    ),
+    Index(
+        "package_publications_condemned_idx",
+        "scheduled_deletion_at",
+        postgresql_where=text("scheduled_deletion_at IS NOT NULL AND removed_at IS NULL"),
+    ),
+    Index(None, "binary_release_id"),
+    Index(None, "source_release_id"),
+    comment="One row a package in a suite, from when it was accepted until its files are gone.",
+)
+
+publisher_runs = Table(
+    "publisher_runs",
+    metadata,
+    Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
+    Column("operation", Text, nullable=False, comment=", ".join(OPERATIONS)),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="of what archive"),
+    Column("options", JSONB, nullable=False, comment="as they were asked for"),
+    Column("state", Text, nullable=False, comment=", ".join(RUN_STATES)),
+    Column("phase", Text, comment="the newest; null before the first"),
+    Column("items_done", BigInteger, nullable=False, server_default="0", comment="of the phase"),
+    Column("items_total", BigInteger, comment="of the phase"),
+    Column("caller", Text, nullable=False, comment="who asked for it"),
+    Column("holder", Text, nullable=False, comment="the process that ran it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("lock_id", Ulid, nullable=False, comment="the grant of the publisher lock"),
+    Column("fence", BigInteger, nullable=False, comment="of the grant: what guards its writes"),
+    Column("started_at", Time, nullable=False, server_default=now, comment="when it began"),
+    Column("finished_at", Time, comment="when it ended, however"),
+    Column(
+        "counts",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="how much of what it did",
+    ),
+    Column(
+        "notes", ARRAY(Text), nullable=False, server_default=_none, comment="what was tolerated"
+    ),
+    Column("error_code", Text, comment="of the reason in error_message"),
+    Column("error_message", Text, comment="why it failed"),
+    CheckConstraint(one_of("operation", OPERATIONS), name="operation"),
+    CheckConstraint(one_of("state", RUN_STATES), name="state"),
+    CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished"),
+    CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
+    # One lock, so one run: a second row that says running is impossible.
+    Index(
+        "publisher_runs_running_key",
+        "state",
+        unique=True,
+        postgresql_where=text("state = 'running'"),
+    ),
+    Index(None, "archive_id", "id"),
+    Index(None, "lock_id"),
+    comment="One row an operation of the publisher.",
+)
+
+run_phases = Table(
+    "run_phases",
+    metadata,
+    Column("run_id", ForeignKey("publisher_runs.id"), primary_key=True, comment="of which run"),
+    Column("position", Integer, primary_key=True, comment="0, 1, 2 ... in the order they began"),
+    Column("phase", Text, nullable=False, comment="what was done in it"),
+    Column("started_at", Time, nullable=False, server_default=now, comment="when it began"),
+    Column("finished_at", Time, comment="when it ended; null: it did not"),
+    comment="When each phase of a run began and ended.",
+)
+
+hook_runs = Table(
+    "hook_runs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("run_id", ForeignKey("publisher_runs.id"), nullable=False, comment="of which run"),
+    Column("stage", Text, nullable=False, comment="before or after going live"),
+    Column("name", Text, nullable=False, comment="of the program's file"),
+    Column("exit_code", Integer, comment="negative: the signal that ended it; null: none"),
+    Column(
+        "timed_out", Boolean, nullable=False, comment="whether it was ended for taking too long"
+    ),
+    Column("seconds", Double, nullable=False, comment="how long it ran"),
+    Column("output", Text, nullable=False, comment="the end of it"),
+    Column("ended_at", Time, nullable=False, server_default=now, comment="when it ended"),
+    CheckConstraint("stage IN ('before', 'after')", name="stage"),
+    Index(None, "run_id"),
+    comment="One row an operator's program that a run started.",
+)

@@ -1,0 +1,78 @@
+"""``/archive``: published archives as apt reads them, from any pod.
+
+``/archive/<name>/...`` is what is live; ``/archive/<name>@<generation>/...`` is one generation, as
+long as it is kept.
+"""
+
+from collections.abc import Iterator
+
+import falcon
+
+from staging_api.db.engine import Database
+from staging_api.errors import NotFound
+from staging_api.http.conditions import Range
+from staging_api.http.handover import Sender
+from staging_api.http.sending import Sendable, describe
+from staging_api.publishing.model import Served
+from staging_api.publishing.pieces import BlockReader
+from staging_api.publishing.serving import served_at
+
+
+class ArchiveFiles:
+    """Serves dists, by-hash and pool by what the tables say is there."""
+
+    def __init__(self, database: Database, reader: BlockReader, sender: Sender) -> None:
+        """Find files in `database`; their bytes there, with `reader`, or by `sender`."""
+        self._database = database
+        self._reader = reader
+        self._sender = sender
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
+        """Send the file, or the part of it that was asked for."""
+        served = self._find(archive, path)
+        part = describe(req, resp, _sendable(served))
+        if part is not None:
+            self._send(req, resp, served, part)
+
+    def on_head(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
+        """Send what GET would, less the bytes."""
+        part = describe(req, resp, _sendable(self._find(archive, path)))
+        if part is not None:
+            resp.content_length = part.length
+
+    def _find(self, archive: str, path: str) -> Served:
+        name, _, generation = archive.partition("@")
+        with self._database.connect() as conn:
+            served = served_at(conn, name, generation or None, path)
+        if served is None:
+            raise NotFound(f"the archive {archive} has nothing at {path}")
+        return served
+
+    def _send(
+        self, req: falcon.Request, resp: falcon.Response, served: Served, part: Range
+    ) -> None:
+        if served.content is not None:
+            resp.data = served.content[part.start : part.start + part.length]
+        elif served.blocks is not None:
+            chunks = self._reader.file(served.blocks, served.form)
+            resp.stream = _cut(chunks, part.start, part.length)
+            resp.content_length = part.length
+        else:
+            self._sender.send(req, resp, served.sha256, part)
+
+
+def _sendable(served: Served) -> Sendable:
+    modified = served.modified_at if served.lasting else None
+    return Sendable(served.name, served.sha256, served.size_bytes, modified, served.lasting)
+
+
+def _cut(chunks: Iterator[bytes], start: int, length: int) -> Iterator[bytes]:
+    """`length` bytes from `start` on of what the chunks are together."""
+    for chunk in chunks:
+        piece = chunk[start : start + length]
+        start = max(0, start - len(chunk))
+        length -= len(piece)
+        if piece:
+            yield piece
+        if not length:
+            return

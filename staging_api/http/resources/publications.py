@@ -1,0 +1,120 @@
+"""``/publications``: run an operation of the publisher, and see what the runs did."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import falcon
+
+from staging_api.errors import LockHeld
+from staging_api.http.api_lock import api_lock
+from staging_api.http.auth import asker
+from staging_api.http.idempotency import answers_once
+from staging_api.http.openapi import answers, spec
+from staging_api.http.publisher_bodies import (
+    PublicationBody,
+    PublicationList,
+    PublicationQuery,
+    PublicationRequest,
+)
+from staging_api.locks.hold import Locks
+from staging_api.locks.model import GLOBAL, PUBLISHER, LockKind
+from staging_api.publishing import repository
+from staging_api.publishing.model import Options
+from staging_api.publishing.service import Publisher
+
+PATH = "/api/v1.0/publications"
+
+Responder = Callable[[Any, falcon.Request, falcon.Response], None]
+
+
+def _options(body: PublicationRequest) -> Options:
+    given = body.options.model_dump()
+    return Options(**{**given, "suites": tuple(given["suites"])})
+
+
+def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
+    """One scope for all, once the request is known to be right."""
+    body: PublicationRequest = req.context.json
+    self.publisher.archive(body.archive, _options(body))
+    return GLOBAL
+
+
+def says_what_runs(responder: Responder) -> Responder:
+    """Tell a caller that came second which operation runs: ``publication`` beside ``lock``."""
+
+    @wraps(responder)
+    def told(self: "Publications", req: falcon.Request, resp: falcon.Response) -> None:
+        try:
+            responder(self, req, resp)
+        except LockHeld as error:
+            lock = error.extra["lock"]
+            if lock["kind"] == PUBLISHER.name and lock["id"]:
+                with self.locks.database.connect() as conn:
+                    error.extra["publication"] = repository.run_of_lock(conn, lock["id"])
+            raise
+
+    return told
+
+
+class Publications:
+    """All runs of the publisher."""
+
+    def __init__(self, publisher: Publisher, wait_cap_seconds: float) -> None:
+        """Take what the responders need."""
+        self.publisher = publisher
+        self.locks: Locks = publisher.locks
+        self.wait_cap_seconds = wait_cap_seconds
+
+    @answers_once
+    @spec.validate(
+        json=PublicationRequest,
+        resp=answers(404, 409, 415, 422, 500, HTTP_201=PublicationBody),
+        tags=["publications"],
+    )
+    @says_what_runs
+    @api_lock(PUBLISHER, scope=the_publisher)
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Run an operation.
+
+        201 when it is done. One operation runs at a time, on whatever archive: 409 says which.
+        """
+        body: PublicationRequest = req.context.json
+        run = self.publisher.run(body.operation, body.archive, _options(body), asker(req))
+        resp.status = falcon.HTTP_201
+        resp.media = PublicationBody.of(run)
+        resp.location = f"{PATH}/{run.id}"
+
+    @spec.validate(
+        query=PublicationQuery, resp=answers(HTTP_200=PublicationList), tags=["publications"]
+    )
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List runs, newest first."""
+        query: PublicationQuery = req.context.query
+        with self.locks.database.connect() as conn:
+            found = repository.list_runs(
+                conn,
+                limit=query.limit + 1,
+                after=query.after,
+                archive=query.archive,
+                state=query.state,
+                operation=query.operation,
+            )
+        page = found[: query.limit]
+        resp.media = PublicationList(
+            items=[PublicationBody.of(run) for run in page],
+            next=page[-1].id if len(found) > len(page) else None,
+        )
+
+
+class OnePublication:
+    """One run of the publisher."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        """Take what the responders need."""
+        self.publisher = publisher
+
+    @spec.validate(resp=answers(404, HTTP_200=PublicationBody), tags=["publications"])
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
+        """Show a run; while it runs, its phase and how far it is."""
+        resp.media = PublicationBody.of(self.publisher.find(publication_id))

@@ -1,0 +1,73 @@
+"""Sending a file of known digest: preconditions, ranges and headers, the same for every route."""
+
+import base64
+import mimetypes
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import falcon
+
+from staging_api.http.conditions import Range, must_send, ranged
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class Sendable:
+    """What a file is, apart from its bytes.
+
+    Attributes:
+        name: tells the media type.
+        sha256: of the whole file, in hex: its ETag.
+        modified_at: when it came to be; aware. None for what can change twice in one second:
+            HTTP's dates could not tell the two apart, and a client would keep the older one.
+        lasting: whether the same address will never have other bytes.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    modified_at: datetime | None
+    lasting: bool = False
+
+
+def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Range | None:
+    """Set status and headers; gives the part to send, None if there is no body to send."""
+    etag = f'"{file.sha256}"'
+    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
+    modified = file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
+    _set_headers(resp, file, etag, modified)
+    if not must_send(req, resp, etag, modified):
+        return None
+    part = ranged(req, etag, modified, file.size_bytes)
+    if part is None:
+        resp.status = falcon.HTTP_416
+        resp.set_header("Content-Range", f"bytes */{file.size_bytes}")
+        return None
+    if part.partial:
+        resp.status = falcon.HTTP_206
+        last = part.start + part.length - 1
+        resp.set_header("Content-Range", f"bytes {part.start}-{last}/{file.size_bytes}")
+    return part
+
+
+def _set_headers(
+    resp: falcon.Response, file: Sendable, etag: str, modified: datetime | None
+) -> None:
+    digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
+    describe_content(resp, file.name)
+    resp.set_header("ETag", etag)
+    if modified:
+        resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
+    resp.set_header("Accept-Ranges", "bytes")
+    resp.set_header("Cache-Control", _FOR_EVER if file.lasting else "no-cache")
+    resp.set_header("Repr-Digest", f"sha-256=:{digest}:")
+
+
+def describe_content(resp: falcon.Response, name: str) -> None:
+    """Say what a file is, as far as its name tells."""
+    kind, encoding = mimetypes.guess_type(name, strict=False)
+    resp.content_type = kind if kind and not encoding else "application/octet-stream"
+    # A build is not ours: whatever page it holds must not run as one of this site.
+    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")

@@ -1,0 +1,262 @@
+"""The index files of a suite: which ones it has, and new ones out of old ones and what changed.
+
+An index of which a package changed is cut again round that package only; all others are taken over
+as they are. Blocks that have to be compressed are compressed by a few threads, outside of any
+transaction, and kept some at a time: if the process dies, nothing names them, and the next run,
+which cuts the same blocks, finds them done.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from staging_api.db.engine import Database
+from staging_api.publishing import repository
+from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
+from staging_api.publishing.dsc import SourceFile
+from staging_api.publishing.forms import Form
+from staging_api.publishing.indices import (
+    Entry,
+    binary_entry,
+    entries_of,
+    index_key,
+    packages_path,
+    source_entry,
+    sources_path,
+)
+from staging_api.publishing.model import FORM_OF, AptArchive, IndexFile, Suite
+from staging_api.publishing.pieces import BlockReader, FileHashes
+from staging_api.publishing.repository import Unlisted
+from staging_api.publishing.runlog import RunLog
+
+_THREADS = 2
+_KEPT_AT_ONCE = 32
+
+#: What changes in one index file: by key, the entry to put there, or None to take it away.
+Changes = dict[bytes, Entry | None]
+
+
+@dataclass(frozen=True)
+class IndexPlace:
+    """One index file of a suite; `architecture` is "" for the sources."""
+
+    component: str
+    architecture: str
+    installer: bool = False
+
+    @property
+    def path(self) -> str:
+        """Below the suite, without the ending of a form."""
+        if not self.architecture:
+            return sources_path(self.component)
+        return packages_path(self.component, self.architecture, installer=self.installer)
+
+
+@dataclass(frozen=True)
+class SuiteIndices:
+    """What a suite's index files become.
+
+    Attributes:
+        files: all of them, in every form.
+        shown: the publications that they show and older ones did not, or the other way round.
+    """
+
+    files: tuple[IndexFile, ...]
+    shown: tuple[Unlisted, ...]
+
+
+@dataclass(frozen=True)
+class Indexer:
+    """Makes the index files of suites."""
+
+    database: Database
+    reader: BlockReader
+    hashes: FileHashes
+
+    def suite(
+        self,
+        run: RunLog,
+        archive: AptArchive,
+        suite: Suite,
+        base: Sequence[IndexFile],
+        *,
+        careful: bool,
+    ) -> SuiteIndices:
+        """The index files of a suite as its packages are now.
+
+        Args:
+            run: the run that wants them.
+            archive: that the suite is of.
+            suite: the suite.
+            base: its index files before the changes that are not listed yet.
+            careful: make all of them from all packages.
+        """
+        with self.database.connect() as conn:
+            unlisted = repository.unlisted(conn, suite.id)
+            places = list(_places(suite, installer=repository.has_installer(conn, suite.id)))
+            known = [place for place in places if not careful and _is_in(place, base)]
+            changes = _changes(conn, unlisted, known)
+        files: list[IndexFile] = []
+        for place in places:
+            old = [each for each in base if each.path == place.path]
+            whole = place not in changes or not _offers(old, archive)
+            if not whole and not changes[place]:
+                files += old
+                continue
+            asked = None if whole else changes[place]
+            layout = self._blocks(run, archive, suite, place, old=old, changes=asked)
+            files += self._files(archive, suite, place, layout)
+        return SuiteIndices(tuple(files), tuple(unlisted))
+
+    def _blocks(
+        self,
+        run: RunLog,
+        archive: AptArchive,
+        suite: Suite,
+        place: IndexPlace,
+        *,
+        old: Sequence[IndexFile],
+        changes: Changes | None,
+    ) -> list[str]:
+        """The blocks of an index, all of them kept; `changes` of None: made from all packages."""
+        with self.database.connect() as conn:
+            if changes is None:
+                entries = sorted(_entries(conn, suite, place), key=lambda entry: entry.key)
+                made: Iterable[BlockRef | PlainBlock] = cut(entries)
+            else:
+                made = recut(repository.layout(conn, old[0].layout), changes, self._load)
+            made = list(made)
+        forms = [word for word in archive.forms if word in ("gz", "xz")]
+        self._keep(run, [each for each in made if isinstance(each, PlainBlock)], forms)
+        return [(each.ref if isinstance(each, PlainBlock) else each).sha256 for each in made]
+
+    def _load(self, ref: BlockRef) -> list[Entry]:
+        return entries_of(b"".join(self.reader.read([ref.sha256], "plain")))
+
+    def _keep(self, run: RunLog, blocks: Sequence[PlainBlock], words: Sequence[str]) -> None:
+        """Compress and keep the blocks that are not there yet in every form that is asked for."""
+        with self.database.connect() as conn:
+            known = repository.known_blocks(conn, [each.ref.sha256 for each in blocks], words)
+        new = [each for each in blocks if each.ref.sha256 not in known]
+        forms = [Form.ZST, *(FORM_OF[word] for word in words)]
+        with ThreadPoolExecutor(_THREADS, "compress") as pool:
+            for start in range(0, len(new), _KEPT_AT_ONCE):
+                some = new[start : start + _KEPT_AT_ONCE]
+                rows = list(pool.map(lambda block: self._packed(block, forms), some))
+                with run.writing() as conn:
+                    repository.add_blocks(conn, rows)
+                run.progress(start + len(some), len(new))
+        run.counts["blocks"] += len(new)
+
+    def _packed(self, block: PlainBlock, forms: Sequence[Form]) -> Mapping[str, Any]:
+        packed = block.pack(forms)
+        for form, piece in ((Form.PLAIN, block.text), *packed.items()):
+            self.reader.remember(block.ref.sha256, form.removeprefix(".") or "plain", piece)
+        return {
+            "sha256": block.ref.sha256,
+            "last_key": block.ref.last_key,
+            "entries": block.entries,
+            "plain_bytes": len(block.text),
+            "zst": packed[Form.ZST],
+            "gz": packed.get(Form.GZ),
+            "xz": packed.get(Form.XZ),
+        }
+
+    def _files(
+        self, archive: AptArchive, suite: Suite, place: IndexPlace, blocks: Sequence[str]
+    ) -> Iterator[IndexFile]:
+        layout = repository.layout_name(blocks)
+        # The plain name is listed even where nobody can fetch it: apt wants to know its hash.
+        for word in dict.fromkeys(("plain", *archive.forms)):
+            digest = self.hashes.measure((suite.id, place.path), word, blocks)
+            yield IndexFile(
+                suite_id=suite.id,
+                path=place.path,
+                form=word,
+                served=word in archive.forms,
+                layout=layout,
+                size_bytes=digest.size_bytes,
+                sha256=digest.sha256,
+                blocks=tuple(blocks),
+            )
+
+
+def _places(suite: Suite, *, installer: bool) -> Iterator[IndexPlace]:
+    for component in suite.components:
+        for architecture in suite.architectures:
+            yield IndexPlace(component, architecture)
+            if installer:
+                yield IndexPlace(component, architecture, installer=True)
+        yield IndexPlace(component, "")
+
+
+def _is_in(place: IndexPlace, files: Sequence[IndexFile]) -> bool:
+    return any(each.path == place.path for each in files)
+
+
+def _offers(files: Sequence[IndexFile], archive: AptArchive) -> bool:
+    """Whether an index is there in just the forms that the archive offers."""
+    return bool(files) and {each.form for each in files if each.served} == set(archive.forms)
+
+
+def _changes(
+    conn: Connection, unlisted: Sequence[Unlisted], places: Sequence[IndexPlace]
+) -> Mapping[IndexPlace, Changes]:
+    changes: dict[IndexPlace, Changes] = {place: {} for place in places}
+    if not places:
+        return changes
+    made = _made(conn, [each for each in unlisted if each.shown])
+    # What goes comes first: another spelling of the same version may take its place.
+    for each in sorted(unlisted, key=lambda each: each.shown):
+        key = index_key(each.package, each.version_key, each.architecture or "")
+        for place in places:
+            if _belongs(each, place):
+                changes[place][key] = made.get(each.id)
+    return changes
+
+
+def _belongs(each: Unlisted, place: IndexPlace) -> bool:
+    if each.component != place.component or each.installer != place.installer:
+        return False
+    if each.architecture is None or not place.architecture:
+        return each.architecture is None and not place.architecture
+    return each.architecture in (place.architecture, "all")
+
+
+def _made(conn: Connection, shown: Sequence[Unlisted]) -> dict[int, Entry]:
+    """The entries of publications that are to be listed."""
+    files = repository.files_of(conn, [each.file_id for each in shown if each.file_id])
+    releases = [each.source_release_id for each in shown if each.source_release_id]
+    sources = repository.source_files_of(conn, releases)
+    made: dict[int, Entry] = {}
+    for each in shown:
+        if each.file_id:
+            file = files[each.file_id]
+            made[each.id] = binary_entry(each.control, file.path, file.size_bytes, file.sha256)
+        elif each.source_release_id:
+            made[each.id] = _source(each.control, sources[each.source_release_id])
+    return made
+
+
+def _entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[Entry]:
+    """The entries of all packages of an index."""
+    if place.architecture:
+        rows = repository.listed_binaries(
+            conn, suite.id, place.component, place.architecture, installer=place.installer
+        )
+        for row in rows:
+            yield binary_entry(row.control, row.path, row.size_bytes, row.sha256)
+        return
+    rows = repository.listed_sources(conn, suite.id, place.component)
+    files = repository.source_files_of(conn, [row.id for row in rows])
+    for row in rows:
+        yield _source(row.control, files[row.id])
+
+
+def _source(control: str, files: Sequence[Row[Any]]) -> Entry:
+    folder = files[0].path.rpartition("/")[0]
+    named = [SourceFile(f.path.rpartition("/")[2], f.size_bytes, f.sha256) for f in files]
+    return source_entry(control, folder, named[0], tuple(named[1:]))

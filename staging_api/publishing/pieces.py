@@ -1,0 +1,161 @@
+"""Index files out of their blocks: read in any form, and hashed without reading all of them again.
+
+Both classes remember what this process has seen lately, within bounds. What they remember is named
+by its content, so it is never wrong, whatever other processes do, and nothing of it need survive.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+from staging_api.db.engine import Database
+from staging_api.publishing import repository, xz
+from staging_api.publishing.blocks import Digest, assemble
+from staging_api.publishing.forms import Form, unpack
+from staging_api.publishing.model import FORM_OF
+
+#: Enough for both architectures of an archive of 50,000 packages.
+REMEMBERED_BYTES = 128 << 20
+_AT_ONCE = 16
+_MAX_BLOCK_BYTES = 16 << 20
+_REMEMBERED_FILES = 2000
+
+
+class BlockReader:
+    """Blocks by their sha256, from memory or else from the database."""
+
+    def __init__(self, database: Database, capacity_bytes: int = REMEMBERED_BYTES) -> None:
+        """Remember nothing yet."""
+        self._database = database
+        self._capacity = capacity_bytes
+        self._bytes = 0
+        self._pieces: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
+        """The blocks in one form, in this order; a few at a time are held."""
+        for start in range(0, len(digests), _AT_ONCE):
+            some = digests[start : start + _AT_ONCE]
+            found = {digest: self._remembered(digest, form) for digest in some}
+            missing = [digest for digest, piece in found.items() if piece is None]
+            if missing:
+                found |= self._load(missing, form)
+            for digest in some:
+                yield found[digest] or b""
+
+    def file(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
+        """The index file of these blocks, in one form."""
+        return assemble(FORM_OF[form], self.read(digests, form))
+
+    def remember(self, digest: str, form: str, piece: bytes) -> None:
+        """Keep a block at hand; the longest unused make room."""
+        with self._lock:
+            if (digest, form) in self._pieces:
+                return
+            self._pieces[digest, form] = piece
+            self._bytes += len(piece)
+            while self._bytes > self._capacity:
+                _, dropped = self._pieces.popitem(last=False)
+                self._bytes -= len(dropped)
+
+    def _remembered(self, digest: str, form: str) -> bytes | None:
+        with self._lock:
+            piece = self._pieces.get((digest, form))
+            if piece is not None:
+                self._pieces.move_to_end((digest, form))
+            return piece
+
+    def _load(self, digests: list[str], form: str) -> dict[str, bytes]:
+        plain = form == "plain"
+        with self._database.connect() as conn:
+            found = repository.pieces(conn, digests, "zst" if plain else form)
+        if plain:
+            found = {k: unpack(Form.ZST, frame, _MAX_BLOCK_BYTES) for k, frame in found.items()}
+        for digest, piece in found.items():
+            self.remember(digest, form, piece)
+        return found
+
+
+@dataclass
+class _Trail:
+    """How the hash of a file stood after each of its blocks.
+
+    Attributes:
+        blocks: of the file, in order.
+        states: the hash and the size after so many blocks; one more than `blocks`.
+        records: of an xz file, what its index says of each block.
+    """
+
+    blocks: list[str] = field(default_factory=list)
+    states: list[tuple[Any, int]] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
+
+
+class FileHashes:
+    """Sizes and hashes of index files; a changed one is hashed from its first changed block on."""
+
+    def __init__(self, reader: BlockReader) -> None:
+        """Remember nothing yet."""
+        self._reader = reader
+        self._trails: OrderedDict[tuple[object, str], _Trail] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def measure(self, file: object, form: str, blocks: Sequence[str]) -> Digest:
+        """Size and hash of the file of these blocks.
+
+        Args:
+            file: what tells it from other files, whose earlier state may be remembered.
+            form: the word for its form.
+            blocks: sha256 of each.
+        """
+        key = (file, form)
+        with self._lock:
+            old = self._trails.pop(key, None)
+        trail = _prefix(old or _begun(form), blocks)
+        left = blocks[len(trail.blocks) :]
+        for digest, piece in zip(left, self._reader.read(left, form), strict=True):
+            _walk(trail, form, digest, piece)
+        with self._lock:
+            self._trails[key] = trail
+            if len(self._trails) > _REMEMBERED_FILES:
+                self._trails.popitem(last=False)
+        return _ended(trail, form)
+
+
+def _begun(form: str) -> _Trail:
+    header = xz.HEADER if form == "xz" else b""
+    return _Trail(states=[(hashlib.sha256(header), len(header))])
+
+
+def _prefix(old: _Trail, blocks: Sequence[str]) -> _Trail:
+    """The part of a trail that leads to these blocks too."""
+    pairs = zip(old.blocks, blocks, strict=False)
+    count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return _Trail(old.blocks[:count], old.states[: count + 1], old.records[:count])
+
+
+def _walk(trail: _Trail, form: str, digest: str, piece: bytes) -> None:
+    if form == "xz":
+        piece, record = xz.take_apart(piece)
+        trail.records.append(record)
+    before, size = trail.states[-1]
+    after = before.copy()
+    after.update(piece)
+    trail.states.append((after, size + len(piece)))
+    trail.blocks.append(digest)
+
+
+def _ended(trail: _Trail, form: str) -> Digest:
+    """As `blocks.assemble` ends a file: xz with an index; others, if empty, as an empty piece."""
+    state, size = trail.states[-1]
+    if form == "xz":
+        end = xz.ending(trail.records)
+    else:
+        end = b"" if trail.blocks else b"".join(assemble(FORM_OF[form], []))
+    last = state.copy()
+    last.update(end)
+    return Digest(size + len(end), last.hexdigest())

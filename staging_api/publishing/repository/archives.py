@@ -1,0 +1,140 @@
+"""The rows of archives and suites."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Executable, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from staging_api.db.archive_tables import apt_archives, architectures, components, suites
+from staging_api.errors import Conflict, Invalid, NotFound
+from staging_api.publishing.model import AptArchive, Suite
+from staging_api.publishing.repository.rows import made
+
+_SUITES = text("""
+    SELECT s.*,
+        array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)
+            AS components,
+        array(SELECT a.name FROM architectures a WHERE a.suite_id = s.id ORDER BY a.name)
+            AS architectures
+    FROM suites s WHERE s.archive_id = :archive_id ORDER BY s.name
+""")
+
+# What a run has to look at: suites with something to publish or to list, and those whose Release
+# clients will soon not believe any more.
+_WITH_WORK = text("""
+    SELECT s.id FROM suites s JOIN apt_archives a ON a.id = s.archive_id
+    WHERE s.archive_id = :archive_id AND (
+        s.dirty_since IS NOT NULL
+        OR EXISTS (
+            SELECT FROM package_publications p
+            WHERE p.suite_id = s.id AND p.state = 'pending')
+        OR EXISTS (
+            SELECT FROM package_publications p
+            WHERE p.suite_id = s.id AND p.unlisted_since IS NOT NULL)
+        OR EXISTS (
+            SELECT FROM release_files r
+            WHERE r.suite_id = s.id AND r.gone_number IS NULL AND r.valid_until
+                < clock_timestamp() + make_interval(secs => a.valid_for_seconds / 2.0)))
+""")
+
+
+def find_archive(conn: Connection, name: str) -> AptArchive:
+    """One archive with its suites.
+
+    Raises:
+        NotFound: there is no such archive.
+    """
+    row = conn.execute(select(apt_archives).where(apt_archives.c.name == name)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no archive {name}")
+    found = conn.execute(_SUITES, {"archive_id": row.id})
+    return made(AptArchive, row, suites=tuple(made(Suite, suite) for suite in found))
+
+
+def suites_with_work(conn: Connection, archive_id: int) -> set[int]:
+    """Suites of which clients do not see all that they should."""
+    return set(conn.execute(_WITH_WORK, {"archive_id": archive_id}).scalars())
+
+
+def archive_names(conn: Connection) -> list[str]:
+    """The name of every archive, sorted."""
+    return list(conn.execute(select(apt_archives.c.name).order_by(apt_archives.c.name)).scalars())
+
+
+def add_archive(conn: Connection, values: Mapping[str, Any]) -> None:
+    """A new archive, without suites.
+
+    Raises:
+        Conflict: the name is taken.
+        Invalid: what it should be contradicts itself.
+    """
+    row = upsert(apt_archives).values(**values).on_conflict_do_nothing()
+    if _written(conn, row) != 1:
+        raise Conflict(f"there is an archive {values['name']} already")
+
+
+def change_archive(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
+    """Change how an archive is published; its suites are dirty by that.
+
+    Raises:
+        Invalid: what it would be contradicts itself.
+    """
+    if values:
+        _written(conn, update(apt_archives).where(apt_archives.c.id == archive.id).values(**values))
+    mark_dirty(conn, [suite.id for suite in archive.suites])
+
+
+def add_suite(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
+    """A new suite; dirty, since nothing of it is published yet.
+
+    Raises:
+        Conflict: one of its names is taken.
+    """
+    names = {values["name"], *values.get("aliases", ())}
+    for suite in archive.suites:
+        if taken := names & {suite.name, *suite.aliases}:
+            raise Conflict(f"the suite {suite.name} is called {sorted(taken)} already")
+    row = insert(suites).values(
+        archive_id=archive.id, dirty_since=func.clock_timestamp(), **_own(values)
+    )
+    _set_parts(conn, conn.execute(row.returning(suites.c.id)).scalar_one(), values)
+
+
+def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> None:
+    """Change what a suite is and has; it is dirty by that."""
+    own = {**_own(values), "dirty_since": func.clock_timestamp()}
+    conn.execute(update(suites).where(suites.c.id == suite.id).values(**own))
+    _set_parts(conn, suite.id, values)
+
+
+def mark_dirty(conn: Connection, suite_ids: Sequence[int]) -> None:
+    """Say that these suites have something to publish."""
+    values = {"dirty_since": func.clock_timestamp()}
+    conn.execute(update(suites).where(suites.c.id.in_(suite_ids)).values(**values))
+
+
+def _written(conn: Connection, statement: Executable) -> int:
+    try:
+        return conn.execute(statement).rowcount
+    except IntegrityError as error:
+        if "advertised_is_published" in str(error.orig):
+            raise Invalid.field("advertise_by_hash", "goes with publish_by_hash only") from None
+        raise
+
+
+def _own(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if k not in ("components", "architectures")}
+
+
+def _set_parts(conn: Connection, suite_id: int, values: Mapping[str, Any]) -> None:
+    if "components" in values:
+        conn.execute(delete(components).where(components.c.suite_id == suite_id))
+        named = enumerate(values["components"])
+        rows = [{"suite_id": suite_id, "position": place, "name": name} for place, name in named]
+        conn.execute(insert(components), rows)
+    if "architectures" in values:
+        conn.execute(delete(architectures).where(architectures.c.suite_id == suite_id))
+        rows = [{"suite_id": suite_id, "name": name} for name in values["architectures"]]
+        conn.execute(insert(architectures), rows)

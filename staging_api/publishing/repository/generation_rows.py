@@ -1,0 +1,158 @@
+"""The rows of generations, and the one that says which of them clients see.
+
+Every function that writes takes a connection that has passed `locks.store.guard` in the same
+transaction; `pin` and `unpin` alone need no lock.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from staging_api.errors import NotFound
+from staging_api.publishing.model import Distribution, Generation
+from staging_api.publishing.repository.rows import made
+
+_GENERATIONS = """
+    SELECT g.*, a.name AS archive
+    FROM dists_generations g JOIN apt_archives a ON a.id = g.archive_id
+"""
+_FIND = text(_GENERATIONS + " WHERE g.id = :id")
+_LIST = text(
+    _GENERATIONS
+    + " WHERE g.archive_id = :archive_id AND g.id < :after ORDER BY g.id DESC LIMIT :limit"
+)
+_DISTRIBUTION = text("""
+    SELECT d.*, a.name AS archive FROM distributions d JOIN apt_archives a ON a.id = d.archive_id
+    WHERE a.name = :name
+""")
+_BEGIN = text("""
+    INSERT INTO dists_generations (id, archive_id, number, content_number, state, run_id)
+    SELECT :id, :archive_id, n.number, coalesce(:content_number, n.number), 'building', :run_id
+    FROM (
+        SELECT coalesce(max(g.number), 0) + 1 AS number
+        FROM dists_generations g WHERE g.archive_id = :archive_id) n
+    RETURNING number
+""")
+_RETIRE = text("""
+    UPDATE dists_generations SET state = 'retired', retired_at = clock_timestamp()
+    WHERE archive_id = :archive_id AND state = 'live'
+""")
+_GO_LIVE = text("""
+    UPDATE dists_generations SET state = 'live', live_at = clock_timestamp()
+    WHERE id = :id AND state = 'building'
+""")
+_POINT = text("""
+    INSERT INTO distributions AS d (
+        archive_id, live_generation_id, head_generation_id, changed_by)
+    VALUES (:archive_id, :id, :id, :caller)
+    ON CONFLICT (archive_id) DO UPDATE
+    SET live_generation_id = :id, changed_at = clock_timestamp(), changed_by = :caller,
+        head_generation_id = CASE WHEN :is_head THEN :id ELSE d.head_generation_id END
+""")
+_CLEAR_DIRTY = text("""
+    UPDATE suites s SET dirty_since = NULL
+    FROM unnest(cast(:ids AS int[]), cast(:since AS timestamptz[])) AS d (id, since)
+    WHERE s.id = d.id AND s.dirty_since = d.since
+""")
+_PIN = text("""
+    UPDATE dists_generations
+    SET pinned_at = CASE WHEN :pinned THEN clock_timestamp() END,
+        pinned_by = CASE WHEN :pinned THEN :caller END
+    WHERE id = :id AND state IN ('live', 'retired')
+""")
+# The newest that was built from the packages is what the next one starts from.
+_REAPABLE = """
+    g.archive_id = :archive_id AND g.state = 'retired' AND g.pinned_at IS NULL
+    AND NOT EXISTS (SELECT FROM distributions d WHERE d.head_generation_id = g.id)
+    AND g.retired_at + make_interval(secs => :retention) < clock_timestamp()
+"""
+_OVERDUE = text(f"""
+    SELECT EXISTS (
+        SELECT FROM dists_generations g
+        WHERE {_REAPABLE} AND g.retired_at + make_interval(secs => :retention + :grace)
+            < clock_timestamp())
+""")  # noqa: S608 - our own words
+_REAP = text(f"""
+    UPDATE dists_generations g SET state = 'reaped', reaped_at = clock_timestamp()
+    WHERE {_REAPABLE}
+""")  # noqa: S608 - our own words
+_AFTER_ALL = "~"  # sorts behind every ULID
+
+
+def find_generation(conn: Connection, generation_id: str) -> Generation:
+    """One generation.
+
+    Raises:
+        NotFound: there is no such generation.
+    """
+    row = conn.execute(_FIND, {"id": generation_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no generation {generation_id}")
+    return made(Generation, row)
+
+
+def list_generations(
+    conn: Connection, archive_id: int, *, limit: int, after: str | None
+) -> list[Generation]:
+    """Generations of an archive, newest first."""
+    given = {"archive_id": archive_id, "limit": limit, "after": after or _AFTER_ALL}
+    return [made(Generation, row) for row in conn.execute(_LIST, given)]
+
+
+def find_distribution(conn: Connection, archive: str) -> Distribution | None:
+    """What clients of an archive see; None before its first publication."""
+    row = conn.execute(_DISTRIBUTION, {"name": archive}).one_or_none()
+    if row is None:
+        return None
+    live = find_generation(conn, row.live_generation_id)
+    head = live
+    if row.head_generation_id != live.id:
+        head = find_generation(conn, row.head_generation_id)
+    return made(Distribution, row, live=live, head=head)
+
+
+def begin_generation(
+    conn: Connection,
+    generation_id: str,
+    archive_id: int,
+    run_id: str | None,
+    content_number: int | None = None,
+) -> int:
+    """Begin a generation; gives its number."""
+    given = {"id": generation_id, "archive_id": archive_id, "run_id": run_id}
+    return int(conn.execute(_BEGIN, {**given, "content_number": content_number}).scalar_one())
+
+
+def go_live(
+    conn: Connection, generation_id: str, archive_id: int, caller: str, *, is_head: bool
+) -> None:
+    """Let clients see a generation from this transaction's commit on."""
+    conn.execute(_RETIRE, {"archive_id": archive_id})
+    conn.execute(_GO_LIVE, {"id": generation_id})
+    given = {"id": generation_id, "archive_id": archive_id, "caller": caller, "is_head": is_head}
+    conn.execute(_POINT, given)
+
+
+def clear_dirty(conn: Connection, seen: Mapping[int, datetime]) -> None:
+    """Say that suites are clean, unless they got dirty again since they were seen."""
+    conn.execute(_CLEAR_DIRTY, {"ids": list(seen), "since": list(seen.values())})
+
+
+def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:
+    """Keep a generation until it is unpinned; False if there is nothing to keep any more."""
+    given: dict[str, Any] = {"id": generation_id, "caller": caller, "pinned": pinned}
+    return conn.execute(_PIN, given).rowcount == 1
+
+
+def is_overdue(conn: Connection, archive_id: int, retention: float, grace: float) -> bool:
+    """Whether a generation could have been reaped so many seconds ago."""
+    given = {"archive_id": archive_id, "retention": retention, "grace": grace}
+    return bool(conn.execute(_OVERDUE, given).scalar_one())
+
+
+def reap_generations(conn: Connection, archive_id: int, retention: float) -> int:
+    """Keep no longer what is old enough and not pinned; gives how many."""
+    given = {"archive_id": archive_id, "retention": retention}
+    return conn.execute(_REAP, given).rowcount

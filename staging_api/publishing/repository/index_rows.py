@@ -1,0 +1,178 @@
+"""The rows of what clients read: blocks, layouts, index files, Releases; built, and dropped again.
+
+Every function that writes takes a connection that has passed `locks.store.guard` in the same
+transaction. Blocks and layouts are named by their content, so a run that dies leaves at most some
+that nothing names; `drop_unnamed` finds them.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, text
+
+from staging_api.db.dists_tables import index_files, release_files
+from staging_api.publishing.blocks import BlockRef
+from staging_api.publishing.model import IndexFile, ReleaseText
+from staging_api.publishing.repository.rows import made
+
+_FILES = text("""
+    SELECT f.* FROM index_files f
+    WHERE f.suite_id = ANY(:suites) AND f.first_number <= :number
+        AND (f.gone_number IS NULL OR f.gone_number > :number)
+    ORDER BY f.suite_id, f.path, f.form
+""")
+_RELEASES = text("""
+    SELECT f.* FROM release_files f
+    WHERE f.suite_id = ANY(:suites) AND f.first_number <= :number
+        AND (f.gone_number IS NULL OR f.gone_number > :number)
+    ORDER BY f.suite_id, f.name
+""")
+_LAYOUT = text("""
+    SELECT b.sha256, b.last_key
+    FROM index_layouts l, unnest(l.blocks) WITH ORDINALITY AS u (sha256, place)
+    JOIN index_blocks b ON b.sha256 = u.sha256
+    WHERE l.sha256 = :layout ORDER BY u.place
+""")
+_KNOWN_BLOCKS = text("""
+    SELECT sha256 FROM index_blocks
+    WHERE sha256 = ANY(:digests) AND (NOT :gz OR gz IS NOT NULL) AND (NOT :xz OR xz IS NOT NULL)
+""")
+_ADD_BLOCK = text("""
+    INSERT INTO index_blocks AS b (sha256, last_key, entries, plain_bytes, zst, gz, xz)
+    VALUES (:sha256, :last_key, :entries, :plain_bytes, :zst, :gz, :xz)
+    ON CONFLICT (sha256) DO UPDATE
+    SET gz = coalesce(b.gz, excluded.gz), xz = coalesce(b.xz, excluded.xz)
+""")
+_ADD_LAYOUT = text("""
+    INSERT INTO index_layouts (sha256, blocks) VALUES (:sha256, :blocks) ON CONFLICT DO NOTHING
+""")
+_PIECES = {
+    form: text(f"SELECT sha256, {form} FROM index_blocks WHERE sha256 = ANY(:digests)")  # noqa: S608
+    for form in ("zst", "gz", "xz")
+}
+_CLOSE_FILES = text("""
+    UPDATE index_files f SET gone_number = :number
+    FROM unnest(cast(:suites AS int[]), cast(:paths AS text[]), cast(:forms AS text[]))
+        AS g (suite_id, path, form)
+    WHERE f.suite_id = g.suite_id AND f.path = g.path AND f.form = g.form
+        AND f.gone_number IS NULL
+""")
+_CLOSE_RELEASES = text("""
+    UPDATE release_files SET gone_number = :number
+    WHERE suite_id = ANY(:suites) AND gone_number IS NULL
+""")
+# What no kept generation has: one that is live, or retired and not yet reaped.
+_DROP = """
+    DELETE FROM {table} f USING suites s
+    WHERE s.id = f.suite_id AND s.archive_id = :archive_id AND f.gone_number IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM dists_generations g
+            WHERE g.archive_id = :archive_id AND g.state IN ('live', 'retired')
+                AND g.number >= f.first_number AND g.number < f.gone_number)
+"""
+_DROP_FILES = text(_DROP.format(table="index_files"))
+_DROP_RELEASES = text(_DROP.format(table="release_files"))
+_DROP_LAYOUTS = text("""
+    DELETE FROM index_layouts l
+    WHERE NOT EXISTS (SELECT FROM index_files f WHERE f.layout = l.sha256)
+""")
+_DROP_BLOCKS = text("""
+    DELETE FROM index_blocks b WHERE NOT EXISTS (
+        SELECT FROM (SELECT unnest(l.blocks) AS sha256 FROM index_layouts l) n
+        WHERE n.sha256 = b.sha256)
+""")
+
+
+def index_files_of(conn: Connection, suite_ids: Sequence[int], number: int) -> list[IndexFile]:
+    """The index files of these suites in one generation."""
+    rows = conn.execute(_FILES, {"suites": list(suite_ids), "number": number})
+    return [made(IndexFile, row) for row in rows]
+
+
+def releases_of(conn: Connection, suite_ids: Sequence[int], number: int) -> list[ReleaseText]:
+    """The Releases of these suites in one generation."""
+    rows = conn.execute(_RELEASES, {"suites": list(suite_ids), "number": number})
+    return [made(ReleaseText, row) for row in rows]
+
+
+def layout(conn: Connection, sha256: str) -> list[BlockRef]:
+    """The blocks of a layout, in order."""
+    rows = conn.execute(_LAYOUT, {"layout": sha256})
+    return [BlockRef(row.sha256, bytes(row.last_key)) for row in rows]
+
+
+def known_blocks(conn: Connection, digests: Sequence[str], forms: Sequence[str]) -> set[str]:
+    """Those of these blocks that are there in all these forms."""
+    given = {"digests": list(digests), "gz": "gz" in forms, "xz": "xz" in forms}
+    return set(conn.execute(_KNOWN_BLOCKS, given).scalars())
+
+
+def add_blocks(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep blocks, or the forms that they lack."""
+    conn.execute(_ADD_BLOCK, list(rows))
+
+
+def layout_name(blocks: Sequence[str]) -> str:
+    """The sha256 of the hashes of the blocks."""
+    return hashlib.sha256("\n".join(blocks).encode()).hexdigest()
+
+
+def pieces(conn: Connection, digests: Sequence[str], form: str) -> dict[str, bytes]:
+    """Blocks in one form (zst, gz or xz), by their sha256."""
+    rows = conn.execute(_PIECES[form], {"digests": list(digests)})
+    return {row[0]: bytes(row[1]) for row in rows if row[1] is not None}
+
+
+def close_files(conn: Connection, number: int, gone: Sequence[IndexFile]) -> None:
+    """Say that a generation is the first without these."""
+    given = {
+        "number": number,
+        "suites": [each.suite_id for each in gone],
+        "paths": [each.path for each in gone],
+        "forms": [each.form for each in gone],
+    }
+    conn.execute(_CLOSE_FILES, given)
+
+
+def open_files(conn: Connection, number: int, new: Sequence[IndexFile]) -> None:
+    """Say that a generation is the first with these."""
+    # What was taken over has its layout already.
+    made_now = {f.layout: list(f.blocks) for f in new if f.blocks or f.layout == layout_name(())}
+    for name, blocks in made_now.items():
+        conn.execute(_ADD_LAYOUT, {"sha256": name, "blocks": blocks})
+    rows = [{k: v for k, v in vars(each).items() if k != "blocks"} for each in new]
+    if rows:
+        conn.execute(insert(index_files), [{**row, "first_number": number} for row in rows])
+
+
+def replace_releases(
+    conn: Connection, number: int, suite_ids: Sequence[int], new: Sequence[ReleaseText]
+) -> None:
+    """Give suites other Releases from a generation on: all that they had are gone by that."""
+    conn.execute(_CLOSE_RELEASES, {"number": number, "suites": list(suite_ids)})
+    if new:
+        rows = [{**vars(each), "first_number": number} for each in new]
+        conn.execute(insert(release_files), rows)
+
+
+def release_row(
+    suite_id: int, name: str, content: bytes, dated_at: datetime, valid_until: datetime | None
+) -> ReleaseText:
+    """A Release, or what signs it, to be kept."""
+    digest = hashlib.sha256(content).hexdigest()
+    return ReleaseText(suite_id, name, content, dated_at, valid_until, digest)
+
+
+def drop_unkept(conn: Connection, archive_id: int) -> int:
+    """Forget the files of generations that are no longer kept; gives how many."""
+    dropped = conn.execute(_DROP_FILES, {"archive_id": archive_id}).rowcount
+    conn.execute(_DROP_RELEASES, {"archive_id": archive_id})
+    return dropped
+
+
+def drop_unnamed(conn: Connection) -> int:
+    """Forget layouts that no file has and blocks that no layout has; gives how many blocks."""
+    conn.execute(_DROP_LAYOUTS)
+    return conn.execute(_DROP_BLOCKS).rowcount

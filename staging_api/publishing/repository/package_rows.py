@@ -1,0 +1,355 @@
+"""The rows of packages in suites: pending, published, superseded or deleted, and at last removed.
+
+Every function that writes takes a connection that has passed `locks.store.guard` in the same
+transaction; `delete_publication` alone needs no lock.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from staging_api.publishing.domination import Published, Superseded
+from staging_api.publishing.model import Publication
+from staging_api.publishing.repository.rows import made
+
+_TO_PUBLISH = text("""
+    SELECT p.id, f.sha256, f.path
+    FROM package_publications p
+    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+    LEFT JOIN source_release_files s ON s.source_release_id = p.source_release_id
+    JOIN package_files f ON f.id = coalesce(b.file_id, s.file_id)
+    WHERE p.suite_id = ANY(:suites) AND p.state = ANY(:states)
+    ORDER BY p.id
+""")
+_PUBLISH = text("""
+    UPDATE package_publications
+    SET state = 'published', published_at = clock_timestamp(), unlisted_since = clock_timestamp(),
+        error_message = NULL
+    WHERE id = ANY(:ids) AND state = 'pending'
+    RETURNING suite_id
+""")
+_HOLD_BACK = text("""
+    UPDATE package_publications SET error_message = :reason
+    WHERE id = ANY(:ids) AND state = 'pending'
+""")
+# What a change of some packages can supersede: versions of the same names; and packages for all
+# that stayed only for the sake of others of their source release, whatever their names are.
+# Whether all are looked at is no parameter: the two need plans of their own.
+_CANDIDATES = """
+    WITH changed AS MATERIALIZED (
+        SELECT DISTINCT p.package FROM package_publications p
+        WHERE p.suite_id = :suite AND p.binary_release_id IS NOT NULL AND {which}
+    ), touched AS MATERIALIZED (
+        SELECT r.archive_id, r.source, r.source_version_key
+        FROM package_publications p JOIN binary_releases r ON r.id = p.binary_release_id
+        WHERE p.suite_id = :suite AND p.unlisted_since IS NOT NULL
+        UNION
+        SELECT r.archive_id, r.source, r.source_version_key
+        FROM changed c
+        JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
+            AND p.package = c.package
+        JOIN binary_releases r ON r.id = p.binary_release_id
+    ), named AS MATERIALIZED (
+        SELECT package FROM changed
+        UNION
+        SELECT p.package
+        FROM touched t JOIN binary_releases r ON r.archive_id = t.archive_id
+            AND r.source = t.source AND r.source_version_key = t.source_version_key
+        JOIN package_publications p ON p.binary_release_id = r.id
+        WHERE p.suite_id = :suite AND p.state = 'published'
+    )
+    SELECT p.id, p.package, r.version_key, p.created_at, r.source, r.source_version_key,
+        r.architecture, r.installer, t.source IS NOT NULL AS touched
+    FROM named n
+    JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
+        AND p.package = n.package
+    JOIN binary_releases r ON r.id = p.binary_release_id
+    LEFT JOIN touched t ON t.source = r.source AND t.source_version_key = r.source_version_key
+"""
+_SOURCE_CANDIDATES = """
+    SELECT p.id, p.package, r.version_key, p.created_at, r.id AS release
+    FROM (
+        SELECT DISTINCT p.package FROM package_publications p
+        WHERE p.suite_id = :suite AND p.source_release_id IS NOT NULL AND {which}) c
+    JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
+        AND p.package = c.package
+    JOIN source_releases r ON r.id = p.source_release_id
+"""
+_WHICH = {True: "p.state = 'published'", False: "p.unlisted_since IS NOT NULL"}
+_BINARIES = {careful: text(_CANDIDATES.format(which=which)) for careful, which in _WHICH.items()}
+_SOURCES = {
+    careful: text(_SOURCE_CANDIDATES.format(which=which)) for careful, which in _WHICH.items()
+}
+_SUPERSEDE = text("""
+    UPDATE package_publications p
+    SET state = 'superseded', superseded_by = s.by, ended_at = clock_timestamp(),
+        unlisted_since = clock_timestamp()
+    FROM unnest(cast(:ids AS bigint[]), cast(:bys AS bigint[])) AS s (id, by)
+    WHERE p.id = s.id AND p.state = 'published'
+""")
+# A superseded source waits until none of its binaries is left in the suite.
+_CONDEMN = text("""
+    UPDATE package_publications p
+    SET scheduled_deletion_at = CASE
+        WHEN p.state = 'deleted' THEN clock_timestamp()
+        ELSE clock_timestamp() + make_interval(secs => :quarantine) END
+    FROM suites u
+    WHERE u.id = p.suite_id AND u.archive_id = :archive_id
+        AND p.ended_at IS NOT NULL AND p.scheduled_deletion_at IS NULL
+        AND NOT EXISTS (
+            SELECT FROM source_releases s
+            JOIN binary_releases r ON r.archive_id = s.archive_id AND r.source = s.package
+                AND r.source_version_key = s.version_key
+            JOIN package_publications b ON b.binary_release_id = r.id
+            WHERE s.id = p.source_release_id AND p.state = 'superseded'
+                AND b.suite_id = p.suite_id AND b.ended_at IS NULL)
+""")
+_DELETE = text("""
+    UPDATE package_publications p
+    SET state = 'deleted', deleted_by = :caller, reason = :reason, ended_at = clock_timestamp(),
+        unlisted_since = CASE WHEN p.state = 'published' THEN clock_timestamp() END,
+        error_message = NULL
+    FROM suites s
+    WHERE p.id = :id AND s.id = p.suite_id AND s.archive_id = :archive_id AND NOT s.immutable
+        AND p.ended_at IS NULL
+    RETURNING p.suite_id
+""")
+_UNLISTED = text("""
+    SELECT p.id, p.unlisted_since, p.state, p.component, p.package,
+        coalesce(b.version_key, s.version_key) AS version_key, b.architecture, b.installer,
+        coalesce(b.control, s.control) AS control, b.file_id, p.source_release_id
+    FROM package_publications p
+    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+    LEFT JOIN source_releases s ON s.id = p.source_release_id
+    WHERE p.suite_id = :suite AND p.unlisted_since IS NOT NULL
+    ORDER BY p.id
+""")
+_LISTED_BINARIES = text("""
+    SELECT b.control, f.path, f.size_bytes, f.sha256
+    FROM package_publications p
+    JOIN binary_releases b ON b.id = p.binary_release_id
+    JOIN package_files f ON f.id = b.file_id
+    WHERE p.suite_id = :suite AND p.state = 'published' AND p.component = :component
+        AND b.architecture IN (:architecture, 'all') AND b.installer = :installer
+""")
+_LISTED_SOURCES = text("""
+    SELECT p.source_release_id AS id, s.control
+    FROM package_publications p JOIN source_releases s ON s.id = p.source_release_id
+    WHERE p.suite_id = :suite AND p.state = 'published' AND p.component = :component
+""")
+_FILES = text("SELECT id, path, size_bytes, sha256 FROM package_files WHERE id = ANY(:ids)")
+_SOURCE_FILES = text("""
+    SELECT s.source_release_id AS id, f.path, f.size_bytes, f.sha256
+    FROM source_release_files s JOIN package_files f ON f.id = s.file_id
+    WHERE s.source_release_id = ANY(:ids) ORDER BY s.source_release_id, s.position
+""")
+_HAS_INSTALLER = text("""
+    SELECT EXISTS (
+        SELECT FROM binary_releases b
+        JOIN package_publications p ON p.binary_release_id = b.id
+        WHERE b.installer AND p.suite_id = :suite AND p.state = 'published')
+""")
+_MARK_LISTED = text("""
+    UPDATE package_publications p
+    SET unlisted_since = CASE WHEN p.unlisted_since = l.since THEN NULL ELSE p.unlisted_since END,
+        listed_in = CASE WHEN l.shown THEN coalesce(p.listed_in, :number) ELSE p.listed_in END,
+        delisted_in = CASE WHEN l.shown THEN NULL ELSE :number END
+    FROM unnest(
+        cast(:ids AS bigint[]), cast(:since AS timestamptz[]), cast(:shown AS boolean[])
+    ) AS l (id, since, shown)
+    WHERE p.id = l.id
+""")
+_ANALYZE = text("ANALYZE uploads, package_files, binary_releases, package_publications")
+_LIST = text("""
+    SELECT p.*, s.name AS suite, coalesce(b.version, c.version) AS version,
+        coalesce(b.architecture, 'source') AS architecture, f.path, f.sha256, f.size_bytes
+    FROM package_publications p
+    JOIN suites s ON s.id = p.suite_id
+    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+    LEFT JOIN source_releases c ON c.id = p.source_release_id
+    LEFT JOIN source_release_files d ON d.source_release_id = c.id AND d.position = 0
+    JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
+    WHERE s.archive_id = :archive_id AND p.id > :after
+        AND (cast(:suite AS text) IS NULL OR s.name = :suite)
+        AND (cast(:state AS text) IS NULL OR p.state = :state)
+        AND (cast(:package AS text) IS NULL OR p.package = :package)
+        AND (cast(:id AS bigint) IS NULL OR p.id = :id)
+    ORDER BY p.id LIMIT :limit
+""")
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """A publication with which the index files disagree.
+
+    Attributes:
+        since: when that began; another value later says that it changed again.
+        shown: whether the index files are to list it.
+        architecture: None for a source.
+    """
+
+    id: int
+    since: datetime
+    shown: bool
+    component: str
+    package: str
+    version_key: str
+    architecture: str | None
+    installer: bool
+    control: str
+    file_id: int | None
+    source_release_id: int | None
+
+
+def files_to_publish(
+    conn: Connection, suite_ids: Sequence[int], *, published_too: bool
+) -> list[Row[Any]]:
+    """``id``, ``sha256`` and ``path`` of each file of each publication that is to be published."""
+    states = ["pending", "published"] if published_too else ["pending"]
+    given = {"suites": list(suite_ids), "states": states}
+    return list(conn.execute(_TO_PUBLISH, given))
+
+
+def publish(conn: Connection, ids: Sequence[int]) -> list[int]:
+    """Make pending publications published; gives the suite of each."""
+    return list(conn.execute(_PUBLISH, {"ids": list(ids)}).scalars())
+
+
+def hold_back(conn: Connection, ids: Sequence[int], reason: str) -> None:
+    """Say why these are still pending."""
+    conn.execute(_HOLD_BACK, {"ids": list(ids), "reason": reason})
+
+
+def binaries_to_dominate(
+    conn: Connection, suite_id: int, *, careful: bool
+) -> tuple[list[Published], set[str]]:
+    """Publications to look at, and the ids of those among them that may be superseded."""
+    rows = conn.execute(_BINARIES[careful], {"suite": suite_id}).all()
+    found = [
+        Published(
+            id=str(row.id),
+            name=row.package,
+            version_key=row.version_key,
+            created_at=row.created_at,
+            source_release=(row.source, row.source_version_key),
+            architecture=row.architecture,
+            installer=row.installer,
+        )
+        for row in rows
+    ]
+    return found, {str(row.id) for row in rows if row.touched or careful}
+
+
+def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> list[Published]:
+    """Published sources of which another version changed."""
+    rows = conn.execute(_SOURCES[careful], {"suite": suite_id})
+    return [
+        Published(str(row.id), row.package, row.version_key, row.created_at, row.release)
+        for row in rows
+    ]
+
+
+def supersede(conn: Connection, outdone: Sequence[Superseded]) -> None:
+    """Make these publications superseded."""
+    ids, bys = [int(each.id) for each in outdone], [int(each.by) for each in outdone]
+    conn.execute(_SUPERSEDE, {"ids": ids, "bys": bys})
+
+
+def condemn(conn: Connection, archive_id: int, quarantine_seconds: float) -> None:
+    """Set the time from which the files of what ended may leave the pool."""
+    conn.execute(_CONDEMN, {"archive_id": archive_id, "quarantine": quarantine_seconds})
+
+
+def delete_publication(
+    conn: Connection, archive_id: int, publication_id: int, caller: str, reason: str
+) -> int | None:
+    """Delete a package from its suite; gives the suite, None if there is nothing to delete."""
+    given = {"archive_id": archive_id, "id": publication_id, "caller": caller, "reason": reason}
+    return conn.execute(_DELETE, given).scalar_one_or_none()
+
+
+def unlisted(conn: Connection, suite_id: int) -> list[Unlisted]:
+    """What the index files of a suite do not show as it is."""
+    return [
+        Unlisted(
+            id=row.id,
+            since=row.unlisted_since,
+            shown=row.state == "published",
+            component=row.component,
+            package=row.package,
+            version_key=row.version_key,
+            architecture=row.architecture,
+            installer=bool(row.installer),
+            control=row.control,
+            file_id=row.file_id,
+            source_release_id=row.source_release_id,
+        )
+        for row in conn.execute(_UNLISTED, {"suite": suite_id})
+    ]
+
+
+def listed_binaries(
+    conn: Connection, suite_id: int, component: str, architecture: str, *, installer: bool
+) -> list[Row[Any]]:
+    """``control``, ``path``, ``size_bytes`` and ``sha256`` of all packages of one index file."""
+    given = {"suite": suite_id, "component": component, "architecture": architecture}
+    return list(conn.execute(_LISTED_BINARIES, {**given, "installer": installer}))
+
+
+def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Row[Any]]:
+    """``id`` and ``control`` of all sources of one index file."""
+    return list(conn.execute(_LISTED_SOURCES, {"suite": suite_id, "component": component}))
+
+
+def files_of(conn: Connection, ids: Iterable[int]) -> dict[int, Row[Any]]:
+    """Files of the pool by id."""
+    return {row.id: row for row in conn.execute(_FILES, {"ids": list(ids)})}
+
+
+def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
+    """The files of source releases, each .dsc first."""
+    found: dict[int, list[Row[Any]]] = {}
+    for row in conn.execute(_SOURCE_FILES, {"ids": list(ids)}):
+        found.setdefault(row.id, []).append(row)
+    return found
+
+
+def has_installer(conn: Connection, suite_id: int) -> bool:
+    """Whether a suite has packages for the installer."""
+    return bool(conn.execute(_HAS_INSTALLER, {"suite": suite_id}).scalar_one())
+
+
+def mark_listed(conn: Connection, number: int, listed: Sequence[Unlisted]) -> None:
+    """Say that a generation shows these as they were read; those that changed since stay marked."""
+    given = {
+        "number": number,
+        "ids": [each.id for each in listed],
+        "since": [each.since for each in listed],
+        "shown": [each.shown for each in listed],
+    }
+    conn.execute(_MARK_LISTED, given)
+
+
+def renew_statistics(conn: Connection) -> None:
+    """Let the planner know that what was unlisted is listed: it would read whole tables else."""
+    conn.execute(_ANALYZE)
+
+
+def list_publications(
+    conn: Connection,
+    archive_id: int,
+    *,
+    limit: int,
+    after: int = 0,
+    suite: str | None = None,
+    state: str | None = None,
+    package: str | None = None,
+    publication_id: int | None = None,
+) -> list[Publication]:
+    """Packages of an archive, in the order in which they came."""
+    given = {"archive_id": archive_id, "limit": limit, "after": after, "suite": suite}
+    given |= {"state": state, "package": package, "id": publication_id}
+    return [made(Publication, row) for row in conn.execute(_LIST, given)]

@@ -1,0 +1,186 @@
+"""The rows of runs: begun, in which phase, how far, ended; and what their hooks said.
+
+Every function that writes takes a connection that has passed `locks.store.guard` in the same
+transaction.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, text
+
+from staging_api.db.publication_tables import hook_runs
+from staging_api.errors import NotFound
+from staging_api.locks.model import Lease
+from staging_api.publishing.hooks import HookResult
+from staging_api.publishing.model import HookRun, Phase, Run
+from staging_api.publishing.repository.rows import made
+
+# Under the one lock of the publisher: whoever else says that it runs is dead.
+_ABANDON_RUNS = text("""
+    UPDATE publisher_runs
+    SET state = 'abandoned', finished_at = clock_timestamp(),
+        error_message = 'its process ended, or lost the lock, in the middle'
+    WHERE state = 'running'
+""")
+_ABANDON_GENERATIONS = text(
+    "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
+)
+_BEGIN = text("""
+    INSERT INTO publisher_runs (
+        id, operation, archive_id, options, state, caller, holder, reference_id, lock_id, fence)
+    VALUES (
+        :id, :operation, :archive_id, cast(:options AS jsonb), 'running', :caller, :holder,
+        :reference_id, :lock_id, :fence)
+""")
+_ENTER = text("""
+    WITH ended AS (
+        UPDATE run_phases SET finished_at = clock_timestamp()
+        WHERE run_id = :id AND finished_at IS NULL
+    ), entered AS (
+        UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
+        WHERE id = :id
+    )
+    INSERT INTO run_phases (run_id, position, phase)
+    SELECT :id, count(*), :phase FROM run_phases WHERE run_id = :id
+""")
+_PROGRESS = text(
+    "UPDATE publisher_runs SET items_done = :done, items_total = :total WHERE id = :id"
+)
+_FINISH = text("""
+    WITH ended AS (
+        UPDATE run_phases SET finished_at = clock_timestamp()
+        WHERE run_id = :id AND finished_at IS NULL
+    )
+    UPDATE publisher_runs
+    SET state = :state, finished_at = clock_timestamp(), counts = cast(:counts AS jsonb),
+        notes = :notes, error_code = :code, error_message = :message
+    WHERE id = :id AND state = 'running'
+""")
+_RUNS = """
+    SELECT r.*, a.name AS archive, (
+        SELECT g.id FROM dists_generations g
+        WHERE g.run_id = r.id AND g.live_at IS NOT NULL ORDER BY g.number DESC LIMIT 1
+    ) AS generation_id
+    FROM publisher_runs r JOIN apt_archives a ON a.id = r.archive_id
+"""
+_LIST = text(
+    _RUNS
+    + """
+    WHERE r.id < :after AND (cast(:archive AS text) IS NULL OR a.name = :archive)
+        AND (cast(:state AS text) IS NULL OR r.state = :state)
+        AND (cast(:operation AS text) IS NULL OR r.operation = :operation)
+    ORDER BY r.id DESC LIMIT :limit
+"""
+)
+_FIND = text(_RUNS + " WHERE r.id = :id")
+_OF_LOCK = text("""
+    SELECT r.id, r.operation, a.name AS archive, r.phase, r.started_at
+    FROM publisher_runs r JOIN apt_archives a ON a.id = r.archive_id
+    WHERE r.lock_id = :lock_id ORDER BY r.id DESC LIMIT 1
+""")
+_PHASES = text("SELECT * FROM run_phases WHERE run_id = :id ORDER BY position")
+_HOOKS = text("SELECT * FROM hook_runs WHERE run_id = :id ORDER BY id")
+# Lost in a crash of the server, it costs nobody more than an old number on a screen.
+_UNHURRIED = text("SET LOCAL synchronous_commit = off")
+_AFTER_ALL = "~"  # sorts behind every ULID
+
+
+def begin_run(
+    conn: Connection,
+    run_id: str,
+    lease: Lease,
+    *,
+    operation: str,
+    archive_id: int,
+    options: Mapping[str, Any],
+    caller: str,
+    holder: str,
+    reference_id: str | None,
+) -> int:
+    """Begin a run, and give up what the dead left; gives how many runs that were."""
+    dead = conn.execute(_ABANDON_RUNS).rowcount
+    abandon_generations(conn)
+    given = {"id": run_id, "operation": operation, "archive_id": archive_id, "caller": caller}
+    given |= {"options": json.dumps(options), "holder": holder, "reference_id": reference_id}
+    conn.execute(_BEGIN, {**given, "lock_id": lease.id, "fence": lease.fence})
+    return dead
+
+
+def abandon_generations(conn: Connection) -> None:
+    """Give up generations that did not go live."""
+    conn.execute(_ABANDON_GENERATIONS)
+
+
+def enter_phase(conn: Connection, run_id: str, phase: str, total: int | None = None) -> None:
+    """End the phase before, if there was one, and begin this one."""
+    conn.execute(_UNHURRIED)
+    conn.execute(_ENTER, {"id": run_id, "phase": phase, "total": total})
+
+
+def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
+    """How far the phase is."""
+    conn.execute(_UNHURRIED)
+    conn.execute(_PROGRESS, {"id": run_id, "done": done, "total": total})
+
+
+def finish_run(
+    conn: Connection,
+    run_id: str,
+    state: str,
+    *,
+    counts: Mapping[str, int],
+    notes: Sequence[str],
+    code: str | None = None,
+    message: str | None = None,
+) -> None:
+    """Say how a run ended."""
+    given = {"id": run_id, "state": state, "counts": json.dumps(counts), "notes": list(notes)}
+    conn.execute(_FINISH, {**given, "code": code, "message": message})
+
+
+def add_hook_run(conn: Connection, run_id: str, stage: str, result: HookResult) -> None:
+    """Keep what a hook said; without the bytes that a text of PostgreSQL cannot hold."""
+    told = asdict(result) | {"output": result.output.replace("\0", "")}
+    conn.execute(insert(hook_runs).values(run_id=run_id, stage=stage, **told))
+
+
+def find_run(conn: Connection, run_id: str) -> Run:
+    """One run, with its phases and hooks.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    row = conn.execute(_FIND, {"id": run_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no publication {run_id}")
+    return _run(conn, row)
+
+
+def list_runs(
+    conn: Connection,
+    *,
+    limit: int,
+    after: str | None,
+    archive: str | None = None,
+    state: str | None = None,
+    operation: str | None = None,
+) -> list[Run]:
+    """Runs, newest first."""
+    given = {"limit": limit, "after": after or _AFTER_ALL, "archive": archive, "state": state}
+    rows = conn.execute(_LIST, {**given, "operation": operation}).all()
+    return [_run(conn, row) for row in rows]
+
+
+def run_of_lock(conn: Connection, lock_id: str) -> Mapping[str, Any] | None:
+    """What runs under a grant of the lock, in the words of an answer."""
+    row = conn.execute(_OF_LOCK, {"lock_id": lock_id}).one_or_none()
+    return None if row is None else dict(row._mapping)  # noqa: SLF001 - its public name
+
+
+def _run(conn: Connection, row: Row[Any]) -> Run:
+    phases = tuple(made(Phase, each) for each in conn.execute(_PHASES, {"id": row.id}))
+    hooks = tuple(made(HookRun, each) for each in conn.execute(_HOOKS, {"id": row.id}))
+    return made(Run, row, phases=phases, hooks=hooks)

@@ -1,0 +1,153 @@
+"""What is at a path below ``/archive``: one statement each, for any pod, without a lock."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from staging_api.publishing.forms import Form
+from staging_api.publishing.model import FORM_OF, WORD_OF, Served
+from staging_api.publishing.release import by_hash_path
+
+_ENDINGS = (Form.GZ, Form.XZ, Form.ZST)
+_AT = """
+    FROM apt_archives a
+    JOIN dists_generations g ON g.archive_id = a.id
+        AND CASE WHEN cast(:generation AS text) IS NULL THEN g.state = 'live'
+            ELSE g.id = :generation AND g.state IN ('live', 'retired') END
+"""
+_SUITE = " JOIN suites s ON s.archive_id = a.id AND (s.name = :suite OR :suite = ANY(s.aliases))"
+_IN_GENERATION = """
+    f.suite_id = s.id AND f.first_number <= g.number
+    AND (f.gone_number IS NULL OR f.gone_number > g.number)
+"""
+_RELEASE = text(
+    f"SELECT f.content, f.sha256, f.dated_at {_AT} {_SUITE}"
+    f" JOIN release_files f ON {_IN_GENERATION} AND f.name = :name WHERE a.name = :archive"
+)
+_INDEX = text(f"""
+    SELECT f.sha256, f.size_bytes, f.created_at, f.form, l.blocks {_AT} {_SUITE}
+    JOIN index_files f ON {_IN_GENERATION} AND f.path = :path AND f.form = :form AND f.served
+    JOIN index_layouts l ON l.sha256 = f.layout
+    WHERE a.name = :archive
+""")
+_BY_HASH = text(f"""
+    SELECT f.sha256, f.size_bytes, f.created_at, f.form, l.blocks
+    FROM apt_archives a {_SUITE}
+    JOIN index_files f ON f.suite_id = s.id AND f.sha256 = :sha256 AND f.served
+        AND left(f.path, length(:folder)) = :folder
+    JOIN index_layouts l ON l.sha256 = f.layout
+    WHERE a.name = :archive AND a.publish_by_hash LIMIT 1
+""")  # noqa: S608 - our own words
+_POOL = text("""
+    SELECT f.sha256, f.size_bytes, f.created_at
+    FROM apt_archives a JOIN package_files f ON f.archive_id = a.id
+        AND f.path = :path AND f.removed_at IS NULL
+    WHERE a.name = :archive
+""")
+_POOL_LIST = text("""
+    SELECT f.path, f.sha256, f.size_bytes FROM apt_archives a
+    JOIN package_files f ON f.archive_id = a.id AND f.removed_at IS NULL
+    WHERE a.name = :archive AND f.path > :after AND EXISTS (
+        SELECT FROM package_publications p JOIN binary_releases b ON b.id = p.binary_release_id
+        WHERE b.file_id = f.id AND p.published_at IS NOT NULL AND p.removed_at IS NULL
+        UNION ALL
+        SELECT FROM package_publications p
+        JOIN source_release_files r ON r.source_release_id = p.source_release_id
+        WHERE r.file_id = f.id AND p.published_at IS NOT NULL AND p.removed_at IS NULL)
+    ORDER BY f.path LIMIT :limit
+""")
+_DISTS_LIST = text(f"""
+    SELECT s.name AS suite, s.aliases, f.path, f.form, f.sha256, f.size_bytes,
+        a.publish_by_hash {_AT}
+    JOIN suites s ON s.archive_id = a.id
+    JOIN index_files f ON {_IN_GENERATION} AND f.served
+    WHERE a.name = :archive ORDER BY s.name, f.path, f.form
+""")
+_RELEASE_LIST = text(f"""
+    SELECT s.name AS suite, s.aliases, f.name, f.sha256, length(f.content) AS size_bytes {_AT}
+    JOIN suites s ON s.archive_id = a.id
+    JOIN release_files f ON {_IN_GENERATION}
+    WHERE a.name = :archive
+    ORDER BY array_position(ARRAY['Release.gpg', 'Release', 'InRelease'], f.name), s.name
+""")
+
+
+def release_at(
+    conn: Connection, archive: str, generation: str | None, suite: str, name: str
+) -> Served | None:
+    """A Release, or what signs it."""
+    given = {"archive": archive, "generation": generation, "suite": suite, "name": name}
+    row = conn.execute(_RELEASE, given).one_or_none()
+    if row is None:
+        return None
+    content = bytes(row.content)
+    return Served(name, row.sha256, len(content), row.dated_at, content=content)
+
+
+def index_at(
+    conn: Connection, archive: str, generation: str | None, suite: str, path: str
+) -> Served | None:
+    """An index file, in the form that its name ends with."""
+    form = next((each for each in _ENDINGS if path.endswith(each)), Form.PLAIN)
+    given = {"archive": archive, "generation": generation, "suite": suite}
+    given |= {"path": path.removesuffix(form), "form": WORD_OF[form]}
+    row = conn.execute(_INDEX, given).one_or_none()
+    return None if row is None else _index(path, row, lasting=False)
+
+
+def by_hash(conn: Connection, archive: str, suite: str, folder: str, sha256: str) -> Served | None:
+    """An index file of any generation that is kept, by its hash."""
+    given = {"archive": archive, "suite": suite, "folder": f"{folder}/", "sha256": sha256}
+    row = conn.execute(_BY_HASH, given).one_or_none()
+    return None if row is None else _index(sha256, row, lasting=True)
+
+
+def pool_file_at(conn: Connection, archive: str, path: str) -> Served | None:
+    """A file of the pool."""
+    row = conn.execute(_POOL, {"archive": archive, "path": path}).one_or_none()
+    if row is None:
+        return None
+    return Served(path, row.sha256, row.size_bytes, row.created_at, lasting=True)
+
+
+def pool_list(
+    conn: Connection, archive: str, *, after: str, limit: int
+) -> list[tuple[str, str, int]]:
+    """Path, sha256 and size of the files of what is published or still kept, by path."""
+    rows = conn.execute(_POOL_LIST, {"archive": archive, "after": after, "limit": limit})
+    return [(row.path, row.sha256, row.size_bytes) for row in rows]
+
+
+def dists_list(conn: Connection, archive: str, generation: str) -> Iterator[tuple[str, str, int]]:
+    """Path, sha256 and size of all below ``dists``, in the order in which they are to be written.
+
+    What others name comes before what names it: by-hash, index files, and InRelease last.
+    """
+    given = {"archive": archive, "generation": generation}
+    rows = conn.execute(_DISTS_LIST, given).all()
+    for row in rows:
+        if row.publish_by_hash:
+            path = by_hash_path(row.path, row.sha256)
+            yield from _in_each_suite(row, path)
+    for row in rows:
+        yield from _in_each_suite(row, row.path + FORM_OF[row.form])
+    for row in conn.execute(_RELEASE_LIST, given):
+        yield from _in_each_suite(row, row.name)
+
+
+def _in_each_suite(row: Row[Any], path: str) -> Iterator[tuple[str, str, int]]:
+    for suite in (row.suite, *row.aliases):
+        yield f"dists/{suite}/{path}", row.sha256, row.size_bytes
+
+
+def _index(name: str, row: Row[Any], *, lasting: bool) -> Served:
+    return Served(
+        name=name,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        modified_at=row.created_at,
+        blocks=tuple(row.blocks),
+        form=row.form,
+        lasting=lasting,
+    )

@@ -1,0 +1,214 @@
+"""The rows of uploads, and of the releases and files that they bring.
+
+Packages are uploaded without a lock, by many at once. So every insert says ON CONFLICT DO NOTHING,
+and what is there afterwards, whoever wrote it, is read back: the same content is shared, another
+content under the same name is refused.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, text
+
+from staging_api.db.publication_tables import uploads
+from staging_api.errors import Conflict, NotFound
+from staging_api.publishing.model import Upload
+from staging_api.publishing.repository.rows import made
+
+# Rows come sorted, so that two requests with the same packages cannot wait for each other.
+_ADD_FILES = text("""
+    INSERT INTO package_files (archive_id, path, sha256, size_bytes)
+    SELECT :archive_id, f.path, f.sha256, f.size_bytes
+    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS f (path text, sha256 text, size_bytes bigint)
+    ORDER BY f.path
+    ON CONFLICT DO NOTHING
+""")
+_ADD_BINARIES = text("""
+    INSERT INTO binary_releases (
+        archive_id, package, version, version_key, architecture, installer, source,
+        source_version_key, control, file_id)
+    SELECT :archive_id, r.package, r.version, r.version_key, r.architecture, r.installer, r.source,
+        r.source_version_key, r.control, f.id
+    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS r (
+        package text, version text, version_key text, architecture text, installer boolean,
+        source text, source_version_key text, control text, path text, sha256 text)
+    JOIN package_files f ON f.archive_id = :archive_id AND f.path = r.path
+        AND f.removed_at IS NULL AND f.sha256 = r.sha256
+    ORDER BY r.path
+    ON CONFLICT DO NOTHING
+""")
+_FIND_BINARIES = text("""
+    SELECT r.id, f.sha256, n.place
+    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
+        place integer, package text, version_key text, architecture text, installer boolean)
+    JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = n.package
+        AND r.version_key = n.version_key AND r.architecture = n.architecture
+        AND r.installer = n.installer AND r.removed_at IS NULL
+    JOIN package_files f ON f.id = r.file_id
+    FOR KEY SHARE OF r
+""")
+_FIND_FILES = text("""
+    SELECT f.id, f.path, f.sha256, f.size_bytes FROM package_files f
+    WHERE f.archive_id = :archive_id AND f.path = ANY(:paths) AND f.removed_at IS NULL
+    FOR KEY SHARE
+""")
+_ADD_SOURCE = text("""
+    INSERT INTO source_releases (archive_id, package, version, version_key, control)
+    VALUES (:archive_id, :package, :version, :version_key, :control)
+    ON CONFLICT DO NOTHING RETURNING id
+""")
+_ADD_SOURCE_FILES = text("""
+    INSERT INTO source_release_files (source_release_id, position, file_id)
+    SELECT :release_id, f.place - 1, f.id
+    FROM unnest(cast(:files AS bigint[])) WITH ORDINALITY AS f (id, place)
+""")
+_FIND_SOURCE = text("""
+    SELECT r.id, array(
+        SELECT s.file_id FROM source_release_files s
+        WHERE s.source_release_id = r.id ORDER BY s.position) AS files
+    FROM source_releases r
+    WHERE r.archive_id = :archive_id AND r.package = :package AND r.version_key = :version_key
+        AND r.removed_at IS NULL
+    FOR KEY SHARE OF r
+""")
+_KNOWN = text("""
+    SELECT DISTINCT p.package FROM package_publications p JOIN suites s ON s.id = p.suite_id
+    WHERE s.archive_id = :archive_id AND p.package = ANY(:packages)
+""")
+_UPLOADS = """
+    SELECT u.*, a.name AS archive, s.name AS suite,
+        coalesce(b.package, c.package) AS package, coalesce(b.version, c.version) AS version,
+        CASE WHEN b.id IS NOT NULL THEN b.architecture WHEN c.id IS NOT NULL THEN 'source' END
+            AS architecture,
+        f.sha256
+    FROM uploads u
+    JOIN suites s ON s.id = u.suite_id
+    JOIN apt_archives a ON a.id = s.archive_id
+    LEFT JOIN binary_releases b ON b.id = u.binary_release_id
+    LEFT JOIN source_releases c ON c.id = u.source_release_id
+    LEFT JOIN source_release_files d ON d.source_release_id = c.id AND d.position = 0
+    LEFT JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
+"""
+_LIST = text(
+    _UPLOADS
+    + """
+    WHERE a.id = :archive_id AND u.id < :after AND u.state LIKE :state
+    ORDER BY u.id DESC LIMIT :limit
+"""
+)
+_FIND = text(_UPLOADS + " WHERE u.id = ANY(:ids) ORDER BY u.id")
+_DECIDE = text("""
+    UPDATE uploads SET state = :state, decided_at = clock_timestamp(), decided_by = :caller,
+        error_code = :code, error_message = :reason
+    WHERE id = :id AND state = ANY(:before)
+""")
+_ACCEPTED = text("""
+    SELECT u.id FROM uploads u JOIN suites s ON s.id = u.suite_id
+    WHERE s.archive_id = :archive_id AND u.state = 'accepted' ORDER BY u.id
+""")
+_ACCEPT = text("SELECT id, error FROM publisher_accept(:ids)")
+_AFTER_ALL = "~"  # sorts behind every ULID
+
+
+def add_files(conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Give contents their paths in the pool, unless a path is taken."""
+    conn.execute(_ADD_FILES, {"archive_id": archive_id, "rows": json.dumps(list(rows))})
+
+
+def files_at(conn: Connection, archive_id: int, paths: Sequence[str]) -> dict[str, Row[Any]]:
+    """``id``, ``sha256`` and ``size_bytes`` of what is at these paths of the pool."""
+    rows = conn.execute(_FIND_FILES, {"archive_id": archive_id, "paths": list(paths)})
+    return {row.path: row for row in rows}
+
+
+def add_binaries(
+    conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
+) -> dict[int, tuple[int, str]]:
+    """Add releases whose files are in the pool; gives, by place in `rows`, id and sha256 of each.
+
+    A place that is missing has its file's path taken by another content; a sha256 that differs from
+    the row's says that the version is there with another content.
+    """
+    told = json.dumps([{**row, "place": place} for place, row in enumerate(rows)])
+    given = {"archive_id": archive_id, "rows": told}
+    conn.execute(_ADD_BINARIES, given)
+    return {row.place: (row.id, row.sha256) for row in conn.execute(_FIND_BINARIES, given)}
+
+
+def add_source(
+    conn: Connection, archive_id: int, values: Mapping[str, Any], files: Sequence[int]
+) -> int:
+    """Add the release of a source, or find it.
+
+    Raises:
+        Conflict: this version is there with other files.
+    """
+    given = {"archive_id": archive_id, **values}
+    added = conn.execute(_ADD_SOURCE, given).scalar_one_or_none()
+    if added is not None:
+        conn.execute(_ADD_SOURCE_FILES, {"release_id": added, "files": list(files)})
+        return int(added)
+    row = conn.execute(_FIND_SOURCE, given).one()
+    if list(row.files) != list(files):
+        raise Conflict(
+            f"{values['package']} {values['version']} is in the archive with other files"
+        )
+    return int(row.id)
+
+
+def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -> set[str]:
+    """Those of these names that some suite of the archive has, or had."""
+    given = {"archive_id": archive_id, "packages": list(packages)}
+    return set(conn.execute(_KNOWN, given).scalars())
+
+
+def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Note uploads, with what was decided of each."""
+    conn.execute(insert(uploads), list(rows))
+
+
+def find_uploads(conn: Connection, ids: Sequence[str]) -> list[Upload]:
+    """These uploads, oldest first."""
+    return [made(Upload, row) for row in conn.execute(_FIND, {"ids": list(ids)})]
+
+
+def find_upload(conn: Connection, upload_id: str) -> Upload:
+    """One upload.
+
+    Raises:
+        NotFound: there is no such upload.
+    """
+    for upload in find_uploads(conn, [upload_id]):
+        return upload
+    raise NotFound(f"there is no upload {upload_id}")
+
+
+def list_uploads(
+    conn: Connection, archive_id: int, *, limit: int, after: str | None, state: str | None
+) -> list[Upload]:
+    """Uploads of an archive, newest first."""
+    given = {"archive_id": archive_id, "limit": limit, "after": after or _AFTER_ALL}
+    return [made(Upload, row) for row in conn.execute(_LIST, {**given, "state": state or "%"})]
+
+
+def decide(
+    conn: Connection, upload_id: str, *, state: str, before: Sequence[str], caller: str, reason: str
+) -> bool:
+    """Accept or reject an upload; False if it is in none of the states `before`."""
+    rejected = state == "rejected"
+    given: dict[str, Any] = {"id": upload_id, "state": state, "before": list(before)}
+    given |= {"code": "rejected" if rejected else None, "reason": reason if rejected else None}
+    given["caller"] = caller
+    return conn.execute(_DECIDE, given).rowcount == 1
+
+
+def accepted_uploads(conn: Connection, archive_id: int) -> list[str]:
+    """Uploads that wait for process-accepted, oldest first."""
+    return list(conn.execute(_ACCEPTED, {"archive_id": archive_id}).scalars())
+
+
+def accept(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Turn accepted uploads into pending publications; gives why each of the others failed."""
+    rows = conn.execute(_ACCEPT.bindparams(bindparam("ids", value=list(ids))))
+    return {row.id: row.error for row in rows}

@@ -1,0 +1,340 @@
+"""The use cases of the publisher: process-accepted, publish-distro, publish-ftpmaster.
+
+All three run under one lock, `PUBLISHER` on `GLOBAL`; publish-ftpmaster does what the other two do
+by the same functions, within its own hold. Whatever a run writes, it writes through
+`RunLog.writing`, as the holder of that lock or not at all.
+
+    accept      uploads become pending publications, each by itself           process-accepted
+    publish     pending publications whose files are in the store: published  publish-distro
+    dominate    older versions are superseded
+    index       index files are made of what changed
+    release     Releases are written, and signed
+    before      the operator's programs that may object                       publish-ftpmaster only
+    go_live     one update: clients see the new generation
+    after       the operator's programs that want to know                     publish-ftpmaster only
+    tidy        what is over for good leaves pool and tables
+
+What if the process dies? Every phase commits what is true by itself, and leaves the mark that says
+what is still to do: an upload is ``accepted``, a publication ``pending`` or unlisted, a suite
+dirty. The lock runs out; the next run, by any process, notes that this one was abandoned and finds
+the marks. Nothing has to be done by hand, and clients see the old generation until ``go_live``
+commits, then the new one. A hook may run twice.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import HookFailed, Invalid
+from staging_api.locks.hold import Asker, Locks, hold
+from staging_api.locks.model import GLOBAL, PUBLISHER
+from staging_api.publishing import repository
+from staging_api.publishing.building import Builder, Draft
+from staging_api.publishing.domination import dominate_binaries, dominate_sources
+from staging_api.publishing.hooks import run_hooks
+from staging_api.publishing.model import (
+    AptArchive,
+    Distribution,
+    Generation,
+    Operation,
+    Options,
+    Run,
+    Suite,
+)
+from staging_api.publishing.runlog import RunLog
+
+log = logging.getLogger(__name__)
+
+_ACCEPTED_AT_ONCE = 200
+_PUBLISHED_AT_ONCE = 500
+#: Tidying looks at all blocks, so it waits until some have been due for a while.
+_TIDY_SHARE = 0.1
+_TIDY_SECONDS = 600.0
+_SECURITY = "-security"
+#: After so many changes at once, what the planner knows of the tables is from before them.
+_MANY = 1000
+
+
+def _nowhere(_step: str) -> None:
+    """Steps are told to nobody."""
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """The publisher, as the API uses it.
+
+    Attributes:
+        hooks: a folder with folders ``before.d`` and ``after.d``; None for no hooks.
+        hook_seconds: how long each hook may take.
+        at_once: packages that a generation may add; the rest comes in the next one of the same run.
+            Going live is one transaction, and the lock lets none last longer than 15 s.
+        reached: told the name of each step; for tests that end the process there.
+    """
+
+    database: Database
+    locks: Locks
+    blobs: BlobStore
+    builder: Builder
+    hooks: Path | None = None
+    hook_seconds: float = 60.0
+    at_once: int = 10_000
+    reached: Callable[[str], None] = field(default=_nowhere)
+
+    def run(self, operation: Operation, name: str, options: Options, asker: Asker) -> Run:
+        """Run one operation on one archive, to its end.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: an option names a suite that the archive does not have.
+            LockHeld: another operation runs, on whatever archive.
+            LockLost: this one did, and lost the lock before it was done.
+            SigningFailed: there is a key, and no signature came of it; clients see what they saw.
+            HookFailed: a hook before going live said no; clients see what they saw.
+        """
+        archive = self.archive(name, options)
+        with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
+            run = RunLog.begin(
+                self.locks,
+                held,
+                operation=operation,
+                archive=archive,
+                options=options,
+                asker=asker,
+                reached=self.reached,
+            )
+            try:
+                failed_hook = _OPERATIONS[operation](self, run, archive, options)
+                run.finish(failed_hook)
+            except BaseException as error:
+                run.fail(error)
+                raise
+        return self.find(run.id)
+
+    def archive(self, name: str, options: Options | None = None) -> AptArchive:
+        """The archive that an operation is to run on, its options checked."""
+        with self.database.connect() as conn:
+            archive = repository.find_archive(conn, name)
+        for wanted in options.suites if options else ():
+            if archive.suite(wanted) is None:
+                raise Invalid.field("options.suites", f"{name} has no suite {wanted}")
+        return archive
+
+    def find(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self.database.connect() as conn:
+            return repository.find_run(conn, run_id)
+
+    def go_back(self, name: str, generation_id: str, asker: Asker) -> Generation:
+        """Let clients see the packages of an older generation, until the next run with changes.
+
+        Raises:
+            NotFound: there is no such archive or generation.
+            Conflict: the generation's files are not kept any more.
+            LockHeld: an operation of the publisher runs.
+        """
+        archive = self.archive(name)
+        with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
+            return self.builder.go_back(held, archive, generation_id, asker.caller)
+
+    def _process_accepted(self, run: RunLog, archive: AptArchive, _options: Options) -> None:
+        with self.database.connect() as conn:
+            waiting = repository.accepted_uploads(conn, archive.id)
+        run.phase("accept", len(waiting))
+        for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
+            some = waiting[start : start + _ACCEPTED_AT_ONCE]
+            with run.writing() as conn:
+                failed = repository.accept(conn, some)
+            for upload_id, reason in failed.items():
+                run.note(f"upload {upload_id} was left for later: {reason}")
+            run.counts["accepted"] += len(some) - len(failed)
+            run.counts["not_accepted"] += len(failed)
+            run.progress(start + len(some), len(waiting))
+
+    def _publish_distro(self, run: RunLog, archive: AptArchive, options: Options) -> None:
+        self._publish(run, archive, options, hooks=False)
+
+    def _publish_ftpmaster(
+        self, run: RunLog, archive: AptArchive, options: Options
+    ) -> HookFailed | None:
+        self._process_accepted(run, archive, options)
+        security = tuple(s.name for s in self._with_work(archive) if s.name.endswith(_SECURITY))
+        failed = None
+        if security and not options.suites:
+            # Fixes do not wait for the rest to be made.
+            urgent = replace(options, suites=security)
+            failed = self._publish(run, archive, urgent, hooks=True)
+        return self._publish(run, archive, options, hooks=True) or failed
+
+    def _publish(
+        self, run: RunLog, archive: AptArchive, options: Options, *, hooks: bool
+    ) -> HookFailed | None:
+        """Publish what is to be published of an archive; gives the hook that failed afterwards."""
+        failed, more = None, True
+        while more and (suites := self._in_scope(archive, options)):
+            more = self._publish_pending(run, suites, options)
+            self._dominate(run, archive, suites, options)
+            archive = self.archive(archive.name)
+            ids = {suite.id for suite in suites}
+            suites = [suite for suite in archive.suites if suite.id in ids]
+            failed = self._make_generation(run, archive, suites, options, hooks=hooks) or failed
+        self._tidy(run, archive)
+        return failed
+
+    def _with_work(self, archive: AptArchive) -> list[Suite]:
+        with self.database.connect() as conn:
+            ids = repository.suites_with_work(conn, archive.id)
+        return [suite for suite in archive.suites if suite.id in ids]
+
+    def _in_scope(self, archive: AptArchive, options: Options) -> list[Suite]:
+        careful = any(
+            options.wants(part) for part in ("publishing", "domination", "indices", "release")
+        )
+        found = list(archive.suites) if careful else self._with_work(archive)
+        wanted = [s for s in found if not options.suites or s.name in options.suites]
+        # After rolling back, clients see old packages of every suite.
+        return list(archive.suites) if wanted and self._is_back(archive) else wanted
+
+    def _is_back(self, archive: AptArchive) -> bool:
+        now = self._distribution(archive)
+        return now is not None and now.live.content_number != now.head.content_number
+
+    def _distribution(self, archive: AptArchive) -> Distribution | None:
+        with self.database.connect() as conn:
+            return repository.find_distribution(conn, archive.name)
+
+    def _publish_pending(self, run: RunLog, suites: Sequence[Suite], options: Options) -> bool:
+        """Publish what may be; tells whether some is left for the next generation."""
+        ids = [suite.id for suite in suites]
+        with self.database.connect() as conn:
+            files = repository.files_to_publish(
+                conn, ids, published_too=options.wants("publishing")
+            )
+        run.phase("publish", len(files))
+        gone = self.blobs.lacks({file.sha256 for file in files})
+        missing = {file.id: file.path for file in files if file.sha256 in gone}
+        ready = sorted({file.id for file in files} - missing.keys())
+        step, published = min(_PUBLISHED_AT_ONCE, self.at_once), 0
+        for start in range(0, len(ready), step):
+            if published >= self.at_once:
+                break
+            with run.writing() as conn:
+                done = repository.publish(conn, ready[start : start + step])
+                repository.mark_dirty(conn, sorted(set(done)))
+            published += len(done)
+            run.progress(start + len(done), len(ready))
+        run.counts["published"] += published
+        for publication, path in missing.items():
+            run.note(f"{path} is not in the store")
+            with run.writing() as conn:
+                repository.hold_back(conn, [publication], f"{path} is not in the store")
+        return published >= self.at_once
+
+    def _dominate(
+        self, run: RunLog, archive: AptArchive, suites: Sequence[Suite], options: Options
+    ) -> None:
+        run.phase("dominate", len(suites))
+        careful = options.wants("domination")
+        for suite in suites:
+            with self.database.connect() as conn:
+                sources = repository.sources_to_dominate(conn, suite.id, careful=careful)
+                binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=careful)
+            outdone = dominate_sources(sources)
+            outdone += [
+                each
+                for each in dominate_binaries(binaries, suite.architectures)
+                if each.id in decided
+            ]
+            if outdone:
+                with run.writing() as conn:
+                    repository.supersede(conn, outdone)
+                    repository.mark_dirty(conn, [suite.id])
+            run.counts["superseded"] += len(outdone)
+        with run.writing() as conn:
+            repository.condemn(conn, archive.id, archive.quarantine_seconds)
+
+    def _make_generation(
+        self,
+        run: RunLog,
+        archive: AptArchive,
+        suites: Sequence[Suite],
+        options: Options,
+        *,
+        hooks: bool,
+    ) -> HookFailed | None:
+        now = self._distribution(archive)
+        draft = self.builder.draft(run, archive, suites, now, options)
+        if not draft.differs:
+            if now is not None:
+                self.builder.settle(run.held, now.head.number, draft)
+            return None
+        generation = self.builder.begin(run.held, archive, run.id)
+        environment = _environment(run, archive, generation, draft)
+        if hooks and (refused := self._run_hooks(run, "before", environment)):
+            raise refused
+        run.phase("go_live")
+        self.builder.go_live(run.held, archive, generation, draft, run.caller, is_head=True)
+        run.counts["generations"] += 1
+        run.reached("live")
+        return self._run_hooks(run, "after", environment) if hooks else None
+
+    def _run_hooks(
+        self, run: RunLog, stage: str, environment: Mapping[str, str]
+    ) -> HookFailed | None:
+        """Run the hooks of a stage until one fails."""
+        if self.hooks is None:
+            return None
+        run.phase(stage)
+        for result in run_hooks(self.hooks / f"{stage}.d", environment, self.hook_seconds):
+            run.hook(stage, result)
+            if not result.succeeded:
+                how = "ran out of time" if result.timed_out else f"ended with {result.exit_code}"
+                return HookFailed(f"the hook {stage}.d/{result.name} {how}: {result.output[-500:]}")
+        return None
+
+    def _tidy(self, run: RunLog, archive: AptArchive) -> None:
+        """Let go of what nobody can ask for any more."""
+        run.phase("tidy")
+        if run.counts["published"] >= _MANY:
+            with run.writing() as conn:
+                repository.renew_statistics(conn)
+        retention = archive.retention_seconds
+        grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
+        with self.database.connect() as conn:
+            overdue = repository.is_overdue(conn, archive.id, retention, grace)
+        with run.writing() as conn:
+            if overdue:
+                run.counts["reaped"] += repository.reap_generations(conn, archive.id, retention)
+                repository.drop_unkept(conn, archive.id)
+                repository.drop_unnamed(conn)
+            if repository.remove_condemned(conn, archive.id) or overdue:
+                run.counts["removed_files"] += repository.remove_unused_files(
+                    conn, archive.id, archive.quarantine_seconds
+                )
+
+
+_OPERATIONS: Mapping[
+    Operation, Callable[[Publisher, RunLog, AptArchive, Options], HookFailed | None]
+] = {
+    "process-accepted": Publisher._process_accepted,  # noqa: SLF001 - its own operations
+    "publish-distro": Publisher._publish_distro,  # noqa: SLF001
+    "publish-ftpmaster": Publisher._publish_ftpmaster,  # noqa: SLF001
+}
+
+
+def _environment(
+    run: RunLog, archive: AptArchive, generation: Generation, draft: Draft
+) -> dict[str, str]:
+    """What a hook sees of the run."""
+    return {
+        "STAGING_ARCHIVE": archive.name,
+        "STAGING_PUBLICATION": run.id,
+        "STAGING_GENERATION": generation.id,
+        "STAGING_SUITES": " ".join(suite.name for suite in draft.suites),
+    }

@@ -1,0 +1,32 @@
+"""From a path below ``/archive/<name>`` to the file that is there now."""
+
+from sqlalchemy import Connection
+
+from staging_api.publishing import repository
+from staging_api.publishing.model import Served
+
+_RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
+_BY_HASH = "/by-hash/SHA256/"
+
+
+def served_at(conn: Connection, archive: str, generation: str | None, path: str) -> Served | None:
+    """The file at a path, if there is one.
+
+    Args:
+        conn: any connection.
+        archive: the name of the archive.
+        generation: the id of one to look at; None for the one that is live.
+        path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
+    """
+    top, _, rest = path.partition("/")
+    if top == "pool":
+        return repository.pool_file_at(conn, archive, path)
+    suite, _, name = rest.partition("/")
+    if top != "dists" or not name:
+        return None
+    if name in _RELEASE_NAMES:
+        return repository.release_at(conn, archive, generation, suite, name)
+    if _BY_HASH in name:
+        folder, _, sha256 = name.rpartition(_BY_HASH)
+        return repository.by_hash(conn, archive, suite, folder, sha256)
+    return repository.index_at(conn, archive, generation, suite, name)

@@ -1,0 +1,322 @@
+"""The publisher as its clients see it: archives, uploads, publications, distributions."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.publishing.forms import Form
+from staging_api.publishing.model import Operation, Options
+from staging_api.publishing.service import Publisher
+from tests.archive_api import PUBLICATIONS, ArchiveApi
+from tests.builds import build, build_path
+from tests.factories import ASKER
+from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
+from tests.publisher import shop
+from tests.rows import dump, select
+from tests.service import API, Client, Pod, Service, eventually
+from tests.source import ArchiveSource
+
+OPERATIONS: tuple[Operation, ...] = ("process-accepted", "publish-distro", "publish-ftpmaster")
+
+
+@pytest.fixture
+def archive(client: Client) -> ArchiveApi:
+    return ArchiveApi.make(client)
+
+
+@pytest.fixture(scope="module")
+def third_pod(rows: Database, cluster_url: str, cluster: Service) -> Iterator[Publisher]:
+    """A publisher in this process, on the database and the store of the pods."""
+    with shop(rows, cluster_url, cluster.store.parent) as made:
+        yield made.publisher
+
+
+def small(package: str = "hello", version: str = "1.0-1", architecture: str = "amd64") -> bytes:
+    return deb(control_text(package, version, architecture), Form.GZ)
+
+
+def test_from_nothing_to_a_package_that_any_pod_serves(
+    archive: ArchiveApi, pods: list[Pod]
+) -> None:
+    sent = archive.upload("hello_1.0-1_amd64.deb", small())
+    assert (sent.status, sent.json["items"][0]["state"]) == (201, "accepted")
+    run = archive.published()
+    assert (run["state"], run["counts"]["published"]) == ("succeeded", 1)
+    assert [phase["phase"] for phase in run["phases"]][-1] == "tidy"
+    assert archive.client.get(f"{PUBLICATIONS}/{run['id']}").json == run
+    other = archive.at(pods[1].client)
+    path = "pool/main/h/hello/hello_1.0-1_amd64.deb"
+    assert other.get(path).body == small()
+    assert other.get("dists/stable/Release").body == archive.get("dists/stable/Release").body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pool/main/h/hello/hello_1.0-1_amd64.deb",
+        "dists/stable/Release",
+        "dists/stable/main/binary-amd64/Packages.xz",
+    ],
+)
+def test_a_part_of_a_file_is_that_part_and_a_known_file_is_not_sent(
+    archive: ArchiveApi, path: str
+) -> None:
+    archive.upload("hello_1.0-1_amd64.deb", small())
+    archive.published()
+    whole = archive.get(path)
+    assert whole.headers["ETag"] == f'"{hashlib.sha256(whole.body).hexdigest()}"'
+    part = archive.get(path, Range="bytes=7-40")
+    assert (part.status, part.body) == (206, whole.body[7:41])
+    assert part.headers["Content-Range"] == f"bytes 7-40/{len(whole.body)}"
+    assert archive.get(path, Range="bytes=-5").body == whole.body[-5:]
+    assert archive.get(path, Range="bytes=999999-").status == 416
+    assert archive.get(path, If_None_Match=whole.headers["ETag"]).status == 304
+    head = archive.client.send("HEAD", f"/archive/{archive.name}/{path}")
+    assert (head.status, head.headers["Content-Length"]) == (200, str(len(whole.body)))
+
+
+def test_sources_and_binaries_come_in_one_form(archive: ArchiveApi) -> None:
+    tarball = {"hello_1.0.tar.xz": b"source"}
+    text = dsc([source_file(*each) for each in tarball.items()], version="1.0")
+    files = {"hello_1.0.dsc": text.encode(), **tarball, "a.deb": small(), "b.udeb": small("part")}
+    sent = archive.send(files)
+    assert [u["package"] for u in sent.json["items"]] == ["hello", "hello", "part"]
+    archive.published()
+    assert archive.get("pool/main/h/hello/hello_1.0.tar.xz").body == b"source"
+    assert archive.get("dists/stable/main/debian-installer/binary-amd64/Packages.gz").status == 200
+
+
+def test_what_has_been_staged_is_published_without_being_sent(
+    archive: ArchiveApi, source: ArchiveSource, client: Client
+) -> None:
+    path = build_path()
+    objects = build()
+    client.stage(source.add(path, objects))
+    refused = client.post(f"{archive.path}/uploads?suite=stable", {"staged": [f"{path}/update.gz"]})
+    assert refused.problem == (400, "package_invalid")
+    missing = client.post(f"{archive.path}/uploads?suite=stable", {"staged": [f"{path}/none.deb"]})
+    assert missing.problem == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"MZ" * 10, "not an ar archive"),
+        (small()[:-30], "cut short"),
+        (deb(control_text("hello", Filename="x")), "fields that the archive writes"),
+        (deb(control_text("../hello")), "not a package name"),
+        (deb(control_text("hello", architecture="riscv64")), "no architecture riscv64"),
+        (deb(control_text("hello") + "X: " + "y" * (2 << 20)), "more than"),
+        (deb(archive=bytes(64 << 20)), "more than"),
+    ],
+)
+def test_a_hostile_package_is_rejected_with_its_reason_and_nothing_else_is_lost(
+    archive: ArchiveApi, raw: bytes, reason: str
+) -> None:
+    refused = archive.upload("bad.deb", raw)
+    assert refused.problem == (400, "package_invalid")
+    assert reason in refused.json["detail"]
+    mixed = archive.send({"bad.deb": raw, "good.deb": small("good")})
+    assert [u["state"] for u in mixed.json["items"]] == ["rejected", "accepted"]
+    listed = archive.client.get(f"{archive.path}/uploads?state=rejected").json["items"]
+    assert [reason in upload["error_message"] for upload in listed] == [True, True]
+    assert archive.published()["counts"]["published"] == 1
+
+
+def test_a_page_of_another_site_cannot_upload(archive: ArchiveApi) -> None:
+    headers = {"Content-Type": "application/octet-stream", "Sec-Fetch-Site": "cross-site"}
+    path = f"{archive.path}/uploads?suite=stable&name=a.deb"
+    assert archive.client.send("POST", path, small(), headers).problem == (403, "forbidden")
+    # What a browser may send without asking is none of the types that are taken.
+    plain = archive.client.send("POST", path, small(), {"Content-Type": "text/plain"})
+    assert plain.problem == (415, "unsupported_media_type")
+
+
+def test_an_upload_may_be_longer_than_any_other_body(archive: ArchiveApi) -> None:
+    large = [*deb_members(control_text("large"))[:2], ("data.tar", bytes(5 << 20))]
+    assert archive.upload("a.deb", ar(large)).status == 201
+    long = {"name": "x" * (5 << 20)}
+    refused = archive.client.post(f"{archive.path}/suites", long)
+    assert refused.problem == (413, "limit_exceeded")
+
+
+def test_another_content_under_a_published_name_is_409(archive: ArchiveApi) -> None:
+    archive.upload("a.deb", small())
+    again = archive.upload("a.deb", deb(control_text("hello"), Form.GZ, holds="other"))
+    assert again.problem == (409, "conflict")
+
+
+def test_many_send_the_same_packages_at_once_and_none_is_lost(
+    archive: ArchiveApi, pods: list[Pod]
+) -> None:
+    packages = [small(f"package-{n % 25:02}") for n in range(100)]
+
+    def send(numbered: tuple[int, bytes]) -> int:
+        number, raw = numbered
+        return archive.at(pods[number % 2].client).upload(f"{number}.deb", raw).status
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(send, enumerate(packages))) == {201}
+    assert archive.published()["counts"]["accepted"] == 100
+    listed = archive.client.get(f"{archive.path}/packages?state=published").json["items"]
+    assert len(listed) == 25
+
+
+def test_an_upload_waits_for_its_decision(archive: ArchiveApi) -> None:
+    client = archive.client
+    suite = f"{archive.path}/suites/stable"
+    assert client.send("PATCH", suite, b'{"auto_accept": false}', JSON).status == 200
+    (first,) = archive.upload("a.deb", small("one")).json["items"]
+    (second,) = archive.upload("b.deb", small("two")).json["items"]
+    assert first["state"] == "new"
+    assert client.post(f"{API}/uploads/{first['id']}/accept", {}).json["state"] == "accepted"
+    assert client.post(f"{API}/uploads/{second['id']}/reject", {}).problem[0] == 400
+    rejected = client.post(f"{API}/uploads/{second['id']}/reject", {"reason": "too old"}).json
+    assert (rejected["state"], rejected["error_message"]) == ("rejected", "too old")
+    assert client.post(f"{API}/uploads/{second['id']}/accept", {}).problem == (409, "conflict")
+    assert archive.published()["counts"]["published"] == 1
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_a_package_is_deleted_for_a_reason(archive: ArchiveApi) -> None:
+    archive.upload("a.deb", small())
+    archive.published()
+    (package,) = archive.client.get(f"{archive.path}/packages").json["items"]
+    path = f"{archive.path}/packages/{package['id']}"
+    gone = archive.client.delete(path, {"reason": "a mistake"})
+    assert gone.json["state"] == "deleted"
+    assert archive.client.delete(path, {"reason": "again"}).problem == (409, "conflict")
+    archive.published()
+    release = archive.get("dists/stable/Release").body.decode()
+    assert " 0 main/binary-amd64/Packages\n" in release
+
+
+def test_a_generation_is_pinned_looked_at_and_gone_back_to(archive: ArchiveApi) -> None:
+    client = archive.client
+    archive.upload("a.deb", small())
+    first = archive.published()["generation_id"]
+    assert client.send("PUT", f"{API}/generations/{first}/pin").json["pinned_at"]
+    archive.upload("b.deb", small(version="2.0"))
+    archive.published()
+    index = "dists/stable/main/binary-amd64/Packages.gz"
+    old = client.get(f"/archive/{archive.name}@{first}/{index}").body
+    assert old != archive.get(index).body
+    body = f'{{"generation_id": "{first}"}}'.encode()
+    back = client.send("PATCH", f"{API}/distributions/{archive.name}", body, JSON).json
+    assert back["live"]["number"] == 3
+    assert back["head"]["number"] == 2
+    assert archive.get(index).body == old
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(OPERATIONS, OPERATIONS)))
+def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no_trace(
+    archive: ArchiveApi,
+    third_pod: Publisher,
+    rows: Database,
+    first: Operation,
+    second: Operation,
+) -> None:
+    archive.upload("a.deb", small())
+    begun, go_on = Event(), Event()
+
+    def wait(step: str) -> None:
+        if step == "begun":
+            begun.set()
+            go_on.wait(60)
+
+    holder = replace(third_pod, reached=wait)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(holder.run, first, archive.name, Options(), ASKER)
+        assert begun.wait(60)
+        before = dump(rows)
+        refused = archive.publish(second)
+        assert dump(rows) == before
+        go_on.set()
+        run = running.result()
+    assert refused.problem == (409, "lock_held")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json["lock"]["kind"] == "publisher"
+    told = refused.json["publication"]
+    assert (told["id"], told["operation"], told["archive"]) == (run.id, first, archive.name)
+    assert archive.publish(second).status == 201
+
+
+def test_of_many_callers_on_two_pods_exactly_one_gets_through(
+    archive: ArchiveApi, third_pod: Publisher, pods: list[Pod], rows: Database
+) -> None:
+    """The winner waits until all others have their answer."""
+    archive.upload("a.deb", small())
+    lock = Event()
+    ((before,),) = select(rows, "SELECT count(*) FROM publisher_runs")
+
+    def wait(step: str) -> None:
+        if step == "begun":
+            lock.wait(60)
+
+    holder = replace(third_pod, reached=wait)
+
+    def ask(number: int) -> int:
+        if number == 0:
+            holder.run("publish-ftpmaster", archive.name, Options(), ASKER)
+            return 201
+        wait_until_held(rows)
+        return archive.at(pods[number % 2].client).publish(OPERATIONS[number % 3]).status
+
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ask, number) for number in range(20)]
+        refused = [each.result() for each in asked[1:]]
+        lock.set()
+        assert asked[0].result() == 201
+    assert refused == [409] * 19
+    assert select(rows, "SELECT count(*) FROM publisher_runs") == [(before + 1,)]
+
+
+def wait_until_held(rows: Database) -> None:
+    running = "SELECT 1 FROM publisher_runs WHERE state = 'running'"
+    eventually(lambda: bool(select(rows, running)), "nobody runs")
+
+
+def test_an_unknown_archive_or_suite_is_refused_without_a_lock(
+    archive: ArchiveApi, rows: Database
+) -> None:
+    before = dump(rows)
+    body = {"operation": "publish-distro", "archive": "nowhere"}
+    assert archive.client.post(PUBLICATIONS, body).problem == (404, "not_found")
+    assert archive.publish(suites=["nowhere"]).problem == (400, "invalid_request")
+    assert archive.publish("rewrite-everything").problem == (400, "invalid_request")
+    assert dump(rows) == before
+
+
+def test_the_files_of_a_copy_are_listed_in_the_order_in_which_they_are_safe_to_write(
+    archive: ArchiveApi,
+) -> None:
+    archive.upload("a.deb", small())
+    archive.published()
+    path = f"{API}/distributions/{archive.name}/files"
+    pool = archive.client.get(path).json["items"]
+    assert [file["path"] for file in pool] == ["pool/main/h/hello/hello_1.0-1_amd64.deb"]
+    dists = archive.client.get(f"{path}?part=dists").json["items"]
+    kinds = ["by-hash" if "by-hash" in f["path"] else f["path"].rpartition("/")[2] for f in dists]
+    assert kinds[0] == "by-hash"
+    assert kinds[-1] == "Release"
+    assert kinds.index("Packages.gz") > len(kinds) - 1 - kinds[::-1].index("by-hash")
+    for file in dists:
+        content = archive.get(file["path"]).body
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+
+
+def test_a_repeated_request_with_one_key_runs_once(archive: ArchiveApi, tmp_path: Path) -> None:
+    body = {"operation": "publish-distro", "archive": archive.name}
+    key = {"Idempotency_Key": f"{archive.name}-1"}
+    first = archive.client.post(PUBLICATIONS, body, **key)
+    again = archive.client.post(PUBLICATIONS, body, **key)
+    assert (first.json, again.headers["Idempotent-Replayed"]) == (again.json, "true")

@@ -1,0 +1,313 @@
+"""Real apt against the running service: installing, signatures, and updating while it publishes."""
+
+import hashlib
+import itertools
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Self
+
+import pytest
+import urllib3
+
+from staging_api.db.migrate import migrate
+from staging_api.publishing.forms import Form
+from staging_api.publishing.signing import SigningKey, public_key, stop_agent
+from tests.apt import Apt
+from tests.archive_api import ArchiveApi
+from tests.databases import new_database
+from tests.keys import signing_key
+from tests.packages import control_text, deb, dsc, source_file
+from tests.service import Client, Service, service
+
+pytestmark = pytest.mark.system
+
+DELAY_SECONDS = 0.020
+
+
+@pytest.fixture
+def apt(tmp_path: Path) -> Apt:
+    return Apt(tmp_path / "client")
+
+
+@pytest.fixture
+def archive(client: Client) -> ArchiveApi:
+    return ArchiveApi.make(client)
+
+
+def small(package: str, version: str = "1.0-1", architecture: str = "amd64", **more: str) -> bytes:
+    return deb(control_text(package, version, architecture, **more), Form.GZ)
+
+
+def succeeds(outcome: "subprocess.CompletedProcess[str]") -> None:
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def fails(outcome: "subprocess.CompletedProcess[str]", reason: str) -> None:
+    assert outcome.returncode != 0
+    assert reason in outcome.stdout + outcome.stderr
+
+
+def test_packages_of_two_architectures_and_components_are_installed_from_the_service(
+    apt: Apt, archive: ArchiveApi
+) -> None:
+    archive.upload("a.deb", small("greeter", Depends="words (>= 1:2~)"))
+    words = deb(control_text("words", "1:2.0-1", "all"), Form.GZ, holds="words")
+    archive.upload("b.deb", words, component="contrib")
+    archive.upload("c.deb", small("greeter", architecture="arm64"))
+    archive.published()
+    apt.use(archive.url)
+    succeeds(apt.update())
+    succeeds(apt.run("download", "greeter:arm64"))
+    succeeds(apt.run("install", "--yes", "greeter"))
+    installed = (apt.home / "root/var/lib/dpkg/status").read_text()
+    assert installed.count("Status: install ok installed") == 2
+
+
+def test_a_newer_version_is_the_upgrade(apt: Apt, archive: ArchiveApi) -> None:
+    apt.use(archive.url)
+    for version in ("1.0", "1.0-2", "1:0.1"):
+        archive.upload("a.deb", small("hello", version))
+        archive.published()
+        succeeds(apt.update())
+        policy = apt.run("policy", "hello", program="apt-cache").stdout
+        assert f"Candidate: {version}\n" in policy
+
+
+def test_sources_are_downloaded_from_the_service(
+    apt: Apt, archive: ArchiveApi, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hello-1.0"
+    (folder / "debian").mkdir(parents=True)
+    (folder / "debian/control").write_text("x")
+    packed = tmp_path / "hello_1.0.tar.xz"
+    subprocess.run(["tar", "-cJf", packed, "-C", tmp_path, folder.name], check=True)
+    raw = packed.read_bytes()
+    md5 = f"\n {hashlib.md5(raw).hexdigest()} {len(raw)} hello_1.0.tar.xz"
+    listed = [source_file("hello_1.0.tar.xz", raw)]
+    text = dsc(listed, version="1.0", Format="3.0 (native)", Files=md5)
+    archive.send({"hello_1.0.dsc": text.encode(), "hello_1.0.tar.xz": raw})
+    archive.published()
+    apt.use(archive.url, kind="deb-src")
+    succeeds(apt.update())
+    succeeds(apt.run("source", "--download-only", "hello=1.0"))
+    assert (apt.home / "hello_1.0.tar.xz").read_bytes() == raw
+
+
+@pytest.mark.parametrize("form", ["plain", "gz", "xz", "zst"])
+def test_each_form_alone_is_read_from_the_service(apt: Apt, client: Client, form: str) -> None:
+    archive = ArchiveApi.make(client, forms=[form])
+    names = [f"package-{n:02}" for n in range(40)]
+    long = {"Long": "x" * 8000}
+    archive.send({f"{name}.deb": small(name, architecture="all", **long) for name in names})
+    archive.published()
+    apt.use(archive.url)
+    succeeds(apt.update())
+    assert apt.names() == names
+
+
+def test_going_back_is_seen_by_a_client_that_saw_the_newer(apt: Apt, archive: ArchiveApi) -> None:
+    archive.upload("a.deb", small("hello"))
+    first = archive.published()["generation_id"]
+    archive.upload("b.deb", small("world"))
+    archive.published()
+    apt.use(archive.url)
+    succeeds(apt.update())
+    assert apt.names() == ["hello", "world"]
+    body = f'{{"generation_id": "{first}"}}'.encode()
+    json = {"Content-Type": "application/json"}
+    path = f"/api/v1.0/distributions/{archive.name}"
+    assert archive.client.send("PATCH", path, body, json).status == 200
+    succeeds(apt.update())
+    assert apt.names() == ["hello"]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Iterator[SigningKey]:
+    made = signing_key(tmp_path)
+    yield made
+    stop_agent(made.home)
+
+
+@pytest.fixture
+def signed_service(
+    database_url: str, tmp_path: Path, key: SigningKey
+) -> Iterator[tuple[Service, str]]:
+    """A service with a key, and a database of its own."""
+    with new_database(database_url) as url:
+        migrate(url)
+        folder = tmp_path / "service"
+        folder.mkdir()
+        settings = {"signing_home": str(key.home), "signing_key": key.fingerprint}
+        with service(folder, url, **settings) as found:
+            yield found, url
+
+
+def test_a_signed_archive_is_believed_with_its_key_and_no_other(
+    apt: Apt, signed_service: tuple[Service, str], key: SigningKey, tmp_path: Path
+) -> None:
+    (pod,) = signed_service[0].api()
+    archive = ArchiveApi.make(pod.client)
+    archive.upload("a.deb", small("hello"))
+    assert archive.published()["notes"] == []
+    apt.use(archive.url, options=f"signed-by={keyring(apt, key, 'right')}")
+    succeeds(apt.update())
+    assert apt.names() == ["hello"]
+    other = signing_key(tmp_path, "other")
+    stop_agent(other.home)
+    fresh = Apt(tmp_path / "fresh")
+    fresh.use(archive.url, options=f"signed-by={keyring(fresh, other, 'wrong')}")
+    fails(fresh.update(), "NO_PUBKEY")
+
+
+def keyring(apt: Apt, key: SigningKey, name: str) -> Path:
+    path = apt.home / f"{name}.asc"
+    path.write_bytes(public_key(key))
+    path.chmod(0o644)
+    stop_agent(key.home)
+    return path
+
+
+def test_without_its_key_a_signed_archive_goes_on_unsigned_and_leaves_no_stale_signature(
+    signed_service: tuple[Service, str], key: SigningKey
+) -> None:
+    (pod,) = signed_service[0].api()
+    archive = ArchiveApi.make(pod.client)
+    archive.published()
+    assert archive.get("dists/stable/InRelease").status == 200
+    stop_agent(key.home)
+    key.home.rename(key.home.with_name("gone"))
+    archive.upload("a.deb", small("hello"))
+    (note,) = archive.published()["notes"]
+    assert "no gpg home directory" in note
+    assert archive.get("dists/stable/InRelease").status == 404
+    assert archive.get("dists/stable/Release.gpg").status == 404
+    assert archive.get("dists/stable/Release").status == 200
+
+
+@dataclass
+class SlowFront:
+    """A proxy before a pod that adds 20 ms to each request, as a network does."""
+
+    target: str
+    after_release: Callable[[], None] = lambda: None
+    server: ThreadingHTTPServer = field(init=False)
+
+    def __enter__(self) -> Self:
+        pool = urllib3.PoolManager(maxsize=16, retries=False)
+        front = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                time.sleep(DELAY_SECONDS)
+                passed = {k: v for k, v in self.headers.items() if k in PASSED}
+                got = pool.request("GET", front.target + self.path, headers=passed)
+                if self.path.endswith("/Release"):
+                    front.after_release()
+                self.send_response(got.status)
+                for name in ("Content-Type", "Last-Modified", "ETag"):
+                    if name in got.headers:
+                        self.send_header(name, got.headers[name])
+                self.send_header("Content-Length", str(len(got.data)))
+                self.end_headers()
+                self.wfile.write(got.data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+PASSED = ("If-Modified-Since", "If-Range", "Range")
+
+
+@dataclass
+class Race:
+    """How a race ended."""
+
+    updates: int = 0
+    failed: int = 0
+    publishes: int = 0
+    seconds: float = 0.0
+
+
+def fill(archive: ArchiveApi, count: int) -> Callable[[], None]:
+    """Fill an archive; gives what publishes a new version of one of its packages."""
+    names = [f"package-{n:04}" for n in range(count)]
+    archive.send({f"{name}.deb": small(name, Long="x" * 400) for name in names})
+    archive.published()
+    versions = itertools.count(2)
+
+    def publish() -> None:
+        version = next(versions)
+        archive.upload("x.deb", small(names[version % count], str(version)))
+        archive.published()
+
+    return publish
+
+
+def update_after_update(
+    apt: Apt, archive: ArchiveApi, count: int, publish: Callable[[], None]
+) -> int:
+    """Update so often; something is published between each Release and its index files."""
+    with SlowFront(archive.client.url, publish) as front:
+        apt.use(f"{front.url}/archive/{archive.name}")
+        return sum(apt.update().returncode != 0 for _ in range(count))
+
+
+def test_no_update_fails_if_packages_are_published_in_its_middle(
+    apt: Apt, archive: ArchiveApi
+) -> None:
+    publish = fill(archive, 50)
+    assert update_after_update(apt, archive, 40, publish) == 0
+
+
+def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) -> None:
+    archive = ArchiveApi.make(client, publish_by_hash=False, advertise_by_hash=False)
+    publish = fill(archive, 50)
+    assert update_after_update(apt, archive, 3, publish) == 3
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3600)
+def test_of_a_thousand_updates_none_fails_while_ten_times_a_second_something_is_published(
+    apt: Apt, archive: ArchiveApi
+) -> None:
+    publish, stop, result = fill(archive, 2000), Event(), Race()
+
+    def without_pause() -> None:
+        while not stop.is_set():
+            publish()
+            result.publishes += 1
+
+    thread = Thread(target=without_pause)
+    began = time.monotonic()
+    with SlowFront(archive.client.url) as front:
+        apt.use(f"{front.url}/archive/{archive.name}")
+        thread.start()
+        try:
+            for _ in range(1000):
+                result.updates += 1
+                result.failed += apt.update().returncode != 0
+        finally:
+            stop.set()
+            thread.join()
+    result.seconds = time.monotonic() - began
+    assert result.failed == 0
+    assert result.publishes / result.seconds >= 10

@@ -1,0 +1,77 @@
+"""An APT archive as the API offers it: made, filled and published by requests alone."""
+
+import itertools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from tests.service import API, Answer, Client
+
+_numbers = itertools.count(1)
+PUBLICATIONS = f"{API}/publications"
+
+
+@dataclass(frozen=True)
+class ArchiveApi:
+    """One archive; its suite is ``stable``, of two components and two architectures."""
+
+    client: Client
+    name: str
+
+    @classmethod
+    def make(cls, client: Client, **values: Any) -> "ArchiveApi":
+        """An archive of a name that no other test has."""
+        name = f"archive-{os.getpid()}-{next(_numbers)}"
+        suite = {"name": "stable", "components": ["main", "contrib"]}
+        suite["architectures"] = ["amd64", "arm64"]
+        made = client.post(
+            f"{API}/apt-archives", {"name": name, "origin": "Example", "suites": [suite], **values}
+        )
+        assert made.status == 201, made.body
+        return cls(client, name)
+
+    def at(self, client: Client) -> "ArchiveApi":
+        """The same, by another pod."""
+        return ArchiveApi(client, self.name)
+
+    @property
+    def url(self) -> str:
+        return f"{self.client.url}/archive/{self.name}"
+
+    @property
+    def path(self) -> str:
+        return f"{API}/apt-archives/{self.name}"
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.client.get(f"/archive/{self.name}/{quote(path)}", **headers)
+
+    def upload(self, name: str, raw: bytes, component: str = "main") -> Answer:
+        """Send one package."""
+        query = urlencode({"suite": "stable", "component": component, "name": name})
+        headers = {"Content-Type": "application/octet-stream"}
+        return self.client.send("POST", f"{self.path}/uploads?{query}", raw, headers)
+
+    def send(self, files: Mapping[str, bytes], component: str = "main") -> Answer:
+        """Send several files as a form."""
+        fields = [("file", (name, raw)) for name, raw in files.items()]
+        body, media = urllib3.encode_multipart_formdata(fields)
+        query = urlencode({"suite": "stable", "component": component})
+        return self.client.send(
+            "POST", f"{self.path}/uploads?{query}", body, {"Content-Type": media}
+        )
+
+    def publish(self, operation: str = "publish-ftpmaster", **options: Any) -> Answer:
+        """Run an operation."""
+        return self.client.post(
+            PUBLICATIONS, {"operation": operation, "archive": self.name, "options": options}
+        )
+
+    def published(self, operation: str = "publish-ftpmaster", **options: Any) -> Any:
+        """Run an operation that must succeed."""
+        answer = self.publish(operation, **options)
+        assert answer.status == 201, answer.body
+        return answer.json

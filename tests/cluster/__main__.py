@@ -1,0 +1,60 @@
+"""Start the cluster, say where everything is, and stay until Ctrl-C: ``make cluster``."""
+
+import signal
+import sys
+import threading
+
+from tests.builds import build
+from tests.cluster.cluster import BUCKET, Cluster, cluster
+from tests.cluster.programs import NotInstalled
+
+_TOLD = """
+the service, through haproxy   {url}
+haproxy's own page             {status}
+the pods                       {pods}
+S3                             {s3}, bucket {bucket}, keys test and test
+PostgreSQL, through pgbouncer  {pooled}
+PostgreSQL, the primary        psql -h {folder}/primary -U staging postgres
+logs                           {folder}/*/log
+
+Try, in another terminal:
+  export STAGING_SERVER={url}
+  .venv/bin/staging-api stage {archive} --background
+  .venv/bin/staging-api locks --all
+
+Ctrl-C ends everything.
+"""
+
+
+def main() -> None:
+    """Run until told to end."""
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    try:
+        with cluster() as made:
+            _say(made)
+            told.wait()
+    except NotInstalled as error:
+        sys.exit(str(error))
+
+
+def _say(made: Cluster) -> None:
+    archive = made.put("board-release/R17-1208.0.0", build())
+    print(
+        _TOLD.format(
+            url=made.url,
+            status=made.status_url,
+            pods=", ".join(pod.url for pod in made.api),
+            s3=made.s3_url,
+            bucket=BUCKET,
+            pooled=made.pooled_url.replace("postgresql+psycopg2", "postgresql"),
+            folder=made.folder,
+            archive=archive,
+        ),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Files of pools are contents of the store: kept while the pool has them, and no longer."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.publishing.forms import Form
+from staging_api.staging.reconcile import check
+from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
+from tests.packages import control_text, deb
+from tests.publisher import Shop, shop
+from tests.rows import execute, select
+
+SMALL = deb(control_text("hello"), Form.GZ)
+DIGEST = hashlib.sha256(SMALL).hexdigest()
+
+
+@pytest.fixture
+def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    with shop(database, database_url, tmp_path) as made:
+        made.set_up(quarantine_seconds=0)
+        yield made
+
+
+def upkeep_of(here: Shop) -> Upkeep:
+    """One that spares nothing but what is named."""
+    terms = StoreTerms(idle_seconds=0, grace_seconds=0, busy_seconds=0)
+    return Upkeep(here.database, here.publisher.locks, here.publisher.blobs, terms)
+
+
+def sweep(here: Shop) -> None:
+    """All that ever removes contents."""
+    upkeep = upkeep_of(here)
+    prune(upkeep)
+    check(upkeep, DIGEST[:2])
+    upkeep.collect()
+
+
+def remove_from_pool(here: Shop) -> None:
+    """Supersede the package, and let the time of the older one be over."""
+    here.add("hello", version="2.0")
+    here.run()
+    for table, column in (
+        ("package_publications", "scheduled_deletion_at"),
+        ("dists_generations", "retired_at"),
+        *((name, "created_at") for name in ("package_files", "binary_releases")),
+    ):
+        execute(here.database, f"UPDATE {table} SET {column} = {column} - interval '2 days'")
+    here.run()
+
+
+def is_stored(here: Shop) -> bool:
+    rows = select(here.database, "SELECT 1 FROM blobs WHERE sha256 = :sha256", sha256=DIGEST)
+    assert bool(rows) == here.publisher.blobs.has(DIGEST)
+    return bool(rows)
+
+
+def test_what_is_uploaded_or_published_is_never_collected(here: Shop) -> None:
+    here.upload(SMALL)
+    sweep(here)
+    assert is_stored(here)
+    here.run()
+    sweep(here)
+    assert is_stored(here)
+
+
+def test_what_left_the_pool_leaves_the_store(here: Shop) -> None:
+    here.upload(SMALL)
+    here.run()
+    remove_from_pool(here)
+    assert is_stored(here)
+    sweep(here)
+    assert not is_stored(here)
+    # The history stays, and says what it was.
+    rows = select(here.database, "SELECT sha256 FROM package_files WHERE removed_at IS NOT NULL")
+    assert rows == [(DIGEST,)]
+
+
+def test_what_is_uploaded_again_before_it_is_collected_stays(here: Shop) -> None:
+    here.upload(SMALL)
+    here.run()
+    remove_from_pool(here)
+    here.upload(SMALL)
+    sweep(here)
+    assert is_stored(here)
+
+
+def test_what_another_archive_still_has_stays(here: Shop, database: Database) -> None:
+    here.upload(SMALL)
+    here.run()
+    execute(
+        database,
+        "INSERT INTO apt_archives (name, forms, retention_seconds, quarantine_seconds)"
+        " VALUES ('other', '{gz}', 1, 1)",
+    )
+    execute(
+        database,
+        "INSERT INTO package_files (archive_id, path, sha256, size_bytes)"
+        " SELECT a.id, f.path, f.sha256, f.size_bytes FROM apt_archives a, package_files f"
+        " WHERE a.name = 'other'",
+    )
+    remove_from_pool(here)
+    sweep(here)
+    assert is_stored(here)
+
+
+def test_the_packages_of_a_rejected_upload_leave_the_store(here: Shop) -> None:
+    raw = deb(control_text("hello", architecture="riscv64"), Form.GZ)
+    digest = hashlib.sha256(raw).hexdigest()
+    with pytest.raises(Exception, match="no architecture riscv64"):
+        here.upload(raw)
+    upkeep = upkeep_of(here)
+    check(upkeep, digest[:2])
+    upkeep.collect()
+    assert not here.publisher.blobs.has(digest)

@@ -1,0 +1,394 @@
+"""Runs of the publisher: what they publish, what they leave alone, and what becomes of the rest."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, HookFailed, PackageInvalid
+from staging_api.publishing import repository
+from tests.factories import ASKER
+from tests.packages import control_text, deb, dsc, source_file
+from tests.publisher import ARCHIVE, Shop, find, shop
+from tests.rows import dump, execute, select
+
+
+@pytest.fixture
+def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    with shop(database, database_url, tmp_path) as made:
+        yield made
+
+
+def in_release(shop: Shop) -> bytes:
+    return shop.served("dists/stable/Release")
+
+
+def test_an_upload_becomes_a_package_that_clients_see(here: Shop) -> None:
+    here.set_up()
+    raw = deb(control_text("hello"))
+    (upload,) = here.upload(raw)
+    assert (upload.state, upload.package, upload.sha256) == (
+        "accepted",
+        "hello",
+        hashlib.sha256(raw).hexdigest(),
+    )
+    run = here.run()
+    assert run.state == "succeeded"
+    assert run.counts["published"] == run.counts["generations"] == 1
+    assert here.names() == ["hello 1.0-1"]
+    assert here.served("pool/main/h/hello/hello_1.0-1_amd64.deb") == raw
+
+
+def test_each_operation_does_its_part(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    assert here.run("publish-distro").counts["generations"] == 1
+    assert here.names() == []
+    here.run("process-accepted")
+    assert here.names() == []
+    here.run("publish-distro")
+    assert here.names() == ["hello 1.0-1"]
+
+
+def test_nothing_new_writes_nothing(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    here.run()
+    before = dump(here.database)
+    run = here.run()
+    after = dump(here.database)
+    assert run.counts == {}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"publisher_runs", "run_phases", "api_locks", "lock_scopes"}
+
+
+@pytest.mark.parametrize("careful", ["careful_indices", "careful_domination", "careful_publishing"])
+def test_a_careful_run_over_what_is_right_changes_nothing(here: Shop, careful: str) -> None:
+    here.set_up()
+    here.add(*(f"package-{n}" for n in range(300)))
+    here.run()
+    here.add("package-7", "package-8", version="2.0")
+    here.run()
+    before = in_release(here)
+    assert "generations" not in here.run("publish-ftpmaster", **{careful: True}).counts
+    assert in_release(here) == before
+
+
+def test_incremental_index_files_are_those_of_a_careful_run(here: Shop) -> None:
+    here.set_up()
+    here.add(*(f"package-{n:03}" for n in range(400)), architecture="all")
+    here.run()
+    for version in ("2", "3", "4"):
+        here.add("package-007", "package-390", "zzz", version=version)
+        here.run()
+    current = "FROM index_files WHERE gone_number IS NULL"
+    query = f"SELECT path, form, sha256 {current} ORDER BY 1, 2"
+    before = select(here.database, query)
+    execute(
+        here.database,
+        f"UPDATE index_files SET sha256 = repeat('0', 64) WHERE id IN (SELECT id {current})",
+    )
+    here.run(careful_indices=True)
+    assert select(here.database, query) == before
+
+
+def test_every_listed_hash_is_that_of_the_file(here: Shop) -> None:
+    here.set_up(forms=["plain", "gz", "xz", "zst"])
+    here.add("hello", "world")
+    here.run()
+    here.add("hello", version="2")
+    here.run()
+    lines = in_release(here).decode().partition("SHA256:\n")[2].split("\n")
+    listed = [line.split() for line in lines if line]
+    assert len(listed) == 2 * 3 * 4
+    for digest, size, path in listed:
+        content = here.served(f"dists/stable/{path}")
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (digest, int(size))
+        folder = path.rpartition("/")[0]
+        assert here.served(f"dists/stable/{folder}/by-hash/SHA256/{digest}") == content
+
+
+def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    here.run()
+    path = "dists/stable/main/binary-amd64/Packages.gz"
+    old = here.served(path)
+    by_hash = f"dists/stable/main/binary-amd64/by-hash/SHA256/{hashlib.sha256(old).hexdigest()}"
+    here.add("world")
+    here.run()
+    assert here.served(path) != old
+    assert here.served(by_hash) == old
+    later(here, "1 day 3 hours")
+    assert here.run().counts["reaped"] == 1
+    assert find(here.database, by_hash) is None
+    assert here.names() == ["hello 1.0-1", "world 1.0-1"]
+
+
+def later(shop: Shop, interval: str) -> None:
+    """Let time pass, for what is waiting for it."""
+    for table, columns in {
+        "dists_generations": ["retired_at"],
+        "package_publications": ["scheduled_deletion_at"],
+        "binary_releases": ["created_at"],
+        "source_releases": ["created_at"],
+        "package_files": ["created_at"],
+    }.items():
+        for column in columns:
+            execute(
+                shop.database, f"UPDATE {table} SET {column} = {column} - interval '{interval}'"
+            )
+
+
+def test_a_newer_version_supersedes_and_the_older_file_leaves_the_pool_after_quarantine(
+    here: Shop,
+) -> None:
+    here.set_up()
+    here.add("hello")
+    here.run()
+    here.add("hello", version="2.0")
+    assert here.run().counts["superseded"] == 1
+    assert here.names() == ["hello 2.0"]
+    old = "pool/main/h/hello/hello_1.0-1_amd64.deb"
+    assert find(here.database, old)
+    later(here, "2 days")
+    here.run()
+    assert find(here.database, old) is None
+    assert find(here.database, "pool/main/h/hello/hello_2.0_amd64.deb")
+
+
+def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    generation = here.run().generation_id
+    assert generation
+    with here.database.begin() as conn:
+        assert repository.set_pin(conn, generation, "tester", pinned=True)
+    here.add("hello", version="2.0")
+    here.run()
+    later(here, "2 days")
+    here.run()
+    assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb")
+    assert here.names(generation=generation) == ["hello 1.0-1"]
+    with here.database.begin() as conn:
+        repository.set_pin(conn, generation, "tester", pinned=False)
+    here.run()
+    later(here, "2 days")
+    here.run()
+    assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
+
+
+def test_rolling_back_shows_old_packages_until_the_next_change(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    first = here.run().generation_id
+    assert first
+    here.add("hello", version="2.0")
+    here.run()
+    back = here.publisher.go_back(ARCHIVE, first, ASKER)
+    assert here.names() == ["hello 1.0-1"]
+    assert back.content_number == 1
+    assert here.run().counts == {}
+    assert here.names() == ["hello 1.0-1"]
+    here.add("world")
+    here.run()
+    assert here.names() == ["hello 2.0", "world 1.0-1"]
+    assert select(here.database, "SELECT number, state FROM dists_generations ORDER BY 1") == [
+        (1, "retired"),
+        (2, "retired"),
+        (3, "retired"),
+        (4, "live"),
+    ]
+
+
+def test_more_packages_than_one_generation_may_add_are_published_by_the_same_run(
+    here: Shop,
+) -> None:
+    here.set_up()
+    here.add("aa", "bb", "cc", "dd", "ee")
+    here.publisher = replace(here.publisher, at_once=2)
+    run = here.run()
+    assert (run.counts["published"], run.counts["generations"]) == (5, 3)
+    assert here.names() == [f"{name} 1.0-1" for name in ("aa", "bb", "cc", "dd", "ee")]
+    here.add("ff", "gg")
+    assert here.run().counts["generations"] == 1
+    assert here.run().counts == {}
+
+
+def test_one_broken_upload_among_many_stops_no_other(here: Shop) -> None:
+    here.set_up()
+    here.add(*(f"package-{n}" for n in range(20)))
+    execute(here.database, "UPDATE uploads SET component = 'gone' WHERE name = '7.deb'")
+    run = here.run()
+    assert (run.counts["published"], run.counts["not_accepted"]) == (19, 1)
+    assert len(here.names()) == 19
+    broken = "SELECT state, attempts, error_message FROM uploads WHERE name = '7.deb'"
+    assert select(here.database, broken) == [
+        ("accepted", 1, "the suite stable has no component gone")
+    ]
+    execute(here.database, "UPDATE uploads SET component = 'main' WHERE name = '7.deb'")
+    here.run()
+    assert len(here.names()) == 20
+
+
+def test_a_file_that_is_gone_from_the_store_holds_back_only_its_package(here: Shop) -> None:
+    here.set_up()
+    raw = deb(control_text("hello"))
+    here.upload(raw)
+    here.add("world")
+    here.publisher.blobs.remove(hashlib.sha256(raw).hexdigest())
+    run = here.run()
+    assert here.names() == ["world 1.0-1"]
+    assert "not in the store" in run.notes[0]
+    here.intake.take(here.intake.destination(ARCHIVE, "stable", "main"), [("a.deb", [raw])], ASKER)
+    here.run()
+    assert here.names() == ["hello 1.0-1", "world 1.0-1"]
+
+
+def test_the_same_name_with_another_content_is_refused_when_it_is_sent(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    with pytest.raises(Conflict, match="another content"):
+        here.upload(deb(control_text("hello"), holds="other"))
+    assert here.run().counts["published"] == 1
+
+
+def test_the_same_package_twice_is_published_once(here: Shop) -> None:
+    here.set_up()
+    here.add("hello")
+    here.add("hello")
+    here.run()
+    here.add("hello")
+    here.run()
+    assert select(here.database, "SELECT count(*) FROM package_publications") == [(1,)]
+    assert select(here.database, "SELECT DISTINCT state FROM uploads") == [("done",)]
+
+
+def test_a_hostile_package_is_rejected_with_its_reason(here: Shop) -> None:
+    here.set_up()
+    with pytest.raises(PackageInvalid, match="not an ar archive"):
+        here.upload(b"not a package")
+    uploads = here.upload(deb(control_text("hello")), deb("Package: ../../etc\nVersion: 1\n"))
+    assert [u.state for u in uploads] == ["accepted", "rejected"]
+    assert "Architecture" in (uploads[1].error_message or "") or "package name" in (
+        uploads[1].error_message or ""
+    )
+
+
+def test_uploads_wait_for_a_decision_where_the_suite_says_so(here: Shop) -> None:
+    here.set_up({"stable": {"auto_accept": False}})
+    (first,) = here.upload(deb(control_text("hello")))
+    assert first.state == "new"
+    here.run()
+    assert here.names() == []
+    with here.database.begin() as conn:
+        repository.decide(conn, first.id, state="accepted", before=["new"], caller="ada", reason="")
+    here.run()
+    assert here.names() == ["hello 1.0-1"]
+    (second,) = here.upload(deb(control_text("hello", "2.0")))
+    assert second.state == "unapproved"
+
+
+def test_sources_are_listed_with_their_files(here: Shop) -> None:
+    here.set_up()
+    files = {"hello_1.0.orig.tar.gz": b"orig", "hello_1.0-1.debian.tar.xz": b"debian"}
+    text = dsc([source_file(*each) for each in files.items()])
+    here.send({"hello_1.0-1.dsc": text.encode(), **files})
+    more = {"hello_1.0-2.debian.tar.xz": b"debian 2"}
+    listed = [source_file("hello_1.0.orig.tar.gz", b"orig"), source_file(*next(iter(more.items())))]
+    here.send({"hello_1.0-2.dsc": dsc(listed, version="1.0-2").encode(), **more})
+    here.run()
+    sources = gzip.decompress(here.served("dists/stable/main/source/Sources.gz")).decode()
+    assert "Version: 1.0-2" in sources
+    assert "hello_1.0.orig.tar.gz" in sources
+    assert "Version: 1.0-1" not in sources
+    assert here.served("pool/main/h/hello/hello_1.0.orig.tar.gz") == b"orig"
+
+
+def hook(folder: Path, stage: str, body: str) -> Path:
+    path = folder / f"{stage}.d" / "10-test"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return folder
+
+
+def test_a_hook_before_going_live_can_stop_the_run(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    hooks = hook(tmp_path / "hooks", "before", "echo no; exit 3")
+    with shop(database, database_url, tmp_path, hooks=hooks) as here:
+        here.set_up()
+        here.add("hello")
+        with pytest.raises(HookFailed, match="ended with 3: no"):
+            here.run()
+        assert find(database, "dists/stable/Release") is None
+        assert select(database, "SELECT state FROM dists_generations") == [("abandoned",)]
+        assert select(database, "SELECT state, error_code FROM publisher_runs") == [
+            ("failed", "hook_failed")
+        ]
+        hook(tmp_path / "hooks", "before", 'test "$STAGING_ARCHIVE" = example')
+        assert here.run().state == "succeeded"
+        assert here.names() == ["hello 1.0-1"]
+
+
+def test_a_hook_that_fails_after_going_live_is_recorded(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    hooks = hook(tmp_path / "hooks", "after", "exit 1")
+    with shop(database, database_url, tmp_path, hooks=hooks) as here:
+        here.set_up()
+        here.add("hello")
+        run = here.run()
+        assert (run.state, run.error_code) == ("published_hook_failed", "hook_failed")
+        assert [(h.stage, h.exit_code) for h in run.hooks] == [("after", 1)]
+        assert here.names() == ["hello 1.0-1"]
+
+
+def test_without_a_key_the_run_says_that_nothing_was_signed(here: Shop) -> None:
+    here.set_up()
+    assert "no signing key" in here.run().notes[0]
+    assert find(here.database, "dists/stable/InRelease") is None
+
+
+def test_a_suite_that_got_dirty_while_it_was_published_stays_dirty(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    def meanwhile(step: str) -> None:
+        if step == "go_live":
+            execute(
+                database, "UPDATE suites SET dirty_since = clock_timestamp(), description = 'x'"
+            )
+
+    with shop(database, database_url, tmp_path, reached=meanwhile) as here:
+        here.set_up()
+        here.run()
+        assert b"Description: x" not in in_release(here)
+        assert select(database, "SELECT dirty_since IS NULL FROM suites") == [(False,)]
+        assert here.run().counts["generations"] == 1
+        assert b"Description: x" in in_release(here)
+
+
+def test_a_package_deleted_while_it_was_published_is_gone_after_the_next_run(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    def meanwhile(step: str) -> None:
+        if step == "release":
+            with database.begin() as conn:
+                archive = repository.find_archive(conn, ARCHIVE)
+                (one,) = repository.list_publications(conn, archive.id, limit=5)
+                repository.delete_publication(conn, archive.id, one.id, "ada", "a mistake")
+
+    with shop(database, database_url, tmp_path, reached=meanwhile) as here:
+        here.set_up()
+        here.add("hello")
+        here.run("process-accepted")
+        here.run("publish-distro")
+        assert here.names() == ["hello 1.0-1"]
+    with shop(database, database_url, tmp_path) as here:
+        here.run()
+        assert here.names() == []

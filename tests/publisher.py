@@ -1,0 +1,164 @@
+"""A publisher in this process, with an archive to fill."""
+
+import gzip
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from staging_api.artifacts.folder_store import FolderStore
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.locks.hold import Locks
+from staging_api.publishing import repository
+from staging_api.publishing.building import Builder
+from staging_api.publishing.forms import Form
+from staging_api.publishing.indexing import Indexer
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.model import AptArchive, Operation, Options, Run, Served, Upload
+from staging_api.publishing.pieces import BlockReader, FileHashes
+from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.service import Publisher
+from staging_api.publishing.serving import served_at
+from staging_api.publishing.signing import SigningKey
+from tests.factories import ASKER, locks_of
+from tests.packages import control_text, deb
+
+ARCHIVE = "example"
+DAY = 86400
+
+
+@dataclass
+class Shop:
+    """An archive, who fills it and who publishes it."""
+
+    publisher: Publisher
+    intake: Intake
+    reader: BlockReader
+
+    @property
+    def database(self) -> Database:
+        return self.publisher.database
+
+    @property
+    def archive(self) -> AptArchive:
+        with self.database.connect() as conn:
+            return repository.find_archive(conn, ARCHIVE)
+
+    def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
+        """An archive; with one suite, unless told otherwise."""
+        values: dict[str, Any] = {"name": ARCHIVE, "forms": ["gz", "xz"], "origin": "Example"}
+        values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
+        with self.database.begin() as conn:
+            repository.add_archive(conn, values)
+            for name, given in (suites or {"stable": {}}).items():
+                suite: dict[str, Any] = {"codename": name, "components": ["main", "contrib"]}
+                suite |= {"architectures": ["amd64", "arm64"], **given}
+                repository.add_suite(
+                    conn, repository.find_archive(conn, ARCHIVE), {"name": name, **suite}
+                )
+
+    def change(self, suite: str | None = None, **values: Any) -> None:
+        """Change the archive, or a suite of it."""
+        with self.database.begin() as conn:
+            archive = repository.find_archive(conn, ARCHIVE)
+            if suite is None:
+                repository.change_archive(conn, archive, values)
+            else:
+                found = archive.suite(suite)
+                assert found is not None
+                repository.change_suite(conn, found, values)
+
+    def upload(
+        self, *raws: bytes, suite: str = "stable", component: str = "main", ending: str = "deb"
+    ) -> list[Upload]:
+        """Send some binary packages."""
+        return self.send(
+            {f"{n}.{ending}": raw for n, raw in enumerate(raws)}, suite=suite, component=component
+        )
+
+    def send(
+        self, files: Mapping[str, bytes], *, suite: str = "stable", component: str = "main"
+    ) -> list[Upload]:
+        """Send files."""
+        to = self.intake.destination(ARCHIVE, suite, component)
+        return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ASKER)
+
+    def add(self, *names: str, version: str = "1.0-1", architecture: str = "amd64") -> None:
+        """Send packages of these names."""
+        self.upload(*(deb(control_text(name, version, architecture), Form.GZ) for name in names))
+
+    def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> Run:
+        """Run an operation."""
+        return self.publisher.run(operation, ARCHIVE, Options(**options), ASKER)
+
+    def served(self, path: str, generation: str | None = None) -> bytes:
+        """What a client gets from the archive."""
+        found = find(self.database, path, generation)
+        assert found is not None, f"nothing at {path}"
+        return self.bytes_of(found)
+
+    def bytes_of(self, found: Served) -> bytes:
+        if found.content is not None:
+            return found.content
+        if found.blocks is not None:
+            return b"".join(self.reader.file(found.blocks, found.form))
+        with self.publisher.blobs.open(found.sha256) as stream:
+            return stream.read()
+
+    def names(self, suite: str = "stable", generation: str | None = None) -> list[str]:
+        """Packages and versions that the index for amd64 lists, in its order."""
+        path = f"dists/{suite}/main/binary-amd64/Packages.gz"
+        lines = gzip.decompress(self.served(path, generation)).decode().split("\n")
+        wanted = ("Package: ", "Version: ")
+        values = [line.partition(": ")[2] for line in lines if line.startswith(wanted)]
+        return [f"{p} {v}" for p, v in zip(values[::2], values[1::2], strict=True)]
+
+
+def find(database: Database, path: str, generation: str | None = None) -> Served | None:
+    """What is at a path below the archive's root."""
+    with database.connect() as conn:
+        return served_at(conn, ARCHIVE, generation, path)
+
+
+def publisher_of(
+    locks: Locks,
+    blobs: BlobStore,
+    reader: BlockReader,
+    key: SigningKey | None = None,
+    *,
+    hooks: Path | None = None,
+    reached: Callable[[str], None] = lambda _step: None,
+) -> Publisher:
+    """A publisher over the database of these locks."""
+    indexer = Indexer(locks.database, reader, FileHashes(reader))
+    return Publisher(
+        database=locks.database,
+        locks=locks,
+        blobs=blobs,
+        builder=Builder(locks.database, indexer, Releaser(key)),
+        hooks=hooks,
+        hook_seconds=5,
+        reached=reached,
+    )
+
+
+@contextmanager
+def shop(
+    database: Database,
+    url: str,
+    folder: Path,
+    *,
+    key: SigningKey | None = None,
+    locks: Locks | None = None,
+    hooks: Path | None = None,
+    reached: Callable[[str], None] = lambda _step: None,
+    lease_seconds: float = 30.0,
+) -> Iterator[Shop]:
+    """A publisher over a database and a store; stands for one process."""
+    with locks_of(database, url, lease_seconds=lease_seconds) as own:
+        blobs = FolderStore(folder / "store")
+        reader = BlockReader(database)
+        publisher = publisher_of(locks or own, blobs, reader, key, hooks=hooks, reached=reached)
+        yield Shop(publisher, Intake(database, blobs), reader)

@@ -1,0 +1,74 @@
+"""The shape of production on this machine: it starts and ends whole, and holds under trouble."""
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.proof import prove
+from tests.service import eventually
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+
+def test_a_minute_of_trouble_shows_nothing_false_and_loses_nothing():
+    proof = prove(seconds=40, every_seconds=3)
+    assert proof.findings.wrong == []
+    assert {trouble.what for trouble in proof.troubles} >= {
+        "an API pod killed",
+        "a worker killed",
+        "the pooler restarted",
+        "the primary killed, the standby promoted",
+        "all pods rolled",
+    }
+    assert proof.findings.counts["artifacts staged"] > 50, "or nothing was put to the test"
+
+
+def test_make_cluster_says_where_everything_is_and_leaves_nothing_behind():
+    with start() as cluster:
+        assert cluster.stdout is not None
+        told = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))
+        (url,) = re.findall(r"haproxy  +(http\S+)", told)
+        (folder,) = re.findall(r"(/tmp/staging-cluster-\w+)/primary", told)
+        assert urllib.request.urlopen(f"{url}/readyz", timeout=10).status == 200
+        assert len(processes_of(folder)) > 8
+        cluster.send_signal(signal.SIGINT)
+        assert cluster.wait(60) == 0
+    assert processes_of(folder) == []
+    assert not Path(folder).exists()
+
+
+def test_what_make_cluster_started_ends_with_it_when_it_is_killed():
+    with start() as cluster:
+        assert cluster.stdout is not None
+        told = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))
+        (folder,) = re.findall(r"(/tmp/staging-cluster-\w+)/primary", told)
+        cluster.kill()
+        cluster.wait()
+    try:
+        eventually(lambda: not processes_of(folder), "some processes go on")
+    finally:
+        subprocess.run(["umount", "--lazy", f"{folder}/store"], check=False)
+        subprocess.run(["rm", "-r", folder], check=True)
+
+
+def start() -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.cluster"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def processes_of(folder: str) -> list[str]:
+    """Command lines of processes that have the folder in it, or in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if folder.encode() in told:
+            found.append(told.replace(b"\0", b" ").decode()[:200])
+    return found

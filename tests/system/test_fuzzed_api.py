@@ -1,0 +1,146 @@
+"""The API held to its document: cases drawn from it, the same in every run, sent to a real pod.
+
+Half of what names something names what is there: else next to every answer would be 404.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import schemathesis
+import urllib3
+from hypothesis import HealthCheck, Phase, seed, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from staging_api.db.migrate import migrate
+from tests.archive_api import ArchiveApi
+from tests.builds import build, build_path
+from tests.contract import of_this_version
+from tests.databases import new_database
+from tests.packages import control_text, deb
+from tests.service import Pod, service
+from tests.source import archive_source
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+_CASES_PER_OPERATION = 300
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+#: What HTTP itself needs, and what the document says of every answer in one sentence.
+_OF_EVERY_ANSWER = frozenset(
+    {
+        *("server", "date", "connection", "content-type", "content-length", "transfer-encoding"),
+        *("allow", "cache-control", "x-content-type-options", "x-frame-options"),
+        *("referrer-policy", "x-accel-buffering"),
+    }
+)
+
+SCHEMA = schemathesis.openapi.from_dict(dict(of_this_version()))
+sent: Counter[int] = Counter()
+
+
+@dataclass(frozen=True)
+class There:
+    """A pod, and what is there to be named, by parameter or member of a body."""
+
+    pod: Pod
+    names: Mapping[str, list[str]]
+
+    def instead(self, member: str, drawn: Any) -> Any:
+        """In half of all cases, by what was drawn, the name of something that is there."""
+        known = self.names.get(member)
+        lot = zlib.crc32(repr(drawn).encode())
+        return known[(lot >> 1) % len(known)] if known and lot % 2 else drawn
+
+
+@pytest.fixture(scope="module")
+def there(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
+    folder = tmp_path_factory.mktemp("fuzzed")
+    with archive_source() as source, new_database(database_url) as url:
+        migrate(url)
+        with service(folder, url, f"{source.url}/", workers="2", log_format="json") as pods:
+            pods.worker()
+            pod = pods.api()[0]
+            archives = [source.add(build_path(), build(f"fuzz {n}")) for n in range(3)]
+            yield There(pod, _filled(pod, archives))
+
+
+def _filled(pod: Pod, archives: list[str]) -> Mapping[str, list[str]]:
+    client = pod.client
+    stagings = [client.stage_in_the_end(url).json["id"] for url in archives[:2]]
+    shop = ArchiveApi.make(client)
+    for number in range(3):
+        raw = deb(control_text(package=f"fuzz{number}"))
+        assert shop.upload(f"fuzz{number}_1.0-1_amd64.deb", raw).status == 201
+    shop.published("process-accepted")
+    run = shop.published()
+
+    def ids(path: str) -> list[str]:
+        return [item["id"] for item in client.get(path).json["items"]]
+
+    return {
+        "staging_id": stagings,
+        "artifact_id": ids("/api/v1.0/artifacts"),
+        "lock_id": ids("/api/v1.0/locks?state=all&limit=5"),
+        "archive_url": archives,
+        "archive": [shop.name],
+        "suite": ["stable"],
+        "upload_id": ids(f"{shop.path}/uploads"),
+        "package_id": ids(f"{shop.path}/packages"),
+        "publication_id": [run["id"]],
+        "generation_id": ids(f"/api/v1.0/distributions/{shop.name}/generations"),
+    }
+
+
+@schemathesis.check
+def every_header_is_documented(ctx: Any, response: Any, case: Any) -> None:
+    told = case.operation.responses.find_by_status_code(response.status_code)
+    names = {name.lower() for name in (dict(told.headers.items()) if told is not None else ())}
+    extra = {name.lower() for name in response.headers} - names - _OF_EVERY_ANSWER
+    assert not extra, f"undocumented headers of a {response.status_code}: {sorted(extra)}"
+
+
+@seed(20121)
+@SCHEMA.parametrize()
+@settings(
+    max_examples=_CASES_PER_OPERATION,
+    phases=[Phase.generate],
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_one_that_the_document_promises(there: There, case: schemathesis.Case[Any]):
+    for name, drawn in list(case.path_parameters.items()):
+        case.path_parameters[name] = there.instead(name, drawn)
+    if isinstance(case.body, dict):
+        for name, drawn in list(case.body.items()):
+            case.body[name] = there.instead(name, drawn)
+    answer = case.call(base_url=there.pod.url, timeout=60)
+    sent[answer.status_code] += 1
+    case.validate_response(answer, checks=[*_CHECKS, every_header_is_documented])
+
+
+def test_ten_thousand_cases_were_sent_and_not_all_for_nothing():
+    assert sent.total() >= 10_000
+    assert sum(count for status, count in sent.items() if status < 300) > sent.total() / 10, sent
+
+
+def test_the_pod_is_as_well_as_before(there: There):
+    assert there.pod.client.get("/readyz").status == 200
+    assert urllib3.request("GET", f"{there.pod.url}/livez").status == 200
+    assert "unexpected error" not in there.pod.log.read_text()

@@ -1,0 +1,111 @@
+"""The version before this one on the schema of this one: migrations only add what it does not mind.
+
+The version before is the newest commit without the newest migration; its pods and ours work side by
+side, as during an upgrade, and after a rollback of the code.
+"""
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from staging_api.client.client import StagingClient
+from staging_api.db.migrate import migrate
+from staging_api.errors import NotFound
+from tests.builds import FULL_PAYLOAD, Objects, build, build_path
+from tests.databases import new_database
+from tests.service import Pod, Service, service
+from tests.source import ArchiveSource, archive_source
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+_ROOT = Path(__file__).parents[2]
+
+
+def git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=_ROOT, check=True, capture_output=True).stdout
+
+
+def commit_before(migration: str) -> str:
+    """The newest commit of this branch that does not have the file."""
+    added = ("--diff-filter=A", "--first-parent", "-m", "--format=%H", "-1")
+    commit = git("log", *added, "--", f"migrations/versions/{migration}").decode().strip()
+    return git("rev-parse", f"{commit}^1" if commit else "HEAD").decode().strip()
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of the version before."""
+    newest = max(path.name for path in (_ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+    try:
+        archive = git("archive", commit_before(newest))
+    except subprocess.CalledProcessError:
+        pytest.skip("this checkout has no history, so nobody knows what the version before was")
+    folder = tmp_path_factory.mktemp("before")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+    assert not (folder / "migrations" / "versions" / newest).exists()
+    return folder
+
+
+@pytest.fixture
+def source() -> Iterator[ArchiveSource]:
+    with archive_source() as found:
+        yield found
+
+
+@pytest.fixture
+def pods(database_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
+    """No pods yet, on the schema of this version."""
+    with new_database(database_url) as url:
+        migrate(url)
+        with service(tmp_path, url, f"{source.url}/") as made:
+            yield made
+
+
+def started(pods: Service, verb: str, code: Path | None = None) -> Pod:
+    pods.code = code
+    return pods.api()[0] if verb == "api" else pods.worker()
+
+
+def serves(pod: Pod, archive_url: str, objects: Objects, folder: Path) -> None:
+    """A build's whole life through this pod, by the client of this version."""
+    path = "/".join(archive_url.split("/")[3:])
+    with StagingClient(pod.url) as client:
+        staging = client.stage(archive_url, timeout=60)
+        assert client.wait(staging.id, timeout=60).state == "staged"
+        fetched = client.download(f"{path}/update.gz", folder / "update.gz")
+        assert fetched.read_bytes() == objects[FULL_PAYLOAD]
+        told = [event.to_state for event in client.events(staging.id) if event.kind == "staging"]
+        assert told[-1] == "staged"
+        assert [lock.scope for lock in client.locks("all", scope=archive_url)]
+        payload = next(a for a in client.artifacts(archive_url=archive_url, name="full_payload"))
+        client.pin(payload.id, datetime.now(UTC) + timedelta(hours=1))
+        client.pin(payload.id, None)
+        assert client.evict(payload.id).state == "evicted"
+        with pytest.raises(NotFound):
+            client.download(f"{path}/update.gz", folder / "again")
+        assert client.stage(archive_url, timeout=60).state in {"foreground_staged", "staged"}
+
+
+def test_the_version_before_serves_on_this_schema(
+    before: Path, pods: Service, source: ArchiveSource, tmp_path: Path
+):
+    objects = build("before")
+    started(pods, "worker", before)
+    api = started(pods, "api", before)
+    serves(api, source.add(build_path(), objects), objects, tmp_path)
+
+
+@pytest.mark.parametrize("api_is_old", [True, False])
+def test_both_versions_work_side_by_side(
+    before: Path, pods: Service, source: ArchiveSource, tmp_path: Path, api_is_old: bool
+):
+    objects = build("both")
+    started(pods, "worker", None if api_is_old else before)
+    api = started(pods, "api", before if api_is_old else None)
+    serves(api, source.add(build_path(), objects), objects, tmp_path)
