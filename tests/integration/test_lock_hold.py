@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
 
 from staging_api import metrics
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, open_database
 from staging_api.locks import store
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.keeper import Hold
@@ -26,16 +26,17 @@ def locks(database: Database, database_url: str) -> Iterator[Locks]:
         yield made
 
 
-def test_a_release_whose_connection_was_cut_is_sent_again(locks: Locks, database: Database) -> None:
+def test_a_release_whose_connection_was_cut_is_sent_again(
+    database: Database, database_url: str
+) -> None:
     before = metrics.LOCK_RELEASES_FAILED._value.get()
-    with hold(locks, ARCHIVE, "s", ASKER):
-        with database.begin() as conn:
-            conn.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-            )
+    with (
+        closing(open_database(database_url, pool_size=1)) as own,
+        locks_of(own, database_url) as locks,
+        hold(locks, ARCHIVE, "s", ASKER),
+    ):
+        ((pid,),) = rows(own, "SELECT pg_backend_pid()")
+        rows(database, "SELECT pg_terminate_backend(:pid, 10000)", pid=pid)
     assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
     assert metrics.LOCK_RELEASES_FAILED._value.get() == before
 
