@@ -145,6 +145,7 @@ def one_round(
         compare(table["symbols"], ours, url, "symbols", f"{tarred}; {hashed}")
         served(table["served"], ours, source, scratch)
         rates.append(("already staged", *already_staged(ours, url, scratch)))
+        rates.append(("is_staged, 1,000 pollers", *polled(ours, url, scratch)))
         fill(ours.database_url, many_rows)
         rates.append((f"the same, {many_rows} rows", *already_staged(ours, url, scratch)))
     with bench.nginx(archive, scratch, slow) as source, service(f"{source}/") as ours:
@@ -192,6 +193,30 @@ def served(row: Comparison, ours: Service, source: str, scratch: Path) -> None:
 
 def already_staged(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
     """Answers per second to a request with nothing left to do: ours, and the bare resource's."""
+    script = scratch / "post.lua"
+    body = json.dumps({"archive_url": url, "artifacts": ["full_payload"]})
+    script.write_text(
+        f"wrk.method, wrk.body = 'POST', [[{body}]]\n"
+        "wrk.headers['Content-Type'] = 'application/json'\n"
+    )
+    with bare(ours) as peer_url:
+        theirs = answers_per_second(peer_url, script)
+        return answers_per_second(f"{ours.url}/api/v1.0/stagings", script), theirs
+
+
+def polled(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
+    """Answers per second to a thousand clients that ask whether it is staged, without a pause."""
+    script = scratch / "get.lua"
+    script.write_text("wrk.method = 'GET'\n")
+    question = f"/is_staged?archive_url={url}&artifacts=full_payload&files="
+    with bare(ours) as peer_url:
+        theirs = answers_per_second(f"{peer_url}?archive_url={url}", script, connections=1000)
+        return answers_per_second(f"{ours.url}{question}", script, connections=1000), theirs
+
+
+@contextmanager
+def bare(ours: Service) -> Iterator[str]:
+    """The peer, served like ours; its URL."""
     port = bench.free_port()
     command = ["gunicorn", "-k", "gthread", "-w", "2", "--threads", "32", "-b", f"127.0.0.1:{port}"]
     process = subprocess.Popen(
@@ -201,24 +226,18 @@ def already_staged(ours: Service, url: str, scratch: Path) -> tuple[float, float
     )
     try:
         bench.wait_for(f"http://127.0.0.1:{port}/", process)
-        script = scratch / "post.lua"
-        body = json.dumps({"archive_url": url, "artifacts": ["full_payload"]})
-        script.write_text(
-            f"wrk.method, wrk.body = 'POST', [[{body}]]\n"
-            "wrk.headers['Content-Type'] = 'application/json'\n"
-        )
-        bare = answers_per_second(f"http://127.0.0.1:{port}/", script)
-        return answers_per_second(f"{ours.url}/api/v1.0/stagings", script), bare
+        yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
         process.wait()
 
 
-def answers_per_second(url: str, script: Path) -> float:
-    """What wrk sees over 16 connections in 5 seconds; none of the answers may be an error."""
-    command = ["wrk", "-t1", "-c16", "-d5s", "-s", str(script), url]
+def answers_per_second(url: str, script: Path, connections: int = 16) -> float:
+    """What wrk sees in 5 seconds; none of the answers may be an error, or later than 10 s."""
+    load = ["-t1", f"-c{connections}", "-d5s", "--timeout", "10s"]
+    command = ["wrk", *load, "-s", str(script), url]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in out:
+    if "Non-2xx" in out or "Socket errors" in out:
         raise SystemExit(out)
     line = next(line for line in out.splitlines() if line.startswith("Requests/sec"))
     return float(line.split()[1])

@@ -12,6 +12,7 @@ import falcon
 from sqlalchemy import Engine
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
@@ -37,9 +38,10 @@ from staging_api.publishing.signing import SigningKey
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.download import Speed
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
@@ -91,6 +93,7 @@ class Services:
                 blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
+                accel_prefix=self.settings.accel_prefix,
             )
         )
 
@@ -101,7 +104,6 @@ class Services:
             symbolication=(
                 Symbolication(program, stagings.database, stagings.blobs) if program else None
             ),
-            disk=self.settings.store_folder,
         )
 
     def wsgi(self) -> Callable[..., Any]:
@@ -152,50 +154,64 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
-    database = _opened(settings, settings.database_pool_size)
     seats = threading.BoundedSemaphore(settings.waiters)
-    locks = Locks(
-        database=database,
+    locks = _locks(settings, seats)
+    stagings = _stagings(settings, locks, seats)
+    blocks = BlockReader(locks.database)
+    return Services(
+        settings=settings,
+        locks=locks,
+        stagings=stagings,
+        watch=Watch(locks.database, seats, locks.shutdown),
+        joining=_joining(settings, stagings),
+        identify=identify_by(settings),
+        drain=drain or Drain(),
+        accesses=Accesses(locks.database),
+        publisher=_publisher(settings, locks, stagings.blobs, blocks),
+        blocks=blocks,
+    )
+
+
+def _locks(settings: Settings, seats: threading.BoundedSemaphore) -> Locks:
+    return Locks(
+        database=_opened(settings, settings.database_pool_size),
         keeper=LeaseKeeper(_opened(settings, pool_size=1)),
         queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
+
+
+def _stagings(
+    settings: Settings, locks: Locks, seats: threading.BoundedSemaphore
+) -> StagingService:
     # One for all archives: what is known of hosts that fail is in it.
-    options = SourceOptions()
+    options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
-    stagings = StagingService(
-        database=database,
+    return StagingService(
+        database=locks.database,
         locks=locks,
         catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
         allowed=allowed,
-        blobs=BlobStore(settings.store_folder),
+        blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),
-        uploads=UploadTerms(settings.upload_wait_seconds, settings.upload_poll_seconds, seats),
+        uploads=UploadTerms(
+            settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options
+        ),
+        speed=Speed(settings.sources_connections),
         store=StoreTerms(settings.quota_bytes),
     )
-    watch = Watch(database, seats, locks.shutdown)
-    joining = Joining(
+
+
+def _joining(settings: Settings, stagings: StagingService) -> Joining:
+    # Seats of their own: old clients wait by default, and must not keep the new ones from it.
+    seats = threading.BoundedSemaphore(settings.devserver_waiters)
+    return Joining(
         stagings=stagings,
-        watch=Watch(
-            database, threading.BoundedSemaphore(settings.devserver_waiters), locks.shutdown
-        ),
+        watch=Watch(stagings.database, seats, stagings.locks.shutdown),
         seats=Seats(settings.devserver_waiters),
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
-    )
-    blocks = BlockReader(database)
-    return Services(
-        settings=settings,
-        locks=locks,
-        stagings=stagings,
-        watch=watch,
-        joining=joining,
-        identify=identify_by(settings),
-        drain=drain or Drain(),
-        accesses=Accesses(database),
-        publisher=_publisher(settings, locks, stagings.blobs, blocks),
-        blocks=blocks,
     )
 
 

@@ -24,6 +24,7 @@
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
+    |-- StoreFailed             the bucket of the store did not take or give what it should
     |-- RecordBroken            the record of events was altered
     |-- SigningFailed           a key is configured and no signature came of it
     |-- HookFailed              the operator's own program said no, or did not end well
@@ -226,6 +227,12 @@ class NoSpace(StagingApiError):
     """The store, or its quota, has no room for this."""
 
     code, title, retryable = "no_space", "No space left", True
+
+
+class StoreFailed(StagingApiError):
+    """The bucket of the store is away, or does not let us in."""
+
+    code, title, retryable = "store_failed", "The store failed", True
 
 
 class RecordBroken(StagingApiError):

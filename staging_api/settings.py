@@ -31,7 +31,13 @@ class Settings(BaseSettings):
     )
     home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
     store: str = Field(
-        "", description="where staged bytes live; empty: file://$STAGING_HOME/static"
+        "",
+        description="where staged bytes live: a folder, or s3://; empty: file://$STAGING_HOME/static",
+    )
+    accel_prefix: str = Field(
+        "",
+        pattern="^(/.*/)?$",
+        description="with nginx in front: its internal location over that folder; empty: none",
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
@@ -51,6 +57,45 @@ class Settings(BaseSettings):
     )
     sources: str = Field(
         "", description="allow-list of archive_url prefixes, comma separated; empty allows none"
+    )
+    sources_gs_endpoint: str = Field(
+        "", description="where `gs://` is, if not at Google: http(s)://host:port"
+    )
+    sources_s3_endpoint: str = Field(
+        "", description="where `s3://` is, if not at Amazon: http(s)://host:port"
+    )
+    sources_s3_region: str = Field(
+        "", description="its region; empty: as the usual environment of AWS says"
+    )
+    sources_anonymous: str = Field(
+        "", description="buckets read without credentials, comma separated: gs://builds"
+    )
+    sources_authorization_file: Path | None = Field(
+        None, description="what http sources want as Authorization; a line: https://host header"
+    )
+    sources_ca_file: Path | None = Field(
+        None, description="authorities that vouch for sources; empty: those of the system"
+    )
+    sources_connect_seconds: Seconds = Field(
+        10, description="for a connection to a source to be made"
+    )
+    sources_read_seconds: Seconds = Field(
+        30, description="for the next bytes of a source to come; then it is asked again"
+    )
+    sources_slowest_bytes_per_second: int = Field(
+        1024, ge=0, description="a source that sends less for a minute is asked again"
+    )
+    sources_attempts: int = Field(
+        5, ge=1, le=100, description="how often a source is asked for the same before it failed"
+    )
+    sources_connections: int = Field(
+        8, ge=1, le=64, description="at once for one object, where a source limits each of them"
+    )
+    sources_manifest: str = Field(
+        "UPLOADED", description="the object, written last, that names all others of an archive"
+    )
+    sources_etag_is_md5: bool = Field(
+        True, description="`no` for buckets whose objects are encrypted by keys of one's own"
     )
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
@@ -149,19 +194,6 @@ class Settings(BaseSettings):
         if waiters >= given.data.get("threads", waiters + 1):
             raise ValueError("must be less than STAGING_THREADS, or waiting stops all else")
         return waiters
-
-    @property
-    def store_folder(self) -> Path:
-        """The folder of the store.
-
-        Raises:
-            Invalid: the store is not a folder.
-        """
-        if not self.store:
-            return (self.home / "static").absolute()
-        if not self.store.startswith("file:///"):
-            raise Invalid.field("STAGING_STORE", "must be a folder: file:///path")
-        return Path(self.store.removeprefix("file://"))
 
     @classmethod
     def from_env(cls, **chosen: Any) -> "Settings":

@@ -5,11 +5,13 @@ imported without that address. What a trace says of a statement is its text, nev
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ExceptionContext, event
+import psycopg2
+from psycopg2.extensions import cursor
+from sqlalchemy import Engine, event
 
 from staging_api.errors import Invalid
 
@@ -82,21 +84,33 @@ def trace_id() -> str | None:
 
 def _trace_statements(engine: Engine, tracer: Any) -> None:
     """A span for each statement, from sending it to its answer."""
+    traced_cursor = _cursor_with(tracer)
 
-    def begin(conn: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def trace(connection: Any, *_rest: object) -> None:
+        connection.cursor_factory = traced_cursor
+
+    event.listen(engine, "checkout", trace)
+
+
+def _cursor_with(tracer: Any) -> type[cursor]:
+    @contextmanager
+    def span_of(statement: str) -> Iterator[None]:
         words = statement.split(maxsplit=1) or ["statement"]
         told = {"db.system": "postgresql", "db.statement": statement}
-        conn.info["span"] = tracer.start_span(words[0].upper(), attributes=told)
+        with tracer.start_span(words[0].upper(), attributes=told) as span:
+            try:
+                yield
+            except psycopg2.Error as error:
+                span.set_attribute("error.type", type(error).__name__)
+                raise
 
-    def end(conn: Connection, *_rest: Any) -> None:
-        conn.info.pop("span").end()
+    class TracedCursor(cursor):
+        def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
+            with span_of(str(query)):
+                super().execute(query, vars)
 
-    def fail(context: ExceptionContext) -> None:
-        span = context.connection.info.pop("span", None) if context.connection else None
-        if span is not None:
-            span.set_attribute("error.type", type(context.original_exception).__name__)
-            span.end()
+        def executemany(self, query: Any, vars_list: Any) -> None:
+            with span_of(str(query)):
+                super().executemany(query, vars_list)
 
-    event.listen(engine, "before_cursor_execute", begin)
-    event.listen(engine, "after_cursor_execute", end)
-    event.listen(engine, "handle_error", fail)
+    return TracedCursor

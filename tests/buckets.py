@@ -1,15 +1,41 @@
-"""A bucket on a server of this process that speaks S3's protocol."""
+"""Buckets on a server of this process that speaks S3's protocol."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
+from unittest.mock import patch
 
 import obstore
 import urllib3
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
+_buckets = count(1)
 KEY, SECRET, REGION = "test", "very-secret", "us-east-1"
+#: What any client of it has to have; the server takes whatever it is.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Run moto, with credentials for it in the environment; gives its endpoint."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        with patch.dict(os.environ, CREDENTIALS):
+            yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def new_bucket(endpoint: str) -> str:
+    """Make a bucket; gives the URL of a store in it."""
+    name = f"store-{next(_buckets)}"
+    urllib3.request("PUT", f"{endpoint}/{name}")
+    return f"s3://{name}/some/prefix?endpoint={endpoint}"
 
 
 @dataclass(frozen=True)
@@ -34,11 +60,7 @@ class Bucket:
 @contextmanager
 def bucket(name: str) -> Iterator[Bucket]:
     """An empty bucket."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
+    with s3_server() as endpoint:
         urllib3.request("PUT", f"{endpoint}/{name}")
         store = S3Store(
             name,
@@ -48,13 +70,5 @@ def bucket(name: str) -> Iterator[Bucket]:
             secret_access_key=SECRET,
             client_options={"allow_http": True},
         )
-        environment = {
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ALLOW_HTTP": "true",
-        }
-        yield Bucket(store, environment)
-    finally:
-        server.stop()
+        where = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
+        yield Bucket(store, {**CREDENTIALS, **where})

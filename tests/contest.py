@@ -3,18 +3,22 @@
 The faulty ones are there to prove that the check of the history finds what it should find.
 """
 
+import os
 import random
+import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
-from staging_api.errors import LockLost
+from staging_api.errors import LockLost, Unavailable
 from staging_api.locks import store
 from staging_api.locks.model import ARCHIVE, Lease, new_id
 from tests.factories import lock_request
@@ -151,18 +155,28 @@ class NoFence(Ours):
         pass
 
 
+class Died(Exception):
+    """A client that does nothing any more, in the middle of its hold."""
+
+
 @dataclass
 class Contest:
     """Clients in threads, and what they saw.
 
     Attributes:
         pause: of a hundred holds, how many are slept through until the lease is over.
+        cut: of a hundred, in how many a connection is cut while a statement is under way.
+        die: of a hundred, in how many the client dies: its connection ends, and it says no more.
+        faults: how many of these there were.
     """
 
     database: Database
     lock: Contestant
     scopes: int = 2
-    pause: int = 20
+    pause: float = 20
+    cut: float = 0
+    die: float = 0
+    faults: Counter[str] = field(default_factory=Counter)
     reigns: list[Reign] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -195,20 +209,29 @@ class Contest:
 
     def _fight(self, seed: int) -> None:
         chance = random.Random(seed)
-        with self.database.connect() as conn:
-            while not self.stop.is_set():
-                scope = f"contest-{chance.randrange(self.scopes)}"
-                asked = time.monotonic()
-                lease = self.lock.acquire(conn, scope, TTL)
-                if lease is not None:
-                    self._hold(conn, lease, asked, chance)
+        while not self.stop.is_set():
+            with suppress(Unavailable), self.database.connect() as conn:
+                try:
+                    while not self.stop.is_set():
+                        self._turn(conn, chance)
+                except Died:
+                    conn.invalidate()
+
+    def _turn(self, conn: Connection, chance: random.Random) -> None:
+        scope = f"contest-{chance.randrange(self.scopes)}"
+        self._cut_perhaps(conn, chance)
+        asked = time.monotonic()
+        lease = self.lock.acquire(conn, scope, TTL)
+        if lease is not None:
+            self._hold(conn, lease, asked, chance)
 
     def _hold(self, conn: Connection, lease: Lease, asked: float, chance: random.Random) -> None:
         now = time.monotonic()
         reign = Reign(lease.scope, lease.id, lease.fence, since=now)
         reign.renewals.append((asked, now + TTL))
         trusted = asked + TTL
-        if chance.randrange(100) < self.pause:
+        self._die_perhaps(reign, trusted, chance)
+        if self._happens("pause", self.pause, chance):
             time.sleep(TTL * chance.uniform(0.5, 2))
         if chance.random() < 0.3:
             asked = time.monotonic()
@@ -217,20 +240,43 @@ class Contest:
                 # Not a whole lease if it could not be extended just then.
                 reign.renewals.append((asked, time.monotonic() + left))
                 trusted = asked + left
-        self._write(lease)
-        reign.until = min(time.monotonic(), trusted)
-        self.reigns.append(reign)
+        self._write(lease, chance)
+        self._die_perhaps(reign, trusted, chance)
+        self._end(reign, trusted)
         self.lock.release(conn, lease)
 
-    def _write(self, lease: Lease) -> None:
-        try:
-            with self.database.begin() as conn:
-                self.lock.guard(conn, lease)
-                conn.execute(
-                    text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence}
-                )
-        except LockLost:
-            pass
+    def _write(self, lease: Lease, chance: random.Random) -> None:
+        # Without an answer it may have been written or not: the rows tell.
+        with suppress(LockLost, Unavailable), self.database.begin() as conn:
+            self._cut_perhaps(conn, chance)
+            self.lock.guard(conn, lease)
+            conn.execute(text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence})
+
+    def _end(self, reign: Reign, trusted: float) -> None:
+        reign.until = min(time.monotonic(), trusted)
+        self.reigns.append(reign)
+
+    def _die_perhaps(self, reign: Reign, trusted: float, chance: random.Random) -> None:
+        if self._happens("death", self.die / 2, chance):
+            self._end(reign, trusted)
+            raise Died
+
+    def _cut_perhaps(self, conn: Connection, chance: random.Random) -> None:
+        if self._happens("cut", self.cut / 2, chance):
+            driver: Any = conn.connection.driver_connection
+            # A copy: should the connection be closed before, its number may mean another.
+            copy = socket.socket(fileno=os.dup(driver.fileno()))
+            threading.Timer(chance.uniform(0, 0.01), _cut, [copy]).start()
+
+    def _happens(self, what: str, percent: float, chance: random.Random) -> bool:
+        happens = chance.random() * 100 < percent
+        self.faults[what] += happens
+        return happens
+
+
+def _cut(connection: socket.socket) -> None:
+    with connection, suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _lease(lock_id: str, scope: str, fence: int, ttl: float) -> Lease:

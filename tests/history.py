@@ -47,8 +47,10 @@ def violations(reigns: Iterable[Reign], writes: Iterable[Write] = ()) -> list[st
     found: list[str] = []
     for _, group in groupby(by_scope, key=lambda r: r.scope):
         in_order = list(group)
-        found += _overlaps(in_order)
-        found += _inversions(in_order)
+        # An answer that came when the lease was over by then gave nothing, and tells no order.
+        certain = [r for r in in_order if r.until is None or r.until > r.since]
+        found += _overlaps(certain)
+        found += _inversions(certain)
         found += _resurrections(in_order)
     for _, placed in groupby(sorted(writes, key=lambda w: (w.scope, w.place)), lambda w: w.scope):
         found += _stale_writes(list(placed))
@@ -65,9 +67,7 @@ def _overlaps(reigns: list[Reign]) -> Iterator[str]:
 
 
 def _inversions(reigns: list[Reign]) -> Iterator[str]:
-    # An answer that came when the lease was over by then says nothing about the order of grants.
-    certain = [r for r in reigns if r.until is None or r.until > r.since]
-    for earlier, later in pairwise(certain):
+    for earlier, later in pairwise(reigns):
         if (later.fence or 0) <= (earlier.fence or 0):
             yield f"fence: {later.id} got {later.fence} after {earlier.id} had {earlier.fence}"
 

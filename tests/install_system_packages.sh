@@ -13,6 +13,7 @@ haproxy
 nginx-light
 pgbouncer
 python3-debian
+strace
 unzip
 xz-utils
 "

@@ -1,7 +1,5 @@
 """What an application is made of, for tests that serve one without processes."""
 
-from pathlib import Path
-
 from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
 from staging_api.http.resources.devserver.routes import DevserverParts
@@ -31,9 +29,7 @@ def parts_of(
         stagings=stagings,
         locks=stagings.locks,
         watch=watch,
-        devserver=DevserverParts(
-            Joining(stagings, watch, Seats(4), 60, refuses=False), None, Path()
-        ),
+        devserver=DevserverParts(Joining(stagings, watch, Seats(4), 60, refuses=False), None),
         identify=identify_by(settings),
         anonymous=anonymous(settings),
         limits=Limits(),

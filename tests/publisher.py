@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.locks.hold import Locks
@@ -103,7 +104,8 @@ class Shop:
             return found.content
         if found.blocks is not None:
             return b"".join(self.reader.file(found.blocks, found.form))
-        return self.publisher.blobs.path(found.sha256).read_bytes()
+        with self.publisher.blobs.open(found.sha256) as stream:
+            return stream.read()
 
     def names(self, suite: str = "stable", generation: str | None = None) -> list[str]:
         """Packages and versions that the index for amd64 lists, in its order."""
@@ -156,7 +158,7 @@ def shop(
 ) -> Iterator[Shop]:
     """A publisher over a database and a store; stands for one process."""
     with locks_of(database, url, lease_seconds=lease_seconds) as own:
-        blobs = BlobStore(folder / "store")
+        blobs = FolderStore(folder / "store")
         reader = BlockReader(database)
         publisher = publisher_of(locks or own, blobs, reader, key, hooks=hooks, reached=reached)
         yield Shop(publisher, Intake(database, blobs), reader)

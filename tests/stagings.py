@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import text
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.sources.allowlist import AllowList
@@ -113,6 +114,7 @@ def bench(
     uploads: UploadTerms = NO_UPLOADS,
     store: StoreTerms = NO_QUOTA,
     opened: Callable[[Source], Source] = lambda source: source,
+    blobs: BlobStore | None = None,
 ) -> Iterator[Bench]:
     """A service over `folder`; several of them on one folder stand for several pods."""
     catalogue = folder / "catalogue.yaml"
@@ -126,7 +128,7 @@ def bench(
             locks=locks,
             catalogue=Catalogue.load(catalogue),
             allowed=allowed,
-            blobs=BlobStore(folder / "store"),
+            blobs=blobs or FolderStore(folder / "store"),
             open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),
             uploads=uploads,
             store=store,

@@ -1,6 +1,7 @@
 """Run it: ``python -m benchmarks.lock [--rounds 5] [--seconds 1] [--history 1000000]``."""
 
 import argparse
+import os
 from pathlib import Path
 
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from benchmarks.lock.contestants import (
     Upsert,
     commit,
     read_row,
+    read_row_as_rows_are_read,
 )
 from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
@@ -35,7 +37,7 @@ def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="per contestant and round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per contestant and round")
     parser.add_argument("--history", type=int, default=1_000_000, help="rows to fill in")
     parser.add_argument("--cycles", type=int, default=20_000, help="on 100 scopes, for HOT")
     given = parser.parse_args()
@@ -75,11 +77,12 @@ def _refusals(database: Database, rounds: int, seconds: float) -> None:
         calls: dict[str, measure.Call] = {
             "ours": Ours(conn, "held").acquire,
             "row by primary key": read_row(conn, "held"),
+            "row as the service reads": read_row_as_rows_are_read(conn, "held"),
             "bare update": Shed(conn, "s99").acquire,
             "upsert": Upsert(conn, "held").acquire,
         }
         figures = measure.p50_ms(calls, rounds, seconds)
-    for other in ("row by primary key", "bare update", "upsert"):
+    for other in [name for name in calls if name != "ours"]:
         _tell("refusal p50, ms", figures, "ours", other)
 
 
@@ -132,8 +135,12 @@ def _hot(url: str, database: Database, cycles: int) -> None:
 
 
 def _tell(what: str, figures: dict[str, measure.Figure], ours: str, other: str) -> None:
-    ratio = figures[ours].median / figures[other].median
-    print(f"{what}: {ours} {figures[ours]}, {other} {figures[other]}, ratio {ratio:.2f}")
+    ratio = figures[ours].beside(figures[other])
+    print(
+        f"{what}: {ours} {figures[ours]}, {other} {figures[other]},"
+        f" ratio {ratio}, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

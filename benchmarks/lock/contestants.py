@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select
 
+from staging_api.db.engine import call
+from staging_api.db.tables import lock_scopes
 from staging_api.locks import store
 from staging_api.locks.model import ARCHIVE, Lease, LockRequest, new_id
 
@@ -62,19 +64,21 @@ class Shed:
     def cycle(self) -> None:
         """Take it and give it back."""
         assert self.acquire() == 1
-        self.conn.exec_driver_sql(
+        send(
+            self.conn,
             "UPDATE shed SET lock_until = clock_timestamp() WHERE name = %s AND locked_by = %s",
             (self.scope, "bench"),
         )
 
     def acquire(self) -> int:
         """One try; a refusal finds no row."""
-        return self.conn.exec_driver_sql(
+        return send(
+            self.conn,
             "UPDATE shed SET lock_until = clock_timestamp() + make_interval(secs => %s),"
             " locked_at = clock_timestamp(), locked_by = %s"
             " WHERE name = %s AND lock_until <= clock_timestamp()",
             (_TTL, "bench", self.scope),
-        ).rowcount
+        )
 
 
 @dataclass
@@ -87,19 +91,21 @@ class Ancestor:
     def cycle(self) -> None:
         """Take it and give it back."""
         mine = new_id()
-        self.conn.exec_driver_sql(
+        send(
+            self.conn,
             "INSERT INTO ancestor SELECT %s, %s, now(), make_interval(secs => %s), false"
             " WHERE NOT EXISTS (SELECT FROM ancestor WHERE lock_type = %s AND NOT released"
             " AND datetime + expires > now())",
             (mine, self.scope, _TTL, self.scope),
         )
-        newest = self.conn.exec_driver_sql(
+        newest = call(
+            self.conn,
             "SELECT id FROM ancestor WHERE lock_type = %s AND NOT released"
             " AND datetime + expires > now() ORDER BY datetime DESC LIMIT 1",
             (self.scope,),
-        ).scalar_one()
-        assert newest == mine
-        self.conn.exec_driver_sql("UPDATE ancestor SET released = true WHERE id = %s", (mine,))
+        )
+        assert newest == (mine,)
+        send(self.conn, "UPDATE ancestor SET released = true WHERE id = %s", (mine,))
 
 
 @dataclass
@@ -112,30 +118,46 @@ class Upsert:
     def cycle(self) -> None:
         """Take it and give it back."""
         self.acquire()
-        self.conn.exec_driver_sql(
-            "UPDATE upsert SET lock_until = clock_timestamp() WHERE name = %s", (self.scope,)
-        )
+        freed = "UPDATE upsert SET lock_until = clock_timestamp() WHERE name = %s"
+        send(self.conn, freed, (self.scope,))
 
     def acquire(self) -> int:
         """One try, granted or refused."""
-        return self.conn.exec_driver_sql(
+        return send(
+            self.conn,
             "INSERT INTO upsert VALUES (%s, clock_timestamp() + make_interval(secs => %s),"
             " clock_timestamp(), %s) ON CONFLICT (name) DO UPDATE"
             " SET lock_until = excluded.lock_until, locked_at = excluded.locked_at,"
             " locked_by = excluded.locked_by WHERE upsert.lock_until <= clock_timestamp()",
             (self.scope, _TTL, "bench"),
-        ).rowcount
+        )
 
 
 def commit(conn: Connection) -> Callable[[], object]:
     """One durable commit of the smallest change."""
-    return lambda: conn.exec_driver_sql("UPDATE plain SET n = n + 1 WHERE id = 0")
+    return lambda: send(conn, "UPDATE plain SET n = n + 1 WHERE id = %s", (0,))
 
 
 def read_row(conn: Connection, scope: str) -> Callable[[], object]:
     """The cheapest question: one row by its primary key."""
     query = "SELECT * FROM lock_scopes WHERE kind = %s AND scope = %s"
-    return lambda: conn.exec_driver_sql(query, ("archive", scope)).one()
+    return lambda: call(conn, query, ("archive", scope))
+
+
+def read_row_as_rows_are_read(conn: Connection, scope: str) -> Callable[[], object]:
+    """The same question, as the rest of the service asks for rows."""
+    query = select(lock_scopes).where(
+        lock_scopes.c.kind == "archive", lock_scopes.c.scope == bindparam("scope")
+    )
+    return lambda: conn.execute(query, {"scope": scope}).one()
+
+
+def send(conn: Connection, statement: str, given: tuple[object, ...]) -> int:
+    """A statement without an answer, by the driver's own cursor as ours; how many rows it met."""
+    driver: Any = conn.connection.driver_connection
+    with driver.cursor() as cursor:
+        cursor.execute(statement, given)
+        return int(cursor.rowcount)
 
 
 # All begin alike, so that drawing an id, which is the client's work, costs each the same.

@@ -14,41 +14,49 @@ from staging_api.db.embedded import find_binaries
 
 Call = Callable[[], object]
 
+_CALLS_IN_A_ROW = 10
+
 
 @dataclass(frozen=True)
 class Figure:
-    """The median over the rounds, and the lowest and highest round."""
+    """One value a round; shown as the median, with the lowest and the highest round."""
 
-    median: float
-    low: float
-    high: float
+    rounds: tuple[float, ...]
 
-    @classmethod
-    def of(cls, rounds: list[float]) -> "Figure":
-        """From one value a round."""
-        return cls(statistics.median(rounds), min(rounds), max(rounds))
+    @property
+    def median(self) -> float:
+        """Of the rounds."""
+        return statistics.median(self.rounds)
+
+    def beside(self, other: "Figure") -> "Figure":
+        """The ratio to another, round by round: what disturbs a round disturbs both."""
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return Figure(tuple(ours / theirs for ours, theirs in pairs))
 
     def __str__(self) -> str:
-        return f"{self.median:.4g} ({self.low:.4g} to {self.high:.4g})"
+        return f"{self.median:.3g} ({min(self.rounds):.3g} to {max(self.rounds):.3g})"
 
 
 def p50_ms(calls: Mapping[str, Call], rounds: int, seconds: float) -> dict[str, Figure]:
-    """Per contestant the median time of a call, in milliseconds; they take turns call by call."""
+    """Per contestant the median time of a call, in milliseconds; they take turns."""
     found: dict[str, list[float]] = {name: [] for name in calls}
+    _in_turns(calls, 0.2)
     for _ in range(rounds):
         for name, times in _in_turns(calls, seconds * len(calls)).items():
             found[name].append(statistics.median(times) * 1000)
-    return {name: Figure.of(values) for name, values in found.items()}
+    return {name: Figure(tuple(values)) for name, values in found.items()}
 
 
 def _in_turns(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:
+    """Ten calls each, so that none finds its plans and code thrown out of the processor's cache."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - began)
+            for _ in range(_CALLS_IN_A_ROW):
+                began = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - began)
     return times
 
 
@@ -60,7 +68,7 @@ def pgbench(
     for _ in range(rounds):
         for name, script in scripts.items():
             found[name].append(pgbench_once(url, script, clients, "-T", str(int(seconds) or 1)))
-    return {name: Figure.of(values) for name, values in found.items()}
+    return {name: Figure(tuple(values)) for name, values in found.items()}
 
 
 def pgbench_once(url: str, script: str, clients: int, *limit: str) -> float:

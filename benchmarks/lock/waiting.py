@@ -25,7 +25,7 @@ def hand_over_ms(url: str, rounds: int, times: int) -> dict[str, Figure]:
         for _ in range(rounds):
             found["ours"].append(_p50(one, two, times, 30.0))
             found["polling"].append(_p50(one, two, max(3, times // 3), 0.0))
-    return {name: Figure.of(values) for name, values in found.items()}
+    return {name: Figure(tuple(values)) for name, values in found.items()}
 
 
 def _p50(one: Locks, two: Locks, times: int, wait_seconds: float) -> float:

@@ -93,7 +93,7 @@ def requests_per_second(url: str, rounds: int, seconds: float) -> dict[str, Figu
         for _ in range(rounds):
             for name, values in found.items():
                 values.append(_load(port, f"/{name}", seconds))
-    return {name: Figure.of(values) for name, values in found.items()}
+    return {name: Figure(tuple(values)) for name, values in found.items()}
 
 
 @contextmanager

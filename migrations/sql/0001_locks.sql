@@ -1,5 +1,6 @@
 -- The lock: lock_acquire, lock_renew, lock_release, lock_break; the guarded write, lock_guard; a
 -- place in the queue, lock_wait and lock_leave; housekeeping, lock_expire and lock_forget_scopes.
+-- As they began: what runs today is 0011_locks.sql, whole.
 --
 -- Two tables. lock_scopes has one row per scope that was locked of late and decides who holds it:
 -- every change of holder is one UPDATE of that row, and the fence rises in the same UPDATE.

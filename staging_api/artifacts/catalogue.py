@@ -12,7 +12,15 @@ from pathlib import Path
 import yaml
 
 from staging_api.artifacts.entry import Entry, mapping_of
-from staging_api.artifacts.model import FILE_WORD, ArtifactKind, Choice, Pattern, plain_kind
+from staging_api.artifacts.model import (
+    FILE_WORD,
+    MEMBER_WORD,
+    ArtifactKind,
+    Choice,
+    Pattern,
+    member_kind,
+    plain_kind,
+)
 from staging_api.errors import CatalogueInvalid, Invalid
 
 #: How an object can be unpacked; the engine has a function for each.
@@ -69,8 +77,9 @@ class Catalogue:
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
         """Give the kinds that names, aliases and groups stand for; none stand for the default.
 
-        ``file:NAME`` stands for the archive's object of that name, as it is. They come in the order
-        of the catalogue, such files last, whatever the order of the words.
+        ``file:NAME`` stands for the archive's object of that name, as it is, and
+        ``member:NAME!/MEMBER`` for a member of it. They come in the order of the catalogue, such
+        files last and their members behind them, whatever the order of the words.
 
         Raises:
             Invalid: of field ``artifacts``, naming the unknown word and the known ones.
@@ -86,6 +95,12 @@ class Catalogue:
     def _meant_by(self, word: str) -> list[ArtifactKind]:
         if word.startswith(FILE_WORD):
             return [plain_kind(word.removeprefix(FILE_WORD))]
+        if word.startswith(MEMBER_WORD):
+            member = member_kind(word.removeprefix(MEMBER_WORD))
+            if member is None:
+                shape = f"{MEMBER_WORD}OBJECT!/MEMBER"
+                raise Invalid.field("artifacts", f"{word!r} must be written {shape}")
+            return [member]
         if word not in self._by_word:
             known = ", ".join(sorted(self._by_word))
             raise Invalid.field("artifacts", f"{word!r} is none of {known}")

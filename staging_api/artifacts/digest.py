@@ -30,10 +30,11 @@ class Digests:
         """Begin; `sha256=False` if whoever takes the bytes computes that one."""
         self._told = told
         self.size_bytes = 0
-        self._checked = next((name for name in ("sha256", "crc32c", "md5") if name in told), None)
+        #: The told digest that is compared, if any was told.
+        self.checked = next((name for name in ("sha256", "crc32c", "md5") if name in told), None)
         self._sha256 = hashlib.sha256() if sha256 else None
-        self._md5 = hashlib.md5(usedforsecurity=False) if self._checked == "md5" else None
-        self._crc32c = _Crc32c() if self._checked == "crc32c" else None
+        self._md5 = hashlib.md5(usedforsecurity=False) if self.checked == "md5" else None
+        self._crc32c = _Crc32c() if self.checked == "crc32c" else None
 
     def update(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -53,5 +54,5 @@ class Digests:
             computed["md5"] = self._md5.hexdigest()
         if self._crc32c is not None:
             computed["crc32c"] = self._crc32c.hexdigest()
-        name = self._checked
+        name = self.checked
         return name if name and computed[name] != self._told[name] else None

@@ -3,7 +3,7 @@
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,17 +20,46 @@ def full_disk_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace("the store is full") from None
+        _tell_full(error)
+        raise
+
+
+def new_file(name: str) -> int:
+    """Make a file; gives its descriptor.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        _tell_full(error)
         raise
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:
-    """Write a chunk whole: one call may write less."""
-    written = os.write(descriptor, chunk)
-    while written < len(chunk):
-        chunk = chunk[written:]
+    """Write a chunk whole: one call may write less.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    try:
         written = os.write(descriptor, chunk)
+        while written < len(chunk):
+            chunk = chunk[written:]
+            written = os.write(descriptor, chunk)
+    except OSError as error:
+        _tell_full(error)
+        raise
+
+
+def move(old: str, new: str) -> None:
+    """Give a file its name, in a folder that may not be there yet."""
+    try:
+        os.replace(old, new)  # noqa: PTH105 - thousands of times for one artifact
+    except FileNotFoundError:
+        Path(new).parent.mkdir(parents=True, exist_ok=True)
+        Path(old).replace(new)
 
 
 def write_at(descriptor: int, chunk: bytes, position: int) -> None:
@@ -59,7 +88,7 @@ def reserve(descriptor: int, length: int) -> None:
             raise NoSpace(f"the store has no room for {length} bytes") from None
 
 
-def sync(paths: list[Path]) -> None:
+def sync(paths: Sequence[str | Path]) -> None:
     """Bring files or folders to the disk; many at once by syncing their file system."""
     if len(paths) > _FEW:
         _sync_file_system(paths[0])
@@ -89,7 +118,12 @@ def newest_change(folder: Path) -> float:
     return newest
 
 
-def _sync_file_system(path: Path) -> None:
+def _tell_full(error: OSError) -> None:
+    if error.errno in _FULL:
+        raise NoSpace("the store is full") from None
+
+
+def _sync_file_system(path: str | Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:

@@ -9,6 +9,8 @@ from typing import Literal
 Phase = Literal["foreground", "background"]
 #: The group of objects that are no entry of a catalogue, and how a request names one of them.
 FILES, FILE_WORD = "files", "file:"
+#: How a request names one member of an archive: ``member:OBJECT!/MEMBER``.
+MEMBER_WORD, _INSIDE = "member:", "!/"
 _PLACEHOLDER = re.compile(r"\\?\{([a-z]+)\\?\}")
 
 
@@ -123,6 +125,11 @@ class ArtifactKind:
                 return choice, found if self.every else found[:1]
         return self.choices[0], []
 
+    @property
+    def is_one_file(self) -> bool:
+        """Whether it lands in one file, whose path is known before a byte of it is read."""
+        return bool(self.lands) and not self.lands.endswith("/")
+
     def target(self, member: str, build: str) -> str:
         """Where a file goes, below the build's folder; `member` is its name as unpacked."""
         lands = self.lands.replace("{build}", build)
@@ -142,6 +149,20 @@ def plain_kind(name: str) -> ArtifactKind:
     """The kind for an object that a request names itself: fetched as it is, under its own name."""
     choice = Choice(Pattern(name, literal=True))
     return ArtifactKind(f"{FILE_WORD}{name}", FILES, "foreground", (choice,), lands=name)
+
+
+def member_kind(text: str) -> ArtifactKind | None:
+    """The kind for a member that a request names itself; None if it names none.
+
+    It lands below a folder that is named like the object, with an exclamation mark behind it.
+    """
+    name, _, member = text.partition(_INSIDE)
+    if not name or not member:
+        return None
+    extract = "zip" if name.endswith(".zip") else "tar"
+    choice = Choice(Pattern(name, literal=True), extract=extract, only=(member,))
+    lands = f"{name}{_INSIDE}"
+    return ArtifactKind(f"{MEMBER_WORD}{text}", FILES, "foreground", (choice,), lands=lands)
 
 
 def _within(member: str, top: str) -> bool:

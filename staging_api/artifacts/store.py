@@ -1,47 +1,53 @@
-"""Keep staged bytes in files named by their sha256, on a disk or a volume that pods share.
+"""What a store of blobs is: contents named by their sha256, kept in batches.
 
-One rule carries this module: **a name under ``sha256/`` appears only after its bytes are
-durable**. So whoever finds a name may trust it, without asking which process wrote it or whether
-the power failed since, and writing the same content twice is harmless.
-
-What happens if the process dies, or the machine loses power:
-
-- while `Batch.keep` writes: the batch's own folder under ``tmp/`` is left; nothing else knows of
-  it, and `BlobStore.sweep` removes it by age.
-- in `Batch.commit`, before the data is synced: the same.
-- after the sync, during the renames: some blobs have names that no row mentions yet. They are
-  whole; the next attempt finds and reuses them, or a reconcile removes them.
-- before the folders are synced: a power cut may forget names that were given. No row mentions
-  them yet, because rows are written after `commit` returns.
+One rule carries every store: **a name appears only after its bytes are durable**. So whoever finds
+a name may trust it, without asking which process wrote it or whether the power failed since, and
+keeping the same content twice is harmless. How each store holds to it, and what is left when a
+process dies, is told in `folder_store` and `bucket_store`; one suite of tests runs over both.
 """
 
 import hashlib
+import itertools
 import os
 import re
-import shutil
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import (
-    children,
-    full_disk_told,
-    newest_change,
-    reserve,
-    sync,
-    write_all,
-)
+from staging_api.artifacts.disk import full_disk_told, new_file, reserve, write_all
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import NotFound, Unavailable
+from staging_api.errors import NotFound
+
+#: Is told of bytes before they are written; what it raises ends the writing.
+Room = Callable[[int], None]
+#: Is told the name of every step that was done: where a test can pull the plug.
+Checkpoint = Callable[[str], None]
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def no_limit(_count: int) -> None:
+    """Room for everything."""
+
+
+def no_stop(_step: str) -> None:
+    """A checkpoint that lets everything pass."""
+
+
+def key_of(sha256: str) -> str:
+    """Where the blob of this digest lies in a store, or would lie.
+
+    Raises:
+        NotFound: this is not a digest.
+    """
+    if _DIGEST.fullmatch(sha256) is None:
+        raise NotFound("a blob is named by 64 lower-case hexadecimal digits")
+    return f"sha256/{sha256[:2]}/{sha256}"
 
 
 @dataclass(frozen=True)
@@ -52,159 +58,132 @@ class Blob:
     size_bytes: int
 
 
-class BlobStore:
-    """Files by digest below one folder: ``sha256/ab/abcd...`` and, while written, ``tmp/``."""
+class BlobStore(Protocol):
+    """Where blobs are."""
 
-    def __init__(self, root: Path) -> None:
-        self._named = root / "sha256"
-        self._tmp = root / "tmp"
-        #: What has arrived of objects that are on their way.
-        self.parts = PartStore(root / "parts")
-
-    def folders(self) -> list[Path]:
-        """The folders above the blobs' own, whose entries must be durable too."""
-        return [self._named, self._named.parent]
+    @property
+    def parts(self) -> PartStore:
+        """What has arrived of objects that are on their way."""
 
     def check(self) -> None:
         """Make sure that the store can be reached and written; asks for no room in it.
 
         Raises:
-            Unavailable: the folder is not there, or is read-only.
+            Unavailable: it cannot.
         """
-        with suppress(OSError):
-            self._tmp.mkdir(parents=True, exist_ok=True)
-        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
-            raise Unavailable("the store cannot be written")
 
     def free_bytes(self) -> int:
-        """Room that is left in the store."""
-        room = os.statvfs(self._tmp.parent)
-        return room.f_bavail * room.f_frsize
-
-    def path(self, sha256: str) -> Path:
-        """Where the blob of this digest lies, or would lie.
-
-        Raises:
-            NotFound: this is not a digest.
-        """
-        if _DIGEST.fullmatch(sha256) is None:
-            raise NotFound("a blob is named by 64 lower-case hexadecimal digits")
-        return self._named / sha256[:2] / sha256
+        """Room on the disk that bytes are first written to."""
 
     def has(self, sha256: str) -> bool:
         """Whether the blob is here, whole."""
-        return self.path(sha256).is_file()
+
+    def lacks(self, digests: Collection[str]) -> set[str]:
+        """Those of these blobs that are not here."""
 
     def find(self, sha256: str) -> Blob | None:
         """The blob of this digest, if it is here."""
-        try:
-            return Blob(sha256, self.path(sha256).stat().st_size)
-        except FileNotFoundError:
-            return None
 
     def open(self, sha256: str) -> BinaryIO:
-        """Open the blob for reading.
+        """Open the blob for reading; it can be sought.
 
         Raises:
             NotFound: it is not here.
         """
-        try:
-            return self.path(sha256).open("rb")
-        except FileNotFoundError:
-            raise NotFound(f"the store has no blob {sha256}") from None
+
+    def place(self, sha256: str, file: Path) -> None:
+        """Let the blob be found at a file of this machine that is not there yet.
+
+        Raises:
+            NotFound: it is not here.
+        """
+
+    def link(self, sha256: str) -> str | None:
+        """A URL by which anybody can read the blob for some minutes; None: there are no such."""
+
+    def name_of(self, growing: Path) -> str:
+        """What other pods call a file of this store that is still being written."""
+
+    def growing(self, name: str) -> Path | None:
+        """The file of this name; None: other pods' files cannot be seen from here."""
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a reader that has it open still reads it to the end."""
-        self.path(sha256).unlink(missing_ok=True)
-
-    def blobs(self) -> Iterator[tuple[Blob, float]]:
-        """Name all that is here with the time of its last use by a batch (seconds, epoch)."""
-        for folder in sorted(children(self._named)):
-            yield from self.shard(folder.name)
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
-        """The same, of those alone whose digests begin with these two digits."""
-        for path in children(self._named / shard):
-            with suppress(FileNotFoundError):  # removed while we look
-                facts = path.stat()
-                yield Blob(path.name, facts.st_size), facts.st_mtime
+        """The blobs whose digests begin with these two digits, with the times of their last use.
+
+        A time is that of a batch (seconds, epoch); that of a reader does not count.
+        """
 
     def last_use(self, sha256: str) -> float | None:
         """When a batch last used the blob (seconds, epoch); None: it is not here."""
-        try:
-            return self.path(sha256).stat().st_mtime
-        except FileNotFoundError:
-            return None
 
-    @contextmanager
-    def batch(
-        self, owner: str, room: Callable[[int], None] = lambda _count: None
-    ) -> Iterator["Batch"]:
+    def batch(self, owner: str, room: Room = no_limit) -> AbstractContextManager["Batch"]:
         """Open a place to write to; what is not committed when the block ends is removed.
 
         Args:
-            owner: names the folder under ``tmp/``, so that an operator sees whose it is.
-            room: is told of bytes before they are written; what it raises ends the writing.
+            owner: names the folder of its files, so that an operator sees whose they are.
+            room: is told of bytes before they are written.
         """
-        folder = self._tmp / owner / token_hex(8)
-        with full_disk_told():
-            _make(folder)
-        try:
-            yield Batch(self, folder, room)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # another batch of this owner is still at work
-                folder.parent.rmdir()
 
     def sweep(self, older_than_seconds: float) -> int:
         """Remove what dead processes left on its way; give the number of folders removed."""
-        horizon = time.time() - older_than_seconds
-        dead = [
-            folder
-            for owner in children(self._tmp)
-            for folder in children(owner)
-            if newest_change(folder) < horizon
-        ]
-        for folder in dead:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):
-                folder.parent.rmdir()
-        return len(dead) + self.parts.sweep(older_than_seconds)
 
 
-def _make(folder: Path) -> None:
-    """Make a folder; the one above it may be removed, by the end of another batch, meanwhile."""
-    while True:
-        try:
-            folder.mkdir(parents=True)
-        except FileNotFoundError:
-            continue
-        return
+class Keeper(Protocol):
+    """What a batch asks of its store."""
+
+    def mark_used(self, sha256: str) -> bool:
+        """Whether the blob is here; from now on it is of a batch that used it just now."""
+
+    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
+        """Make these files, by the sha256 of their content, durable, and only then name them.
+
+        What is here already is only marked as used.
+        """
 
 
 class Batch:
-    """Blobs that become visible together, after all their bytes are durable."""
+    """Blobs that become visible together, after all their bytes are durable.
 
-    def __init__(self, store: BlobStore, folder: Path, room: Callable[[int], None]) -> None:
-        self._store = store
-        self._folder = folder
+    An archive may have a hundred thousand small files. So paths are plain strings here, and a small
+    file costs no more system calls than it takes to make it.
+    """
+
+    def __init__(self, keeper: Keeper, folder: Path, room: Room) -> None:
+        self._keeper = keeper
+        self._folder = str(folder)
         self._room = room
-        self._written: dict[str, Path] = {}
+        self._written: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._numbers = itertools.count()
 
-    def keep(self, chunks: Iterable[bytes], expected_bytes: int | None = None) -> Blob:
+    def new_file(self) -> Path:
+        """A place for one stream; a reader may follow what is written there."""
+        return Path(self._new_name())
+
+    def keep(
+        self, chunks: Iterable[bytes], expected_bytes: int | None = None, file: Path | None = None
+    ) -> Blob:
         """Write and hash one stream; safe to call from several threads.
 
         Args:
             chunks: read to the end.
             expected_bytes: its length if that is known, to find a full disk before writing.
+            file: a `new_file` to write it to; None: whichever.
 
         Raises:
             NoSpace: the disk or its quota is full.
         """
-        temporary = self._folder / token_hex(8)
-        roomy = self._with_room(chunks, expected_bytes)
-        return self._written_as(_write(temporary, roomy, expected_bytes), temporary)
+        name = self._new_name() if file is None else str(file)
+        self._room(expected_bytes or 0)
+        descriptor = new_file(name)
+        try:
+            blob = _write(descriptor, chunks, expected_bytes, self._room)
+        finally:
+            os.close(descriptor)
+        return self._written_as(blob, name)
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
         """Keep a file of this store's own parts, to which nobody writes any more.
@@ -213,15 +192,15 @@ class Batch:
             path: the file.
             chunks: its bytes once more, to be hashed.
         """
-        temporary = self._folder / token_hex(8)
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:
             digest.update(chunk)
             size += len(chunk)
         os.truncate(path, size)
         # A second name, not a move: until the row is written the parts must stay complete.
+        temporary = self.new_file()
         temporary.hardlink_to(path)
-        return self._written_as(Blob(digest.hexdigest(), size), temporary)
+        return self._written_as(Blob(digest.hexdigest(), size), str(temporary))
 
     def reuse(self, blob: Blob) -> None:
         """Keep what the store has already: mark it used, so that no prune takes it.
@@ -229,76 +208,47 @@ class Batch:
         Raises:
             NotFound: it was removed since it was found.
         """
-        if not self._in_use(blob.sha256):
+        if not self._keeper.mark_used(blob.sha256):
             raise NotFound(f"the store has no blob {blob.sha256} any more")
 
-    def commit(self, checkpoint: Callable[[str], None] = lambda _name: None) -> None:
+    def commit(self, checkpoint: Checkpoint = no_stop) -> None:
         """Make everything kept so far durable, then give it its names.
-
-        Args:
-            checkpoint: is told the name of every step that was done.
 
         Raises:
             NoSpace: the disk or its quota is full.
         """
+        checkpoint("batch written")
         with full_disk_told():
-            new = {sha: path for sha, path in self._written.items() if not self._in_use(sha)}
-            checkpoint("batch written")
-            sync(list(new.values()))
-            checkpoint("batch synced")
-            folders = set()
-            for sha256, path in new.items():
-                folders.add(self._name(sha256, path))
-                checkpoint("blob named")
-            sync([*folders, *self._store.folders()] if folders else [])
-            checkpoint("names synced")
+            self._keeper.take(self._written, checkpoint)
         self._written.clear()
 
-    def _with_room(self, chunks: Iterable[bytes], expected_bytes: int | None) -> Iterator[bytes]:
-        promised = expected_bytes or 0
-        self._room(promised)
-        for chunk in chunks:
-            more = max(len(chunk) - promised, 0)
-            promised = max(promised - len(chunk), 0)
-            if more:
-                self._room(more)
-            yield chunk
+    def _new_name(self) -> str:
+        return f"{self._folder}/{next(self._numbers)}"
 
-    def _written_as(self, blob: Blob, temporary: Path) -> Blob:
+    def _written_as(self, blob: Blob, name: str) -> Blob:
         with self._lock:
-            kept = self._written.setdefault(blob.sha256, temporary)
+            kept = self._written.setdefault(blob.sha256, name)
         # An archive with the same file twice, or twice the same archive: one copy is enough.
-        if kept is not temporary:
-            temporary.unlink()
+        if kept is not name:
+            os.unlink(name)  # noqa: PTH108
         return blob
 
-    def _in_use(self, sha256: str) -> bool:
-        """Whether the store has it already; if so, mark it used, so that no prune takes it."""
-        try:
-            os.utime(self._store.path(sha256))
-        except FileNotFoundError:
-            return False
-        return True
 
-    def _name(self, sha256: str, temporary: Path) -> Path:
-        final = self._store.path(sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # If another process was faster this replaces its file by the same, equally durable, bytes.
-        temporary.replace(final)
-        return final.parent
-
-
-def _write(path: Path, chunks: Iterable[bytes], expected_bytes: int | None) -> Blob:
-    digest, size = hashlib.sha256(), 0
-    with path.open("xb", buffering=0) as file:
-        if expected_bytes is not None and expected_bytes >= _WORTH_RESERVING:
-            reserve(file.fileno(), expected_bytes)
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            with full_disk_told():
-                write_all(file.fileno(), chunk)
-        # What was reserved and not needed goes back.
-        if expected_bytes is not None and expected_bytes > size:
-            file.truncate(size)
+def _write(
+    descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, room: Room
+) -> Blob:
+    """Write and hash a stream; `room` knows of the bytes that are expected."""
+    digest, size, promised = hashlib.sha256(), 0, expected_bytes or 0
+    if promised >= _WORTH_RESERVING:
+        reserve(descriptor, promised)
+    for chunk in chunks:
+        size += len(chunk)
+        if size > promised:
+            room(size - promised)
+            promised = size
+        digest.update(chunk)
+        write_all(descriptor, chunk)
+    # What was reserved and not needed goes back.
+    if expected_bytes is not None and expected_bytes > size:
+        os.truncate(descriptor, size)
     return Blob(digest.hexdigest(), size)

@@ -19,7 +19,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "worker": ("staging_api.cli.worker", "Run a worker"),
     "migrate": ("staging_api.cli.migrate", "Bring the database to this version's schema"),
     "token": ("staging_api.cli.token", "Make a credential for a caller"),
-    "prune": ("staging_api.cli.prune", "Drop old months of the history of locks"),
+    "prune": ("staging_api.cli.prune", "Evict what nobody reads, drop old history and events"),
     "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),
     "wait": ("staging_api.cli.wait", "Wait for a staging"),
     "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),

@@ -1,43 +1,123 @@
-"""``staging-api prune``: drop the history of locks that is older than it must be."""
+"""``staging-api prune``: make room in the store, and drop what is older than it must be kept."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from staging_api.bootstrap import process_name
-from staging_api.db.embedded import running
-from staging_api.db.engine import Database, open_database
+from staging_api.bootstrap import build, process_name
+from staging_api.cli.options import AsJson
+from staging_api.cli.output import print_json, told
+from staging_api.db.engine import Database
+from staging_api.errors import Invalid
 from staging_api.locks import store
+from staging_api.serving import database_of
 from staging_api.settings import Settings
+from staging_api.staging import repository
+from staging_api.staging.upkeep import Upkeep
+from staging_api.staging.upkeep import prune as prune_store
 
 _KEEP_DAYS = 400  # a year, and a month to look back on it
+_DAY_SECONDS = 86400.0
 
 
 def prune(
+    *,
     keep_days: Annotated[
-        int, typer.Option(min=1, help="Drop the months that ended longer ago than this.")
+        int, typer.Option(min=1, help="Drop months of the history of locks that ended before.")
     ] = _KEEP_DAYS,
+    idle_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Evict artifacts that nobody read for so long and that no pin keeps."
+        ),
+    ] = None,
+    keep_bytes: Annotated[
+        int,
+        typer.Option(min=0, help="With --idle-days: stop once the store has no more than this."),
+    ] = 0,
+    events_days: Annotated[
+        int | None,
+        typer.Option(min=31, help="Drop months of the record of events that ended before."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="With --events-days: why, for the record.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be evicted.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Drop old months of the history of locks; make the coming ones.
+    """Drop old months of the history of locks; with options, make room in the store as well.
 
-    A month in which a lock was granted that is still held stays. Safe to run at any time.
+    What is still needed stays: a month with a lock that is held, an artifact that is pinned, read
+    or being staged. Safe to run at any time, and from several places at once.
     """
-    before = datetime.now(UTC) - timedelta(days=keep_days)
-    with _database(Settings.from_env()) as database, database.connect() as conn:
+    with told(as_json), database_of(Settings.from_env()) as settings:
+        if events_days is not None and not reason:
+            raise Invalid.field("--reason", "must say why events are dropped")
+        with closing(build(settings)) as services:
+            upkeep = services.stagings.upkeep
+            lines, report = [], {"dry_run": dry_run}
+            if not dry_run:
+                lines += _drop_history(upkeep.database, keep_days, report)
+                if events_days is not None:
+                    lines += _drop_events(upkeep.database, events_days, reason, report)
+            if idle_days is not None:
+                terms = _Terms(idle_days * _DAY_SECONDS, keep_bytes, dry_run)
+                lines += _evict(upkeep, terms, report)
+        if as_json:
+            print_json(report)
+        else:
+            typer.echo("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What is to be evicted."""
+
+    idle_seconds: float
+    keep_bytes: int
+    dry_run: bool
+
+
+def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) -> list[str]:
+    with database.connect() as conn:
         store.note_expired(conn, process_name())
         store.extend_history(conn)
-        dropped = store.drop_history(conn, before)
+        dropped = store.drop_history(conn, _before(keep_days))
         forgotten = store.forget_scopes(conn)
-    typer.echo(f"dropped {', '.join(dropped) or 'nothing'}; forgot {forgotten} unused scopes")
+    report |= {"dropped_months": dropped, "forgotten_scopes": forgotten}
+    return [f"dropped {', '.join(dropped) or 'nothing'}; forgot {forgotten} unused scopes"]
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[Database]:
-    with ExitStack() as use:
-        url = settings.database_url
-        if not url:
-            url = use.enter_context(running(settings.home, settings.postgres_binaries)).url
-        yield use.enter_context(closing(open_database(url, pool_size=1)))
+def _drop_events(
+    database: Database, events_days: int, reason: str, report: dict[str, Any]
+) -> list[str]:
+    with database.begin() as conn:
+        count = repository.drop_events(conn, _before(events_days), reason)
+    report["dropped_events"] = count
+    return [f"dropped {count} events"]
+
+
+def _evict(upkeep: Upkeep, terms: _Terms, report: dict[str, Any]) -> list[str]:
+    pruned = prune_store(
+        upkeep,
+        keep_bytes=terms.keep_bytes,
+        idle_seconds=terms.idle_seconds,
+        dry_run=terms.dry_run,
+    )
+    report["evicted"] = [
+        {"archive_url": each.archive_url, "name": each.name, "size_bytes": each.size_bytes}
+        for each in pruned.artifacts
+    ]
+    report["freed_bytes"] = pruned.freed_bytes
+    would = "would be " if terms.dry_run else ""
+    evicted = [f"{would}evicted: {each.name} of {each.archive_url}" for each in pruned.artifacts]
+    return [*evicted, f"{would}freed: {pruned.freed_bytes} bytes"]
+
+
+def _before(days: int) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)

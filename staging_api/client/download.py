@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Called with the bytes that are here, and with those of the whole.
 OnBytes = Callable[[int, int], None]
 
-_OK, _PARTIAL, _NOT_FOUND, _OUTSIDE = 200, 206, 404, 416
+_OK, _PARTIAL, _ELSEWHERE, _NOT_FOUND, _OUTSIDE = 200, 206, 302, 404, 416
 _CHUNK_BYTES = 1 << 20
 _ETAG = re.compile(r'"([0-9a-f]{64})"')
 
@@ -133,12 +133,19 @@ def _fill(
 ) -> None:
     def go_on() -> bool:
         before = part.size
-        headers = {"Accept-Encoding": "identity"}
-        if before:
-            headers |= {"Range": f"bytes={before}-", "If-Range": f'"{wanted.sha256}"'}
+        plain = {"Accept-Encoding": "identity"}
+        ranged = {**plain, "Range": f"bytes={before}-"} if before else plain
+        headers = {**ranged, "If-Range": f'"{wanted.sha256}"'} if before else plain
         try:
             with transport.sent("GET", wanted.url_path, deadline, headers) as answer:
-                _take(answer, wanted.sha256, part, on_bytes)
+                _check_version(answer, wanted.sha256)
+                link = answer.headers.get("Location", "") if answer.status == _ELSEWHERE else ""
+                if not link:
+                    _take(answer, part, on_bytes)
+            if link:
+                # It is of this version; those that are told there are others.
+                with transport.sent_on(link, deadline, ranged) as answer:
+                    _take(answer, part, on_bytes)
         except Unavailable:
             if part.size <= before or not deadline.remaining_seconds():
                 raise
@@ -149,10 +156,10 @@ def _fill(
         pass
 
 
-def _take(answer: "BaseHTTPResponse", sha256: str, part: _Part, on_bytes: OnBytes | None) -> None:
+def _take(answer: "BaseHTTPResponse", part: _Part, on_bytes: OnBytes | None) -> None:
     if answer.status == _OUTSIDE:
         return  # every byte is here already; the digest tells whether they are the right ones
-    _check(answer, sha256, part.size)
+    _check_part(answer, part.size)
     if answer.status == _OK:
         part.clear()
     total = part.size + int(answer.headers.get("Content-Length", 0))
@@ -162,12 +169,15 @@ def _take(answer: "BaseHTTPResponse", sha256: str, part: _Part, on_bytes: OnByte
             on_bytes(part.size, total)
 
 
-def _check(answer: "BaseHTTPResponse", sha256: str, offset: int) -> None:
+def _check_version(answer: "BaseHTTPResponse", sha256: str) -> None:
+    told = answer.status in {_OK, _PARTIAL, _ELSEWHERE}
+    if told and (served := _sha256(answer.headers)) != sha256:
+        raise SourceChanged(f"there is now a file with digest {served}, not {sha256}")
+
+
+def _check_part(answer: "BaseHTTPResponse", offset: int) -> None:
     if answer.status not in {_OK, _PARTIAL}:
         raise problem(answer.status, answer.headers, answer.read())
-    served = _sha256(answer.headers)
-    if served != sha256:
-        raise SourceChanged(f"there is now a file with digest {served}, not {sha256}")
     start = f"bytes {offset}-"
     if answer.status == _PARTIAL and not answer.headers.get("Content-Range", "").startswith(start):
         raise AnswerUnusable(f"asked for the bytes from {offset}, got others")

@@ -122,15 +122,45 @@ class Transport:
             DeadlineOver: no byte came in time.
             AnswerUnusable: TLS failed.
         """
+        url, all_headers = self.base_url + path, {**self._headers, **headers}
+        with self._answered(method, url, deadline, all_headers, content) as answer:
+            yield answer
+
+    @contextmanager
+    def sent_on(
+        self, link: str, deadline: Deadline, headers: Mapping[str, str]
+    ) -> Iterator["BaseHTTPResponse"]:
+        """Follow a link of the service to where its store has a file.
+
+        None of our own headers goes there: the link is all that it takes, and a credential of ours
+        is not for others.
+
+        Raises:
+            StagingApiError: as `sent` does.
+        """
+        if not link.startswith(("http://", "https://")):
+            raise AnswerUnusable(f"{self.base_url} sent a link that is no web address")
+        with self._answered("GET", link, deadline, headers, None) as answer:
+            yield answer
+
+    @contextmanager
+    def _answered(
+        self,
+        method: str,
+        url: str,
+        deadline: Deadline,
+        headers: Mapping[str, str],
+        content: bytes | None,
+    ) -> Iterator["BaseHTTPResponse"]:
         import urllib3
 
         silence = min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
         with self._troubles_translated():
             answer = self._pool.request(
                 method,
-                self.base_url + path,
+                url,
                 body=content,
-                headers={**self._headers, **headers},
+                headers=headers,
                 timeout=urllib3.Timeout(connect=min(silence, _CONNECT_SECONDS), read=silence),
                 redirect=False,
                 preload_content=False,

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from prometheus_client import Gauge
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
-from staging_api.db.timeouts import Timeouts, Watchdog, tell
+from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog, tell
 from staging_api.errors import ConnectionLost, Unavailable
 
 #: Kernel and libpq give up on a dead peer within about 15 s; of a hung one see `db.timeouts`.
@@ -131,6 +132,38 @@ def reachable() -> Iterator[None]:
             metrics.DATABASE_UNAVAILABLE.inc()
             raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
         raise
+
+
+def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
+    """The one row that a statement answers; sent by the driver's own cursor.
+
+    For statements that are sent often: SQLAlchemy describes each result anew, column by column,
+    which takes longer than to acquire a lock.
+
+    Raises:
+        DBAPIError: as `Connection.exec_driver_sql` raises it.
+    """
+    driver: Any = conn.connection.driver_connection
+    # SQLAlchemy's events, by which it sees all other statements, are not sent for this one.
+    watchdog: Watchdog | None = conn.info.get(WATCHDOG)
+    if watchdog is not None:
+        watchdog.ask(driver)
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute(statement, given)
+            row: tuple[Any, ...] = cursor.fetchone()
+            return row
+    except psycopg2.Error as error:
+        lost = bool(driver.closed) or error.pgcode == _READ_ONLY
+        if lost:
+            conn.invalidate(error)
+            conn.engine.dispose()  # the others lead to the same server
+        raise DBAPIError.instance(
+            statement, None, error, psycopg2.Error, connection_invalidated=lost
+        ) from error
+    finally:
+        if watchdog is not None:
+            watchdog.answered(driver)
 
 
 def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:

@@ -25,6 +25,7 @@ lock_scopes = Table(
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("acquired_at", Time, comment="when the present grant was made"),
     Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
+    Column("waited_until", Time, comment="until when somebody may wait for it; null: nobody does"),
     CheckConstraint(
         "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
     ),

@@ -1,4 +1,4 @@
-"""The rows by which pods share the work on sources and on the store."""
+"""The tables of the store, and those by which pods share the work on sources and on it."""
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -30,6 +31,80 @@ upload_polls = Table(
     Column("polled_at", Time, comment="when the newest look ended"),
     Column("names", ARRAY(Text), comment="objects that it saw"),
     comment="Archives whose upload is waited for: one look for all who wait, on all pods.",
+)
+
+growing_files = Table(
+    "growing_files",
+    metadata,
+    Column(
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="that becomes this one file",
+    ),
+    Column("attempt", Integer, nullable=False, comment="of the artifact, that writes it"),
+    Column("file", Text, nullable=False, comment="below the folder of the store"),
+    Column("bytes_done", BigInteger, nullable=False, comment="from its front, that can be read"),
+    Column("size_bytes", BigInteger, comment="that it will have; null: not known"),
+    CheckConstraint("bytes_done >= 0 AND size_bytes >= 0", name="sizes"),
+    comment="Files being written, for readers that follow them; gone when they are staged.",
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    Column(
+        "archive_url",
+        ForeignKey("archives.archive_url"),
+        primary_key=True,
+        comment="canonical, free of credentials",
+    ),
+    Column("version", Text, nullable=False, comment="generation or ETag of the manifest"),
+    Column("sha256", Text, nullable=False, comment="of the manifest"),
+    Column("names", ARRAY(Text), nullable=False, comment="objects of the archive, as it has them"),
+    Column(
+        "read_at", Time, nullable=False, server_default=now, comment="when this version was read"
+    ),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    comment="What uploaders said that archives have, as last read: one version is read once.",
+)
+
+held_objects = Table(
+    "held_objects",
+    metadata,
+    Column("url", Text, primary_key=True, comment="of the object, free of credentials"),
+    Column("version", Text, primary_key=True, comment="its generation, version id or strong ETag"),
+    Column("size_bytes", BigInteger, nullable=False, comment="its length"),
+    Column(
+        "sha256",
+        ForeignKey("blobs.sha256", ondelete="CASCADE"),
+        nullable=False,
+        comment="of its whole content, which is this blob",
+    ),
+    Column(
+        "verified_by", Text, comment="digest that the source told and that was found; null: none"
+    ),
+    Column("read_at", Time, nullable=False, server_default=now, comment="when it was fetched"),
+    Index(None, "sha256"),
+    comment="Versions of source objects whose whole content is a blob: not fetched again.",
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the content, in hex; names its file"),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
+    Column(
+        "stored_at", Time, nullable=False, server_default=now, comment="when a row first named it"
+    ),
+    Column(
+        "doomed_at",
+        Time,
+        comment="to be removed since then, unless a file names it by the time it would be",
+    ),
+    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    comment="Contents that are durably in the store.",
 )
 
 store_ledger = Table(

@@ -25,6 +25,10 @@ from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
 from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
 from staging_api.db.store_tables import (
     artifact_accesses,
+    blobs,
+    growing_files,
+    held_objects,
+    manifests,
     store_checks,
     store_ledger,
     store_reservations,
@@ -39,9 +43,12 @@ __all__ = [
     "artifact_accesses",
     "blobs",
     "dists_tables",
+    "growing_files",
+    "held_objects",
     "idempotency_keys",
     "lock_scopes",
     "lock_waiters",
+    "manifests",
     "metadata",
     "publication_tables",
     "staged_artifacts",
@@ -160,6 +167,11 @@ staged_artifacts = Table(
         Text,
         comment="digests that the source told of the object and that it has; null: it told none",
     ),
+    Column(
+        "held_by",
+        Text,
+        comment="why it, or a part of it, was not fetched: version, sha256; null: all of it was",
+    ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger, comment="of the grant under which the state was written"),
     Column(
@@ -217,6 +229,11 @@ staged_artifacts = Table(
         "next_attempt_at",
         postgresql_where=text("state IN ('pending', 'staging')"),
     ),
+    Index(
+        "staged_artifacts_coming_idx",
+        "path",
+        postgresql_where=text("state IN ('pending', 'staging')"),
+    ),
     Index(None, "archive_url", "name"),
     Index(None, "sha256"),
     Index(
@@ -224,7 +241,13 @@ staged_artifacts = Table(
         "source_url",
         "source_version",
         "name",
-        postgresql_where=text("staged_at IS NOT NULL"),
+        postgresql_where=text("staged_at IS NOT NULL AND held_by IS NULL"),
+    ),
+    Index(
+        "staged_artifacts_unverified_idx",
+        "name",
+        postgresql_include=["source_url", "size_bytes", "staged_at"],
+        postgresql_where=text("state = 'staged' AND verified_by IS NULL"),
     ),
     Index(
         "staged_artifacts_staged_idx",
@@ -242,24 +265,6 @@ staged_artifacts = Table(
         postgresql_where=text("state = 'staged'"),
     ),
     comment="What is staged, and all that is known of it; no other mark says 'staged'.",
-)
-
-blobs = Table(
-    "blobs",
-    metadata,
-    Column("sha256", Text, primary_key=True, comment="of the content, in hex; names its file"),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
-    Column(
-        "stored_at", Time, nullable=False, server_default=now, comment="when a row first named it"
-    ),
-    Column(
-        "doomed_at",
-        Time,
-        comment="to be removed since then, unless a file names it by the time it would be",
-    ),
-    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
-    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
-    comment="Contents that are durably in the store.",
 )
 
 staged_files = Table(

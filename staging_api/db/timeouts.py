@@ -23,6 +23,9 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 
+#: Where a connection's ``info`` has the watchdog that it is to tell of statements.
+WATCHDOG = "watchdog"
+
 _LOOK_SECONDS = 1.0
 _TELL = "SELECT set_config('statement_timeout', %s, false), set_config(%s, %s, false)"
 
@@ -58,43 +61,49 @@ class Watchdog:
 
     def watch(self, engine: Engine) -> None:
         """Watch all connections of an engine."""
+        event.listen(engine, "connect", self._on_connect)
         event.listen(engine, "before_cursor_execute", self._before_statement)
         event.listen(engine, "after_cursor_execute", self._after_statement)
         event.listen(engine, "handle_error", self._after_error)
         for name in ("commit", "rollback"):
             event.listen(engine, name, self._before_end)
         for name in ("checkin", "close", "close_detached"):
-            event.listen(engine, name, self._answered)
+            event.listen(engine, name, self.answered)
 
     def close(self) -> None:
         """Stop looking."""
         self._closed.set()
 
-    def _before_statement(self, _conn: Connection, cursor: Any, *_rest: Any) -> None:
-        self._ask(cursor.connection)
-
-    def _after_statement(self, _conn: Connection, cursor: Any, *_rest: Any) -> None:
-        self._answered(cursor.connection)
-
-    def _after_error(self, context: ExceptionContext) -> None:
-        if context.execution_context is not None:
-            self._answered(context.execution_context.cursor.connection)
-
-    def _before_end(self, conn: Connection) -> None:
-        # Answered when the connection is asked the next time, or goes back to its pool.
-        if not conn.invalidated:
-            self._ask(conn.connection.dbapi_connection)
-
-    def _ask(self, driver: Any) -> None:
+    def ask(self, driver: Any) -> None:
+        """A statement begins on this connection of the driver."""
         with self._mutex:
             self._asked[id(driver)] = (time.monotonic(), driver)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
 
-    def _answered(self, driver: Any, *_rest: Any) -> None:
+    def answered(self, driver: Any, *_rest: Any) -> None:
+        """It has ended, however."""
         with self._mutex:
             self._asked.pop(id(driver), None)
+
+    def _on_connect(self, _driver: Any, record: Any) -> None:
+        record.info[WATCHDOG] = self
+
+    def _before_statement(self, _conn: Connection, cursor: Any, *_rest: Any) -> None:
+        self.ask(cursor.connection)
+
+    def _after_statement(self, _conn: Connection, cursor: Any, *_rest: Any) -> None:
+        self.answered(cursor.connection)
+
+    def _after_error(self, context: ExceptionContext) -> None:
+        if context.execution_context is not None:
+            self.answered(context.execution_context.cursor.connection)
+
+    def _before_end(self, conn: Connection) -> None:
+        # Answered when the connection is asked the next time, or goes back to its pool.
+        if not conn.invalidated:
+            self.ask(conn.connection.dbapi_connection)
 
     def _run(self) -> None:
         while not self._closed.wait(min(_LOOK_SECONDS, self._hung_seconds / 2)):

@@ -7,6 +7,7 @@ import falcon
 
 from staging_api.http import problems
 from staging_api.http.auth import Authentication
+from staging_api.http.handover import Sender
 from staging_api.http.limits import CallerLimits, Limits
 from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
@@ -46,6 +47,7 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -68,6 +70,7 @@ class Parts:
     blocks: BlockReader
     wait_cap_seconds: float
     metrics_dir: str | None = None
+    accel_prefix: str = ""
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
@@ -87,12 +90,13 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     _add_publisher(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
-    app.add_route("/static/{path:path}", StaticFiles(database, blobs.open, parts.accesses))
-    app.add_route(
-        "/archive/{archive}/{path:path}", ArchiveFiles(database, parts.blocks, blobs.open)
-    )
+    sender = Sender(blobs, parts.accel_prefix)
+    growing = Growing(database, blobs, parts.watch)
+    static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)
+    app.add_route("/static/{path:path}", static)
+    app.add_route("/archive/{archive}/{path:path}", ArchiveFiles(database, parts.blocks, sender))
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
-    add_devserver(app, parts.devserver)
+    add_devserver(app, parts.devserver, static)
     return app
 
 

@@ -11,6 +11,7 @@ from spectree import Response, SpecTree
 from staging_api.errors import FieldError, Invalid
 from staging_api.http.bodies import Problem
 from staging_api.http.problems import MEDIA_PROBLEM
+from staging_api.http.static_contract import STATIC_PATHS
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -94,6 +95,7 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     spec.models = models
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
+    made["paths"] |= deepcopy(STATIC_PATHS)
     for path in made["paths"].values():
         for operation in path.values():
             _finish(operation)

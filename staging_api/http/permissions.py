@@ -33,6 +33,7 @@ _DEVSERVER: Mapping[str, Roles] = {
     **dict.fromkeys(("/wait_for_status", "/is_staged", "/list_image_dir"), CONTENT),
     **dict.fromkeys(("/latestbuild", "/controlfiles", "/list_suite_controls"), CONTENT),
     "/api/fileinfo/{path:path}": CONTENT,
+    **dict.fromkeys(("/download/{bucket}/{path:path}", "/extract/{bucket}/{path:path}"), STAGERS),
     **dict.fromkeys(("/check_health", "/index", "/doc/{name:path}"), ANYBODY),
 }
 # What is not here says why, to devices that post an update check as well.

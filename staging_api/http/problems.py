@@ -23,6 +23,7 @@ from staging_api.errors import (
     SigningFailed,
     SourceFailed,
     StagingApiError,
+    StoreFailed,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -49,6 +50,7 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     HookFailed: 500,
     SourceFailed: 502,
     Unavailable: 503,
+    StoreFailed: 503,
     UploadWaitOver: 504,
     NoSpace: 507,
     StagingApiError: 500,
@@ -83,7 +85,8 @@ def add_error_handlers(
 
     Args:
         app: the application.
-        forms: of paths with clients of their own, by the first segment or two.
+        forms: of paths with clients of their own, by the first segment or two; by the first and
+            a slash, of whatever is below it.
     """
     asked = partial(_form_of, forms or {})
     app.add_error_handler(Exception, partial(_unexpected, asked))
@@ -147,7 +150,8 @@ def refused_before_read(status: int, detail: str) -> bytes:
 
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
     first, second = [*req.path.strip("/").split("/"), ""][:2]
-    return forms.get(first) or forms.get(f"{first}/{second}")
+    below = forms.get(f"{first}/") if second else None
+    return below or forms.get(first) or forms.get(f"{first}/{second}")
 
 
 def _ours(

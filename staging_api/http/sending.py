@@ -56,13 +56,18 @@ def _set_headers(
     resp: falcon.Response, file: Sendable, etag: str, modified: datetime | None
 ) -> None:
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
-    kind, encoding = mimetypes.guess_type(file.name, strict=False)
-    resp.content_type = kind if kind and not encoding else "application/octet-stream"
+    describe_content(resp, file.name)
     resp.set_header("ETag", etag)
     if modified:
         resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
     resp.set_header("Accept-Ranges", "bytes")
     resp.set_header("Cache-Control", _FOR_EVER if file.lasting else "no-cache")
     resp.set_header("Repr-Digest", f"sha-256=:{digest}:")
+
+
+def describe_content(resp: falcon.Response, name: str) -> None:
+    """Say what a file is, as far as its name tells."""
+    kind, encoding = mimetypes.guess_type(name, strict=False)
+    resp.content_type = kind if kind and not encoding else "application/octet-stream"
     # A build is not ours: whatever page it holds must not run as one of this site.
     resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")

@@ -203,8 +203,10 @@ def _wait(
                     _queue(locks, request, deadline)
                 taken = _ask(locks, request)
         finally:
-            with locks.database.connect() as conn:
-                store.leave(conn, request.id)
+            # Whoever was handed the lock has left the queue by that.
+            if isinstance(taken, Refusal):
+                with locks.database.connect() as conn:
+                    store.leave(conn, request.id)
         if isinstance(taken, Refusal):
             taken = _ask(locks, request)
     if isinstance(taken, Hold):

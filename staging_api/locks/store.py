@@ -1,6 +1,6 @@
 """Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
-The statements themselves are the functions of ``migrations/sql/0001_locks.sql``; which of them
+The statements themselves are the functions of ``migrations/sql/0011_locks.sql``; which of them
 decides what, and what happens when a process dies at each step, is told there and in
 ``docs/lock.md``. Every function takes the connection that it uses.
 """
@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from psycopg2.errors import UniqueViolation
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from staging_api.db.engine import call
 from staging_api.errors import LockLost, Unavailable
-from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal
+from staging_api.locks.model import Lease, LockRequest, Refusal
 
 _ACQUIRE = "SELECT * FROM lock_acquire(%s, %s, %s, %s, %s, %s, %s, %s)"
 _RENEW = """
@@ -57,21 +58,25 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
     )
     try:
         with _lasting(conn):
-            row = conn.exec_driver_sql(_ACQUIRE, given).one()
+            row = call(conn, _ACQUIRE, given)
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation):
             raise LockLost(f"lock {r.id} was granted before and its time is over") from None
         raise
-    if row.result == "held":
-        return _refusal(r.kind, r.scope, row)
-    return Lease(
-        id=r.id,
+    result, lock_id, fence, caller, holder, reference_id, acquired_at, expires_at, remaining = row
+    if result == "granted":
+        return Lease(r.id, r.kind, r.scope, fence, acquired_at, expires_at, remaining)
+    return Refusal(
+        id=lock_id,
         kind=r.kind,
         scope=r.scope,
-        fence=row.fence,
-        acquired_at=row.acquired_at,
-        expires_at=row.expires_at,
-        remaining_seconds=row.remaining_seconds,
+        fence=fence,
+        caller=caller,
+        holder=holder,
+        reference_id=reference_id,
+        acquired_at=acquired_at,
+        expires_at=expires_at,
+        remaining_seconds=remaining,
     )
 
 
@@ -104,9 +109,9 @@ def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
 
     None means that there is no such grant: a standby that never saw it is the primary now.
     """
-    return conn.exec_driver_sql(
-        _RELEASE, (lease.kind.name, lease.scope, lease.id, lease.fence, ended_by)
-    ).scalar_one_or_none()
+    given = (lease.kind.name, lease.scope, lease.id, lease.fence, ended_by)
+    outcome: str | None = call(conn, _RELEASE, given)[0]
+    return outcome
 
 
 def guard(conn: Connection, lease: Lease) -> None:
@@ -195,18 +200,3 @@ class _Heard:
 
     def append(self, notice: str) -> None:
         self.warning = notice.strip()
-
-
-def _refusal(kind: LockKind, scope: str, row: Row[Any]) -> Refusal:
-    return Refusal(
-        id=row.id,
-        kind=kind,
-        scope=scope,
-        fence=row.fence,
-        caller=row.caller,
-        holder=row.holder,
-        reference_id=row.reference_id,
-        acquired_at=row.acquired_at,
-        expires_at=row.expires_at,
-        remaining_seconds=row.remaining_seconds,
-    )

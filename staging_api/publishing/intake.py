@@ -156,7 +156,7 @@ class Intake:
 
     def _name(self, conn: Connection, kept: Sequence[SourceFile]) -> None:
         unsure = name_blobs(conn, {file.sha256: file.size_bytes for file in kept})
-        if not all(map(self.blobs.has, unsure)):
+        if self.blobs.lacks(unsure):
             raise Unavailable("contents were removed from the store meanwhile: send them again")
 
     def _parcels(self, files: dict[str, SourceFile]) -> Iterator[_Parcel]:

@@ -69,6 +69,8 @@ class Publisher:
     Attributes:
         hooks: a folder with folders ``before.d`` and ``after.d``; None for no hooks.
         hook_seconds: how long each hook may take.
+        at_once: packages that a generation may add; the rest comes in the next one of the same run.
+            Going live is one transaction, and the lock lets none last longer than 15 s.
         reached: told the name of each step; for tests that end the process there.
     """
 
@@ -78,6 +80,7 @@ class Publisher:
     builder: Builder
     hooks: Path | None = None
     hook_seconds: float = 60.0
+    at_once: int = 10_000
     reached: Callable[[str], None] = field(default=_nowhere)
 
     def run(self, operation: Operation, name: str, options: Options, asker: Asker) -> Run:
@@ -173,14 +176,14 @@ class Publisher:
         self, run: RunLog, archive: AptArchive, options: Options, *, hooks: bool
     ) -> HookFailed | None:
         """Publish what is to be published of an archive; gives the hook that failed afterwards."""
-        failed = None
-        if suites := self._in_scope(archive, options):
-            self._publish_pending(run, suites, options)
+        failed, more = None, True
+        while more and (suites := self._in_scope(archive, options)):
+            more = self._publish_pending(run, suites, options)
             self._dominate(run, archive, suites, options)
             archive = self.archive(archive.name)
             ids = {suite.id for suite in suites}
             suites = [suite for suite in archive.suites if suite.id in ids]
-            failed = self._make_generation(run, archive, suites, options, hooks=hooks)
+            failed = self._make_generation(run, archive, suites, options, hooks=hooks) or failed
         self._tidy(run, archive)
         return failed
 
@@ -206,25 +209,32 @@ class Publisher:
         with self.database.connect() as conn:
             return repository.find_distribution(conn, archive.name)
 
-    def _publish_pending(self, run: RunLog, suites: Sequence[Suite], options: Options) -> None:
+    def _publish_pending(self, run: RunLog, suites: Sequence[Suite], options: Options) -> bool:
+        """Publish what may be; tells whether some is left for the next generation."""
         ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
             files = repository.files_to_publish(
                 conn, ids, published_too=options.wants("publishing")
             )
         run.phase("publish", len(files))
-        missing = {file.id: file.path for file in files if not self.blobs.has(file.sha256)}
+        gone = self.blobs.lacks({file.sha256 for file in files})
+        missing = {file.id: file.path for file in files if file.sha256 in gone}
         ready = sorted({file.id for file in files} - missing.keys())
-        for start in range(0, len(ready), _PUBLISHED_AT_ONCE):
+        step, published = min(_PUBLISHED_AT_ONCE, self.at_once), 0
+        for start in range(0, len(ready), step):
+            if published >= self.at_once:
+                break
             with run.writing() as conn:
-                done = repository.publish(conn, ready[start : start + _PUBLISHED_AT_ONCE])
+                done = repository.publish(conn, ready[start : start + step])
                 repository.mark_dirty(conn, sorted(set(done)))
-            run.counts["published"] += len(done)
+            published += len(done)
             run.progress(start + len(done), len(ready))
+        run.counts["published"] += published
         for publication, path in missing.items():
             run.note(f"{path} is not in the store")
             with run.writing() as conn:
                 repository.hold_back(conn, [publication], f"{path} is not in the store")
+        return published >= self.at_once
 
     def _dominate(
         self, run: RunLog, archive: AptArchive, suites: Sequence[Suite], options: Options

@@ -10,7 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from staging_api.errors import NotFound, SourceChanged, SourceFailed
+from staging_api.errors import (
+    ArchiveUnsafe,
+    LimitExceeded,
+    NotFound,
+    SourceChanged,
+    SourceFailed,
+)
 
 
 class Breakers:
@@ -44,7 +50,7 @@ class Breakers:
             if error.retryable and not isinstance(error, SourceChanged):
                 self._failed(host)
             raise
-        except NotFound:
+        except (NotFound, ArchiveUnsafe, LimitExceeded):
             self._answered(host)
             raise
         self._answered(host)

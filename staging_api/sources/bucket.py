@@ -90,8 +90,10 @@ class BucketSource:
 
     def names(self) -> list[str]:
         """Name every object: from the manifest, or else by listing the prefix."""
-        found = read_manifest(self, self._options)
-        if found is None:
+        manifest = read_manifest(self, self._options)
+        if manifest is not None:
+            found = list(manifest.names)
+        else:
             with _told(self._url, "its listing"):
                 found = checked_names(self._listed(), self._options)
         if not found:
@@ -153,6 +155,7 @@ class BucketSource:
             url=self._url.below(name).canonical,
             size_bytes=meta["size"],
             version=version or etag or meta["last_modified"].isoformat(),
+            strong=bool(version or (etag or "").startswith('"')),
             digests={"md5": md5[1]} if md5 else {},
         )
 

@@ -58,8 +58,10 @@ class FileSource:
         """Name every object: from the manifest, or else by listing the folder."""
         with self._folder():
             pass
-        found = read_manifest(self, self._options)
-        return checked_names(self._listed(), self._options) if found is None else found
+        manifest = read_manifest(self, self._options)
+        if manifest is not None:
+            return list(manifest.names)
+        return checked_names(self._listed(), self._options)
 
     def stat(self, name: str) -> SourceObject:
         """Describe one file."""

@@ -63,10 +63,10 @@ class HttpSource:
 
     def names(self) -> list[str]:
         """Name every object, from the manifest: http cannot list."""
-        found = read_manifest(self, self._options)
-        if found is None:
+        manifest = read_manifest(self, self._options)
+        if manifest is None:
             raise ArchiveNotFound(f"{self._url.canonical} has no {self._options.manifest}")
-        return found
+        return list(manifest.names)
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
@@ -102,11 +102,13 @@ class HttpSource:
                 return self._stat(name, "GET")
             self._check_status(response, name)
             length = response.headers.get("Content-Length")
+            version = _version(response, length)
             return SourceObject(
                 name=name,
                 url=url.canonical,
                 size_bytes=int(length) if length and length.isdigit() else None,
-                version=_version(response, length),
+                version=version,
+                strong=version is not None and version.startswith('"'),
                 digests=digests_of(response.headers),
             )
 

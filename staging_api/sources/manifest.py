@@ -4,46 +4,75 @@ Listings of some stores lag behind their contents, and http has none at all; the
 there once the uploader has finished, and then names everything.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from staging_api.errors import ArtifactNotFound, LimitExceeded, SourceFailed
+from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, ArtifactNotFound, LimitExceeded
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.url import is_safe_name
 
 _MAX_BYTES = 16 << 20
 
 
-def read_manifest(source: Source, options: SourceOptions) -> list[str] | None:
-    """Read the names in an archive's manifest; None if it has none (yet).
+@dataclass(frozen=True)
+class Manifest:
+    """What an uploader says that an archive has.
+
+    Attributes:
+        version: of the object; None unless the same version is the same content for certain.
+        sha256: of the object.
+        names: of all other objects.
+    """
+
+    version: str | None
+    sha256: str
+    names: Sequence[str]
+
+
+def read_manifest(
+    source: Source, options: SourceOptions, kept: Manifest | None = None
+) -> Manifest | None:
+    """Read an archive's manifest; None if it has none (yet).
+
+    Args:
+        source: of the archive.
+        options: what it is called, and how many names it may have.
+        kept: what was read before; the same version is not read again.
 
     Raises:
+        ArchiveUnsafe: it has a name that must not stand in a URL or a path.
         LimitExceeded: it is too long.
-        SourceFailed: it is no list of names.
+        ArchiveCorrupt: it is no list of names.
     """
     try:
         found = source.stat(options.manifest)
     except ArtifactNotFound:
         return None
+    version = found.version if found.strong else None
+    if kept is not None and version is not None and kept.version == version:
+        return kept
     raw = bytearray()
     with source.open(found) as chunks:
         for chunk in chunks:
             raw += chunk
             if len(raw) > _MAX_BYTES:
                 raise LimitExceeded(f"{options.manifest} has more than {_MAX_BYTES} bytes")
-    return checked_names(_lines(raw, options.manifest), options)
+    names = checked_names(_lines(raw, options.manifest), options)
+    return Manifest(version, hashlib.sha256(raw).hexdigest(), names)
 
 
 def checked_names(names: Iterable[str], options: SourceOptions) -> list[str]:
     """Take a list of names, if it is not too long and each could stand in a URL.
 
     Raises:
+        ArchiveUnsafe: one of them is not safe.
         LimitExceeded: there are too many.
-        SourceFailed: one of them is not safe.
     """
     checked = []
     for name in names:
         if not is_safe_name(name):
-            raise SourceFailed(f"the archive names an object {name[:80]!a}, which is not safe")
+            raise ArchiveUnsafe(f"the archive names an object {name[:80]!a}, which is not safe")
         checked.append(name)
         if len(checked) > options.most_names:
             raise LimitExceeded(f"the archive has more than {options.most_names} objects")
@@ -54,4 +83,4 @@ def _lines(raw: bytearray, manifest: str) -> list[str]:
     try:
         return [line.strip() for line in raw.decode().splitlines() if line.strip()]
     except UnicodeDecodeError:
-        raise SourceFailed(f"{manifest} is not a list of names in UTF-8") from None
+        raise ArchiveCorrupt(f"{manifest} is not a list of names in UTF-8") from None

@@ -82,6 +82,8 @@ class SourceObject:
             None where the source has no such word.
         digests: what the source says of the content, hex by algorithm
             (``md5``, ``crc32c``, ``sha256``).
+        strong: whether the same version at the same URL is the same content for certain (a
+            generation, a version id, a strong ETag); times of changes have their grain.
     """
 
     name: str
@@ -89,6 +91,7 @@ class SourceObject:
     size_bytes: int | None = None
     version: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    strong: bool = False
 
 
 class Source(Protocol):
@@ -103,6 +106,7 @@ class Source(Protocol):
 
         Raises:
             ArchiveNotFound: there is nothing at that address.
+            ArchiveUnsafe: one of the names could lead out of the archive's folder.
             SourceFailed: the source did not answer, or cannot list.
         """
 
@@ -125,4 +129,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections; the source is not used afterwards."""
+        """Let go of connections; the source is not used afterwards.
+
+        A read that another thread still waits for ends soon, if need be by its time-outs.
+        """

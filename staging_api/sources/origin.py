@@ -5,13 +5,18 @@ one of the addresses that were looked at: a name that answers differently the se
 rebinding) gains nothing. TLS still proves the name, not the address.
 """
 
+import socket
 import ssl
 import threading
+from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from staging_api.errors import SourceNotAllowed
+from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.retrying import Interrupted
@@ -27,6 +32,7 @@ class Origins:
         self._options = options
         self._pools: dict[str, Pool] = {}
         self._failures: dict[str, int] = {}
+        self._lines = _Lines()
         self._lock = threading.Lock()
 
     def pool(self, url: ArchiveUrl, entry: AllowedPrefix) -> Pool:
@@ -35,7 +41,10 @@ class Origins:
         Raises:
             SourceNotAllowed: one of its addresses is not permitted.
             Interrupted: it has no address just now.
+            SourceFailed: the source was closed.
         """
+        if self._lines.cut:
+            raise SourceFailed("this source was closed")
         origin = f"{url.scheme}://{url.authority}"
         with self._lock:
             if origin not in self._pools:
@@ -54,10 +63,12 @@ class Origins:
             pool.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        for pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+        """Close all connections, also those that another thread waits for."""
+        self._lines.hang_up()
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools.clear()
 
     def _connected(self, url: ArchiveUrl, entry: AllowedPrefix, turn: int) -> Pool:
         host, port = host_of(url), _port_of(url)
@@ -67,8 +78,10 @@ class Origins:
             connect=self._options.connect_timeout_seconds, read=self._options.read_timeout_seconds
         )
         if url.scheme == "http":
-            return urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=8)
-        return urllib3.HTTPSConnectionPool(
+            plain = urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=8)
+            plain.ConnectionCls = self._lines.noting(HTTPConnection)
+            return plain
+        secure = urllib3.HTTPSConnectionPool(
             address,
             port,
             timeout=timeout,
@@ -78,6 +91,8 @@ class Origins:
             assert_hostname=host,
             server_hostname=host,
         )
+        secure.ConnectionCls = self._lines.noting(HTTPSConnection)
+        return secure
 
     def _vetted(self, host: str, port: int, entry: AllowedPrefix) -> list[str]:
         try:
@@ -90,6 +105,42 @@ class Origins:
         if not addresses:
             raise Interrupted(f"{host} has no address")
         return addresses
+
+
+class _Lines:
+    """The sockets of all connections, so that whoever waits for one can be made to stop."""
+
+    def __init__(self) -> None:
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._lock = threading.Lock()
+        self.cut = False
+
+    def noting(self, kind: type[Any]) -> type[Any]:
+        """A kind of connection whose socket is noted here once it is connected."""
+        lines = self
+
+        class Noted(kind):  # type: ignore[misc] # of either kind
+            def connect(self) -> None:
+                super().connect()
+                lines.note(self.sock)
+
+        return Noted
+
+    def note(self, line: socket.socket) -> None:
+        """Know of one more, unless it comes too late."""
+        with self._lock:
+            if self.cut:
+                raise OSError("this source was closed")
+            self._sockets.add(line)
+
+    def hang_up(self) -> None:
+        """End every read from them, in whatever thread."""
+        with self._lock:
+            self.cut = True
+            for line in self._sockets:
+                with suppress(OSError):
+                    # Of the socket below TLS: its own shutdown is not for another thread.
+                    socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
 def _port_of(url: ArchiveUrl) -> int:

@@ -12,7 +12,7 @@ taken until what it wanted is there, or `patience_seconds` are over; nobody can 
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -77,6 +77,18 @@ class Joining:
     seats: Seats
     patience_seconds: float
     refuses: bool = False
+
+    def wanted(
+        self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
+    ) -> Wanted:
+        """Check a request, as `StagingService.wanted` does.
+
+        These callers take "it is not there" for final, and ask while builds are still uploaded: if
+        they do not say how long to wait, they wait as long as the service lets anybody.
+        """
+        if upload_wait_seconds is None:
+            upload_wait_seconds = self.stagings.uploads.wait_seconds
+        return self.stagings.wanted(archive_url, artifacts, upload_wait_seconds)
 
     def stage(self, wanted: Wanted, asker: Asker) -> None:
         """Return once the foreground is staged; what follows is on its way.

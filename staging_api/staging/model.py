@@ -56,6 +56,21 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class HeldObject:
+    """One version of a source object, whose whole content is the blob `sha256`.
+
+    Attributes:
+        verified_by: the digest that the source told of it and that it was found to have, if any.
+    """
+
+    url: str
+    version: str
+    size_bytes: int
+    sha256: str
+    verified_by: str | None = None
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why something is not staged, in the words of the error tree."""
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-#: Between two writes of progress, which are also the looks for a request to cancel.
+#: Between two writes of progress.
 INTERVAL_SECONDS = 0.5
 
 

@@ -35,6 +35,10 @@ class Tap:
         self.done += count
         self.progress(self.done, self.total)
 
+    def silent(self) -> "Tap":
+        """A tap for what does not come from the source: the place to stop, and no more."""
+        return Tap(lambda _done, _total: None, self.check, None)
+
 
 class Reading:
     """An object as extractors read it; a reading from its front to its end is hashed."""
@@ -50,6 +54,11 @@ class Reading:
     def name(self) -> str:
         """The object's name in the archive."""
         return self._found.name
+
+    @property
+    def checked(self) -> str | None:
+        """The digest by which `verified` compares it with what its source told, if any."""
+        return self._digests.checked
 
     @property
     def size_bytes(self) -> int | None:

@@ -18,14 +18,10 @@ What if the process dies?
   content that no row names.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-
-from sqlalchemy import Connection
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.model import FILES
@@ -33,11 +29,9 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import (
     Cancelled,
-    Conflict,
     Invalid,
     LockHeld,
     LockLost,
-    NotFound,
     ShuttingDown,
     StagingApiError,
     Unavailable,
@@ -47,17 +41,15 @@ from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.model import LockKind
 from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import repository
-from staging_api.staging.model import (
-    LOCK_BY_NAME,
-    Failure,
-    StagedArtifact,
-    Staging,
-    Wanted,
-    lock_kind_of,
-)
+from staging_api.staging.artifacts import Artifacts
+from staging_api.staging.attention import Attention
+from staging_api.staging.download import Speed
+from staging_api.staging.model import LOCK_BY_NAME, Failure, Staging, Wanted
+from staging_api.staging.planning import plan, reserve_folder
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.work import Holds, Work
@@ -80,11 +72,17 @@ class StagingService:
     open_archive: Callable[[ArchiveUrl], Source]
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
+    speed: Speed = field(default_factory=Speed)
 
     @property
     def upkeep(self) -> Upkeep:
         """What keeping the store takes."""
         return Upkeep(self.database, self.locks, self.blobs, self.store)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """What was staged, to be evicted or pinned."""
+        return Artifacts(self.database, self.locks)
 
     def wanted(
         self,
@@ -105,7 +103,7 @@ class StagingService:
         self.allowed.check(url)
         kinds = tuple(self.catalogue.resolve(artifacts))
         for kind in kinds:
-            if kind.group == FILES and not is_safe_name(kind.lands):
+            if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
         return Wanted(url, kinds, upload_wait_seconds)
 
@@ -146,21 +144,13 @@ class StagingService:
             return
         with self.database.begin() as conn:
             repository.act_as(conn, asker.caller, self.locks.holder)
-            prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+            prefix = reserve_folder(conn, wanted)
             # One after the other: of a herd that finds the lock held, all but the first find now
             # that it is coming.
             repository.lock_archive(conn, wanted.archive_url)
             if self._is_coming(wanted):
                 return
-            staging_id = repository.add_staging(
-                conn,
-                wanted.archive_url,
-                wanted.names,
-                caller=asker.caller,
-                reference_id=asker.reference_id,
-                upload_wait_seconds=wanted.upload_wait_seconds,
-            )
-            _plan_artifacts(conn, wanted, staging_id, prefix, over=("failed",))
+            plan(conn, wanted, asker, prefix, over=("failed",))
             repository.settle(conn, wanted.archive_url)
 
     def stage(self, wanted: Wanted, asker: Asker) -> Staging:
@@ -233,34 +223,6 @@ class StagingService:
             log.info("staging %s: whoever works on it was asked to stop", staging_id)
         return self.find(staging_id)
 
-    def evict(self, artifact_id: str, asker: Asker) -> StagedArtifact:
-        """Stop serving an artifact; whoever wants it again stages it again.
-
-        Raises:
-            NotFound: there is no such artifact, or it is not staged now.
-            Conflict: it is pinned.
-            LockHeld: a request works on its archive.
-        """
-        with self._holding_artifact(artifact_id, asker) as conn:
-            artifact = repository.find_artifact(conn, artifact_id)
-            if not artifact.settled:
-                raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
-            if repository.is_pinned(conn, artifact_id):
-                raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
-            repository.mark_evicted(conn, artifact_id, "asked")
-            return repository.find_artifact(conn, artifact_id)
-
-    def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:
-        """Keep an artifact from being evicted until then; None unpins it.
-
-        Raises:
-            NotFound: there is no such artifact, or it is evicted already.
-            LockHeld: a request works on its archive.
-        """
-        with self._holding_artifact(artifact_id, asker) as conn:
-            repository.pin(conn, artifact_id, until)
-            return repository.find_artifact(conn, artifact_id)
-
     def _is_coming(self, wanted: Wanted) -> bool:
         """Whether an unfinished staging brings everything, and none of it failed so far."""
         with self.database.connect() as conn:
@@ -268,18 +230,6 @@ class StagingService:
         if found is None or not set(wanted.names) <= set(found.requested):
             return False
         return not any(a.state == "failed" for a in found.artifacts if a.name in wanted.names)
-
-    @contextmanager
-    def _holding_artifact(self, artifact_id: str, asker: Asker) -> Iterator[Connection]:
-        """A guarded transaction under the lock of the artifact's archive."""
-        with self.database.connect() as conn:
-            artifact = repository.find_artifact(conn, artifact_id)
-        kind = LOCK_BY_NAME[artifact.lock_kind]
-        with (
-            hold(self.locks, kind, artifact.archive_url, asker) as held,
-            guarded(self.database, held) as conn,
-        ):
-            yield conn
 
     @contextmanager
     def _holding(
@@ -296,16 +246,9 @@ class StagingService:
         with guarded(self.database, first) as conn:
             for other in others:
                 lock_store.guard(conn, other.lease)
-            prefix = repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
-            staging_id = repository.add_staging(
-                conn,
-                wanted.archive_url,
-                wanted.names,
-                caller=asker.caller,
-                reference_id=asker.reference_id,
-                upload_wait_seconds=wanted.upload_wait_seconds,
-            )
-            _plan_artifacts(conn, wanted, staging_id, prefix, over=("pending", "staging", "failed"))
+            prefix = reserve_folder(conn, wanted)
+            over = ("pending", "staging", "failed")
+            staging_id = plan(conn, wanted, asker, prefix, over=over)
             repository.settle(conn, wanted.archive_url, first.lease)
         about(staging_id=staging_id)
         return staging_id
@@ -323,7 +266,9 @@ class StagingService:
         """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
-        with closing(self.open_archive(wanted.url)) as source:
+        shutdown = self.locks.shutdown
+        attention = Attention(self.database, staging_id, holds.values(), shutdown)
+        with closing(self._opened(wanted.url, attention)) as source:
             yield Work(
                 database=self.database,
                 blobs=self.blobs,
@@ -334,17 +279,24 @@ class StagingService:
                     wanted,
                     staging_id,
                     self.uploads,
-                    shutdown=self.locks.shutdown,
+                    shutdown=shutdown,
                 ),
                 upkeep=self.upkeep,
+                speed=self.speed,
                 staging_id=staging_id,
                 wanted=wanted,
                 holds=holds,
                 last_attempt=MAX_ATTEMPTS if again else 1,
-                shutdown=self.locks.shutdown,
+                shutdown=shutdown,
+                attention=attention,
                 yields=again,
                 patient=patient,
             )
+
+    def _opened(self, url: ArchiveUrl, attention: Attention) -> Source:
+        source = self.open_archive(url)
+        # A disk is never silent for long, and needs no second thread.
+        return source if url.scheme == "file" else Interruptible(source, attention.check)
 
     def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:
         with guarded(self.database, next(iter(holds.values()))) as conn:
@@ -362,31 +314,3 @@ class StagingService:
                 with guarded(self.database, held) as conn:
                     repository.mark_failed(conn, artifact.id, held.lease, failure, None)
                     repository.settle(conn, artifact.archive_url, held.lease)
-
-
-def _plan_artifacts(
-    conn: Connection, wanted: Wanted, staging_id: str, prefix: str, over: Sequence[str]
-) -> None:
-    repository.lock_stagings(conn, wanted.archive_url)
-    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
-    for kind in wanted.kinds:
-        repository.plan_artifact(
-            conn,
-            staging_id,
-            wanted.archive_url,
-            name=kind.name,
-            lock_kind=lock_kind_of(kind).name,
-            phase=kind.phase,
-            path=f"{prefix}/{kind.target('', wanted.url.build)}",
-            over=over,
-        )
-
-
-def _prefixes(url: ArchiveUrl) -> tuple[str, str]:
-    """Where an archive is served: as its clients expect, or, if that is taken, beside it.
-
-    Of a local folder only the last two segments are shown: the rest is this machine's business.
-    """
-    segments = url.segments[-2:] if url.scheme == "file" else url.segments
-    preferred = "/".join(segments)
-    return preferred, f"{preferred}~{hashlib.sha256(url.canonical.encode()).hexdigest()[:12]}"

@@ -1,8 +1,7 @@
 """Stack traces of minidumps, by a program of the operator's and the symbols that are staged.
 
-The program gets a folder of links to the symbols that it may need, and no more: those of one build,
-or those that the dump's modules name. Symbols of builds do not mix, as they are filed by build in
-the tables.
+The program gets a folder of the symbols that the dump's modules name, of one build or of any, and
+no more. Symbols of builds do not mix, as they are filed by build in the tables.
 
 What if the process dies while the program runs? The program ends by its own limits, and its folder
 is one of the temporary files that a restart of the machine or of its container removes. Nothing
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import LimitExceeded, StagingApiError
+from staging_api.errors import Invalid, LimitExceeded, StagingApiError
 from staging_api.extractors.minidump import modules
 from staging_api.locks.model import SYMBOLS
 from staging_api.staging import repository
@@ -53,7 +52,12 @@ class Symbolication:
             prefix = repository.folder_of(conn, archive_url)
             found = repository.files_below(conn, prefix, _FOLDER)
         below = f"{prefix}/{_FOLDER}"
-        return self._walk(dump, {file.path.removeprefix(below): file.sha256 for file in found})
+        symbols = {file.path.removeprefix(below): file.sha256 for file in found}
+        needed: set[str] = set()
+        # What is no minidump needs none, and the program says in its own words what it is.
+        with suppress(Invalid):
+            needed = _named_by(dump)
+        return self._walk(dump, {name: symbols[name] for name in needed & symbols.keys()})
 
     def of_any_build(self, dump: Path) -> bytes:
         """The stack trace by the symbols that the dump's modules name, of whatever build.
@@ -62,7 +66,7 @@ class Symbolication:
             Invalid: it is no minidump.
             StagingApiError: the program failed, or took too long.
         """
-        paths = {_FOLDER + module.symbol_path for module in modules(dump)}
+        paths = {_FOLDER + path for path in _named_by(dump)}
         with self.database.connect() as conn:
             found = repository.newest_of_each(conn, SYMBOLS.name, paths, _MOST_BUILDS)
         return self._walk(dump, {p.removeprefix(_FOLDER): sha for p, sha in found.items()})
@@ -85,7 +89,7 @@ class Symbolication:
             # Paths of staged files were found safe when they were unpacked.
             link = tree / PurePosixPath(path)
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(self.blobs.path(sha256))
+            self.blobs.place(sha256, link)
 
     def _run(self, command: list[str], output: Path, errors: Path) -> int:
         with output.open("wb") as out, errors.open("wb") as err:
@@ -125,3 +129,8 @@ class Symbolication:
             # Set from here, not between fork and exec, where threads make that unsafe.
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, kind, (limit, limit))
+
+
+def _named_by(dump: Path) -> set[str]:
+    """The symbols that a dump needs: a store may have to fetch each, and a build has thousands."""
+    return {module.symbol_path for module in modules(dump)}

@@ -63,7 +63,8 @@ class Pruned:
 
     Attributes:
         artifacts: evicted.
-        freed_bytes: by the contents that were removed; of a dry run, what the artifacts have.
+        freed_bytes: by the contents that were removed, or will be in a minute; of a dry run, what
+            the artifacts have.
     """
 
     artifacts: tuple[Idle, ...]
@@ -187,7 +188,7 @@ def prune(
     idle_seconds = upkeep.terms.idle_seconds if idle_seconds is None else idle_seconds
     with upkeep.database.connect() as conn:
         idle = repository.idle_artifacts(conn, idle_seconds, sparing)
-    used = before = upkeep.space().used
+    used = before = _staying(upkeep)
     evicted = []
     for artifact in idle:
         if used <= keep_bytes:
@@ -196,11 +197,17 @@ def prune(
             used -= artifact.size_bytes
         elif upkeep.evict(artifact, "space", idle_seconds):
             upkeep.collect()
-            used = upkeep.space().used
+            used = _staying(upkeep)
         else:
             continue
         evicted.append(artifact)
     return Pruned(tuple(evicted), before - used)
+
+
+def _staying(upkeep: Upkeep) -> int:
+    """Bytes of the store, less those of contents that wait for their last reader to be gone."""
+    with upkeep.database.connect() as conn:
+        return repository.space(conn).used - repository.doomed_bytes(conn)
 
 
 class Room:

@@ -1,9 +1,10 @@
 """Waiting for an upload: one look at an archive for all who wait for it, on all pods.
 
 What is there is asked of the source: its manifest, which the uploader writes last, or else a
-listing. An archive is worth waiting for if the request says so, or if something of it is there and
-its manifest is not; of an archive of which nothing is there, and of one whose manifest lacks an
-artifact, the answer is known at once.
+listing. Each version of a manifest is read once and kept in ``manifests``, so whoever goes on with
+a staging asks only whether it is the same still. An archive is worth waiting for if the request
+says so, or if something of it is there and its manifest is not; of an archive of which nothing is
+there, and of one whose manifest lacks an artifact, the answer is known at once.
 
 A request that waits keeps its thread (and needs a seat for that) and its lock; a worker does not:
 it puts the artifacts off to the next look. How long has been waited is in the row of the staging,
@@ -23,14 +24,15 @@ from staging_api.artifacts.model import ArtifactKind
 from staging_api.db.engine import Database
 from staging_api.errors import (
     ArchiveNotFound,
-    ArtifactNotFound,
     Cancelled,
+    NotFound,
     Unavailable,
     UploadWaitOver,
 )
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
+from staging_api.sources.manifest import Manifest, read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
@@ -46,12 +48,13 @@ class UploadTerms:
         wait_seconds: the longest wait; 0 never waits.
         poll_seconds: between two looks at an archive, half of it more or less.
         seats: of the threads that may be parked.
+        options: what a manifest is called, and how long it may be.
     """
 
     wait_seconds: float = 600.0
     poll_seconds: float = 10.0
     seats: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(16))
-    manifest: str = SourceOptions().manifest
+    options: SourceOptions = field(default_factory=SourceOptions)
 
 
 class Upload:
@@ -144,8 +147,6 @@ class Upload:
         """Whether it is worth waiting for what is not there."""
         if self._allowed_seconds <= 0:
             return False
-        if self._expected:
-            return True
         if not self._has_manifest():
             return True
         # It may have been written since the names were listed.
@@ -154,18 +155,30 @@ class Upload:
 
     def _has_manifest(self) -> bool:
         try:
-            self._source.stat(self._terms.manifest)
-        except ArtifactNotFound:
+            self._source.stat(self._terms.options.manifest)
+        except NotFound:
             return False
         return True
 
     def _look(self) -> list[str]:
         try:
-            return self._source.names()
+            manifest = self._manifest()
+            return self._source.names() if manifest is None else list(manifest.names)
         except ArchiveNotFound:
             if self._expected and self._terms.wait_seconds > 0:
                 return []
             raise
+
+    def _manifest(self) -> Manifest | None:
+        """The manifest, if there is one; of its versions each is read once, for all stagings."""
+        archive_url = self._wanted.archive_url
+        with self._database.connect() as conn:
+            kept = repository.kept_manifest(conn, archive_url)
+        manifest = read_manifest(self._source, self._terms.options, kept)
+        if manifest is not None and manifest.version is not None and manifest is not kept:
+            with self._database.connect() as conn:
+                repository.keep_manifest(conn, archive_url, manifest)
+        return manifest
 
     def _put_off(self, kind: ArtifactKind, held: Hold, left: float) -> bool:
         self._shared_look()

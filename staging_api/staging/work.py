@@ -24,8 +24,12 @@ from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
 from staging_api.shutdown import Shutdown
-from staging_api.sources.model import Source
+from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
+from staging_api.staging.attention import Attention
+from staging_api.staging.download import Speed
+from staging_api.staging.growth import Growth
+from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
 from staging_api.staging.upkeep import Room, Upkeep
@@ -45,8 +49,10 @@ class Work:
 
     Attributes:
         upload: what of the archive is there so far.
+        speed: when a download is spread over several connections.
         last_attempt: from this attempt on, a failure that could pass is taken for final.
         shutdown: whether and when this process ends.
+        attention: whether the work shall go on.
         yields: whether to stop between two artifacts once it does; what somebody waits for goes on
             as long as there is time.
         patient: whether to wait here for an upload; else it is put off, and nobody waits.
@@ -60,8 +66,10 @@ class Work:
     wanted: Wanted
     holds: Holds
     upkeep: Upkeep
+    speed: Speed
     last_attempt: int
     shutdown: Shutdown
+    attention: Attention
     yields: bool
     patient: bool
 
@@ -115,9 +123,10 @@ class Work:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
         started = time.monotonic()
-        progress = Progress(self._tell(artifact, held))
+        growth = Growth()
+        progress = Progress(self._tell(artifact, held, growth))
         with self._failure_told(artifact, held):
-            fetched = self._fetch(held, artifact, progress)
+            fetched = self._fetch(held, artifact, progress, growth)
         self._keep(artifact, held, fetched, progress.done)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
@@ -150,27 +159,25 @@ class Work:
         return next(kind for kind in self.wanted.kinds if kind.name == artifact.name)
 
     def _tell(
-        self, artifact: StagedArtifact, held: Hold
+        self, artifact: StagedArtifact, held: Hold, growth: Growth
     ) -> Callable[[int, int | None, float], None]:
-        """Writes progress to the artifact's row, and stops the work once it is cancelled."""
+        """Writes progress to the artifact's row."""
 
         def tell(done: int, total: int | None, per_second: float) -> None:
+            growth.sync()
             with guarded(self.database, held) as conn:
                 repository.note_progress(conn, artifact.id, done, total, per_second)
+                if growth.file is not None:
+                    file = self.blobs.name_of(growth.file)
+                    done, total = growth.bytes_done, growth.size_bytes
+                    repository.note_growth(conn, artifact.id, file, done, total)
                 repository.touch(conn, artifact.archive_url)
-                cancel = repository.cancel_is_requested(conn, self.staging_id)
-            if cancel:
-                raise Cancelled(f"staging {self.staging_id} was cancelled")
 
         return tell
 
     def _fetch(
-        self, held: Hold, artifact: StagedArtifact, progress: Progress
+        self, held: Hold, artifact: StagedArtifact, progress: Progress, growth: Growth
     ) -> engine.Fetched | None:
-        def check() -> None:
-            held.assert_held()
-            self.shutdown.check_over()
-
         return engine.fetch(
             self._kind(artifact),
             self.source,
@@ -178,10 +185,23 @@ class Work:
             self.blobs,
             owner=held.lease.id,
             names=self.upload.names,
+            known=self._known,
+            speed=self.speed,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
-            check=check,
+            check=self.attention.check,
+            growth=growth,
         )
+
+    def _known(self, found: SourceObject) -> Known | None:
+        """What is known of an object: by its source's word, or as this version was read before."""
+        if (said := told(found)) is not None:
+            return said
+        if not found.strong or found.version is None:
+            return None
+        with self.database.connect() as conn:
+            held = repository.held_object(conn, found.url, found.version)
+        return Known(held.sha256, "version", held.verified_by) if held else None
 
     def _keep(
         self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
@@ -199,12 +219,14 @@ class Work:
                     sha256=fetched.sha256,
                     size_bytes=fetched.size_bytes,
                     bytes_done=bytes_done,
-                    has=self.blobs.has,
-                    verified_by=",".join(fetched.verified_by) or None,
+                    lacks=self.blobs.lacks,
+                    verified_by=fetched.verified_by,
+                    held_by=fetched.held_by,
                     files=_served(
                         fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
                     ),
                 )
+                repository.note_held(conn, fetched.held)
             repository.settle(conn, artifact.archive_url, held.lease)
         if fetched is not None:
             engine.forget(fetched, self.blobs)

@@ -207,8 +207,8 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], Objects], str, int, str]] = {
     "a manifest with ..": (
         lambda: {**build(), "UPLOADED": b"../../secret_full_\n"},
         "full_payload",
-        502,
-        "source_failed",
+        422,
+        "archive_unsafe",
     ),
 }
 

@@ -241,8 +241,9 @@ def test_a_stack_trace_comes_from_the_symbols_of_its_own_build(
     urls = [source.add(build_path(), with_symbols(text)) for text in (b"first", b"second")]
     client = DevServer2012(one_seat.url)
     symbol = f"./lib.so/{DEBUG_ID}/lib.so.sym\n"
+    dump = minidump([elf("/usr/lib/lib.so", BUILD_ID)])
     for url, text in zip(urls, ("first", "second"), strict=True):
-        assert client.symbolicate(b"any dump", f"?archive_url={url}") == symbol + text
+        assert client.symbolicate(dump, f"?archive_url={url}") == symbol + text
 
 
 def test_without_a_build_symbols_are_found_by_what_the_dump_names(

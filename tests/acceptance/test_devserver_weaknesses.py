@@ -69,9 +69,9 @@ def test_2_symbols_that_are_staged_first_do_not_make_the_build_staged(
     assert devserver.staged_file(path, "update.gz") == objects[FULL_PAYLOAD]
 
     absent = f"{source.url}/{build_path()}"
-    for ask in (devserver.stage_symbols, devserver.trigger_download, devserver.finish_download):
+    for method in ("stage_debug", "download", "wait_for_status"):
         with pytest.raises(DevServerError):
-            ask(absent)
+            devserver.call(method, archive_url=absent, upload_wait_seconds=0)
 
 
 def test_3_nothing_outside_the_store_is_looked_at_or_touched(
@@ -110,7 +110,12 @@ def test_4_no_text_of_a_request_reaches_a_shell(
     mark = tmp_path / "ran"
     for injected in (f"$(touch$IFS{mark})", f";touch$IFS{mark};", f"`touch$IFS{mark}`"):
         url = f"{source.url}/board/R17{injected}"
-        given = {"image_types": "test", "artifacts": "stateful", "files": injected}
+        given = {
+            "image_types": "test",
+            "artifacts": "stateful",
+            "files": injected,
+            "upload_wait_seconds": 0,
+        }
         with pytest.raises(DevServerError):
             devserver.call(method, archive_url=url, **given)
         with pytest.raises(DevServerError):
@@ -179,10 +184,10 @@ def test_7_what_is_uploaded_late_is_found_under_its_own_address(
     path, objects = build_path(), build()
     url = f"{source.url}/{path}"
     with pytest.raises(DevServerError):
-        devserver.trigger_download(url)
+        devserver.call("download", archive_url=url, upload_wait_seconds=0)
     source.add(path, without(objects, MANIFEST))
     with pytest.raises(DevServerError):
-        devserver.trigger_download(url)
+        devserver.call("download", archive_url=url, upload_wait_seconds=0)
     source.add(path, objects)
     devserver.trigger_download(url)
     addresses = select(

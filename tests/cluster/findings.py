@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database, open_database
 from staging_api.staging.audit import verify
 from tests.cluster.cluster import Cluster
@@ -60,7 +60,7 @@ def look(cluster: Cluster, load: Load) -> Findings:
         wrong = [*load.seen.wrong, *_unsettled(database)]
         wrong += [f"overlap: {a} and {b} of {scope}" for a, b, scope in rows(database, _OVERLAPS)]
         wrong += _lost(database, load)
-        wrong += _false_files(database, load, BlobStore(cluster.service.store))
+        wrong += _false_files(database, load, FolderStore(cluster.service.store))
         reads = _reads(cluster)
         wrong += _fetched_for_nothing(database, reads)
         wrong += _surprises(cluster)
@@ -81,7 +81,7 @@ def _lost(database: Database, load: Load) -> Iterator[str]:
             yield f"lost: staging {staging_id} of {url} was acknowledged"
 
 
-def _false_files(database: Database, load: Load, blobs: BlobStore) -> Iterator[str]:
+def _false_files(database: Database, load: Load, blobs: FolderStore) -> Iterator[str]:
     """Each file that a row names: is it in the store, whole, and what the source has?"""
     expected = {path: digest for files in load.archives.values() for path, digest in files.items()}
     named = dict(rows(database, "SELECT path, sha256 FROM staged_files"))

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
@@ -34,7 +34,7 @@ def main() -> None:
 
     url = parse(address)
     source = open_archive(url, AllowList.parse(address))
-    store = BlobStore(Path(folder))
+    store = FolderStore(Path(folder))
     engine.fetch(KINDS[name], source, url.build, store, progress=progress, checkpoint=checkpoint)
 
 

@@ -86,7 +86,7 @@ def test_an_eviction_and_a_second_fetch_show(at, database):
     url = at.build()
     staging = at.stage(url)
     payload = next(each for each in staging.artifacts if each.name == "payload")
-    at.service.evict(payload.id, ASKER)
+    at.service.artifacts.evict(payload.id, ASKER)
     at.stage(url)
     [evicted] = ask(database, 7)
     assert (evicted["name"], evicted["evict_reason"]) == ("payload", "asked")
@@ -172,4 +172,5 @@ def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, da
         answer = ask(database, number, **given)
         seconds[number] = round(time.perf_counter() - began, 3)
         assert answer or number in {2, 5, 8}
+    print(f"seconds by question: {seconds}")
     assert max(seconds.values()) < 1.0, seconds

@@ -15,7 +15,9 @@ from staging_api.bootstrap import build
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.errors import ConnectionLost, Unavailable
+from staging_api.locks import store
 from staging_api.settings import Settings
+from tests.factories import lock_request
 from tests.proxy import Proxy, proxied
 from tests.service import API, STAGINGS, eventually
 
@@ -101,6 +103,12 @@ def test_a_server_that_hangs_is_left(proxy: Proxy, impatient: Database):
         conn.execute(text("SELECT 1"))
     proxy.hear_again()
     eventually(lambda: answers(impatient), "no new connection is made")
+
+
+def test_an_acquire_whose_server_hangs_is_left(proxy: Proxy, impatient: Database):
+    with pytest.raises(ConnectionLost), impatient.connect() as conn:
+        proxy.go_deaf()
+        store.acquire(conn, lock_request())
 
 
 def test_a_commit_that_hangs_is_left(proxy: Proxy, impatient: Database):

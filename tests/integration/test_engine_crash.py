@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.parts import PART_BYTES
-from staging_api.artifacts.store import BlobStore
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
@@ -20,6 +20,7 @@ from staging_api.staging.download import Speed
 from tests.archives import tar_of, zip_of
 from tests.http_server import http_server
 from tests.integration.engine_kinds import KINDS
+from tests.stores import blobs_of
 
 BODY = random.Random(7).randbytes(2 * PART_BYTES + 999_999)
 MANY_STEPS = 40
@@ -95,7 +96,7 @@ def test_whatever_the_step_the_next_attempt_finishes_and_fetches_little_again(
     server, tmp_path, name
 ):
     for step in range(1, MANY_STEPS):
-        store = BlobStore(tmp_path / str(step))
+        store = FolderStore(tmp_path / str(step))
         code, received = child(server, str(tmp_path / str(step)), name, step)
         if code == 0:
             break
@@ -119,6 +120,6 @@ def test_whatever_the_step_the_next_attempt_finishes_and_fetches_little_again(
 
 
 def every_name_means_its_bytes(store):
-    for blob, _ in store.blobs():
+    for blob, _ in blobs_of(store):
         with store.open(blob.sha256) as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == blob.sha256

@@ -83,7 +83,7 @@ def test_a_request_to_cancel_and_an_eviction_name_their_actor(at):
     queued = at.service.queue(at.service.wanted(url, ()), ASKER)
     at.service.cancel(queued.id, ASKER)
     staged = at.stage(url)
-    at.service.evict(staged.artifacts[0].id, ASKER)
+    at.service.artifacts.evict(staged.artifacts[0].id, ASKER)
     assert at.rows(
         "SELECT kind, actor, code FROM staging_events"
         " WHERE kind = 'cancel_requested' OR to_state = 'evicted' ORDER BY id"
@@ -186,7 +186,7 @@ def test_the_head_of_a_time_that_is_over_stays(at):
     staging = at.stage(url)
     [(moment,)] = at.rows("SELECT clock_timestamp()")
     kept = verify(at.database, until=moment).head
-    at.service.evict(staging.artifacts[0].id, ASKER)
+    at.service.artifacts.evict(staging.artifacts[0].id, ASKER)
     at.stage(at.build("R17-2"))
     assert verify(at.database, until=moment).head == kept
 

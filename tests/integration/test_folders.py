@@ -95,7 +95,7 @@ def test_a_folder_in_which_nothing_is_staged_is_not_found(at, client, path):
 def test_what_is_evicted_is_not_listed(at, client):
     url = staged(at)
     [(artifact_id,)] = at.rows("SELECT id FROM staged_artifacts")
-    at.service.evict(artifact_id, ASKER)
+    at.service.artifacts.evict(artifact_id, ASKER)
     assert client.simulate_get(url).status_code == 404
 
 

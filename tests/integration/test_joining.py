@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, NotFound, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
@@ -55,7 +55,7 @@ def joining(
             locks=stack.enter_context(locks_of(database, database_url)),
             catalogue=Catalogue.load(),
             allowed=allowed,
-            blobs=BlobStore(tmp_path / "store"),
+            blobs=FolderStore(tmp_path / "store"),
             open_archive=lambda url: open_archive(url, allowed, SourceOptions()),
         )
         watch = Watch(database, threading.BoundedSemaphore(2), stagings.locks.shutdown)
@@ -121,7 +121,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_not_taken_for_staged(joini
             noted(joining, asked)
             with stagings.database.connect() as conn:
                 (row,) = repository.artifacts_of(conn, asked.archive_url, ["stateful"])
-            stagings.evict(row.id, OTHER)
+            stagings.artifacts.evict(row.id, OTHER)
             assert not waiting.done()
             assert held.lease.kind == ARCHIVE
         stagings.resume(noted(joining, asked), OTHER)

@@ -43,6 +43,11 @@ def test_an_unknown_end_accuses_nobody() -> None:
     assert violations([reign("a", 1, None, 1), reign("b", 2, 3, 2)]) == []
 
 
+def test_an_answer_that_came_after_its_lease_holds_nothing() -> None:
+    late = reign("late", 5, 4)
+    assert violations([reign("next", 4.5, 6, 2), late]) == []
+
+
 def test_a_late_renewal_that_was_granted_is_found() -> None:
     risen = reign("a", 1, 9)
     risen.renewals = [(0.5, 2.0), (2.1, 3.1)]

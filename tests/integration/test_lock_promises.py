@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
+from psycopg2.extensions import cursor
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from ulid import ULID
@@ -765,16 +767,19 @@ def test_promise_20_a_repeated_acquire_commits_again_so_that_a_standby_has_it_to
 
 
 def test_promise_20_a_commit_that_came_with_a_warning_is_not_taken_for_a_grant(
-    database: Database,
+    database: Database, database_url: str
 ) -> None:
-    def warn(conn, cursor, statement, *_):
-        if "lock_acquire" in statement:
-            with conn.connection.driver_connection.cursor() as other:
-                other.execute("DO $$BEGIN RAISE WARNING 'canceling wait for replication'; END$$")
+    class Warned(cursor):
+        def execute(self, query, vars=None):  # noqa: A002 - the name that the driver gives it
+            super().execute(query, vars)
+            if "lock_acquire" in query:
+                with self.connection.cursor(cursor_factory=cursor) as other:
+                    other.execute("DO $$BEGIN RAISE WARNING 'canceling wait'; END$$")
 
-    event.listen(database.statements, "after_cursor_execute", warn)
-    try:
+    def warn(connection, *_):
+        connection.cursor_factory = Warned
+
+    with closing(open_database(database_url, pool_size=1)) as warned:
+        event.listen(warned.statements, "checkout", warn)
         with pytest.raises(Unavailable, match="canceling wait"):
-            asked(database)
-    finally:
-        event.remove(database.statements, "after_cursor_execute", warn)
+            asked(warned)

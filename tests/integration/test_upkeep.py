@@ -70,10 +70,10 @@ def test_what_is_staged_is_counted_once_and_what_is_removed_no_more(at):
     one = payload(at, "R17-1", b"x" * KB)
     payload(at, "R17-2", b"x" * KB)
     assert at.service.upkeep.space().used == KB
-    at.service.evict(one, ASKER)
+    at.service.artifacts.evict(one, ASKER)
     assert at.service.upkeep.collect() == 0
     two = at.rows("SELECT id FROM staged_artifacts WHERE state = 'staged'")[0][0]
-    at.service.evict(two, ASKER)
+    at.service.artifacts.evict(two, ASKER)
     assert at.service.upkeep.collect() == 1
     assert (at.service.upkeep.space().used, files(at)) == (0, set())
 
@@ -104,13 +104,13 @@ def test_what_is_pinned_or_read_lately_is_not_evicted_for_room(database, databas
         pinned, read = (payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(2))
         age(at, pinned)
         [(tomorrow,)] = at.rows("SELECT clock_timestamp() + interval '1 day'")
-        at.service.pin(pinned, tomorrow, ASKER)
+        at.service.artifacts.pin(pinned, tomorrow, ASKER)
         with pytest.raises(NoSpace):
             payload(at, "R17-3", b"3" * KB)
         assert [state for state, _ in states(at)] == ["staged", "staged", "failed"]
         assert read
         with pytest.raises(Conflict):
-            at.service.evict(pinned, ASKER)
+            at.service.artifacts.evict(pinned, ASKER)
 
 
 def test_an_archive_that_is_worked_on_is_not_evicted(database, database_url, tmp_path):
@@ -218,14 +218,14 @@ def test_an_eviction_for_space_says_why_in_the_record(at):
 def test_a_reader_reads_on_what_is_removed_meanwhile(at):
     artifact = payload(at, "R17-1", b"1" * KB)
     with at.service.blobs.open(next(iter(files(at)))) as reader:
-        at.service.evict(artifact, ASKER)
+        at.service.artifacts.evict(artifact, ASKER)
         assert at.service.upkeep.collect() == 1
         assert reader.read() == b"1" * KB
 
 
 def test_contents_named_again_before_they_are_removed_stay(at):
     artifact = payload(at, "R17-1", b"1" * KB)
-    at.service.evict(artifact, ASKER)
+    at.service.artifacts.evict(artifact, ASKER)
     payload(at, "R17-2", b"1" * KB)
     assert at.service.upkeep.collect() == 0
     assert disagreements(at) == (set(), set())
@@ -242,7 +242,7 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
         commit(batch, *given)
         if not times:
             times.append(1)
-            at.service.evict(artifact, ASKER)
+            at.service.artifacts.evict(artifact, ASKER)
             assert at.service.upkeep.collect() == 1
 
     monkeypatch.setattr("staging_api.artifacts.store.Batch.commit", removed_after_commit)
@@ -272,7 +272,7 @@ def test_stagings_and_removals_of_the_same_content_never_leave_a_row_without_a_f
             with at.database.connect() as conn:
                 assert repository.known_blobs(conn, [staging.artifacts[0].sha256])
             assert at.service.blobs.has(staging.artifacts[0].sha256)
-            at.service.evict(staging.artifacts[0].id, ASKER)
+            at.service.artifacts.evict(staging.artifacts[0].id, ASKER)
 
     with ThreadPoolExecutor(3) as pool:
         remover = pool.submit(remove)

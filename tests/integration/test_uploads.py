@@ -19,7 +19,7 @@ from staging_api.errors import (
     Unavailable,
     UploadWaitOver,
 )
-from staging_api.sources.model import Source
+from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.model import Staging
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ASKER
@@ -43,14 +43,24 @@ class Looks:
                 try:
                     return source.names()
                 finally:
-                    with looks.changed:
-                        looks.count += 1
-                        looks.changed.notify_all()
+                    looks.note()
+
+            def stat(self, name: str) -> SourceObject:
+                try:
+                    return source.stat(name)
+                except ArchiveNotFound:
+                    looks.note()
+                    raise
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(source, name)
 
         return Watched()
+
+    def note(self) -> None:
+        with self.changed:
+            self.count += 1
+            self.changed.notify_all()
 
     def wait_for(self, count: int) -> None:
         with self.changed:
@@ -244,4 +254,4 @@ def test_a_source_that_fails_during_the_wait_fails_the_artifact(at, looks, pool)
     looks.wait_for(2)
     upload(at, "UPLOADED", b"../evil\n")
     assert isinstance(answer.exception(), StagingApiError)
-    assert at.rows("SELECT state, error_code FROM stagings") == [("failed", "source_failed")]
+    assert at.rows("SELECT state, error_code FROM stagings") == [("failed", "archive_unsafe")]

@@ -1,23 +1,28 @@
 """Change each predicate of the lock, one at a time, and see whether the short tests notice.
 
-Run by hand: ``python -m tests.prove.mutants [--only TEXT] [--list]``. It works on a copy of the
-checkout, on one PostgreSQL, with a new database for each mutant, and ends with status 1 if fewer
-than 95 of 100 are found.
+Run by hand: ``python -m tests.prove.mutants [--only TEXT] [--part 1/2] [--list]``. One PostgreSQL,
+one process a mutant, forked with everything imported. Tests that found a change nearby come
+first, then the fast ones, and the first that fails ends it. It ends with status 1 if fewer than 95
+of 100 are found; changes that change nothing are in `tests.prove.equivalents`, with the reason.
 """
 
 import argparse
+import importlib.abc
+import importlib.util
+import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import psycopg2
 import pytest
@@ -25,24 +30,28 @@ from sqlalchemy import make_url
 
 from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
-from tests.databases import new_database
+from tests.prove.equivalents import EQUIVALENT
 
 _ROOT = Path(__file__).parents[2]
 _FILES = (
-    "migrations/sql/0001_locks.sql",
+    "migrations/sql/0011_locks.sql",
     "staging_api/locks/hold.py",
     "staging_api/locks/keeper.py",
+    "staging_api/locks/store.py",
     "staging_api/http/api_lock.py",
 )
 _TESTS = (
     "tests/integration/test_lock_statements.py",
-    "tests/integration/test_lock_orders.py",
+    "tests/integration/test_lock_races.py",
     "tests/integration/test_lock_promises.py",
     "tests/integration/test_api_lock.py",
+    "tests/integration/test_lock_orders.py",
 )
-_OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--timeout=30")
+_QUIETLY = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_OPTIONS = (*_QUIETLY, "-x", "--timeout=120")
+_FRESH = re.compile(r"staging_api\.(locks|http|staging|bootstrap)|tests\.|test_")
 _WANTED = 0.95
-_SECONDS = 180.0
+_SECONDS = 300.0
 
 # What is found, and what it becomes; in lines that decide something.
 _SQL = (
@@ -75,7 +84,7 @@ _SQL_LINES = re.compile(
 _ASSIGNMENT = re.compile(r"\bSET |= CASE|= greatest")
 _PYTHON = (
     (r"\bif not\b", "if"),
-    (r"\bif (?!not\b|__)(.*):$", r"if not (\1):"),
+    (r"\bif (?!not\b|__)(?!.*(?: is | [<>=!]=? | [<>=]= ))(.*):$", r"if not (\1):"),
     (r" == ", " != "),
     (r" >= ", " < "),
     (r" <= ", " > "),
@@ -109,15 +118,25 @@ class Mutant:
 
 
 def mutants() -> Iterator[Mutant]:
-    """Every change, in order of the lines."""
+    """Every change that changes something, in order of the lines."""
     for path in _FILES:
-        sql = path.endswith(".sql")
-        changes, deciding = (_SQL, _SQL_LINES) if sql else (_PYTHON, _PYTHON_LINES)
-        for number, line in enumerate((_ROOT / path).read_text().splitlines()):
-            code = line.split("--")[0] if sql else line
-            if not deciding.search(code) or code.lstrip().startswith(("#", '"""')):
-                continue
+        for mutant in _of_file(path):
+            if (mutant.before.strip(), mutant.after.strip()) not in EQUIVALENT:
+                yield mutant
+
+
+def _of_file(path: str) -> Iterator[Mutant]:
+    sql = path.endswith(".sql")
+    changes, deciding = (_SQL, _SQL_LINES) if sql else (_PYTHON, _PYTHON_LINES)
+    lines = (_ROOT / path).read_text().splitlines()
+    first = next(n for n, line in enumerate(lines) if not sql or line.startswith("CREATE"))
+    in_docstring = False
+    for number, line in enumerate(lines):
+        code = line.split("--")[0] if sql else line
+        quotes = code.count('"""')
+        if number >= first and not (in_docstring or quotes) and deciding.search(code):
             yield from _changed(path, number, code, changes)
+        in_docstring ^= quotes == 1
 
 
 def _changed(
@@ -134,113 +153,198 @@ def _changed(
                 yield Mutant(path, number + 1, code, after)
 
 
+@dataclass
+class Order:
+    """A plugin of pytest: runs the likely finders first, and notes who found the change.
+
+    Attributes:
+        likely: names of tests, the likeliest first.
+        seconds: how long each test takes, by name.
+    """
+
+    likely: list[str]
+    seconds: dict[str, float]
+    finder: str | None = None
+    took: dict[str, float] = field(default_factory=dict)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort, stably."""
+        rank = {name: place - len(self.likely) for place, name in enumerate(self.likely)}
+        items.sort(key=lambda item: rank.get(item.nodeid, self.seconds.get(item.nodeid, 0.0)))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember how long it took, and the first that failed."""
+        self.took[report.nodeid] = self.took.get(report.nodeid, 0.0) + report.duration
+        if report.failed and self.finder is None:
+            self.finder = report.nodeid
+
+
+@dataclass
+class Changed(importlib.abc.Loader, importlib.abc.MetaPathFinder):
+    """Imports one module from changed source."""
+
+    module: str
+    path: str
+    source: str
+
+    @classmethod
+    def at(cls, path: str, source: str) -> "Changed":
+        """The module that lies there."""
+        return cls(path.removesuffix(".py").replace("/", "."), str(_ROOT / path), source)
+
+    def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
+        """Ours, if it is that module."""
+        if fullname != self.module:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the changed source."""
+        exec(compile(self.source, self.path, "exec"), module.__dict__)
+
+
+@dataclass
 class Trial:
-    """Runs the short tests with a change: of the statements in place, of the code in a copy."""
+    """Runs the short tests with one change after the other.
 
-    def __init__(self, server_url: str, copy: Path) -> None:
-        self.server_url, self.copy = server_url, copy
+    Attributes:
+        url: of a migrated database, which every trial uses in turn.
+        finders: by file, the tests that found changes in it, the latest first.
+    """
 
-    def survives(self, mutant: Mutant) -> bool:
-        """Whether all short tests pass."""
-        lines = (_ROOT / mutant.path).read_text().splitlines()
+    url: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    finders: dict[str, list[str]] = field(default_factory=dict)
+
+    def calibrate(self) -> None:
+        """Run all tests without a change, which they must pass, to learn how long each takes."""
+        found = _in_fork(self.url, Order([], {}), None)
+        if found is None or found["finder"]:
+            raise SystemExit(f"the tests fail without any change: {found}")
+        self.seconds = found["took"]
+
+    def finder(self, mutant: Mutant) -> str | None:
+        """The test that finds the change, or what else makes it known; None: it survives."""
+        real = (_ROOT / mutant.path).read_text()
+        lines = real.splitlines()
         lines[mutant.number - 1] = mutant.after
         changed = "\n".join(lines) + "\n"
         if not mutant.path.endswith(".sql"):
-            return self._with_code(mutant.path, changed)
-        with new_database(self.server_url) as url:
-            migrate(url)
-            try:
-                # A change may make a function go round for ever.
-                _run_sql(
-                    url, f"ALTER DATABASE {make_url(url).database} SET statement_timeout = '10s'"
-                )
-                _run_sql(url, _again(changed))
-            except psycopg2.Error:
-                return False
-            return _in_fork(_ROOT, url)
-
-    def _with_code(self, path: str, changed: str) -> bool:
-        (self.copy / path).write_text(changed)
+            return self._found(mutant.path, Changed.at(mutant.path, changed))
         try:
-            with new_database(self.server_url) as url:
-                return _in_process(self.copy, url)
+            _define(self.url, changed)
+            return self._found(mutant.path, None)
+        except psycopg2.Error:
+            return "PostgreSQL refuses it"
         finally:
-            shutil.copy(_ROOT / path, self.copy / path)
+            _define(self.url, real)
+
+    def _found(self, path: str, change: Changed | None) -> str | None:
+        likely = self.finders.setdefault(path, [])
+        found = _in_fork(self.url, Order(likely, self.seconds), change)
+        if found is None:
+            return "it never ends"
+        name: str | None = found["finder"]
+        if name in self.seconds:
+            likely[:] = [name, *(other for other in likely if other != name)]
+        return name
 
 
-def _again(changed: str) -> str:
-    return re.sub(r"^CREATE (FUNCTION|VIEW)", r"CREATE OR REPLACE \1", changed, flags=re.MULTILINE)
-
-
-def _run_sql(url: str, statements: str) -> None:
+def _define(url: str, statements: str) -> None:
+    """Define the functions of the lock as they are in these statements."""
+    functions = statements[statements.index("CREATE OR REPLACE") :]
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as cursor:
-        cursor.execute(statements)
+        # A change may make a function go round for ever.
+        cursor.execute(f"ALTER DATABASE {make_url(url).database} SET statement_timeout = '10s'")
+        cursor.execute(functions)
 
 
-def _in_fork(root: Path, url: str) -> bool:
-    """In a child that has everything imported already."""
-    child = os.fork()
-    if child == 0:
-        os.environ["STAGING_TEST_DATABASE_URL"] = url
-        os.chdir(root)
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        os._exit(int(pytest.main([*_OPTIONS, *_TESTS])))
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+def _in_fork(url: str, order: Order, change: Changed | None) -> dict[str, Any] | None:
+    """Run the tests in a child, and return what `order` saw; None if it takes too long."""
+    with tempfile.NamedTemporaryFile("r") as answer:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setpgid(0, 0)
+                _test(url, order, change, Path(answer.name))
+            finally:
+                os._exit(0)
+        deadline = time.monotonic() + _SECONDS
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return None
+            time.sleep(0.05)
+        nothing = {"finder": "the tests cannot be run"}
+        found: dict[str, Any] = json.loads(answer.read() or json.dumps(nothing))
+        return found
 
 
-def _in_process(root: Path, url: str) -> bool:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *_OPTIONS, *_TESTS],
-            cwd=root,
-            env={**os.environ, "STAGING_TEST_DATABASE_URL": url},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+def _test(url: str, order: Order, change: Changed | None, answer: Path) -> None:
+    os.environ["STAGING_TEST_DATABASE_URL"] = url
+    if change is not None:
+        # Imported anew, with all that may have taken something from it; tables and metrics stay.
+        for name in [name for name in sys.modules if _FRESH.match(name)]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, change)
+    with _silence():
+        status = int(pytest.main([*_OPTIONS, *_TESTS], plugins=[order]))
+    if status != 0 and order.finder is None:
+        order.finder = "the tests cannot be run"
+    answer.write_text(json.dumps({"finder": order.finder, "took": order.took}))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    sys.stdout.flush()
+    told = [os.dup(1), os.dup(2)]
+    with Path(os.devnull).open("w") as nowhere:
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)
+        yield
+        sys.stdout.flush()
+        for number, copy in enumerate(told, 1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def main() -> None:
     """Try each mutant; say which survive."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose description contains this")
-    parser.add_argument("--every", type=int, default=1, help="only each n-th: a sample")
+    parser.add_argument("--part", default="1/1", help="of the mutants: 1/2 is every other one")
     parser.add_argument("--list", action="store_true", help="only show them")
     given = parser.parse_args()
-    chosen = [mutant for mutant in mutants() if given.only in str(mutant)][:: given.every]
+    part, parts = map(int, given.part.split("/"))
+    chosen = [mutant for mutant in mutants() if given.only in str(mutant)][part - 1 :: parts]
     if given.list:
         print(*chosen, f"{len(chosen)} mutants", sep="\n")
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
-        shutil.copytree(_ROOT, copy, ignore=shutil.ignore_patterns(".git", "var", ".venv"))
-        with running(Path(folder) / "home", durable=False) as server:
-            trial = Trial(server.url, copy)
-            alive = [mutant for mutant in chosen if _report(mutant, trial.survives(mutant))]
+    os.chdir(_ROOT)
+    with _silence():
+        pytest.main([*_QUIETLY, "--collect-only", *_TESTS])  # imports everything, once
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder), durable=False) as server,
+    ):
+        migrate(server.url)
+        trial = Trial(server.url)
+        trial.calibrate()
+        alive = [mutant for mutant in chosen if _survives(mutant, trial)]
     killed = len(chosen) - len(alive)
     print(f"{killed} of {len(chosen)} killed, {killed / len(chosen):.1%}; alive:")
     print(*alive, sep="\n")
     sys.exit(killed / len(chosen) < _WANTED)
 
 
-def _report(mutant: Mutant, alive: bool) -> bool:
-    print("ALIVE" if alive else "killed", mutant, flush=True)
-    return alive
+def _survives(mutant: Mutant, trial: Trial) -> bool:
+    began = time.monotonic()
+    finder = trial.finder(mutant)
+    word = "ALIVE" if finder is None else "killed"
+    print(word, mutant, f"\n    {finder} in {time.monotonic() - began:.0f} s", flush=True)
+    return finder is None
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ hold. Synchronous: not one answered grant is lost. A few failovers here; more by
 
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -18,12 +21,14 @@ from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.errors import LockLost, Unavailable
 from staging_api.locks import store
-from staging_api.locks.model import Lease
+from staging_api.locks.model import Lease, LockRequest
 from tests.contest import INSERT_WRITE, TABLES
 from tests.factories import lock_request
 from tests.history import Write, violations
 from tests.leases import rows
 from tests.pair import Pair, pair
+
+T = TypeVar("T")
 
 _SCOPES = 8
 _CLIENTS = 4
@@ -38,10 +43,10 @@ class Seen:
     refused_writes: int = 0
 
 
-def take(database: Database, number: int) -> Lease | None:
-    """Take one of the scopes, if it is free."""
+def take(database: Database, request: LockRequest) -> Lease | None:
+    """Take a scope, if it is free."""
     with database.connect() as conn:
-        taken = store.acquire(conn, lock_request(scope=f"s{number % _SCOPES}", lease_seconds=600))
+        taken = store.acquire(conn, request)
     return taken if isinstance(taken, Lease) else None
 
 
@@ -51,21 +56,42 @@ def write(database: Database, lease: Lease) -> None:
         conn.execute(text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence})
 
 
+def give_back(database: Database, lease: Lease) -> str | None:
+    with database.connect() as conn:
+        return store.release(conn, lease, "hammer")
+
+
+def one_of(number: int) -> LockRequest:
+    return lock_request(scope=f"s{number % _SCOPES}", lease_seconds=600)
+
+
 def hammer(database: Database, client: int, seen: Seen, stop: threading.Event) -> None:
-    """Take, write and release until the primary is gone."""
+    """Take, write and release until the primary is gone.
+
+    What has no answer is asked again, as `hold` does: else each stall of the machine would leave
+    one scope held for ten minutes, until none is left to be granted.
+    """
     number = client
     while not stop.is_set():
         number += _CLIENTS
-        try:
-            lease = take(database, number)
-            if lease is None:
-                continue
+        request = one_of(number)
+        lease = until_answered(partial(take, database, request), stop)
+        if lease is not None:
             seen.answered.append(lease)
-            write(database, lease)
-            with database.connect() as conn:
-                store.release(conn, lease, "hammer")
-        except (Unavailable, LockLost):
-            continue
+            with suppress(Unavailable, LockLost):
+                write(database, lease)
+            until_answered(partial(give_back, database, lease), stop)
+
+
+def until_answered(ask: Callable[[], T], stop: threading.Event) -> T | None:
+    while not stop.is_set():
+        try:
+            return ask()
+        except LockLost:
+            return None
+        except Unavailable:
+            stop.wait(0.01)
+    return None
 
 
 def fail_over(servers: Pair, seen: Seen) -> None:
@@ -77,10 +103,10 @@ def fail_over(servers: Pair, seen: Seen) -> None:
             at_work = [
                 clients.submit(hammer, database, client, seen, stop) for client in range(_CLIENTS)
             ]
-            wait_for(seen, answered_before + 20, at_work)
+            wait_for(servers, seen, answered_before + 20, at_work)
             if not servers.sync:
                 servers.cut()
-                wait_for(seen, len(seen.answered) + 20, at_work)
+                wait_for(servers, seen, len(seen.answered) + 20, at_work)
             servers.fail_over()
             stop.set()
             for work in at_work:
@@ -90,7 +116,7 @@ def fail_over(servers: Pair, seen: Seen) -> None:
     servers.follow()
 
 
-def wait_for(seen: Seen, count: int, at_work: list[Future[None]]) -> None:
+def wait_for(servers: Pair, seen: Seen, count: int, at_work: list[Future[None]]) -> None:
     pause = threading.Event()
     for _ in range(3000):
         if len(seen.answered) >= count:
@@ -99,7 +125,24 @@ def wait_for(seen: Seen, count: int, at_work: list[Future[None]]) -> None:
             if work.done():
                 work.result()
         pause.wait(0.01)
-    pytest.fail("next to nothing was granted for 30 s")
+    pytest.fail(f"next to nothing was granted for 30 s: {state_of(servers)}")
+
+
+def state_of(servers: Pair) -> list[list[tuple[object, ...]]]:
+    """What the primary and its standby wait for, and which scopes are held."""
+    return [
+        servers.primary.sql(
+            "SELECT state, wait_event_type, wait_event, clock_timestamp() - query_start,"
+            " left(query, 60) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        ),
+        servers.primary.sql(
+            "SELECT application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn,"
+            " pg_current_wal_lsn(), current_setting('synchronous_standby_names')"
+            " FROM pg_stat_replication"
+        ),
+        servers.primary.sql("SELECT scope, lock_id, fence, expires_at FROM lock_scopes"),
+        servers.standby.sql("SELECT status, latest_end_lsn, sender_host FROM pg_stat_wal_receiver"),
+    ]
 
 
 def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) -> None:
@@ -119,13 +162,12 @@ def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) ->
         " WHERE lock_id IS NOT NULL",
     )
     for number in range(_SCOPES):
-        heir = take(database, number)
+        heir = take(database, one_of(number))
         assert heir is not None
         assert heir.fence > highest
         write(database, heir)
         seen.answered.append(heir)
-        with database.connect() as conn:
-            assert store.release(conn, heir, "check") == "released"
+        assert give_back(database, heir) == "released"
     found = rows(database, "SELECT scope, id, fence, place FROM contest_writes")
     assert violations([], [Write(*row) for row in found]) == []
 

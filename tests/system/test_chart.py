@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from staging_api.artifacts.bucket_store import Bucket
 from staging_api.settings import Settings
 from tests.charts import CHART, VALUE_FILES, helm, render
 
@@ -172,6 +173,7 @@ def test_pods_are_replaced_when_a_setting_changes():
         ("sources={ftp://builds/}", "sources"),
         ("store.type=url", "store.url must be set"),
         ("store.type=disk", "store"),
+        ("store.url=gs://bucket", "url"),
         ("api.replicas=0", "replicas"),
         ("api.replicas=three", "replicas"),
         ("api.replcias=3", "replcias"),
@@ -188,6 +190,20 @@ def test_a_wrong_value_is_refused_with_a_message_that_names_it(wrong: str, messa
     done = helm("template", "release", CHART, "-f", LEAST, "--set", wrong)
     assert done.returncode != 0
     assert re.search(message, done.stderr), done.stderr
+
+
+def test_a_bucket_needs_no_volume_but_room_and_a_credential():
+    documents = render("-f", CHART / "ci" / "bucket.yaml")
+    assert "PersistentVolumeClaim" not in {d["kind"] for d in documents}
+    (config,) = [d["data"] for d in documents if "STAGING_BIND" in d.get("data", {})]
+    assert Bucket.parse(config["STAGING_STORE"]).public_endpoint == "https://files.example.org"
+    deployed = [pod for d, pod in pods(documents) if d["kind"] in LONG_RUNNING]
+    assert len(deployed) == 2
+    for pod in deployed:
+        (container,) = pod["containers"]
+        assert {"secretRef": {"name": "staging-bucket"}} in container["envFrom"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert volumes["home"] == {"name": "home", "emptyDir": {"sizeLimit": "200Gi"}}
 
 
 def test_notes_say_how_many_connections_the_database_must_allow():

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
 from staging_api.artifacts.parts import PartStore
-from staging_api.artifacts.store import BlobStore
 from staging_api.errors import ArchiveCorrupt, SourceFailed
 from staging_api.sources.model import SourceObject
 from staging_api.staging import download, engine
@@ -87,7 +87,7 @@ def _small_parts(monkeypatch):
 
 @pytest.fixture
 def store(tmp_path):
-    return BlobStore(tmp_path / "store")
+    return FolderStore(tmp_path / "store")
 
 
 def kind_of(extract="plain", **choice):

@@ -7,7 +7,9 @@ import pytest
 import trustme
 
 from staging_api.errors import (
+    ArchiveCorrupt,
     ArchiveNotFound,
+    ArchiveUnsafe,
     ArtifactNotFound,
     SourceChanged,
     SourceFailed,
@@ -85,10 +87,17 @@ def test_without_a_manifest_there_is_no_archive(server, reader):
         reader().names()
 
 
-@pytest.mark.parametrize("line", [b"../x\n", b"/etc/passwd\n", b"a//b\n", b"\xff\n", b"a\0b\n"])
-def test_a_manifest_with_an_unsafe_name_is_refused(server, reader, line):
+@pytest.mark.parametrize("line", [b"../x\n", b"/etc/passwd\n", b"a//b\n", b"a\0b\n"])
+def test_a_manifest_with_an_unsafe_name_is_refused_for_good(server, reader, line):
     server.objects["/b/R17/UPLOADED"] = b"fine\n" + line
-    with pytest.raises(SourceFailed):
+    with pytest.raises(ArchiveUnsafe) as refused:
+        reader().names()
+    assert not refused.value.retryable
+
+
+def test_a_manifest_that_is_no_text_is_damaged(server, reader):
+    server.objects["/b/R17/UPLOADED"] = b"fine\n\xff\n"
+    with pytest.raises(ArchiveCorrupt):
         reader().names()
 
 

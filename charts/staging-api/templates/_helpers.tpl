@@ -163,6 +163,10 @@ spec:
       envFrom:
         - configMapRef:
             name: {{ include "staging-api.name" .root }}
+        {{- if and (eq $values.store.type "url") $values.store.existingSecret }}
+        - secretRef:
+            name: {{ $values.store.existingSecret }}
+        {{- end }}
       env:
         {{- include "staging-api.databaseEnv" .root | nindent 8 }}
       ports:
@@ -201,7 +205,7 @@ spec:
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}
     - name: home
-      emptyDir: {sizeLimit: 1Gi}
+      emptyDir: {sizeLimit: {{ ternary $values.store.spoolSize "1Gi" (eq $values.store.type "url") }}}
     {{- if eq $values.store.type "volume" }}
     - name: store
       persistentVolumeClaim:

@@ -4,14 +4,14 @@
 long as it is kept.
 """
 
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterator
 
 import falcon
 
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range
+from staging_api.http.handover import Sender
 from staging_api.http.sending import Sendable, describe
 from staging_api.publishing.model import Served
 from staging_api.publishing.pieces import BlockReader
@@ -21,20 +21,18 @@ from staging_api.publishing.serving import served_at
 class ArchiveFiles:
     """Serves dists, by-hash and pool by what the tables say is there."""
 
-    def __init__(
-        self, database: Database, reader: BlockReader, open_blob: Callable[[str], BinaryIO]
-    ) -> None:
-        """Find files in `database`; their bytes there, with `reader`, or with `open_blob`."""
+    def __init__(self, database: Database, reader: BlockReader, sender: Sender) -> None:
+        """Find files in `database`; their bytes there, with `reader`, or by `sender`."""
         self._database = database
         self._reader = reader
-        self._open_blob = open_blob
+        self._sender = sender
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
         """Send the file, or the part of it that was asked for."""
         served = self._find(archive, path)
         part = describe(req, resp, _sendable(served))
         if part is not None:
-            self._send(resp, served, part)
+            self._send(req, resp, served, part)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
         """Send what GET would, less the bytes."""
@@ -50,7 +48,9 @@ class ArchiveFiles:
             raise NotFound(f"the archive {archive} has nothing at {path}")
         return served
 
-    def _send(self, resp: falcon.Response, served: Served, part: Range) -> None:
+    def _send(
+        self, req: falcon.Request, resp: falcon.Response, served: Served, part: Range
+    ) -> None:
         if served.content is not None:
             resp.data = served.content[part.start : part.start + part.length]
         elif served.blocks is not None:
@@ -58,9 +58,7 @@ class ArchiveFiles:
             resp.stream = _cut(chunks, part.start, part.length)
             resp.content_length = part.length
         else:
-            stream = self._open_blob(served.sha256)
-            stream.seek(part.start)
-            resp.set_stream(stream, part.length)
+            self._sender.send(req, resp, served.sha256, part)
 
 
 def _sendable(served: Served) -> Sendable:

@@ -18,6 +18,7 @@ from staging_api.staging.repository.events import (
     act_as,
     chains,
     contradictions,
+    drop_events,
     events_of,
     extend_events,
 )
@@ -32,6 +33,8 @@ from staging_api.staging.repository.files import (
     outcomes,
 )
 from staging_api.staging.repository.folders import Child, children_of
+from staging_api.staging.repository.growth_rows import Coming, coming, end_growth, note_growth
+from staging_api.staging.repository.object_rows import held_object, note_held
 from staging_api.staging.repository.reading import (
     artifacts_of,
     due,
@@ -67,6 +70,7 @@ from staging_api.staging.repository.store_rows import (
     claim_shard,
     compact_ledger,
     doom_unnamed,
+    doomed_bytes,
     forget_blobs,
     forget_dead_reservations,
     idle_artifacts,
@@ -85,6 +89,8 @@ from staging_api.staging.repository.upload_rows import (
     claim_poll,
     end_upload_wait,
     forget_polls,
+    keep_manifest,
+    kept_manifest,
     newest_poll,
     note_poll,
     put_off,
@@ -93,6 +99,7 @@ from staging_api.staging.repository.upload_rows import (
 __all__ = [
     "BuildFolder",
     "Child",
+    "Coming",
     "FoundFile",
     "Idle",
     "Outcome",
@@ -112,10 +119,14 @@ __all__ = [
     "children_of",
     "claim_poll",
     "claim_shard",
+    "coming",
     "compact_ledger",
     "contradictions",
     "doom_unnamed",
+    "doomed_bytes",
+    "drop_events",
     "due",
+    "end_growth",
     "end_upload_wait",
     "events_of",
     "extend_events",
@@ -126,9 +137,12 @@ __all__ = [
     "forget_blobs",
     "forget_dead_reservations",
     "forget_polls",
+    "held_object",
     "idle_artifacts",
     "is_evictable",
     "is_pinned",
+    "keep_manifest",
+    "kept_manifest",
     "known_blobs",
     "list_artifacts",
     "list_stagings",
@@ -146,6 +160,8 @@ __all__ = [
     "newest_poll",
     "note_accesses",
     "note_check",
+    "note_growth",
+    "note_held",
     "note_poll",
     "note_progress",
     "outcomes",

@@ -15,6 +15,7 @@ from staging_api.db.tables import archives, staged_artifacts, staged_files
 from staging_api.errors import NotFound, Unavailable
 from staging_api.locks.model import Lease, new_id
 from staging_api.staging.model import Failure
+from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
 
@@ -123,8 +124,9 @@ def mark_staged(
     size_bytes: int,
     bytes_done: int,
     files: Sequence[Mapping[str, Any]],
-    has: Callable[[str], bool],
+    lacks: Callable[[set[str]], set[str]],
     verified_by: str | None = None,
+    held_by: str | None = None,
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
@@ -133,15 +135,15 @@ def mark_staged(
         bytes_done: what came over the wire for it.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
-        has: whether the store has the file of a digest.
-        verified_by: the digests of the source that were compared.
+        lacks: those of some digests whose files the store has not got.
+        verified_by: the digest of the source that was compared.
+        held_by: why it, or a part of it, was not fetched.
 
     Raises:
         Unavailable: one of the contents was removed meanwhile.
     """
     contents = {file["sha256"]: file["size_bytes"] for file in files}
-    unsure = name_blobs(conn, contents)
-    if not all(map(has, unsure)):
+    if lacks(name_blobs(conn, contents)):
         raise Unavailable(
             "contents were removed from the store while they were staged; they are fetched again",
             retry_after_seconds=1,
@@ -160,6 +162,7 @@ def mark_staged(
         source_url=source_url,
         source_version=source_version,
         verified_by=verified_by,
+        held_by=held_by,
         staged_at=now(),
         bytes_per_second=None,
         bytes_done=bytes_done,
@@ -229,6 +232,8 @@ def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
         raise NotFound(f"there is no live artifact {artifact_id}")
+    if "state" in values:
+        end_growth(conn, artifact_id)
 
 
 # What `lock_stagings` does, for the archive of an artifact; its own staging may be finished.

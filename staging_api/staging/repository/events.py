@@ -38,6 +38,13 @@ def extend_events(conn: Connection) -> None:
     conn.execute(text("SELECT staging_events_extend(3)"))
 
 
+def drop_events(conn: Connection, before: datetime, reason: str) -> int:
+    """Drop the months of events that ended before a time, and write down why; returns how many."""
+    given = {"before": before, "reason": reason}
+    dropped = conn.execute(text("SELECT staging_events_drop(:before, :reason)"), given)
+    return int(dropped.scalar_one())
+
+
 def chains(conn: Connection, since: datetime | None, until: datetime | None) -> Iterator[Row[Any]]:
     """Stagings made between these times with their events, by staging and number, as stored.
 

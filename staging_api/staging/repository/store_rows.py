@@ -153,6 +153,12 @@ def space(conn: Connection) -> Space:
     return Space(row.used, row.reserved)
 
 
+def doomed_bytes(conn: Connection) -> int:
+    """How much of the store is to be removed, and is not yet."""
+    doomed = select(func.coalesce(func.sum(blobs.c.size_bytes), 0))
+    return int(conn.execute(doomed.where(blobs.c.doomed_at.is_not(None))).scalar_one())
+
+
 def forget_dead_reservations(conn: Connection) -> int:
     """Remove what was promised under leases that are over; returns how many."""
     return conn.execute(_FORGET_DEAD).rowcount

@@ -1,4 +1,4 @@
-"""The rows that say who waits for an upload, and what was seen of it.
+"""The rows that say who waits for an upload, and what was seen of an archive.
 
 `begin_upload_wait`, `end_upload_wait` and `put_off` take a connection that has passed
 `locks.store.guard` in the same transaction; a look at an archive may be noted by anybody.
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
-from staging_api.db.tables import staged_artifacts, stagings, upload_polls
+from staging_api.db.tables import manifests, staged_artifacts, stagings, upload_polls
+from staging_api.sources.manifest import Manifest
 from staging_api.staging.repository.staging_rows import lock_stagings
 from staging_api.staging.repository.terms import is_to_do, now, seconds
 
@@ -90,6 +92,25 @@ def newest_poll(conn: Connection, archive_url: str) -> Poll:
         )
     ).one_or_none()
     return Poll(None, 0.0) if row is None else Poll(row.names, float(row.left))
+
+
+def kept_manifest(conn: Connection, archive_url: str) -> Manifest | None:
+    """The manifest of this archive as it was last read, if it was."""
+    columns = (manifests.c.version, manifests.c.sha256, manifests.c.names)
+    row = conn.execute(select(*columns).where(manifests.c.archive_url == archive_url)).one_or_none()
+    return None if row is None else Manifest(*row)
+
+
+def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> None:
+    """Let nobody read this version of the archive's manifest again."""
+    values = {
+        "version": manifest.version,
+        "sha256": manifest.sha256,
+        "names": list(manifest.names),
+        "read_at": now(),
+    }
+    row = insert(manifests).values(archive_url=archive_url, **values)
+    conn.execute(row.on_conflict_do_update(index_elements=["archive_url"], set_=values))
 
 
 def forget_polls(conn: Connection, older_than_seconds: float) -> int:

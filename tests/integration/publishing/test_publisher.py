@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,20 @@ def test_rolling_back_shows_old_packages_until_the_next_change(here: Shop) -> No
         (3, "retired"),
         (4, "live"),
     ]
+
+
+def test_more_packages_than_one_generation_may_add_are_published_by_the_same_run(
+    here: Shop,
+) -> None:
+    here.set_up()
+    here.add("aa", "bb", "cc", "dd", "ee")
+    here.publisher = replace(here.publisher, at_once=2)
+    run = here.run()
+    assert (run.counts["published"], run.counts["generations"]) == (5, 3)
+    assert here.names() == [f"{name} 1.0-1" for name in ("aa", "bb", "cc", "dd", "ee")]
+    here.add("ff", "gg")
+    assert here.run().counts["generations"] == 1
+    assert here.run().counts == {}
 
 
 def test_one_broken_upload_among_many_stops_no_other(here: Shop) -> None:

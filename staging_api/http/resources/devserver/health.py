@@ -1,10 +1,8 @@
 """``check_health``: the load of this server, by which clients choose among theirs."""
 
-import shutil
-from pathlib import Path
-
 import falcon
 
+from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.http.resources.devserver.load import Rates
@@ -18,10 +16,10 @@ class CheckHealth:
 
     usage = "check_health"
 
-    def __init__(self, database: Database, store: Path, seats: Seats) -> None:
-        """Take what the responder needs; `store` is on the disk that fills up."""
+    def __init__(self, database: Database, blobs: BlobStore, seats: Seats) -> None:
+        """Take what the responder needs."""
         self._database = database
-        self._store = store
+        self._blobs = blobs
         self._seats = seats
         self._rates = Rates()
 
@@ -29,13 +27,8 @@ class CheckHealth:
         """Tell the load; an error if nothing can be staged, so that clients choose another."""
         check_schema(self._database)
         resp.media = {
-            "free_disk": round(shutil.disk_usage(_existing(self._store)).free / _GIGABYTE, 3),
+            "free_disk": round(self._blobs.free_bytes() / _GIGABYTE, 3),
             "staging_thread_count": self._seats.taken,
             "au_process_count": 0,
             **self._rates.now(),
         }
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or what of its path is there before anything was staged."""
-    return next(path for path in (folder, *folder.parents) if path.exists())

@@ -38,7 +38,7 @@ class StageImages:
         archive_url, types = query.required("archive_url"), query.words("image_types")
         if not types:
             raise Invalid.field("image_types", "must be given, such as test,base,recovery")
-        wanted = self._joining.stagings.wanted(archive_url, types)
+        wanted = self._joining.wanted(archive_url, types, query.upload_wait_seconds)
         if wanted.lock_kinds != [IMAGES]:
             raise Invalid.field("image_types", "one of them is no image")
         return wanted

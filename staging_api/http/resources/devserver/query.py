@@ -5,6 +5,7 @@ from falcon.uri import decode
 
 from staging_api.errors import Invalid
 
+_LONGEST_WAIT_SECONDS = 86400
 _TRUE = frozenset({"1", "true", "yes"})
 
 
@@ -46,6 +47,26 @@ class Query:
         if value is None:
             raise Invalid.field(name, "must be given")
         return value
+
+    @property
+    def upload_wait_seconds(self) -> float | None:
+        """How long to wait for an archive that is not there yet, if the client says so.
+
+        Raises:
+            Invalid: it is no number of seconds.
+        """
+        text = self._values.get("upload_wait_seconds")
+        if text is None:
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= _LONGEST_WAIT_SECONDS:
+            raise Invalid.field(
+                "upload_wait_seconds", f"must be a number from 0 to {_LONGEST_WAIT_SECONDS}"
+            )
+        return seconds
 
     def words(self, name: str) -> list[str]:
         """A list that is written with commas."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import falcon
@@ -12,6 +11,7 @@ from staging_api.http.resources.devserver.answers import text_error, word_error
 from staging_api.http.resources.devserver.builds import LatestBuild
 from staging_api.http.resources.devserver.controlfiles import ControlFiles, ListSuiteControls
 from staging_api.http.resources.devserver.fileinfo import FileInfo
+from staging_api.http.resources.devserver.gs_cache import FromArchive, FromBucket
 from staging_api.http.resources.devserver.health import CheckHealth
 from staging_api.http.resources.devserver.help import (
     OUT_OF_SCOPE,
@@ -23,13 +23,14 @@ from staging_api.http.resources.devserver.help import (
 from staging_api.http.resources.devserver.images import ListImageDir, StageImages
 from staging_api.http.resources.devserver.staging import Download, IsStaged, Stage, WaitForStatus
 from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
+from staging_api.http.resources.static import StaticFiles
 from staging_api.staging.joining import Joining
 from staging_api.staging.symbolication import Symbolication
 
 _WORDS = ("download", "wait_for_status", "stage", "is_staged", "stage_images", "stage_debug")
 _TEXTS = (
     *("symbolicate_dump", "latestbuild", "controlfiles", "list_suite_controls", "list_image_dir"),
-    *("check_health", "api/fileinfo", "index", "doc"),
+    *("check_health", "api/fileinfo", "index", "doc", "download/", "extract"),
     *OUT_OF_SCOPE,
 )
 #: How an error is told on each path, whoever raises it.
@@ -41,14 +42,13 @@ ERROR_FORMS: Mapping[str, ErrorForm] = {
 
 @dataclass(frozen=True)
 class DevserverParts:
-    """What the resources are given; `disk` is the folder whose free space clients ask for."""
+    """What the resources are given."""
 
     joining: Joining
     symbolication: Symbolication | None
-    disk: Path
 
 
-def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts) -> None:
+def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts, static: StaticFiles) -> None:
     """Add every path, and a reason for each that there is not."""
     joining, stagings = parts.joining, parts.joining.stagings
     resources: dict[str, Described] = {
@@ -63,13 +63,19 @@ def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts) -> None:
         "latestbuild": LatestBuild(stagings),
         "controlfiles": ControlFiles(stagings),
         "list_suite_controls": ListSuiteControls(stagings),
-        "check_health": CheckHealth(stagings.database, parts.disk, joining.seats),
+        "check_health": CheckHealth(stagings.database, stagings.blobs, joining.seats),
         "api/fileinfo": FileInfo(stagings.database),
     }
     for path, resource in resources.items():
         app.add_route(f"/{path}/{{path:path}}" if path == "api/fileinfo" else f"/{path}", resource)
-    app.add_route("/index", Index(resources))
-    app.add_route("/doc/{name:path}", Doc(resources))
+    through: dict[str, Described] = {
+        "download/BUCKET": FromBucket(joining, static),
+        "extract": FromArchive(joining, static),
+    }
+    for path, resource in through.items():
+        app.add_route(f"/{path.split('/')[0]}/{{bucket}}/{{path:path}}", resource)
+    app.add_route("/index", Index({**resources, **through}))
+    app.add_route("/doc/{name:path}", Doc({**resources, **through}))
     for path, reason in OUT_OF_SCOPE.items():
         app.add_route(f"/{path}", OutOfScope(reason))
         app.add_route(f"/{path}/{{rest:path}}", OutOfScope(reason))

@@ -29,7 +29,8 @@ class Download:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the default artifacts."""
-        wanted = self._joining.stagings.wanted(Query(req).required("archive_url"), ())
+        query = Query(req)
+        wanted = self._joining.wanted(query.required("archive_url"), (), query.upload_wait_seconds)
         self._joining.stage(wanted, asker(req))
         say(resp, SUCCESS)
 
@@ -69,7 +70,9 @@ class Stage:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage what is named."""
         query = Query(req)
-        wanted = _wanted(self._joining.stagings, query)
+        wanted = self._joining.wanted(
+            query.required("archive_url"), _words(query), query.upload_wait_seconds
+        )
         if query.flag("clean"):
             _forget(self._joining.stagings, wanted, asker(req))
         if query.flag("async"):
@@ -90,7 +93,8 @@ class IsStaged:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look at the rows, by one probe of an index: a thousand clients ask every few seconds."""
-        wanted = _wanted(self._stagings, Query(req))
+        query = Query(req)
+        wanted = self._stagings.wanted(query.required("archive_url"), _words(query))
         with self._stagings.database.connect() as conn:
             outcomes = repository.outcomes(conn, wanted.archive_url, wanted.names)
         for outcome in outcomes:
@@ -100,13 +104,12 @@ class IsStaged:
         say(resp, str(settled == set(wanted.names)))
 
 
-def _wanted(stagings: StagingService, query: Query) -> Wanted:
-    archive_url = query.required("archive_url")
+def _words(query: Query) -> list[str]:
     files = [f"{FILE_WORD}{name}" for name in query.words("files")]
     artifacts = [*query.words("artifacts"), *files]
     if not artifacts:
         raise Invalid.field("artifacts", "artifacts or files must be given")
-    return stagings.wanted(archive_url, artifacts)
+    return artifacts
 
 
 def _forget(stagings: StagingService, wanted: Wanted, asker: Asker) -> None:
@@ -116,7 +119,7 @@ def _forget(stagings: StagingService, wanted: Wanted, asker: Asker) -> None:
     for row in rows:
         if row.settled:
             try:
-                stagings.evict(row.id, asker)
+                stagings.artifacts.evict(row.id, asker)
             except LockHeld:
                 return
             except (Conflict, NotFound):

@@ -31,8 +31,11 @@ class StageDebug:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the symbols."""
-        archive_url = Query(req).required("archive_url")
-        self._joining.stage(self._joining.stagings.wanted(archive_url, ["symbols"]), asker(req))
+        query = Query(req)
+        wanted = self._joining.wanted(
+            query.required("archive_url"), ["symbols"], query.upload_wait_seconds
+        )
+        self._joining.stage(wanted, asker(req))
         say(resp, SUCCESS)
 
 
@@ -57,10 +60,10 @@ class SymbolicateDump:
             resp.status = falcon.HTTP_501
             say(resp, "no program for stack traces is installed here: see STAGING_STACKWALK")
             return
-        archive_url = Query(req).get("archive_url")
-        wanted = None
+        query, wanted = Query(req), None
+        archive_url = query.get("archive_url")
         if archive_url is not None:
-            wanted = self._joining.stagings.wanted(archive_url, ["symbols"])
+            wanted = self._joining.wanted(archive_url, ["symbols"], query.upload_wait_seconds)
             self._joining.stage(wanted, asker(req))
         with self._joining.seats.one(), tempfile.TemporaryDirectory(prefix="minidump-") as folder:
             dump = Path(folder, "minidump")

@@ -1,0 +1,27 @@
+"""Open the store that an operator chose."""
+
+from pathlib import Path
+
+from staging_api.artifacts.bucket_store import Bucket, BucketStore
+from staging_api.artifacts.folder_store import FolderStore
+from staging_api.artifacts.store import BlobStore
+from staging_api.errors import Invalid
+
+
+def open_store(url: str, home: Path) -> BlobStore:
+    """The store of a URL; empty: a folder of the service's home.
+
+    Args:
+        url: ``file:///path`` or ``s3://bucket/prefix``.
+        home: for what is only on its way.
+
+    Raises:
+        Invalid: it is neither.
+    """
+    if not url:
+        return FolderStore((home / "static").absolute())
+    if url.startswith("file:///"):
+        return FolderStore(Path(url.removeprefix("file://")))
+    if url.startswith("s3://"):
+        return BucketStore(Bucket.parse(url), (home / "spool").absolute())
+    raise Invalid.field("STAGING_STORE", "must be file:///folder or s3://bucket/prefix")

@@ -1,0 +1,86 @@
+"""Where bytes are first written, on their way into a store: a folder for each batch, and the parts.
+
+What happens if the process dies? Its folder is left; nothing else knows of it, and `Spool.sweep`
+removes it by age.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from staging_api.artifacts.disk import children, full_disk_told, newest_change
+from staging_api.artifacts.parts import PartStore
+from staging_api.errors import Unavailable
+
+
+class Spool:
+    """Two folders: ``tmp/`` has what batches write, ``parts/`` what has arrived of objects."""
+
+    def __init__(self, root: Path) -> None:
+        self._tmp = root / "tmp"
+        #: What has arrived of objects that are on their way.
+        self.parts = PartStore(root / "parts")
+
+    def check(self) -> None:
+        """Make sure that it can be written; asks for no room in it.
+
+        Raises:
+            Unavailable: the folder is not there, or is read-only.
+        """
+        with suppress(OSError):
+            self._tmp.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
+            raise Unavailable("the store cannot be written")
+
+    def free_bytes(self) -> int:
+        """Room that is left on its disk."""
+        # Before anything was written, what of the path is there.
+        there = next(folder for folder in self._tmp.parents if folder.exists())
+        room = os.statvfs(there)
+        return room.f_bavail * room.f_frsize
+
+    @contextmanager
+    def folder(self, owner: str) -> Iterator[Path]:
+        """An empty folder for the block; `owner` is told by its name, to operators.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        folder = self._tmp / owner / token_hex(8)
+        with full_disk_told():
+            _make(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # another batch of this owner is still at work
+                folder.parent.rmdir()
+
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove what dead processes left; give the number of folders removed."""
+        horizon = time.time() - older_than_seconds
+        dead = [
+            folder
+            for owner in children(self._tmp)
+            for folder in children(owner)
+            if newest_change(folder) < horizon
+        ]
+        for folder in dead:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.parent.rmdir()
+        return len(dead) + self.parts.sweep(older_than_seconds)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder; the one above it may be removed, by the end of another batch, meanwhile."""
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileNotFoundError:
+            continue
+        return

@@ -1,0 +1,76 @@
+"""The bytes of a blob on their way to a client: from us, or from who can send them without us.
+
+That is the proxy in front of us (nginx, by X-Accel-Redirect), or the object store (by a link). We
+still find the file, say who may have it and answer its conditions. But whoever sends the bytes has
+versions and times of its own, and sees the client's headers: a condition that it would judge by
+those is never handed over.
+"""
+
+from dataclasses import dataclass
+
+import falcon
+
+from staging_api.artifacts.store import BlobStore, key_of
+from staging_api.http.conditions import Range
+
+_JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
+# The ETag stays: it tells which file the link is of.
+_OF_THE_FILE = ("Accept-Ranges", "Content-Range", "Content-Type", "Last-Modified", "Repr-Digest")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Sends blobs.
+
+    Attributes:
+        blobs: where they are.
+        accel_prefix: the internal location of nginx over the store's folder; empty: there is none.
+    """
+
+    blobs: BlobStore
+    accel_prefix: str = ""
+
+    def send(self, req: falcon.Request, resp: falcon.Response, sha256: str, part: Range) -> None:
+        """Make `part` of a blob the body of an answer that describes it already.
+
+        Raises:
+            NotFound: the blob is not there any more.
+        """
+        if _may_be_sent_elsewhere(req, part):
+            if (link := self.blobs.link(sha256)) is not None:
+                _send_to(resp, link)
+                return
+            if self.accel_prefix:
+                _leave_to_proxy(resp, self.accel_prefix + key_of(sha256))
+                return
+        stream = self.blobs.open(sha256)
+        # A server with sendfile sends from the file's position, without reading it here.
+        stream.seek(part.start)
+        resp.set_stream(stream, part.length)
+
+
+def _may_be_sent_elsewhere(req: falcon.Request, part: Range) -> bool:
+    if any(req.get_header(name) is not None for name in _JUDGED_ELSEWHERE):
+        return False
+    # An If-Range that does not hold asks for the whole file: an object store would not look at it,
+    # and send the range of another version than the one that the client has begun.
+    refused = req.get_header("Range") is not None and not part.partial
+    return not (refused and req.get_header("If-Range") is not None)
+
+
+def _send_to(resp: falcon.Response, link: str) -> None:
+    resp.status = falcon.HTTP_302
+    resp.location = link
+    for name in _OF_THE_FILE:
+        resp.delete_header(name)
+    # The link holds for minutes, and is for who may read the file.
+    resp.set_header("Cache-Control", "no-store")
+
+
+def _leave_to_proxy(resp: falcon.Response, location: str) -> None:
+    # It cuts the range itself, out of an answer that has all of the file.
+    resp.status = falcon.HTTP_200
+    resp.delete_header("Content-Range")
+    # And says itself that it can.
+    resp.delete_header("Accept-Ranges")
+    resp.set_header("X-Accel-Redirect", location)

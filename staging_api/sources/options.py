@@ -1,0 +1,92 @@
+"""How sources are talked to, as the settings say it."""
+
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from staging_api.errors import Invalid
+from staging_api.settings import Settings
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.url import is_safe_name, parse_prefix
+
+_BUCKETS = ("gs", "s3")
+
+
+def options_of(settings: Settings) -> SourceOptions:
+    """The options of every source; made once, since what is known of failing hosts is in them.
+
+    Raises:
+        Invalid: a setting is wrong; says which, and what would be right.
+    """
+    return SourceOptions(
+        connect_timeout_seconds=settings.sources_connect_seconds,
+        read_timeout_seconds=settings.sources_read_seconds,
+        slowest_bytes_per_second=settings.sources_slowest_bytes_per_second,
+        attempts=settings.sources_attempts,
+        manifest=_manifest(settings.sources_manifest),
+        authorization=_authorization(settings.sources_authorization_file),
+        ca_file=_ca_file(settings.sources_ca_file),
+        gs_endpoint=_endpoint("STAGING_SOURCES_GS_ENDPOINT", settings.sources_gs_endpoint),
+        s3_endpoint=_endpoint("STAGING_SOURCES_S3_ENDPOINT", settings.sources_s3_endpoint),
+        s3_region=settings.sources_s3_region or None,
+        anonymous=_buckets("STAGING_SOURCES_ANONYMOUS", settings.sources_anonymous),
+        etag_is_md5=settings.sources_etag_is_md5,
+    )
+
+
+def _manifest(name: str) -> str:
+    if not is_safe_name(name):
+        raise Invalid.field("STAGING_SOURCES_MANIFEST", "must be the name of an object")
+    return name
+
+
+def _endpoint(field: str, text: str) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise Invalid.field(field, "must be http://host:port or https://host:port, and no more")
+    return text.rstrip("/")
+
+
+def _buckets(field: str, text: str) -> frozenset[str]:
+    found = set()
+    for word in text.replace(",", " ").split():
+        url = parse_prefix(word, field)
+        if url.scheme not in _BUCKETS or url.segments:
+            raise Invalid.field(field, "must name whole buckets, such as gs://builds,s3://mirror")
+        found.add(f"{url.scheme}://{url.authority}")
+    return frozenset(found)
+
+
+def _ca_file(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError:  # no such file, or no certificate in it
+        field = "STAGING_SOURCES_CA_FILE"
+        raise Invalid.field(field, f"{path} has no certificates that can be read") from None
+    return str(path)
+
+
+def _authorization(path: Path | None) -> dict[str, str]:
+    """Read lines of an origin and what its Authorization header says; never shows one of them."""
+    if path is None:
+        return {}
+    field, found = "STAGING_SOURCES_AUTHORIZATION_FILE", {}
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise Invalid.field(field, f"{path} cannot be read") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        origin, _, value = line.strip().partition(" ")
+        url = parse_prefix(origin, f"{field}: line {number}")
+        if url.scheme not in ("http", "https") or url.segments or not value.strip():
+            shape = "https://host:port, a space, and the header, such as: Bearer abc"
+            raise Invalid.field(field, f"line {number} must be {shape}")
+        found[f"{url.scheme}://{url.authority}"] = value.strip()
+    return found

@@ -1,0 +1,62 @@
+"""What operators do to one staged artifact: stop serving it, or keep it from being evicted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, NotFound
+from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.staging import repository
+from staging_api.staging.model import LOCK_BY_NAME, StagedArtifact
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The staged artifacts, each changed under the lock of its archive."""
+
+    database: Database
+    locks: Locks
+
+    def evict(self, artifact_id: str, asker: Asker) -> StagedArtifact:
+        """Stop serving an artifact; whoever wants it again stages it again.
+
+        Raises:
+            NotFound: there is no such artifact, or it is not staged now.
+            Conflict: it is pinned.
+            LockHeld: a request works on its archive.
+        """
+        with self._holding_artifact(artifact_id, asker) as conn:
+            artifact = repository.find_artifact(conn, artifact_id)
+            if not artifact.settled:
+                raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
+            if repository.is_pinned(conn, artifact_id):
+                raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
+            repository.mark_evicted(conn, artifact_id, "asked")
+            return repository.find_artifact(conn, artifact_id)
+
+    def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:
+        """Keep an artifact from being evicted until then; None unpins it.
+
+        Raises:
+            NotFound: there is no such artifact, or it is evicted already.
+            LockHeld: a request works on its archive.
+        """
+        with self._holding_artifact(artifact_id, asker) as conn:
+            repository.pin(conn, artifact_id, until)
+            return repository.find_artifact(conn, artifact_id)
+
+    @contextmanager
+    def _holding_artifact(self, artifact_id: str, asker: Asker) -> Iterator[Connection]:
+        """A guarded transaction under the lock of the artifact's archive."""
+        with self.database.connect() as conn:
+            artifact = repository.find_artifact(conn, artifact_id)
+        kind = LOCK_BY_NAME[artifact.lock_kind]
+        with (
+            hold(self.locks, kind, artifact.archive_url, asker) as held,
+            guarded(self.database, held) as conn,
+        ):
+            yield conn

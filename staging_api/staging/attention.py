@@ -1,0 +1,56 @@
+"""Whether the work on a staging shall go on: asked at every step, and while nothing happens."""
+
+import threading
+import time
+from collections.abc import Iterable
+
+from staging_api.db.engine import Database
+from staging_api.errors import Cancelled
+from staging_api.locks.keeper import Hold
+from staging_api.shutdown import Shutdown
+from staging_api.staging import repository
+
+#: Between two looks at the row, where a request to cancel stands.
+LOOK_SECONDS = 0.5
+
+
+class Attention:
+    """Notices within a second that a staging is cancelled, its lock lost or the process to end."""
+
+    def __init__(
+        self, database: Database, staging_id: str, holds: Iterable[Hold], shutdown: Shutdown
+    ) -> None:
+        """Look at nothing yet."""
+        self._database = database
+        self._staging_id = staging_id
+        self._holds = tuple(holds)
+        self._shutdown = shutdown
+        self._cancelled = False
+        self._looks_at = time.monotonic() + LOOK_SECONDS
+        self._mutex = threading.Lock()
+
+    def check(self) -> None:
+        """Go on only if the work is still ours and wanted; cheap, from any thread.
+
+        Raises:
+            Cancelled: somebody cancelled the staging.
+            LockLost: another may work on it now.
+            ShuttingDown: this process ends, and its time is over.
+        """
+        for held in self._holds:
+            held.assert_held()
+        self._shutdown.check_over()
+        if self._is_my_turn():
+            with self._database.connect() as conn:
+                self._cancelled = repository.cancel_is_requested(conn, self._staging_id)
+        if self._cancelled:
+            raise Cancelled(f"staging {self._staging_id} was cancelled")
+
+    def _is_my_turn(self) -> bool:
+        """Whether this thread looks, of all that ask; one does, now and then."""
+        with self._mutex:
+            now = time.monotonic()
+            if self._cancelled or now < self._looks_at:
+                return False
+            self._looks_at = now + LOOK_SECONDS
+            return True

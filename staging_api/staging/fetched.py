@@ -1,0 +1,53 @@
+"""What one artifact became: the words between the engine, which fetches it, and its rows."""
+
+from dataclasses import dataclass
+
+from staging_api.staging.model import HeldObject
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One file that can be served: `path` is relative to the build's static folder."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    executable: bool = False
+
+    def row(self, prefix: str) -> dict[str, str | int | bool]:
+        """Its columns in ``staged_files``; `prefix` is the build's folder below /static."""
+        return {
+            "path": f"{prefix}/{self.path}",
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "executable": self.executable,
+        }
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What one artifact became.
+
+    Attributes:
+        source_url: the object it came from; of several objects, the archive.
+        source_version: the object's version; None if the source has none, or of several objects.
+        sha256: of the object if all of it was read, else of the one file taken out of it; of
+            several files, of their list: one line ``<digest>  <path>`` each, ordered by path.
+        size_bytes: of what `sha256` is of; of several files, their sum.
+        files: every file, ordered by path.
+        parts: what `forget` removes once the row says ``staged``.
+        verified_by: the digest that the source told of the one object and that was found, if any.
+        held_by: how it was known that an object need not be fetched: ``sha256`` or ``version``;
+            None if all were fetched.
+        held: the objects that are blobs as a whole, from now on.
+    """
+
+    source_url: str
+    source_version: str | None
+    sha256: str
+    size_bytes: int
+    files: tuple[StagedFile, ...]
+    parts: tuple[str, ...] = ()
+    verified_by: str | None = None
+    held_by: str | None = None
+    held: tuple[HeldObject, ...] = ()

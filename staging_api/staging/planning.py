@@ -1,0 +1,63 @@
+"""Write down what is wanted: a staging, and a row for each artifact that it asks for."""
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from staging_api.locks.hold import Asker
+from staging_api.sources.url import ArchiveUrl
+from staging_api.staging import repository
+from staging_api.staging.model import Wanted, lock_kind_of
+
+
+def reserve_folder(conn: Connection, wanted: Wanted) -> str:
+    """The folder below ``/static`` that is the archive's own, chosen when it is first asked for."""
+    return repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+
+
+def plan(
+    conn: Connection, wanted: Wanted, asker: Asker, prefix: str, *, over: Sequence[str]
+) -> str:
+    """Add a staging; gives its id.
+
+    Args:
+        conn: guarded by the locks of what is wanted; or, if `over` names nothing that anybody may
+            work on, any transaction.
+        wanted: what.
+        asker: by whom.
+        prefix: what `reserve_folder` gave.
+        over: artifacts in one of these states are due again.
+    """
+    staging_id = repository.add_staging(
+        conn,
+        wanted.archive_url,
+        wanted.names,
+        caller=asker.caller,
+        reference_id=asker.reference_id,
+        upload_wait_seconds=wanted.upload_wait_seconds,
+    )
+    repository.lock_stagings(conn, wanted.archive_url)
+    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
+    for kind in wanted.kinds:
+        repository.plan_artifact(
+            conn,
+            staging_id,
+            wanted.archive_url,
+            name=kind.name,
+            lock_kind=lock_kind_of(kind).name,
+            phase=kind.phase,
+            path=f"{prefix}/{kind.target('', wanted.url.build)}",
+            over=over,
+        )
+    return staging_id
+
+
+def _prefixes(url: ArchiveUrl) -> tuple[str, str]:
+    """Where an archive is served: as its clients expect, or, if that is taken, beside it.
+
+    Of a local folder only the last two segments are shown: the rest is this machine's business.
+    """
+    segments = url.segments[-2:] if url.scheme == "file" else url.segments
+    preferred = "/".join(segments)
+    return preferred, f"{preferred}~{hashlib.sha256(url.canonical.encode()).hexdigest()[:12]}"

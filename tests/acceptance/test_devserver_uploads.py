@@ -1,0 +1,61 @@
+"""Devserver clients ask while a build is still uploaded, and take "not there" for final."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from tests.builds import build, build_path
+from tests.devserver_client import DevServer2012, DevServer2013, DevServerError
+from tests.rows import select
+from tests.service import Pod, eventually, service
+from tests.source import ArchiveSource
+
+
+@pytest.fixture
+def pod(cluster_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Pod]:
+    """A pod that looks often at what is not there yet."""
+    with service(tmp_path, cluster_url, f"{source.url}/", upload_poll_seconds="0.2") as pods:
+        pods.worker()
+        yield pods.api()[0]
+
+
+def is_waited_for(rows: Database, url: str) -> bool:
+    waits = "SELECT 1 FROM stagings WHERE archive_url = :u AND upload_wait_began_at IS NOT NULL"
+    return bool(select(rows, waits, u=url))
+
+
+def test_a_build_of_which_nothing_is_there_yet_is_waited_for(
+    pod: Pod, source: ArchiveSource, rows: Database
+) -> None:
+    path = build_path()
+    url = source.add(path, {})
+    with ThreadPoolExecutor(2) as pool:
+        old = pool.submit(DevServer2012(pod.url).trigger_download, url)
+        eventually(lambda: is_waited_for(rows, url), "nobody waits")
+        new = pool.submit(DevServer2013(pod.url).stage, url, ["stateful"])
+        source.add(path, build())
+        old.result()
+        new.result()
+    assert set(source.begun(url).values()) == {1}
+
+
+def test_who_does_not_want_to_wait_says_so(pod: Pod, source: ArchiveSource) -> None:
+    url = source.add(build_path(), {})
+    with pytest.raises(DevServerError, match="UPLOADED"):
+        DevServer2012(pod.url).call("download", archive_url=url, upload_wait_seconds=0)
+
+
+def test_what_a_manifest_does_not_name_will_not_come(pod: Pod, source: ArchiveSource) -> None:
+    url = source.add(build_path(), build())
+    with pytest.raises(DevServerError, match="file:nothing"):
+        DevServer2013(pod.url).stage(url, files=["nothing.bin"])
+
+
+@pytest.mark.parametrize("wrong", ["-1", "soon", "1e9"])
+def test_a_wait_must_be_a_number_of_seconds(pod: Pod, source: ArchiveSource, wrong: str) -> None:
+    url = source.add(build_path(), {})
+    with pytest.raises(DevServerError, match="upload_wait_seconds"):
+        DevServer2012(pod.url).call("download", archive_url=url, upload_wait_seconds=wrong)

@@ -1,0 +1,41 @@
+"""A hundred clients, four pods, three deaths: each object is fetched once, and nothing is false."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from tests.databases import new_database
+from tests.herd import Herd
+from tests.service import service
+from tests.source import ArchiveSource
+
+
+@pytest.fixture
+def own_url(database_url: str) -> Iterator[str]:
+    """A database of this test alone."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def own_rows(own_url: str) -> Iterator[Database]:
+    """Its tables."""
+    pools = open_database(own_url, pool_size=2)
+    yield pools
+    pools.close()
+
+
+@pytest.mark.timeout(300)
+def test_of_a_herd_whose_pods_die_everybody_gets_what_was_fetched_once(
+    own_url: str, own_rows: Database, source: ArchiveSource, tmp_path: Path
+) -> None:
+    with service(tmp_path, own_url, f"{source.url}/", sources_connections="1") as pods:
+        herd = Herd(pods, source, own_rows, kills=3)
+        herd.api += pods.api(2)
+        herd.workers += [pods.worker(), pods.worker()]
+        herd.run(clients=100)
+        herd.check()

@@ -1,0 +1,266 @@
+"""What every store of blobs must do, over a folder and over a bucket."""
+
+import hashlib
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.artifacts.opening import open_store
+from staging_api.artifacts.store import Blob, BlobStore
+from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
+from tests.buckets import new_bucket, s3_server
+from tests.stores import blobs_of
+
+LARGE = bytes(range(256)) * (80 << 10)  # 20 MiB: uploaded in several parts
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as found:
+        yield found
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "bucket":
+        return new_bucket(request.getfixturevalue("endpoint"))
+    return f"file://{tmp_path}/store"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """What is the pod's own."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def store(url: str, home: Path) -> BlobStore:
+    found = open_store(url, home)
+    found.check()
+    return found
+
+
+def keep(store: BlobStore, *contents: bytes) -> list[Blob]:
+    with store.batch("worker-1") as batch:
+        blobs = [batch.keep([content]) for content in contents]
+        batch.commit()
+    return blobs
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("tmp/*/*/*") if path.is_file()]
+
+
+def test_what_is_committed_can_be_found_and_read_by_its_digest(store):
+    with store.batch("worker-1") as batch:
+        blob = batch.keep([b"first ", b"second"])
+        batch.commit()
+    assert blob == Blob(hashlib.sha256(b"first second").hexdigest(), 12)
+    assert store.has(blob.sha256)
+    assert store.find(blob.sha256) == blob
+    with store.open(blob.sha256) as stream:
+        assert stream.read() == b"first second"
+
+
+def test_it_is_there_for_every_pod(store, url, tmp_path):
+    (blob,) = keep(store, b"shared")
+    with open_store(url, tmp_path / "another home").open(blob.sha256) as stream:
+        assert stream.read() == b"shared"
+
+
+def test_what_it_lacks_of_many_is_told(store):
+    first, second = keep(store, b"first", b"second")
+    assert store.lacks([first.sha256, "0" * 64, second.sha256]) == {"0" * 64}
+    assert store.lacks([]) == set()
+
+
+def test_a_large_blob_is_kept_and_can_be_sought(store):
+    (blob,) = keep(store, LARGE)
+    assert store.find(blob.sha256) == Blob(hashlib.sha256(LARGE).hexdigest(), len(LARGE))
+    with store.open(blob.sha256) as stream:
+        assert stream.seek(5_000_000) == 5_000_000
+        assert stream.read(1000) == LARGE[5_000_000:5_001_000]
+        assert stream.read(3_000_000) == LARGE[5_001_000:8_001_000]
+        stream.seek(-10, 2)
+        assert stream.read() == LARGE[-10:]
+        assert stream.read() == b""
+        stream.seek(0)
+        assert hashlib.sha256(stream.read()).hexdigest() == blob.sha256
+
+
+def test_an_empty_blob_is_a_blob(store):
+    (blob,) = keep(store, b"")
+    assert store.find(blob.sha256) == Blob(hashlib.sha256(b"").hexdigest(), 0)
+    with store.open(blob.sha256) as stream:
+        assert stream.read() == b""
+
+
+def test_nothing_has_a_name_before_the_commit(store, tmp_path):
+    with store.batch("worker-1") as batch:
+        blob = batch.keep([b"x"])
+        assert not store.has(blob.sha256)
+        assert len(temporary_files(tmp_path)) == 1
+    assert not store.has(blob.sha256)
+    assert blobs_of(store) == []
+    assert temporary_files(tmp_path) == []
+
+
+def test_a_failing_stream_leaves_nothing(store, tmp_path):
+    def breaks():
+        yield b"half"
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError), store.batch("worker-1") as batch:
+        batch.keep(breaks())
+    assert blobs_of(store) == []
+    assert temporary_files(tmp_path) == []
+
+
+def test_the_same_content_is_stored_once(store):
+    with store.batch("worker-1") as batch:
+        first = batch.keep([b"same"])
+        second = batch.keep([b"sa", b"me"])
+        batch.commit()
+    (third,) = keep(store, b"same")
+    assert first == second == third
+    assert [blob for blob, _ in blobs_of(store)] == [first]
+
+
+def test_what_is_there_may_be_reused_and_what_was_removed_may_not(store):
+    (blob,) = keep(store, b"old")
+    with store.batch("worker-2") as batch:
+        batch.reuse(blob)
+        batch.commit()
+    store.remove(blob.sha256)
+    with pytest.raises(NotFound), store.batch("worker-2") as batch:
+        batch.reuse(blob)
+
+
+def test_a_file_that_arrived_in_parts_is_adopted_and_its_parts_stay(store):
+    content = LARGE[:9_000_000]
+    with store.parts.open("version", len(content)) as parts:
+        parts.write(0, content)
+        parts.note([(0, len(content))])
+        with store.batch("worker-1") as batch:
+            blob = batch.adopt(parts.path, [content])
+            batch.commit()
+    assert store.find(blob.sha256) == Blob(hashlib.sha256(content).hexdigest(), len(content))
+    with store.parts.open("version", len(content)) as parts:
+        held = parts.held_at(0)
+        assert held is not None
+        assert b"".join(parts.read(held, 0, len(content))) == content
+
+
+def test_many_blobs_are_listed_by_shard_with_their_lengths(store):
+    kept = keep(store, *(b"%d" % number for number in range(40)))
+    assert sorted(blob.sha256 for blob, _ in blobs_of(store)) == sorted(b.sha256 for b in kept)
+    chosen = kept[0]
+    assert (chosen in [blob for blob, _ in store.shard(chosen.sha256[:2])]) is True
+    assert all(blob.sha256[:2] == "ff" for blob, _ in store.shard("ff"))
+
+
+def test_the_time_of_its_last_use_is_known(store):
+    before = time.time() - 5
+    (blob,) = keep(store, b"used")
+    used = store.last_use(blob.sha256)
+    assert used is not None
+    assert before < used < time.time() + 5
+    ((listed, told),) = blobs_of(store)
+    assert listed == blob
+    assert told == pytest.approx(used, abs=1)
+
+
+def test_what_is_removed_is_gone_and_may_be_removed_again(store):
+    (blob,) = keep(store, b"read me")
+    store.remove(blob.sha256)
+    store.remove(blob.sha256)
+    assert (store.has(blob.sha256), store.find(blob.sha256)) == (False, None)
+    assert store.last_use(blob.sha256) is None
+    with pytest.raises(NotFound):
+        store.open(blob.sha256)
+
+
+def test_several_threads_may_keep_at_once(store):
+    with store.batch("worker-1") as batch:
+        threads = [
+            threading.Thread(target=batch.keep, args=([b"%d" % (number % 4)],))
+            for number in range(16)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        batch.commit()
+    assert len(blobs_of(store)) == 4
+
+
+def test_a_blob_can_be_placed_at_a_file_of_this_machine(store, tmp_path):
+    (blob,) = keep(store, LARGE)
+    store.place(blob.sha256, tmp_path / "here")
+    assert (tmp_path / "here").read_bytes() == LARGE
+    with pytest.raises(NotFound):
+        store.place("0" * 64, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"]
+)
+def test_only_a_digest_names_a_blob(store, name):
+    with pytest.raises(NotFound):
+        store.open(name)
+
+
+def test_a_link_is_enough_to_read_a_blob_or_a_range_of_it(url, store):
+    (blob,) = keep(store, b"0123456789")
+    link = store.link(blob.sha256)
+    if url.startswith("file:"):
+        assert link is None
+        return
+    with urllib.request.urlopen(link) as answer:
+        assert answer.read() == b"0123456789"
+    asked = urllib.request.Request(link, headers={"Range": "bytes=3-5"})
+    with urllib.request.urlopen(asked) as answer:
+        assert (answer.status, answer.read()) == (206, b"345")
+
+
+def test_links_lead_to_where_clients_reach_the_bucket(endpoint, home):
+    inside = new_bucket(endpoint)
+    store = open_store(f"{inside}&public_endpoint=https://files.example.org", home)
+    (blob,) = keep(store, b"x")
+    link = store.link(blob.sha256)
+    assert link is not None
+    assert link.startswith("https://files.example.org/store-")
+    assert f"/some/prefix/sha256/{blob.sha256[:2]}/{blob.sha256}?" in link
+    assert "X-Amz-Expires=300" in link
+
+
+def test_a_bucket_that_is_not_there_is_told(endpoint, home):
+    store = open_store(f"s3://nowhere/prefix?endpoint={endpoint}", home)
+    with pytest.raises(StoreFailed):
+        store.check()
+    with pytest.raises(StoreFailed):
+        keep(store, b"x")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path, home):
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable):
+        open_store(f"file://{tmp_path}/file/store", home).check()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("gs://bucket", "/srv/staging", "file://srv", "s3://", "s3:///prefix"),
+        *("s3://bucket?endpiont=x", "s3://key:secret@bucket"),
+    ],
+)
+def test_an_address_that_is_no_store_is_refused(url, home):
+    with pytest.raises(Invalid, match="STAGING_STORE"):
+        open_store(url, home)

@@ -1,0 +1,223 @@
+"""Reading a file while it is written: what came is given, its end only when it is verified."""
+
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import falcon
+import pytest
+from falcon.testing import create_environ
+
+from staging_api.errors import Invalid, SourceFailed, StagingApiError, Unavailable
+from staging_api.http.resources.growing import follow
+from staging_api.shutdown import Shutdown
+from staging_api.staging.accesses import Accesses
+from staging_api.staging.growing import HELD_BACK_BYTES, Broken, FollowedFile, Growing
+from staging_api.staging.model import Staging
+from staging_api.staging.watch import Watch
+from tests.factories import ASKER
+from tests.service import eventually
+from tests.source import PATIENCE_SECONDS
+from tests.stagings import Bench, bench
+
+CONTENT = random.Random("payload").randbytes(400_000)
+
+
+class Gate:
+    """A source whose payload comes as far as a test lets it."""
+
+    def __init__(self):
+        self.content = CONTENT
+        self._allowed = 0
+        self._end: Exception | None = None
+        self._ended = False
+        self._inner = None
+
+    def around(self, inner):
+        self._inner = inner
+        return self
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def let(self, allowed: int) -> None:
+        self._allowed = allowed
+
+    def end(self, error: Exception | None = None) -> None:
+        self._ended, self._end = True, error
+
+    @contextmanager
+    def open(self, found, start=0, end=None):
+        yield self._chunks()
+
+    def _chunks(self) -> Iterator[bytes]:
+        position, pause = 0, threading.Event()
+        while position < self._allowed or not self._ended:
+            upto = min(self._allowed, len(self.content))
+            # A piece of no length, too, lets the engine tell how far it is.
+            yield self.content[position:upto]
+            position = max(position, upto)
+            pause.wait(0.02)
+        if self._end is not None:
+            raise self._end
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def at(database, database_url, tmp_path, gate) -> Iterator[Bench]:
+    with bench(database, database_url, tmp_path, opened=gate.around) as made:
+        yield made
+
+
+@pytest.fixture
+def files(at) -> Growing:
+    return growing(at)
+
+
+def growing(at, seats=4, patience_seconds=PATIENCE_SECONDS) -> Growing:
+    watch = Watch(at.database, threading.BoundedSemaphore(seats), Shutdown())
+    return Growing(at.database, at.service.blobs, watch, patience_seconds)
+
+
+@dataclass
+class OnItsWay:
+    """A payload that somebody stages in another thread."""
+
+    path: str
+    done: "Future[Staging]"
+
+    def follow(self, files: Growing) -> FollowedFile:
+        found = files.begin(self.path, PATIENCE_SECONDS)
+        assert found is not None
+        return found
+
+
+@contextmanager
+def staging(at: Bench, gate: Gate, allowed: int, content: bytes = CONTENT) -> Iterator[OnItsWay]:
+    """The payload, on its way as far as is allowed."""
+    gate.content = content
+    gate.let(allowed)
+    url = at.build(payload_bin=content)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(at.stage, url, "payload")
+        paths = "SELECT path FROM staged_artifacts"
+        eventually(lambda: bool(at.rows(paths)), "it is not planned")
+        try:
+            yield OnItsWay(str(at.rows(paths)[0][0]), done)
+        finally:
+            gate.end()
+
+
+def read(body: Iterator[bytes], count: int) -> bytes:
+    """So many bytes of what comes, in whatever pieces."""
+    got = b""
+    while len(got) < count:
+        got += next(body)
+    return got
+
+
+def test_what_is_written_is_given_while_the_rest_is_still_to_come(at, gate, files):
+    with staging(at, gate, 200_000) as coming:
+        body = iter(coming.follow(files))
+        assert read(body, 200_000 - HELD_BACK_BYTES) == CONTENT[: 200_000 - HELD_BACK_BYTES]
+        assert not coming.done.done()
+        gate.let(len(CONTENT))
+        gate.end()
+        assert coming.done.result().state == "staged"
+        assert b"".join(body) == CONTENT[200_000 - HELD_BACK_BYTES :]
+
+
+def test_the_end_is_held_back_until_the_file_is_staged(at, gate, files):
+    with staging(at, gate, len(CONTENT)) as coming:
+        body = iter(coming.follow(files))
+        got = read(body, len(CONTENT) - HELD_BACK_BYTES)
+        assert len(got) == len(CONTENT) - HELD_BACK_BYTES
+        gate.end(SourceFailed("cut at the very end"))
+        with pytest.raises(Broken):
+            next(body)
+        with pytest.raises(SourceFailed):
+            coming.done.result()
+
+
+def test_a_file_that_is_not_the_one_that_was_begun_is_never_completed(at, gate, files):
+    """As when a source changed between two attempts, or a network file system showed old bytes."""
+    with staging(at, gate, 200_000) as coming:
+        followed = coming.follow(files)
+        ((file,),) = at.rows("SELECT file FROM growing_files")
+        with (at.store / str(file)).open("r+b") as written:
+            written.write(b"not what was written here")
+        got = read(iter(followed), 200_000 - HELD_BACK_BYTES)
+        gate.let(len(CONTENT))
+        gate.end()
+        coming.done.result()
+        with pytest.raises(Broken):
+            for chunk in followed:
+                got += chunk
+    assert len(got) <= len(CONTENT) - HELD_BACK_BYTES
+
+
+def test_a_reader_that_is_cancelled_upon_is_cut_off(at, gate, files):
+    with staging(at, gate, 200_000) as coming:
+        followed = coming.follow(files)
+        body = iter(followed)
+        read(body, 1)
+        at.service.cancel(followed.staging_id, ASKER)
+        with pytest.raises(Broken):
+            list(body)
+        with pytest.raises(StagingApiError):
+            coming.done.result()
+
+
+def test_nothing_is_followed_where_nothing_comes(at, files):
+    assert files.begin("board/R17-1/payload.bin", 0.1) is None
+
+
+def test_what_is_staged_meanwhile_needs_no_following(at, gate, files):
+    with staging(at, gate, HELD_BACK_BYTES, CONTENT[:HELD_BACK_BYTES]) as coming:
+        with ThreadPoolExecutor(1) as pool:
+            begun = pool.submit(files.begin, coming.path, PATIENCE_SECONDS)
+            gate.end()
+            coming.done.result()
+            assert begun.result() is None
+
+
+def test_what_does_not_begin_in_time_is_told_as_such(at, gate, files):
+    with staging(at, gate, 0) as coming, pytest.raises(Unavailable, match="not begun"):
+        files.begin(coming.path, 0.2)
+
+
+def test_readers_that_find_no_seat_are_told_so_and_give_theirs_back(at, gate):
+    files = growing(at, seats=1)
+    with staging(at, gate, 200_000) as coming:
+        first = coming.follow(files)
+        with pytest.raises(Unavailable, match="at once"):
+            files.begin(coming.path, 1)
+        first.close()
+        coming.follow(files).close()
+
+
+def test_nobody_waits_for_ever(at, gate):
+    files = growing(at, patience_seconds=0.3)
+    with staging(at, gate, 200_000) as coming:
+        body = iter(coming.follow(files))
+        with pytest.raises(Unavailable, match="too long"):
+            list(body)
+
+
+def test_a_client_that_cannot_tell_an_end_from_a_cut_is_refused(at, gate, files):
+    with staging(at, gate, 200_000) as coming:
+        followed = coming.follow(files)
+        at.tamper("UPDATE growing_files SET size_bytes = NULL")
+        unsized = coming.follow(files)
+        assert (followed.size_bytes, unsized.size_bytes) == (len(CONTENT), None)
+        old = falcon.Request(create_environ(http_version="1.0"))
+        with pytest.raises(Invalid, match=r"HTTP/1\.1"):
+            follow(old, falcon.Response(), unsized, Accesses(at.database))
+        followed.close()

@@ -1,0 +1,49 @@
+"""A thousand clients, and pods that die under them: the herd of the acceptance tests, grown."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from tests.databases import new_database
+from tests.herd import Herd
+from tests.service import service
+from tests.source import archive_source
+
+
+@pytest.fixture
+def own_url(database_url: str) -> Iterator[str]:
+    """A database of this proof alone."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def own_rows(own_url: str) -> Iterator[Database]:
+    """Its tables."""
+    pools = open_database(own_url, pool_size=2)
+    yield pools
+    pools.close()
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(900)
+def test_of_a_thousand_clients_each_gets_what_was_fetched_once_while_pods_die(
+    own_url: str, own_rows: Database, tmp_path: Path
+) -> None:
+    with (
+        archive_source() as source,
+        # Longer leases than other tests have: that many clients on few cores make renewals late.
+        service(
+            tmp_path, own_url, f"{source.url}/", sources_connections="1", lease_seconds="15"
+        ) as pods,
+    ):
+        herd = Herd(pods, source, own_rows, kills=6)
+        herd.api += pods.api(3)
+        herd.workers += [pods.worker(), pods.worker()]
+        herd.run(clients=1000)
+        herd.check()
+        print(f"answers {dict(herd.answers)}, killed {dict(herd.killed)}")

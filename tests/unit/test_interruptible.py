@@ -1,0 +1,141 @@
+"""A silent source is left as soon as nobody wants its bytes."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from staging_api.errors import ArtifactNotFound, Cancelled, SourceFailed
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.interruptible import Interruptible
+from staging_api.sources.model import SourceObject, SourceOptions
+from staging_api.sources.url import parse
+from tests.source import archive_source
+
+FOUND = SourceObject("object", "gs://bucket/b/object", 6, "v")
+
+
+class SilentSource:
+    """Sends some chunks, and then nothing until it is released."""
+
+    url = "gs://bucket/b"
+
+    def __init__(self, *chunks):
+        self.chunks = chunks
+        self.silent = threading.Event()
+        self.released = threading.Event()
+        self.left = threading.Event()
+
+    def names(self):
+        return list(self._pieces())
+
+    def stat(self, name):
+        raise ArtifactNotFound(f"{name} is not there")
+
+    @contextmanager
+    def open(self, found, start=0, end=None):
+        try:
+            yield self._pieces()
+        finally:
+            self.left.set()
+
+    def close(self):
+        self.released.set()
+
+    def _pieces(self):
+        yield from self.chunks
+        self.silent.set()
+        assert self.released.wait(20)
+        yield b"late"
+
+
+def never():
+    """Nobody gives up."""
+
+
+def test_what_a_source_sends_comes_whole_and_in_order():
+    source = SilentSource(*(bytes([n]) for n in range(50)))
+    source.released.set()
+    with Interruptible(source, never).open(FOUND) as chunks:
+        assert b"".join(chunks) == bytes(range(50)) + b"late"
+    assert source.left.is_set()
+
+
+def test_what_a_source_raises_is_raised_to_whoever_waits():
+    with pytest.raises(ArtifactNotFound):
+        Interruptible(SilentSource(), never).stat("object")
+
+
+@pytest.mark.parametrize("ask", ["names", "open"])
+def test_a_silent_source_is_left_once_the_check_says_so(ask):
+    source = SilentSource(b"one")
+
+    def check():
+        if source.silent.is_set():
+            raise Cancelled("enough")
+
+    waited = Interruptible(source, check)
+    with pytest.raises(Cancelled):
+        if ask == "names":
+            waited.names()
+        else:
+            with waited.open(FOUND) as chunks:
+                list(chunks)
+    assert not source.released.is_set()
+    waited.close()
+
+
+def test_who_has_enough_lets_the_source_go():
+    source = SilentSource(b"one", b"two", b"three", b"four")
+    source.released.set()
+    with Interruptible(source, never).open(FOUND) as chunks:
+        assert next(chunks) == b"one"
+    assert source.left.wait(20)
+
+
+def test_it_reads_ahead_by_no_more_than_a_few_chunks():
+    sent = []
+
+    class Endless(SilentSource):
+        def _pieces(self):
+            while not self.released.is_set():
+                sent.append(1)
+                yield b"x"
+
+    source = Endless()
+    with Interruptible(source, never).open(FOUND) as chunks:
+        for _ in range(10):
+            next(chunks)
+        assert len(sent) <= 14
+    source.close()
+    assert source.left.wait(20)
+
+
+@pytest.mark.parametrize("after_bytes", [0, 100_000])
+def test_closing_hangs_up_on_a_server_that_is_silent(after_bytes):
+    with archive_source() as server:
+        url = server.add("board/R17", {"object": bytes(1_000_000)})
+        options = SourceOptions(read_timeout_seconds=60, connect_timeout_seconds=60)
+        source = open_archive(parse(url), AllowList.parse(server.url), options)
+        found = source.stat("object")
+        held = server.hold(url, "object", after_bytes)
+        failed: list[SourceFailed] = []
+
+        def read():
+            try:
+                with source.open(found) as chunks:
+                    list(chunks)
+            except SourceFailed as error:
+                failed.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        held.wait_until_reached()
+        began = time.monotonic()
+        source.close()
+        reader.join(30)
+        assert not reader.is_alive(), f"it still reads after {time.monotonic() - began:.0f} s"
+        assert failed[0].detail == "this source was closed"
+        assert server.read_of(url) == {"object": 1}

@@ -1,0 +1,88 @@
+"""How sources are talked to is a matter of settings, and a wrong one is told by its name."""
+
+import pytest
+
+from staging_api.errors import Invalid
+from staging_api.settings import Settings
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.options import options_of
+
+
+def test_without_settings_the_options_are_the_usual_ones():
+    usual, chosen = SourceOptions(), options_of(Settings())
+    ours = {"breakers"}  # a new one each time
+    for name in SourceOptions.__dataclass_fields__:
+        if name not in ours:
+            assert getattr(chosen, name) == getattr(usual, name), name
+
+
+def test_every_setting_has_its_effect(tmp_path):
+    secrets = tmp_path / "authorization"
+    secrets.write_text("# of the depot\nhttps://depot.example:8443 Bearer abc\n\n")
+    chosen = options_of(
+        Settings(
+            sources_gs_endpoint="http://127.0.0.1:4443/",
+            sources_s3_endpoint="https://s3.example",
+            sources_s3_region="eu-central-1",
+            sources_anonymous="gs://builds, s3://mirror",
+            sources_authorization_file=secrets,
+            sources_connect_seconds=1,
+            sources_read_seconds=2,
+            sources_slowest_bytes_per_second=3,
+            sources_attempts=4,
+            sources_manifest="MANIFEST",
+            sources_etag_is_md5=False,
+        )
+    )
+    assert chosen.gs_endpoint == "http://127.0.0.1:4443"
+    assert (chosen.s3_endpoint, chosen.s3_region) == ("https://s3.example", "eu-central-1")
+    assert chosen.anonymous == {"gs://builds", "s3://mirror"}
+    assert chosen.authorization == {"https://depot.example:8443": "Bearer abc"}
+    assert (chosen.connect_timeout_seconds, chosen.read_timeout_seconds) == (1, 2)
+    assert (chosen.slowest_bytes_per_second, chosen.attempts) == (3, 4)
+    assert (chosen.manifest, chosen.etag_is_md5) == ("MANIFEST", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sources_gs_endpoint", "storage.example"),
+        ("sources_gs_endpoint", "ftp://storage.example"),
+        ("sources_s3_endpoint", "https://key:secret@s3.example"),
+        ("sources_s3_endpoint", "https://"),
+        ("sources_anonymous", "gs://builds/board"),
+        ("sources_anonymous", "https://host"),
+        ("sources_anonymous", "builds"),
+        ("sources_manifest", "../UPLOADED"),
+        ("sources_manifest", ""),
+    ],
+)
+def test_a_wrong_setting_is_told_by_its_name(name, value):
+    with pytest.raises(Invalid) as refused:
+        options_of(Settings(**{name: value}))
+    assert refused.value.errors[0].field == f"STAGING_{name.upper()}"
+    assert "secret" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "line", ["https://host", "ftp://host x", "https://host/path x", "Bearer x"]
+)
+def test_a_wrong_line_of_the_authorization_file_is_told_by_its_number(tmp_path, line):
+    file = tmp_path / "authorization"
+    file.write_text(f"https://good Basic aaa\n{line}\n")
+    with pytest.raises(Invalid, match="line 2") as refused:
+        options_of(Settings(sources_authorization_file=file))
+    assert "Basic" not in refused.value.detail
+
+
+@pytest.mark.parametrize("name", ["sources_ca_file", "sources_authorization_file"])
+def test_a_file_that_is_not_there_is_told(tmp_path, name):
+    with pytest.raises(Invalid, match=f"STAGING_{name.upper()}"):
+        options_of(Settings(**{name: tmp_path / "none"}))
+
+
+def test_a_ca_file_must_hold_certificates(tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate\n")
+    with pytest.raises(Invalid, match="no certificates"):
+        options_of(Settings(sources_ca_file=file))
