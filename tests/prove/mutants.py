@@ -43,6 +43,7 @@ _FILES = (
 _TESTS = (
     "tests/integration/test_lock_statements.py",
     "tests/integration/test_lock_races.py",
+    "tests/integration/test_lock_hold.py",
     "tests/integration/test_lock_promises.py",
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",

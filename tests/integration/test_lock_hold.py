@@ -1,0 +1,96 @@
+"""What `hold` does when something comes between: a cut connection, a release at the last moment."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from staging_api import metrics
+from staging_api.db.engine import Database
+from staging_api.locks import store
+from staging_api.locks.hold import Locks, hold
+from staging_api.locks.keeper import Hold
+from staging_api.locks.model import ARCHIVE, Lease
+from tests.factories import ASKER, locks_of
+from tests.leases import acquired, broken, expire, refused, released, rows
+from tests.service import eventually
+
+SEEN = "SELECT seen_at FROM lock_waiters"
+
+
+@pytest.fixture
+def locks(database: Database, database_url: str) -> Iterator[Locks]:
+    with locks_of(database, database_url) as made:
+        yield made
+
+
+def test_a_release_whose_connection_was_cut_is_sent_again(locks: Locks, database: Database) -> None:
+    before = metrics.LOCK_RELEASES_FAILED._value.get()
+    with hold(locks, ARCHIVE, "s", ASKER):
+        with database.begin() as conn:
+            conn.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+    assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
+    assert metrics.LOCK_RELEASES_FAILED._value.get() == before
+
+
+def test_a_waiter_shows_that_it_lives_even_if_nothing_rings(
+    locks: Locks, database: Database
+) -> None:
+    lease = acquired(database, scope="s")
+
+    def wait() -> None:
+        with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=30):
+            pass
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    eventually(lambda: bool(rows(database, SEEN)), "it does not queue")
+    first = rows(database, SEEN)
+    eventually(lambda: rows(database, SEEN) > first, "it looks dead")
+    released(database, lease)
+    waiter.join()
+
+
+def test_a_lock_that_is_freed_in_the_last_moment_of_a_wait_is_taken(
+    locks: Locks, database: Database
+) -> None:
+    acquired(database, scope="s")
+    with database.begin() as conn:
+        conn.exec_driver_sql(
+            "CREATE FUNCTION free_scopes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " UPDATE lock_scopes SET lock_id = NULL, expires_at = NULL; RETURN OLD; END $$;"
+            "CREATE TRIGGER free_scopes BEFORE DELETE ON lock_waiters"
+            " FOR EACH ROW EXECUTE FUNCTION free_scopes()"
+        )
+    try:
+        with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=0.1) as held:
+            assert refused(database, scope="s").id == held.lease.id
+    finally:
+        with database.begin() as conn:
+            conn.exec_driver_sql("DROP FUNCTION free_scopes CASCADE")
+
+
+def test_who_loses_one_lock_loses_no_other_of_that_kind(database: Database) -> None:
+    kept = acquired(database, scope="kept")
+    broken(database, acquired(database, scope="broken"))
+    assert refused(database, scope="kept").id == kept.id
+    expire(database, acquired(database, scope="expired"))
+    with database.connect() as conn:
+        assert store.note_expired(conn, "worker") == 1
+    assert refused(database, scope="kept").id == kept.id
+
+
+@pytest.mark.parametrize("remaining_seconds", [3.0, 300.0])
+def test_a_lease_is_renewed_in_the_first_third_of_what_is_left_or_of_a_whole_one(
+    remaining_seconds: float,
+) -> None:
+    now = datetime.now(UTC)
+    lease = Lease("any", ARCHIVE, "s", 1, now, now, remaining_seconds)
+    assert Hold(lease, 100.0, 30.0).renew_at == 100.0 + min(remaining_seconds, 30.0) / 3
