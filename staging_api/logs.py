@@ -32,6 +32,10 @@ _SECRETS = (
     ),
 )
 
+# What each of these has somewhere: one look finds that most texts have none, which is what makes a
+# line affordable.
+_TELLTALES = re.compile(r"://|bearer|basic|stg_|eyj|passw|secret|token", re.IGNORECASE)
+
 
 def configure(form: Literal["console", "json"]) -> None:
     """Send every logger's lines to standard error in one form, with the request's ids in each."""
@@ -79,6 +83,8 @@ def forget() -> None:
 
 def redact(text: str) -> str:
     """Hide what looks like a secret."""
+    if _TELLTALES.search(text) is None:
+        return text
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text

@@ -13,9 +13,12 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
+from staging_api.publishing.forms import Form
+from tests.archive_api import ArchiveApi
 from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.databases import new_database
+from tests.packages import control_text, deb
 from tests.rows import select, states
 from tests.service import Answer, Service, eventually, service
 from tests.source import ArchiveSource
@@ -120,6 +123,20 @@ def test_conditions_are_answered_here_and_never_left_to_the_bucket(
     assert (refused.status, refused.body) == (200, content)
     ranged = pod.client.get(url, Range="bytes=5-9", If_Match=etag)
     assert (ranged.status, ranged.body) == (206, content[5:10])
+
+
+def test_packages_are_published_into_the_bucket_and_apt_is_sent_there(
+    own: Service, own_rows: Database, store: BlobStore
+) -> None:
+    (pod,) = own.api()
+    archive = ArchiveApi.make(pod.client)
+    package = deb(control_text("hello", "1.0-1", "amd64"), Form.GZ)
+    assert archive.upload("hello_1.0-1_amd64.deb", package).status == 201
+    archive.published()
+    assert followed(archive.get("pool/main/h/hello/hello_1.0-1_amd64.deb")) == package
+    # Indices are in the database, and come from us.
+    assert archive.get("dists/stable/Release").status == 200
+    check_bucket(own_rows, store)
 
 
 def test_killed_while_it_stages_it_leaves_nothing_and_another_worker_completes_it(

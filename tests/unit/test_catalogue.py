@@ -1,5 +1,7 @@
 """The catalogue: the built-in one is Chromium OS's, and a bad one is refused by line."""
 
+from pathlib import Path
+
 import pytest
 
 from staging_api.artifacts.catalogue import Catalogue
@@ -215,3 +217,11 @@ def test_a_catalogue_is_read_from_a_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(TEN_LINES)
     assert len(Catalogue.load(path).kinds) == 2
+
+
+def test_the_documented_example_is_one():
+    text = (Path(__file__).parents[2] / "docs" / "staging.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    catalogue = Catalogue.read(example)
+    assert [kind.name for kind in catalogue.resolve()] == ["installer", "docs"]
+    assert [kind.name for kind in catalogue.resolve(["tools"])] == ["tools"]

@@ -1,0 +1,140 @@
+"""What identity, metrics and logs add to the lightest request, one by one, in one process.
+
+    python -m benchmarks.overhead [--rounds 9]
+
+The request is a GET of a resource that answers 204 and asks nobody: what is left is Falcon's own
+work, and ours around it. It is called through WSGI without a server, because a socket costs ten
+times as much and would hide what is looked for. Log lines are JSON and go to /dev/null; metrics are
+those of several processes, in files, as gunicorn's processes have them; the token is one of a
+hundred in the file.
+"""
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import falcon
+from falcon.testing import StartResponseMock, create_environ
+
+from benchmarks.lock.measure import Figure, p50_ms
+from staging_api import logs, metrics
+from staging_api.http.auth import Authentication
+from staging_api.http.limits import CallerLimits, Limits
+from staging_api.http.middleware import RequestContext
+from staging_api.http.permissions import API
+from staging_api.identity.choice import anonymous, identify_by
+from staging_api.identity.issuing import add_to_file, make_token
+from staging_api.identity.model import Role
+from staging_api.settings import Settings
+
+# A route of the table of who may call what, so that a credential is asked for.
+PATH = f"{API}/locks"
+_OTHER_TOKENS = 99
+
+
+class Nothing:
+    """The lightest resource."""
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer."""
+        resp.status = falcon.HTTP_204
+
+
+def served(middleware: Sequence[Any], **headers: str) -> Callable[[], object]:
+    """One request of an application with this middleware."""
+    app: falcon.App[Any, Any] = falcon.App(middleware=list(middleware))
+    app.add_route(PATH, Nothing())
+    environ = create_environ(PATH, headers=headers)
+
+    def call() -> object:
+        answer = StartResponseMock()
+        body = app(dict(environ), answer)
+        assert answer.status == "204 No Content"
+        return body
+
+    return call
+
+
+def contestants(folder: Path) -> dict[str, Callable[[], object]]:
+    """The request as it is served, with less of it, and bare."""
+    tokens = folder / "tokens.yaml"
+    for number in range(_OTHER_TOKENS):
+        add_to_file(tokens, make_token(f"other-{number}", [Role.VIEWER], None)[1])
+    token, lines = make_token("ci", [Role.VIEWER], None)
+    add_to_file(tokens, lines)
+    nobody = Settings.from_env(home=folder)
+    known = Settings.from_env(home=folder, auth="tokens", tokens_file=tokens)
+    bearer = {"Authorization": f"Bearer {token}"}
+    limits = CallerLimits(Limits())
+
+    def of(settings: Settings) -> list[Any]:
+        who = Authentication(identify_by(settings), anonymous(settings))
+        return [RequestContext(), who, limits]
+
+    whole = served(of(known), **bearer)
+    return {
+        "bare": served([]),
+        "whole": whole,
+        "without a credential": served(of(nobody), **bearer),
+        "without a log line": partial(_quietly, whole),
+        "counting alone": _count,
+    }
+
+
+def _quietly(call: Callable[[], object]) -> object:
+    access = logging.getLogger("staging_api.access")
+    access.disabled = True
+    try:
+        return call()
+    finally:
+        access.disabled = False
+
+
+def _count() -> None:
+    """What the middleware counts of a request."""
+    metrics.REQUESTS_RUNNING.inc()
+    metrics.REQUESTS_RUNNING.dec()
+    metrics.REQUESTS.labels("GET", PATH, "204").inc()
+    metrics.REQUEST_SECONDS.labels("GET", PATH).observe(0.001)
+
+
+def measure(folder: Path, rounds: int) -> None:
+    """Let all take turns, and print the table."""
+    with Path("/dev/null").open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        logs.configure("json")
+        calls = contestants(folder)
+        p50 = p50_ms(calls, rounds, seconds=0.2)
+    whole, bare = p50["whole"], p50["bare"]
+    counting = p50["counting alone"]
+    print("| | ratio: median (lowest to highest round) |")
+    print("|---|---|")
+    print(f"| the request beside a bare Falcon one | {whole.beside(bare)} |")
+    for name in ("without a credential", "without a log line"):
+        print(f"| {name}, beside the whole | {p50[name].beside(whole)} |")
+    left = Figure(tuple(1 - c / w for c, w in zip(counting.rounds, whole.rounds, strict=True)))
+    print(f"| without metrics, beside the whole | {left} |")
+
+
+def main() -> None:
+    """Measure in a process that was started with a folder for metrics, as the service's are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        measure(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), rounds)
+        return
+    with tempfile.TemporaryDirectory(prefix="overhead-bench-") as folder:
+        command = [sys.executable, "-m", "benchmarks.overhead", "--rounds", str(rounds)]
+        subprocess.run(command, env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder}, check=True)
+
+
+if __name__ == "__main__":
+    main()
