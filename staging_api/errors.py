@@ -280,6 +280,8 @@ class Unavailable(StagingApiError):
 class ConnectionLost(Unavailable):
     """A connection to the database broke; whether what was sent was done is not known."""
 
+    code, title = "connection_lost", "The connection to the database broke"
+
 
 class ShuttingDown(Unavailable):
     """This process ends before the work does; whoever asks again is served by another."""

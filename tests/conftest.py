@@ -11,6 +11,8 @@ from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.db.tables import metadata
+from staging_api.errors import ConnectionLost
+from tests.databases import new_database
 
 # No test is timed: a busy machine must not make one fail. In CI the examples are always the same.
 settings.register_profile(
@@ -45,8 +47,20 @@ def _pools(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def database(_pools: Database) -> Database:
     """An empty database."""
-    empty(_pools)
+    try:
+        empty(_pools)
+    except ConnectionLost:
+        # A test has ended connections from outside; now all are made anew.
+        empty(_pools)
     return _pools
+
+
+@pytest.fixture
+def own_url(database_url: str) -> Iterator[str]:
+    """A database of one test: no process of another takes up what is left in it."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
 
 
 def empty(database: Database) -> None:

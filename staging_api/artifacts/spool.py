@@ -81,6 +81,7 @@ def _make(folder: Path) -> None:
     while True:
         try:
             folder.mkdir(parents=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
+            # The second: it was there when it was to be made, and gone when it was looked at.
             continue
         return

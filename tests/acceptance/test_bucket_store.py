@@ -12,12 +12,10 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from staging_api.publishing.forms import Form
 from tests.archive_api import ArchiveApi
 from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path
-from tests.databases import new_database
 from tests.packages import control_text, deb
 from tests.rows import select, states
 from tests.service import Answer, Service, eventually, service
@@ -29,13 +27,6 @@ from tests.stores import blobs_of
 def endpoint() -> Iterator[str]:
     with s3_server() as found:
         yield found
-
-
-@pytest.fixture
-def own_url(database_url: str) -> Iterator[str]:
-    with new_database(database_url) as url:
-        migrate(url)
-        yield url
 
 
 @pytest.fixture

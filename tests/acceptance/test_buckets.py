@@ -12,7 +12,7 @@ from staging_api.db.engine import Database
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.conformance import places
 from tests.rows import select
-from tests.service import Pod, service
+from tests.service import Pod, Service, service
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,17 @@ def place() -> Iterator[places.Gcs]:
 
 @pytest.fixture(scope="module")
 def pod(
-    place: places.Gcs, cluster_url: str, tmp_path_factory: pytest.TempPathFactory
+    place: places.Gcs,
+    cluster: Service,
+    cluster_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pod]:
     """A pod that reads the bucket, by its settings."""
     settings = {
         "sources_gs_endpoint": str(place.options.gs_endpoint),
         "sources_anonymous": place.root,
         "upload_poll_seconds": "0.2",
+        "store": f"file://{cluster.store}",
     }
     folder = tmp_path_factory.mktemp("buckets")
     with service(folder, cluster_url, f"{place.root}/", **settings) as pods:

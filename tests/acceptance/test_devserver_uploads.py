@@ -10,14 +10,15 @@ from staging_api.db.engine import Database
 from tests.builds import build, build_path
 from tests.devserver_client import DevServer2012, DevServer2013, DevServerError
 from tests.rows import select
-from tests.service import Pod, eventually, service
+from tests.service import Pod, Service, eventually, service
 from tests.source import ArchiveSource
 
 
 @pytest.fixture
-def pod(cluster_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Pod]:
+def pod(cluster: Service, cluster_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Pod]:
     """A pod that looks often at what is not there yet."""
-    with service(tmp_path, cluster_url, f"{source.url}/", upload_poll_seconds="0.2") as pods:
+    settings = {"upload_poll_seconds": "0.2", "store": f"file://{cluster.store}"}
+    with service(tmp_path, cluster_url, f"{source.url}/", **settings) as pods:
         pods.worker()
         yield pods.api()[0]
 

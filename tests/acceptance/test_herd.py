@@ -6,19 +6,9 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
-from tests.databases import new_database
 from tests.herd import Herd
 from tests.service import service
 from tests.source import ArchiveSource
-
-
-@pytest.fixture
-def own_url(database_url: str) -> Iterator[str]:
-    """A database of this test alone."""
-    with new_database(database_url) as url:
-        migrate(url)
-        yield url
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from tests.rows import dump, select
 from tests.service import API, Client, Pod, Service, eventually
 from tests.source import ArchiveSource
 
+#: What workers write now and then, whatever anybody asks for.
+OF_WORKERS = ("store_ledger", "store_checks", "store_reservations", "artifact_accesses")
 OPERATIONS: tuple[Operation, ...] = ("process-accepted", "publish-distro", "publish-ftpmaster")
 
 
@@ -237,9 +239,9 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(holder.run, first, archive.name, Options(), ASKER)
         assert begun.wait(60)
-        before = dump(rows)
+        before = dump(rows, but=OF_WORKERS)
         refused = archive.publish(second)
-        assert dump(rows) == before
+        assert dump(rows, but=OF_WORKERS) == before
         go_on.set()
         run = running.result()
     assert refused.problem == (409, "lock_held")

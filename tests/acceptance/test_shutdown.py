@@ -13,22 +13,12 @@ import pytest
 import urllib3
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from tests.builds import FULL_PAYLOAD, build, build_path
-from tests.databases import new_database
 from tests.rows import check_store, select, states
 from tests.service import STAGINGS, Answer, Pod, Service, eventually, service
 from tests.source import ArchiveSource, Trick
 
 NEVER = "3600"
-
-
-@pytest.fixture
-def own_url(database_url: str) -> Iterator[str]:
-    """A database of this test alone."""
-    with new_database(database_url) as url:
-        migrate(url)
-        yield url
 
 
 @pytest.fixture

@@ -8,20 +8,10 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from tests.builds import FULL_PAYLOAD, build, build_path
-from tests.databases import new_database
 from tests.rows import select, states, temporary_files
 from tests.service import STAGINGS, Answer, Pod, Service, service
 from tests.source import ArchiveSource
-
-
-@pytest.fixture
-def own_url(database_url: str) -> Iterator[str]:
-    """A database of its own: no worker of the other tests takes up what is left here."""
-    with new_database(database_url) as url:
-        migrate(url)
-        yield url
 
 
 @pytest.fixture

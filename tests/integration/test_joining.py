@@ -311,13 +311,11 @@ def test_a_stackwalk_that_is_not_there_is_told(joining, source, tmp_path):
         stack_of(joining, source, walk, tmp_path)
 
 
-def test_the_program_sees_symbols_and_nothing_of_our_environment(
-    joining, source, tmp_path, monkeypatch
-):
+def test_the_program_sees_nothing_of_our_environment(joining, source, tmp_path, monkeypatch):
     monkeypatch.setenv("STAGING_SECRET", "x")
-    walk = symbolication(joining, program(tmp_path, 'env; cd "$2"; find . -name "*.sym"'))
+    walk = symbolication(joining, program(tmp_path, "env"))
     lines = stack_of(joining, source, walk, tmp_path).decode().split("\n")
-    assert "./lib.so.sym" in lines
+    assert "LC_ALL=C.UTF-8" in lines
     assert not any(line.startswith("STAGING") for line in lines)
 
 

@@ -175,11 +175,13 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
 
 
 def test_what_a_worker_does_is_traced_with_its_statements_below(
-    own_url: str, source: ArchiveSource, tmp_path: Path
+    database_url: str, source: ArchiveSource, tmp_path: Path
 ):
     url = source.add(build_path(), objects_of_a_build("traced"))
-    with collector() as (endpoint, received):
-        with service(tmp_path, own_url, f"{source.url}/", traces_endpoint=endpoint) as traced:
+    # Of its own: no worker of the other tests takes the work up.
+    with new_database(database_url) as alone, collector() as (endpoint, received):
+        migrate(alone)
+        with service(tmp_path, alone, f"{source.url}/", traces_endpoint=endpoint) as traced:
             staging = traced.api()[0].client.stage(url, Prefer="respond-async").json
             worker = traced.worker()
             eventually(lambda: any(of(span, staging["id"]) for span in received), worker.log.name)
