@@ -1,6 +1,6 @@
 """The bodies of requests and answers: what OpenAPI shows and what validation holds them to."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -20,6 +20,15 @@ def _storable(text: str) -> str:
     return text
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999, in UTC too") from None
+
+
+#: A moment that comes in; in UTC, as PostgreSQL knows no offset of 16 hours or more.
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 #: Text that comes in and meets a table, which can hold anything but NUL.
 Text = Annotated[str, AfterValidator(_storable)]
 
@@ -247,7 +256,7 @@ class ArtifactList(Body):
 class PinRequest(Body):
     """Until when an artifact may not be evicted; null unpins it."""
 
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 class LockBody(Body):
@@ -301,8 +310,8 @@ class StagingQuery(Page):
     state: StagingState | None = None
     caller: Text | None = None
     reference_id: Text | None = Field(None, description="the X-Context-Marker of its request")
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 class ArtifactQuery(Page):

@@ -129,6 +129,7 @@ def test_a_request_that_cannot_be_read_is_refused(
         ("GET", f"{STAGINGS}?after=before", 400, "invalid_request"),
         ("GET", f"{STAGINGS}?state=stagged", 400, "invalid_request"),
         ("GET", f"{STAGINGS}?since=2026-01-01T00:00:00", 400, "invalid_request"),
+        ("GET", f"{STAGINGS}?since=0001-01-01T00:00:00%2B20:39", 400, "invalid_request"),
         ("GET", f"{STAGINGS}?caller=%00", 400, "invalid_request"),
         ("GET", f"{API}/locks?state=broken", 400, "invalid_request"),
         ("DELETE", f"{API}/locks/{NOWHERE}", 400, "invalid_request"),

@@ -286,7 +286,7 @@ def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
-def test_of_a_thousand_updates_none_fails_while_ten_times_a_second_something_is_published(
+def test_of_a_thousand_updates_none_fails_while_something_is_published_without_a_pause(
     apt: Apt, archive: ArchiveApi
 ) -> None:
     publish, stop, result = fill(archive, 2000), Event(), Race()
@@ -310,4 +310,5 @@ def test_of_a_thousand_updates_none_fails_while_ten_times_a_second_something_is_
             thread.join()
     result.seconds = time.monotonic() - began
     assert result.failed == 0
-    assert result.publishes / result.seconds >= 10
+    assert result.publishes >= result.updates, "else some update met no change"
+    print(f"{result.publishes / result.seconds:.1f} publishes a second beside {result}")
