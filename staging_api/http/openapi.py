@@ -114,6 +114,7 @@ def _finish(operation: dict[str, Any]) -> None:
 def _headers_out(status: str) -> Iterator[tuple[str, str]]:
     """The headers that an answer of this status has, or may have, and what they say."""
     yield "X-Request-Id", "names this request in the log"
+    yield "Idempotent-Replayed", "true: the first answer to this Idempotency-Key, once more"
     if status.startswith(("2", "3")):
         yield "ETag", "the version, of what has one"
         yield "Location", "where it is"
