@@ -267,7 +267,11 @@ def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
         start.wait()
         for _ in range(40):
             at.service.queue_behind(at.service.wanted(url, ("build",)), ASKER)
-            at.tamper("UPDATE stagings SET requested = '{payload}'")
+            # Locked in the order of their ids, as every writer of ours does.
+            at.tamper(
+                "WITH locked AS MATERIALIZED (SELECT id FROM stagings ORDER BY id FOR UPDATE)"
+                " UPDATE stagings SET requested = '{payload}' WHERE id IN (SELECT id FROM locked)"
+            )
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(work), pool.submit(plan)]:
