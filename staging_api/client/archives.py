@@ -2,34 +2,32 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
-from uuid import uuid4
 
 from staging_api.client import download
+from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read, understood
 from staging_api.client.copies import CopiedFile, copy_at
 from staging_api.client.model import Publication, Upload
 from staging_api.client.pacing import Deadline, OnRetry
-from staging_api.client.transport import Reply, Transport
-from staging_api.errors import AnswerUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
 
-_API = "/api/v1.0"
-_PAGE_SIZE = 100
+_POOL_PAGE_SIZE = 1000
 
 
 class Archives:
     """What `StagingClient.archives` is; every method retries as those of the client do."""
 
-    def __init__(self, transport: Transport, timeout: float) -> None:
+    def __init__(self, calls: Calls) -> None:
         """Share the client's connections."""
-        self._transport = transport
-        self._timeout = timeout
+        self._calls = calls
+        self._transport = calls.transport
 
     def create(
         self, name: str, suites: Sequence[Mapping[str, Any]], **values: Any
@@ -47,7 +45,7 @@ class Archives:
             Invalid: a member is wrong.
         """
         body = {"name": name, "suites": list(suites), **values}
-        document: Mapping[str, Any] = self._ask("POST", "/apt-archives", body).document
+        document: Mapping[str, Any] = self._calls.ask("POST", "/apt-archives", body).document
         return document
 
     def upload(
@@ -69,12 +67,13 @@ class Archives:
         query = urlencode({"suite": suite, "component": component})
         reply = self._transport.exchange(
             "POST",
-            f"{_API}/apt-archives/{quote(archive, '')}/uploads?{query}",
-            Deadline(self._timeout),
+            f"{API}/apt-archives/{quote(archive, '')}/uploads?{query}",
+            Deadline(self._calls.timeout),
             content=content,
             headers={"Content-Type": media},
         )
-        return [Upload.of(item) for item in reply.document["items"]]
+        with understood():
+            return [Upload.of(item) for item in reply.document["items"]]
 
     def publish(
         self,
@@ -101,13 +100,13 @@ class Archives:
         """
         reply = self._transport.exchange(
             "POST",
-            f"{_API}/publications",
+            f"{API}/publications",
             Deadline(timeout),
             body={"operation": operation, "archive": archive, "options": options},
-            headers={"Idempotency-Key": str(uuid4())},
+            headers=once(),
             on_retry=on_retry,
         )
-        return Publication.of(reply.document)
+        return read(Publication.of, reply)
 
     def publication(self, publication_id: str) -> Publication:
         """A run as it is now.
@@ -115,17 +114,14 @@ class Archives:
         Raises:
             NotFound: there is no such run.
         """
-        return Publication.of(
-            self._ask("GET", f"/publications/{quote(publication_id, '')}").document
-        )
+        path = f"/publications/{quote(publication_id, '')}"
+        return self._calls.answer(Publication.of, "GET", path)
 
     def publications(
-        self, archive: str | None = None, *, page_size: int = _PAGE_SIZE
+        self, archive: str | None = None, *, page_size: int = PAGE_SIZE
     ) -> Iterator[Publication]:
         """Runs, newest first; pages are fetched as they are read."""
-        query = {"archive": archive} if archive else {}
-        for item in self._pages("/publications", {**query, "limit": page_size}):
-            yield Publication.of(item)
+        return self._calls.pages(Publication.of, "/publications", {"archive": archive}, page_size)
 
     def go_back(self, archive: str, generation_id: str) -> Mapping[str, Any]:
         """Let clients see the packages of an older generation, until something is published.
@@ -136,7 +132,7 @@ class Archives:
         """
         path = f"/distributions/{quote(archive, '')}"
         document: Mapping[str, Any]
-        document = self._ask("PATCH", path, {"generation_id": generation_id}).document
+        document = self._calls.ask("PATCH", path, {"generation_id": generation_id}).document
         return document
 
     def export(
@@ -170,40 +166,25 @@ class Archives:
         """
         copy, deadline, written = copy_at(target), Deadline(timeout), 0
         path = f"/distributions/{quote(archive, '')}/files"
-        dists = self._ask("GET", f"{path}?part=dists").document
-        generation = f"/archive/{archive}@{dists['generation_id']}/"
-        pool = self._pages(path, {"part": "pool", "limit": 1000})
-        for files in (pool, iter(dists["items"])):
-            for file in map(CopiedFile.of, files):
-                if copy.has(file):
-                    continue
-                copy.bring(file, partial(self._fetch, file, generation, deadline))
-                written += 1
-                if on_file is not None:
-                    on_file(file.path)
-        for path in _stale_signatures([file["path"] for file in dists["items"]]):
-            copy.drop(path)
+        reply = self._calls.ask("GET", f"{path}?part=dists")
+        with understood():
+            dists = [CopiedFile.of(item) for item in reply.document["items"]]
+            generation = f"/archive/{archive}@{reply.document['generation_id']}/"
+        pool = self._calls.pages(CopiedFile.of, path, {"part": "pool"}, _POOL_PAGE_SIZE)
+        for file in chain(pool, dists):
+            if copy.has(file):
+                continue
+            copy.bring(file, partial(self._fetch, file, generation, deadline))
+            written += 1
+            if on_file is not None:
+                on_file(file.path)
+        for signature in _stale_signatures([file.path for file in dists]):
+            copy.drop(signature)
         return written
 
     def _fetch(self, file: CopiedFile, generation: str, deadline: Deadline, to: Path) -> None:
         wanted = download.Wanted(file.path, to, file.sha256, generation)
         download.fetch(self._transport, wanted, deadline)
-
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        return self._transport.exchange(method, _API + path, Deadline(self._timeout), body=body)
-
-    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        asked = dict(query)
-        while True:
-            document = self._ask("GET", f"{path}?{urlencode(asked)}").document
-            try:
-                yield from document["items"]
-                following = document["next"]
-            except (KeyError, TypeError) as error:
-                raise AnswerUnusable(f"the answer lacks a member: {error}") from error
-            if following is None:
-                return
-            asked["after"] = following
 
 
 def _stale_signatures(named: Sequence[str]) -> Iterator[str]:

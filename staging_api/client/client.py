@@ -1,36 +1,21 @@
 """The client: one method per thing that the service can do."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote, urlencode
+from typing import Literal, Self
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from staging_api.client import download
 from staging_api.client.archives import Archives
+from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read
 from staging_api.client.following import follow
-from staging_api.client.model import Answer, Event, Lock, StagedArtifact, Staging
+from staging_api.client.model import Event, Lock, StagedArtifact, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
-from staging_api.client.problems import error_of
-from staging_api.client.transport import Reply, Transport
-from staging_api.errors import AnswerUnusable, Cancelled, DeadlineOver, StagingApiError
-
-A = TypeVar("A", bound=Answer)
-
-#: How far to wait for a staging.
-Until = Literal["staged", "foreground_staged"]
-_REACHED = {"staged": ("staged",), "foreground_staged": ("foreground_staged", "staged")}
-
-_API = "/api/v1.0"
-_PAGE_SIZE = 100
-_LONG_POLL_SECONDS = 30
-#: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
-_POLL_FLOOR_SECONDS = 0.25
-_MARGIN_SECONDS = 1.0
+from staging_api.client.transport import Transport
+from staging_api.client.waiting import Changes, Until, has_reached
 
 
 class StagingClient:
@@ -68,14 +53,14 @@ class StagingClient:
             Invalid: `base_url` is not an HTTP address.
         """
         self.context_marker = context_marker or uuid4()
-        self._timeout = timeout
         headers = {"X-Context-Marker": str(self.context_marker), "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token.strip()}"
         self._transport = Transport(base_url, headers, pacing or Pacing())
+        self._calls = Calls(self._transport, timeout)
         self.url = self._transport.base_url
         #: The APT archives that the service publishes.
-        self.archives = Archives(self._transport, timeout)
+        self.archives = Archives(self._calls)
 
     def __enter__(self) -> Self:
         return self
@@ -120,13 +105,13 @@ class StagingClient:
         body = {"archive_url": archive_url}
         reply = self._transport.exchange(
             "POST",
-            f"{_API}/stagings",
+            f"{API}/stagings",
             Deadline(timeout),
             body=body if artifacts is None else {**body, "artifacts": list(artifacts)},
-            headers=_once() if wait else {**_once(), "Prefer": "respond-async"},
+            headers=once() if wait else {**once(), "Prefer": "respond-async"},
             on_retry=on_retry,
         )
-        return _read(Staging, reply)
+        return read(Staging.of, reply)
 
     def staging(self, staging_id: str) -> Staging:
         """A staging as it is now.
@@ -134,7 +119,7 @@ class StagingClient:
         Raises:
             NotFound: there is no such staging.
         """
-        return _read(Staging, self._ask("GET", f"/stagings/{quote(staging_id, '')}"))
+        return self._calls.answer(Staging.of, "GET", f"/stagings/{quote(staging_id, '')}")
 
     def wait(
         self,
@@ -160,15 +145,13 @@ class StagingClient:
             DeadlineOver: it is not so far yet, and goes on.
             StagingApiError: it failed; the class says why, `extra["staging_id"]` where.
         """
-        deadline = Deadline(timeout)
-        reply = self._poll(staging_id, None, deadline, on_retry)
-        while True:
-            staging, etag = _read(Staging, reply), reply.headers.get("ETag")
+        changes = Changes(self._transport, staging_id, Deadline(timeout), on_retry)
+        for staging in changes:
             if on_change is not None:
                 on_change(staging)
-            if _has_reached(staging, until):
-                return staging
-            reply = self._changed(staging, etag, deadline, on_retry)
+            if has_reached(staging, until):
+                break
+        return staging
 
     def events(
         self, staging_id: str, *, after: int = 0, timeout: float = 3600.0
@@ -185,7 +168,7 @@ class StagingClient:
             DeadlineOver: it goes on.
             Unavailable: the service cannot be reached.
         """
-        return follow(self._transport, f"{_API}/stagings", staging_id, after, Deadline(timeout))
+        return follow(self._transport, f"{API}/stagings", staging_id, after, Deadline(timeout))
 
     def stagings(
         self,
@@ -196,7 +179,7 @@ class StagingClient:
         reference_id: UUID | str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> Iterator[Staging]:
         """All stagings with these properties, newest first; pages are fetched as they are read.
 
@@ -217,7 +200,7 @@ class StagingClient:
             "since": _text(since),
             "until": _text(until),
         }
-        return self._pages(Staging, "/stagings", query, page_size)
+        return self._calls.pages(Staging.of, "/stagings", query, page_size)
 
     def cancel(self, staging_id: str) -> Staging:
         """Ask a staging to stop; what is staged stays, the rest stops within a second or so.
@@ -225,7 +208,7 @@ class StagingClient:
         Raises:
             NotFound: there is no such staging.
         """
-        return _read(Staging, self._ask("DELETE", f"/stagings/{quote(staging_id, '')}"))
+        return self._calls.answer(Staging.of, "DELETE", f"/stagings/{quote(staging_id, '')}")
 
     def artifacts(
         self,
@@ -233,7 +216,7 @@ class StagingClient:
         archive_url: str | None = None,
         state: str | None = None,
         name: str | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> Iterator[StagedArtifact]:
         """All artifacts with these properties, newest first; pages are fetched as they are read.
 
@@ -244,7 +227,7 @@ class StagingClient:
             page_size: 1 to 1000.
         """
         query = {"archive_url": archive_url, "state": state, "name": name}
-        return self._pages(StagedArtifact, "/artifacts", query, page_size)
+        return self._calls.pages(StagedArtifact.of, "/artifacts", query, page_size)
 
     def artifact(self, artifact_id: str) -> StagedArtifact:
         """An artifact, with its source and times.
@@ -252,7 +235,9 @@ class StagingClient:
         Raises:
             NotFound: there is no such artifact.
         """
-        return _read(StagedArtifact, self._ask("GET", f"/artifacts/{quote(artifact_id, '')}"))
+        return read(
+            StagedArtifact.of, self._calls.ask("GET", f"/artifacts/{quote(artifact_id, '')}")
+        )
 
     def evict(self, artifact_id: str) -> StagedArtifact:
         """Stop serving an artifact; its row stays as history.
@@ -261,7 +246,9 @@ class StagingClient:
             NotFound: there is no such artifact, or it is not staged.
             Conflict: it is pinned.
         """
-        return _read(StagedArtifact, self._ask("DELETE", f"/artifacts/{quote(artifact_id, '')}"))
+        return read(
+            StagedArtifact.of, self._calls.ask("DELETE", f"/artifacts/{quote(artifact_id, '')}")
+        )
 
     def pin(self, artifact_id: str, until: datetime | None) -> StagedArtifact:
         """Keep an artifact from being evicted.
@@ -274,14 +261,16 @@ class StagingClient:
             NotFound: there is no such artifact, or it is evicted already.
         """
         path = f"/artifacts/{quote(artifact_id, '')}/pin"
-        return _read(StagedArtifact, self._ask("POST", path, {"until": _text(until)}, _once()))
+        return read(
+            StagedArtifact.of, self._calls.ask("POST", path, {"until": _text(until)}, once())
+        )
 
     def locks(
         self,
         state: Literal["held", "all"] = "held",
         *,
         scope: str | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> Iterator[Lock]:
         """Grants of locks, oldest first; pages are fetched as they are read.
 
@@ -290,7 +279,7 @@ class StagingClient:
             scope: only of this scope; with ``all``.
             page_size: 1 to 1000.
         """
-        return self._pages(Lock, "/locks", {"state": state, "scope": scope}, page_size)
+        return self._calls.pages(Lock.of, "/locks", {"state": state, "scope": scope}, page_size)
 
     def break_lock(self, lock_id: str, reason: str) -> Lock:
         """Take a lock from its holder by force: whatever that writes from now on is refused.
@@ -305,7 +294,7 @@ class StagingClient:
             Forbidden: that takes an operator.
         """
         path = f"/locks/{quote(lock_id, '')}"
-        return _read(Lock, self._ask("DELETE", path, {"reason": reason}))
+        return self._calls.answer(Lock.of, "DELETE", path, {"reason": reason})
 
     def download(
         self,
@@ -338,88 +327,6 @@ class StagingClient:
         """
         wanted = download.Wanted(path, Path(to), sha256 or "")
         return download.fetch(self._transport, wanted, Deadline(timeout), on_bytes)
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        return self._transport.exchange(
-            method, _API + path, Deadline(self._timeout), body=body, headers=headers
-        )
-
-    def _changed(
-        self, staging: Staging, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
-    ) -> Reply:
-        """The next answer that is not the one with this `etag`."""
-        while deadline.remaining_seconds():
-            began = time.monotonic()
-            reply = self._poll(staging.id, etag, deadline, on_retry)
-            if reply.document is not None and (etag is None or reply.headers.get("ETag") != etag):
-                return reply
-            time.sleep(max(0.0, _POLL_FLOOR_SECONDS - (time.monotonic() - began)))
-        raise DeadlineOver(
-            f"staging {staging.id} is {staging.state} after {deadline.seconds:.0f} s, and goes on",
-            extra={"staging_id": staging.id, "state": staging.state},
-        )
-
-    def _poll(
-        self, staging_id: str, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
-    ) -> Reply:
-        # Shorter than the deadline: to hear "no change" is better than to hang up on it.
-        left = deadline.remaining_seconds() - _MARGIN_SECONDS
-        wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
-        headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
-        path = f"{_API}/stagings/{quote(staging_id, '')}"
-        return self._transport.exchange("GET", path, deadline, headers=headers, on_retry=on_retry)
-
-    def _pages(
-        self, kind: type[A], path: str, query: Mapping[str, object], page_size: int
-    ) -> Iterator[A]:
-        asked = {name: value for name, value in query.items() if value is not None}
-        asked["limit"] = page_size
-        while True:
-            reply = self._ask("GET", f"{path}?{urlencode(asked)}")
-            with _understood():
-                items = [kind.of(item) for item in reply.document["items"]]
-                following = reply.document.get("next")
-            yield from items
-            if following is None:
-                return
-            asked["after"] = following
-
-
-def _read(kind: type[A], reply: Reply) -> A:
-    with _understood():
-        return kind.of(reply.document)
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnswerUnusable(f"the answer lacks a member, or has a wrong one: {error}") from error
-
-
-def _has_reached(staging: Staging, until: Until) -> bool:
-    if staging.state in _REACHED[until]:
-        return True
-    if not staging.final:
-        return False
-    where = {"staging_id": staging.id}
-    if staging.state == "cancelled":
-        raise Cancelled(f"staging {staging.id} was cancelled", extra=where)
-    if staging.error is None:
-        raise StagingApiError(f"staging {staging.id} failed and does not say why", extra=where)
-    raise error_of(staging.error.code, {**staging.error.document, **where})
-
-
-def _once() -> dict[str, str]:
-    """Sent with every try of one POST: the service does it once, and answers each alike."""
-    return {"Idempotency-Key": str(uuid4())}
 
 
 def _text(time: datetime | None) -> str | None:

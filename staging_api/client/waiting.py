@@ -1,0 +1,88 @@
+"""Waiting until a staging has come so far: by long polls that answer once it has changed."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from staging_api.client.calls import API, read
+from staging_api.client.model import Staging
+from staging_api.client.pacing import Deadline, OnRetry
+from staging_api.client.problems import error_of
+from staging_api.client.transport import Reply, Transport
+from staging_api.errors import Cancelled, DeadlineOver, StagingApiError
+
+#: How far to wait for a staging.
+Until = Literal["staged", "foreground_staged"]
+
+_REACHED = {"staged": ("staged",), "foreground_staged": ("foreground_staged", "staged")}
+_LONG_POLL_SECONDS = 30
+#: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
+_POLL_FLOOR_SECONDS = 0.25
+_MARGIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The states of one staging, as they come."""
+
+    transport: Transport
+    staging_id: str
+    deadline: Deadline
+    on_retry: OnRetry | None
+
+    def __iter__(self) -> Iterator[Staging]:
+        """The staging as it is now, then after each change; without an end.
+
+        Raises:
+            DeadlineOver: nothing changed in time.
+        """
+        reply = self._poll(None)
+        while True:
+            staging, etag = read(Staging.of, reply), reply.headers.get("ETag")
+            yield staging
+            reply = self._changed(staging, etag)
+
+    def _changed(self, staging: Staging, etag: str | None) -> Reply:
+        """The next answer that is not the one with this `etag`."""
+        while self.deadline.remaining_seconds():
+            began = time.monotonic()
+            reply = self._poll(etag)
+            if reply.document is not None and (etag is None or reply.headers.get("ETag") != etag):
+                return reply
+            time.sleep(max(0.0, _POLL_FLOOR_SECONDS - (time.monotonic() - began)))
+        seconds = f"{self.deadline.seconds:.0f} s"
+        raise DeadlineOver(
+            f"staging {staging.id} is {staging.state} after {seconds}, and goes on",
+            extra={"staging_id": staging.id, "state": staging.state},
+        )
+
+    def _poll(self, etag: str | None) -> Reply:
+        # Shorter than the deadline: to hear "no change" is better than to hang up on it.
+        left = self.deadline.remaining_seconds() - _MARGIN_SECONDS
+        wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
+        headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
+        path = f"{API}/stagings/{quote(self.staging_id, '')}"
+        return self.transport.exchange(
+            "GET", path, self.deadline, headers=headers, on_retry=self.on_retry
+        )
+
+
+def has_reached(staging: Staging, until: Until) -> bool:
+    """Whether a staging has come so far.
+
+    Raises:
+        Cancelled: it was cancelled, so it never will.
+        StagingApiError: it failed; the class says why.
+    """
+    if staging.state in _REACHED[until]:
+        return True
+    if not staging.final:
+        return False
+    where = {"staging_id": staging.id}
+    if staging.state == "cancelled":
+        raise Cancelled(f"staging {staging.id} was cancelled", extra=where)
+    if staging.error is None:
+        raise StagingApiError(f"staging {staging.id} failed and does not say why", extra=where)
+    raise error_of(staging.error.code, {**staging.error.document, **where})
