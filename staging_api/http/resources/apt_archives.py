@@ -8,8 +8,7 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
-from staging_api.http.openapi import answers, spec
-from staging_api.http.publisher_bodies import (
+from staging_api.http.archive_bodies import (
     ArchiveBody,
     ArchiveChange,
     ArchiveList,
@@ -21,6 +20,7 @@ from staging_api.http.publisher_bodies import (
     SuiteChange,
     SuiteRequest,
 )
+from staging_api.http.openapi import answers, spec
 from staging_api.publishing import repository
 
 PATH = "/api/v1.0/apt-archives"

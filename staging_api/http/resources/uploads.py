@@ -6,10 +6,7 @@ import falcon
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
-from staging_api.http.auth import asker
-from staging_api.http.media import form, media_type, raw
-from staging_api.http.openapi import answers, spec, validated
-from staging_api.http.publisher_bodies import (
+from staging_api.http.archive_bodies import (
     Decision,
     StagedUpload,
     UploadBody,
@@ -17,6 +14,9 @@ from staging_api.http.publisher_bodies import (
     UploadQuery,
     UploadTarget,
 )
+from staging_api.http.auth import asker
+from staging_api.http.media import form, media_type, raw
+from staging_api.http.openapi import answers, spec, validated
 from staging_api.publishing import repository
 from staging_api.publishing.intake import Intake
 

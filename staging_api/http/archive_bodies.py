@@ -1,0 +1,255 @@
+"""The bodies of requests about APT archives, their suites, uploads and packages."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from staging_api.http.bodies import Body, Page, Text, Ulid
+from staging_api.publishing.model import (
+    AptArchive,
+    Suite,
+)
+
+ArchiveName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")]
+SuiteName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$")]
+Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Form = Literal["plain", "gz", "xz", "zst"]
+UploadState = Literal["new", "unapproved", "accepted", "done", "rejected"]
+PublicationState = Literal["pending", "published", "superseded", "deleted"]
+
+_EACH_ONCE: Any = {"uniqueItems": True}
+# No bound of ours, but far below that of the tables.
+_TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
+
+
+class Shown(Body):
+    """An answer with the fields of one of our nouns."""
+
+    @classmethod
+    def of(cls, noun: Any) -> Self:
+        """The answer's form of it."""
+        return cls(**{name: getattr(noun, name) for name in cls.model_fields})
+
+
+class SuiteChange(Body):
+    """What a suite is and has; what is not given stays as it is."""
+
+    codename: SuiteName | None = None
+    aliases: list[SuiteName] | None = Field(
+        None, max_length=10, description="served alike", json_schema_extra=_EACH_ONCE
+    )
+    description: Line | None = None
+    components: list[Word] | None = Field(
+        None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
+    )
+    architectures: list[Word] | None = Field(
+        None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
+    )
+    immutable: bool | None = Field(None, description="takes no packages any more")
+    auto_accept: bool | None = Field(None, description="uploads wait for nobody's decision")
+    not_automatic: bool | None = None
+    but_automatic_upgrades: bool | None = None
+
+    @field_validator("aliases", "components", "architectures")
+    @classmethod
+    def _each_once(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError("must name each once")
+        return names
+
+
+class SuiteRequest(SuiteChange):
+    """A new suite."""
+
+    name: SuiteName
+
+
+class SuiteBody(Shown):
+    """One suite."""
+
+    name: str
+    codename: str
+    aliases: list[str]
+    description: str
+    components: list[str]
+    architectures: list[str]
+    immutable: bool
+    auto_accept: bool
+    not_automatic: bool
+    but_automatic_upgrades: bool
+    dirty_since: datetime | None = Field(description="null: clients see all that is published")
+
+    @classmethod
+    def of(cls, noun: Suite) -> Self:
+        """The answer's form of a suite."""
+        return cls(**{name: _list(getattr(noun, name)) for name in cls.model_fields})
+
+
+class ArchiveChange(Body):
+    """How an archive is published; what is not given stays as it is."""
+
+    origin: Line | None = None
+    label: Line | None = None
+    forms: list[Form] | None = Field(None, min_length=1, description="of index files")
+    publish_by_hash: bool | None = None
+    advertise_by_hash: bool | None = None
+    valid_for_seconds: int | None = Field(
+        None, ge=60, le=_TEN_YEARS_SECONDS, description="for Valid-Until"
+    )
+    retention_seconds: int | None = Field(
+        None, ge=0, le=_TEN_YEARS_SECONDS, description="old generations stay so long"
+    )
+    quarantine_seconds: int | None = Field(
+        None, ge=0, le=_TEN_YEARS_SECONDS, description="superseded files stay so long"
+    )
+
+
+class ArchiveRequest(ArchiveChange):
+    """A new archive, with its suites."""
+
+    name: ArchiveName
+    suites: list[SuiteRequest] = Field(default=[], max_length=100)
+
+
+class ArchiveBody(Shown):
+    """One archive."""
+
+    name: str
+    origin: str
+    label: str
+    forms: list[Form]
+    publish_by_hash: bool
+    advertise_by_hash: bool
+    valid_for_seconds: int | None
+    retention_seconds: int
+    quarantine_seconds: int
+    created_at: datetime
+    suites: list[SuiteBody]
+    url: str = ""
+
+    @classmethod
+    def of(cls, noun: AptArchive) -> Self:
+        """The answer's form of an archive."""
+        names = [name for name in cls.model_fields if name not in ("suites", "url")]
+        return cls(
+            **{name: _list(getattr(noun, name)) for name in names},
+            suites=[SuiteBody.of(suite) for suite in noun.suites],
+            url=f"/archive/{noun.name}",
+        )
+
+
+class ArchiveList(Body):
+    """All archives, by name."""
+
+    items: list[ArchiveBody]
+    next: str | None
+
+
+class UploadBody(Shown):
+    """One package that somebody sent."""
+
+    id: Ulid
+    archive: str
+    suite: str
+    component: str
+    name: str
+    state: UploadState
+    package: str | None
+    version: str | None
+    architecture: str | None
+    sha256: str | None
+    caller: str
+    reference_id: str | None
+    created_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    done_at: datetime | None
+    attempts: int
+    error_code: str | None
+    error_message: str | None
+
+
+class UploadList(Body):
+    """Uploads."""
+
+    items: list[UploadBody]
+    next: str | None
+
+
+class UploadQuery(Page):
+    """Which uploads."""
+
+    state: UploadState | None = None
+
+
+class UploadTarget(Body):
+    """Where packages go; for a body that is one package, its file name."""
+
+    suite: SuiteName
+    component: Word = "main"
+    name: Text | None = Field(None, max_length=255, description="such as hello_1.0_amd64.deb")
+
+
+class StagedUpload(Body):
+    """Packages out of what has been staged."""
+
+    staged: list[Annotated[str, Field(max_length=1024)]] = Field(
+        min_length=1, max_length=1000, description="paths below /static"
+    )
+
+
+class Decision(Body):
+    """Why an upload is accepted or rejected."""
+
+    reason: Text = Field("", max_length=500)
+
+
+class PackageBody(Shown):
+    """One package in a suite."""
+
+    id: int
+    suite: str
+    component: str
+    package: str
+    version: str
+    architecture: str
+    state: PublicationState
+    path: str
+    sha256: str
+    size_bytes: int
+    created_at: datetime
+    published_at: datetime | None
+    ended_at: datetime | None
+    superseded_by: int | None
+    scheduled_deletion_at: datetime | None
+    removed_at: datetime | None
+    error_message: str | None
+
+
+class PackageList(Body):
+    """A page of packages, in the order in which they came."""
+
+    items: list[PackageBody]
+    next: str | None
+
+
+class PackageQuery(Body):
+    """Which packages."""
+
+    limit: int = Field(100, ge=1, le=1000)
+    after: int = Field(0, ge=0, description="the `next` of the page before")
+    suite: Text | None = None
+    package: Text | None = None
+    state: PublicationState | None = None
+
+
+class DeletionRequest(Body):
+    """Why a package is deleted from its suite."""
+
+    reason: Text = Field(min_length=3, max_length=500)
+
+
+def _list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
