@@ -10,6 +10,12 @@ from staging_api.publishing.repository.archives import (
     mark_dirty,
     suites_with_work,
 )
+from staging_api.publishing.repository.domination_rows import (
+    binaries_to_dominate,
+    condemn,
+    sources_to_dominate,
+    supersede,
+)
 from staging_api.publishing.repository.generation_rows import (
     begin_generation,
     clear_dirty,
@@ -38,8 +44,6 @@ from staging_api.publishing.repository.index_rows import (
 )
 from staging_api.publishing.repository.package_rows import (
     Unlisted,
-    binaries_to_dominate,
-    condemn,
     delete_publication,
     files_of,
     files_to_publish,
@@ -52,8 +56,6 @@ from staging_api.publishing.repository.package_rows import (
     publish,
     renew_statistics,
     source_files_of,
-    sources_to_dominate,
-    supersede,
     unlisted,
 )
 from staging_api.publishing.repository.pool_rows import (
