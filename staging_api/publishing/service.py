@@ -83,18 +83,15 @@ class Publisher:
     at_once: int = 10_000
     reached: Callable[[str], None] = field(default=_nowhere)
 
-    def run(self, operation: Operation, name: str, options: Options, asker: Asker) -> Run:
+    def run(self, operation: Operation, archive: AptArchive, options: Options, asker: Asker) -> Run:
         """Run one operation on one archive, to its end.
 
         Raises:
-            NotFound: there is no such archive.
-            Invalid: an option names a suite that the archive does not have.
             LockHeld: another operation runs, on whatever archive.
             LockLost: this one did, and lost the lock before it was done.
             SigningFailed: there is a key, and no signature came of it; clients see what they saw.
             HookFailed: a hook before going live said no; clients see what they saw.
         """
-        archive = self.archive(name, options)
         with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
             run = RunLog.begin(
                 self.locks,
@@ -114,7 +111,12 @@ class Publisher:
         return self.find(run.id)
 
     def archive(self, name: str, options: Options | None = None) -> AptArchive:
-        """The archive that an operation is to run on, its options checked."""
+        """The archive that an operation is to run on, its options checked.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: an option names a suite that it does not have.
+        """
         with self.database.connect() as conn:
             archive = repository.find_archive(conn, name)
         for wanted in options.suites if options else ():
