@@ -4,17 +4,17 @@ Every write of a run is a transaction of `RunLog.writing`, so one of the publish
 none: a run that lost the lock can say nothing any more, and whoever takes the lock next finds it
 ``running`` and notes that it was abandoned.
 
-What phase it is in is written together with the phase's own work, since a transaction of its own
-would take as long as most phases do. A phase that may last, or that begins half a second after
-anything was last written, is told when it begins. If the process dies, the phases that were not
-written yet had written nothing else either.
+To write in which phase it is takes as long as most phases do. So a run tells at its end which ones
+there were, and before that only what somebody may be waiting for: a phase that can last is told
+when it begins, and so is any that begins half a second after anything was told. If the process
+dies, what it had begun within that time is not told by its row; by what it did, it is.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection
@@ -85,17 +85,9 @@ class RunLog:
         reached("begun")
         return run
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that commits only while the lock is held; tells the phases begun so far."""
-        untold = tuple(self._untold)
-        with guarded(self.database, self.held) as conn:
-            if untold:
-                repository.enter_phases(conn, self.id, self._told, untold, time.monotonic())
-            yield conn
-        del self._untold[: len(untold)]
-        self._told += len(untold)
-        self._told_at = time.monotonic()
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that commits only while the lock is held."""
+        return guarded(self.database, self.held)
 
     def phase(self, name: str, total: int | None = None, *, lasting: bool = False) -> None:
         """Begin a phase.
@@ -122,8 +114,16 @@ class RunLog:
     def _tell(self, progress: tuple[int, int] | None = None) -> None:
         with self.writing() as conn:
             repository.unhurried(conn)
+            self._tell_phases(conn)
             if progress:
                 repository.note_progress(conn, self.id, *progress)
+
+    def _tell_phases(self, conn: Connection) -> None:
+        self._told_at = time.monotonic()
+        untold, self._untold = self._untold, []
+        if untold:
+            repository.enter_phases(conn, self.id, self._told, untold, self._told_at)
+            self._told += len(untold)
 
     def note(self, text: str) -> None:
         """Remember what was tolerated."""
@@ -150,6 +150,7 @@ class RunLog:
         code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
         with self.writing() as conn:
+            self._tell_phases(conn)
             if error:
                 repository.abandon_generations(conn)
             repository.finish_run(

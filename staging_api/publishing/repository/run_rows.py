@@ -41,22 +41,20 @@ _ABANDON_GENERATIONS = text(
 )
 # Each phase ends when the next one begins; the newest goes on.
 _ENTER = text("""
-    WITH clock AS MATERIALIZED (
-        SELECT clock_timestamp() AS now
-    ), begun AS MATERIALIZED (
-        SELECT p.place, p.phase, c.now - make_interval(secs => p.age) AS started_at,
-            c.now - make_interval(secs => lead(p.age) OVER (ORDER BY p.place)) AS finished_at
-        FROM clock c, unnest(cast(:phases AS text[]), cast(:ages AS float8[]))
-            WITH ORDINALITY AS p (phase, age, place)
-    ), ended AS (
-        UPDATE run_phases SET finished_at = (SELECT min(b.started_at) FROM begun b)
+    WITH ended AS (
+        UPDATE run_phases
+        SET finished_at = clock_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
         WHERE run_id = :id AND finished_at IS NULL
     ), entered AS (
         UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
         WHERE id = :id
     )
     INSERT INTO run_phases (run_id, position, phase, started_at, finished_at)
-    SELECT :id, :position + b.place - 1, b.phase, b.started_at, b.finished_at FROM begun b
+    SELECT :id, :position + p.place - 1, p.phase,
+        clock_timestamp() - make_interval(secs => p.age),
+        clock_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
+    FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
+        AS p (phase, age, place)
 """)
 _PROGRESS = text(
     "UPDATE publisher_runs SET items_done = :done, items_total = :total WHERE id = :id"
