@@ -39,11 +39,12 @@ _BEGIN = text("""
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
-# Each phase ends when the next one begins; the newest goes on.
+# Each phase ends when the next one begins; the newest goes on. Ages count from one moment, which
+# clock_timestamp() would not be.
 _ENTER = text("""
     WITH ended AS (
         UPDATE run_phases
-        SET finished_at = clock_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
+        SET finished_at = statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
         WHERE run_id = :id AND finished_at IS NULL
     ), entered AS (
         UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
@@ -51,8 +52,8 @@ _ENTER = text("""
     )
     INSERT INTO run_phases (run_id, position, phase, started_at, finished_at)
     SELECT :id, :position + p.place - 1, p.phase,
-        clock_timestamp() - make_interval(secs => p.age),
-        clock_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
+        statement_timestamp() - make_interval(secs => p.age),
+        statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
     FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
         AS p (phase, age, place)
 """)
@@ -61,11 +62,11 @@ _PROGRESS = text(
 )
 _FINISH = text("""
     WITH ended AS (
-        UPDATE run_phases SET finished_at = clock_timestamp()
+        UPDATE run_phases SET finished_at = statement_timestamp()
         WHERE run_id = :id AND finished_at IS NULL
     )
     UPDATE publisher_runs
-    SET state = :state, finished_at = clock_timestamp(), counts = cast(:counts AS jsonb),
+    SET state = :state, finished_at = statement_timestamp(), counts = cast(:counts AS jsonb),
         notes = :notes, error_code = :code, error_message = :message
     WHERE id = :id AND state = 'running'
 """)
