@@ -24,6 +24,12 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
         yield made
 
 
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, no phase lasts so long that it has to be told by itself."""
+    monkeypatch.setattr(runlog, "_TELL_SECONDS", 3600.0)
+
+
 @contextmanager
 def commits(database: Database) -> Iterator[list[object]]:
     """Fills with one object a transaction."""
@@ -91,12 +97,14 @@ def test_a_slow_run_tells_each_phase_when_it_begins(
     assert [phase.phase for phase in run.phases] == ALL_PHASES
 
 
+@pytest.mark.usefixtures("_quick")
 def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(here: Shop) -> None:
     with commits(here.database) as found:
         here.run()
     assert len(found) == 2
 
 
+@pytest.mark.usefixtures("_quick")
 def test_one_package_is_published_in_one_write_for_each_thing_that_a_death_must_not_undo(
     here: Shop,
 ) -> None:
