@@ -20,7 +20,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from staging_api import metrics
 from staging_api.db.engine import Database
@@ -107,7 +107,7 @@ class LeaseKeeper:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._renewer: ThreadPoolExecutor | None = None
-        self._renewal: Future[None] | None = None
+        self._renewing = False
         self._closed = False
         self._looks_at = math.inf
 
@@ -121,6 +121,7 @@ class LeaseKeeper:
                 self._thread.start()
             # Else it would be woken by each request, to find that nothing is due.
             if hold.renew_at < self._looks_at:
+                self._looks_at = hold.renew_at
                 self._changed.notify()
 
     def remove(self, hold: Hold) -> None:
@@ -152,24 +153,25 @@ class LeaseKeeper:
                     del self._holds[hold.lease.id]
                     hold.mark_lost()
                 self._start_renewal(now)
-                patience = self._until_next(now)
-                self._looks_at = math.inf if patience is None else now + patience
-                self._changed.wait(patience)
+                # A look that is planned takes place, though its lock be released by that: else the
+                # next lock, however short, would have to wake this thread again.
+                planned = self._looks_at if self._looks_at > now else math.inf
+                self._looks_at = min(planned, self._next_look())
+                self._changed.wait(None if self._looks_at == math.inf else self._looks_at - now)
 
     def _start_renewal(self, now: float) -> None:
-        if self._renewal is not None and not self._renewal.done():
+        if self._renewer is None or self._renewing:
             return
-        if self._renewer and any(hold.renew_at <= now for hold in self._holds.values()):
-            self._renewal = self._renewer.submit(self._renew, list(self._holds.values()))
+        if any(hold.renew_at <= now for hold in self._holds.values()):
+            self._renewing = True
+            self._renewer.submit(self._renew, list(self._holds.values()))
 
-    def _until_next(self, now: float) -> float | None:
-        """Seconds until something must be looked at; None: when a hold is added."""
-        if not self._holds:
-            return None
-        ends = min(hold.trusted_until for hold in self._holds.values())
-        if self._renewal is not None and not self._renewal.done():
-            return max(ends - now, 0.0)
-        return max(min(ends, *(hold.renew_at for hold in self._holds.values())) - now, 0.0)
+    def _next_look(self) -> float:
+        """The monotonic time when something must be looked at; infinite while nothing is held."""
+        ends = [hold.trusted_until for hold in self._holds.values()]
+        if not self._renewing:
+            ends += [hold.renew_at for hold in self._holds.values()]
+        return min(ends, default=math.inf)
 
     def _renew(self, holds: list[Hold]) -> None:
         asked_at = time.monotonic()
@@ -181,6 +183,7 @@ class LeaseKeeper:
             log.warning("renewal of %d locks had no answer: %s", len(holds), error)
             left = None
         with self._changed:
+            self._renewing = False
             for hold in holds:
                 if left is None:
                     hold.renew_at = time.monotonic() + self._retry_seconds

@@ -44,6 +44,7 @@ _TESTS = (
     "tests/integration/test_lock_statements.py",
     "tests/integration/test_lock_races.py",
     "tests/integration/test_lock_hold.py",
+    "tests/integration/test_lock_keeper.py",
     "tests/integration/test_lock_promises.py",
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",

@@ -1,0 +1,63 @@
+"""When the keeper of leases looks at them, and whether one is renewed whatever its threads do."""
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from staging_api.db.engine import Database, open_database
+from staging_api.locks.hold import Locks, hold
+from staging_api.locks.keeper import Hold, LeaseKeeper
+from staging_api.locks.model import ARCHIVE
+from tests.factories import ASKER, locks_of
+
+
+class Counting(LeaseKeeper):
+    """Counts how often it was awake."""
+
+    looks = 0
+
+    def _next_look(self) -> float:
+        self.looks += 1
+        return super()._next_look()
+
+
+class LateToEnd(LeaseKeeper):
+    """Its thread for renewals is stopped for a moment after each, as a busy process may stop it."""
+
+    def _renew(self, holds: list[Hold]) -> None:
+        super()._renew(holds)
+        threading.Event().wait(0.1)
+
+
+@contextmanager
+def kept_by(
+    make: type[LeaseKeeper], database: Database, url: str, lease_seconds: float
+) -> Iterator[Locks]:
+    with locks_of(database, url) as locks:
+        keeper = make(open_database(url, pool_size=1))
+        try:
+            yield dataclasses.replace(locks, keeper=keeper, lease_seconds=lease_seconds)
+        finally:
+            keeper.close()
+
+
+def test_short_locks_do_not_wake_the_keeper(database: Database, database_url: str) -> None:
+    with kept_by(Counting, database, database_url, lease_seconds=600) as locks:
+        for _ in range(20):
+            with hold(locks, ARCHIVE, "s", ASKER):
+                pass
+        assert isinstance(locks.keeper, Counting)
+        assert locks.keeper.looks == 1
+
+
+def test_a_lease_is_renewed_though_the_thread_of_the_last_renewal_ends_late(
+    database: Database, database_url: str
+) -> None:
+    lost = threading.Event()
+    with (
+        kept_by(LateToEnd, database, database_url, lease_seconds=2) as locks,
+        hold(locks, ARCHIVE, "s", ASKER) as held,
+    ):
+        held.on_lost(lost.set)
+        assert not lost.wait(4)
