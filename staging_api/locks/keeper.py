@@ -41,7 +41,7 @@ class Hold:
         """Trust `lease`, asked for at monotonic time `asked_at`, as long as it may be trusted."""
         self.lease = lease
         self.lease_seconds = lease_seconds
-        self._lost = threading.Event()
+        self._lost = False
         self._telling = threading.Lock()
         self._told: list[Callable[[], None]] = []
         self.trust(asked_at, lease.remaining_seconds)
@@ -54,7 +54,7 @@ class Hold:
     @property
     def lost(self) -> bool:
         """Whether the lease can no longer be trusted."""
-        return self._lost.is_set() or time.monotonic() >= self.trusted_until
+        return self._lost or time.monotonic() >= self.trusted_until
 
     def assert_held(self) -> None:
         """Go on only while the lease can be trusted.
@@ -70,7 +70,7 @@ class Hold:
     def on_lost(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, from any thread, should the lease be lost or have been."""
         with self._telling:
-            if not self._lost.is_set():
+            if not self._lost:
                 self._told.append(tell)
                 return
         tell()
@@ -78,9 +78,9 @@ class Hold:
     def mark_lost(self) -> None:
         """Tell everybody that the lease is gone; the second call does nothing."""
         with self._telling:
-            if self._lost.is_set():
+            if self._lost:
                 return
-            self._lost.set()
+            self._lost = True
         metrics.LOCKS_LOST.labels(self.lease.kind.name).inc()
         log.warning("lock lost: %s %s %s", self.lease.kind.name, self.lease.scope, self.lease.id)
         for tell in self._told:
@@ -106,7 +106,7 @@ class LeaseKeeper:
         self._holds: dict[str, Hold] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._renewer: ThreadPoolExecutor | None = None
+        self._renewer = ThreadPoolExecutor(1, "lease-renewal")
         self._renewing = False
         self._closed = False
         self._looks_at = math.inf
@@ -116,7 +116,6 @@ class LeaseKeeper:
         with self._changed:
             self._holds[hold.lease.id] = hold
             if self._thread is None:
-                self._renewer = ThreadPoolExecutor(1, "lease-renewal")
                 self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 self._thread.start()
             # Else it would be woken by each request, to find that nothing is due.
@@ -141,8 +140,7 @@ class LeaseKeeper:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
-        if self._renewer is not None:
-            self._renewer.shutdown()
+        self._renewer.shutdown()
         self._database.close()
 
     def _run(self) -> None:
@@ -157,12 +155,11 @@ class LeaseKeeper:
                 # next lock, however short, would have to wake this thread again.
                 planned = self._looks_at if self._looks_at > now else math.inf
                 self._looks_at = min(planned, self._next_look())
-                self._changed.wait(None if self._looks_at == math.inf else self._looks_at - now)
+                self._changed.wait(min(self._looks_at - now, threading.TIMEOUT_MAX))
 
     def _start_renewal(self, now: float) -> None:
-        if self._renewer is None or self._renewing:
-            return
-        if any(hold.renew_at <= now for hold in self._holds.values()):
+        due = any(hold.renew_at <= now for hold in self._holds.values())
+        if due and not self._renewing:
             self._renewing = True
             self._renewer.submit(self._renew, list(self._holds.values()))
 

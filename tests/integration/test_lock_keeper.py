@@ -51,6 +51,18 @@ def test_short_locks_do_not_wake_the_keeper(database: Database, database_url: st
         assert locks.keeper.looks == 1
 
 
+def test_a_short_lease_is_renewed_beside_a_long_one(database: Database, database_url: str) -> None:
+    lost = threading.Event()
+    with kept_by(LeaseKeeper, database, database_url, lease_seconds=600) as locks:
+        short = dataclasses.replace(locks, lease_seconds=2)
+        with (
+            hold(locks, ARCHIVE, "long", ASKER),
+            hold(short, ARCHIVE, "short", ASKER) as held,
+        ):
+            held.on_lost(lost.set)
+            assert not lost.wait(4)
+
+
 def test_a_lease_is_renewed_though_the_thread_of_the_last_renewal_ends_late(
     database: Database, database_url: str
 ) -> None:
