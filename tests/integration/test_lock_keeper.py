@@ -2,14 +2,20 @@
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from staging_api import metrics
 from staging_api.db.engine import Database, open_database
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import ARCHIVE
 from tests.factories import ASKER, locks_of
+from tests.leases import acquired
+from tests.service import eventually
 
 
 class Counting(LeaseKeeper):
@@ -73,3 +79,16 @@ def test_a_lease_is_renewed_though_the_thread_of_the_last_renewal_ends_late(
     ):
         held.on_lost(lost.set)
         assert not lost.wait(4)
+
+
+@pytest.mark.parametrize(("seconds_ago", "late"), [(11.0, 0), (20.0, 1)])
+def test_a_renewal_that_comes_with_less_than_a_third_of_the_lease_left_is_counted(
+    seconds_ago: float, late: int, database: Database, database_url: str
+) -> None:
+    before = metrics.LOCK_RENEWALS_LATE._value.get()
+    with kept_by(LeaseKeeper, database, database_url, lease_seconds=30) as locks:
+        asked_at = time.monotonic() - seconds_ago
+        held = Hold(acquired(database), asked_at, 30.0)
+        locks.keeper.add(held)
+        eventually(lambda: held.renew_at > asked_at + 15, "it is not renewed")
+    assert metrics.LOCK_RENEWALS_LATE._value.get() - before == late
