@@ -44,8 +44,8 @@ _ABANDON_GENERATIONS = text(
 _ENTER = text("""
     WITH ended AS (
         UPDATE run_phases
-        SET finished_at
-            = statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
+        SET finished_at =
+            statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
         WHERE run_id = :id AND finished_at IS NULL
     ), entered AS (
         UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
