@@ -15,8 +15,7 @@ from staging_api.db.tables import metadata
 from staging_api.errors import ConnectionLost
 from tests.databases import new_database
 
-# Started in the background of a shell, this process ignores Ctrl-C, and every one that a test starts
-# would do the same.
+# Started in the background of a shell, this process ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: a busy machine must not make one fail. In CI the examples are always the same.
