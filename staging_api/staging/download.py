@@ -21,6 +21,8 @@ from staging_api.sources.model import Source, SourceObject
 
 #: The least that is worth a request of its own.
 PIECE_BYTES = 1 << 20
+#: The most that one request brings, and a connection holds in memory.
+_LARGEST_PIECE_BYTES = 4 << 20
 #: So many bytes tell how fast a connection is.
 _JUDGED_BYTES = 2 << 20
 
@@ -132,7 +134,7 @@ class Download:
     def _spread(self, start: int, end: int, journal: Journal) -> Generator[bytes, None, None]:
         """Fetch a range as pieces on several connections; hand them on in order."""
         count, stop = self._speed.connections, threading.Event()
-        size = max(PIECE_BYTES, min(PART_BYTES, (end - start) // (2 * count)))
+        size = max(PIECE_BYTES, min(_LARGEST_PIECE_BYTES, (end - start) // (2 * count)))
         bounds = [(at, min(at + size, end)) for at in range(start, end, size)]
         waiting: deque[Future[list[bytes]]] = deque()
         with ThreadPoolExecutor(count, "download") as threads:

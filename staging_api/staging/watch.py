@@ -10,7 +10,7 @@ from staging_api.errors import StagingApiError
 from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 
 
 class Watch:

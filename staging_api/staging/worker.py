@@ -25,7 +25,8 @@ from staging_api.traces import Spans, untraced
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
+#: A probe of the few rows that are unfinished; somebody may be waiting for what is due.
+POLL_SECONDS = 0.1
 _HOUSEKEEPING_SECONDS = 30.0
 _ROOM_SECONDS = 3600.0
 # Longer than the database may let a statement wait.
