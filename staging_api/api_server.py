@@ -122,6 +122,7 @@ class _Process(ThreadWorker):  # type: ignore[misc]
 
     app: ApiServer
     slow: SlowClients
+    wsgi: Any
 
     def init_process(self) -> None:
         """Begin, after the fork."""
