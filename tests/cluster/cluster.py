@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
@@ -61,6 +62,7 @@ class Cluster:
     api: list[Pod]
     workers: list[Pod]
     store: Disk | None
+    _changing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def owner_url(self) -> str:
@@ -86,24 +88,42 @@ class Cluster:
             obstore.put(bucket, f"{path}/{name}", content, use_multipart=False)
         return f"s3://{BUCKET}/{path}"
 
-    def kill(self, pod: Pod) -> None:
-        """Kill a pod; another one takes its place, as a Deployment sees to."""
-        pod.kill()
-        self._replace(pod)
+    def kill(self, pods: list[Pod], number: int) -> None:
+        """Kill one of `api` or `workers`; another takes its place, as a Deployment sees to."""
+        with self._changing:
+            pod = pods[number]
+            pod.kill()
+            self._replace(pod)
 
     def roll(self) -> None:
         """End every pod in good order, one after the other, each followed by a new one."""
-        for pod in [*self.api, *self.workers]:
+        for pods in (self.api, self.workers):
+            for number in range(len(pods)):
+                self._end(pods, number)
+
+    def fail_over(self) -> None:
+        """Kill the primary and promote its standby; returns once the service answers from that."""
+        self.pair.fail_over()
+        self._point()
+        eventually(self._answers, "no pod has found the new primary")
+
+    def follow(self) -> None:
+        """Make a standby of the new primary."""
+        self.pair.follow()
+
+    def _end(self, pods: list[Pod], number: int) -> None:
+        with self._changing:
+            pod = pods[number]
             pod.stop()
             fresh = self._replace(pod)
             if fresh.url:
                 wait_until_ready(fresh)
 
-    def fail_over(self) -> None:
-        """Kill the primary and promote its standby; a new standby follows."""
-        self.pair.fail_over()
-        self._point()
-        self.pair.follow()
+    def _answers(self) -> bool:
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(f"{self.url}/api/v1.0/locks?limit=1", timeout=5).close()
+            return True
+        return False
 
     def restart_pooler(self) -> None:
         """End the pooler with all its connections, and start it again."""
