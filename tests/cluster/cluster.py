@@ -62,6 +62,7 @@ class Cluster:
     api: list[Pod]
     workers: list[Pod]
     store: Disk | None
+    _rolling: Pod | None = None
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -88,10 +89,11 @@ class Cluster:
             obstore.put(bucket, f"{path}/{name}", content, use_multipart=False)
         return f"s3://{BUCKET}/{path}"
 
-    def kill(self, pods: list[Pod], number: int) -> None:
+    def kill(self, pods: list[Pod], lot: int) -> None:
         """Kill one of `api` or `workers`; another takes its place, as a Deployment sees to."""
         with self._changing:
-            pod = pods[number]
+            free = [pod for pod in pods if pod is not self._rolling]
+            pod = free[lot % len(free)]
             pod.kill()
             self._replace(pod)
 
@@ -99,7 +101,7 @@ class Cluster:
         """End every pod in good order, one after the other, each followed by a new one."""
         for pods in (self.api, self.workers):
             for number in range(len(pods)):
-                self._end(pods, number)
+                self._roll(pods, number)
 
     def fail_over(self) -> None:
         """Kill the primary and promote its standby; returns once the service answers from that."""
@@ -111,30 +113,32 @@ class Cluster:
         """Make a standby of the new primary."""
         self.pair.follow()
 
-    def _end(self, pods: list[Pod], number: int) -> None:
+    def restart_pooler(self) -> None:
+        """End the pooler with all its connections, and start it again."""
+        self.pooler.end()
+        self.pooler.start()
+
+    def _roll(self, pods: list[Pod], number: int) -> None:
         with self._changing:
-            pod = pods[number]
-            pod.stop()
-            fresh = self._replace(pod)
-            if fresh.url:
-                wait_until_ready(fresh)
+            pod = self._rolling = pods[number]
+        pod.stop()
+        with self._changing:
+            fresh = self._rolling = self._replace(pod)
+        if fresh.url:
+            wait_until_ready(fresh)
+        self._rolling = None
+
+    def _replace(self, pod: Pod) -> Pod:
+        fresh = self.service.again(pod)
+        pods = self.api if pod.url else self.workers
+        pods[pods.index(pod)] = fresh
+        return fresh
 
     def _answers(self) -> bool:
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             urllib.request.urlopen(f"{self.url}/api/v1.0/locks?limit=1", timeout=5).close()
             return True
         return False
-
-    def restart_pooler(self) -> None:
-        """End the pooler with all its connections, and start it again."""
-        self.pooler.end()
-        self.pooler.start()
-
-    def _replace(self, pod: Pod) -> Pod:
-        fresh = self.service.again(pod)
-        for pods in (self.api, self.workers):
-            pods[:] = [fresh if each is pod else each for each in pods]
-        return fresh
 
     def _point(self) -> None:
         link = self.folder / "primary"

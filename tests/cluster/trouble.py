@@ -46,9 +46,10 @@ class Troubles:
         with ThreadPoolExecutor(1) as pool:
             killer = pool.submit(self._kill)
             try:
-                turns = cycle(self.kinds.items())
-                while len(self.made) < len(self.kinds) or self._since() < seconds:
-                    self._make(*next(turns), self._every)
+                for turn, (what, make) in enumerate(cycle(self.kinds.items())):
+                    if turn >= len(self.kinds) and self._since() >= seconds:
+                        break
+                    self._make(what, make, self._every)
             finally:
                 self._over.set()
             killer.result()
@@ -72,8 +73,9 @@ class Troubles:
         for pods, what in cycle(((made.api, "an API pod"), (made.workers, "a worker"))):
             if self._over.wait(self._kill_every):
                 return
-            number = self._random.randrange(len(pods))
-            self._make(f"{what} killed", partial(made.kill, pods, number))
+            self._make(
+                f"{what} killed", partial(made.kill, pods, self._random.randrange(len(pods)))
+            )
 
     def _make(self, what: str, make: Callable[[], None], every_seconds: float = 0.0) -> None:
         at = self._since()
