@@ -14,10 +14,13 @@ from staging_api.http.described import (
     problems,
 )
 
-_OF_A_FILE = headers("Accept-Ranges", "Last-Modified", "Repr-Digest", "Content-Security-Policy")
+_OF_A_FILE = headers(
+    *("Accept-Ranges", "Content-Security-Policy", "ETag", "Last-Modified", "Repr-Digest")
+)
 _OF_A_PART = _OF_A_FILE | headers("Content-Range")
 _TO_THE_PROXY = headers("X-Accel-Redirect")
-_BYTES = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+# Or the list of a folder; a file of a build may be JSON, too.
+_BYTES: Mapping[str, Any] = {"content": {"*/*": {"schema": {}}}}
 
 #: What the conditions of a request may lead to.
 _CONDITIONAL: Mapping[str, Described] = {

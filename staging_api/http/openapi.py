@@ -107,12 +107,24 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
 
 def _finish(operation: dict[str, Any]) -> None:
     """What the library cannot say: headers, and the media type of problems."""
-    operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
+    given = operation.get("parameters", [])
+    for told in given:
+        told["schema"] = _never_null(told["schema"])
+    operation["parameters"] = [*given, *_HEADERS_IN]
     for status, told in operation["responses"].items():
         told["headers"] = headers(*_headers_out(status)) | told.get("headers", {})
         if status.startswith(("4", "5")) and _PROBLEM in told.get("content", {}).values():
             told["content"] = {MEDIA_PROBLEM: _PROBLEM}
             told["description"] = MEANINGS.get(int(status), told["description"])
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter can be left out, which its model calls null; nobody can send that."""
+    kinds = schema.get("anyOf", [])
+    if {"type": "null"} not in kinds:
+        return schema
+    (kind,) = (kind for kind in kinds if kind != {"type": "null"})
+    return {**{k: told for k, told in schema.items() if k not in {"anyOf", "default"}}, **kind}
 
 
 def _headers_out(status: str) -> Iterator[str]:
