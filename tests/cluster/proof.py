@@ -66,6 +66,7 @@ def report(proof: Proof, when: str) -> str:
                 for kind, each in zip(kinds, made, strict=True)
             ]
         ),
+        not_done="" if "the disk full" in kinds else _NO_DISK,
         calls=_table([_line(what, work) for what, work in sorted(seen.work.items())]),
         again=_table(sorted(seen.come_again.items())),
         counts=_table(list(counts.items())),
@@ -81,6 +82,7 @@ def _table(lines: list[tuple[object, ...]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+_NO_DISK = "\nNo disk was full: only root may mount one for it.\n"
 _REPORT = """\
 # The cluster under trouble: a run
 
@@ -112,7 +114,7 @@ without an end, an archive without its one live generation; a signature that is 
 | trouble | times | longest, s |
 |---|---|---|
 {troubles}
-
+{not_done}
 The time of a failover is that from the death of the primary to the first answer of the service that
 needed the database.
 

@@ -32,7 +32,7 @@ from tests.source import archive_source
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-_CASES = 280
+_CASES = 250
 #: Of a path that says little: a probe, or one of the devserver.
 _CASES_OF_OTHERS = 12
 _OURS = r"^/(api/v1\.0|static|archive)/"
