@@ -20,6 +20,7 @@ from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]  # has no types
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # has no types
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # has no types
 from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no types
     LimitRequestHeaders,
     LimitRequestLine,
@@ -34,14 +35,13 @@ from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.slow_clients import SlowClients, TimedAnswers, TimedBody
 
-# gunicorn's own lines go where ours go, once; its access log would only repeat ours.
+# gunicorn's own lines go where ours go, once.
 _GUNICORN_LOGS = {
     "version": 1,
     "disable_existing_loggers": False,
     "root": {"level": "INFO", "handlers": []},
     "loggers": {
         "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
-        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
     },
     "handlers": {},
     "formatters": {},
@@ -87,6 +87,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": int(settings.shutdown_seconds),
             "control_socket_disable": True,
             "logconfig_dict": _GUNICORN_LOGS,
+            "logger_class": _Lines,
             "when_ready": self._when_ready,
             "worker_exit": lambda _server, _worker: self._close(),
             "child_exit": lambda _server, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
@@ -115,6 +116,13 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
     def _close(self) -> None:
         if self.services is not None:
             self.services.close()
+
+
+class _Lines(Logger):  # type: ignore[misc]
+    """gunicorn's lines about itself; of requests, only ours tell."""
+
+    def access(self, *_about: object) -> None:
+        """Gather nothing: to find all that a line might say takes 20 us a request."""
 
 
 class _Process(ThreadWorker):  # type: ignore[misc]

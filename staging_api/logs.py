@@ -1,8 +1,18 @@
-"""Log lines: for people on a console, or one JSON object each; with ids, without secrets."""
+"""Log lines: for people on a console, or one JSON object each; with ids, without secrets.
 
+Each request writes a line, so the JSON one is made in one go: structlog's chain, which makes those
+for people, took half of the time of a light request. It is looked at once for what may be a secret,
+as a whole, and only one that has such a thing is gone through text by text.
+"""
+
+import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 import structlog
@@ -32,66 +42,92 @@ _SECRETS = (
     ),
 )
 
-# What each of these has somewhere: one look finds that most texts have none, which is what makes a
-# line affordable.
-_TELLTALES = re.compile(r"://|bearer|basic|stg_|eyj|passw|secret|token", re.IGNORECASE)
+# What each of these has somewhere, in small letters; none has anything that JSON would escape.
+# Looked for one by one, as that takes a tenth of the time of one pattern for all.
+_TELLTALES = ("://", "bearer", "basic", "stg_", "eyj", "passw", "secret", "token")
+
+_NO_IDS = dict.fromkeys(IDS)
+_to_json = json.JSONEncoder(default=repr).encode
+
+_about: ContextVar[Mapping[str, str | None]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def configure(form: Literal["console", "json"]) -> None:
     """Send every logger's lines to standard error in one form, with the request's ids in each."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: list[Processor] = (
-        [
-            _with_ids,
-            structlog.processors.ExceptionRenderer(_TRACEBACK),
-            _redacted,
-            structlog.processors.JSONRenderer(),
-        ]
-        if form == "json"
-        else [
-            structlog.processors.ExceptionRenderer(),
-            _redacted,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ]
-    )
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
+    handler.setFormatter(JsonLines() if form == "json" else _for_people())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # Who called the logger is in no line; finding out takes as long as the rest of a record.
+    logging._srcfile = None  # noqa: SLF001 - so the standard library's own documentation
+
+
+class JsonLines(logging.Formatter):
+    """One object a line, ours and the libraries' alike."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with every id and without a secret."""
+        line: EventDict = {
+            **_NO_IDS,
+            **_about.get(),
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": _moment(record.created),
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = _TRACEBACK(record.exc_info)
+        text = _to_json(line)
+        return _to_json(_without_secrets(line)) if _may_tell(text) else text
 
 
 def about(**ids: str | None) -> None:
     """Put these ids into every further line of this request, or of this piece of work."""
-    structlog.contextvars.bind_contextvars(**ids)
+    _about.set({**_about.get(), **ids})
 
 
 def forget() -> None:
     """The request, or the piece of work, is done: the next line is about something else."""
-    structlog.contextvars.clear_contextvars()
+    _about.set({})
 
 
 def redact(text: str) -> str:
     """Hide what looks like a secret."""
-    if _TELLTALES.search(text) is None:
+    if not _may_tell(text):
         return text
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
 
 
+def _may_tell(text: str) -> bool:
+    small = text.lower()
+    return any(telltale in small for telltale in _TELLTALES)
+
+
+def _moment(created: float) -> str:
+    return datetime.fromtimestamp(created, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _for_people() -> logging.Formatter:
+    before: list[Processor] = [
+        _with_ids,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.ExceptionRenderer(),
+        _redacted,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=last)
+
+
 def _with_ids(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    return {**dict.fromkeys(IDS), **line}
+    return {**_about.get(), **line}
 
 
 def _redacted(_logger: Any, _method: str, line: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """A real PostgreSQL for every test that asks for one: migrated once, emptied between tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,9 @@ from staging_api.db.migrate import migrate
 from staging_api.db.tables import metadata
 from staging_api.errors import ConnectionLost
 from tests.databases import new_database
+
+# Started in the background of a shell, this process ignores Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: a busy machine must not make one fail. In CI the examples are always the same.
 settings.register_profile(

@@ -91,7 +91,8 @@ class Shop:
 
     def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> Run:
         """Run an operation."""
-        return self.publisher.run(operation, ARCHIVE, Options(**options), ASKER)
+        asked = Options(**options)
+        return self.publisher.run(operation, self.publisher.archive(ARCHIVE, asked), asked, ASKER)
 
     def served(self, path: str, generation: str | None = None) -> bytes:
         """What a client gets from the archive."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from staging_api.publishing.blocks import assemble, cut, measure
 from staging_api.publishing.deb import read_deb
 from staging_api.publishing.dsc import SourceFile, check_files, read_dsc
-from staging_api.publishing.forms import Form
+from staging_api.publishing.forms import Form, pack
 from staging_api.publishing.indices import (
     Entry,
     binary_entry,
@@ -112,7 +112,7 @@ class Repository:
     def _publish_index(self, path: str) -> Iterator[ReleaseFile]:
         blocks = list(cut(sorted(self.entries[path], key=lambda made: made.key)))
         for form in {Form.PLAIN, *self.forms}:
-            content = b"".join(self.assemble(form, [each.pack([form])[form] for each in blocks]))
+            content = b"".join(self.assemble(form, [pack(form, each.text) for each in blocks]))
             digest = measure([content])
             if form in self.forms:
                 self.write(self.dists / (path + form), content)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from staging_api.client import download
 from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read, understood
 from staging_api.client.copies import CopiedFile, copy_at
+from staging_api.client.file_forms import FileForm
 from staging_api.client.model import Publication, Upload
 from staging_api.client.pacing import Deadline, OnRetry
 
@@ -53,24 +54,21 @@ class Archives:
     ) -> list[Upload]:
         """Send packages: .deb, .udeb, and .dsc with the files that they list.
 
-        All files of one call are held in memory.
-
         Raises:
+            OSError: a file cannot be read.
+            Invalid: a file became shorter while it was sent.
             PackageInvalid: none of them is a package that can be accepted.
             Conflict: they are there with another content.
             NotFound: there is no such archive.
         """
-        import urllib3
-
-        fields = [("file", (path.name, path.read_bytes())) for path in files]
-        content, media = urllib3.encode_multipart_formdata(fields)
+        form = FileForm(files)
         query = urlencode({"suite": suite, "component": component})
         reply = self._transport.exchange(
             "POST",
             f"{API}/apt-archives/{quote(archive, '')}/uploads?{query}",
             Deadline(self._calls.timeout),
-            content=content,
-            headers={"Content-Type": media},
+            content=form,
+            headers=form.headers,
         )
         with understood():
             return [Upload.of(item) for item in reply.document["items"]]

@@ -7,7 +7,7 @@ the same, to whichever process answers next.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 120.0
 #: What the last try gets when the time is nearly over: a refusal needs no more.
 _LAST_TRY_SECONDS = 1.0
+
+#: A body: whole, or in pieces that can be had again.
+Content = bytes | Iterable[bytes]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Transport:
         deadline: Deadline,
         *,
         body: Mapping[str, Any] | None = None,
-        content: bytes | None = None,
+        content: Content | None = None,
         headers: Mapping[str, str] | None = None,
         on_retry: OnRetry | None = None,
     ) -> Reply:
@@ -80,7 +83,7 @@ class Transport:
             path: below the address of the service, quoted.
             deadline: for all tries together.
             body: sent as JSON.
-            content: or sent as it is.
+            content: or sent as it is, from its beginning with each try.
             headers: of this request.
             on_retry: called before each wait.
 
@@ -106,7 +109,7 @@ class Transport:
         path: str,
         deadline: Deadline,
         headers: Mapping[str, str],
-        content: bytes | None = None,
+        content: Content | None = None,
     ) -> Iterator["BaseHTTPResponse"]:
         """Send a request once; its answer can be read within the block.
 
@@ -115,7 +118,7 @@ class Transport:
             path: below the address of the service, quoted.
             deadline: bounds each wait for bytes.
             headers: of this request.
-            content: its body.
+            content: its body; `headers` tell its length unless it is bytes.
 
         Raises:
             Unavailable: refused, reset, or cut off within the answer.
@@ -150,7 +153,7 @@ class Transport:
         url: str,
         deadline: Deadline,
         headers: Mapping[str, str],
-        content: bytes | None,
+        content: Content | None,
     ) -> Iterator["BaseHTTPResponse"]:
         import urllib3
 

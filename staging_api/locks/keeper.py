@@ -20,7 +20,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from staging_api import metrics
 from staging_api.db.engine import Database
@@ -41,7 +41,7 @@ class Hold:
         """Trust `lease`, asked for at monotonic time `asked_at`, as long as it may be trusted."""
         self.lease = lease
         self.lease_seconds = lease_seconds
-        self._lost = threading.Event()
+        self._lost = False
         self._telling = threading.Lock()
         self._told: list[Callable[[], None]] = []
         self.trust(asked_at, lease.remaining_seconds)
@@ -54,7 +54,7 @@ class Hold:
     @property
     def lost(self) -> bool:
         """Whether the lease can no longer be trusted."""
-        return self._lost.is_set() or time.monotonic() >= self.trusted_until
+        return self._lost or time.monotonic() >= self.trusted_until
 
     def assert_held(self) -> None:
         """Go on only while the lease can be trusted.
@@ -70,7 +70,7 @@ class Hold:
     def on_lost(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, from any thread, should the lease be lost or have been."""
         with self._telling:
-            if not self._lost.is_set():
+            if not self._lost:
                 self._told.append(tell)
                 return
         tell()
@@ -78,9 +78,9 @@ class Hold:
     def mark_lost(self) -> None:
         """Tell everybody that the lease is gone; the second call does nothing."""
         with self._telling:
-            if self._lost.is_set():
+            if self._lost:
                 return
-            self._lost.set()
+            self._lost = True
         metrics.LOCKS_LOST.labels(self.lease.kind.name).inc()
         log.warning("lock lost: %s %s %s", self.lease.kind.name, self.lease.scope, self.lease.id)
         for tell in self._told:
@@ -106,8 +106,8 @@ class LeaseKeeper:
         self._holds: dict[str, Hold] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._renewer: ThreadPoolExecutor | None = None
-        self._renewal: Future[None] | None = None
+        self._renewer = ThreadPoolExecutor(1, "lease-renewal")
+        self._renewing = False
         self._closed = False
         self._looks_at = math.inf
 
@@ -116,11 +116,11 @@ class LeaseKeeper:
         with self._changed:
             self._holds[hold.lease.id] = hold
             if self._thread is None:
-                self._renewer = ThreadPoolExecutor(1, "lease-renewal")
                 self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 self._thread.start()
             # Else it would be woken by each request, to find that nothing is due.
             if hold.renew_at < self._looks_at:
+                self._looks_at = hold.renew_at
                 self._changed.notify()
 
     def remove(self, hold: Hold) -> None:
@@ -140,8 +140,7 @@ class LeaseKeeper:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
-        if self._renewer is not None:
-            self._renewer.shutdown()
+        self._renewer.shutdown()
         self._database.close()
 
     def _run(self) -> None:
@@ -152,24 +151,24 @@ class LeaseKeeper:
                     del self._holds[hold.lease.id]
                     hold.mark_lost()
                 self._start_renewal(now)
-                patience = self._until_next(now)
-                self._looks_at = math.inf if patience is None else now + patience
-                self._changed.wait(patience)
+                # A look that is planned takes place, though its lock be released by that: else the
+                # next lock, however short, would have to wake this thread again.
+                planned = self._looks_at if self._looks_at > now else math.inf
+                self._looks_at = min(planned, self._next_look())
+                self._changed.wait(min(self._looks_at - now, threading.TIMEOUT_MAX))
 
     def _start_renewal(self, now: float) -> None:
-        if self._renewal is not None and not self._renewal.done():
-            return
-        if self._renewer and any(hold.renew_at <= now for hold in self._holds.values()):
-            self._renewal = self._renewer.submit(self._renew, list(self._holds.values()))
+        due = any(hold.renew_at <= now for hold in self._holds.values())
+        if due and not self._renewing:
+            self._renewing = True
+            self._renewer.submit(self._renew, list(self._holds.values()))
 
-    def _until_next(self, now: float) -> float | None:
-        """Seconds until something must be looked at; None: when a hold is added."""
-        if not self._holds:
-            return None
-        ends = min(hold.trusted_until for hold in self._holds.values())
-        if self._renewal is not None and not self._renewal.done():
-            return max(ends - now, 0.0)
-        return max(min(ends, *(hold.renew_at for hold in self._holds.values())) - now, 0.0)
+    def _next_look(self) -> float:
+        """The monotonic time when something must be looked at; infinite while nothing is held."""
+        ends = [hold.trusted_until for hold in self._holds.values()]
+        if not self._renewing:
+            ends += [hold.renew_at for hold in self._holds.values()]
+        return min(ends, default=math.inf)
 
     def _renew(self, holds: list[Hold]) -> None:
         asked_at = time.monotonic()
@@ -181,6 +180,7 @@ class LeaseKeeper:
             log.warning("renewal of %d locks had no answer: %s", len(holds), error)
             left = None
         with self._changed:
+            self._renewing = False
             for hold in holds:
                 if left is None:
                     hold.renew_at = time.monotonic() + self._retry_seconds

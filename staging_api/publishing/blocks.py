@@ -67,10 +67,6 @@ class PlainBlock:
     entries: int
     text: bytes = field(repr=False)
 
-    def pack(self, forms: Iterable[Form]) -> dict[Form, bytes]:
-        """Its bytes in each form: the one slow step, during which other threads can run."""
-        return {form: pack(form, self.text) for form in forms}
-
 
 @dataclass(frozen=True)
 class Digest:

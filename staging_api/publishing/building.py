@@ -4,11 +4,11 @@ What if the process dies?
 
 - While indices are made: some blocks are kept that nothing names. Nobody reads them; the next run
   cuts the same ones and finds them, or drops them when it tidies.
-- After the generation began, before it goes live: its row says ``building``. Nothing else tells of
-  it; the next run calls it ``abandoned``. What was to be listed is still marked as unlisted, so
-  the next run lists it.
-- In the transaction that goes live: it commits whole, or not at all: the files' rows, the one row
-  that says which generation clients see, and the marks that were cleared.
+- Before it goes live: what was to be listed is still marked as unlisted, so the next run lists it.
+  If there are hooks, which may ask about the generation, a row of it says ``building``. Nothing
+  else tells of it; the next run calls it ``abandoned``.
+- In the transaction that goes live: it commits whole, or not at all: the generation, its files'
+  rows, the one row that says which generation clients see, and the marks that were cleared.
 - After it: clients see the new generation. What is left is to tidy, which any later run does.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
@@ -90,10 +90,8 @@ class Builder:
             now: what clients see; None before the first generation.
             options: how thorough to be.
         """
-        run.phase("index", None)
-        ids = [suite.id for suite in suites]
-        with self.database.connect() as conn:
-            base = repository.index_files_of(conn, ids, now.head.number) if now else []
+        run.phase("index", lasting=now is None or options.wants("indices"))
+        base = self._index_files(suites, now.head if now else None)
         files: list[IndexFile] = []
         shown: list[Unlisted] = []
         for suite in suites:
@@ -103,27 +101,31 @@ class Builder:
             files += made.files
             shown += made.shown
         run.phase("release")
-        draft = self.compared(
-            run, archive, suites, files, now, always=options.wants("release"), shown=shown
+        # They differ after rolling back.
+        is_base = now is not None and now.live.number == now.head.number
+        live = base if is_base else self._index_files(suites, now.live if now else None)
+        always = options.wants("release")
+        draft = self._compared(
+            run, archive, suites, files=files, live=live, now=now, always=always, shown=shown
         )
         run.counts["index_files"] += len(draft.opened)
         return draft
 
-    def compared(
+    def _compared(
         self,
         run: RunLog | None,
         archive: AptArchive,
         suites: Sequence[Suite],
-        files: Sequence[IndexFile],
-        now: Distribution | None,
         *,
+        files: Sequence[IndexFile],
+        live: Sequence[IndexFile],
+        now: Distribution | None,
         always: bool,
         shown: Sequence[Unlisted] = (),
     ) -> Draft:
-        """What differs between these files and what clients see, with the Releases that say so."""
+        """What differs between `files` and `live`, with the Releases that say so."""
         ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
-            live = repository.index_files_of(conn, ids, now.live.number) if now else []
             old = repository.releases_of(conn, ids, now.live.number) if now else []
             clock = conn.execute(_NOW).scalar_one()
         releases: dict[int, Sequence[ReleaseText]] = {}
@@ -141,47 +143,59 @@ class Builder:
             shown=tuple(shown),
         )
 
-    def begin(
-        self,
-        held: Hold,
-        archive: AptArchive,
-        run_id: str | None,
-        content_number: int | None = None,
-    ) -> Generation:
-        """Begin a generation; clients do not see it."""
-        generation_id = new_id()
-        with guarded(self.database, held) as conn:
-            repository.begin_generation(
-                conn, generation_id, archive.id, run_id, content_number=content_number
-            )
-            return repository.find_generation(conn, generation_id)
+    def _index_files(
+        self, suites: Sequence[Suite], generation: Generation | None
+    ) -> list[IndexFile]:
+        if generation is None:
+            return []
+        ids = [suite.id for suite in suites]
+        with self.database.connect() as conn:
+            return repository.index_files_of(conn, ids, generation.number)
 
     def go_live(
         self,
-        held: Hold,
+        conn: Connection,
         archive: AptArchive,
-        generation: Generation,
+        generation_id: str,
         draft: Draft,
         caller: str,
         *,
-        is_head: bool,
+        is_head: bool = True,
+        run_id: str | None = None,
+        content_number: int | None = None,
     ) -> None:
-        """Let clients see a generation, and clear what was dirty, in one transaction."""
-        number = generation.number
-        with guarded(self.database, held) as conn:
-            repository.close_files(conn, number, draft.closed)
-            repository.open_files(conn, number, draft.opened)
-            texts = [text for texts in draft.releases.values() for text in texts]
-            repository.replace_releases(conn, number, list(draft.releases), texts)
-            repository.go_live(conn, generation.id, archive.id, caller, is_head=is_head)
-            repository.mark_listed(conn, number, draft.shown)
-            repository.clear_dirty(conn, _seen_dirty(draft.suites) if is_head else {})
+        """Let clients see a draft as a generation, and clear what was dirty.
 
-    def settle(self, held: Hold, number: int, draft: Draft) -> None:
+        Args:
+            conn: a transaction of the lock's holder.
+            archive: of which archive.
+            generation_id: of the generation; it may have been begun.
+            draft: what it is.
+            caller: on whose behalf.
+            is_head: whether it is of what is published now.
+            run_id: which run made it, if one did.
+            content_number: of the generation whose packages it lists; None for its own.
+        """
+        number = repository.go_live(
+            conn,
+            generation_id,
+            archive.id,
+            caller,
+            is_head=is_head,
+            run_id=run_id,
+            content_number=content_number,
+        )
+        repository.close_files(conn, number, draft.closed)
+        repository.open_files(conn, number, draft.opened)
+        texts = [text for texts in draft.releases.values() for text in texts]
+        repository.replace_releases(conn, number, list(draft.releases), texts)
+        repository.mark_listed(conn, number, draft.shown)
+        repository.clear_dirty(conn, _seen_dirty(draft.suites) if is_head else {})
+
+    def settle(self, conn: Connection, number: int, draft: Draft) -> None:
         """Clear what was dirty where nothing differs from the generation that there is."""
-        with guarded(self.database, held) as conn:
-            repository.mark_listed(conn, number, draft.shown)
-            repository.clear_dirty(conn, _seen_dirty(draft.suites))
+        repository.mark_listed(conn, number, draft.shown)
+        repository.clear_dirty(conn, _seen_dirty(draft.suites))
 
     def go_back(self, held: Hold, archive: AptArchive, target_id: str, caller: str) -> Generation:
         """Let clients see the packages of an older generation again.
@@ -196,17 +210,26 @@ class Builder:
         with self.database.connect() as conn:
             target = repository.find_generation(conn, target_id)
             now = repository.find_distribution(conn, archive.name)
-            ids = [suite.id for suite in archive.suites]
-            files = repository.index_files_of(conn, ids, target.number)
         kept = target.archive == archive.name and target.state in ("live", "retired")
         if not kept or now is None:
             raise Conflict(f"generation {target_id} of {target.archive} is {target.state}")
-        draft = self.compared(None, archive, archive.suites, files, now, always=True)
-        generation = self.begin(held, archive, None, target.content_number)
-        is_head = target.content_number == now.head.content_number
-        self.go_live(held, archive, generation, draft, caller, is_head=is_head)
-        with self.database.connect() as conn:
-            return repository.find_generation(conn, generation.id)
+        files = self._index_files(archive.suites, target)
+        live = self._index_files(archive.suites, now.live)
+        draft = self._compared(
+            None, archive, archive.suites, files=files, live=live, now=now, always=True
+        )
+        generation_id = new_id()
+        with guarded(self.database, held) as conn:
+            self.go_live(
+                conn,
+                archive,
+                generation_id,
+                draft,
+                caller,
+                is_head=target.content_number == now.head.content_number,
+                content_number=target.content_number,
+            )
+            return repository.find_generation(conn, generation_id)
 
 
 def _seen_dirty(suites: Sequence[Suite]) -> dict[int, datetime]:

@@ -7,7 +7,7 @@ which cuts the same blocks, finds them done.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from staging_api.db.engine import Database
 from staging_api.publishing import repository
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
 from staging_api.publishing.dsc import SourceFile
-from staging_api.publishing.forms import Form
+from staging_api.publishing.forms import pack
 from staging_api.publishing.indices import (
     Entry,
     binary_entry,
@@ -141,29 +141,30 @@ class Indexer:
         with self.database.connect() as conn:
             known = repository.known_blocks(conn, [each.ref.sha256 for each in blocks], words)
         new = [each for each in blocks if each.ref.sha256 not in known]
-        forms = [Form.ZST, *(FORM_OF[word] for word in words)]
         with ThreadPoolExecutor(_THREADS, "compress") as pool:
             for start in range(0, len(new), _KEPT_AT_ONCE):
                 some = new[start : start + _KEPT_AT_ONCE]
-                rows = list(pool.map(lambda block: self._packed(block, forms), some))
+                rows = self._packed(pool, some, words)
                 with run.writing() as conn:
                     repository.add_blocks(conn, rows)
                 run.progress(start + len(some), len(new))
         run.counts["blocks"] += len(new)
 
-    def _packed(self, block: PlainBlock, forms: Sequence[Form]) -> Mapping[str, Any]:
-        packed = block.pack(forms)
-        for form, piece in ((Form.PLAIN, block.text), *packed.items()):
-            self.reader.remember(block.ref.sha256, form.removeprefix(".") or "plain", piece)
-        return {
-            "sha256": block.ref.sha256,
-            "last_key": block.ref.last_key,
-            "entries": block.entries,
-            "plain_bytes": len(block.text),
-            "zst": packed[Form.ZST],
-            "gz": packed.get(Form.GZ),
-            "xz": packed.get(Form.XZ),
-        }
+    def _packed(
+        self, pool: Executor, blocks: Sequence[PlainBlock], words: Sequence[str]
+    ) -> list[Mapping[str, Any]]:
+        """The rows of blocks; each form is a task of its own, since most runs have one block."""
+        # xz, which takes longest by far, begins first.
+        asked = [word for word in ("xz", "gz", "zst") if word in (*words, "zst")]
+        tasks = [(word, block) for word in asked for block in blocks]
+        packed = pool.map(lambda task: pack(FORM_OF[task[0]], task[1].text), tasks)
+        pieces: dict[str, dict[str, bytes]] = {block.ref.sha256: {} for block in blocks}
+        for (word, block), piece in zip(tasks, packed, strict=True):
+            pieces[block.ref.sha256][word] = piece
+            self.reader.remember(block.ref.sha256, word, piece)
+        for block in blocks:
+            self.reader.remember(block.ref.sha256, "plain", block.text)
+        return [_row(block, pieces[block.ref.sha256]) for block in blocks]
 
     def _files(
         self, archive: AptArchive, suite: Suite, place: IndexPlace, blocks: Sequence[str]
@@ -182,6 +183,18 @@ class Indexer:
                 sha256=digest.sha256,
                 blocks=tuple(blocks),
             )
+
+
+def _row(block: PlainBlock, pieces: Mapping[str, bytes]) -> Mapping[str, Any]:
+    return {
+        "sha256": block.ref.sha256,
+        "last_key": block.ref.last_key,
+        "entries": block.entries,
+        "plain_bytes": len(block.text),
+        "zst": pieces["zst"],
+        "gz": pieces.get("gz"),
+        "xz": pieces.get("xz"),
+    }
 
 
 def _places(suite: Suite, *, installer: bool) -> Iterator[IndexPlace]:

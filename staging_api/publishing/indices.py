@@ -4,6 +4,7 @@ A stanza is what its maker wrote, word for word, and then what only the archive 
 file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none of them.
 """
 
+import re
 from dataclasses import dataclass
 
 from staging_api.publishing import control
@@ -13,6 +14,9 @@ from staging_api.publishing.version import parse_version
 # Hashes of the .dsc's own making are replaced by ours, which count the .dsc itself as well.
 _REPLACED_IN_SOURCES = frozenset(
     {"source", "package", "directory", "files", "checksums-sha1", "checksums-sha256"}
+)
+_KEY_FIELD = re.compile(
+    r"^(Package|Version|Architecture):[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE
 )
 
 
@@ -90,7 +94,9 @@ def sources_path(component: str) -> str:
 
 
 def _entry(stanza: str) -> Entry:
-    fields = control.parse_stanza(stanza)
+    # What came in was parsed by then. A block is read again for each change, stanza by stanza, so
+    # only the fields of the key are looked for.
+    fields = {name.lower(): value.rstrip() for name, value in _KEY_FIELD.findall(stanza)}
     version_key = parse_version(fields["version"]).sort_key
     key = index_key(fields["package"], version_key, fields.get("architecture", ""))
     return Entry(key, f"{stanza}\n\n".encode())

@@ -97,6 +97,20 @@ class Options:
 
 
 @dataclass(frozen=True)
+class BegunPhase:
+    """A phase that this process has begun.
+
+    Attributes:
+        total: of how many items it is; None if that is not known.
+        began_at: by `time.monotonic`.
+    """
+
+    name: str
+    total: int | None
+    began_at: float
+
+
+@dataclass(frozen=True)
 class Phase:
     """One phase of a run."""
 

@@ -3,6 +3,11 @@
 Every write of a run is a transaction of `RunLog.writing`, so one of the publisher lock's holder or
 none: a run that lost the lock can say nothing any more, and whoever takes the lock next finds it
 ``running`` and notes that it was abandoned.
+
+To write in which phase it is takes as long as most phases do. So a run tells at its end which ones
+there were, and before that only what somebody may be waiting for: a phase that can last is told
+when it begins, and so is any that begins half a second after anything was told. If the process
+dies, what it had begun within that time is not told by its row; by what it did, it is.
 """
 
 import logging
@@ -21,7 +26,7 @@ from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import AptArchive, Operation, Options
+from staging_api.publishing.model import AptArchive, BegunPhase, Operation, Options
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,9 @@ class RunLog:
     reached: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    _told_at: float = 0.0
+    _untold: list[BegunPhase] = field(default_factory=list)
+    _told: int = 0
+    _told_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def begin(
@@ -82,20 +89,41 @@ class RunLog:
         """A transaction that commits only while the lock is held."""
         return guarded(self.database, self.held)
 
-    def phase(self, name: str, total: int | None = None) -> None:
-        """Begin a phase, of so many items if that is known."""
-        with self.writing() as conn:
-            repository.enter_phase(conn, self.id, name, total)
-        self._told_at = time.monotonic()
+    def phase(self, name: str, total: int | None = None, *, lasting: bool = False) -> None:
+        """Begin a phase.
+
+        Args:
+            name: of the phase.
+            total: of how many items it is, if that is known.
+            lasting: whether it may take so long that somebody wants to know at once.
+        """
+        self._untold.append(BegunPhase(name, total, time.monotonic()))
+        if lasting or self._is_time_to_tell():
+            self._tell()
         self.reached(name)
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the phase is, now and then."""
         self.held.assert_held()
-        if time.monotonic() - self._told_at >= _TELL_SECONDS:
-            self._told_at = time.monotonic()
-            with self.writing() as conn:
-                repository.note_progress(conn, self.id, done, total)
+        if self._is_time_to_tell():
+            self._tell((done, total))
+
+    def _is_time_to_tell(self) -> bool:
+        return time.monotonic() - self._told_at >= _TELL_SECONDS
+
+    def _tell(self, progress: tuple[int, int] | None = None) -> None:
+        with self.writing() as conn:
+            repository.unhurried(conn)
+            self._tell_phases(conn)
+            if progress:
+                repository.note_progress(conn, self.id, *progress)
+
+    def _tell_phases(self, conn: Connection) -> None:
+        self._told_at = time.monotonic()
+        untold, self._untold = self._untold, []
+        if untold:
+            repository.enter_phases(conn, self.id, self._told, untold, self._told_at)
+            self._told += len(untold)
 
     def note(self, text: str) -> None:
         """Remember what was tolerated."""
@@ -122,7 +150,9 @@ class RunLog:
         code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
         with self.writing() as conn:
-            repository.abandon_generations(conn)
+            self._tell_phases(conn)
+            if error:
+                repository.abandon_generations(conn)
             repository.finish_run(
                 conn,
                 self.id,

@@ -22,7 +22,7 @@ commits, then the new one. A hook may run twice.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,10 +30,10 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import HookFailed, Invalid
 from staging_api.locks.hold import Asker, Locks, hold
-from staging_api.locks.model import GLOBAL, PUBLISHER
+from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import repository
 from staging_api.publishing.building import Builder, Draft
-from staging_api.publishing.domination import dominate_binaries, dominate_sources
+from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import (
     AptArchive,
@@ -83,18 +83,15 @@ class Publisher:
     at_once: int = 10_000
     reached: Callable[[str], None] = field(default=_nowhere)
 
-    def run(self, operation: Operation, name: str, options: Options, asker: Asker) -> Run:
+    def run(self, operation: Operation, archive: AptArchive, options: Options, asker: Asker) -> Run:
         """Run one operation on one archive, to its end.
 
         Raises:
-            NotFound: there is no such archive.
-            Invalid: an option names a suite that the archive does not have.
             LockHeld: another operation runs, on whatever archive.
             LockLost: this one did, and lost the lock before it was done.
             SigningFailed: there is a key, and no signature came of it; clients see what they saw.
             HookFailed: a hook before going live said no; clients see what they saw.
         """
-        archive = self.archive(name, options)
         with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
             run = RunLog.begin(
                 self.locks,
@@ -114,7 +111,12 @@ class Publisher:
         return self.find(run.id)
 
     def archive(self, name: str, options: Options | None = None) -> AptArchive:
-        """The archive that an operation is to run on, its options checked."""
+        """The archive that an operation is to run on, its options checked.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: an option names a suite that it does not have.
+        """
         with self.database.connect() as conn:
             archive = repository.find_archive(conn, name)
         for wanted in options.suites if options else ():
@@ -158,65 +160,65 @@ class Publisher:
             run.progress(start + len(some), len(waiting))
 
     def _publish_distro(self, run: RunLog, archive: AptArchive, options: Options) -> None:
-        self._publish(run, archive, options, hooks=False)
+        self._publish(run, archive, options, self._with_work(archive), hooks=False)
 
     def _publish_ftpmaster(
         self, run: RunLog, archive: AptArchive, options: Options
     ) -> HookFailed | None:
         self._process_accepted(run, archive, options)
-        security = tuple(s.name for s in self._with_work(archive) if s.name.endswith(_SECURITY))
-        failed = None
+        work, failed = self._with_work(archive), None
+        security = tuple(s.name for s in archive.suites if s.id in work and _is_urgent(s))
         if security and not options.suites:
             # Fixes do not wait for the rest to be made.
             urgent = replace(options, suites=security)
-            failed = self._publish(run, archive, urgent, hooks=True)
-        return self._publish(run, archive, options, hooks=True) or failed
+            failed = self._publish(run, archive, urgent, work, hooks=True)
+            work = self._with_work(archive)
+        return self._publish(run, archive, options, work, hooks=True) or failed
 
     def _publish(
-        self, run: RunLog, archive: AptArchive, options: Options, *, hooks: bool
+        self, run: RunLog, archive: AptArchive, options: Options, work: set[int], *, hooks: bool
     ) -> HookFailed | None:
-        """Publish what is to be published of an archive; gives the hook that failed afterwards."""
+        """Publish what is to be published of an archive; gives the hook that failed afterwards.
+
+        Args:
+            run: the run that does it.
+            archive: which archive.
+            options: how thoroughly, and where.
+            work: suites of which clients do not see all that they should.
+            hooks: whether the operator's programs are asked and told.
+        """
         failed, more = None, True
-        while more and (suites := self._in_scope(archive, options)):
-            more = self._publish_pending(run, suites, options)
-            self._dominate(run, archive, suites, options)
+        while more and (ids := _in_scope(archive, options, work)):
+            now = self._distribution(archive)
+            # After rolling back, clients see old packages of every suite.
+            if now is not None and now.live.content_number != now.head.content_number:
+                ids = {suite.id for suite in archive.suites}
+            more = self._publish_pending(run, sorted(ids), options)
+            self._dominate(run, archive, ids, options)
             archive = self.archive(archive.name)
-            ids = {suite.id for suite in suites}
             suites = [suite for suite in archive.suites if suite.id in ids]
-            failed = self._make_generation(run, archive, suites, options, hooks=hooks) or failed
+            made = self._make_generation(run, archive, suites, options, now=now, hooks=hooks)
+            failed = made or failed
+            if more:
+                work = self._with_work(archive)
         self._tidy(run, archive)
         return failed
 
-    def _with_work(self, archive: AptArchive) -> list[Suite]:
+    def _with_work(self, archive: AptArchive) -> set[int]:
         with self.database.connect() as conn:
-            ids = repository.suites_with_work(conn, archive.id)
-        return [suite for suite in archive.suites if suite.id in ids]
-
-    def _in_scope(self, archive: AptArchive, options: Options) -> list[Suite]:
-        careful = any(
-            options.wants(part) for part in ("publishing", "domination", "indices", "release")
-        )
-        found = list(archive.suites) if careful else self._with_work(archive)
-        wanted = [s for s in found if not options.suites or s.name in options.suites]
-        # After rolling back, clients see old packages of every suite.
-        return list(archive.suites) if wanted and self._is_back(archive) else wanted
-
-    def _is_back(self, archive: AptArchive) -> bool:
-        now = self._distribution(archive)
-        return now is not None and now.live.content_number != now.head.content_number
+            return repository.suites_with_work(conn, archive.id)
 
     def _distribution(self, archive: AptArchive) -> Distribution | None:
         with self.database.connect() as conn:
             return repository.find_distribution(conn, archive.name)
 
-    def _publish_pending(self, run: RunLog, suites: Sequence[Suite], options: Options) -> bool:
+    def _publish_pending(self, run: RunLog, suites: Sequence[int], options: Options) -> bool:
         """Publish what may be; tells whether some is left for the next generation."""
-        ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
             files = repository.files_to_publish(
-                conn, ids, published_too=options.wants("publishing")
+                conn, suites, published_too=options.wants("publishing")
             )
-        run.phase("publish", len(files))
+        run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
         gone = self.blobs.lacks({file.sha256 for file in files})
         missing = {file.id: file.path for file in files if file.sha256 in gone}
         ready = sorted({file.id for file in files} - missing.keys())
@@ -225,10 +227,8 @@ class Publisher:
             if published >= self.at_once:
                 break
             with run.writing() as conn:
-                done = repository.publish(conn, ready[start : start + step])
-                repository.mark_dirty(conn, sorted(set(done)))
-            published += len(done)
-            run.progress(start + len(done), len(ready))
+                published += repository.publish(conn, ready[start : start + step])
+            run.progress(published, len(ready))
         run.counts["published"] += published
         for publication, path in missing.items():
             run.note(f"{path} is not in the store")
@@ -237,27 +237,28 @@ class Publisher:
         return published >= self.at_once
 
     def _dominate(
-        self, run: RunLog, archive: AptArchive, suites: Sequence[Suite], options: Options
+        self, run: RunLog, archive: AptArchive, suites: Collection[int], options: Options
     ) -> None:
-        run.phase("dominate", len(suites))
         careful = options.wants("domination")
-        for suite in suites:
+        run.phase("dominate", len(suites), lasting=careful)
+        outdone: list[Superseded] = []
+        for suite in archive.suites:
+            if suite.id not in suites:
+                continue
             with self.database.connect() as conn:
                 sources = repository.sources_to_dominate(conn, suite.id, careful=careful)
                 binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=careful)
-            outdone = dominate_sources(sources)
+            outdone += dominate_sources(sources)
             outdone += [
                 each
                 for each in dominate_binaries(binaries, suite.architectures)
                 if each.id in decided
             ]
-            if outdone:
-                with run.writing() as conn:
-                    repository.supersede(conn, outdone)
-                    repository.mark_dirty(conn, [suite.id])
-            run.counts["superseded"] += len(outdone)
         with run.writing() as conn:
+            if outdone:
+                repository.supersede(conn, outdone)
             repository.condemn(conn, archive.id, archive.quarantine_seconds)
+        run.counts["superseded"] += len(outdone)
 
     def _make_generation(
         self,
@@ -266,20 +267,25 @@ class Publisher:
         suites: Sequence[Suite],
         options: Options,
         *,
+        now: Distribution | None,
         hooks: bool,
     ) -> HookFailed | None:
-        now = self._distribution(archive)
         draft = self.builder.draft(run, archive, suites, now, options)
         if not draft.differs:
             if now is not None:
-                self.builder.settle(run.held, now.head.number, draft)
+                with run.writing() as conn:
+                    self.builder.settle(conn, now.head.number, draft)
             return None
-        generation = self.builder.begin(run.held, archive, run.id)
-        environment = _environment(run, archive, generation, draft)
-        if hooks and (refused := self._run_hooks(run, "before", environment)):
-            raise refused
+        generation_id = new_id()
+        environment = _environment(run, archive, generation_id, draft)
+        if hooks and self.hooks is not None:
+            with run.writing() as conn:
+                repository.begin_generation(conn, generation_id, archive.id, run.id)
+            if refused := self._run_hooks(run, "before", environment):
+                raise refused
         run.phase("go_live")
-        self.builder.go_live(run.held, archive, generation, draft, run.caller, is_head=True)
+        with run.writing() as conn:
+            self.builder.go_live(conn, archive, generation_id, draft, run.caller, run_id=run.id)
         run.counts["generations"] += 1
         run.reached("live")
         return self._run_hooks(run, "after", environment) if hooks else None
@@ -290,7 +296,7 @@ class Publisher:
         """Run the hooks of a stage until one fails."""
         if self.hooks is None:
             return None
-        run.phase(stage)
+        run.phase(stage, lasting=True)
         for result in run_hooks(self.hooks / f"{stage}.d", environment, self.hook_seconds):
             run.hook(stage, result)
             if not result.succeeded:
@@ -307,16 +313,18 @@ class Publisher:
         retention = archive.retention_seconds
         grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
         with self.database.connect() as conn:
-            overdue = repository.is_overdue(conn, archive.id, retention, grace)
+            generations, packages = repository.overdue(conn, archive.id, retention, grace)
+        if not (generations or packages):
+            return
         with run.writing() as conn:
-            if overdue:
+            if generations:
                 run.counts["reaped"] += repository.reap_generations(conn, archive.id, retention)
                 repository.drop_unkept(conn, archive.id)
                 repository.drop_unnamed(conn)
-            if repository.remove_condemned(conn, archive.id) or overdue:
-                run.counts["removed_files"] += repository.remove_unused_files(
-                    conn, archive.id, archive.quarantine_seconds
-                )
+            repository.remove_condemned(conn, archive.id)
+            run.counts["removed_files"] += repository.remove_unused_files(
+                conn, archive.id, archive.quarantine_seconds
+            )
 
 
 _OPERATIONS: Mapping[
@@ -328,13 +336,29 @@ _OPERATIONS: Mapping[
 }
 
 
+def _is_urgent(suite: Suite) -> bool:
+    return suite.name.endswith(_SECURITY)
+
+
+def _in_scope(archive: AptArchive, options: Options, work: set[int]) -> set[int]:
+    """The suites that a run is to look at."""
+    careful = any(
+        options.wants(part) for part in ("publishing", "domination", "indices", "release")
+    )
+    return {
+        suite.id
+        for suite in archive.suites
+        if (careful or suite.id in work) and (not options.suites or suite.name in options.suites)
+    }
+
+
 def _environment(
-    run: RunLog, archive: AptArchive, generation: Generation, draft: Draft
+    run: RunLog, archive: AptArchive, generation_id: str, draft: Draft
 ) -> dict[str, str]:
     """What a hook sees of the run."""
     return {
         "STAGING_ARCHIVE": archive.name,
         "STAGING_PUBLICATION": run.id,
-        "STAGING_GENERATION": generation.id,
+        "STAGING_GENERATION": generation_id,
         "STAGING_SUITES": " ".join(suite.name for suite in draft.suites),
     }

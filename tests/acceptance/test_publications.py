@@ -237,7 +237,7 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
 
     holder = replace(third_pod, reached=wait)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(holder.run, first, archive.name, Options(), ASKER)
+        running = pool.submit(holder.run, first, holder.archive(archive.name), Options(), ASKER)
         assert begun.wait(60)
         before = dump(rows, but=OF_WORKERS)
         refused = archive.publish(second)
@@ -268,7 +268,7 @@ def test_of_many_callers_on_two_pods_exactly_one_gets_through(
 
     def ask(number: int) -> int:
         if number == 0:
-            holder.run("publish-ftpmaster", archive.name, Options(), ASKER)
+            holder.run("publish-ftpmaster", holder.archive(archive.name), Options(), ASKER)
             return 201
         wait_until_held(rows)
         return archive.at(pods[number % 2].client).publish(OPERATIONS[number % 3]).status

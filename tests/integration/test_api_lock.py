@@ -232,6 +232,12 @@ def test_promise_14_prefer_wait_is_answered_when_the_lock_is_free(
     assert (result.status_code, result.headers["preference-applied"]) == (200, "wait=15")
 
 
+def test_an_answer_names_no_preference_that_nobody_had(client: TestClient) -> None:
+    result = post(client)
+    assert result.status_code == 200
+    assert "preference-applied" not in result.headers
+
+
 def test_promise_14_nobody_waits_longer_than_the_cap_for_all_locks_together(
     thing: Thing, client: TestClient, database: Database
 ) -> None:

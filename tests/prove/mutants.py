@@ -44,10 +44,18 @@ _TESTS = (
     "tests/integration/test_lock_statements.py",
     "tests/integration/test_lock_races.py",
     "tests/integration/test_lock_hold.py",
+    "tests/integration/test_lock_keeper.py",
     "tests/integration/test_lock_promises.py",
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",
 )
+# Where to look first for whoever finds a change of a file.
+_NEAREST = {
+    "staging_api/locks/hold.py": "tests/integration/test_lock_hold.py",
+    "staging_api/locks/keeper.py": "tests/integration/test_lock_keeper.py",
+    "staging_api/locks/store.py": "tests/integration/test_lock_promises.py",
+    "staging_api/http/api_lock.py": "tests/integration/test_api_lock.py",
+}
 _QUIETLY = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 _OPTIONS = (*_QUIETLY, "-x", "--timeout=120")
 _FRESH = re.compile(r"staging_api\.(locks|http|staging|bootstrap)|tests\.|test_")
@@ -241,7 +249,9 @@ class Trial:
             _define(self.url, real)
 
     def _found(self, path: str, change: Changed | None) -> str | None:
-        likely = self.finders.setdefault(path, [])
+        nearest = _NEAREST.get(path, "tests/integration/test_lock_statements.py")
+        near = [name for name in self.seconds if name.startswith(nearest)]
+        likely = self.finders.setdefault(path, near)
         found = _in_fork(self.url, Order(likely, self.seconds), change)
         if found is None:
             return "it never ends"

@@ -1,31 +1,125 @@
-"""What log lines must not tell."""
+"""What log lines say, and what they must not tell."""
 
+import json
 import logging
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import pytest
 
 from staging_api import logs
 
+Form = Literal["console", "json"]
+FORMS = pytest.mark.parametrize("form", ["console", "json"])
 
-@pytest.mark.parametrize("form", ["console", "json"])
-def test_a_traceback_names_lines_and_no_values(
-    form: Literal["console", "json"], capsys: pytest.CaptureFixture[str]
-) -> None:
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
-    before = root.handlers[:], root.level
+    handlers, level, source = root.handlers[:], root.level, logging._srcfile
+    yield
+    logs.forget()
+    root.handlers[:], root.level, logging._srcfile = handlers, level, source
+
+
+def only_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    (line,) = capsys.readouterr().err.splitlines()
+    told: dict[str, Any] = json.loads(line)
+    return told
+
+
+def test_a_line_of_a_library_has_every_id_of_the_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    logs.about(request_id="r", caller="ci")
+    logs.about(lock_id="l", caller="boss")
+    logging.getLogger("a.library").warning("%d of %s", 7, "9")
+    told = only_line(capsys)
+    assert told.pop("timestamp").endswith("Z")
+    assert told == {
+        "event": "7 of 9",
+        "level": "warning",
+        "logger": "a.library",
+        "request_id": "r",
+        "reference_id": None,
+        "lock_id": "l",
+        "staging_id": None,
+        "caller": "boss",
+    }
+
+
+def test_what_was_a_request_s_is_forgotten_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    logs.about(request_id="r", caller="ci")
+    logs.forget()
+    logging.getLogger("x").info("idle")
+    told = only_line(capsys)
+    assert told["request_id"] is None
+    assert "caller" not in told
+
+
+def test_a_line_for_people_has_the_ids_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("console")
+    logs.about(request_id="r-17")
+    logging.getLogger("x").info("done")
+    told = capsys.readouterr().err
+    assert "done" in told
+    assert "r-17" in told
+    assert "staging_id" not in told
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\udcff of a file's name", 'a "quote"', "grün"])
+def test_whatever_is_told_is_one_line_of_json(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("json")
+    logging.getLogger("x").info("%s", text)
+    assert only_line(capsys)["event"] == text
+
+
+@FORMS
+def test_a_traceback_names_lines_and_no_values(
+    form: Form, capsys: pytest.CaptureFixture[str]
+) -> None:
     logs.configure(form)
     try:
-        password = "open sesame".replace(" ", "-")
-        raise_with(password)
+        raise_with("open sesame".replace(" ", "-"))
     except ValueError:
         logging.getLogger(__name__).exception("it failed")
-    finally:
-        root.handlers[:] = before[0]
-        root.setLevel(before[1])
     told = capsys.readouterr().err
     assert "raise_with" in told
     assert "open-sesame" not in told
+
+
+@FORMS
+def test_an_error_that_quotes_a_secret_is_told_without(
+    form: Form, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(form)
+    try:
+        fail("no route to postgresql://staging:hunter22@db/staging")
+    except ConnectionError:
+        logging.getLogger(__name__).exception("it failed")
+    told = capsys.readouterr().err
+    assert "no route to postgresql://***@db/staging" in told
+    assert "hunter22" not in told
+
+
+@FORMS
+def test_a_secret_is_told_neither_by_the_line_nor_by_its_ids(
+    form: Form, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(form)
+    logs.about(caller="https://hunter22@idp/me")
+    logging.getLogger("x").info("sent BEARER hunter22.hunter22")
+    told = capsys.readouterr().err
+    assert "***" in told
+    assert "hunter22" not in told
+
+
+def fail(text: str) -> None:
+    raise ConnectionError(text)
 
 
 def raise_with(_password: str) -> None:

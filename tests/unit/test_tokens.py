@@ -45,6 +45,14 @@ def test_an_unknown_token_is_refused(path: Path):
         TokenFile(path).check(token + "x")
 
 
+def test_of_two_entries_of_one_token_the_first_holds(path: Path):
+    token = issue(path, days=1)
+    (entry,) = yaml.safe_load(path.read_text())["tokens"]
+    again = entry | {"name": "other", "expires_at": None}
+    path.write_text(yaml.safe_dump({"tokens": [entry, again]}))
+    assert TokenFile(path).check(token).name == entry["name"]
+
+
 def test_the_hash_in_the_file_is_no_token(path: Path):
     issue(path)
     digest = yaml.safe_load(path.read_text())["tokens"][0]["sha256"]

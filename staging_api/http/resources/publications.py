@@ -36,7 +36,7 @@ def _options(body: PublicationRequest) -> Options:
 def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     body: PublicationRequest = req.context.json
-    self.publisher.archive(body.archive, _options(body))
+    req.context.archive = self.publisher.archive(body.archive, _options(body))
     return GLOBAL
 
 
@@ -80,7 +80,8 @@ class Publications:
         201 when it is done. One operation runs at a time, on whatever archive: 409 says which.
         """
         body: PublicationRequest = req.context.json
-        run = self.publisher.run(body.operation, body.archive, _options(body), asker(req))
+        archive = req.context.archive
+        run = self.publisher.run(body.operation, archive, _options(body), asker(req))
         resp.status = falcon.HTTP_201
         resp.media = PublicationBody.of(run)
         resp.location = f"{PATH}/{run.id}"

@@ -10,15 +10,21 @@ from sqlalchemy.exc import IntegrityError
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing.model import AptArchive, Suite
-from staging_api.publishing.repository.rows import made
+from staging_api.publishing.repository.rows import made, moment
 
-_SUITES = text("""
-    SELECT s.*,
-        array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)
-            AS components,
-        array(SELECT a.name FROM architectures a WHERE a.suite_id = s.id ORDER BY a.name)
-            AS architectures
-    FROM suites s WHERE s.archive_id = :archive_id ORDER BY s.name
+# One statement, so that it is one moment: a run that saw an archive as it was and a mark that says
+# how it has changed since would clear the mark without having seen the change.
+_FIND = text("""
+    SELECT r.*, array(
+        SELECT to_json(s) FROM (
+            SELECT s.*,
+                array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)
+                    AS components,
+                array(SELECT a.name FROM architectures a WHERE a.suite_id = s.id ORDER BY a.name)
+                    AS architectures
+            FROM suites s WHERE s.archive_id = r.id) s
+        ORDER BY s.name) AS told_suites
+    FROM apt_archives r WHERE r.name = :name
 """)
 
 # What a run has to look at: suites with something to publish or to list, and those whose Release
@@ -46,11 +52,13 @@ def find_archive(conn: Connection, name: str) -> AptArchive:
     Raises:
         NotFound: there is no such archive.
     """
-    row = conn.execute(select(apt_archives).where(apt_archives.c.name == name)).one_or_none()
+    row = conn.execute(_FIND, {"name": name}).one_or_none()
     if row is None:
         raise NotFound(f"there is no archive {name}")
-    found = conn.execute(_SUITES, {"archive_id": row.id})
-    return made(AptArchive, row, suites=tuple(made(Suite, suite) for suite in found))
+    suites = (
+        made(Suite, each, dirty_since=moment(each["dirty_since"])) for each in row.told_suites
+    )
+    return made(AptArchive, row, suites=tuple(suites))
 
 
 def suites_with_work(conn: Connection, archive_id: int) -> set[int]:

@@ -59,11 +59,16 @@ _SOURCES = {
     careful: text(_SOURCE_CANDIDATES.format(which=which)) for careful, which in _WHICH.items()
 }
 _SUPERSEDE = text("""
-    UPDATE package_publications p
-    SET state = 'superseded', superseded_by = s.by, ended_at = clock_timestamp(),
-        unlisted_since = clock_timestamp()
-    FROM unnest(cast(:ids AS bigint[]), cast(:bys AS bigint[])) AS s (id, by)
-    WHERE p.id = s.id AND p.state = 'published'
+    WITH superseded AS (
+        UPDATE package_publications p
+        SET state = 'superseded', superseded_by = s.by, ended_at = clock_timestamp(),
+            unlisted_since = clock_timestamp()
+        FROM unnest(cast(:ids AS bigint[]), cast(:bys AS bigint[])) AS s (id, by)
+        WHERE p.id = s.id AND p.state = 'published'
+        RETURNING p.suite_id
+    )
+    UPDATE suites SET dirty_since = clock_timestamp()
+    WHERE id IN (SELECT suite_id FROM superseded)
 """)
 # A superseded source waits until none of its binaries is left in the suite.
 _CONDEMN = text("""
@@ -114,7 +119,7 @@ def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> li
 
 
 def supersede(conn: Connection, outdone: Sequence[Superseded]) -> None:
-    """Make these publications superseded."""
+    """Make these publications superseded, and their suites dirty."""
     ids, bys = [int(each.id) for each in outdone], [int(each.by) for each in outdone]
     conn.execute(_SUPERSEDE, {"ids": ids, "bys": bys})
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from staging_api.errors import NotFound
 from staging_api.publishing.model import Distribution, Generation
+from staging_api.publishing.repository.pool_rows import REMOVABLE
 from staging_api.publishing.repository.rows import made
 
 _GENERATIONS = """
@@ -27,30 +28,38 @@ _DISTRIBUTION = text("""
     SELECT d.*, a.name AS archive FROM distributions d JOIN apt_archives a ON a.id = d.archive_id
     WHERE a.name = :name
 """)
-_BEGIN = text("""
+_NEXT_NUMBER = """
+    SELECT coalesce(max(g.number), 0) + 1 AS number
+    FROM dists_generations g WHERE g.archive_id = :archive_id
+"""
+_BEGIN = text(f"""
     INSERT INTO dists_generations (id, archive_id, number, content_number, state, run_id)
-    SELECT :id, :archive_id, n.number, coalesce(:content_number, n.number), 'building', :run_id
-    FROM (
-        SELECT coalesce(max(g.number), 0) + 1 AS number
-        FROM dists_generations g WHERE g.archive_id = :archive_id) n
-    RETURNING number
-""")
-_RETIRE = text("""
-    UPDATE dists_generations SET state = 'retired', retired_at = clock_timestamp()
-    WHERE archive_id = :archive_id AND state = 'live'
-""")
-_GO_LIVE = text("""
-    UPDATE dists_generations SET state = 'live', live_at = clock_timestamp()
-    WHERE id = :id AND state = 'building'
-""")
-_POINT = text("""
+    SELECT :id, :archive_id, n.number, n.number, 'building', :run_id FROM ({_NEXT_NUMBER}) n
+""")  # noqa: S608 - our own words
+# An archive has one live generation, so the new one is written when the old ones have been counted.
+# Its row is there already if there are hooks, which may ask about it.
+_GO_LIVE = text(f"""
+    WITH retired AS (
+        UPDATE dists_generations SET state = 'retired', retired_at = clock_timestamp()
+        WHERE archive_id = :archive_id AND state = 'live' RETURNING id
+    ), live AS (
+        INSERT INTO dists_generations AS g (
+            id, archive_id, number, content_number, state, run_id, live_at)
+        SELECT :id, :archive_id, n.number, coalesce(:content_number, n.number), 'live', :run_id,
+            clock_timestamp()
+        FROM ({_NEXT_NUMBER}) n, (SELECT count(*) FROM retired) r
+        ON CONFLICT (id) DO UPDATE SET state = 'live', live_at = clock_timestamp()
+        WHERE g.state = 'building'
+        RETURNING number
+    )
     INSERT INTO distributions AS d (
         archive_id, live_generation_id, head_generation_id, changed_by)
-    VALUES (:archive_id, :id, :id, :caller)
+    SELECT :archive_id, :id, :id, :caller FROM live
     ON CONFLICT (archive_id) DO UPDATE
     SET live_generation_id = :id, changed_at = clock_timestamp(), changed_by = :caller,
         head_generation_id = CASE WHEN :is_head THEN :id ELSE d.head_generation_id END
-""")
+    RETURNING (SELECT number FROM live)
+""")  # noqa: S608 - our own words
 _CLEAR_DIRTY = text("""
     UPDATE suites s SET dirty_since = NULL
     FROM unnest(cast(:ids AS int[]), cast(:since AS timestamptz[])) AS d (id, since)
@@ -72,7 +81,8 @@ _OVERDUE = text(f"""
     SELECT EXISTS (
         SELECT FROM dists_generations g
         WHERE {_REAPABLE} AND g.retired_at + make_interval(secs => :retention + :grace)
-            < clock_timestamp())
+            < clock_timestamp()) AS generations,
+        EXISTS (SELECT FROM package_publications p, suites s WHERE {REMOVABLE}) AS packages
 """)  # noqa: S608 - our own words
 _REAP = text(f"""
     UPDATE dists_generations g SET state = 'reaped', reaped_at = clock_timestamp()
@@ -114,30 +124,37 @@ def find_distribution(conn: Connection, archive: str) -> Distribution | None:
 
 
 def begin_generation(
-    conn: Connection,
-    generation_id: str,
-    archive_id: int,
-    run_id: str | None,
-    content_number: int | None = None,
-) -> int:
-    """Begin a generation; gives its number."""
-    given = {"id": generation_id, "archive_id": archive_id, "run_id": run_id}
-    return int(conn.execute(_BEGIN, {**given, "content_number": content_number}).scalar_one())
+    conn: Connection, generation_id: str, archive_id: int, run_id: str | None
+) -> None:
+    """Begin a generation that nobody sees yet."""
+    conn.execute(_BEGIN, {"id": generation_id, "archive_id": archive_id, "run_id": run_id})
 
 
 def go_live(
-    conn: Connection, generation_id: str, archive_id: int, caller: str, *, is_head: bool
-) -> None:
-    """Let clients see a generation from this transaction's commit on."""
-    conn.execute(_RETIRE, {"archive_id": archive_id})
-    conn.execute(_GO_LIVE, {"id": generation_id})
-    given = {"id": generation_id, "archive_id": archive_id, "caller": caller, "is_head": is_head}
-    conn.execute(_POINT, given)
+    conn: Connection,
+    generation_id: str,
+    archive_id: int,
+    caller: str,
+    *,
+    is_head: bool,
+    run_id: str | None,
+    content_number: int | None = None,
+) -> int:
+    """Let clients see a generation from this transaction's commit on; gives its number.
+
+    Args:
+        is_head: whether it is of what is published now, so that the next one starts from it.
+        content_number: of the generation whose packages it lists; None for its own.
+    """
+    given = {"archive_id": archive_id, "id": generation_id, "caller": caller, "is_head": is_head}
+    given |= {"run_id": run_id, "content_number": content_number}
+    return int(conn.execute(_GO_LIVE, given).scalar_one())
 
 
 def clear_dirty(conn: Connection, seen: Mapping[int, datetime]) -> None:
     """Say that suites are clean, unless they got dirty again since they were seen."""
-    conn.execute(_CLEAR_DIRTY, {"ids": list(seen), "since": list(seen.values())})
+    if seen:
+        conn.execute(_CLEAR_DIRTY, {"ids": list(seen), "since": list(seen.values())})
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:
@@ -146,10 +163,16 @@ def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) 
     return conn.execute(_PIN, given).rowcount == 1
 
 
-def is_overdue(conn: Connection, archive_id: int, retention: float, grace: float) -> bool:
-    """Whether a generation could have been reaped so many seconds ago."""
+def overdue(conn: Connection, archive_id: int, retention: float, grace: float) -> tuple[bool, bool]:
+    """Whether there is something to tidy.
+
+    Returns:
+        whether a generation could have been reaped `grace` seconds ago; and whether a package whose
+        time is over is listed by none that is kept.
+    """
     given = {"archive_id": archive_id, "retention": retention, "grace": grace}
-    return bool(conn.execute(_OVERDUE, given).scalar_one())
+    row = conn.execute(_OVERDUE, given).one()
+    return row.generations, row.packages
 
 
 def reap_generations(conn: Connection, archive_id: int, retention: float) -> int:

@@ -24,11 +24,17 @@ _TO_PUBLISH = text("""
     ORDER BY p.id
 """)
 _PUBLISH = text("""
-    UPDATE package_publications
-    SET state = 'published', published_at = clock_timestamp(), unlisted_since = clock_timestamp(),
-        error_message = NULL
-    WHERE id = ANY(:ids) AND state = 'pending'
-    RETURNING suite_id
+    WITH published AS (
+        UPDATE package_publications
+        SET state = 'published', published_at = clock_timestamp(),
+            unlisted_since = clock_timestamp(), error_message = NULL
+        WHERE id = ANY(:ids) AND state = 'pending'
+        RETURNING suite_id
+    ), dirty AS (
+        UPDATE suites SET dirty_since = clock_timestamp()
+        WHERE id IN (SELECT suite_id FROM published)
+    )
+    SELECT count(*) FROM published
 """)
 _HOLD_BACK = text("""
     UPDATE package_publications SET error_message = :reason
@@ -140,9 +146,9 @@ def files_to_publish(
     return list(conn.execute(_TO_PUBLISH, given))
 
 
-def publish(conn: Connection, ids: Sequence[int]) -> list[int]:
-    """Make pending publications published; gives the suite of each."""
-    return list(conn.execute(_PUBLISH, {"ids": list(ids)}).scalars())
+def publish(conn: Connection, ids: Sequence[int]) -> int:
+    """Make pending publications published, and their suites dirty; gives how many."""
+    return int(conn.execute(_PUBLISH, {"ids": list(ids)}).scalar_one())
 
 
 def hold_back(conn: Connection, ids: Sequence[int], reason: str) -> None:
@@ -193,13 +199,15 @@ def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Row[
 
 def files_of(conn: Connection, ids: Iterable[int]) -> dict[int, Row[Any]]:
     """Files of the pool by id."""
-    return {row.id: row for row in conn.execute(_FILES, {"ids": list(ids)})}
+    wanted = list(ids)
+    return {row.id: row for row in conn.execute(_FILES, {"ids": wanted})} if wanted else {}
 
 
 def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
     """The files of source releases, each .dsc first."""
     found: dict[int, list[Row[Any]]] = {}
-    for row in conn.execute(_SOURCE_FILES, {"ids": list(ids)}):
+    wanted = list(ids)
+    for row in conn.execute(_SOURCE_FILES, {"ids": wanted}) if wanted else ():
         found.setdefault(row.id, []).append(row)
     return found
 
@@ -211,6 +219,8 @@ def has_installer(conn: Connection, suite_id: int) -> bool:
 
 def mark_listed(conn: Connection, number: int, listed: Sequence[Unlisted]) -> None:
     """Say that a generation shows these as they were read; those that changed since stay marked."""
+    if not listed:
+        return
     given = {
         "number": number,
         "ids": [each.id for each in listed],

@@ -7,19 +7,22 @@ from sqlalchemy import Connection, text
 
 from staging_api.staging.repository import doom_unnamed
 
-# A package leaves once its time is over and no kept generation lists it: one that is live, or
-# retired and not yet reaped. Somebody may still download what an old index names.
-_REMOVE_PUBLICATIONS = text("""
-    UPDATE package_publications p SET removed_at = clock_timestamp()
-    FROM suites s
-    WHERE s.id = p.suite_id AND s.archive_id = :archive_id
-        AND p.scheduled_deletion_at <= clock_timestamp() AND p.removed_at IS NULL
-        AND p.unlisted_since IS NULL
-        AND NOT EXISTS (
-            SELECT FROM dists_generations g
-            WHERE g.archive_id = :archive_id AND g.state IN ('live', 'retired')
-                AND g.content_number >= p.listed_in AND g.content_number < p.delisted_in)
-""")
+#: Which publication `p` in suite `s` may leave: its time is over, and no kept generation lists it:
+#: one that is live, or retired and not yet reaped. Somebody may still download what an old index
+#: names.
+REMOVABLE = """
+    s.id = p.suite_id AND s.archive_id = :archive_id
+    AND p.scheduled_deletion_at <= clock_timestamp() AND p.removed_at IS NULL
+    AND p.unlisted_since IS NULL
+    AND NOT EXISTS (
+        SELECT FROM dists_generations g
+        WHERE g.archive_id = :archive_id AND g.state IN ('live', 'retired')
+            AND g.content_number >= p.listed_in AND g.content_number < p.delisted_in)
+"""
+_REMOVE_PUBLICATIONS = text(
+    "UPDATE package_publications p SET removed_at = clock_timestamp()"  # noqa: S608
+    f" FROM suites s WHERE {REMOVABLE}"
+)
 _UNUSED = """
     r.archive_id = :archive_id AND r.removed_at IS NULL
     AND r.created_at + make_interval(secs => :quarantine) < clock_timestamp()

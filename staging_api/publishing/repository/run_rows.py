@@ -15,52 +15,68 @@ from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import HookRun, Phase, Run
-from staging_api.publishing.repository.rows import made
+from staging_api.publishing.model import BegunPhase, HookRun, Phase, Run
+from staging_api.publishing.repository.rows import made, moment
 
-# Under the one lock of the publisher: whoever else says that it runs is dead.
-_ABANDON_RUNS = text("""
-    UPDATE publisher_runs
-    SET state = 'abandoned', finished_at = clock_timestamp(),
-        error_message = 'its process ended, or lost the lock, in the middle'
-    WHERE state = 'running'
+# Under the one lock of the publisher: whoever else says that it runs, or builds, is dead. There can
+# be one running row only, so the new one is written when the dead have been counted.
+_BEGIN = text("""
+    WITH dead AS (
+        UPDATE publisher_runs
+        SET state = 'abandoned', finished_at = clock_timestamp(),
+            error_message = 'its process ended, or lost the lock, in the middle'
+        WHERE state = 'running' RETURNING id
+    ), given_up AS (
+        UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'
+    )
+    INSERT INTO publisher_runs (
+        id, operation, archive_id, options, state, caller, holder, reference_id, lock_id, fence)
+    SELECT :id, :operation, :archive_id, cast(:options AS jsonb), 'running', :caller, :holder,
+        :reference_id, :lock_id, :fence
+    FROM (SELECT count(*) FROM dead) d
+    RETURNING (SELECT count(*) FROM dead)
 """)
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
-_BEGIN = text("""
-    INSERT INTO publisher_runs (
-        id, operation, archive_id, options, state, caller, holder, reference_id, lock_id, fence)
-    VALUES (
-        :id, :operation, :archive_id, cast(:options AS jsonb), 'running', :caller, :holder,
-        :reference_id, :lock_id, :fence)
-""")
+# Each phase ends when the next one begins; the newest goes on. Ages count from one moment, which
+# clock_timestamp() would not be.
 _ENTER = text("""
     WITH ended AS (
-        UPDATE run_phases SET finished_at = clock_timestamp()
+        UPDATE run_phases
+        SET finished_at
+            = statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
         WHERE run_id = :id AND finished_at IS NULL
     ), entered AS (
         UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
         WHERE id = :id
     )
-    INSERT INTO run_phases (run_id, position, phase)
-    SELECT :id, count(*), :phase FROM run_phases WHERE run_id = :id
+    INSERT INTO run_phases (run_id, position, phase, started_at, finished_at)
+    SELECT :id, :position + p.place - 1, p.phase,
+        statement_timestamp() - make_interval(secs => p.age),
+        statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
+    FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
+        AS p (phase, age, place)
 """)
 _PROGRESS = text(
     "UPDATE publisher_runs SET items_done = :done, items_total = :total WHERE id = :id"
 )
 _FINISH = text("""
     WITH ended AS (
-        UPDATE run_phases SET finished_at = clock_timestamp()
+        UPDATE run_phases SET finished_at = statement_timestamp()
         WHERE run_id = :id AND finished_at IS NULL
     )
     UPDATE publisher_runs
-    SET state = :state, finished_at = clock_timestamp(), counts = cast(:counts AS jsonb),
+    SET state = :state, finished_at = statement_timestamp(), counts = cast(:counts AS jsonb),
         notes = :notes, error_code = :code, error_message = :message
     WHERE id = :id AND state = 'running'
 """)
 _RUNS = """
-    SELECT r.*, a.name AS archive, (
+    SELECT r.*, a.name AS archive, array(
+        SELECT to_json(p) FROM run_phases p WHERE p.run_id = r.id ORDER BY p.position
+    ) AS told_phases, array(
+        SELECT to_json(h) FROM hook_runs h WHERE h.run_id = r.id ORDER BY h.id
+    ) AS told_hooks, (
         SELECT g.id FROM dists_generations g
         WHERE g.run_id = r.id AND g.live_at IS NOT NULL ORDER BY g.number DESC LIMIT 1
     ) AS generation_id
@@ -81,9 +97,6 @@ _OF_LOCK = text("""
     FROM publisher_runs r JOIN apt_archives a ON a.id = r.archive_id
     WHERE r.lock_id = :lock_id ORDER BY r.id DESC LIMIT 1
 """)
-_PHASES = text("SELECT * FROM run_phases WHERE run_id = :id ORDER BY position")
-_HOOKS = text("SELECT * FROM hook_runs WHERE run_id = :id ORDER BY id")
-# Lost in a crash of the server, it costs nobody more than an old number on a screen.
 _UNHURRIED = text("SET LOCAL synchronous_commit = off")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
@@ -101,12 +114,10 @@ def begin_run(
     reference_id: str | None,
 ) -> int:
     """Begin a run, and give up what the dead left; gives how many runs that were."""
-    dead = conn.execute(_ABANDON_RUNS).rowcount
-    abandon_generations(conn)
     given = {"id": run_id, "operation": operation, "archive_id": archive_id, "caller": caller}
     given |= {"options": json.dumps(options), "holder": holder, "reference_id": reference_id}
-    conn.execute(_BEGIN, {**given, "lock_id": lease.id, "fence": lease.fence})
-    return dead
+    given |= {"lock_id": lease.id, "fence": lease.fence}
+    return int(conn.execute(_BEGIN, given).scalar_one())
 
 
 def abandon_generations(conn: Connection) -> None:
@@ -114,15 +125,32 @@ def abandon_generations(conn: Connection) -> None:
     conn.execute(_ABANDON_GENERATIONS)
 
 
-def enter_phase(conn: Connection, run_id: str, phase: str, total: int | None = None) -> None:
-    """End the phase before, if there was one, and begin this one."""
+def enter_phases(
+    conn: Connection, run_id: str, position: int, phases: Sequence[BegunPhase], now: float
+) -> None:
+    """Note phases that have begun since the last ones were noted; the last of them goes on.
+
+    Args:
+        position: of the first of them among all of the run's.
+        now: by the clock that says when they began.
+    """
+    given: dict[str, Any] = {"id": run_id, "position": position}
+    given |= {"phase": phases[-1].name, "total": phases[-1].total}
+    given["phases"] = [each.name for each in phases]
+    given["ages"] = [now - each.began_at for each in phases]
+    conn.execute(_ENTER, given)
+
+
+def unhurried(conn: Connection) -> None:
+    """Let this transaction's commit not wait for the disk: for nothing but how far a run is.
+
+    Lost in a crash of the server, that costs nobody more than an old number on a screen.
+    """
     conn.execute(_UNHURRIED)
-    conn.execute(_ENTER, {"id": run_id, "phase": phase, "total": total})
 
 
 def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
     """How far the phase is."""
-    conn.execute(_UNHURRIED)
     conn.execute(_PROGRESS, {"id": run_id, "done": done, "total": total})
 
 
@@ -156,7 +184,7 @@ def find_run(conn: Connection, run_id: str) -> Run:
     row = conn.execute(_FIND, {"id": run_id}).one_or_none()
     if row is None:
         raise NotFound(f"there is no publication {run_id}")
-    return _run(conn, row)
+    return _run(row)
 
 
 def list_runs(
@@ -171,7 +199,7 @@ def list_runs(
     """Runs, newest first."""
     given = {"limit": limit, "after": after or _AFTER_ALL, "archive": archive, "state": state}
     rows = conn.execute(_LIST, {**given, "operation": operation}).all()
-    return [_run(conn, row) for row in rows]
+    return [_run(row) for row in rows]
 
 
 def run_of_lock(conn: Connection, lock_id: str) -> Mapping[str, Any] | None:
@@ -180,7 +208,10 @@ def run_of_lock(conn: Connection, lock_id: str) -> Mapping[str, Any] | None:
     return None if row is None else dict(row._mapping)  # noqa: SLF001 - its public name
 
 
-def _run(conn: Connection, row: Row[Any]) -> Run:
-    phases = tuple(made(Phase, each) for each in conn.execute(_PHASES, {"id": row.id}))
-    hooks = tuple(made(HookRun, each) for each in conn.execute(_HOOKS, {"id": row.id}))
-    return made(Run, row, phases=phases, hooks=hooks)
+def _run(row: Row[Any]) -> Run:
+    times = ("started_at", "finished_at")
+    phases = (
+        made(Phase, each | {name: moment(each[name]) for name in times}) for each in row.told_phases
+    )
+    hooks = (made(HookRun, each) for each in row.told_hooks)
+    return made(Run, row, phases=tuple(phases), hooks=tuple(hooks))

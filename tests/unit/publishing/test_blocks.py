@@ -135,7 +135,7 @@ def test_nothing_changed_reads_no_block() -> None:
 @pytest.mark.parametrize("count", [0, 1, 400])
 def test_every_form_decodes_to_the_index(form: Form, count: int) -> None:
     entries = in_order(MANY)[:count]
-    packed = [block.pack([form])[form] for block in cut(entries)]
+    packed = [pack(form, block.text) for block in cut(entries)]
     whole = b"".join(assemble(form, packed))
     assert DECODERS[form](whole) == b"".join(each.stanza for each in entries)
 

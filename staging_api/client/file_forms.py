@@ -1,0 +1,59 @@
+"""Files sent as one ``multipart/form-data`` body, of which no more is held than is on its way."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from staging_api.errors import Invalid
+
+_CHUNK_BYTES = 64 << 10
+
+
+class FileForm:
+    """A form of files; each iteration reads them again, so that it can be sent again."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        """Look how long the files are.
+
+        Args:
+            files: in this order; each keeps its own name, without its folder.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        self._boundary = uuid4().hex
+        self._files = [(path, path.stat().st_size, self._head(path)) for path in files]
+        self._end = f"--{self._boundary}--\r\n".encode()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the request says of it."""
+        length = sum(len(head) + size + len(b"\r\n") for _, size, head in self._files)
+        return {
+            "Content-Type": f"multipart/form-data; boundary={self._boundary}",
+            "Content-Length": str(length + len(self._end)),
+        }
+
+    def __iter__(self) -> Iterator[bytes]:
+        for path, size, head in self._files:
+            yield head
+            yield from _read(path, size)
+            yield b"\r\n"
+        yield self._end
+
+    def _head(self, path: Path) -> bytes:
+        from urllib3.fields import RequestField
+
+        field = RequestField.from_tuples("file", (path.name, b""))
+        return f"--{self._boundary}\r\n{field.render_headers()}".encode()
+
+
+def _read(path: Path, size: int) -> Iterator[bytes]:
+    """As many bytes of a file as its form has promised."""
+    with path.open("rb") as file:
+        while size:
+            chunk = file.read(min(size, _CHUNK_BYTES))
+            if not chunk:
+                raise Invalid.field("files", f"{path} became shorter while it was sent")
+            size -= len(chunk)
+            yield chunk
