@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi clean
+.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi before clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,7 +22,7 @@ test: $(VENV)/.test  ## the tests that need only PyPI
 
 test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest -m "system and not prove"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope -m "system and not prove"
 
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove
@@ -44,6 +44,9 @@ constraints: $(VENV)/.dev  ## pin what is installed now, for the next fresh inst
 
 openapi: $(VENV)/.test  ## write docs/openapi.json anew, after a change of the API
 	$(BIN)/python -m tests.contract
+
+before: $(VENV)/.test  ## pack the version before the newest migration, after one was added
+	$(BIN)/python -m tests.before_newest
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

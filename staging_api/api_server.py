@@ -33,7 +33,7 @@ from staging_api.bootstrap import Services, build
 from staging_api.http.problems import refused_before_read
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
-from staging_api.slow_clients import SlowClients, TimedBody
+from staging_api.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 # gunicorn's own lines go where ours go, once.
 _GUNICORN_LOGS = {
@@ -130,16 +130,23 @@ class _Process(ThreadWorker):  # type: ignore[misc]
 
     app: ApiServer
     slow: SlowClients
+    wsgi: Any
 
     def init_process(self) -> None:
         """Begin, after the fork."""
-        self.slow = SlowClients(self.app.settings.client_seconds)
+        settings = self.app.settings
+        self.slow = SlowClients(settings.client_seconds, settings.client_bytes_per_second)
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Build the application; its answers have to be taken in time."""
+        super().load_wsgi()
+        self.wsgi = TimedAnswers(self.wsgi, self.slow)
 
     def handle(self, conn: Any) -> Any:
         """Read a request and answer it; its head has to come in time."""
         self.slow.limit_answers(conn.sock)
-        self.slow.begin(conn.sock, self.slow.seconds)
+        self.slow.begin(conn.sock)
         try:
             return super().handle(conn)
         finally:

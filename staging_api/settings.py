@@ -165,6 +165,9 @@ class Settings(BaseSettings):
     client_seconds: Seconds = Field(
         30, description="how long a client may be silent in a request, or take nothing of an answer"
     )
+    client_bytes_per_second: int = Field(
+        16 << 10, ge=1, description="the slowest that it may send a body, or take an answer"
+    )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
     max_upload_bytes: int = Field(
         16 << 30, ge=1024, description="the longest body of a request that brings files"

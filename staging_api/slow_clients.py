@@ -1,40 +1,45 @@
 """Clients that send slowly, or not at all, or read nothing: their connections are shut.
 
 A thread that reads from a client waits in the kernel, so whoever opens connections and sends a byte
-now and then could hold all threads of a process. While a thread reads, its socket is in a list with
-the time by which the reading has to be done; another thread shuts what is late, and the reader sees
-the end of its input. What a client does not take is left to the kernel (`TCP_USER_TIMEOUT`).
+now and then, or ask for much and take little of it, could hold all threads of a process. While a
+thread reads or writes, its socket is in a list with the time by which that has to be done; another
+thread shuts what is late, and the reader sees the end of its input, the writer a broken pipe. The
+kernel gives up a client that takes nothing at all, or is gone, before that (`TCP_USER_TIMEOUT`).
 """
 
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LOOK_SECONDS = 0.5
-#: A body may come as slowly as this.
-SLOWEST_BYTES_PER_SECOND = 16 << 10
 
 
 class SlowClients:
-    """The connections of one process that are being read from."""
+    """The connections of one process that are being read from, or written to."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, bytes_per_second: int) -> None:
         """Start no thread yet: a process may fork before its first client.
 
         Args:
-            seconds: for the head of a request, for the next part of a body at the slowest pace,
-                and for any part of an answer to be taken.
+            seconds: for the head of a request, for any part of an answer to be taken, and on top
+                of what a body or an answer takes at the slowest pace.
+            bytes_per_second: the slowest pace of a body or an answer.
         """
         self.seconds = seconds
+        self._bytes_per_second = bytes_per_second
         self._late_at: dict[socket.socket, float] = {}
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self, client: socket.socket, seconds: float) -> None:
-        """Something has to arrive within so many seconds."""
+    def begin(self, client: socket.socket, size_bytes: int = 0) -> None:
+        """So much has to come from a client, or to be taken by it, in time."""
+        seconds = self.seconds + size_bytes / self._bytes_per_second
         with self._mutex:
             self._late_at[client] = time.monotonic() + seconds
             if self._thread is None:
@@ -42,7 +47,7 @@ class SlowClients:
                 self._thread.start()
 
     def end(self, client: socket.socket) -> None:
-        """It arrived, or nothing is awaited any more."""
+        """It is done, or nothing is awaited any more."""
         with self._mutex:
             self._late_at.pop(client, None)
 
@@ -92,10 +97,44 @@ class TimedBody:
 
     @contextmanager
     def _timed(self, size: int) -> Iterator[None]:
-        wanted = min(size, self._length)
-        seconds = self._clients.seconds + wanted / SLOWEST_BYTES_PER_SECOND
-        self._clients.begin(self._client, seconds)
+        self._clients.begin(self._client, min(size, self._length))
         try:
             yield
         finally:
             self._clients.end(self._client)
+
+
+class TimedAnswers:
+    """A WSGI application, each of whose answers a client has to take in time."""
+
+    def __init__(self, app: "WSGIApplication", clients: SlowClients) -> None:
+        """Take the application, which gunicorn serves."""
+        self._app, self._clients = app, clients
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Time an answer as a whole if it says how long it is, else each part of it."""
+        client, is_timed = environ["gunicorn.socket"], False
+
+        def begun(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            nonlocal is_timed
+            length = next((int(v) for name, v in headers if name.lower() == "content-length"), None)
+            if length is not None:
+                # Ended by whoever called us: a file is sent when we are long back.
+                self._clients.begin(client, length)
+                is_timed = True
+            return start_response(status, headers, *error)
+
+        body = self._app(environ, begun)
+        return body if is_timed else self._part_by_part(client, body)
+
+    def _part_by_part(self, client: socket.socket, body: Iterable[bytes]) -> Iterator[bytes]:
+        try:
+            for part in body:
+                self._clients.begin(client, len(part))
+                yield part
+                self._clients.end(client)  # no hurry for what is not there yet
+        finally:
+            if hasattr(body, "close"):
+                body.close()

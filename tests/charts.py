@@ -10,7 +10,10 @@ import yaml
 
 CHART = Path(__file__).parents[1] / "charts" / "staging-api"
 VALUE_FILES = sorted((CHART / "ci").glob("*.yaml"))
-HELM = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"), "helm")
+_TOOLS = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"))
+HELM, KUBECTL = _TOOLS / "helm", _TOOLS / "kubectl"
+#: The versions of Kubernetes that the manifests have to be valid for.
+KUBERNETES = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z]+):(?: (?P<value>.*))?")
 

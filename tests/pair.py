@@ -23,6 +23,8 @@ _SETTINGS = {
     "max_wal_senders": "4",
     "max_connections": "60",
     "shared_buffers": "32MB",
+    # In its folder, so that a server that is killed leaves nothing behind in /dev/shm.
+    "dynamic_shared_memory_type": "mmap",
     "wal_receiver_status_interval": "1",
     "jit": "off",
 }

@@ -10,8 +10,11 @@ from spectree import Response, SpecTree
 
 from staging_api.errors import FieldError, Invalid
 from staging_api.http.bodies import Problem
+from staging_api.http.described import ALWAYS, HEADERS, MEANINGS, headers, parameter
+from staging_api.http.file_contract import FILE_PATHS
+from staging_api.http.probe_contract import PROBE_PATHS
 from staging_api.http.problems import MEDIA_PROBLEM
-from staging_api.http.static_contract import STATIC_PATHS
+from staging_api.http.resources.devserver.contract import DEVSERVER_PATHS
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -75,13 +78,9 @@ def validated(model: type[_Model], media: object) -> _Model:
         raise _invalid(error) from None
 
 
-#: Every route may answer these, whatever it does.
-_ALWAYS = (400, 401, 403, 413, 414, 429, 431, 503)
-
-
 def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
     """The answers of a route: models by ``HTTP_200`` and so on, and the problems it may raise."""
-    documents = {f"HTTP_{status}": Problem for status in (*_ALWAYS, *problems)}
+    documents = {f"HTTP_{status}": Problem for status in (*ALWAYS, *problems)}
     return Response(**{**documents, **models})
 
 
@@ -95,46 +94,74 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     spec.models = models
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
-    made["paths"] |= deepcopy(STATIC_PATHS)
+    for paths in (FILE_PATHS, PROBE_PATHS, DEVSERVER_PATHS):
+        made["paths"] |= deepcopy(dict(paths))
     for path in made["paths"].values():
         for operation in path.values():
             _finish(operation)
+    made["components"]["headers"] = {name: _header(means) for name, means in HEADERS.items()}
+    made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
+    made["components"]["responses"] = _shared(made["paths"])
     return made
 
 
 def _finish(operation: dict[str, Any]) -> None:
     """What the library cannot say: headers, and the media type of problems."""
-    operation["parameters"] = [*operation.get("parameters", []), *_HEADERS_IN]
+    given = operation.get("parameters", [])
+    for told in given:
+        told["schema"] = _never_null(told["schema"])
+    operation["parameters"] = [*given, *_HEADERS_IN]
     for status, told in operation["responses"].items():
-        told["headers"] = {name: _text(means) for name, means in _headers_out(status)}
-        if status.startswith(("4", "5")) and "content" in told:
-            told["content"] = {MEDIA_PROBLEM: told["content"].pop("application/json")}
+        told["headers"] = headers(*_headers_out(status)) | told.get("headers", {})
+        if status.startswith(("4", "5")) and _PROBLEM in told.get("content", {}).values():
+            told["content"] = {MEDIA_PROBLEM: _PROBLEM}
+            told["description"] = MEANINGS.get(int(status), told["description"])
 
 
-def _headers_out(status: str) -> Iterator[tuple[str, str]]:
-    """The headers that an answer of this status has, or may have, and what they say."""
-    yield "X-Request-Id", "names this request in the log"
-    yield "Idempotent-Replayed", "true: the first answer to this Idempotency-Key, once more"
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter can be left out, which its model calls null; nobody can send that."""
+    kinds = schema.get("anyOf", [])
+    if {"type": "null"} not in kinds:
+        return schema
+    (kind,) = (kind for kind in kinds if kind != {"type": "null"})
+    return {**{k: told for k, told in schema.items() if k not in {"anyOf", "default"}}, **kind}
+
+
+def _headers_out(status: str) -> Iterator[str]:
+    """The headers that an answer of this status has, or may have."""
+    yield from ("X-Request-Id", "Idempotent-Replayed")
     if status.startswith(("2", "3")):
-        yield "ETag", "the version, of what has one"
-        yield "Location", "where it is"
-        yield "Preference-Applied", "what was kept of `Prefer`"
+        yield from ("ETag", "Location", "Preference-Applied")
     if status.startswith(("4", "5")):
-        yield "Retry-After", "whole seconds; where the same request can succeed later"
+        yield "Retry-After"
     if status == "401":
-        yield "WWW-Authenticate", "the credential to bring"
+        yield "WWW-Authenticate"
 
 
-def _text(description: str) -> dict[str, Any]:
-    return {"schema": {"type": "string"}, "description": description}
+def _header(meaning: str) -> dict[str, Any]:
+    return {"schema": {"type": "string"}, "description": meaning}
 
 
-_HEADERS_IN = [
-    {
-        "name": "X-Context-Marker",
-        "in": "header",
-        "required": False,
-        "schema": {"type": "string", "format": "uuid"},
-        "description": "stored as reference_id with every lock and staging the request makes",
-    }
-]
+def _shared(paths: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write each refusal that many operations have once, and refer to it there."""
+    refusals: dict[str, Any] = {}
+    for operation in (operation for path in paths.values() for operation in path.values()):
+        for status, told in operation["responses"].items():
+            if not status.startswith(("4", "5")):
+                continue
+            media = next(iter(told.get("content", {"": None})))
+            name = f"{_REFUSALS.get(media, 'Empty')}{status}"
+            if refusals.setdefault(name, told) == told:
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    return refusals
+
+
+_PROBLEM = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
+_REFUSALS = {MEDIA_PROBLEM: "Problem", "text/plain": "Text", "application/json": "Report"}
+_MARKER = parameter(
+    "X-Context-Marker",
+    "stored as reference_id with every lock and staging the request makes",
+    "header",
+    schema={"type": "string", "format": "uuid"},
+)
+_HEADERS_IN = [{"$ref": f"#/components/parameters/{_MARKER['name']}"}]

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
@@ -61,6 +62,8 @@ class Cluster:
     api: list[Pod]
     workers: list[Pod]
     store: Disk | None
+    _rolling: Pod | None = None
+    _changing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def owner_url(self) -> str:
@@ -86,23 +89,28 @@ class Cluster:
             obstore.put(bucket, f"{path}/{name}", content, use_multipart=False)
         return f"s3://{BUCKET}/{path}"
 
-    def kill(self, pod: Pod) -> None:
-        """Kill a pod; another one takes its place, as a Deployment sees to."""
-        pod.kill()
-        self._replace(pod)
+    def kill(self, pods: list[Pod], lot: int) -> None:
+        """Kill one of `api` or `workers`; another takes its place, as a Deployment sees to."""
+        with self._changing:
+            free = [pod for pod in pods if pod is not self._rolling]
+            pod = free[lot % len(free)]
+            pod.kill()
+            self._replace(pod)
 
     def roll(self) -> None:
         """End every pod in good order, one after the other, each followed by a new one."""
-        for pod in [*self.api, *self.workers]:
-            pod.stop()
-            fresh = self._replace(pod)
-            if fresh.url:
-                wait_until_ready(fresh)
+        for pods in (self.api, self.workers):
+            for number in range(len(pods)):
+                self._roll(pods, number)
 
     def fail_over(self) -> None:
-        """Kill the primary and promote its standby; a new standby follows."""
+        """Kill the primary and promote its standby; returns once the service answers from that."""
         self.pair.fail_over()
         self._point()
+        eventually(self._answers, "no pod has found the new primary")
+
+    def follow(self) -> None:
+        """Make a standby of the new primary."""
         self.pair.follow()
 
     def restart_pooler(self) -> None:
@@ -110,11 +118,27 @@ class Cluster:
         self.pooler.end()
         self.pooler.start()
 
+    def _roll(self, pods: list[Pod], number: int) -> None:
+        with self._changing:
+            pod = self._rolling = pods[number]
+        pod.stop()
+        with self._changing:
+            fresh = self._rolling = self._replace(pod)
+        if fresh.url:
+            wait_until_ready(fresh)
+        self._rolling = None
+
     def _replace(self, pod: Pod) -> Pod:
         fresh = self.service.again(pod)
-        for pods in (self.api, self.workers):
-            pods[:] = [fresh if each is pod else each for each in pods]
+        pods = self.api if pod.url else self.workers
+        pods[pods.index(pod)] = fresh
         return fresh
+
+    def _answers(self) -> bool:
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(f"{self.url}/api/v1.0/locks?limit=1", timeout=5).close()
+            return True
+        return False
 
     def _point(self) -> None:
         link = self.folder / "primary"

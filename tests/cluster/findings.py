@@ -12,9 +12,13 @@ from sqlalchemy import text
 
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database, open_database
+from staging_api.publishing.signing import SigningKey
 from staging_api.staging.audit import verify
+from tests.cluster.archives_found import archive_counts, look_at_archives
+from tests.cluster.clients import Shift
 from tests.cluster.cluster import Cluster
 from tests.cluster.load import Load
+from tests.cluster.packages import Packages
 from tests.leases import rows
 from tests.service import eventually
 
@@ -53,11 +57,14 @@ class Findings:
     counts: Mapping[str, int]
 
 
-def look(cluster: Cluster, load: Load) -> Findings:
+def look(
+    cluster: Cluster, shift: Shift, load: Load, packages: Packages, key: SigningKey
+) -> Findings:
     """Wait until the workers have done what was left, then look at everything."""
     with closing(open_database(cluster.owner_url, 2)) as database:
+        wrong = [*look_at_archives(database, shift, packages, key)]
         eventually(lambda: not _unsettled(database), "something is never settled")
-        wrong = [*load.seen.wrong, *_unsettled(database)]
+        wrong += [*shift.seen.wrong, *_unsettled(database)]
         wrong += [f"overlap: {a} and {b} of {scope}" for a, b, scope in rows(database, _OVERLAPS)]
         wrong += _lost(database, load)
         wrong += _false_files(database, load, FolderStore(cluster.service.store))
@@ -65,7 +72,7 @@ def look(cluster: Cluster, load: Load) -> Findings:
         wrong += _fetched_for_nothing(database, reads)
         wrong += _surprises(cluster)
         wrong += [f"record: {one.staging_id}: {one.what}" for one in verify(database).breaks]
-        return Findings(wrong, _counts(database, reads))
+        return Findings(wrong, {**_counts(database, reads), **archive_counts(database)})
 
 
 def _unsettled(database: Database) -> list[str]:
@@ -76,7 +83,7 @@ def _unsettled(database: Database) -> list[str]:
 
 def _lost(database: Database, load: Load) -> Iterator[str]:
     known = {found for (found,) in rows(database, "SELECT id FROM stagings")}
-    for staging_id, url in load.seen.acknowledged.items():
+    for staging_id, url in load.acknowledged.items():
         if staging_id not in known:
             yield f"lost: staging {staging_id} of {url} was acknowledged"
 

@@ -1,11 +1,17 @@
 """The proof: clients at work, trouble on top, everything looked at afterwards; and its report."""
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
+from staging_api.publishing.signing import stop_agent
+from tests.cluster.clients import Seen, Shift, Work
 from tests.cluster.cluster import API_PODS, LEASE_SECONDS, WORKERS, cluster
 from tests.cluster.findings import Findings, look
-from tests.cluster.load import Load, Seen
+from tests.cluster.load import Load
+from tests.cluster.packages import Packages
 from tests.cluster.trouble import Trouble, Troubles
+from tests.keys import signing_key
 
 
 @dataclass(frozen=True)
@@ -18,13 +24,29 @@ class Proof:
     findings: Findings
 
 
-def prove(seconds: float, every_seconds: float) -> Proof:
-    """Run a cluster for so long, with some trouble every so many seconds."""
-    with cluster() as made:
-        load, troubles = Load(made), Troubles(made, every_seconds)
-        with load.running():
-            troubles.run(seconds)
-        return Proof(seconds, troubles.made, load.seen, look(made, load))
+def prove(seconds: float, every_seconds: float, kill_seconds: float) -> Proof:
+    """Run a cluster for so long.
+
+    Args:
+        seconds: how long trouble is made, each kind at least once.
+        every_seconds: from one trouble to the next.
+        kill_seconds: from one pod that is killed to the next, beside the other troubles.
+    """
+    # A short path: the address of the agent's socket has 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="staging-proof-", dir="/tmp") as scratch:
+        key = signing_key(Path(scratch))
+        signing = {"signing_home": str(key.home), "signing_key": key.fingerprint}
+        try:
+            with cluster(**signing) as made:
+                shift = Shift(made.url)
+                load, packages = Load(made, shift, Path(scratch)), Packages(shift, Path(scratch))
+                troubles = Troubles(made, every_seconds, kill_seconds)
+                with shift.at_work([*load.work, *packages.work]):
+                    troubles.run(seconds)
+                found = look(made, shift, load, packages, key)
+                return Proof(seconds, troubles.made, shift.seen, found)
+        finally:
+            stop_agent(key.home)
 
 
 def report(proof: Proof, when: str) -> str:
@@ -44,18 +66,23 @@ def report(proof: Proof, when: str) -> str:
                 for kind, each in zip(kinds, made, strict=True)
             ]
         ),
-        calls=_table(
-            [(what, n, f"{seen.slowest[what]:.1f}") for what, n in sorted(seen.done.items())]
-        ),
+        not_done="" if "the disk full" in kinds else _NO_DISK,
+        calls=_table([_line(what, work) for what, work in sorted(seen.work.items())]),
         again=_table(sorted(seen.come_again.items())),
         counts=_table(list(counts.items())),
     )
+
+
+def _line(what: str, work: Work) -> tuple[object, ...]:
+    times = (f"{work.quantile(share):.2f}" for share in (0.5, 0.99, 1.0))
+    return what, work.asked, work.told_again, len(work.seconds), *times
 
 
 def _table(lines: list[tuple[object, ...]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+_NO_DISK = "\nNo disk was full: only root may mount one for it.\n"
 _REPORT = """\
 # The cluster under trouble: a run
 
@@ -64,8 +91,9 @@ did everything: {shape}, a synchronous PostgreSQL pair,
 pgbouncer, haproxy, an S3 server, and the clients. `make cluster` starts the same shape for you.
 
 Clients stage builds that others ask for too, wait for the background, download what is called
-staged and compare it with the source, and list locks. They do what the service says: who is told
-to come again does.
+staged and compare it with the source, and list locks. Others upload packages, publish them, and
+read the archives as apt does: InRelease, the index by its hash, a package. All do what the service
+says: who is told to come again does.
 
 ## What was found wrong
 
@@ -75,22 +103,29 @@ Looked for: an error that did not say "come again"; a call that never succeeded;
 answered and is not in the tables; a file that is served and not what the source has; a content in
 the store that is not its digest; two grants of one lock at the same time; a lock without an
 outcome, a staging or artifact without a final state; an object that was read without an attempt of
-its own, or after it was staged; a break in the record of events.
+its own, or after it was staged; a break in the record of events; an upload that was answered and
+is neither published nor rejected with a reason; a package that was acknowledged before a run, and
+not listed when that had succeeded; one that is listed and was never sent so; something that
+InRelease names and cannot be read by its hash; a package that is not what the index says; a run
+without an end, an archive without its one live generation; a signature that is wrong.
 
 ## What was done to it
 
 | trouble | times | longest, s |
 |---|---|---|
 {troubles}
+{not_done}
+The time of a failover is that from the death of the primary to the first answer of the service that
+needed the database.
 
 ## What the clients got
 
-| call | succeeded | slowest, s |
-|---|---|---|
+| work | asked | told to come again | succeeded | half within, s | 99 % within, s | longest, s |
+|---|---|---|---|---|---|---|
 {calls}
 
-The slowest include every trouble that they met, and the waits that they were told. Who asked to
-stage was told to come again:
+Told to come again are answers with Retry-After, and connections that broke. The times include every
+trouble that was met, and the waits that were told. Where the client says why it comes again:
 
 | code | times |
 |---|---|

@@ -1,10 +1,15 @@
-"""What is done to the cluster while clients are at work: one thing after the other, each noted."""
+"""What is done to the cluster while clients are at work, each thing noted."""
 
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 
 from tests.cluster.cluster import LEASE_SECONDS, Cluster
 
@@ -21,48 +26,74 @@ class Trouble:
 
 
 class Troubles:
-    """Makes trouble in turns, at a pace, with victims drawn from a seed."""
+    """Makes trouble in turns and kills pods beside, at a pace, with victims drawn from a seed."""
 
-    def __init__(self, cluster: Cluster, every_seconds: float, seed: int = 1) -> None:
+    def __init__(
+        self, cluster: Cluster, every_seconds: float, kill_seconds: float, seed: int = 1
+    ) -> None:
+        """Kill a pod every so many seconds, and do something else every so many."""
         self.made: list[Trouble] = []
         self._cluster = cluster
         self._every = every_seconds
+        self._kill_every = kill_seconds
         self._random = random.Random(seed)
+        self._began = time.monotonic()
+        self._over = threading.Event()
 
     def run(self, seconds: float) -> None:
         """Make trouble for so long; each kind at least once, whatever the time."""
-        began = time.monotonic()
-        turn = 0
-        kinds = list(self.kinds.items())
-        while turn < len(kinds) or time.monotonic() - began < seconds:
-            what, make = kinds[turn % len(kinds)]
-            at = time.monotonic()
-            make()
-            took = time.monotonic() - at
-            self.made.append(Trouble(at - began, what, took))
-            time.sleep(max(0.0, self._every - took))
-            turn += 1
+        self._began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            killer = pool.submit(self._kill)
+            try:
+                for turn, (what, make) in enumerate(cycle(self.kinds.items())):
+                    if turn >= len(self.kinds) and self._since() >= seconds:
+                        break
+                    self._make(what, make, self._every)
+            finally:
+                self._over.set()
+            killer.result()
 
     @property
     def kinds(self) -> Mapping[str, Callable[[], None]]:
-        """Everything that can be done here."""
+        """Everything that can be done here, but for killing pods."""
         made = self._cluster
         kinds = {
-            "an API pod killed": lambda: made.kill(self._random.choice(made.api)),
-            "a worker killed": lambda: made.kill(self._random.choice(made.workers)),
             "the pooler restarted": made.restart_pooler,
             "an API pod frozen past its leases": self._freeze,
             "the primary killed, the standby promoted": made.fail_over,
-            "an API pod killed again": lambda: made.kill(self._random.choice(made.api)),
+            "the next standby made": made.follow,
             "all pods rolled": made.roll,
         }
         return {**kinds, "the disk full": self._fill} if made.store else kinds
 
+    def _kill(self) -> None:
+        """Pods of both kinds, in turns."""
+        made = self._cluster
+        for pods, what in cycle(((made.api, "an API pod"), (made.workers, "a worker"))):
+            if self._over.wait(self._kill_every):
+                return
+            self._make(
+                f"{what} killed", partial(made.kill, pods, self._random.randrange(len(pods)))
+            )
+
+    def _make(self, what: str, make: Callable[[], None], every_seconds: float = 0.0) -> None:
+        at = self._since()
+        make()
+        took = self._since() - at
+        self.made.append(Trouble(at, what, took))
+        time.sleep(max(0.0, every_seconds - took))
+
+    def _since(self) -> float:
+        return time.monotonic() - self._began
+
     def _freeze(self) -> None:
         pod = self._random.choice(self._cluster.api)
-        pod.signal(signal.SIGSTOP)
-        time.sleep(LEASE_SECONDS + 2)
-        pod.signal(signal.SIGCONT)
+        # Meanwhile it may be killed: as frozen pods are, by what watches them.
+        with suppress(ProcessLookupError):
+            pod.signal(signal.SIGSTOP)
+            time.sleep(LEASE_SECONDS + 2)
+            pod.signal(signal.SIGCONT)
 
     def _fill(self) -> None:
         assert self._cluster.store is not None

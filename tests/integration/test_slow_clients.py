@@ -1,30 +1,81 @@
 """Clients that are slow on purpose: their connections end, and others are served meanwhile."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.service import STAGINGS, Pod, service
-from tests.source import PATIENCE_SECONDS
+from staging_api.db.engine import open_database
+from staging_api.locks.model import new_id
+from tests.builds import FULL_PAYLOAD, build_path
+from tests.rows import execute
+from tests.service import API, STAGINGS, Pod, service
+from tests.source import PATIENCE_SECONDS, ArchiveSource, archive_source
 
 THREADS = 6
+#: More than the kernel takes off a server's hands for a client that reads nothing.
+BIG_BYTES = 16 << 20
+BYTES_PER_SECOND = 8 << 20
+
+_MANY_LOCKS = """
+    INSERT INTO api_locks (id, kind, scope, caller, holder, fence,
+        acquired_at, expires_at, ended_at, outcome)
+    SELECT substr(:id, 1, 20) || lpad(n::text, 6, '0'), 'archive', repeat('x', 400), 'slow', 'slow',
+        n, now(), now(), now(), 'released' FROM generate_series(1, 1000) n
+"""
 
 
 @pytest.fixture(scope="module")
-def pod(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+def source() -> Iterator[ArchiveSource]:
+    with archive_source() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pod(
+    database_url: str, source: ArchiveSource, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pod]:
     """A pod with few threads and little patience."""
     given = {"threads": str(THREADS), "waiters": "1", "client_seconds": "1"}
-    with service(tmp_path_factory.mktemp("slow"), database_url, **given) as pods:
+    given["client_bytes_per_second"] = str(BYTES_PER_SECOND)
+    folder = tmp_path_factory.mktemp("slow")
+    with service(folder, database_url, f"{source.url}/", **given) as pods:
         yield pods.api()[0]
+
+
+@pytest.fixture(scope="module")
+def big_file(pod: Pod, source: ArchiveSource) -> str:
+    """The path of a staged file that no socket holds."""
+    path = build_path()
+    archive = source.add(path, {FULL_PAYLOAD: bytes(BIG_BYTES), "UPLOADED": FULL_PAYLOAD.encode()})
+    assert pod.client.stage(archive, "full_payload").status == 201
+    return f"/static/{path}/update.gz"
+
+
+@pytest.fixture(scope="module")
+def big_list(pod: Pod, database_url: str) -> str:
+    """The path of a page of a list, of half a megabyte."""
+    with contextlib.closing(open_database(database_url, 1)) as database:
+        execute(database, _MANY_LOCKS, id=new_id())
+    path = f"{API}/locks?state=all&limit=1000"
+    assert len(pod.client.get(path).body) > 500_000
+    return path
 
 
 def connected(pod: Pod, text: str) -> socket.socket:
     host, port = pod.url.removeprefix("http://").split(":")
-    client = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
+    client = socket.socket()
+    client.settimeout(PATIENCE_SECONDS)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # little is taken unread
+    client.connect((host, int(port)))
     client.sendall(text.encode())
     return client
+
+
+def asked(pod: Pod, path: str) -> socket.socket:
+    return connected(pod, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
 def trickle(client: socket.socket) -> None:
@@ -57,6 +108,32 @@ def test_others_are_served_while_as_many_as_there_are_threads_are_slow(pod: Pod)
     assert pod.client.get("/livez").status == 200
     for client in slow:
         client.close()
+
+
+@pytest.mark.parametrize("answer", ["big_file", "big_list"])
+def test_others_are_served_while_as_many_as_there_are_threads_stop_reading(
+    pod: Pod, answer: str, request: pytest.FixtureRequest
+):
+    path = request.getfixturevalue(answer)
+    slow = [asked(pod, path) for _ in range(THREADS)]
+    assert all(client.recv(1) for client in slow), "an answer did not begin"
+    assert pod.client.get("/livez").status == 200
+    for client in slow:
+        client.close()
+
+
+def test_an_answer_that_is_taken_too_slowly_is_cut_off(pod: Pod, big_file: str):
+    """Always in time for the next part, so that the kernel sees nothing wrong."""
+    taken = 0
+    with asked(pod, big_file) as client, contextlib.suppress(ConnectionError):
+        while part := client.recv(16 << 10):
+            taken += len(part)
+            time.sleep(0.01)
+    assert taken < BIG_BYTES
+
+
+def test_an_answer_that_is_taken_in_time_is_whole(pod: Pod, big_file: str):
+    assert len(pod.client.get(big_file).body) == BIG_BYTES
 
 
 def test_a_request_in_two_pieces_is_served(pod: Pod):

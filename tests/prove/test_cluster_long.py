@@ -13,15 +13,16 @@ from tests.cluster.proof import prove, report
 
 _REPORT = Path(__file__).parents[2] / "docs" / "cluster-proof.md"
 _EVERY_SECONDS = 20.0
+_KILL_SECONDS = 20.0
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
 def test_ten_minutes_of_trouble_show_nothing_false_and_lose_nothing() -> None:
-    assert prove(600, _EVERY_SECONDS).findings.wrong == []
+    assert prove(600, _EVERY_SECONDS, _KILL_SECONDS).findings.wrong == []
 
 
 if __name__ == "__main__":
-    proof = prove(float(sys.argv[1]), _EVERY_SECONDS)
+    proof = prove(float(sys.argv[1]), _EVERY_SECONDS, _KILL_SECONDS)
     _REPORT.write_text(report(proof, f"{datetime.now(UTC):%Y-%m-%d}"))
     sys.exit("\n".join(proof.findings.wrong) or 0)

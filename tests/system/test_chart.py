@@ -10,12 +10,11 @@ import pytest
 
 from staging_api.artifacts.bucket_store import Bucket
 from staging_api.settings import Settings
-from tests.charts import CHART, VALUE_FILES, helm, render
+from tests.charts import CHART, KUBERNETES, VALUE_FILES, helm, render
 
 pytestmark = pytest.mark.system
 
 LEAST = CHART / "ci" / "tokens.yaml"
-KUBERNETES = ["1.33", "1.34", "1.35", "1.36", "1.37"]
 #: Not part of Kubernetes itself, so its schema does not know them.
 OPERATOR_KINDS = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 #: What the restricted Pod Security Standard lets a pod mount.

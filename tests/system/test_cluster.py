@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 def test_a_minute_of_trouble_shows_nothing_false_and_loses_nothing():
-    proof = prove(seconds=40, every_seconds=3)
+    proof = prove(seconds=40, every_seconds=3, kill_seconds=9)
     assert proof.findings.wrong == []
     assert {trouble.what for trouble in proof.troubles} >= {
         "an API pod killed",
@@ -25,7 +25,8 @@ def test_a_minute_of_trouble_shows_nothing_false_and_loses_nothing():
         "the primary killed, the standby promoted",
         "all pods rolled",
     }
-    assert proof.findings.counts["artifacts staged"] > 50, "or nothing was put to the test"
+    counts = proof.findings.counts
+    assert min(counts["artifacts staged"], counts["packages uploaded"]) > 20, "or what was tested?"
 
 
 def test_make_cluster_says_where_everything_is_and_leaves_nothing_behind():

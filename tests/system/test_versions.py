@@ -1,12 +1,8 @@
 """The version before this one on the schema of this one: migrations only add what it does not mind.
 
-The version before is the newest commit without the newest migration; its pods and ours work side by
-side, as during an upgrade, and after a rollback of the code.
+Its pods and ours work side by side, as during an upgrade, and after a rollback of the code.
 """
 
-import io
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,40 +12,20 @@ import pytest
 from staging_api.client.client import StagingClient
 from staging_api.db.migrate import migrate
 from staging_api.errors import NotFound
+from tests import before_newest
 from tests.builds import FULL_PAYLOAD, Objects, build, build_path
 from tests.databases import new_database
+from tests.packages import control_text, deb
 from tests.service import Pod, Service, service
 from tests.source import ArchiveSource, archive_source
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-_ROOT = Path(__file__).parents[2]
-
-
-def git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=_ROOT, check=True, capture_output=True).stdout
-
-
-def commit_before(migration: str) -> str:
-    """The newest commit of this branch that does not have the file."""
-    added = ("--diff-filter=A", "--first-parent", "-m", "--format=%H", "-1")
-    commit = git("log", *added, "--", f"migrations/versions/{migration}").decode().strip()
-    return git("rev-parse", f"{commit}^1" if commit else "HEAD").decode().strip()
-
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of the version before."""
-    newest = max(path.name for path in (_ROOT / "migrations" / "versions").glob("[0-9]*.py"))
-    try:
-        archive = git("archive", commit_before(newest))
-    except subprocess.CalledProcessError:
-        pytest.skip("this checkout has no history, so nobody knows what the version before was")
-    folder = tmp_path_factory.mktemp("before")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
-    assert not (folder / "migrations" / "versions" / newest).exists()
-    return folder
+    """The version before, unpacked."""
+    return before_newest.unpacked(tmp_path_factory.mktemp("before"))
 
 
 @pytest.fixture
@@ -92,6 +68,24 @@ def serves(pod: Pod, archive_url: str, objects: Objects, folder: Path) -> None:
         assert client.stage(archive_url, timeout=60).state in {"foreground_staged", "staged"}
 
 
+def publishes(pod: Pod, name: str, folder: Path) -> None:
+    """An APT archive from its making to what its clients read."""
+    package = folder / f"{name}_1.0_amd64.deb"
+    package.write_bytes(deb(control_text(name, "1.0")))
+    with StagingClient(pod.url) as client:
+        suite = {"name": "stable", "components": ["main"], "architectures": ["amd64"]}
+        client.archives.create(name, [suite], forms=["plain"])
+        client.archives.upload(name, "stable", [package])
+        run = client.archives.publish("publish-ftpmaster", name, timeout=60)
+        assert run.state == "succeeded"
+        copy = folder / f"copy of {name}"
+        client.archives.export(name, copy)
+    listed = (copy / "dists/stable/main/binary-amd64/Packages").read_text()
+    assert f"Package: {name}\n" in listed
+    (pooled,) = copy.glob("pool/**/*.deb")
+    assert pooled.read_bytes() == package.read_bytes()
+
+
 def test_the_version_before_serves_on_this_schema(
     before: Path, pods: Service, source: ArchiveSource, tmp_path: Path
 ):
@@ -99,6 +93,7 @@ def test_the_version_before_serves_on_this_schema(
     started(pods, "worker", before)
     api = started(pods, "api", before)
     serves(api, source.add(build_path(), objects), objects, tmp_path)
+    publishes(api, "before", tmp_path)
 
 
 @pytest.mark.parametrize("api_is_old", [True, False])
@@ -109,3 +104,6 @@ def test_both_versions_work_side_by_side(
     started(pods, "worker", None if api_is_old else before)
     api = started(pods, "api", before if api_is_old else None)
     serves(api, source.add(build_path(), objects), objects, tmp_path)
+    other = started(pods, "api", None if api_is_old else before)
+    publishes(api, "one", tmp_path)
+    publishes(other, "other", tmp_path)

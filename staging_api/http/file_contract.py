@@ -1,0 +1,119 @@
+"""How the OpenAPI document describes files: ``/static`` and ``/archive``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from staging_api.http.described import (
+    ALWAYS,
+    BEFORE_ROUTING,
+    Described,
+    headers,
+    operation,
+    parameter,
+    problem,
+    problems,
+)
+
+_OF_A_FILE = headers(
+    *("Accept-Ranges", "Content-Security-Policy", "ETag", "Last-Modified", "Repr-Digest")
+)
+_OF_A_PART = _OF_A_FILE | headers("Content-Range")
+_TO_THE_PROXY = headers("X-Accel-Redirect")
+# Or the list of a folder; a file of a build may be JSON, too.
+_BYTES: Mapping[str, Any] = {"content": {"*/*": {"schema": {}}}}
+
+#: What the conditions of a request may lead to.
+_CONDITIONAL: Mapping[str, Described] = {
+    "304": {"description": "the file is the one that the caller has", "headers": _OF_A_FILE},
+    "412": {"description": "the file is not the one that the caller has", "headers": _OF_A_FILE},
+    "416": {"description": "the range lies outside of the file", "headers": _OF_A_PART},
+}
+_FETCHED: Mapping[str, Described] = {
+    **problems(*ALWAYS),
+    **_CONDITIONAL,
+    "200": {
+        "description": "the file",
+        "headers": _OF_A_FILE | _TO_THE_PROXY,
+        **_BYTES,
+    },
+    "206": {"description": "the range that was asked for", "headers": _OF_A_PART, **_BYTES},
+    "302": {"description": "where the object store has the file, for some minutes"},
+    "404": problem("there is no such file"),
+}
+_CONDITIONS = [
+    parameter("Range", "one range of bytes", "header"),
+    parameter("If-Range", "the range only of this version: an ETag, or a Last-Modified", "header"),
+    parameter("If-Match", "only if the file has this ETag, which is its sha256", "header"),
+    parameter("If-None-Match", "only if it has not", "header"),
+]
+_STAGED = parameter(
+    "path",
+    "of the file, with its slashes; one that ends in a slash is listed, as JSON, by pages",
+    "path",
+)
+_OF_A_PAGE = [
+    parameter(
+        "limit",
+        "of a folder: so many names",
+        schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    ),
+    parameter("after", "of a folder: only what follows this name"),
+]
+_FOLLOW = parameter(
+    "follow",
+    "a file that is still being staged is sent as it grows, and waited for if nothing of it is"
+    " there; its end is held back until it is verified, and if it fails, is cancelled or"
+    " changes the connection is cut short of it; no version, no Range",
+    schema={"type": "boolean", "default": False},
+)
+_PUBLISHED = [
+    parameter("archive", "its name; NAME@GENERATION is one generation, while it is kept", "path"),
+    parameter("path", "below the archive's root: dists/... or pool/...", "path"),
+]
+
+
+def _described(fetched: Mapping[str, Described]) -> dict[str, Any]:
+    """The answers to HEAD: those to GET, less the bodies, but for what a server says by itself."""
+    return {
+        status: told
+        if int(status) in BEFORE_ROUTING
+        else {part: told[part] for part in ("description", "headers") if part in told}
+        for status, told in fetched.items()
+        if status != "302"
+    }
+
+
+FILE_PATHS: Mapping[str, Mapping[str, Described]] = {
+    "/static/{path}": {
+        "get": operation(
+            "get_static",
+            "Fetch a staged file, or list a folder",
+            "static",
+            _FETCHED,
+            [_STAGED, _FOLLOW, *_OF_A_PAGE, *_CONDITIONS],
+        ),
+        "head": operation(
+            "head_static",
+            "Describe a staged file",
+            "static",
+            _described(_FETCHED),
+            [_STAGED, *_OF_A_PAGE, *_CONDITIONS],
+        ),
+    },
+    "/archive/{archive}/{path}": {
+        "get": operation(
+            "get_archive",
+            "Fetch a file of an APT archive",
+            "archive",
+            _FETCHED,
+            [*_PUBLISHED, *_CONDITIONS],
+        ),
+        "head": operation(
+            "head_archive",
+            "Describe a file of an APT archive",
+            "archive",
+            _described(_FETCHED),
+            [*_PUBLISHED, *_CONDITIONS],
+        ),
+    },
+}

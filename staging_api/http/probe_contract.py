@@ -1,0 +1,44 @@
+"""How the OpenAPI document describes probes, metrics and itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from staging_api.http.bodies import Ready
+from staging_api.http.described import ALWAYS, Described, operation, problems, text
+
+
+def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _probe(
+    name: str, summary: str, answer: Described, **other: Described
+) -> Mapping[str, Described]:
+    answers = {**problems(*ALWAYS), "200": answer, **{k[1:]: told for k, told in other.items()}}
+    return {"get": operation(name, summary, "probes", answers)}
+
+
+_READY = Ready.model_json_schema()
+_LIVE = {
+    "type": "object",
+    "properties": {"status": {"const": "live"}},
+    "required": ["status"],
+    "additionalProperties": False,
+}
+
+PROBE_PATHS: Mapping[str, Mapping[str, Described]] = {
+    "/livez": _probe("get_livez", "Whether this process answers", _json("it does", _LIVE)),
+    "/readyz": _probe(
+        "get_readyz",
+        "Whether requests should come here",
+        _json("they should", _READY),
+        # No problem: what asks is a kubelet or a balancer, and people who want to know why.
+        _503=_json("not now; says what is wrong", _READY),
+    ),
+    "/metrics": _probe(
+        "get_metrics", "Counters of all processes of this pod", text("in the form of Prometheus")
+    ),
+    "/openapi.json": _probe(
+        "get_openapi", "This document", _json("OpenAPI 3.1", {"type": "object"})
+    ),
+}

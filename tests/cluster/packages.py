@@ -1,0 +1,193 @@
+"""Clients that upload packages, publish them, and read archives as apt does, by InRelease.
+
+What was acknowledged before a publish began has to be listed when that succeeded, to whoever asks
+whichever pod, in a version as new at least, with the bytes that were sent.
+"""
+
+import gzip
+import itertools
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from staging_api.client.client import StagingClient
+from staging_api.client.pacing import Deadline, Pacing
+from staging_api.client.problems import problem
+from staging_api.client.transport import Transport
+from staging_api.errors import StagingApiError
+from staging_api.publishing.forms import Form
+from tests.cluster.clients import PATIENCE_SECONDS, Shift
+from tests.packages import control_text, deb
+
+ARCHIVES = ("extras", "tools")
+_SUITE = {"name": "stable", "components": ["main"], "architectures": ["amd64"]}
+_UPLOADERS, _PUBLISHERS, _READERS = 2, 2, 1
+#: Of one uploader; so many versions of each supersede one another.
+_NAMES = 8
+_DISTS = "dists/stable"
+_INDEX = "main/binary-amd64/Packages.gz"
+_LISTED = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of a package that was sent to an archive, or is listed there."""
+
+    archive: str
+    name: str
+    version: int
+    sha256: str
+    path: str = ""
+
+
+class Packages:
+    """Clients that upload, publish and read.
+
+    Attributes:
+        sent: every package that was ever sent, whether it arrived or not.
+        acknowledged: the package of each upload that the service answered with, by its id.
+        published: ids of the runs of which the service said that they succeeded.
+    """
+
+    def __init__(self, shift: Shift, scratch: Path) -> None:
+        """Make and publish the archives; files that are sent are kept in `scratch`."""
+        self.sent: list[Package] = []
+        self.acknowledged: dict[str, Package] = {}
+        self.published: list[str] = []
+        self._shift = shift
+        self._seen = shift.seen
+        self._scratch = scratch
+        self._versions = itertools.count(1)
+        self._apt = Transport(shift.url, {}, Pacing())
+        with shift.client() as client:
+            for archive in ARCHIVES:
+                client.archives.create(archive, [_SUITE], forms=["gz"])
+                client.archives.publish("publish-ftpmaster", archive, careful=True)
+
+    @property
+    def work(self) -> list[Callable[[StagingClient], None]]:
+        """What each client does, again and again."""
+        return [
+            *[self._upload] * _UPLOADERS,
+            *[self._publish] * _PUBLISHERS,
+            *[self._read] * _READERS,
+        ]
+
+    def publish(self, client: StagingClient, archive: str) -> None:
+        """Publish, and look whether all that was acknowledged before is listed."""
+        before = self.newest(archive)
+        run = self._seen.insist(
+            "publish",
+            lambda: client.archives.publish(
+                "publish-ftpmaster",
+                archive,
+                timeout=PATIENCE_SECONDS,
+                on_retry=self._seen.told,
+            ),
+        )
+        if run is None:
+            return
+        self.published.append(run.id)
+        listed = self._seen.insist("read an index", lambda: self.listed(archive))
+        if listed is not None:
+            self._seen.wrong += self.missing(before, listed)
+
+    def newest(self, archive: str) -> Mapping[str, Package]:
+        """The newest version of each package that the service has acknowledged."""
+        known = sorted(self.acknowledged.copy().values(), key=lambda package: package.version)
+        return {package.name: package for package in known if package.archive == archive}
+
+    def missing(
+        self, wanted: Mapping[str, Package], listed: Mapping[str, Package]
+    ) -> Iterator[str]:
+        """What ought to be listed, and is not; and what is listed that nobody sent."""
+        sent = {(each.archive, each.name, each.version): each.sha256 for each in self.sent}
+        for name, package in wanted.items():
+            found = listed.get(name)
+            if found is None or found.version < package.version:
+                yield f"{package} was acknowledged, then published; listed is {found}"
+        for found in listed.values():
+            if sent.get((found.archive, found.name, found.version)) != found.sha256:
+                yield f"{found} is listed, and was never sent so"
+
+    def listed(self, archive: str) -> Mapping[str, Package]:
+        """The packages of an archive as apt sees them.
+
+        Raises:
+            StagingApiError: an answer was an error, or an index not what InRelease says.
+        """
+        digest, size = self.named(archive)[_INDEX]
+        content = gzip.decompress(self.by_hash(archive, _INDEX, digest, size))
+        found = {}
+        for stanza in content.decode().split("\n\n"):
+            if stanza.strip():
+                fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.MULTILINE))
+                found[fields["Package"]] = Package(
+                    archive,
+                    fields["Package"],
+                    int(fields["Version"]),
+                    fields["SHA256"],
+                    fields["Filename"],
+                )
+        return found
+
+    def named(self, archive: str) -> Mapping[str, tuple[str, int]]:
+        """Digest and size of all that InRelease names, by path."""
+        text = self.get(archive, f"{_DISTS}/InRelease").decode()
+        return {path: (digest, int(size)) for digest, size, path in _LISTED.findall(text)}
+
+    def by_hash(self, archive: str, path: str, digest: str, size: int) -> bytes:
+        """An index file, found by its hash."""
+        folder = path.rpartition("/")[0]
+        content = self.get(archive, f"{_DISTS}/{folder}/by-hash/SHA256/{digest}")
+        if (sha256(content).hexdigest(), len(content)) != (digest, size):
+            raise StagingApiError(f"{archive}: {path} is not what InRelease says")
+        return content
+
+    def get(self, archive: str, path: str) -> bytes:
+        """A file of an archive, as it comes."""
+        with self._apt.sent("GET", f"/archive/{archive}/{path}", Deadline(60), {}) as answer:
+            content = answer.read()
+            if answer.status != 200:
+                raise problem(answer.status, answer.headers, content)
+            return content
+
+    def check_pool(self, package: Package) -> None:
+        """Fetch what an index named."""
+        content = self._seen.insist(
+            "fetch a package", lambda: self.get(package.archive, package.path)
+        )
+        if content is not None and sha256(content).hexdigest() != package.sha256:
+            self._seen.wrong.append(f"{package.path} is not what the index says")
+
+    def _upload(self, client: StagingClient) -> None:
+        """Send the next version of a package that nobody else sends."""
+        version = next(self._versions)
+        archive = self._shift.random.choice(ARCHIVES)
+        name = f"package-{threading.get_ident()}-{version % _NAMES}"
+        raw = deb(control_text(name, str(version)), Form.GZ, holds=name)
+        file = self._scratch / f"{name}_{version}_amd64.deb"
+        file.write_bytes(raw)
+        package = Package(archive, name, version, sha256(raw).hexdigest())
+        self.sent.append(package)
+        uploads = self._seen.insist(
+            "upload a package", lambda: client.archives.upload(archive, "stable", [file])
+        )
+        self.acknowledged |= {upload.id: package for upload in uploads or ()}
+        file.unlink()
+        self._shift.over.wait(0.3)
+
+    def _publish(self, client: StagingClient) -> None:
+        self.publish(client, self._shift.random.choice(ARCHIVES))
+        self._shift.over.wait(1.0)
+
+    def _read(self, _client: StagingClient) -> None:
+        """Read an archive as apt does, down to a package."""
+        archive = self._shift.random.choice(ARCHIVES)
+        listed = self._seen.insist("read an index", lambda: self.listed(archive))
+        if listed:
+            self.check_pool(self._shift.random.choice(list(listed.values())))
+        self._shift.over.wait(0.2)
