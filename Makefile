@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi before clean
+.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,9 +44,6 @@ constraints: $(VENV)/.dev  ## pin what is installed now, for the next fresh inst
 
 openapi: $(VENV)/.test  ## write docs/openapi.json anew, after a change of the API
 	$(BIN)/python -m tests.contract
-
-before: $(VENV)/.test  ## pack the version before the newest migration, after one was added
-	$(BIN)/python -m tests.before_newest
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

@@ -12,7 +12,7 @@ import pytest
 from staging_api.client.client import StagingClient
 from staging_api.db.migrate import migrate
 from staging_api.errors import NotFound
-from tests import before_newest
+from tests import version_before
 from tests.builds import FULL_PAYLOAD, Objects, build, build_path
 from tests.databases import new_database
 from tests.packages import control_text, deb
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The version before, unpacked."""
-    return before_newest.unpacked(tmp_path_factory.mktemp("before"))
+    return version_before.unpacked(tmp_path_factory.mktemp("before"))
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""The version before the newest migration, out of this checkout's history."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
+_NEEDED = ("staging_api", "migrations")
+
+
+def unpacked(folder: Path) -> Path:
+    """A checkout of that version in `folder`, as far as a pod needs it; gives `folder`."""
+    packed = _git("archive", _commit_with(_migrations()[:-1]), *_NEEDED)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as files:
+        files.extractall(folder, filter="data")
+    return folder
+
+
+def _migrations() -> list[str]:
+    return sorted(path.name for path in (_ROOT / "migrations/versions").glob("[0-9]*.py"))
+
+
+def _commit_with(migrations: list[str]) -> str:
+    """The newest commit that has these migrations and no other."""
+    for commit in _git("rev-list", "HEAD").decode().split():
+        listed = _git("ls-tree", "--name-only", f"{commit}:migrations/versions").decode().split()
+        if sorted(name for name in listed if name[0].isdigit()) == migrations:
+            return commit
+    raise AssertionError(
+        f"this checkout has no commit that ends with {migrations[-1]}: git fetch --unshallow"
+    )
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=_ROOT, check=True, capture_output=True).stdout
