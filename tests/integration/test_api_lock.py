@@ -271,6 +271,7 @@ def test_what_happens_to_locks_is_counted(
             metrics.LOCKS_GRANTED.labels("archive")._value.get(),
             metrics.LOCKS_REFUSED.labels("archive")._value.get(),
             metrics.LOCKS_WAITED.labels("archive")._value.get(),
+            sum(bar.get() for bar in metrics.LOCK_WAIT_SECONDS.labels("archive")._buckets),
             metrics.LOCK_HOLD_SECONDS.labels("archive")._sum.get() > 0,
             metrics.LOCKS_HELD.labels("archive")._value.get(),
         ]
@@ -283,7 +284,7 @@ def test_what_happens_to_locks_is_counted(
     post(client)
     post(client, Prefer="wait=10")
     after = counts()
-    assert [now - then for now, then in zip(after, before, strict=True)][:3] == [2, 1, 1]
+    assert [now - then for now, then in zip(after, before, strict=True)][:4] == [2, 1, 1, 1]
     assert held_meanwhile == [before[-1] + 1, before[-1] + 1]
     assert after[-1] == before[-1]
 
