@@ -1,6 +1,6 @@
 """Connections: one pool for transactions, one for statements that commit by themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +135,15 @@ def reachable() -> Iterator[None]:
 
 
 def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
-    """The one row that a statement answers; sent by the driver's own cursor.
+    """The one row that a statement answers; see `rows`."""
+    (row,) = rows(conn, statement, given)
+    return row
+
+
+def rows(
+    conn: Connection, statement: str, given: Sequence[object] | Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """The rows that a statement answers; sent by the driver's own cursor.
 
     For statements that are sent often: SQLAlchemy describes each result anew, column by column,
     which takes longer than to acquire a lock.
@@ -151,8 +159,8 @@ def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any
     try:
         with driver.cursor() as cursor:
             cursor.execute(statement, given)
-            row: tuple[Any, ...] = cursor.fetchone()
-            return row
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
     except psycopg2.Error as error:
         lost = bool(driver.closed) or error.pgcode == _READ_ONLY
         if lost:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from staging_api.db.engine import rows
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 
 _FAILURE = ("error_code", "error_message", "error_retryable")
@@ -42,22 +43,22 @@ NEWEST = f"""{_WITH_ARTIFACTS}
 
 def read(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> list[Staging]:
     """Run one of the statements above."""
-    rows = conn.exec_driver_sql(statement, dict(parameters)).all()
-    return [_staging(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
+    found = rows(conn, statement, parameters)
+    return [_staging(list(group)) for _, group in groupby(found, key=lambda row: row[0])]
 
 
-def _staging(rows: Sequence[Any]) -> Staging:
-    first = rows[0]
+def _staging(group: Sequence[Any]) -> Staging:
+    first = group[0]
     columns = dict(zip(_OF_STAGING, first, strict=False))
     columns["waiting_for"] = tuple(columns["waiting_for"] or ())
     order = {name: place for place, name in enumerate(columns["requested"])}
-    artifacts = sorted(_artifacts(rows), key=lambda a: (order[a.name], a.path))
+    artifacts = sorted(_artifacts(group), key=lambda a: (order[a.name], a.path))
     failure = _failure(first[len(_OF_STAGING) : _FIRST_OF_ARTIFACT])
     return Staging(**columns, failure=failure, artifacts=tuple(artifacts))
 
 
-def _artifacts(rows: Sequence[Any]) -> Iterator[StagedArtifact]:
-    for row in rows:
+def _artifacts(group: Sequence[Any]) -> Iterator[StagedArtifact]:
+    for row in group:
         values = row[_FIRST_OF_ARTIFACT:]
         if values[0] is not None:
             columns = dict(zip(_OF_ARTIFACT, values, strict=False))
