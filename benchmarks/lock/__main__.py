@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import text
@@ -40,6 +42,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="per contestant and round")
     parser.add_argument("--history", type=int, default=1_000_000, help="rows to fill in")
     parser.add_argument("--cycles", type=int, default=20_000, help="on 100 scopes, for HOT")
+    parser.add_argument(
+        "--flush-ms", type=float, nargs="*", default=[1, 4], help="a disk that flushes so slowly"
+    )
     given = parser.parse_args()
     with measure.folder() as home, running(Path(home)) as server:
         migrate(server.url)
@@ -61,12 +66,33 @@ def _all(url: str, database: Database, given: argparse.Namespace) -> None:
     per_second = web.requests_per_second(url, rounds, seconds)
     _tell("HTTP, requests/s", per_second, "locked", "bare")
     _hot(url, database, given.cycles)
+    for extra_ms in given.flush_ms:
+        with _slower_flush(database, extra_ms):
+            _alone(database, rounds, seconds, f"each flush {extra_ms:g} ms longer")
+            _many(url, rounds, seconds, f"each flush {extra_ms:g} ms longer")
     with database.begin() as conn:
         conn.execute(text(_FILL), {"rows": given.history})
     with database.connect() as conn:
         conn.exec_driver_sql("ANALYZE")
     _alone(database, rounds, seconds, f"{given.history} rows of history")
     _many(url, rounds, seconds, f"{given.history} rows of history")
+
+
+@contextmanager
+def _slower_flush(database: Database, extra_ms: float) -> Iterator[None]:
+    """As on a disk whose flush takes so much longer: the server waits before each one."""
+    try:
+        _settings(database, commit_delay=f"{extra_ms * 1000:.0f}", commit_siblings="0")
+        yield
+    finally:
+        _settings(database, commit_delay="DEFAULT", commit_siblings="DEFAULT")
+
+
+def _settings(database: Database, **values: str) -> None:
+    with database.connect() as conn:
+        for name, value in values.items():
+            conn.exec_driver_sql(f"ALTER SYSTEM SET {name} = {value}")
+        conn.exec_driver_sql("SELECT pg_reload_conf()")
 
 
 def _refusals(database: Database, rounds: int, seconds: float) -> None:
