@@ -22,7 +22,7 @@ test: $(VENV)/.test  ## the tests that need only PyPI
 
 test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope -m "system and not prove"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "system and not prove"
 
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove
