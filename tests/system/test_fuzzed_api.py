@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -128,8 +129,10 @@ def every_header_is_documented(ctx: Any, response: Any, case: Any) -> None:
 def operations(*, ours: bool) -> list[Any]:
     """Those of our own API, or all the others; each one a test, named by method and path."""
     some = SCHEMA.include(path_regex=_OURS) if ours else SCHEMA.exclude(path_regex=_OURS)
-    found = [result.ok() for result in some.get_all_operations()]
-    return [pytest.param(operation, id=operation.label) for operation in found]
+    found = list(some.get_all_operations())
+    right = [result.ok() for result in found if isinstance(result, Ok)]
+    assert len(right) == len(found), "the document describes an operation in a wrong way"
+    return [pytest.param(operation, id=operation.label) for operation in right]
 
 
 def sampled(operation: Any, cases: int, answer: Callable[[schemathesis.Case[Any]], None]) -> None:
