@@ -17,6 +17,8 @@ FORMS = pytest.mark.parametrize("form", ["console", "json"])
 def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, source = root.handlers[:], root.level, logging._srcfile
+    # Other tests of this process have worked in the same context.
+    logs.forget()
     yield
     logs.forget()
     root.handlers[:], root.level, logging._srcfile = handlers, level, source
