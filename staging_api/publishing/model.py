@@ -51,6 +51,7 @@ class AptArchive:
         valid_for_seconds: how long clients may believe a Release; None for ever.
         retention_seconds: how long the files of an old generation stay.
         quarantine_seconds: how long the files of a superseded package stay.
+        seen_at: when it was like this, by the database's clock.
     """
 
     id: int
@@ -64,6 +65,7 @@ class AptArchive:
     retention_seconds: int
     quarantine_seconds: int
     created_at: datetime
+    seen_at: datetime
     suites: tuple[Suite, ...]
 
     def suite(self, name: str) -> Suite | None:
