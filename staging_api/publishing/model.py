@@ -1,6 +1,6 @@
 """The words of the publisher: archives and suites, uploads, publications, runs, generations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -110,6 +110,20 @@ class BegunPhase:
     name: str
     total: int | None
     began_at: float
+
+
+@dataclass(frozen=True)
+class NewPhases:
+    """Phases that a run has begun since it last told of any.
+
+    Attributes:
+        position: of the first of them among all of the run's.
+        now: by the clock of their `began_at`.
+    """
+
+    position: int
+    phases: Sequence[BegunPhase]
+    now: float
 
 
 @dataclass(frozen=True)
