@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
@@ -37,8 +37,6 @@ from staging_api.publishing.model import (
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.repository import Unlisted
 from staging_api.publishing.runlog import RunLog
-
-_NOW = text("SELECT clock_timestamp()")
 
 
 @dataclass(frozen=True)
@@ -127,12 +125,11 @@ class Builder:
         ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
             old = repository.releases_of(conn, ids, now.live.number) if now else []
-            clock = conn.execute(_NOW).scalar_one()
         releases: dict[int, Sequence[ReleaseText]] = {}
         for suite in suites:
             own = [each for each in files if each.suite_id == suite.id]
             texts = [each for each in old if each.suite_id == suite.id]
-            new = self.releaser.suite(run, archive, suite, own, old=texts, now=clock, always=always)
+            new = self.releaser.suite(run, archive, suite, own, old=texts, always=always)
             if new is not None:
                 releases[suite.id] = new
         return Draft(
@@ -185,10 +182,10 @@ class Builder:
             run_id=run_id,
             content_number=content_number,
         )
-        repository.close_files(conn, number, draft.closed)
+        repository.close(conn, number, draft.closed, draft.releases.keys())
         repository.open_files(conn, number, draft.opened)
         texts = [text for texts in draft.releases.values() for text in texts]
-        repository.replace_releases(conn, number, list(draft.releases), texts)
+        repository.add_releases(conn, number, texts)
         repository.mark_listed(conn, number, draft.shown)
         repository.clear_dirty(conn, _seen_dirty(draft.suites) if is_head else {})
 

@@ -96,7 +96,9 @@ class Indexer:
         """
         with self.database.connect() as conn:
             unlisted = repository.unlisted(conn, suite.id)
-            places = list(_places(suite, installer=repository.has_installer(conn, suite.id)))
+            installer = _may_have_installer(base, unlisted, careful=careful)
+            installer = installer and repository.has_installer(conn, suite.id)
+            places = list(_places(suite, installer=installer))
             known = [place for place in places if not careful and _is_in(place, base)]
             changes = _changes(conn, unlisted, known)
         files: list[IndexFile] = []
@@ -206,6 +208,15 @@ def _places(suite: Suite, *, installer: bool) -> Iterator[IndexPlace]:
         yield IndexPlace(component, "")
 
 
+def _may_have_installer(
+    base: Sequence[IndexFile], unlisted: Sequence[Unlisted], *, careful: bool
+) -> bool:
+    """False if it had no packages for the installer, and gets none."""
+    if careful or not base or any(each.installer for each in unlisted):
+        return True
+    return any("/debian-installer/" in each.path for each in base)
+
+
 def _is_in(place: IndexPlace, files: Sequence[IndexFile]) -> bool:
     return any(each.path == place.path for each in files)
 
@@ -241,14 +252,12 @@ def _belongs(each: Unlisted, place: IndexPlace) -> bool:
 
 def _made(conn: Connection, shown: Sequence[Unlisted]) -> dict[int, Entry]:
     """The entries of publications that are to be listed."""
-    files = repository.files_of(conn, [each.file_id for each in shown if each.file_id])
     releases = [each.source_release_id for each in shown if each.source_release_id]
     sources = repository.source_files_of(conn, releases)
     made: dict[int, Entry] = {}
     for each in shown:
-        if each.file_id:
-            file = files[each.file_id]
-            made[each.id] = binary_entry(each.control, file.path, file.size_bytes, file.sha256)
+        if each.path and each.size_bytes and each.sha256:
+            made[each.id] = binary_entry(each.control, each.path, each.size_bytes, each.sha256)
         elif each.source_release_id:
             made[each.id] = _source(each.control, sources[each.source_release_id])
     return made

@@ -146,8 +146,7 @@ class Intake:
         with self.database.begin() as conn:
             self._name(conn, kept)
             rows = _decided(conn, to, parcels, asker)
-            repository.add_uploads(conn, [row for row, _ in rows])
-            uploads = repository.find_uploads(conn, [row["id"] for row, _ in rows])
+            uploads = repository.add_uploads(conn, [row for row, _ in rows])
         errors = [error for _, error in rows if error is not None]
         if len(errors) == len(rows):
             errors[0].extra["uploads"] = [upload.id for upload in uploads]

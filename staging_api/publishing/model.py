@@ -1,6 +1,6 @@
 """The words of the publisher: archives and suites, uploads, publications, runs, generations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -51,6 +51,7 @@ class AptArchive:
         valid_for_seconds: how long clients may believe a Release; None for ever.
         retention_seconds: how long the files of an old generation stay.
         quarantine_seconds: how long the files of a superseded package stay.
+        seen_at: when it was like this, by the database's clock.
     """
 
     id: int
@@ -64,6 +65,7 @@ class AptArchive:
     retention_seconds: int
     quarantine_seconds: int
     created_at: datetime
+    seen_at: datetime
     suites: tuple[Suite, ...]
 
     def suite(self, name: str) -> Suite | None:
@@ -108,6 +110,20 @@ class BegunPhase:
     name: str
     total: int | None
     began_at: float
+
+
+@dataclass(frozen=True)
+class NewPhases:
+    """Phases that a run has begun since it last told of any.
+
+    Attributes:
+        position: of the first of them among all of the run's.
+        now: by the clock of their `began_at`.
+    """
+
+    position: int
+    phases: Sequence[BegunPhase]
+    now: float
 
 
 @dataclass(frozen=True)

@@ -29,23 +29,22 @@ class Releaser:
         files: Sequence[IndexFile],
         *,
         old: Sequence[ReleaseText],
-        now: datetime,
         always: bool,
     ) -> list[ReleaseText] | None:
         """What is to be said of a suite; None if the old texts say it.
 
         Args:
             run: told why there is no signature, if there is none.
-            archive: that the suite is of.
+            archive: that the suite is of; when it was read is the date.
             suite: the suite.
             files: its index files.
             old: what is said of it now.
-            now: by the database's clock.
             always: write it even if it differs in its date only.
 
         Raises:
             SigningFailed: there is a key, and gpg did not sign with it.
         """
+        now = archive.seen_at
         before = next((text for text in old if text.name == "Release"), None)
         # Clients refuse a Release older than the one they have.
         date = max(now, before.dated_at) if before else now

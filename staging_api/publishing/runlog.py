@@ -26,7 +26,7 @@ from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import AptArchive, BegunPhase, Operation, Options
+from staging_api.publishing.model import AptArchive, BegunPhase, NewPhases, Operation, Options
 
 log = logging.getLogger(__name__)
 
@@ -112,18 +112,19 @@ class RunLog:
         return time.monotonic() - self._told_at >= _TELL_SECONDS
 
     def _tell(self, progress: tuple[int, int] | None = None) -> None:
+        self._told_at = time.monotonic()
         with self.writing() as conn:
             repository.unhurried(conn)
-            self._tell_phases(conn)
+            if self._untold:
+                repository.enter_phases(conn, self.id, self._new_phases())
             if progress:
                 repository.note_progress(conn, self.id, *progress)
 
-    def _tell_phases(self, conn: Connection) -> None:
-        self._told_at = time.monotonic()
-        untold, self._untold = self._untold, []
-        if untold:
-            repository.enter_phases(conn, self.id, self._told, untold, self._told_at)
-            self._told += len(untold)
+    def _new_phases(self) -> NewPhases:
+        """What is told now, and by that not new any more."""
+        new = NewPhases(self._told, self._untold, time.monotonic())
+        self._told, self._untold = self._told + len(self._untold), []
+        return new
 
     def note(self, text: str) -> None:
         """Remember what was tolerated."""
@@ -150,13 +151,13 @@ class RunLog:
         code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
         with self.writing() as conn:
-            self._tell_phases(conn)
             if error:
                 repository.abandon_generations(conn)
             repository.finish_run(
                 conn,
                 self.id,
                 state,
+                self._new_phases(),
                 counts=+self.counts,
                 notes=self.notes,
                 code=code if error else None,

@@ -254,10 +254,12 @@ class Publisher:
                 for each in dominate_binaries(binaries, suite.architectures)
                 if each.id in decided
             ]
-        with run.writing() as conn:
-            if outdone:
+        with self.database.connect() as conn:
+            ended = bool(outdone) or repository.has_ended(conn, archive.id)
+        if ended:
+            with run.writing() as conn:
                 repository.supersede(conn, outdone)
-            repository.condemn(conn, archive.id, archive.quarantine_seconds)
+                repository.condemn(conn, archive.id, archive.quarantine_seconds)
         run.counts["superseded"] += len(outdone)
 
     def _make_generation(

@@ -5,10 +5,11 @@ import itertools
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from typing import Any, Self
 
 import pytest
@@ -27,6 +28,7 @@ from tests.service import Client, Service, service
 pytestmark = pytest.mark.system
 
 DELAY_SECONDS = 0.020
+UPDATES = 1000
 
 
 @pytest.fixture
@@ -239,33 +241,58 @@ PASSED = ("If-Modified-Since", "If-Range", "Range")
 
 @dataclass
 class Race:
-    """How a race ended."""
+    """Uploads and publications, one after the other, while others read.
 
+    Attributes:
+        publishes: that showed clients something new.
+    """
+
+    archive: ArchiveApi
+    send: Callable[[], None]
     updates: int = 0
     failed: int = 0
     publishes: int = 0
-    seconds: float = 0.0
+    stop: Event = field(default_factory=Event)
+    _wanted: Semaphore = field(default_factory=lambda: Semaphore(2))
+    _waiting: Semaphore = field(default_factory=lambda: Semaphore(0))
+
+    def upload(self) -> None:
+        """Upload one package while the one before it is published."""
+        while not self.stop.is_set():
+            if self._wanted.acquire(timeout=1):
+                self.send()
+                self._waiting.release()
+
+    def publish(self) -> None:
+        """Publish what was uploaded."""
+        while not self.stop.is_set():
+            if self._waiting.acquire(timeout=1):
+                self.publishes += self.archive.published()["generation_id"] is not None
+                self._wanted.release()
 
 
 def fill(archive: ArchiveApi, count: int) -> Callable[[], None]:
-    """Fill an archive; gives what publishes a new version of one of its packages."""
+    """Fill an archive; gives what uploads a new version of one of its packages."""
     names = [f"package-{n:04}" for n in range(count)]
     archive.send({f"{name}.deb": small(name, Long="x" * 400) for name in names})
     archive.published()
     versions = itertools.count(2)
 
-    def publish() -> None:
+    def upload() -> None:
         version = next(versions)
         archive.upload("x.deb", small(names[version % count], str(version)))
+
+    return upload
+
+
+def update_after_update(apt: Apt, archive: ArchiveApi, count: int, packages: int = 50) -> int:
+    """Update so often; something is published between each Release and its index files."""
+    upload = fill(archive, packages)
+
+    def publish() -> None:
+        upload()
         archive.published()
 
-    return publish
-
-
-def update_after_update(
-    apt: Apt, archive: ArchiveApi, count: int, publish: Callable[[], None]
-) -> int:
-    """Update so often; something is published between each Release and its index files."""
     with SlowFront(archive.client.url, publish) as front:
         apt.use(f"{front.url}/archive/{archive.name}")
         return sum(apt.update().returncode != 0 for _ in range(count))
@@ -274,41 +301,42 @@ def update_after_update(
 def test_no_update_fails_if_packages_are_published_in_its_middle(
     apt: Apt, archive: ArchiveApi
 ) -> None:
-    publish = fill(archive, 50)
-    assert update_after_update(apt, archive, 40, publish) == 0
+    assert update_after_update(apt, archive, 40) == 0
 
 
 def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) -> None:
     archive = ArchiveApi.make(client, publish_by_hash=False, advertise_by_hash=False)
-    publish = fill(archive, 50)
-    assert update_after_update(apt, archive, 3, publish) == 3
+    assert update_after_update(apt, archive, 3) == 3
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
 def test_of_a_thousand_updates_none_fails_while_something_is_published_without_a_pause(
-    apt: Apt, archive: ArchiveApi
+    apt: Apt, database_url: str, tmp_path: Path
 ) -> None:
-    publish, stop, result = fill(archive, 2000), Event(), Race()
-
-    def without_pause() -> None:
-        while not stop.is_set():
-            publish()
-            result.publishes += 1
-
-    thread = Thread(target=without_pause)
-    began = time.monotonic()
-    with SlowFront(archive.client.url) as front:
-        apt.use(f"{front.url}/archive/{archive.name}")
-        thread.start()
-        try:
-            for _ in range(1000):
-                result.updates += 1
-                result.failed += apt.update().returncode != 0
-        finally:
-            stop.set()
-            thread.join()
-    result.seconds = time.monotonic() - began
-    assert result.failed == 0
-    assert result.publishes >= result.updates, "else some update met no change"
-    print(f"{result.publishes / result.seconds:.1f} publishes a second beside {result}")
+    """One pod serves the updates; another takes uploads and publishes each as soon as it can."""
+    with (
+        new_database(database_url) as url,
+        service(tmp_path, url) as pods,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        migrate(url)
+        serving, publishing = pods.api(2)
+        archive = ArchiveApi.make(publishing.client)
+        race = Race(archive, fill(archive, 2000))
+        with SlowFront(serving.client.url) as front:
+            apt.use(f"{front.url}/archive/{archive.name}")
+            began = time.monotonic()
+            working = [threads.submit(race.upload), threads.submit(race.publish)]
+            try:
+                for _ in range(UPDATES):
+                    race.updates += 1
+                    race.failed += apt.update().returncode != 0
+            finally:
+                race.stop.set()
+            for each in working:
+                each.result()
+            seconds = time.monotonic() - began
+    assert race.failed == 0
+    assert race.publishes >= race.updates, "else some update met no change"
+    print(f"{race.publishes / seconds:.1f} publishes a second beside {race.updates} updates")

@@ -15,7 +15,7 @@ from staging_api.publishing.repository.rows import made, moment
 # One statement, so that it is one moment: a run that saw an archive as it was and a mark that says
 # how it has changed since would clear the mark without having seen the change.
 _FIND = text("""
-    SELECT r.*, array(
+    SELECT r.*, clock_timestamp() AS seen_at, array(
         SELECT to_json(s) FROM (
             SELECT s.*,
                 array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)

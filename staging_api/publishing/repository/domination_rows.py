@@ -70,6 +70,12 @@ _SUPERSEDE = text("""
     UPDATE suites SET dirty_since = clock_timestamp()
     WHERE id IN (SELECT suite_id FROM superseded)
 """)
+_HAS_ENDED = text("""
+    SELECT EXISTS (
+        SELECT FROM suites u JOIN package_publications p ON p.suite_id = u.id
+        WHERE u.archive_id = :archive_id
+            AND p.ended_at IS NOT NULL AND p.scheduled_deletion_at IS NULL)
+""")
 # A superseded source waits until none of its binaries is left in the suite.
 _CONDEMN = text("""
     UPDATE package_publications p
@@ -122,6 +128,11 @@ def supersede(conn: Connection, outdone: Sequence[Superseded]) -> None:
     """Make these publications superseded, and their suites dirty."""
     ids, bys = [int(each.id) for each in outdone], [int(each.by) for each in outdone]
     conn.execute(_SUPERSEDE, {"ids": ids, "bys": bys})
+
+
+def has_ended(conn: Connection, archive_id: int) -> bool:
+    """Whether something ended of which nobody has said yet when its files may leave."""
+    return bool(conn.execute(_HAS_ENDED, {"archive_id": archive_id}).scalar_one())
 
 
 def condemn(conn: Connection, archive_id: int, quarantine_seconds: float) -> None:

@@ -25,7 +25,11 @@ _LIST = text(
     + " WHERE g.archive_id = :archive_id AND g.id < :after ORDER BY g.id DESC LIMIT :limit"
 )
 _DISTRIBUTION = text("""
-    SELECT d.*, a.name AS archive FROM distributions d JOIN apt_archives a ON a.id = d.archive_id
+    SELECT g.*, a.name AS archive, d.changed_at, d.changed_by,
+        g.id = d.live_generation_id AS is_live, g.id = d.head_generation_id AS is_head
+    FROM apt_archives a
+    JOIN distributions d ON d.archive_id = a.id
+    JOIN dists_generations g ON g.id IN (d.live_generation_id, d.head_generation_id)
     WHERE a.name = :name
 """)
 _NEXT_NUMBER = """
@@ -113,14 +117,14 @@ def list_generations(
 
 def find_distribution(conn: Connection, archive: str) -> Distribution | None:
     """What clients of an archive see; None before its first publication."""
-    row = conn.execute(_DISTRIBUTION, {"name": archive}).one_or_none()
-    if row is None:
+    rows = conn.execute(_DISTRIBUTION, {"name": archive}).all()
+    if not rows:
         return None
-    live = find_generation(conn, row.live_generation_id)
-    head = live
-    if row.head_generation_id != live.id:
-        head = find_generation(conn, row.head_generation_id)
-    return made(Distribution, row, live=live, head=head)
+    live, head = (
+        next(made(Generation, row) for row in rows if getattr(row, which))
+        for which in ("is_live", "is_head")
+    )
+    return made(Distribution, rows[0], live=live, head=head)
 
 
 def begin_generation(

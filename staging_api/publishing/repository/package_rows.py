@@ -53,9 +53,11 @@ _DELETE = text("""
 _UNLISTED = text("""
     SELECT p.id, p.unlisted_since, p.state, p.component, p.package,
         coalesce(b.version_key, s.version_key) AS version_key, b.architecture, b.installer,
-        coalesce(b.control, s.control) AS control, b.file_id, p.source_release_id
+        coalesce(b.control, s.control) AS control, p.source_release_id,
+        f.path, f.size_bytes, f.sha256
     FROM package_publications p
     LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+    LEFT JOIN package_files f ON f.id = b.file_id
     LEFT JOIN source_releases s ON s.id = p.source_release_id
     WHERE p.suite_id = :suite AND p.unlisted_since IS NOT NULL
     ORDER BY p.id
@@ -73,7 +75,6 @@ _LISTED_SOURCES = text("""
     FROM package_publications p JOIN source_releases s ON s.id = p.source_release_id
     WHERE p.suite_id = :suite AND p.state = 'published' AND p.component = :component
 """)
-_FILES = text("SELECT id, path, size_bytes, sha256 FROM package_files WHERE id = ANY(:ids)")
 _SOURCE_FILES = text("""
     SELECT s.source_release_id AS id, f.path, f.size_bytes, f.sha256
     FROM source_release_files s JOIN package_files f ON f.id = s.file_id
@@ -121,7 +122,7 @@ class Unlisted:
     Attributes:
         since: when that began; another value later says that it changed again.
         shown: whether the index files are to list it.
-        architecture: None for a source.
+        architecture: None for a source, as are `path`, `size_bytes` and `sha256` of its file.
     """
 
     id: int
@@ -133,8 +134,10 @@ class Unlisted:
     architecture: str | None
     installer: bool
     control: str
-    file_id: int | None
     source_release_id: int | None
+    path: str | None
+    size_bytes: int | None
+    sha256: str | None
 
 
 def files_to_publish(
@@ -177,8 +180,10 @@ def unlisted(conn: Connection, suite_id: int) -> list[Unlisted]:
             architecture=row.architecture,
             installer=bool(row.installer),
             control=row.control,
-            file_id=row.file_id,
             source_release_id=row.source_release_id,
+            path=row.path,
+            size_bytes=row.size_bytes,
+            sha256=row.sha256,
         )
         for row in conn.execute(_UNLISTED, {"suite": suite_id})
     ]
@@ -195,12 +200,6 @@ def listed_binaries(
 def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Row[Any]]:
     """``id`` and ``control`` of all sources of one index file."""
     return list(conn.execute(_LISTED_SOURCES, {"suite": suite_id, "component": component}))
-
-
-def files_of(conn: Connection, ids: Iterable[int]) -> dict[int, Row[Any]]:
-    """Files of the pool by id."""
-    wanted = list(ids)
-    return {row.id: row for row in conn.execute(_FILES, {"ids": wanted})} if wanted else {}
 
 
 def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:

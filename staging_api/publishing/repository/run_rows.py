@@ -15,7 +15,7 @@ from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import BegunPhase, HookRun, Phase, Run
+from staging_api.publishing.model import HookRun, NewPhases, Phase, Run
 from staging_api.publishing.repository.rows import made, moment
 
 # Under the one lock of the publisher: whoever else says that it runs, or builds, is dead. There can
@@ -39,38 +39,39 @@ _BEGIN = text("""
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
-# Each phase ends when the next one begins; the newest goes on. Ages count from one moment, which
-# clock_timestamp() would not be.
-_ENTER = text("""
+# Each phase ends when the next one begins; the last one at the age told behind its own, or else it
+# goes on. Ages count from one moment, which clock_timestamp() would not be.
+_TELL = """
     WITH ended AS (
         UPDATE run_phases
         SET finished_at =
             statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
         WHERE run_id = :id AND finished_at IS NULL
     ), entered AS (
-        UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
-        WHERE id = :id
+        INSERT INTO run_phases (run_id, position, phase, started_at, finished_at)
+        SELECT :id, :position + p.place - 1, p.phase,
+            statement_timestamp() - make_interval(secs => p.age),
+            statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
+        FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
+            AS p (phase, age, place)
+        WHERE p.phase IS NOT NULL
     )
-    INSERT INTO run_phases (run_id, position, phase, started_at, finished_at)
-    SELECT :id, :position + p.place - 1, p.phase,
-        statement_timestamp() - make_interval(secs => p.age),
-        statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
-    FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
-        AS p (phase, age, place)
-""")
+"""
+_ENTER = text(f"""
+    {_TELL}
+    UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total WHERE id = :id
+""")  # noqa: S608 - our own words
 _PROGRESS = text(
     "UPDATE publisher_runs SET items_done = :done, items_total = :total WHERE id = :id"
 )
-_FINISH = text("""
-    WITH ended AS (
-        UPDATE run_phases SET finished_at = statement_timestamp()
-        WHERE run_id = :id AND finished_at IS NULL
-    )
+_FINISH = text(f"""
+    {_TELL}
     UPDATE publisher_runs
     SET state = :state, finished_at = statement_timestamp(), counts = cast(:counts AS jsonb),
+        phase = coalesce(:phase, phase), items_done = 0, items_total = NULL,
         notes = :notes, error_code = :code, error_message = :message
     WHERE id = :id AND state = 'running'
-""")
+""")  # noqa: S608 - our own words
 _RUNS = """
     SELECT r.*, a.name AS archive, array(
         SELECT to_json(p) FROM run_phases p WHERE p.run_id = r.id ORDER BY p.position
@@ -125,20 +126,18 @@ def abandon_generations(conn: Connection) -> None:
     conn.execute(_ABANDON_GENERATIONS)
 
 
-def enter_phases(
-    conn: Connection, run_id: str, position: int, phases: Sequence[BegunPhase], now: float
-) -> None:
-    """Note phases that have begun since the last ones were noted; the last of them goes on.
+def enter_phases(conn: Connection, run_id: str, new: NewPhases) -> None:
+    """Note phases that have begun since the last ones were noted; the last of them goes on."""
+    last = new.phases[-1]
+    conn.execute(_ENTER, {"id": run_id, **_told(new), "phase": last.name, "total": last.total})
 
-    Args:
-        position: of the first of them among all of the run's.
-        now: by the clock that says when they began.
-    """
-    given: dict[str, Any] = {"id": run_id, "position": position}
-    given |= {"phase": phases[-1].name, "total": phases[-1].total}
-    given["phases"] = [each.name for each in phases]
-    given["ages"] = [now - each.began_at for each in phases]
-    conn.execute(_ENTER, given)
+
+def _told(new: NewPhases) -> dict[str, Any]:
+    return {
+        "position": new.position,
+        "phases": [each.name for each in new.phases],
+        "ages": [new.now - each.began_at for each in new.phases],
+    }
 
 
 def unhurried(conn: Connection) -> None:
@@ -158,15 +157,19 @@ def finish_run(
     conn: Connection,
     run_id: str,
     state: str,
+    new: NewPhases,
     *,
     counts: Mapping[str, int],
     notes: Sequence[str],
     code: str | None = None,
     message: str | None = None,
 ) -> None:
-    """Say how a run ended."""
-    given = {"id": run_id, "state": state, "counts": json.dumps(counts), "notes": list(notes)}
-    conn.execute(_FINISH, {**given, "code": code, "message": message})
+    """Say how a run ended, and with that the last of its phases."""
+    given: dict[str, Any] = {"id": run_id, "state": state, "notes": list(notes)}
+    given |= {"counts": json.dumps(counts), "code": code, "message": message, **_told(new)}
+    given["phase"] = new.phases[-1].name if new.phases else None
+    given["ages"].append(0.0)
+    conn.execute(_FINISH, given)
 
 
 def add_hook_run(conn: Connection, run_id: str, stage: str, result: HookResult) -> None:

@@ -9,9 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, text
+from sqlalchemy import Connection, Row, bindparam, text
 
-from staging_api.db.publication_tables import uploads
 from staging_api.errors import Conflict, NotFound
 from staging_api.publishing.model import Upload
 from staging_api.publishing.repository.rows import made
@@ -82,7 +81,7 @@ _UPLOADS = """
         CASE WHEN b.id IS NOT NULL THEN b.architecture WHEN c.id IS NOT NULL THEN 'source' END
             AS architecture,
         f.sha256
-    FROM uploads u
+    FROM {uploads} u
     JOIN suites s ON s.id = u.suite_id
     JOIN apt_archives a ON a.id = s.archive_id
     LEFT JOIN binary_releases b ON b.id = u.binary_release_id
@@ -90,14 +89,29 @@ _UPLOADS = """
     LEFT JOIN source_release_files d ON d.source_release_id = c.id AND d.position = 0
     LEFT JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
 """
+_ADD = text(
+    """
+    WITH added AS (
+        INSERT INTO uploads (
+            id, suite_id, component, name, state, source_release_id, binary_release_id, caller,
+            reference_id, error_code, error_message)
+        SELECT n.* FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
+            id text, suite_id int, component text, name text, state text, source_release_id bigint,
+            binary_release_id bigint, caller text, reference_id text, error_code text,
+            error_message text)
+        RETURNING *
+    )"""  # noqa: S608 - our own words
+    + _UPLOADS.format(uploads="added")
+    + " ORDER BY u.id"
+)
 _LIST = text(
-    _UPLOADS
+    _UPLOADS.format(uploads="uploads")
     + """
     WHERE a.id = :archive_id AND u.id < :after AND u.state LIKE :state
     ORDER BY u.id DESC LIMIT :limit
 """
 )
-_FIND = text(_UPLOADS + " WHERE u.id = ANY(:ids) ORDER BY u.id")
+_FIND = text(_UPLOADS.format(uploads="uploads") + " WHERE u.id = :id")
 _DECIDE = text("""
     UPDATE uploads SET state = :state, decided_at = clock_timestamp(), decided_by = :caller,
         error_code = :code, error_message = :reason
@@ -163,14 +177,9 @@ def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -
     return set(conn.execute(_KNOWN, given).scalars())
 
 
-def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Note uploads, with what was decided of each."""
-    conn.execute(insert(uploads), list(rows))
-
-
-def find_uploads(conn: Connection, ids: Sequence[str]) -> list[Upload]:
-    """These uploads, oldest first."""
-    return [made(Upload, row) for row in conn.execute(_FIND, {"ids": list(ids)})]
+def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Upload]:
+    """Note uploads, with what was decided of each; gives them, oldest first."""
+    return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(list(rows))})]
 
 
 def find_upload(conn: Connection, upload_id: str) -> Upload:
@@ -179,9 +188,10 @@ def find_upload(conn: Connection, upload_id: str) -> Upload:
     Raises:
         NotFound: there is no such upload.
     """
-    for upload in find_uploads(conn, [upload_id]):
-        return upload
-    raise NotFound(f"there is no upload {upload_id}")
+    row = conn.execute(_FIND, {"id": upload_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no upload {upload_id}")
+    return made(Upload, row)
 
 
 def list_uploads(

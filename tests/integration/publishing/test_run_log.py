@@ -108,10 +108,11 @@ def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(here: Shop
 def test_one_package_is_published_in_one_write_for_each_thing_that_a_death_must_not_undo(
     here: Shop,
 ) -> None:
-    """Begun, accepted, published, dominated, a block kept, gone live, ended."""
+    """Begun, accepted, published, a block kept, gone live, ended; and an older version outdone."""
     here.add("hello")
     here.run()
-    here.add("world")
-    with commits(here.database) as found:
-        here.run()
-    assert len(found) == 7
+    for name, version, writes in (("world", "1.0", 6), ("world", "2.0", 7)):
+        here.add(name, version=version)
+        with commits(here.database) as found:
+            here.run()
+        assert len(found) == writes
