@@ -47,13 +47,13 @@ def main() -> None:
         home, archive = Path(folder, "var"), Path(folder, "archive")
         say("Make a build: payloads, tarballs, symbols and images")
         make_build(archive)
-        with serving(archive, PACE) as (source, read), service(home, source) as url:
+        with serving(archive, PACE) as (source, read), service(home, source) as (url, process):
             stage_twice(url, f"{source}/{BUILD}", read)
             with running(home) as server:
                 show_rows(server.url)
             fetch_range(url)
             if keep:
-                stay(url, f"{source}/{BUILD}")
+                stay(url, f"{source}/{BUILD}", process)
     say("Everything is stopped; nothing is left behind")
 
 
@@ -68,8 +68,8 @@ def make_build(archive: Path) -> None:
 
 
 @contextmanager
-def service(home: Path, source: str) -> Iterator[str]:
-    """Two API processes and a worker on the embedded PostgreSQL, for the block."""
+def service(home: Path, source: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Two API processes and a worker on the embedded PostgreSQL, for the block: URL and parent."""
     bind = f"127.0.0.1:{free_port()}"
     url = f"http://{bind}"
     settings = {
@@ -87,7 +87,7 @@ def service(home: Path, source: str) -> Iterator[str]:
         )
         try:
             wait_until_ready(url, process)
-            yield url
+            yield url, process
         except BaseException:
             console.print((home.parent / "service.log").read_text(), markup=False)
             raise
@@ -157,8 +157,8 @@ def fetch_range(url: str) -> None:
             raise SystemExit("that is not the range that was asked for")
 
 
-def stay(url: str, archive_url: str) -> None:
-    """Leave it running for the reader."""
+def stay(url: str, archive_url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Leave it running for the reader, or until somebody else ends it."""
     say("Running until Ctrl-C. Try, in another terminal:")
     console.print(f"  export STAGING_SERVER={url}", highlight=False)
     console.print(
@@ -166,7 +166,7 @@ def stay(url: str, archive_url: str) -> None:
     )
     console.print("  .venv/bin/staging-api status", highlight=False)
     with suppress(KeyboardInterrupt):
-        signal.pause()
+        raise SystemExit(f"the service ended with status {process.wait()}")
 
 
 def say(text: str) -> None:
