@@ -1,0 +1,18 @@
+"""What is asked most often, by functions: their plans are kept."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0014"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+SQL = Path(__file__).parent.parent / "sql"
+
+
+def upgrade() -> None:
+    # The driver alone, without parameters: a colon or percent sign in the file is only itself.
+    statements = (SQL / "0014_reading.sql").read_text().replace("%", "%%")
+    op.get_bind().exec_driver_sql(statements)
