@@ -1,4 +1,4 @@
-"""What is asked most often, by functions: their plans are kept."""
+"""Less to plan for what is asked most often, and less to check for each row that is written."""
 
 from pathlib import Path
 
@@ -14,5 +14,6 @@ SQL = Path(__file__).parent.parent / "sql"
 
 def upgrade() -> None:
     # The driver alone, without parameters: a colon or percent sign in the file is only itself.
-    statements = (SQL / "0014_reading.sql").read_text().replace("%", "%%")
-    op.get_bind().exec_driver_sql(statements)
+    for name in ("0014_reading.sql", "0014_checks.sql"):
+        statements = (SQL / name).read_text().replace("%", "%%")
+        op.get_bind().exec_driver_sql(statements)
