@@ -1,6 +1,6 @@
 """The staging engine side by side with the commands that people would use instead.
 
-    python -m benchmarks.staging [--scale 0.1] [--rounds 3] [--rows 100000]
+    python -m benchmarks.staging [--scale 0.1] [--rounds 3] [--rows 100000] [--answers-only]
 
 Needs nginx, curl, unzip, bzip2 and wrk. Each round starts a service of its own, so that nothing is
 held from the round before, and runs ours and the peer in turn. The service has staged small builds
@@ -147,7 +147,6 @@ def one_round(
     table: dict[str, Comparison], archive: Path, scratch: Path, many_rows: int
 ) -> list[tuple[str, float, float]]:
     """Every row once, ours and the peer in turn; and answers per second, ours and the peer's."""
-    rates = []
     slow = f"location /slow/ {{ alias {archive}/; limit_rate 10m; }}"
     with (
         bench.nginx(archive, scratch, slow) as source,
@@ -163,10 +162,7 @@ def one_round(
         hashed = "find debug -type f -print0 | xargs -0 sha256sum"
         compare(table["symbols"], ours, url, "symbols", f"{tarred}; {hashed}")
         served(table["served"], ours, source, scratch)
-        rates.append(("already staged", *already_staged(ours, url, scratch)))
-        rates.append(("is_staged, 1,000 pollers", *polled(ours, url, scratch)))
-        fill(ours.database_url, many_rows)
-        rates.append((f"the same, {many_rows} rows", *already_staged(ours, url, scratch)))
+        rates = answers(ours, url, scratch, many_rows)
     with bench.nginx(archive, scratch, slow) as source, service(source, scratch) as ours:
         url = f"{source}/{BOARD}/{BUILD}"
         table["build"].peer.append(peer(f"URL={url}; {ANCESTOR}", scratch))
@@ -184,6 +180,28 @@ def one_round(
             f"curl -sS {url}/{FULL} | sha256sum",
         )
     return rates
+
+
+def round_of_answers(
+    archive: Path, scratch: Path, many_rows: int
+) -> list[tuple[str, float, float]]:
+    """Only the answers per second."""
+    with bench.nginx(archive, scratch, "") as source, service(source, scratch) as ours:
+        url = f"{source}/{BOARD}/{BUILD}"
+        ours.stage(url, "full_payload")
+        return answers(ours, url, scratch, many_rows)
+
+
+def answers(
+    ours: Service, url: str, scratch: Path, many_rows: int
+) -> list[tuple[str, float, float]]:
+    """Answers per second about what is staged, ours and the peer's; with many rows at last."""
+    rates = [
+        ("already staged", *already_staged(ours, url, scratch)),
+        ("is_staged, 1,000 pollers", *polled(ours, url, scratch)),
+    ]
+    fill(ours.database_url, many_rows)
+    return [*rates, (f"the same, {many_rows} rows", *already_staged(ours, url, scratch))]
 
 
 def compare(row: Comparison, ours: Service, url: str, artifact: str, script: str) -> None:
@@ -295,6 +313,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.1, help="1 is a build of 1.8 GB")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=100_000, help="rows of other builds")
+    parser.add_argument("--answers-only", action="store_true", help="nothing of the table")
     options = parser.parse_args()
     table = rows(options.rounds)
     with tempfile.TemporaryDirectory(prefix="staging-bench-") as folder:
@@ -305,10 +324,13 @@ def main() -> None:
         for number in range(options.rounds):
             scratch = Path(folder, f"round{number}")
             scratch.mkdir()
-            rates += one_round(table, archive, scratch, options.rows)
-    print(f"scale {options.scale}, {options.rounds} rounds, {bench.machine()}\n\n{bench.HEADER}")
-    for row in table.values():
-        print(row.line())
+            if options.answers_only:
+                rates += round_of_answers(archive, scratch, options.rows)
+            else:
+                rates += one_round(table, archive, scratch, options.rows)
+    print(f"scale {options.scale}, {options.rounds} rounds, {bench.machine()}\n")
+    if not options.answers_only:
+        print("\n".join([bench.HEADER, *(row.line() for row in table.values())]))
     print(
         "\n| answers per second (goal 0.8) | ours | bare Falcon and one SELECT | ratio |\n"
         "|---|---|---|---|"

@@ -25,6 +25,8 @@ from tests.source import PATIENCE_SECONDS, ArchiveSource
 #: What each holder brings before it is killed: more than a part.
 _BROUGHT_BYTES = 10 << 20
 _RANGE_BYTES = 64 << 10
+#: Of so many clients one takes no notice of Retry-After.
+_DEAF_ONE_OF = 10
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Herd:
     kills: int
     path: str = field(default_factory=build_path)
     answers: Counter[int] = field(default_factory=Counter)
+    refused: Counter[int] = field(default_factory=Counter)
     killed: Counter[str] = field(default_factory=Counter)
     api: list[Pod] = field(default_factory=list)
     workers: list[Pod] = field(default_factory=list)
@@ -45,6 +48,7 @@ class Herd:
         size = (self.kills + 1) * _BROUGHT_BYTES + PART_BYTES
         self.objects = build("herd", payload_bytes=size)
         self.url = self.source.add(self.path, self.objects)
+        self._etag = f'"{hashlib.sha256(self.objects[FULL_PAYLOAD]).hexdigest()}"'
         self._mutex = threading.Lock()
         self._killed_at = time.monotonic()
 
@@ -111,10 +115,18 @@ class Herd:
                         self.answers[answer.status] += 1
                     return
                 assert answer.status in {409, 503}, answer.data
-                time.sleep(min(float(answer.headers.get("Retry-After", 1)), 2) * chance.random())
+                with self._mutex:
+                    self.refused[answer.status] += 1
+                time.sleep(self._pause(number, float(answer.headers["Retry-After"]), chance))
             except urllib3.exceptions.HTTPError:
                 time.sleep(chance.random())  # the pod was killed under the request
         raise AssertionError(f"client {number} was never told that it is staged")
+
+    def _pause(self, number: int, retry_after: float, chance: random.Random) -> float:
+        """As the service says, and not all at once; but some never listen."""
+        if number % _DEAF_ONE_OF == 0:
+            return chance.random()
+        return retry_after * (1 + chance.random() / 4)
 
     def _read(self, http: urllib3.PoolManager, chance: random.Random) -> None:
         """One file whole, and a part of the large one, from any pod."""
@@ -123,7 +135,7 @@ class Herd:
         part = f"bytes={start}-{start + _RANGE_BYTES - 1}"
         large = self._got(http, chance, "update.gz", Range=part)
         assert large.data == payload[start : start + _RANGE_BYTES]
-        assert large.headers["ETag"] == f'"{hashlib.sha256(payload).hexdigest()}"'
+        assert large.headers["ETag"] == self._etag
         assert self._got(http, chance, "stateful.tgz").data == self.objects["stateful.tgz"]
 
     def _got(

@@ -17,9 +17,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, metadata, now
+from staging_api.db.schema import Time, is_sha256, metadata, now
 
-_SHA256 = "sha256 ~ '^[0-9a-f]{64}$'"
+_SHA256 = is_sha256("sha256")
 _YES = text("true")
 _NO = text("false")
 _none = text("'{}'")

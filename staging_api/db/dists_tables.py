@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
 
 GENERATION_STATES = ("building", "live", "retired", "reaped", "abandoned")
 FORMS = ("plain", "gz", "xz", "zst")
-_SHA256 = "sha256 ~ '^[0-9a-f]{64}$'"
+_SHA256 = is_sha256("sha256")
 # Debian's version order, and the order of index files, is that of bytes.
 Bytewise = Text(collation="C")
 

@@ -7,7 +7,7 @@ change that they tell of; no code can forget them, and a change by hand is told 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
 
 EVENT_KINDS = ("staging", "artifact", "cancel_requested", "pin")
 
@@ -39,7 +39,7 @@ staging_events = Table(
     CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
-    CheckConstraint("digest ~ '^[0-9a-f]{64}$'", name="digest"),
+    CheckConstraint(is_sha256("digest"), name="digest"),
     Index(None, "staging_id", "number"),
     Index(None, "artifact_id", "at"),
     comment="Every change of state of a staging or artifact: who, what, from, to, why.",

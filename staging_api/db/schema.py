@@ -26,6 +26,11 @@ def one_of(column: str, words: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
+def is_sha256(column: str) -> str:
+    """The condition that a column holds a digest in hex; why so: ``sql/0014_checks.sql``."""
+    return f"length({column}) = 64 AND {column} !~ '[^0-9a-f]'"
+
+
 class Domain(UserDefinedType[str]):
     """A text whose values are checked, of ``migrations/sql/0001_domains.sql``."""
 

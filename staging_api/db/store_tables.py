@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, metadata, now
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now
 
 upload_polls = Table(
     "upload_polls",
@@ -65,7 +65,7 @@ manifests = Table(
     Column(
         "read_at", Time, nullable=False, server_default=now, comment="when this version was read"
     ),
-    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    CheckConstraint(is_sha256("sha256"), name="sha256"),
     comment="What uploaders said that archives have, as last read: one version is read once.",
 )
 
@@ -103,7 +103,7 @@ blobs = Table(
         comment="to be removed since then, unless a file names it by the time it would be",
     ),
     Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
-    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    CheckConstraint(is_sha256("sha256"), name="sha256"),
     comment="Contents that are durably in the store.",
 )
 

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from staging_api.db import archive_tables, dists_tables, publication_tables
 from staging_api.db.event_tables import staging_event_drops, staging_events
 from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
-from staging_api.db.schema import Domain, Time, Ulid, metadata, now, one_of
+from staging_api.db.schema import Domain, Time, Ulid, is_sha256, metadata, now, one_of
 from staging_api.db.store_tables import (
     artifact_accesses,
     blobs,
@@ -213,7 +213,7 @@ staged_artifacts = Table(
     CheckConstraint("(state = 'evicted') = (evicted_at IS NOT NULL)", name="evicted"),
     CheckConstraint(one_of("evict_reason", EVICT_REASONS), name="evict_reason"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
-    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    CheckConstraint(is_sha256("sha256"), name="sha256"),
     CheckConstraint("size_bytes >= 0 AND bytes_done >= 0", name="sizes"),
     Index(
         "staged_artifacts_live_key",

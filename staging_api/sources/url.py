@@ -9,6 +9,7 @@ later decoding can turn it into a separator.
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
 from staging_api.errors import Invalid
@@ -42,7 +43,7 @@ class ArchiveUrl:
     authority: str
     segments: tuple[str, ...]
 
-    @property
+    @cached_property
     def canonical(self) -> str:
         """The one text of this URL."""
         path = "".join("/" + quote(segment, safe=_PLAIN) for segment in self.segments)
@@ -98,6 +99,8 @@ def is_safe_name(name: str) -> bool:
     return True
 
 
+# A herd asks for one archive, again and again.
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> ArchiveUrl:
     shape = _SHAPE.fullmatch(_checked_text(text))
     if shape is None:

@@ -210,21 +210,15 @@ class Work:
             if fetched is None:
                 repository.mark_missing(conn, artifact.id, held.lease)
             else:
+                prefix = repository.prefix_of(conn, artifact.archive_url)
                 repository.mark_staged(
                     conn,
                     artifact.id,
                     held.lease,
-                    source_url=fetched.source_url,
-                    source_version=fetched.source_version,
-                    sha256=fetched.sha256,
-                    size_bytes=fetched.size_bytes,
+                    fetched,
+                    files=_served(fetched, artifact, prefix),
                     bytes_done=bytes_done,
                     lacks=self.blobs.lacks,
-                    verified_by=fetched.verified_by,
-                    held_by=fetched.held_by,
-                    files=_served(
-                        fetched, artifact, repository.prefix_of(conn, artifact.archive_url)
-                    ),
                 )
                 repository.note_held(conn, fetched.held)
             repository.settle(conn, artifact.archive_url, held.lease)

@@ -137,6 +137,8 @@ def test_the_migrate_verb_brings_it_up(empty_url: str, tmp_path: Path) -> None:
     check_schema_of(empty_url)
 
 
+# SQLAlchemy 2.1 reads a constraint that is NOT VALID with an option that it then does not know.
+@pytest.mark.filterwarnings("ignore:Can't validate argument 'dialect_options'")
 def test_autogenerate_finds_nothing_to_migrate(empty_url: str) -> None:
     migrate(empty_url)
     pools = open_database(empty_url, 1)
@@ -183,8 +185,10 @@ _CATALOGUE = {
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         LEFT JOIN pg_collation co ON co.oid = a.attcollation
         WHERE c.relname IN (:ours)""",
+    # Rows that were there before a constraint need not have been looked through.
     "constraints": """
-        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        SELECT conrelid::regclass::text, conname,
+            replace(pg_get_constraintdef(oid), ' NOT VALID', '')
         FROM pg_constraint WHERE conrelid::regclass::text IN (:ours)""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename IN (:ours)",
     "tables": """

@@ -36,4 +36,7 @@ def test_of_a_thousand_clients_each_gets_what_was_fetched_once_while_pods_die(
         herd.workers += [pods.worker(), pods.worker()]
         herd.run(clients=1000)
         herd.check()
-        print(f"answers {dict(herd.answers)}, killed {dict(herd.killed)}")
+        print(
+            f"answers {dict(herd.answers)}, refused {dict(herd.refused)},"
+            f" killed {dict(herd.killed)}"
+        )

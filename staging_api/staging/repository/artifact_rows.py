@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from staging_api.db.tables import archives, staged_artifacts, staged_files
 from staging_api.errors import NotFound, Unavailable
 from staging_api.locks.model import Lease, new_id
+from staging_api.staging.fetched import Fetched
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
@@ -31,6 +32,9 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "bytes_total": None,
     "bytes_per_second": None,
 }
+
+# What a row says of what its artifact became, in the words of `Fetched`.
+_OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by", "held_by"]
 
 
 def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise: str) -> str:
@@ -117,27 +121,20 @@ def mark_staged(
     conn: Connection,
     artifact_id: str,
     lease: Lease,
+    fetched: Fetched,
     *,
-    source_url: str,
-    source_version: str | None,
-    sha256: str,
-    size_bytes: int,
-    bytes_done: int,
     files: Sequence[Mapping[str, Any]],
+    bytes_done: int,
     lacks: Callable[[set[str]], set[str]],
-    verified_by: str | None = None,
-    held_by: str | None = None,
 ) -> None:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
     Args:
-        sha256: of the source object, or of what was taken out of it; `size_bytes` is its length.
-        bytes_done: what came over the wire for it.
+        fetched: what it became.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
+        bytes_done: what came over the wire for it.
         lacks: those of some digests whose files the store has not got.
-        verified_by: the digest of the source that was compared.
-        held_by: why it, or a part of it, was not fetched.
 
     Raises:
         Unavailable: one of the contents was removed meanwhile.
@@ -156,16 +153,11 @@ def mark_staged(
         conn,
         artifact_id,
         state="staged",
-        size_bytes=size_bytes,
-        sha256=sha256,
-        source_url=source_url,
-        source_version=source_version,
-        verified_by=verified_by,
-        held_by=held_by,
         staged_at=now(),
         bytes_per_second=None,
         bytes_done=bytes_done,
         bytes_total=bytes_done,
+        **{name: getattr(fetched, name) for name in _OF_FETCHED},
         **proof(lease),
         **_NO_FAILURE,
     )

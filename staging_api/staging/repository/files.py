@@ -1,7 +1,7 @@
 """Reading what is staged by name, folder and target: any connection will do.
 
-As text, because clients poll with the first of these, and composing a statement anew costs as much
-as running it.
+As text, because composing a statement anew costs as much as running it; the first of these, with
+which clients poll, by a function, whose plan is kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from staging_api.db.engine import rows
 from staging_api.errors import NotFound
 from staging_api.staging.model import SETTLED_STATES
 
@@ -49,8 +50,7 @@ class BuildFolder:
 
 def outcomes(conn: Connection, archive_url: str, names: Sequence[str]) -> list[Outcome]:
     """The live rows of these entries: one probe of ``staged_artifacts_live_key``."""
-    given = {"archive_url": archive_url, "names": list(names)}
-    return [Outcome(*row) for row in conn.execute(_OUTCOMES, given)]
+    return [Outcome(*row) for row in rows(conn, _OUTCOMES, (archive_url, list(names)))]
 
 
 def folder_of(conn: Connection, archive_url: str) -> str:
@@ -81,8 +81,8 @@ def builds_below(conn: Connection, folder: str) -> list[BuildFolder]:
 
     An archive is left out as long as an artifact that somebody waits for is on its way, or failed.
     """
-    rows = conn.execute(_BUILDS_BELOW, {"folder": f"{folder}/"})
-    return [BuildFolder(*row) for row in rows]
+    found = conn.execute(_BUILDS_BELOW, {"folder": f"{folder}/"})
+    return [BuildFolder(*row) for row in found]
 
 
 def newest_of_each(
@@ -99,10 +99,7 @@ def newest_of_each(
     return {str(ending): str(sha256) for ending, sha256 in conn.execute(_NEWEST_OF_EACH, given)}
 
 
-_OUTCOMES = text("""
-    SELECT name, state, error_message FROM staged_artifacts
-    WHERE archive_url = :archive_url AND name = ANY(:names) AND state <> 'evicted'
-""")
+_OUTCOMES = "SELECT name, state, error_message FROM artifact_outcomes(%s, %s)"
 
 _FOLDER_OF = text("SELECT static_prefix FROM archives WHERE archive_url = :archive_url")
 

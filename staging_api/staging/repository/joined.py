@@ -1,12 +1,11 @@
 """Stagings with their artifacts in one statement: the most frequent question there is.
 
-As text and by position: composing and unpacking the same through the toolkit takes longer than the
-database takes to answer.
+Asked of functions, whose plans are kept: see ``migrations/sql/0014_reading.sql``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
-from itertools import groupby
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,57 +13,49 @@ from sqlalchemy import Connection
 from staging_api.db.engine import rows
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 
-_FAILURE = ("error_code", "error_message", "error_retryable")
-_OF_STAGING = tuple(f.name for f in fields(Staging) if f.name not in {"failure", "artifacts"})
-_OF_ARTIFACT = tuple(f.name for f in fields(StagedArtifact) if f.name != "failure")
-
-
-def _columns(table: str, names: Sequence[str]) -> str:
-    return ", ".join(f"{table}.{name}" for name in (*names, *_FAILURE))
-
-
-_WITH_ARTIFACTS = f"""
-    SELECT {_columns("s", _OF_STAGING)}, {_columns("a", _OF_ARTIFACT)}
-    FROM stagings s LEFT JOIN staged_artifacts a
-      ON a.archive_url = s.archive_url AND a.name = ANY (s.requested) AND a.state <> 'evicted'
-"""  # noqa: S608 - names of columns, from the classes above
-_FIRST_OF_ARTIFACT = len(_OF_STAGING) + len(_FAILURE)
-
 #: Those of a list of ids, in its order.
-BY_ID = f"{_WITH_ARTIFACTS} WHERE s.id = ANY (%(ids)s) ORDER BY array_position(%(ids)s, s.id)"
+BY_ID = "SELECT stagings_by_id(%(ids)s)"
 #: The newest of an archive that asked for any of these names.
-NEWEST = f"""{_WITH_ARTIFACTS}
-    WHERE s.id = (
-        SELECT n.id FROM stagings n
-        WHERE n.archive_url = %(archive_url)s AND n.requested && %(names)s::text[]
-        ORDER BY n.id DESC LIMIT 1)
-"""  # noqa: S608 - of constants
+NEWEST = "SELECT staging_newest(%(archive_url)s, %(names)s)"
+
+_OF_STAGING = [f.name for f in fields(Staging) if f.name not in {"failure", "artifacts"}]
+_OF_ARTIFACT = [f.name for f in fields(StagedArtifact) if f.name != "failure"]
+# JSON has no times.
+_TIMES = {
+    f.name
+    for f in (*fields(Staging), *fields(StagedArtifact))
+    if f.type in (datetime, datetime | None)
+}
 
 
 def read(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> list[Staging]:
     """Run one of the statements above."""
-    found = rows(conn, statement, parameters)
-    return [_staging(list(group)) for _, group in groupby(found, key=lambda row: row[0])]
+    return [_staging(**told) for (told,) in rows(conn, statement, parameters)]
 
 
-def _staging(group: Sequence[Any]) -> Staging:
-    first = group[0]
-    columns = dict(zip(_OF_STAGING, first, strict=False))
+def _staging(staging: dict[str, Any], artifacts: list[dict[str, Any]] | None) -> Staging:
+    columns = _columns(staging, _OF_STAGING)
     columns["waiting_for"] = tuple(columns["waiting_for"] or ())
     order = {name: place for place, name in enumerate(columns["requested"])}
-    artifacts = sorted(_artifacts(group), key=lambda a: (order[a.name], a.path))
-    failure = _failure(first[len(_OF_STAGING) : _FIRST_OF_ARTIFACT])
-    return Staging(**columns, failure=failure, artifacts=tuple(artifacts))
+    found = sorted(map(_artifact, artifacts or ()), key=lambda a: (order[a.name], a.path))
+    return Staging(**columns, failure=_failure(staging), artifacts=tuple(found))
 
 
-def _artifacts(group: Sequence[Any]) -> Iterator[StagedArtifact]:
-    for row in group:
-        values = row[_FIRST_OF_ARTIFACT:]
-        if values[0] is not None:
-            columns = dict(zip(_OF_ARTIFACT, values, strict=False))
-            yield StagedArtifact(**columns, failure=_failure(values[len(_OF_ARTIFACT) :]))
+def _artifact(row: Mapping[str, Any]) -> StagedArtifact:
+    return StagedArtifact(**_columns(row, _OF_ARTIFACT), failure=_failure(row))
 
 
-def _failure(columns: Sequence[Any]) -> Failure | None:
-    code, message, retryable = columns
-    return None if code is None else Failure(code, message or "", bool(retryable))
+def _columns(row: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    return {
+        name: datetime.fromisoformat(row[name])
+        if name in _TIMES and row[name] is not None
+        else row[name]
+        for name in names
+    }
+
+
+def _failure(row: Mapping[str, Any]) -> Failure | None:
+    code = row["error_code"]
+    return (
+        None if code is None else Failure(code, row["error_message"] or "", row["error_retryable"])
+    )
