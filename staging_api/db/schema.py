@@ -27,7 +27,7 @@ def one_of(column: str, words: tuple[str, ...]) -> str:
 
 
 def is_sha256(column: str) -> str:
-    """The condition that a column holds a digest in hex; why so: ``sql/0014_checks.sql``."""
+    """The condition that a column holds a digest in hex; why so: ``sql/0013_checks.sql``."""
     return f"length({column}) = 64 AND {column} !~ '[^0-9a-f]'"
 
 

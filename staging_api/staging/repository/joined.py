@@ -1,6 +1,6 @@
 """Stagings with their artifacts in one statement: the most frequent question there is.
 
-Asked of functions, whose plans are kept: see ``migrations/sql/0014_reading.sql``.
+Asked of functions, whose plans are kept: see ``migrations/sql/0013_reading.sql``.
 """
 
 from collections.abc import Mapping

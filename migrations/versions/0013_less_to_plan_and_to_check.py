@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
@@ -14,6 +14,6 @@ SQL = Path(__file__).parent.parent / "sql"
 
 def upgrade() -> None:
     # The driver alone, without parameters: a colon or percent sign in the file is only itself.
-    for name in ("0014_reading.sql", "0014_checks.sql"):
+    for name in ("0013_reading.sql", "0013_checks.sql"):
         statements = (SQL / name).read_text().replace("%", "%%")
         op.get_bind().exec_driver_sql(statements)
