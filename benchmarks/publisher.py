@@ -290,22 +290,27 @@ def main() -> None:
     given = options.parse_args()
     sizes = given.packages or [2000]
     rows: list[Row] = []
+
+    def show(row: Row) -> None:
+        # At once: a run with many packages takes long.
+        print(row.line(), flush=True)
+        rows.append(row)
+
+    print("| tool | packages | fill and first publish, s | one more, s | nothing new, s | more |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         if given.only != "peers":
             with ours(folder) as measured:
-                rows += [measured.measure(size, given.repeat) for size in sizes]
+                for size in sizes:
+                    show(measured.measure(size, given.repeat))
         for size in sizes if given.only != "ours" else []:
             for tool in (reprepro, aptly, apt_ftparchive):
                 home = folder / f"{tool.__name__}-{size}"
                 home.mkdir()
                 write_packages(home / "debs", size)
-                rows.append(tool(home, home / "debs", size, given.repeat))
+                show(tool(home, home / "debs", size, given.repeat))
                 shutil.rmtree(home)
-    print("| tool | packages | fill and first publish, s | one more, s | nothing new, s | more |")
-    print("|---|---|---|---|---|---|")
-    for row in rows:
-        print(row.line())
     for name in dict.fromkeys(row.tool for row in rows):
         medians = [statistics.median(row.one_more) for row in rows if row.tool == name]
         if len(medians) > 1:

@@ -54,8 +54,6 @@ _PUBLISHED_AT_ONCE = 500
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
 _SECURITY = "-security"
-#: After so many changes at once, what the planner knows of the tables is from before them.
-_MANY = 1000
 
 
 def _nowhere(_step: str) -> None:
@@ -71,6 +69,8 @@ class Publisher:
         hook_seconds: how long each hook may take.
         at_once: packages that a generation may add; the rest comes in the next one of the same run.
             Going live is one transaction, and the lock lets none last longer than 15 s.
+        many: after so many changes at once, what PostgreSQL's planner knows of the tables is not
+            true any more; it would compare each of 10,000 new packages with each other.
         reached: told the name of each step; for tests that end the process there.
     """
 
@@ -81,6 +81,7 @@ class Publisher:
     hooks: Path | None = None
     hook_seconds: float = 60.0
     at_once: int = 10_000
+    many: int = 1000
     reached: Callable[[str], None] = field(default=_nowhere)
 
     def run(self, operation: Operation, archive: AptArchive, options: Options, asker: Asker) -> Run:
@@ -230,11 +231,17 @@ class Publisher:
                 published += repository.publish(conn, ready[start : start + step])
             run.progress(published, len(ready))
         run.counts["published"] += published
+        self._renew_statistics(run, published)
         for publication, path in missing.items():
             run.note(f"{path} is not in the store")
             with run.writing() as conn:
                 repository.hold_back(conn, [publication], f"{path} is not in the store")
         return published >= self.at_once
+
+    def _renew_statistics(self, run: RunLog, changes: int) -> None:
+        if changes >= self.many:
+            with run.writing() as conn:
+                repository.renew_statistics(conn)
 
     def _dominate(
         self, run: RunLog, archive: AptArchive, suites: Collection[int], options: Options
@@ -309,9 +316,7 @@ class Publisher:
     def _tidy(self, run: RunLog, archive: AptArchive) -> None:
         """Let go of what nobody can ask for any more."""
         run.phase("tidy")
-        if run.counts["published"] >= _MANY:
-            with run.writing() as conn:
-                repository.renew_statistics(conn)
+        self._renew_statistics(run, run.counts["published"])
         retention = archive.retention_seconds
         grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
         with self.database.connect() as conn:

@@ -230,7 +230,7 @@ def mark_listed(conn: Connection, number: int, listed: Sequence[Unlisted]) -> No
 
 
 def renew_statistics(conn: Connection) -> None:
-    """Let the planner know that what was unlisted is listed: it would read whole tables else."""
+    """Let the planner know how many packages there are, and how many of them are unlisted."""
     conn.execute(_ANALYZE)
 
 

@@ -219,6 +219,22 @@ def test_more_packages_than_one_generation_may_add_are_published_by_the_same_run
     assert here.run().counts == {}
 
 
+def test_the_planner_is_told_of_many_new_packages_before_they_are_compared(here: Shop) -> None:
+    """With what it knew before, it compares each of them with each other."""
+    known = "SELECT reltuples FROM pg_class WHERE relname = 'package_publications'"
+    there = "SELECT count(*) FROM package_publications"
+    at_step: dict[str, bool] = {}
+
+    def reached(step: str) -> None:
+        at_step[step] = select(here.database, known) == select(here.database, there)
+
+    here.set_up()
+    here.publisher = replace(here.publisher, many=3, reached=reached)
+    here.add("aa", "bb", "cc")
+    here.run()
+    assert at_step["dominate"]
+
+
 def test_one_broken_upload_among_many_stops_no_other(here: Shop) -> None:
     here.set_up()
     here.add(*(f"package-{n}" for n in range(20)))
