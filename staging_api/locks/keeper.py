@@ -56,6 +56,11 @@ class Hold:
         """Whether the lease can no longer be trusted."""
         return self._lost or time.monotonic() >= self.trusted_until
 
+    @property
+    def renewal_is_due(self) -> bool:
+        """Whether a third of what was left of the lease is over."""
+        return time.monotonic() >= self.renew_at
+
     def assert_held(self) -> None:
         """Go on only while the lease can be trusted.
 

@@ -1,16 +1,18 @@
 """What `hold` does when something comes between: a cut connection, a release at the last moment."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from staging_api import metrics
 from staging_api.db.engine import Database, open_database
 from staging_api.locks import store
-from staging_api.locks.hold import Locks, hold
+from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import ARCHIVE, Lease
 from tests.factories import ASKER, locks_of
@@ -39,6 +41,22 @@ def test_a_release_whose_connection_was_cut_is_sent_again(
         rows(database, "SELECT pg_terminate_backend(:pid, 10000)", pid=pid)
     assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
     assert metrics.LOCK_RELEASES_FAILED._value.get() == before
+
+
+def test_a_holder_that_writes_without_a_pause_keeps_its_lease(
+    database: Database, database_url: str
+) -> None:
+    """A renewal passes over a lease under which a write is open; here it never finds another."""
+    with (
+        locks_of(database, database_url, lease_seconds=1.5) as locks,
+        hold(locks, ARCHIVE, "s", ASKER) as held,
+    ):
+        locks.keeper.remove(held)
+        end = time.monotonic() + 2 * locks.lease_seconds
+        while time.monotonic() < end:
+            with guarded(database, held) as conn:
+                conn.execute(text("SELECT pg_sleep(0.01)"))
+    assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
 
 
 def test_a_waiter_shows_that_it_lives_even_if_nothing_rings(
