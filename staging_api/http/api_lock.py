@@ -48,7 +48,7 @@ def api_lock(
     Args:
         kinds: taken in this order; the first that is held by another ends it.
         scope: what the lock protects: one scope for all requests, or how to find it in a request.
-        unless: a shortcut for requests with nothing to do, tried before the lock.
+        unless: a shortcut for requests with nothing to do, tried before the lock and under it.
 
     Raises:
         LockHeld: answered as 409.
@@ -75,7 +75,9 @@ def api_lock(
                         locks.enter_context(
                             hold(self.locks, kind, name, asker(req), until(deadline))
                         )
-                responder(self, req, resp, *args, **kwargs)
+                # Who held it in between may have done it all.
+                if unless is None or not unless(self, req, resp):
+                    responder(self, req, resp, *args, **kwargs)
 
         return locked
 

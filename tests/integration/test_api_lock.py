@@ -33,9 +33,10 @@ def named(_resource: "Thing", req: falcon.Request, kind: LockKind) -> str | None
     return name if kind is ARCHIVE or req.get_param_as_bool("images") else None
 
 
-def free_of_charge(_resource: "Thing", req: falcon.Request, resp: falcon.Response) -> bool:
+def free_of_charge(resource: "Thing", req: falcon.Request, resp: falcon.Response) -> bool:
     resp.text = "nothing to do"
-    return req.get_param_as_bool("unless") or False
+    resource.looks += 1
+    return req.get_param("unless") in ("true", f"look {resource.looks}")
 
 
 class Thing:
@@ -46,6 +47,7 @@ class Thing:
         self.wait_cap_seconds = wait_cap_seconds
         self.body: Body = lambda req, resp: None
         self.runs = 0
+        self.looks = 0
 
     @api_lock(ARCHIVE, IMAGES, scope=named, unless=free_of_charge)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -174,6 +176,14 @@ def test_a_request_with_nothing_to_do_takes_no_lock(
     acquired(database, scope="s")
     assert post(client, "name=s&unless=true").text == "nothing to do"
     assert thing.runs == 0
+
+
+def test_what_another_did_while_the_lock_was_waited_for_is_not_done_again(
+    thing: Thing, client: TestClient, database: Database
+) -> None:
+    assert post(client, "name=s&unless=look 2").text == "nothing to do"
+    assert thing.runs == 0
+    assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
 
 
 @pytest.mark.parametrize(
