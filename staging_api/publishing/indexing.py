@@ -96,9 +96,12 @@ class Indexer:
         """
         with self.database.connect() as conn:
             unlisted = repository.unlisted(conn, suite.id)
-            installer = _may_have_installer(base, unlisted, careful=careful)
-            installer = installer and repository.has_installer(conn, suite.id)
-            places = list(_places(suite, installer=installer))
+            places = list(_places(suite))
+            # Asked for only where the answer may be yes: else it is a statement for each run.
+            maybe = careful or not base or any(each.installer for each in unlisted)
+            maybe = maybe or any(each.installer and _is_in(each, base) for each in places)
+            if not (maybe and repository.has_installer(conn, suite.id)):
+                places = [each for each in places if not each.installer]
             known = [place for place in places if not careful and _is_in(place, base)]
             changes = _changes(conn, unlisted, known)
         files: list[IndexFile] = []
@@ -199,22 +202,13 @@ def _row(block: PlainBlock, pieces: Mapping[str, bytes]) -> Mapping[str, Any]:
     }
 
 
-def _places(suite: Suite, *, installer: bool) -> Iterator[IndexPlace]:
+def _places(suite: Suite) -> Iterator[IndexPlace]:
+    """All index files that a suite may have."""
     for component in suite.components:
         for architecture in suite.architectures:
             yield IndexPlace(component, architecture)
-            if installer:
-                yield IndexPlace(component, architecture, installer=True)
+            yield IndexPlace(component, architecture, installer=True)
         yield IndexPlace(component, "")
-
-
-def _may_have_installer(
-    base: Sequence[IndexFile], unlisted: Sequence[Unlisted], *, careful: bool
-) -> bool:
-    """False if it had no packages for the installer, and gets none."""
-    if careful or not base or any(each.installer for each in unlisted):
-        return True
-    return any("/debian-installer/" in each.path for each in base)
 
 
 def _is_in(place: IndexPlace, files: Sequence[IndexFile]) -> bool:

@@ -22,7 +22,7 @@ commits, then the new one. A hook may run twice.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,9 +31,8 @@ from staging_api.db.engine import Database
 from staging_api.errors import HookFailed, Invalid
 from staging_api.locks.hold import Asker, Locks, hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
-from staging_api.publishing import repository
+from staging_api.publishing import phases, repository
 from staging_api.publishing.building import Builder, Draft
-from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import (
     AptArchive,
@@ -48,11 +47,6 @@ from staging_api.publishing.runlog import RunLog
 
 log = logging.getLogger(__name__)
 
-_ACCEPTED_AT_ONCE = 200
-_PUBLISHED_AT_ONCE = 500
-#: Tidying looks at all blocks, so it waits until some have been due for a while.
-_TIDY_SHARE = 0.1
-_TIDY_SECONDS = 600.0
 _SECURITY = "-security"
 
 
@@ -147,18 +141,7 @@ class Publisher:
             return self.builder.go_back(held, archive, generation_id, asker.caller)
 
     def _process_accepted(self, run: RunLog, archive: AptArchive, _options: Options) -> None:
-        with self.database.connect() as conn:
-            waiting = repository.accepted_uploads(conn, archive.id)
-        run.phase("accept", len(waiting))
-        for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
-            some = waiting[start : start + _ACCEPTED_AT_ONCE]
-            with run.writing() as conn:
-                failed = repository.accept(conn, some)
-            for upload_id, reason in failed.items():
-                run.note(f"upload {upload_id} was left for later: {reason}")
-            run.counts["accepted"] += len(some) - len(failed)
-            run.counts["not_accepted"] += len(failed)
-            run.progress(start + len(some), len(waiting))
+        phases.accept(run, archive)
 
     def _publish_distro(self, run: RunLog, archive: AptArchive, options: Options) -> None:
         self._publish(run, archive, options, self._with_work(archive), hooks=False)
@@ -166,7 +149,7 @@ class Publisher:
     def _publish_ftpmaster(
         self, run: RunLog, archive: AptArchive, options: Options
     ) -> HookFailed | None:
-        self._process_accepted(run, archive, options)
+        phases.accept(run, archive)
         work, failed = self._with_work(archive), None
         security = tuple(s.name for s in archive.suites if s.id in work and _is_urgent(s))
         if security and not options.suites:
@@ -194,15 +177,20 @@ class Publisher:
             # After rolling back, clients see old packages of every suite.
             if now is not None and now.live.content_number != now.head.content_number:
                 ids = {suite.id for suite in archive.suites}
-            more = self._publish_pending(run, sorted(ids), options)
-            self._dominate(run, archive, ids, options)
+            published = phases.publish(run, self.blobs, sorted(ids), options, self.at_once)
+            more = published >= self.at_once
+            if published >= self.many:
+                phases.renew_statistics(run)
+            phases.dominate(run, archive, ids, options)
             archive = self.archive(archive.name)
             suites = [suite for suite in archive.suites if suite.id in ids]
             made = self._make_generation(run, archive, suites, options, now=now, hooks=hooks)
             failed = made or failed
             if more:
                 work = self._with_work(archive)
-        self._tidy(run, archive)
+        if run.counts["published"] >= self.many:
+            phases.renew_statistics(run)
+        phases.tidy(run, archive)
         return failed
 
     def _with_work(self, archive: AptArchive) -> set[int]:
@@ -212,62 +200,6 @@ class Publisher:
     def _distribution(self, archive: AptArchive) -> Distribution | None:
         with self.database.connect() as conn:
             return repository.find_distribution(conn, archive.name)
-
-    def _publish_pending(self, run: RunLog, suites: Sequence[int], options: Options) -> bool:
-        """Publish what may be; tells whether some is left for the next generation."""
-        with self.database.connect() as conn:
-            files = repository.files_to_publish(
-                conn, suites, published_too=options.wants("publishing")
-            )
-        run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
-        gone = self.blobs.lacks({file.sha256 for file in files})
-        missing = {file.id: file.path for file in files if file.sha256 in gone}
-        ready = sorted({file.id for file in files} - missing.keys())
-        step, published = min(_PUBLISHED_AT_ONCE, self.at_once), 0
-        for start in range(0, len(ready), step):
-            if published >= self.at_once:
-                break
-            with run.writing() as conn:
-                published += repository.publish(conn, ready[start : start + step])
-            run.progress(published, len(ready))
-        run.counts["published"] += published
-        self._renew_statistics(run, published)
-        for publication, path in missing.items():
-            run.note(f"{path} is not in the store")
-            with run.writing() as conn:
-                repository.hold_back(conn, [publication], f"{path} is not in the store")
-        return published >= self.at_once
-
-    def _renew_statistics(self, run: RunLog, changes: int) -> None:
-        if changes >= self.many:
-            with run.writing() as conn:
-                repository.renew_statistics(conn)
-
-    def _dominate(
-        self, run: RunLog, archive: AptArchive, suites: Collection[int], options: Options
-    ) -> None:
-        careful = options.wants("domination")
-        run.phase("dominate", len(suites), lasting=careful)
-        outdone: list[Superseded] = []
-        for suite in archive.suites:
-            if suite.id not in suites:
-                continue
-            with self.database.connect() as conn:
-                sources = repository.sources_to_dominate(conn, suite.id, careful=careful)
-                binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=careful)
-            outdone += dominate_sources(sources)
-            outdone += [
-                each
-                for each in dominate_binaries(binaries, suite.architectures)
-                if each.id in decided
-            ]
-        with self.database.connect() as conn:
-            ended = bool(outdone) or repository.has_ended(conn, archive.id)
-        if ended:
-            with run.writing() as conn:
-                repository.supersede(conn, outdone)
-                repository.condemn(conn, archive.id, archive.quarantine_seconds)
-        run.counts["superseded"] += len(outdone)
 
     def _make_generation(
         self,
@@ -312,26 +244,6 @@ class Publisher:
                 how = "ran out of time" if result.timed_out else f"ended with {result.exit_code}"
                 return HookFailed(f"the hook {stage}.d/{result.name} {how}: {result.output[-500:]}")
         return None
-
-    def _tidy(self, run: RunLog, archive: AptArchive) -> None:
-        """Let go of what nobody can ask for any more."""
-        run.phase("tidy")
-        self._renew_statistics(run, run.counts["published"])
-        retention = archive.retention_seconds
-        grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
-        with self.database.connect() as conn:
-            generations, packages = repository.overdue(conn, archive.id, retention, grace)
-        if not (generations or packages):
-            return
-        with run.writing() as conn:
-            if generations:
-                run.counts["reaped"] += repository.reap_generations(conn, archive.id, retention)
-                repository.drop_unkept(conn, archive.id)
-                repository.drop_unnamed(conn)
-            repository.remove_condemned(conn, archive.id)
-            run.counts["removed_files"] += repository.remove_unused_files(
-                conn, archive.id, archive.quarantine_seconds
-            )
 
 
 _OPERATIONS: Mapping[

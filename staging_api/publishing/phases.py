@@ -1,0 +1,114 @@
+"""The phases of a run that decide which packages its suites have, and take away what is over.
+
+What if the process dies? Each phase commits in steps that are true by themselves, through
+`RunLog.writing`; what it has not come to is still accepted, pending, unlisted or overdue, and the
+next run finds it so. In which order phases come is told in `publishing.service`.
+"""
+
+from collections.abc import Collection, Sequence
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.publishing import repository
+from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
+from staging_api.publishing.model import AptArchive, Options
+from staging_api.publishing.runlog import RunLog
+
+_ACCEPTED_AT_ONCE = 200
+_PUBLISHED_AT_ONCE = 500
+#: Tidying looks at all blocks, so it waits until some have been due for a while.
+_TIDY_SHARE = 0.1
+_TIDY_SECONDS = 600.0
+
+
+def accept(run: RunLog, archive: AptArchive) -> None:
+    """Make pending publications of accepted uploads, each by itself."""
+    with run.database.connect() as conn:
+        waiting = repository.accepted_uploads(conn, archive.id)
+    run.phase("accept", len(waiting))
+    for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
+        some = waiting[start : start + _ACCEPTED_AT_ONCE]
+        with run.writing() as conn:
+            failed = repository.accept(conn, some)
+        for upload_id, reason in failed.items():
+            run.note(f"upload {upload_id} was left for later: {reason}")
+        run.counts["accepted"] += len(some) - len(failed)
+        run.counts["not_accepted"] += len(failed)
+        run.progress(start + len(some), len(waiting))
+
+
+def publish(
+    run: RunLog, blobs: BlobStore, suites: Sequence[int], options: Options, at_once: int
+) -> int:
+    """Publish what is pending and in the store; gives how many packages that were.
+
+    As many as `at_once`, or a few more, say that some may be left for the next generation.
+    """
+    with run.database.connect() as conn:
+        files = repository.files_to_publish(conn, suites, published_too=options.wants("publishing"))
+    run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
+    gone = blobs.lacks({file.sha256 for file in files})
+    missing = {file.id: file.path for file in files if file.sha256 in gone}
+    ready = sorted({file.id for file in files} - missing.keys())
+    step, published = min(_PUBLISHED_AT_ONCE, at_once), 0
+    for start in range(0, len(ready), step):
+        if published >= at_once:
+            break
+        with run.writing() as conn:
+            published += repository.publish(conn, ready[start : start + step])
+        run.progress(published, len(ready))
+    run.counts["published"] += published
+    for publication, path in missing.items():
+        run.note(f"{path} is not in the store")
+        with run.writing() as conn:
+            repository.hold_back(conn, [publication], f"{path} is not in the store")
+    return published
+
+
+def renew_statistics(run: RunLog) -> None:
+    """Let the planner of PostgreSQL know of what was changed just now."""
+    with run.writing() as conn:
+        repository.renew_statistics(conn)
+
+
+def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options: Options) -> None:
+    """Supersede older versions, and say when the files of what ended may leave."""
+    careful = options.wants("domination")
+    run.phase("dominate", len(suites), lasting=careful)
+    outdone: list[Superseded] = []
+    for suite in archive.suites:
+        if suite.id not in suites:
+            continue
+        with run.database.connect() as conn:
+            sources = repository.sources_to_dominate(conn, suite.id, careful=careful)
+            binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=careful)
+        outdone += dominate_sources(sources)
+        outdone += [
+            each for each in dominate_binaries(binaries, suite.architectures) if each.id in decided
+        ]
+    with run.database.connect() as conn:
+        ended = bool(outdone) or repository.has_ended(conn, archive.id)
+    if ended:
+        with run.writing() as conn:
+            repository.supersede(conn, outdone)
+            repository.condemn(conn, archive.id, archive.quarantine_seconds)
+    run.counts["superseded"] += len(outdone)
+
+
+def tidy(run: RunLog, archive: AptArchive) -> None:
+    """Let go of what nobody can ask for any more."""
+    run.phase("tidy")
+    retention = archive.retention_seconds
+    grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
+    with run.database.connect() as conn:
+        generations, packages = repository.overdue(conn, archive.id, retention, grace)
+    if not (generations or packages):
+        return
+    with run.writing() as conn:
+        if generations:
+            run.counts["reaped"] += repository.reap_generations(conn, archive.id, retention)
+            repository.drop_unkept(conn, archive.id)
+            repository.drop_unnamed(conn)
+        repository.remove_condemned(conn, archive.id)
+        run.counts["removed_files"] += repository.remove_unused_files(
+            conn, archive.id, archive.quarantine_seconds
+        )
