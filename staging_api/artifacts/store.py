@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import full_disk_told, new_file, reserve, write_all
+from staging_api.artifacts.disk import full_disk_told, new_file, reserve, write_all, write_back
 from staging_api.artifacts.parts import PartStore
 from staging_api.errors import NotFound
 
@@ -28,6 +28,8 @@ Checkpoint = Callable[[str], None]
 
 #: Below this, reserving the space first costs more than it tells.
 _WORTH_RESERVING = 1 << 20
+#: After so many bytes the disk begins to write them, while more arrive.
+_WRITE_BACK_BYTES = 8 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -238,7 +240,7 @@ def _write(
     descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, room: Room
 ) -> Blob:
     """Write and hash a stream; `room` knows of the bytes that are expected."""
-    digest, size, promised = hashlib.sha256(), 0, expected_bytes or 0
+    digest, size, sent, promised = hashlib.sha256(), 0, 0, expected_bytes or 0
     if promised >= _WORTH_RESERVING:
         reserve(descriptor, promised)
     for chunk in chunks:
@@ -248,6 +250,9 @@ def _write(
             promised = size
         digest.update(chunk)
         write_all(descriptor, chunk)
+        if size - sent >= _WRITE_BACK_BYTES:
+            write_back(descriptor, sent, size)
+            sent = size
     # What was reserved and not needed goes back.
     if expected_bytes is not None and expected_bytes > size:
         os.truncate(descriptor, size)

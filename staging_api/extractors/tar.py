@@ -7,9 +7,10 @@ checksum of the compression, and the source's own digest, cover all of it.
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, cast
 
+from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.extractors.forward import ForwardFile
 from staging_api.extractors.links import Links
@@ -34,9 +35,11 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     guard = Guard(select, limits)
     with readable.open() as chunks:
         packed = _Counter(chunks)
-        stream = ForwardFile(_limited(unpacked(packed), packed, guard))
-        _members(stream, guard, select, keep)
-        stream.drain()
+        # Unpacking takes a processor; hashing and writing what came out takes another.
+        with ahead(_limited(unpacked(packed), packed, guard)) as pieces:
+            stream = ForwardFile(pieces)
+            _members(stream, guard, select, keep)
+            stream.drain()
 
 
 class _Counter:
@@ -52,7 +55,9 @@ class _Counter:
             yield chunk
 
 
-def _limited(chunks: Iterator[bytes], packed: _Counter, guard: Guard) -> Iterator[bytes]:
+def _limited(
+    chunks: Iterator[bytes], packed: _Counter, guard: Guard
+) -> Generator[bytes, None, None]:
     for chunk in chunks:
         guard.unpacked(len(chunk), packed.count)
         yield chunk

@@ -8,10 +8,12 @@ goes past the beginning of the next member.
 
 import bz2
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 from isal import igzip_lib, isal_zlib
 
+from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.extractors.forward import ForwardFile
 from staging_api.extractors.members import Guard, check_mode, exactly, shown
@@ -31,6 +33,8 @@ _MAX_LOCAL_EXTRA = 0xFFFF
 _STORED = 0
 #: So many bytes that nobody wants come sooner than another answer.
 _WORTH_SKIPPING = 64 << 10
+#: Below this a member is unpacked before another thread would have begun.
+_WORTH_A_THREAD = 1 << 20
 
 
 def _new_inflate() -> Unpacker:
@@ -66,7 +70,8 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
         with readable.open(first.offset, _end_of(last)) as chunks:
             stream = ForwardFile(iter(chunks), first.offset)
             for entry, member in run:
-                keep(member, _content(stream, entry, guard))
+                with closing(_content(stream, entry, guard)) as content:
+                    keep(member, content)
 
 
 def _target(entry: Entry, guard: Guard) -> str | None:
@@ -105,7 +110,7 @@ def _member(entry: Entry, path: str, guard: Guard) -> Member:
     return Member(path, bool(entry.mode & _OWNER_MAY_RUN), entry.size)
 
 
-def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Iterator[bytes]:
+def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes, None, None]:
     """The member's bytes, all checks done by the time the last one is given."""
     stream.seek(entry.offset)
     head = stream.read(LOCAL_BYTES)
@@ -114,7 +119,16 @@ def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Iterator[bytes]
     start = check_local(entry, head + stream.read(length_of_rest(head)))
     if entry.offset + start + entry.packed > entry.end:
         raise ArchiveUnsafe("members of the zip overlap")
-    packed = stream.stream(entry.packed)
+    data = _checked(stream.stream(entry.packed), entry, guard)
+    if entry.packed < _WORTH_A_THREAD:
+        yield from data
+        return
+    # Unpacking takes a processor; hashing and writing what came out takes another.
+    with ahead(data) as pieces_ahead:
+        yield from pieces_ahead
+
+
+def _checked(packed: Iterator[bytes], entry: Entry, guard: Guard) -> Generator[bytes, None, None]:
     data = packed if entry.method == _STORED else _unpacked(packed, entry)
     crc = 0
     for piece in exactly(data, entry.size, entry.name):

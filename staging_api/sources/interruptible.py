@@ -11,21 +11,14 @@ http connections are hung up by that, the object stores' library ends by its own
 dropped.
 """
 
-import contextvars
-import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Generic, TypeVar
+from typing import TypeVar
 
+from staging_api.ahead import Lane
 from staging_api.sources.model import Source, SourceObject
 
 T = TypeVar("T")
-
-#: Between two looks whether to go on, while nothing comes.
-LOOK_SECONDS = 0.25
-#: So many pieces may wait to be taken.
-_AHEAD = 2
 
 
 class Interruptible:
@@ -74,71 +67,10 @@ class Interruptible:
 def _brought(
     opened: Callable[[], AbstractContextManager[Iterator[T]]], check: Callable[[], None]
 ) -> Generator[T, None, None]:
-    """What a thread of its own gets out of the block, in order."""
-    lane: _Lane[T] = _Lane()
-
-    def bring() -> None:
-        try:
-            with opened() as pieces:
-                for piece in pieces:
-                    if not lane.put(piece):
-                        break
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            lane.end(error)
-        else:
-            lane.end(None)
-
-    # A daemon, so that a silent source does not keep a process from its end.
-    run = contextvars.copy_context().run
-    threading.Thread(target=run, args=(bring,), name="source", daemon=True).start()
+    """What a thread of its own gets out of the block, in order; left at once, if it is left."""
+    lane: Lane[T] = Lane()
+    lane.feed(opened, "source")
     try:
         yield from lane.pieces(check)
     finally:
         lane.leave()
-
-
-class _Lane(Generic[T]):
-    """Pieces on their way from one thread to another."""
-
-    def __init__(self) -> None:
-        self._pieces: deque[T] = deque()
-        self._changed = threading.Condition()
-        self._ended = self._left = False
-        self._error: BaseException | None = None
-
-    def put(self, piece: T) -> bool:
-        """Hand on a piece once there is room; False: nobody wants it."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._left or len(self._pieces) < _AHEAD)
-            self._pieces.append(piece)
-            self._changed.notify_all()
-            return not self._left
-
-    def end(self, error: BaseException | None) -> None:
-        """Nothing more comes, because of `error` if there was one."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
-
-    def leave(self) -> None:
-        """Nobody takes anything any more."""
-        with self._changed:
-            self._left = True
-            self._pieces.clear()
-            self._changed.notify_all()
-
-    def pieces(self, check: Callable[[], None]) -> Generator[T, None, None]:
-        """Take what comes; `check` is asked while nothing does."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._pieces or self._ended, LOOK_SECONDS)
-                piece = [self._pieces.popleft()] if self._pieces else []
-                over = self._ended and not piece
-                self._changed.notify_all()
-            if over:
-                if self._error is not None:
-                    raise self._error
-                return
-            if not piece:
-                check()
-            yield from piece

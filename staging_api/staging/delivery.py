@@ -107,8 +107,7 @@ class Delivery:
         file = own
         if self._kind.is_one_file:
             file = own or self._batch.new_file()
-            self._growth.begin(file, member.size_bytes)
-            chunks = self._growth.counted(chunks)
+            chunks = self._growth.counted(file, member.size_bytes, chunks)
         if own is not None:
             return self._batch.adopt(own, chunks)
         return self._batch.keep(chunks, member.size_bytes, file)

@@ -164,13 +164,14 @@ class Work:
         """Writes progress to the artifact's row."""
 
         def tell(done: int, total: int | None, per_second: float) -> None:
-            growth.sync()
+            grown = growth.synced()
             with guarded(self.database, held) as conn:
                 repository.note_progress(conn, artifact.id, done, total, per_second)
-                if growth.file is not None:
-                    file = self.blobs.name_of(growth.file)
-                    done, total = growth.bytes_done, growth.size_bytes
-                    repository.note_growth(conn, artifact.id, file, done, total)
+                if grown is not None:
+                    file = self.blobs.name_of(grown.file)
+                    repository.note_growth(
+                        conn, artifact.id, file, grown.bytes_done, grown.size_bytes
+                    )
                 repository.touch(conn, artifact.archive_url)
 
         return tell
