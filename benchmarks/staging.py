@@ -55,18 +55,22 @@ VERIFIED = f"{ANCESTOR}\nfind build -type f -print0 | xargs -0 sha256sum; sync -
 #: Small builds; two processes share their requests by chance.
 WARM_BUILDS, WARM_SCALE = 6, 0.002
 
-# Made from the newest real rows, so that they satisfy every constraint.
+# Builds of ten artifacts each, all of them staged.
 FILL = """
 WITH n AS (SELECT i, '00' || lpad(i::text, 24, '0') AS id, 'http://h/b/R' || i AS url
-           FROM generate_series(1, %(count)s) i),
+           FROM generate_series(%(first)s, %(last)s) i),
 a AS (INSERT INTO archives (archive_url, static_prefix) SELECT url, 'b/R' || i FROM n),
 s AS (INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at)
       SELECT id, url, 'staged', ARRAY['full_payload'], 'fill', clock_timestamp() FROM n)
 INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path,
     size_bytes, sha256, source_url, fence, staged_at)
-SELECT id, id, url, 'full_payload', 'archive', 'foreground', 'staged', 'b/R' || i || '/update.gz',
-    1, md5(i::text) || md5(i::text), url, 1, clock_timestamp() FROM n
+SELECT '0' || k || right(id, 24), id, url, CASE k WHEN 0 THEN 'full_payload' ELSE 'file:' || k END,
+    'archive', 'foreground', 'staged', 'b/R' || i || '/' || k, 1,
+    md5(i::text) || md5(k::text), url, 1, clock_timestamp()
+FROM n, generate_series(0, 9) k
 """
+_ARTIFACTS_A_BUILD = 10
+_BUILDS_A_STEP = 20_000
 
 
 @dataclass(frozen=True)
@@ -291,9 +295,19 @@ def answers_per_second(url: str, script: Path, connections: int = 16) -> float:
 
 
 def fill(database_url: str, count: int) -> None:
-    """Rows of other builds, so many."""
-    with closing(psycopg2.connect(database_url.replace("+psycopg2", ""))) as conn, conn:
-        conn.cursor().execute(FILL, {"count": count})
+    """Rows of other builds, so many; without what a row costs when it is written."""
+    builds = count // _ARTIFACTS_A_BUILD
+    with closing(psycopg2.connect(database_url.replace("+psycopg2", ""))) as conn:
+        conn.autocommit = True
+        cursor = conn.cursor()
+        # Triggers and foreign keys.
+        cursor.execute("SET session_replication_role = replica; SET synchronous_commit = off")
+        for first in range(1, builds + 1, _BUILDS_A_STEP):
+            last = min(first + _BUILDS_A_STEP - 1, builds)
+            cursor.execute(FILL, {"first": first, "last": last})
+        # As autovacuum would have done by then; what was written is on the disk.
+        cursor.execute("VACUUM (ANALYZE) staged_artifacts, stagings, archives")
+        cursor.execute("CHECKPOINT")
 
 
 def make_builds(archive: Path, scale: float) -> None:
