@@ -28,7 +28,7 @@ from typing import Self
 from staging_api.artifacts.disk import children, full_disk_told, newest_change, write_at
 from staging_api.errors import NoSpace
 
-#: What a crash can cost.
+#: After so many bytes the journal moves on: what a crash can cost, and a sync has to carry.
 PART_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 
@@ -137,14 +137,13 @@ class Parts:
 class Journal:
     """Syncs and notes what arrives, from a thread of its own.
 
-    While one half of what may be lost is synced the other half may arrive; then the download waits
-    for the disk. It loses nothing by that, since at its end all must be on the disk anyway.
+    While one half of a part is synced the other half may arrive; then the download waits for the
+    disk. It loses nothing by that, since at its end all must be on the disk anyway, and it keeps
+    what a crash can cost at one part.
     """
 
-    def __init__(self, parts: Parts, bytes_at_risk: int, checkpoint: Callable[[str], None]) -> None:
-        """Keep what a crash can cost at `bytes_at_risk`."""
+    def __init__(self, parts: Parts, checkpoint: Callable[[str], None]) -> None:
         self._parts = parts
-        self._most = bytes_at_risk // 2
         self._checkpoint = checkpoint
         self._ranges: list[tuple[int, int]] = []
         self._unsafe = 0
@@ -165,12 +164,14 @@ class Journal:
     def add(self, start: int, end: int) -> None:
         """Have a range that was written synced and noted soon; from any thread.
 
-        Waits while more than half of what may be lost is not safe yet. A range of more than that
-        is the caller's mistake, and only taken alone.
+        Waits while more than half a part is not safe yet. A range of more than that is the
+        caller's mistake, and only taken alone.
         """
         length = end - start
         with self._changed:
-            self._changed.wait_for(lambda: not self._unsafe or self._unsafe + length <= self._most)
+            self._changed.wait_for(
+                lambda: not self._unsafe or self._unsafe + length <= PART_BYTES // 2
+            )
             self._ranges.append((start, end))
             self._unsafe += length
             self._changed.notify_all()

@@ -34,17 +34,10 @@ class Speed:
     Attributes:
         connections: at most so many at once; 1 never spreads.
         slow_bytes_per_second: a connection slower than this is taken for a limited one.
-        side_by_side: how many downloads share what a crash may cost, which is one part.
     """
 
     connections: int = 8
     slow_bytes_per_second: float = 48e6
-    side_by_side: int = 1
-
-    @property
-    def bytes_at_risk(self) -> int:
-        """How much of one download a crash may cost."""
-        return PART_BYTES // self.side_by_side
 
 
 class Download:
@@ -104,10 +97,9 @@ class Download:
 
     def _fetched(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Fetch a range, on one connection as long as that is fast enough."""
-        at_risk = self._speed.bytes_at_risk
-        with Journal(self._parts, at_risk, self._checkpoint) as journal:
+        with Journal(self._parts, self._checkpoint) as journal:
             position, clock = start, _Clock()
-            with closing(self._written(start, end, at_risk // 2, journal)) as chunks:
+            with closing(self._written(start, end, PART_BYTES // 2, journal)) as chunks:
                 for chunk in clock.timed(chunks):
                     position += len(chunk)
                     yield chunk
@@ -160,8 +152,8 @@ class Download:
                     future.cancel()
 
     def _piece(self, start: int, end: int, journal: Journal, stop: threading.Event) -> list[bytes]:
-        # All connections together may have no more on its way than one alone.
-        step, pieces = self._speed.bytes_at_risk // (2 * self._speed.connections), []
+        # All connections together may have no more on its way than one part.
+        step, pieces = PART_BYTES // (2 * self._speed.connections), []
         with closing(self._written(start, end, step, journal)) as chunks:
             for chunk in chunks:
                 if stop.is_set():

@@ -1,16 +1,11 @@
-"""Staging one archive's artifacts under its locks: the steps from ``pending`` to ``staged``.
-
-Each artifact goes its way by itself, some of them side by side; what happens if the process dies on
-that way is told in `engine`. Every write is guarded by the hold that all of them share, so when the
-lock is lost it is lost to all of them.
-"""
+"""Staging one archive's artifacts under its locks: the steps from ``pending`` to ``staged``."""
 
 import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from staging_api import metrics
@@ -37,7 +32,6 @@ from staging_api.staging.growth import Growth
 from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
-from staging_api.staging.side_by_side import run_side_by_side
 from staging_api.staging.upkeep import Room, Upkeep
 from staging_api.staging.uploads import Upload
 
@@ -46,9 +40,6 @@ log = logging.getLogger(__name__)
 #: The holds under which an archive is worked on, by name of their lock kind.
 Holds = Mapping[str, Hold]
 
-#: So many artifacts of one staging at once: one waits for the source, another for the disk, and a
-#: third for a processor.
-SIDE_BY_SIDE = 3
 _FIRST_RETRY_SECONDS = 5.0
 
 
@@ -83,7 +74,7 @@ class Work:
     patient: bool
 
     def foreground(self) -> None:
-        """Stage what the caller waits for; after the first failure nothing more is begun.
+        """Stage what the caller waits for; the first failure ends it.
 
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
@@ -91,7 +82,8 @@ class Work:
             ShuttingDown: this process ends; what is left is due again at once.
             StagingApiError: an artifact failed; its row says so.
         """
-        self._each(self._due("foreground"), self._stage)
+        for artifact in self._there_first(self._due("foreground")):
+            self._stage(artifact)
 
     def background(self) -> None:
         """Stage what follows; what fails says so in its row, and the others go on.
@@ -101,39 +93,26 @@ class Work:
             LockLost: another works on it now; nothing more was written.
             ShuttingDown: this process ends; what is left is due again at once.
         """
-        self._each(self._due("background"), self._stage_or_log)
+        for artifact in self._due("background"):
+            try:
+                self._stage(artifact)
+            except (Cancelled, LockLost, ShuttingDown):
+                raise
+            except StagingApiError as error:
+                log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
 
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
             return repository.to_do(conn, self.wanted.archive_url, self.wanted.names, phase)
 
-    def _each(
-        self, artifacts: list[StagedArtifact], stage: Callable[[StagedArtifact, Speed], None]
-    ) -> None:
-        """Stage what is there side by side, then what has to be waited for, one after the other."""
-        there = self._there(artifacts)
-        abreast = min(len(there), SIDE_BY_SIDE)
-        shared = replace(self.speed, side_by_side=max(abreast, 1))
-        run_side_by_side([partial(stage, artifact, shared) for artifact in there], abreast)
-        for artifact in artifacts:
-            if artifact not in there:
-                stage(artifact, self.speed)
-
-    def _there(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
+    def _there_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
+        """What can be staged now comes before what has to be waited for."""
         try:
-            return [each for each in artifacts if not self.upload.lacks(self._kind(each))]
+            return sorted(artifacts, key=lambda each: self.upload.lacks(self._kind(each)))
         except StagingApiError:
-            return []  # the first of them fails with it, and its row says so
+            return artifacts  # the first of them fails with it, and its row says so
 
-    def _stage_or_log(self, artifact: StagedArtifact, speed: Speed) -> None:
-        try:
-            self._stage(artifact, speed)
-        except (Cancelled, LockLost, ShuttingDown):
-            raise
-        except StagingApiError as error:
-            log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
-
-    def _stage(self, artifact: StagedArtifact, speed: Speed) -> None:
+    def _stage(self, artifact: StagedArtifact) -> None:
         if self.yields:
             self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
@@ -147,7 +126,7 @@ class Work:
         growth = Growth()
         progress = Progress(self._tell(artifact, held, growth))
         with self._failure_told(artifact, held):
-            fetched = self._fetch(held, artifact, speed, progress, growth)
+            fetched = self._fetch(held, artifact, progress, growth)
         self._keep(artifact, held, fetched, progress.done)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
@@ -198,12 +177,7 @@ class Work:
         return tell
 
     def _fetch(
-        self,
-        held: Hold,
-        artifact: StagedArtifact,
-        speed: Speed,
-        progress: Progress,
-        growth: Growth,
+        self, held: Hold, artifact: StagedArtifact, progress: Progress, growth: Growth
     ) -> engine.Fetched | None:
         return engine.fetch(
             self._kind(artifact),
@@ -213,7 +187,7 @@ class Work:
             owner=held.lease.id,
             names=self.upload.names,
             known=self._known,
-            speed=speed,
+            speed=self.speed,
             room=Room(partial(self.upkeep.reserve, artifact.id, held)),
             progress=progress,
             check=self.attention.check,

@@ -15,14 +15,7 @@ from sqlalchemy import text
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
-from staging_api.errors import (
-    LockHeld,
-    NotFound,
-    ShuttingDown,
-    SourceRefused,
-    StagingApiError,
-    Unavailable,
-)
+from staging_api.errors import LockHeld, NotFound, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.sources.allowlist import AllowList
@@ -34,11 +27,11 @@ from staging_api.staging.model import Staging, Wanted
 from staging_api.staging.service import StagingService
 from staging_api.staging.symbolication import Symbolication
 from staging_api.staging.watch import Watch
-from tests.builds import FULL_PAYLOAD, build, build_path
+from tests.builds import build, build_path
 from tests.factories import ASKER, locks_of
 from tests.rows import execute, select, states
 from tests.service import eventually
-from tests.source import ArchiveSource, Trick, archive_source
+from tests.source import ArchiveSource, archive_source
 
 OTHER = replace(ASKER, caller="another")
 
@@ -168,7 +161,6 @@ def test_who_finds_that_a_part_failed_does_not_rely_on_the_staging_that_goes_on(
 def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, source):
     asked = wanted(joining, source, "build")
     stagings = joining.stagings
-    stagings.stage(stagings.wanted(asked.archive_url, ["full_payload"]), OTHER)
     held = source.hold(asked.archive_url, "stateful.tgz")
     with ThreadPoolExecutor() as pool:
         working = pool.submit(stagings.stage, asked, OTHER)
@@ -179,26 +171,6 @@ def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, sourc
         held.release()
         working.result()
     assert [row.state for row in rows] == ["staged", "staging"]
-
-
-def test_artifacts_of_a_staging_arrive_side_by_side_and_all_end_before_one_fails(
-    joining, source, database
-):
-    asked = wanted(joining, source, "build")
-    payload = source.hold(asked.archive_url, FULL_PAYLOAD, 1)
-    stateful = source.hold(asked.archive_url, "stateful.tgz")
-    source.play(asked.archive_url, "test_suites.tar.bz2", Trick(status=403))
-    with ThreadPoolExecutor() as pool:
-        working = pool.submit(joining.stagings.stage, asked, OTHER)
-        payload.wait_until_reached()
-        stateful.wait_until_reached()
-        payload.release()
-        stateful.release()
-        with pytest.raises(SourceRefused):
-            working.result()
-    found = states(database, asked.archive_url)
-    assert found["full_payload"] == found["stateful"] == "staged"
-    assert found["test_suites"] == "failed"
 
 
 def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining, source):

@@ -253,26 +253,3 @@ def test_old_parts_are_swept_and_living_ones_are_not(store, tmp_path):
     assert store.sweep(older_than_seconds=3600) == 0
     assert store.sweep(older_than_seconds=-1) == 1
     assert list((tmp_path / "store" / "parts").iterdir()) == []
-
-
-@pytest.mark.parametrize("side_by_side", [1, 4])
-def test_downloads_side_by_side_share_what_a_crash_may_cost(tmp_path, side_by_side):
-    speed = Speed(connections=1, side_by_side=side_by_side)
-    noted, time_passes = threading.Event(), threading.Event()
-    unsafe: list[int] = []
-    most: list[int] = []
-
-    class Slow(Remote):
-        def _chunks(self, start, end):
-            for number, chunk in enumerate(super()._chunks(start, end)):
-                unsafe.append(number * PIECE)
-                yield chunk
-
-    def first_note_hangs(_step):
-        if not noted.is_set():
-            time_passes.wait(0.3)
-            most.append(max(unsafe))
-            noted.set()
-
-    assert read(tmp_path, Slow(), speed=speed, checkpoint=first_note_hangs) == BODY
-    assert PART_BYTES // side_by_side - PIECE <= most[0] <= PART_BYTES // side_by_side
