@@ -4,12 +4,12 @@ A lane holds a piece or two, so that both ends work at once and neither runs awa
 that ends the one end is raised at the other.
 """
 
-import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Generic, TypeVar
+from contextvars import ContextVar, copy_context
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -23,8 +23,8 @@ _AHEAD = 2
 def ahead(pieces: Generator[T, None, None]) -> Iterator[Iterator[T]]:
     """The same pieces, made by another thread; it has ended when the block has.
 
-    So what the pieces are made of may be closed after the block. Should the block end early while
-    the thread waits for something, it ends once that has come, or has raised.
+    So what the pieces are made of may be closed after the block. Should the block end early, the
+    thread ends with the piece that it makes, or at once if it waits at another lane.
     """
     lane: Lane[T] = Lane()
     thread = lane.feed(lambda: closing(pieces), "ahead")
@@ -34,6 +34,10 @@ def ahead(pieces: Generator[T, None, None]) -> Iterator[Iterator[T]]:
     finally:
         lane.leave()
         thread.join()
+
+
+class _LeftError(Exception):
+    """What this thread makes is not wanted any more."""
 
 
 class Lane(Generic[T]):
@@ -50,11 +54,16 @@ class Lane(Generic[T]):
         self, opened: Callable[[], AbstractContextManager[Iterator[T]]], name: str
     ) -> threading.Thread:
         """Have a thread bring what comes out of the block, until nobody wants it any more."""
-        run = contextvars.copy_context().run
+        run = copy_context().run
         # A daemon, so that one that waits for a silent source keeps no process from its end.
         thread = threading.Thread(target=run, args=(self._bring, opened), name=name, daemon=True)
         thread.start()
         return thread
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody takes anything any more."""
+        return self._left
 
     def leave(self) -> None:
         """Nobody takes anything any more."""
@@ -65,6 +74,7 @@ class Lane(Generic[T]):
 
     def pieces(self, check: Callable[[], None] = lambda: None) -> Generator[T, None, None]:
         """Take what comes; `check` is asked while nothing does."""
+        fed = _fed.get()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pieces or self._ended, LOOK_SECONDS)
@@ -76,10 +86,13 @@ class Lane(Generic[T]):
                     raise self._error
                 return
             if not piece:
+                if fed is not None and fed.is_left:
+                    raise _LeftError
                 check()
             yield from piece
 
     def _bring(self, opened: Callable[[], AbstractContextManager[Iterator[T]]]) -> None:
+        _fed.set(self)
         try:
             with opened() as pieces:
                 for piece in pieces:
@@ -103,3 +116,7 @@ class Lane(Generic[T]):
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
+
+
+#: The lane that this thread feeds.
+_fed: ContextVar[Lane[Any] | None] = ContextVar("fed", default=None)

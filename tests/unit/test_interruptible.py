@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from staging_api.errors import ArtifactNotFound, Cancelled, SourceFailed
+from staging_api.ahead import ahead
+from staging_api.errors import ArchiveUnsafe, ArtifactNotFound, Cancelled, SourceFailed
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
@@ -139,3 +140,19 @@ def test_closing_hangs_up_on_a_server_that_is_silent(after_bytes):
         assert not reader.is_alive(), f"it still reads after {time.monotonic() - began:.0f} s"
         assert failed[0].detail == "this source was closed"
         assert server.read_of(url) == {"object": 1}
+
+
+def test_who_makes_something_of_a_silent_source_leaves_it_when_that_is_not_wanted_any_more():
+    source = SilentSource(b"a member that must not be unpacked")
+
+    def members():
+        with Interruptible(source, never).open(FOUND) as chunks:
+            yield from chunks
+
+    with pytest.raises(ArchiveUnsafe), ahead(members()) as pieces:
+        next(pieces)
+        assert source.silent.wait(10)
+        raise ArchiveUnsafe("it is a device")
+    assert not source.left.is_set()  # it is silent still
+    source.close()
+    assert source.left.wait(10)
