@@ -166,12 +166,12 @@ def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, da
         "since": datetime(2026, 3, 1, tzinfo=UTC),
         "until": datetime(2026, 3, 8, tzinfo=UTC),
     }
-    # The best of three: what else the machine does is not asked about.
-    seconds = dict.fromkeys(QUERIES, float("inf"))
+    seconds: dict[int, list[float]] = {number: [] for number in QUERIES}
     for number in [*QUERIES] * 3:
         began = time.perf_counter()
         answer = ask(database, number, **given)
-        seconds[number] = min(seconds[number], round(time.perf_counter() - began, 3))
+        seconds[number].append(round(time.perf_counter() - began, 3))
         assert answer or number in {2, 5, 8}
-    print(f"seconds by question: {seconds}")
-    assert max(seconds.values()) < 1.0, seconds
+    print(f"seconds by question, first to third try: {seconds}")
+    # What else the machine does is not asked about.
+    assert max(min(tries) for tries in seconds.values()) < 1.0, seconds
