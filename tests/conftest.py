@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,11 +31,16 @@ settings.load_profile("ours")
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated database: that of STAGING_TEST_DATABASE_URL, or an embedded one for this run."""
+    """A migrated database: that of STAGING_TEST_DATABASE_URL, or an embedded one for this run.
+
+    Tests empty it; so where several processes run them, each makes its own beside the given one.
+    """
     given = os.environ.get("STAGING_TEST_DATABASE_URL")
     if given:
-        migrate(given)
-        yield given
+        several = "PYTEST_XDIST_WORKER" in os.environ
+        with new_database(given) if several else nullcontext(given) as url:
+            migrate(url)
+            yield url
         return
     with running(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         migrate(server.url)
