@@ -1,6 +1,7 @@
 """Pieces that a thread of its own makes while those before them are worked on.
 
-A lane holds a piece or two, so that both ends work at once and neither runs away. The exception
+So a source sends while what came is unpacked, and unpacking has one processor while hashing and
+writing what came out has another. A lane holds a piece or two: neither end runs away. The exception
 that ends the one end is raised at the other.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 #: Between two looks whether to go on, while nothing comes.
-LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.25
 #: So many pieces may wait to be taken.
 _AHEAD = 2
 
@@ -77,7 +78,7 @@ class Lane(Generic[T]):
         fed = _fed.get()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pieces or self._ended, LOOK_SECONDS)
+                self._changed.wait_for(lambda: self._pieces or self._ended, _LOOK_SECONDS)
                 piece = [self._pieces.popleft()] if self._pieces else []
                 over = self._ended and not piece
                 self._changed.notify_all()

@@ -35,7 +35,6 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     guard = Guard(select, limits)
     with readable.open() as chunks:
         packed = _Counter(chunks)
-        # Unpacking takes a processor; hashing and writing what came out takes another.
         with ahead(_limited(unpacked(packed), packed, guard)) as pieces:
             stream = ForwardFile(pieces)
             _members(stream, guard, select, keep)

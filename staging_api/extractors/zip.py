@@ -123,7 +123,6 @@ def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes
     if entry.packed < _WORTH_A_THREAD:
         yield from data
         return
-    # Unpacking takes a processor; hashing and writing what came out takes another.
     with ahead(data) as pieces_ahead:
         yield from pieces_ahead
 
