@@ -1,0 +1,1 @@
+"""Rendering: layers, replacement and substitution, as pure functions over documents."""

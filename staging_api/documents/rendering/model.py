@@ -1,0 +1,87 @@
+"""What rendering gives: the finished documents, where each value came from, and warnings."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from staging_api.documents.model import Document, Finding, Identity, Path
+from staging_api.documents.rendering.tracing import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedDocument:
+    """One document after layering, replacement and substitution."""
+
+    #: As posted.
+    document: Document
+    #: The finished data. Renderings share values: never change it.
+    data: Any
+    trace: Trace
+    #: Digest of the document and of everything it was made from: equal digests, equal `data`.
+    digest: str
+    #: Whether it is in the output: concrete, and not replaced by another.
+    returned: bool
+    #: The document that it was layered on, if any.
+    parent: Identity | None = None
+    #: The documents that its substitutions took values from, in order, each once.
+    sources: tuple[Identity, ...] = ()
+    #: Characters of the data, an upper bound.
+    size: int = 0
+    warnings: tuple[Finding, ...] = ()
+
+    @cached_property
+    def secret_paths(self) -> tuple[Path, ...]:
+        """The places that hold secret values; ``((),)`` if all of the data is secret."""
+        return self.trace.secret_paths()
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The document as one mapping of ``schema``, ``metadata`` and ``data``, unredacted."""
+        return {**self.document.value, "data": self.data}
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """All documents of one revision, rendered."""
+
+    #: Every document, also abstract and replaced ones, ordered by identity.
+    everything: tuple[RenderedDocument, ...]
+    _by_key: Mapping[tuple[str, str], RenderedDocument] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_key", _returned_by_key(self.everything))
+
+    @cached_property
+    def documents(self) -> tuple[RenderedDocument, ...]:
+        """The output: concrete documents that no other replaces, ordered by schema and name."""
+        return tuple(self._by_key.values())
+
+    @cached_property
+    def by_identity(self) -> Mapping[Identity, RenderedDocument]:
+        """Every document by its identity."""
+        return {each.document.identity: each for each in self.everything}
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Warnings of all documents, such as a pattern that matched nothing."""
+        return tuple(finding for each in self.everything for finding in each.warnings)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over the digests of all documents: equal digests, equal output."""
+        return sha256("\n".join(each.digest for each in self.everything).encode()).hexdigest()
+
+    def get(self, schema: str, name: str) -> RenderedDocument | None:
+        """Look up a document of the output."""
+        return self._by_key.get((schema, name))
+
+
+def _returned_by_key(
+    everything: Iterable[RenderedDocument],
+) -> dict[tuple[str, str], RenderedDocument]:
+    found = {
+        (each.document.schema, each.document.name): each for each in everything if each.returned
+    }
+    return dict(sorted(found.items()))

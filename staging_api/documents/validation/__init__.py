@@ -1,0 +1,1 @@
+"""Validation: built-in kinds, and data against the DataSchema documents of the revision."""
