@@ -26,6 +26,7 @@
     |-- NoSpace                 the store is full
     |-- StoreFailed             the bucket of the store did not take or give what it should
     |-- RecordBroken            the record of events was altered
+    |-- DocumentsUnreadable     a sealed document cannot be opened: key missing, or altered
     |-- SigningFailed           a key is configured and no signature came of it
     |-- HookFailed              the operator's own program said no, or did not end well
     |-- Cancelled               somebody cancelled this staging
@@ -239,6 +240,12 @@ class RecordBroken(StagingApiError):
     """The record of events contradicts itself: somebody altered it, or took something out."""
 
     code, title = "record_broken", "The record of events is not whole"
+
+
+class DocumentsUnreadable(StagingApiError):
+    """A sealed document cannot be opened: its key is not here, or its row was altered."""
+
+    code, title = "documents_unreadable", "An encrypted document cannot be read"
 
 
 class SigningFailed(StagingApiError):

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from staging_api.db import archive_tables, dists_tables, publication_tables
+from staging_api.db import archive_tables, dists_tables, document_tables, publication_tables
 from staging_api.db.event_tables import staging_event_drops, staging_events
 from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
 from staging_api.db.schema import Domain, Time, Ulid, is_sha256, metadata, now, one_of
@@ -43,6 +43,7 @@ __all__ = [
     "artifact_accesses",
     "blobs",
     "dists_tables",
+    "document_tables",
     "growing_files",
     "held_objects",
     "idempotency_keys",

@@ -1,0 +1,303 @@
+"""The tables of documents: one line of revisions, and what each collection held in which of them.
+
+A revision copies nothing. What a collection holds, and in which collection a document is, are true
+for a range of revisions: from ``first_revision``, up to but without ``until_revision``; null while
+it holds in the newest one. So a change of one document writes one range, however many there are,
+and two partial unique indexes keep a document from being in two collections of a revision.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
+
+REVISION_KINDS = ("posted", "emptied", "replaced", "discarded", "rolled_back", "undone")
+STORAGE_POLICIES = ("cleartext", "encrypted")
+DOCUMENT_EVENT_KINDS = ("revision", "commit", "confirm", "undo", "tag", "untag")
+
+_LAYERING_POLICY = r"schema ~ '^deckhand/LayeringPolicy/'"
+_IS_CURRENT = "until_revision IS NULL"
+
+document_collections = Table(
+    "document_collections",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column("name", Text, nullable=False, unique=True, comment="as clients call it"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when it was first posted"
+    ),
+    CheckConstraint("length(name) BETWEEN 1 AND 36", name="name"),
+    comment="Every collection that was ever posted.",
+)
+
+document_contents = Table(
+    "document_contents",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    Column(
+        "digest",
+        Text,
+        nullable=False,
+        unique=True,
+        comment="keyed HMAC of its documents: equal digests are equal documents",
+    ),
+    Column("documents_count", Integer, nullable=False, comment="how many documents it has"),
+    Column(
+        "posted",
+        LargeBinary,
+        nullable=False,
+        comment="the YAML text byte for byte, compressed; sealed if key_id is set",
+    ),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the text as it was posted"),
+    Column("key_id", Text, comment="key that seals the text; null: no document is encrypted"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when it was first posted"
+    ),
+    CheckConstraint(is_sha256("digest"), name="digest"),
+    comment="What a collection held: stored once, however many revisions have it.",
+)
+
+document_bodies = Table(
+    "document_bodies",
+    metadata,
+    Column(
+        "content_id", ForeignKey("document_contents.id"), primary_key=True, comment="its content"
+    ),
+    Column("position", Integer, primary_key=True, comment="in the text: 0, 1, 2 ..."),
+    Column("schema", Text, nullable=False, comment="such as pegleg/Script/v1"),
+    Column("name", Text, nullable=False, comment="metadata.name"),
+    Column("layer", Text, comment="metadata.layeringDefinition.layer; null: a control document"),
+    Column("replacement", Boolean, nullable=False, comment="metadata.replacement"),
+    Column("storage_policy", Text, nullable=False, comment=", ".join(STORAGE_POLICIES)),
+    Column("body", JSON, comment="the document as JSON; null if it is encrypted"),
+    Column("sealed", LargeBinary, comment="the document as JSON, by AES-GCM; null if cleartext"),
+    CheckConstraint(one_of("storage_policy", STORAGE_POLICIES), name="storage_policy"),
+    CheckConstraint("num_nonnulls(body, sealed) = 1", name="one_form"),
+    CheckConstraint("storage_policy = 'cleartext' OR body IS NULL", name="encrypted_is_sealed"),
+    Index(None, "schema", "name"),
+    comment="The documents of a content, parsed; those that are encrypted only sealed.",
+)
+
+document_revisions = Table(
+    "document_revisions",
+    metadata,
+    Column("number", BigInteger, primary_key=True, comment="1, 2, 3 ..."),
+    Column("kind", Text, nullable=False, comment=", ".join(REVISION_KINDS)),
+    Column(
+        "collection_id",
+        ForeignKey("document_collections.id"),
+        comment="the one that was posted, emptied or discarded; null: all",
+    ),
+    Column(
+        "copied_from", BigInteger, comment="the revision whose collections it took; 0: an empty one"
+    ),
+    Column("digest", Text, nullable=False, comment="sha256 of its collections and their digests"),
+    Column("caller", Text, nullable=False, comment="who made it"),
+    Column("holder", Text, nullable=False, comment="the process that made it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("reason", Text, comment="why, in the caller's words"),
+    Column("lock_id", Ulid, nullable=False, comment="the grant under which it was made"),
+    Column("fence", BigInteger, nullable=False, comment="of that grant"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint("number >= 1", name="number"),
+    CheckConstraint("copied_from < number", name="copied_from"),
+    CheckConstraint(one_of("kind", REVISION_KINDS), name="kind"),
+    CheckConstraint(is_sha256("digest"), name="digest"),
+    comment="Every state of all documents there was; the newest uncommitted one is the buffer.",
+)
+
+document_collection_versions = Table(
+    "document_collection_versions",
+    metadata,
+    Column(
+        "collection_id",
+        ForeignKey("document_collections.id"),
+        primary_key=True,
+        comment="which collection",
+    ),
+    Column(
+        "first_revision",
+        ForeignKey("document_revisions.number"),
+        primary_key=True,
+        comment="the first that has this content",
+    ),
+    Column(
+        "until_revision",
+        ForeignKey("document_revisions.number"),
+        comment="the first that does not; null: the newest has it",
+    ),
+    Column(
+        "content_id", ForeignKey("document_contents.id"), nullable=False, comment="what it holds"
+    ),
+    CheckConstraint("until_revision > first_revision", name="range"),
+    Index(
+        "document_collection_versions_current_key",
+        "collection_id",
+        unique=True,
+        postgresql_where=text(_IS_CURRENT),
+    ),
+    Index(None, "until_revision"),
+    Index(None, "content_id"),
+    comment="Which content a collection had, in which range of revisions.",
+)
+
+document_places = Table(
+    "document_places",
+    metadata,
+    Column("schema", Text, primary_key=True, comment="of the document"),
+    Column("name", Text, primary_key=True, comment="of the document"),
+    Column("replacement", Boolean, primary_key=True, comment="it stands for another of its name"),
+    Column(
+        "first_revision",
+        ForeignKey("document_revisions.number"),
+        primary_key=True,
+        comment="the first in which it is there",
+    ),
+    Column(
+        "until_revision",
+        ForeignKey("document_revisions.number"),
+        comment="the first in which it is not; null: it is in the newest",
+    ),
+    Column(
+        "collection_id",
+        ForeignKey("document_collections.id"),
+        nullable=False,
+        comment="in which collection",
+    ),
+    CheckConstraint("until_revision > first_revision", name="range"),
+    CheckConstraint("length(schema) <= 64 AND length(name) <= 64", name="widths"),
+    Index(
+        "document_places_current_key",
+        "schema",
+        "name",
+        "replacement",
+        unique=True,
+        postgresql_where=text(_IS_CURRENT),
+    ),
+    Index(
+        "document_places_one_layering_policy_key",
+        text("(true)"),
+        unique=True,
+        postgresql_where=text(f"{_IS_CURRENT} AND {_LAYERING_POLICY}"),
+    ),
+    Index("document_places_collection_idx", "collection_id", postgresql_where=text(_IS_CURRENT)),
+    Index(None, "until_revision"),
+    comment="In which collection a document is, and in which range of revisions: never in two.",
+)
+
+document_commits = Table(
+    "document_commits",
+    metadata,
+    Column(
+        "revision",
+        ForeignKey("document_revisions.number"),
+        primary_key=True,
+        comment="what was committed; the highest one is the version 'committed'",
+    ),
+    Column("forced", Boolean, nullable=False, comment="whether its validations had failed"),
+    Column("caller", Text, nullable=False, comment="who committed it"),
+    Column("holder", Text, nullable=False, comment="the process that did it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("reason", Text, comment="why, in the caller's words"),
+    Column("lock_id", Ulid, nullable=False, comment="the grant under which it was committed"),
+    Column("fence", BigInteger, nullable=False, comment="of that grant"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when"),
+    Column("confirm_until", Time, comment="undone then, unless confirmed; null: final at once"),
+    Column("confirmed_at", Time, comment="when it was confirmed"),
+    Column("confirmed_by", Text, comment="who confirmed it"),
+    Column(
+        "undone_in", ForeignKey("document_revisions.number"), comment="the revision that undid it"
+    ),
+    CheckConstraint("(confirmed_at IS NULL) = (confirmed_by IS NULL)", name="confirmed_says_who"),
+    CheckConstraint(
+        "confirm_until IS NOT NULL OR (confirmed_at IS NULL AND undone_in IS NULL)", name="final"
+    ),
+    CheckConstraint("confirmed_at IS NULL OR undone_in IS NULL", name="confirmed_or_undone"),
+    CheckConstraint("undone_in > revision", name="undone_later"),
+    Index(
+        "document_commits_unconfirmed_idx",
+        "confirm_until",
+        postgresql_where=text(
+            "confirm_until IS NOT NULL AND confirmed_at IS NULL AND undone_in IS NULL"
+        ),
+    ),
+    comment="Which revisions were committed, by whom, and whether they were confirmed or undone.",
+)
+
+document_tags = Table(
+    "document_tags",
+    metadata,
+    Column(
+        "revision",
+        ForeignKey("document_revisions.number"),
+        primary_key=True,
+        comment="which revision",
+    ),
+    Column(
+        "tag",
+        Text,
+        primary_key=True,
+        comment="a name; site-action-success and -failure make the versions of site actions",
+    ),
+    Column("data", JSONB, comment="whatever the caller wants to keep with it"),
+    Column("caller", Text, nullable=False, comment="who set it last"),
+    Column("holder", Text, nullable=False, comment="the process that did it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("reason", Text, comment="why, in the caller's words"),
+    Column("lock_id", Ulid, nullable=False, comment="the grant under which it was set"),
+    Column("fence", BigInteger, nullable=False, comment="of that grant"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was set last"),
+    CheckConstraint("length(tag) BETWEEN 1 AND 64", name="tag"),
+    Index("document_tags_tag_idx", "tag", "revision"),
+    comment="Names of revisions.",
+)
+
+document_keys = Table(
+    "document_keys",
+    metadata,
+    Column("id", Text, primary_key=True, comment="its name, beside what it seals"),
+    Column("key", LargeBinary, nullable=False, comment="32 bytes"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint("octet_length(key) = 32", name="key"),
+    comment="Keys for documents, unless STAGING_DOCUMENT_KEYS_FILE has them; not for auditors.",
+)
+
+document_events = Table(
+    "document_events",
+    metadata,
+    Column("number", BigInteger, primary_key=True, comment="place in the chain: 1, 2, 3 ..."),
+    Column("id", Ulid, nullable=False, unique=True, comment="ULID; its time is that of the event"),
+    Column("at", Time, nullable=False, comment="when, by the database's clock"),
+    Column("kind", Text, nullable=False, comment=", ".join(DOCUMENT_EVENT_KINDS)),
+    Column("revision", BigInteger, nullable=False, comment="which revision it is about"),
+    Column("name", Text, comment="of the collection or of the tag, by kind"),
+    Column("actor", Text, nullable=False, comment="on whose behalf"),
+    Column("holder", Text, comment="the process that did it"),
+    Column("reference_id", Text, comment="the caller's X-Context-Marker"),
+    Column("lock_id", Ulid, comment="the grant under which it was done; null: under none"),
+    Column("fence", BigInteger, comment="of that grant"),
+    Column("reason", Text, comment="why, in the caller's words"),
+    Column("detail", JSONB, nullable=False, comment="what else: kind of revision, digest, times"),
+    Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
+    Column(
+        "digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"
+    ),
+    CheckConstraint(one_of("kind", DOCUMENT_EVENT_KINDS), name="kind"),
+    CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
+    CheckConstraint(is_sha256("digest"), name="digest"),
+    Index(None, "revision"),
+    comment="Every change of documents: who, what, why; each row vouches for the one before.",
+)

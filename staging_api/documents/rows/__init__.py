@@ -1,0 +1,53 @@
+"""Every statement that reads or writes documents; each takes the connection that it uses."""
+
+from staging_api.documents.rows.commits import (
+    add_commit,
+    committed_before,
+    confirm,
+    find_commit,
+    mark_undone,
+    overdue,
+    remove_tag,
+    set_tag,
+)
+from staging_api.documents.rows.contents import (
+    add_content,
+    add_key,
+    bodies,
+    keys,
+    posted_text,
+    reseal,
+    sealed_by_others,
+)
+from staging_api.documents.rows.revisions import (
+    add_revision,
+    change,
+    find_revision,
+    list_revisions,
+    state,
+    versions,
+)
+
+__all__ = [
+    "add_commit",
+    "add_content",
+    "add_key",
+    "add_revision",
+    "bodies",
+    "change",
+    "committed_before",
+    "confirm",
+    "find_commit",
+    "find_revision",
+    "keys",
+    "list_revisions",
+    "mark_undone",
+    "overdue",
+    "posted_text",
+    "remove_tag",
+    "reseal",
+    "sealed_by_others",
+    "set_tag",
+    "state",
+    "versions",
+]

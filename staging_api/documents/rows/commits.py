@@ -1,0 +1,95 @@
+"""Commits and tags of revisions."""
+
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from staging_api.db import document_tables as t
+from staging_api.documents.stored import COMMIT_FIELDS, Commit, Stamp, stamped
+
+_COMMIT_COLUMNS = [t.document_commits.c[name] for name in COMMIT_FIELDS]
+
+
+def add_commit(
+    conn: Connection, revision: int, stamp: Stamp, *, forced: bool, confirm_seconds: float | None
+) -> None:
+    """Commit a revision; an earlier commit that waits to be confirmed is confirmed by that."""
+    c = t.document_commits
+    conn.execute(
+        update(c)
+        .where(c.c.confirm_until.is_not(None), c.c.confirmed_at.is_(None), c.c.undone_in.is_(None))
+        .values(confirmed_at=text("clock_timestamp()"), confirmed_by=stamp.caller)
+    )
+    until = None
+    if confirm_seconds is not None:
+        until = text("clock_timestamp() + make_interval(secs => :confirm_seconds)").bindparams(
+            confirm_seconds=confirm_seconds
+        )
+    conn.execute(
+        insert(c).values(revision=revision, forced=forced, confirm_until=until, **stamped(stamp))
+    )
+
+
+def confirm(conn: Connection, revision: int, caller: str) -> bool:
+    """Make a commit final, if it waits for that and its time is not over."""
+    c = t.document_commits
+    done = conn.execute(
+        update(c)
+        .where(
+            c.c.revision == revision,
+            c.c.confirmed_at.is_(None),
+            c.c.undone_in.is_(None),
+            c.c.confirm_until > text("clock_timestamp()"),
+        )
+        .values(confirmed_at=text("clock_timestamp()"), confirmed_by=caller)
+    )
+    return done.rowcount == 1
+
+
+def overdue(conn: Connection) -> int | None:
+    """A commit whose time ran out before it was confirmed."""
+    c = t.document_commits.c
+    query = select(c.revision).where(
+        c.confirm_until <= text("clock_timestamp()"),
+        c.confirmed_at.is_(None),
+        c.undone_in.is_(None),
+    )
+    return conn.execute(query.order_by(c.revision).limit(1)).scalar_one_or_none()
+
+
+def mark_undone(conn: Connection, revision: int, undone_in: int) -> None:
+    """Say which revision undid a commit."""
+    c = t.document_commits
+    conn.execute(update(c).where(c.c.revision == revision).values(undone_in=undone_in))
+
+
+def committed_before(conn: Connection, revision: int) -> int:
+    """The revision that was committed before this one; 0: none was."""
+    c = t.document_commits.c
+    query = select(c.revision).where(c.revision < revision).order_by(c.revision.desc()).limit(1)
+    return conn.execute(query).scalar_one_or_none() or 0
+
+
+def find_commit(conn: Connection, revision: int) -> Commit | None:
+    """The commit of a revision."""
+    query = select(*_COMMIT_COLUMNS).where(t.document_commits.c.revision == revision)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else Commit(*row)
+
+
+def set_tag(conn: Connection, revision: int, tag: str, data: object, stamp: Stamp) -> None:
+    """Name a revision; set again, it takes the place of what was there."""
+    tags = t.document_tags
+    values = {"data": data, **stamped(stamp)}
+    statement = upsert(tags).values(revision=revision, tag=tag, **values)
+    again = {**values, "created_at": text("clock_timestamp()")}
+    conn.execute(
+        statement.on_conflict_do_update(index_elements=[tags.c.revision, tags.c.tag], set_=again)
+    )
+
+
+def remove_tag(conn: Connection, revision: int, tag: str, caller: str) -> bool:
+    """Take a name from a revision; says whether it had it."""
+    tags = t.document_tags
+    conn.execute(text("SELECT set_config('staging.actor', :caller, true)"), {"caller": caller})
+    where = (tags.c.revision == revision, tags.c.tag == tag)
+    return conn.execute(tags.delete().where(*where)).rowcount == 1

@@ -1,0 +1,116 @@
+"""Secrets at rest: AES-256-GCM for what is encrypted, a keyed HMAC for what is compared.
+
+A sealed value is the nonce and then the ciphertext with its tag; the id of the key is kept beside
+it. The associated data names the row, so that a value that is moved to another row does not open.
+Equality is compared by HMACs under a key of its own, which no rotation changes: a plain digest of
+a short secret is found by trying words.
+"""
+
+import hashlib
+import hmac
+import os
+from base64 import b64decode
+from binascii import Error as BadBase64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from staging_api.errors import DocumentsUnreadable, Invalid
+
+KEY_BYTES = 32
+#: Name of the key that digests are made with; all others seal.
+EQUALITY = "equality"
+_NONCE_BYTES = 12
+_FILE = "STAGING_DOCUMENT_KEYS_FILE"
+_MAX_NAME_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """The keys of a service.
+
+    Attributes:
+        equality: for digests.
+        sealing: by name; the first one seals, the others only open what they sealed.
+    """
+
+    equality: bytes = field(repr=False)
+    sealing: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def current(self) -> str:
+        """The name of the key that seals."""
+        return next(iter(self.sealing))
+
+    def seal(self, plain: bytes, associated: str) -> bytes:
+        """Encrypt with the current key; `associated` names the row that it is for."""
+        nonce = os.urandom(_NONCE_BYTES)
+        key = AESGCM(self.sealing[self.current])
+        return nonce + key.encrypt(nonce, plain, associated.encode())
+
+    def open(self, sealed: bytes, key_id: str, associated: str) -> bytes:
+        """Decrypt what `seal` made.
+
+        Raises:
+            DocumentsUnreadable: the key is not here, or the value is not what was sealed for this
+                row.
+        """
+        key = self.sealing.get(key_id)
+        if key is None:
+            raise DocumentsUnreadable(f"the key {key_id!r} that sealed {associated} is not here")
+        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            return AESGCM(key).decrypt(nonce, rest, associated.encode())
+        except (InvalidTag, ValueError):
+            raise DocumentsUnreadable(f"{associated} is not what was sealed for it") from None
+
+    def digest(self, plain: bytes) -> str:
+        """The same for equal values, in hex; says nothing to anybody without the key."""
+        return hmac.new(self.equality, plain, hashlib.sha256).hexdigest()
+
+
+def new_key() -> bytes:
+    """A key that nobody else has."""
+    return os.urandom(KEY_BYTES)
+
+
+def read_keys(path: Path) -> KeyRing:
+    """The keys of a file: a line each, a name and 32 bytes in base64; ``#`` begins a comment.
+
+    One is named ``equality``. Of the others, the first one seals.
+
+    Raises:
+        Invalid: the file cannot be read, or a line is wrong; names the line, never the key.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid.field(_FILE, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    keys: dict[str, bytes] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        name = words[0]
+        if len(words) != 2 or len(name) > _MAX_NAME_LENGTH:  # noqa: PLR2004 - name and key
+            raise Invalid.field(_FILE, f"line {number} must be a name and a key")
+        if name in keys:
+            raise Invalid.field(_FILE, f"line {number} names {name} a second time")
+        keys[name] = _key(words[1], number)
+    equality = keys.pop(EQUALITY, None)
+    if equality is None or not keys:
+        raise Invalid.field(_FILE, f"must have a key named {EQUALITY}, and another one")
+    return KeyRing(equality, keys)
+
+
+def _key(text: str, number: int) -> bytes:
+    try:
+        key = b64decode(text, validate=True)
+    except BadBase64:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise Invalid.field(_FILE, f"line {number}: the key must be {KEY_BYTES} bytes in base64")
+    return key
