@@ -1,14 +1,11 @@
-"""How Alembic reaches the database: one transaction, and one migration at a time."""
+"""How Alembic reaches the database; `staging_api.db.migrate` gives it a connection for each step."""
 
 from alembic import context
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
 
+from staging_api.db.migrate import LOCK_SECONDS, PATIENCE_SECONDS, begin_step, engine_of
 from staging_api.db.tables import metadata
 from staging_api.settings import Settings
-
-# Any number will do as long as nobody else in this database uses it.
-_MIGRATION_LOCK = 0x57A6E
 
 
 def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
@@ -22,11 +19,7 @@ def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _oth
 
 
 def migrate(conn: Connection) -> None:
-    """Run the steps on `conn`.
-
-    All steps and the lock share one transaction, so that it works through a transaction pooler,
-    a second migration waits and then finds nothing to do, and a failed one leaves no trace.
-    """
+    """Run the steps on `conn`, in the transaction that it is in."""
     context.configure(
         connection=conn,
         target_metadata=metadata,
@@ -34,7 +27,6 @@ def migrate(conn: Connection) -> None:
         compare_server_default=True,
     )
     with context.begin_transaction():
-        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         context.run_migrations()
 
 
@@ -42,5 +34,8 @@ given = context.config.attributes.get("connection")
 if given is not None:
     migrate(given)
 else:
-    with create_engine(Settings.from_env().database_url).connect() as connection:
+    # By hand: all steps in one transaction, which ends when a lock is not to be had.
+    engine = engine_of(Settings.from_env().database_url)
+    with engine.connect() as connection, connection.begin():
+        begin_step(connection, LOCK_SECONDS, PATIENCE_SECONDS)
         migrate(connection)

@@ -31,6 +31,9 @@
     |-- HookFailed              the operator's own program said no, or did not end well
     |-- Cancelled               somebody cancelled this staging
     |-- SchemaOutdated          the database has not been migrated for this version
+    |   `-- SchemaUnknown       its revision is not in the line of this version
+    |-- MigrationFailed         PostgreSQL refused a step of the schema
+    |   `-- MigrationRefused    the role may not change the schema
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     |-- Unavailable             the service cannot work just now (database away)
     |   |-- ConnectionLost      a connection broke; whether it was done is not known
@@ -270,6 +273,24 @@ class SchemaOutdated(StagingApiError):
     """The database has not been migrated for this version of the code."""
 
     code, title = "schema_outdated", "The database schema is too old"
+
+
+class SchemaUnknown(SchemaOutdated):
+    """The database is at a revision that neither this version nor a later one has."""
+
+    code, title = "schema_unknown", "The database schema is not one of this service"
+
+
+class MigrationFailed(StagingApiError):
+    """PostgreSQL refused a step of the schema."""
+
+    code, title = "migration_failed", "The schema was not changed"
+
+
+class MigrationRefused(MigrationFailed):
+    """The role of the database URL may not change the schema."""
+
+    code, title = "migration_refused", "The role may not change the schema"
 
 
 class DatabaseUnusable(StagingApiError):

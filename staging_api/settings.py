@@ -1,25 +1,44 @@
 """The one reader of the environment: every setting is a variable ``STAGING_<NAME>``."""
 
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from staging_api.database_url import normalized
 from staging_api.errors import FieldError, Invalid
 
+log = logging.getLogger(__name__)
+
+_PREFIX = "STAGING_"
+# Read by the client's verbs, by the tests, and given to hooks.
+_OTHERS = re.compile("SERVER|TOKEN|TEST_.*|ARCHIVE|SUITES|PUBLICATION|GENERATION")
+# Kubernetes puts the address of each Service into every pod, and a Service may be named staging.
+_SERVICE_LINK = re.compile(
+    r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+# Of 1: two letters turned round, or one left out, are above it; another word is below.
+_LIKENESS = 0.7
+
+DatabaseUrl = Annotated[str, AfterValidator(normalized)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
     """What an operator may choose. The table in the README is made from these descriptions."""
 
-    model_config = SettingsConfigDict(env_prefix="STAGING_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         "", description="PostgreSQL 15 to 18; empty: the embedded server, data under STAGING_HOME"
     )
-    database_direct_url: str = Field(
+    database_direct_url: DatabaseUrl = Field(
         "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
@@ -203,13 +222,39 @@ class Settings(BaseSettings):
         """Read the environment; `chosen` settings, from the command line, come first.
 
         Raises:
-            Invalid: a setting is wrong; names the variable.
+            Invalid: a setting is wrong, or a variable is like the name of one and is none; names
+                every such variable.
         """
+        wrong = list(_misspelt(os.environ, cls.model_fields))
         try:
-            return cls(**chosen)
+            read = cls(**chosen)
         except ValidationError as error:
-            wrong = [
-                FieldError("STAGING_" + str(part["loc"][0]).upper(), part["msg"])
+            wrong.extend(
+                FieldError(
+                    _PREFIX + str(part["loc"][0]).upper(),
+                    part["msg"].removeprefix("Value error, "),
+                )
                 for part in error.errors()
-            ]
-            raise Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong) from None
+            )
+        if wrong:
+            raise Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
+        return read
+
+
+def _misspelt(environment: Iterable[str], settings: Iterable[str]) -> Iterator[FieldError]:
+    """Find variables that look like a setting; log others of our prefix that mean nothing here.
+
+    One that is like none is not refused: another version may have it, and this one is then run
+    beside that one or instead of it.
+    """
+    known = [name.upper() for name in settings]
+    for variable in environment:
+        name = variable.upper().removeprefix(_PREFIX)
+        if name == variable.upper() or name in known:
+            continue
+        if _OTHERS.fullmatch(name) or _SERVICE_LINK.fullmatch(name):
+            continue
+        if likely := get_close_matches(name, known, 1, _LIKENESS):
+            yield FieldError(variable, f"is not a setting; did you mean {_PREFIX}{likely[0]}?")
+        else:
+            log.warning("%s is not a setting of this version, and is ignored", variable)

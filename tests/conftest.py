@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 
+from staging_api.database_url import normalized
 from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
@@ -38,6 +39,7 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = os.environ.get("STAGING_TEST_DATABASE_URL")
     if given:
         several = "PYTEST_XDIST_WORKER" in os.environ
+        given = normalized(given)
         with new_database(given) if several else nullcontext(given) as url:
             migrate(url)
             yield url

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from staging_api.errors import (
     Cancelled,
+    CatalogueInvalid,
     Conflict,
     DeadlineOver,
     Forbidden,
     Invalid,
+    MigrationRefused,
     NotFound,
     StagingApiError,
     Unauthenticated,
@@ -23,6 +25,8 @@ _CODES: Mapping[type[StagingApiError], int] = {
     Cancelled: FAILED,
     Conflict: CONFLICT,
     Invalid: REFUSED,
+    CatalogueInvalid: REFUSED,
+    MigrationRefused: REFUSED,
     Unauthenticated: REFUSED,
     Forbidden: REFUSED,
     NotFound: NOT_FOUND,

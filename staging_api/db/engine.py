@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
+from staging_api.database_url import normalized
 from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog, tell
 from staging_api.errors import ConnectionLost, Unavailable
 
@@ -76,10 +77,11 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
     """Make the pools; connects when first used.
 
     Args:
-        url: of the database, for SQLAlchemy.
+        url: of the database; see `database_url`.
         pool_size: connections of each of the two pools.
         timeouts: of statements; None lets each take its time.
     """
+    url = normalized(url)
     transactions = create_engine(
         url,
         pool_size=pool_size,

@@ -33,7 +33,7 @@ _ROOT = Path(__file__).parents[2]
 _BUILD = "board/R17-1208.0.0"
 #: What in the document is a place of the reader's own.
 _SOURCE = "https://builds.example.org/archive"
-_DATABASE = "postgresql+psycopg2://staging:...@db.example.org/staging"
+_DATABASE = "postgresql://staging:...@db.example.org/staging"
 
 _PROGRAMS = {
     "docker": 'echo "docker $*" >> noted',

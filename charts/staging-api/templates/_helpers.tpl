@@ -38,7 +38,7 @@ app.kubernetes.io/component: {{ .part }}
 {{- /* What no schema can say: values that need each other. */}}
 {{- define "staging-api.check" -}}
 {{- if not .Values.database.existingSecret -}}
-{{- fail "database.existingSecret: name a Secret whose key `url` is the database URL, for example\n  kubectl create secret generic staging-db --from-literal=url=postgresql+psycopg2://user:password@host/staging\n  --set database.existingSecret=staging-db" -}}
+{{- fail "database.existingSecret: name a Secret whose key `url` is the database URL, for example\n  kubectl create secret generic staging-db --from-literal=url=postgresql://user:password@host/staging\n  --set database.existingSecret=staging-db" -}}
 {{- end -}}
 {{- with .Values.auth -}}
 {{- if and (eq .mode "none") (not .noneAnywhere) -}}

@@ -1,0 +1,63 @@
+"""Addresses of PostgreSQL, in the forms that people and Kubernetes operators write them."""
+
+import re
+
+import psycopg2
+from psycopg2.extensions import make_dsn
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+#: The dialect and driver that SQLAlchemy uses; libpq's own two names mean the same.
+_OURS = "postgresql+psycopg2"
+_SCHEMES = frozenset({"postgres", "postgresql", _OURS})
+_RIGHT = "must be postgresql://user:password@host:port/database"
+_SCHEME = re.compile(r"[\w.+-]{1,40}")
+_SEVERAL_HOSTS = re.compile(r"(?P<user>[^/?]*@)?(?P<hosts>[^@/?]*,[^@/?]*)(?P<rest>[/?].*|)")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(?P<port>\d+))?")
+_PORT = "5432"
+
+
+def normalized(text: str) -> str:
+    """A database URL as SQLAlchemy wants it; an empty one stays empty.
+
+    ``postgresql://`` and ``postgres://`` are what libpq and most Secrets have. libpq's list of
+    hosts (``h1:5432,h2:5432``) becomes the query that SQLAlchemy hands on to it.
+
+    Raises:
+        ValueError: another dialect or driver, no URL, or an option that libpq does not know. Says
+            what would be right, without the URL, which holds a password.
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    scheme, separator, rest = text.partition("://")
+    if not (separator and _SCHEME.fullmatch(scheme)):
+        raise ValueError(f"{_RIGHT}; this is no URL")
+    if scheme.lower() not in _SCHEMES:
+        raise ValueError(f"{_RIGHT}; {scheme!r} is another dialect or driver")
+    try:
+        url = make_url(f"{_OURS}://{_with_hosts_in_query(rest)}")
+        make_dsn(**{name: str(value) for name, value in url.query.items()})
+    except (ArgumentError, ValueError):
+        # SQLAlchemy's own text quotes the whole URL.
+        raise ValueError(
+            f"{_RIGHT}; in user and password, @ : / ? # and % are written as %40 and the like"
+        ) from None
+    except psycopg2.ProgrammingError as error:
+        raise ValueError(f"{_RIGHT}?option=value: {str(error).strip()}") from None
+    return url.render_as_string(hide_password=False)
+
+
+def _with_hosts_in_query(rest: str) -> str:
+    """Move a list of hosts into the query, where SQLAlchemy and libpq both read it."""
+    found = _SEVERAL_HOSTS.fullmatch(rest)
+    if found is None:
+        return rest
+    pairs = [_HOST_AND_PORT.fullmatch(pair) for pair in found["hosts"].split(",")]
+    if None in pairs:
+        raise ValueError
+    hosts = ",".join(pair["host"].strip("[]") for pair in pairs if pair)
+    ports = ",".join(pair["port"] or _PORT for pair in pairs if pair)
+    path, _, query = found["rest"].partition("?")
+    parameters = "&".join([f"host={hosts}&port={ports}", *([query] if query else [])])
+    return f"{found['user'] or ''}{path or '/'}?{parameters}"

@@ -1,0 +1,69 @@
+"""The forms of a database URL that are accepted, and how others are refused."""
+
+import pytest
+from psycopg2.extensions import parse_dsn
+from sqlalchemy import make_url
+
+from staging_api.database_url import normalized
+from staging_api.errors import Invalid
+from staging_api.settings import Settings
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "POSTGRESQL"])
+def test_each_name_of_postgresql_is_accepted(scheme: str):
+    """Secrets of operators have any of them, and those made by `echo` end with a newline."""
+    found = normalized(f"{scheme}://user:p%40ss@db.example:5433/staging?sslmode=require\n")
+    assert found == "postgresql+psycopg2://user:p%40ss@db.example:5433/staging?sslmode=require"
+    assert normalized(found) == found
+
+
+@pytest.mark.parametrize("variable", ["database_url", "database_direct_url"])
+def test_every_setting_that_is_a_database_url_takes_them(variable: str):
+    settings = Settings.from_env(**{variable: "postgres://u:p@h/d"})
+    assert getattr(settings, variable) == "postgresql+psycopg2://u:p@h/d"
+
+
+def test_an_empty_url_stays_empty():
+    assert normalized(" \n") == ""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "port"),
+    [
+        ("h1:5433,h2:5434", "h1,h2", "5433,5434"),
+        ("h1,h2:5434", "h1,h2", "5432,5434"),
+        ("[::1]:5433,h2", "::1,h2", "5433,5432"),
+    ],
+)
+def test_several_hosts_reach_sqlalchemy_and_libpq(hosts: str, host: str, port: str):
+    url = make_url(normalized(f"postgresql://u:p@{hosts}/d?connect_timeout=3"))
+    ours = url.get_dialect()().create_connect_args(url)[1]
+    libpq = parse_dsn(url.set(drivername="postgresql").render_as_string(hide_password=False))
+    for options in (ours, libpq):
+        assert (options["host"], options["port"]) == (host, port)
+        assert (options["user"], options["password"], options["dbname"]) == ("u", "p", "d")
+        assert str(options["connect_timeout"]) == "3"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://u:secret@h/d", "'mysql' is another dialect or driver"),
+        ("sqlite:///secret.db", "'sqlite' is another dialect or driver"),
+        ("postgresql+asyncpg://u:secret@h/d", "'postgresql.asyncpg' is another"),
+        ("jdbc:postgresql://h/d?password=secret", "another dialect|no URL"),
+        ("host=h password=secret", "this is no URL"),
+        ("postgresql://u:secret@h:port/d", "are written as %40"),
+        ("postgresql://u:secret@h1:port,h2/d", "are written as %40"),
+        ("postgresql://u:secret@h/d?schema=public", 'invalid connection option "schema"'),
+    ],
+)
+@pytest.mark.parametrize("variable", ["database_url", "database_direct_url"])
+def test_another_url_is_refused_in_one_line_without_its_password(
+    url: str, reason: str, variable: str
+):
+    with pytest.raises(Invalid, match=reason) as refused:
+        Settings.from_env(**{variable: url})
+    assert refused.value.detail.startswith(f"STAGING_{variable.upper()}: must be postgresql://")
+    assert "secret" not in refused.value.detail
+    assert "\n" not in refused.value.detail
