@@ -24,6 +24,8 @@ tools=${STAGING_TEST_TOOLS:-/var/cache/staging-api-tests}
 mkdir -p "$tools"
 
 missing=""
+# The engine of the distribution, unless the machine has one that it would replace.
+command -v dockerd >/dev/null || DEBIAN="$DEBIAN docker.io"
 for package in $DEBIAN; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
@@ -43,7 +45,15 @@ if [ ! -x "$tools/helm" ] || [ ! -x "$tools/kubectl" ]; then
     done
 fi
 
-# A clean Debian with Python: where the steps of the Dockerfile are tried.
+# Only the program: the package would start a server of its own.
+if [ ! -x "$tools/promtool" ]; then
+    unpacked=$(mktemp -d)
+    (cd "$unpacked" && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb -x ./prometheus_*.deb .)
+    install -m 0755 "$unpacked/usr/bin/promtool" "$tools/promtool"
+    rm -rf "$unpacked"
+fi
+
+# A clean Debian with Python: the base of the image that is built here.
 if [ ! -f "$tools/root/.complete" ]; then
     rm -rf "$tools/root"
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
