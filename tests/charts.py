@@ -11,7 +11,7 @@ import yaml
 CHART = Path(__file__).parents[1] / "charts" / "staging-api"
 VALUE_FILES = sorted((CHART / "ci").glob("*.yaml"))
 _TOOLS = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"))
-HELM, KUBECTL = _TOOLS / "helm", _TOOLS / "kubectl"
+HELM, KUBECTL, PROMTOOL = _TOOLS / "helm", _TOOLS / "kubectl", _TOOLS / "promtool"
 #: The versions of Kubernetes that the manifests have to be valid for.
 KUBERNETES = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
@@ -23,9 +23,9 @@ def helm(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([HELM, *arguments], capture_output=True, text=True, check=False)
 
 
-def render(*arguments: str | Path) -> list[dict[str, Any]]:
+def render(*arguments: str | Path, release: str = "release") -> list[dict[str, Any]]:
     """The manifests of a release; any failure fails the test."""
-    done = helm("template", "release", CHART, "--include-crds", *arguments)
+    done = helm("template", release, CHART, "--include-crds", *arguments)
     assert done.returncode == 0, done.stderr
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 

@@ -1,0 +1,262 @@
+"""Every alert of the chart, by promtool: it fires when it should, and not for another release.
+
+The series carry the labels that a Prometheus operator gives them, derived here from the rendered
+monitors as the operator does it: job is the Service's name, or NAMESPACE/NAME of a PodMonitor.
+"""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts import CHART, PROMTOOL, render
+
+pytestmark = pytest.mark.system
+
+_VALUES = CHART / "ci" / "production.yaml"
+#: As the documented install calls them, and an installation that is not meant.
+OURS, OTHER = "staging", "elsewhere"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series under which an alert has to fire, and others under which it must not.
+
+    Attributes:
+        firing, silent: name and labels of a series, as promtool notates them, to its values; the
+            labels of the target are added.
+        part: which pods show them.
+    """
+
+    firing: Mapping[str, str]
+    silent: Mapping[str, str]
+    part: str = "api"
+
+
+_REQUESTS = "staging_requests_total{{method='POST', route='/stagings', status='{}'}}"
+_ARTIFACTS = "staging_artifacts_total{{artifact='stateful', outcome='{}'}}"
+CASES = {
+    "StagingApiDown": Case({"up": "0x120"}, {"up": "1x120"}),
+    "StagingDatabaseDown": Case(
+        {"staging_database_up{of='database'}": "0x120"},
+        {"staging_database_up{of='database'}": "1x120"},
+    ),
+    "StagingErrors": Case(
+        {_REQUESTS.format(500): "0+1x120", _REQUESTS.format(201): "0+9x120"},
+        {_REQUESTS.format(500): "0+1x120", _REQUESTS.format(201): "0+99x120"},
+    ),
+    "StagingQueueStuck": Case(
+        {"staging_queue_oldest_seconds{of='pending'}": "2000x120"},
+        {
+            "staging_queue_oldest_seconds{of='pending'}": "60x120",
+            "staging_queue_oldest_seconds{of='staging'}": "2000x120",
+        },
+        part="worker",
+    ),
+    # Nothing was ever staged: there is no series of that outcome.
+    "StagingSourceFailures": Case(
+        {_ARTIFACTS.format("source_refused"): "0+1x120"},
+        {_ARTIFACTS.format("source_refused"): "0+1x120", _ARTIFACTS.format("staged"): "0+2x120"},
+        part="worker",
+    ),
+    "StagingLocksLost": Case(
+        {"staging_locks_lost_total{kind='archive'}": "0x100 1x20"},
+        {"staging_locks_lost_total{kind='archive'}": "1x120"},
+        part="worker",
+    ),
+    "StagingStoreFull": Case(
+        {"staging_store_free_bytes{of='store'}": "1000000000x120"},
+        {"staging_store_free_bytes{of='store'}": "90000000000x120"},
+    ),
+    "StagingDatabaseConnections": Case(
+        {"staging_database_unavailable_total": "0+6x120"},
+        {"staging_database_unavailable_total": "0+1x120"},
+    ),
+    "StagingCredentialsFileWrong": Case(
+        {"staging_credentials_file_wrong": "1x120"}, {"staging_credentials_file_wrong": "0x120"}
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Install:
+    """A release, as Helm renders it."""
+
+    release: str
+    namespace: str
+    documents: tuple[dict[str, Any], ...]
+
+    def only(self, kind: str) -> dict[str, Any]:
+        """The one manifest of a kind."""
+        (found,) = [d for d in self.documents if d["kind"] == kind]
+        return found
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The alerting rules."""
+        (group,) = self.only("PrometheusRule")["spec"]["groups"]
+        rules: list[dict[str, Any]] = group["rules"]
+        return rules
+
+    def target(self, part: str) -> dict[str, str]:
+        """The labels of a pod of a part, as the operator's scrape configuration sets them."""
+        (pod,) = [
+            d["spec"]["template"]
+            for d in self.documents
+            if d["kind"] == "Deployment"
+            and d["metadata"]["labels"]["app.kubernetes.io/component"] == part
+        ]
+        (container,) = pod["spec"]["containers"]
+        monitors = [d for d in self.documents if d["kind"] in {"ServiceMonitor", "PodMonitor"}]
+        for monitor in monitors:
+            spec = monitor["spec"]
+            (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
+            labels = {
+                "namespace": self.namespace,
+                "pod": f"{self.release}-{part}-5d8c",
+                "container": container["name"],
+                "endpoint": endpoint["port"],
+                "instance": "10.0.0.7:8080",
+            }
+            if monitor["kind"] == "PodMonitor":
+                job = f"{self.namespace}/{monitor['metadata']['name']}"
+                chosen = pod["metadata"]["labels"]
+            else:
+                service = self.only("Service")
+                job = labels["service"] = service["metadata"]["name"]
+                chosen = service["metadata"]["labels"]
+                assert endpoint["port"] in {p["name"] for p in service["spec"]["ports"]}
+                if not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items():
+                    continue
+            if spec["selector"]["matchLabels"].items() <= chosen.items():
+                assert "jobLabel" not in spec, "derive the label job from it here"
+                return {**labels, "job": job}
+        raise AssertionError(f"nothing scrapes {part}")
+
+
+def install(release: str, namespace: str) -> Install:
+    """Render a release with monitoring, and rules, in a namespace."""
+    made = render("-f", _VALUES, "--namespace", namespace, release=release)
+    return Install(release, namespace, tuple(made))
+
+
+@pytest.fixture(scope="module")
+def ours() -> Install:
+    return install(OURS, OURS)
+
+
+@pytest.fixture(scope="module")
+def other() -> Install:
+    """Another release of the same name, in a namespace of its own."""
+    return install(OURS, OTHER)
+
+
+def series(case: Mapping[str, str], target: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Series with the labels of their target, as promtool wants them."""
+    given = ", ".join(f"{name}='{value}'" for name, value in target.items())
+    for text, values in case.items():
+        name, _, own = text.partition("{")
+        labels = f"{own.removesuffix('}')}, {given}" if own else given
+        yield {"series": f"{name}{{{labels}}}", "values": values}
+
+
+def alerts(folder: Path, ours: Install, alert: str, given: list[dict[str, str]]) -> bool:
+    """Whether an alert fires within half an hour, by promtool; its text must be the rule's."""
+    (rule,) = [r for r in ours.rules() if r["alert"] == alert]
+    (folder / "rules.yaml").write_text(yaml.safe_dump(ours.only("PrometheusRule")["spec"]))
+    expected = {"exp_labels": rule["labels"], "exp_annotations": rule["annotations"]}
+
+    def passes(expectation: list[dict[str, Any]]) -> bool:
+        question = {
+            "interval": "15s",
+            "input_series": given,
+            "alert_rule_test": [
+                {"eval_time": "29m", "alertname": alert, "exp_alerts": expectation}
+            ],
+        }
+        test = {
+            "rule_files": ["rules.yaml"],
+            "evaluation_interval": "15s",
+            "tests": [question],
+        }
+        (folder / "test.yaml").write_text(yaml.safe_dump(test))
+        done = subprocess.run(
+            [PROMTOOL, "test", "rules", folder / "test.yaml"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "parse" not in done.stderr, done.stderr
+        return done.returncode == 0
+
+    fires = passes([expected])
+    assert passes([]) is not fires, "it fires with another text than the rule's"
+    return fires
+
+
+def test_every_alert_has_a_case(ours: Install):
+    assert {rule["alert"] for rule in ours.rules()} == set(CASES)
+
+
+def test_the_rules_are_valid_with_and_without_the_chart(ours: Install, tmp_path: Path):
+    rendered = tmp_path / "rules.yaml"
+    rendered.write_text(yaml.safe_dump(ours.only("PrometheusRule")["spec"]))
+    for path in (rendered, CHART / "alerts.yaml"):
+        done = subprocess.run([PROMTOOL, "check", "rules", path], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_an_alert_fires_though_another_release_is_well(
+    alert: str, ours: Install, other: Install, tmp_path: Path
+):
+    case = CASES[alert]
+    given = [
+        *series(case.firing, ours.target(case.part)),
+        *series(case.silent, other.target(case.part)),
+    ]
+    assert alerts(tmp_path, ours, alert, given)
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_an_alert_does_not_fire_though_another_release_is_ill(
+    alert: str, ours: Install, other: Install, tmp_path: Path
+):
+    case = CASES[alert]
+    given = [
+        *series(case.silent, ours.target(case.part)),
+        *series(case.firing, other.target(case.part)),
+    ]
+    assert not alerts(tmp_path, ours, alert, given)
+
+
+def test_the_api_is_down_when_no_pod_of_it_is_scraped_and_only_workers_are_up(
+    ours: Install, tmp_path: Path
+):
+    given = [*series({"up": "1x120"}, ours.target("worker"))]
+    assert alerts(tmp_path, ours, "StagingApiDown", given)
+
+
+def test_one_pod_of_several_is_enough_for_the_api_to_be_up(ours: Install, tmp_path: Path):
+    target = ours.target("api")
+    given = [
+        *series({"up": "1x120"}, target),
+        *series({"up": "0x120"}, {**target, "pod": "staging-api-2"}),
+    ]
+    assert not alerts(tmp_path, ours, "StagingApiDown", given)
+
+
+def test_the_rules_of_the_file_itself_fire_without_the_chart(
+    ours: Install, other: Install, tmp_path: Path
+):
+    """Their matchers take any namespace and Service: for a Prometheus without the operator."""
+    groups = yaml.safe_load((CHART / "alerts.yaml").read_text())["groups"]
+    plain = replace(ours, documents=({"kind": "PrometheusRule", "spec": {"groups": groups}},))
+    for alert, case in CASES.items():
+        given = [*series(case.firing, {"container": case.part})]
+        assert alerts(tmp_path, plain, alert, given), alert
+        given = [*series(case.silent, {"container": case.part})]
+        assert not alerts(tmp_path, plain, alert, given), alert
