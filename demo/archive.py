@@ -66,11 +66,13 @@ class _Archive(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(root: Path, bytes_per_second: float = 1e12) -> Iterator[tuple[str, list[str]]]:
-    """Serve `root` for the block: its URL, and the list of objects that were read."""
+def serving(
+    root: Path, bytes_per_second: float = 1e12, port: int = 0
+) -> Iterator[tuple[str, list[str]]]:
+    """Serve `root` for the block, on any port if 0: its URL, and the objects that were read."""
     read: list[str] = []
     handler = partial(_Archive, root=root, read=read, bytes_per_second=bytes_per_second)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

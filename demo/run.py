@@ -1,6 +1,7 @@
 """The main job from end to end on this machine: a build is staged once, shown, and fetched.
 
-``make demo`` runs it and cleans up; ``make run`` leaves everything running until Ctrl-C.
+``make demo`` runs it and cleans up. ``make run`` starts the same archive and service, at the ports
+that the README shows, stages nothing, and stays until Ctrl-C: the requests are the reader's own.
 """
 
 import argparse
@@ -34,6 +35,8 @@ FROM staged_artifacts ORDER BY id""",
 FROM api_locks WHERE kind = 'archive' ORDER BY id""",
 )
 PACE = 30e6  # bytes per second: quick, and slow enough to see a bar move
+SLOW_PACE = 1.5e6  # slow enough to ask a second time while the first request still works
+BIND, ARCHIVE_PORT = "127.0.0.1:8080", 8000  # as the README says
 
 console = Console()
 
@@ -41,20 +44,66 @@ console = Console()
 def main() -> None:
     """Run every step; any failure ends the demo with a status other than 0."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="stay until Ctrl-C")
-    keep = parser.parse_args().keep
+    parser.add_argument("--keep", action="store_true", help="stage nothing, stay until Ctrl-C")
+    parser.add_argument("--archive-port", type=int, default=ARCHIVE_PORT, help="with --keep")
+    arguments = parser.parse_args()
+    # Both end it in good order, also where the shell that started it ignores Ctrl-C for its jobs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="staging-demo-") as folder:
         home, archive = Path(folder, "var"), Path(folder, "archive")
         say("Make a build: payloads, tarballs, symbols and images")
         make_build(archive)
-        with serving(archive, PACE) as (source, read), service(home, source) as (url, process):
-            stage_twice(url, f"{source}/{BUILD}", read)
-            with running(home) as server:
-                show_rows(server.url)
-            fetch_range(url)
-            if keep:
-                stay(url, f"{source}/{BUILD}", process)
+        if arguments.keep:
+            stay(home, archive, arguments.archive_port)
+        else:
+            show(home, archive)
     say("Everything is stopped; nothing is left behind")
+
+
+def show(home: Path, archive: Path) -> None:
+    """Stage a build twice, look into the tables, and fetch a part of a file."""
+    bind = f"127.0.0.1:{free_port()}"
+    with serving(archive, PACE) as (source, read), service(home, bind, source) as (url, _):
+        stage_twice(url, f"{source}/{BUILD}", read)
+        with running(home) as server:
+            show_rows(server.url)
+        fetch_range(url)
+
+
+def stay(home: Path, archive: Path, archive_port: int) -> None:
+    """Serve the archive and the service until Ctrl-C, or until the service ends by itself."""
+    bind = os.environ.get("STAGING_BIND", BIND)
+    for name, address in (
+        ("STAGING_BIND", bind),
+        ("the archive's port (--archive-port)", f"127.0.0.1:{archive_port}"),
+    ):
+        refuse_taken(name, address)
+    with (
+        serving(archive, SLOW_PACE, archive_port) as (source, _),
+        service(home, bind, source) as (url, process),
+        suppress(KeyboardInterrupt),
+    ):
+        say("Running until Ctrl-C. Try, in another terminal:")
+        for line in (
+            f"BUILD={source}/{BUILD}",
+            f"export STAGING_SERVER={url}",
+            ".venv/bin/staging-api stage $BUILD --artifact symbols",
+            ".venv/bin/staging-api status",
+        ):
+            command(line)
+        raise SystemExit(f"the service ended with status {process.wait()}")
+
+
+def refuse_taken(name: str, address: str) -> None:
+    """End with one line if something listens there already."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise SystemExit(f"{address} cannot be used ({error.strerror}): set {name}") from None
 
 
 def make_build(archive: Path) -> None:
@@ -68,9 +117,8 @@ def make_build(archive: Path) -> None:
 
 
 @contextmanager
-def service(home: Path, source: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Two API processes and a worker on the embedded PostgreSQL, for the block: URL and parent."""
-    bind = f"127.0.0.1:{free_port()}"
     url = f"http://{bind}"
     settings = {
         "STAGING_BIND": bind,
@@ -78,7 +126,8 @@ def service(home: Path, source: str) -> Iterator[tuple[str, "subprocess.Popen[by
         "STAGING_SOURCES": f"{source}/",
         "STAGING_WORKERS": "2",
     }
-    say("Start the service: " + " ".join(f"{k}={v}" for k, v in settings.items()))
+    say("Start the service")
+    command(" ".join(f"{k}={v}" for k, v in settings.items()) + " staging-api serve")
     with (home.parent / "service.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "staging_api", "serve"],
@@ -123,9 +172,9 @@ def stage_twice(url: str, archive_url: str, read: list[str]) -> None:
 
 def staging_api(url: str, *arguments: str) -> None:
     """Run the command line as a user would."""
-    console.print(f"$ staging-api {' '.join(arguments)}", style="bold", highlight=False)
-    command = [sys.executable, "-m", "staging_api", *arguments]
-    subprocess.run(command, env={**os.environ, "STAGING_SERVER": url}, check=True)
+    command(f"staging-api {' '.join(arguments)}")
+    words = [sys.executable, "-m", "staging_api", *arguments]
+    subprocess.run(words, env={**os.environ, "STAGING_SERVER": url}, check=True)
 
 
 def show_rows(database_url: str) -> None:
@@ -157,16 +206,9 @@ def fetch_range(url: str) -> None:
             raise SystemExit("that is not the range that was asked for")
 
 
-def stay(url: str, archive_url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Leave it running for the reader, or until somebody else ends it."""
-    say("Running until Ctrl-C. Try, in another terminal:")
-    console.print(f"  export STAGING_SERVER={url}", highlight=False)
-    console.print(
-        f"  .venv/bin/staging-api stage {archive_url} --artifact symbols", highlight=False
-    )
-    console.print("  .venv/bin/staging-api status", highlight=False)
-    with suppress(KeyboardInterrupt):
-        raise SystemExit(f"the service ended with status {process.wait()}")
+def command(line: str) -> None:
+    """Print a command in one line, however narrow the terminal is: so it can be copied."""
+    console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,251 @@
+"""Every console, Python and SQL block of the README, in the order of the page, as a reader runs it.
+
+What differs from the page is what no test may take for granted: the two fixed ports, which may be
+in use here, and the reader's own places (builds.example.org, db.example.org, /srv/staging). What
+the page shows as output has to come; `...` stands for anything.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psycopg2
+import pytest
+from sqlalchemy import make_url
+
+from demo.run import ARCHIVE_PORT, BIND
+from tests.builds import build
+from tests.databases import new_database
+from tests.service import eventually, free_port
+from tests.source import archive_source
+
+pytestmark = pytest.mark.timeout(300)
+
+ROOT = Path(__file__).parents[2]
+_DATABASE = "postgresql+psycopg2://staging:...@db.example.org/staging"
+_END = "--end of a command--"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of the page."""
+
+    language: str
+    text: str
+
+    def commands(self) -> Iterator[tuple[str, str]]:
+        """Each command of a console block, and what the page shows as its output."""
+        for entry in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
+            lines = entry.splitlines()
+            last = next(n for n, line in enumerate(lines) if not line.endswith("\\"))
+            yield "\n".join(lines[: last + 1]), "\n".join(lines[last + 1 :])
+
+
+def blocks() -> list[Block]:
+    """All of them, in their order."""
+    found = re.findall(
+        r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    return [Block(*pair) for pair in found]
+
+
+class Terminal:
+    """A shell that runs one command after another, as a reader's terminal does."""
+
+    def __init__(self, folder: Path, log: IO[bytes], **environment: str) -> None:
+        self._shell = subprocess.Popen(
+            ["bash"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=folder,
+            env={**os.environ, **environment},
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, command: str) -> str:
+        """What a command prints; it must succeed."""
+        assert self._shell.stdin
+        assert self._shell.stdout
+        self._shell.stdin.write(f"{command}\necho; echo '{_END}' $?\n")
+        self._shell.stdin.flush()
+        printed: list[str] = []
+        for line in self._shell.stdout:
+            if line.startswith(_END):
+                assert line.split()[-1] == "0", f"$ {command}\n{''.join(printed)}"
+                return "".join(printed)
+            printed.append(line)
+        raise AssertionError(f"the shell has ended at $ {command}\n{''.join(printed)}")
+
+    def close(self) -> None:
+        """End what runs in it, as closing its window does."""
+        assert self._shell.stdin
+        assert self._shell.stdout
+        self._shell.stdin.write("trap '' TERM; kill $(jobs -p) 2>/dev/null; wait\n")
+        self._shell.stdin.close()
+        self._shell.stdout.close()
+        self._shell.wait(60)
+
+
+@dataclass
+class Reader:
+    """Who follows the page on this machine.
+
+    Attributes:
+        places: what the page says, to what it is here.
+        folder: where the terminal is; also where programs stand that a test does not run for real.
+        log: what programs write to standard error.
+    """
+
+    places: dict[str, str]
+    folder: Path
+    log: Path
+    terminal: Terminal
+
+    def here(self, text: str) -> str:
+        """A text of the page, with the places of this machine."""
+        for there, here in self.places.items():
+            text = text.replace(there, here)
+        return text
+
+    def follow(self, block: Block) -> None:
+        """Run each command of a block, and compare what it prints."""
+        for command, shown in block.commands():
+            printed = self.terminal.run(self.here(command))
+            assert re.search(pattern(self.here(shown)), printed, re.DOTALL), (
+                f"$ {command}\n{printed}\nis not what the page shows:\n{shown}\n"
+                + self.log.read_text()
+            )
+
+
+def pattern(shown: str) -> str:
+    """Output of the page as a regular expression: any white space, and anything for `...`."""
+    parts = [r"\s*".join(map(re.escape, part.split())) for part in shown.split("...")]
+    return ".*?".join(parts)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[Reader]:
+    """A reader with free ports, an archive, an empty database and folders of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    programs = folder / "programs"
+    programs.mkdir()
+    script = f'#!/bin/sh\nexec {sys.executable} -m staging_api "$@"\n'
+    (programs / "staging-api").write_text(script)
+    # Installing is what `make` targets do in every run of the tests; a second time proves nothing.
+    (programs / "pip").write_text(f'#!/bin/sh\necho "$*" >> {folder}/pip.noted\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    port, archive_port = free_port(), free_port()
+    log = folder / "log"
+    with (
+        archive_source() as source,
+        new_database(database_url) as url,
+        log.open("wb") as errors,
+    ):
+        source.add("board/R17-1208.0.0", build("readme"))
+        terminal = Terminal(
+            folder,
+            errors,
+            PATH=f"{programs}:{os.environ['PATH']}",
+            PYTHONPATH=str(ROOT),
+            STAGING_BIND=f"127.0.0.1:{port}",
+            STAGING_SERVER=f"http://127.0.0.1:{port}",
+            STAGING_DATABASE_URL="",
+        )
+        yield Reader(
+            {
+                BIND.replace("127.0.0.1", "localhost"): f"localhost:{port}",
+                BIND: f"127.0.0.1:{port}",
+                f"127.0.0.1:{ARCHIVE_PORT}": f"127.0.0.1:{archive_port}",
+                "https://builds.example.org/archive": source.url,
+                _DATABASE: shlex.quote(url),
+                "/srv/staging": str(folder / "shared"),
+                "make run": f"{sys.executable} -m demo.run --keep --archive-port {archive_port}",
+            },
+            folder,
+            log,
+            terminal,
+        )
+        terminal.close()
+
+
+def served(reader: Reader) -> bool:
+    """Whether the service of the page is ready."""
+    url = f"http://{reader.here(BIND)}/readyz"
+    status = reader.terminal.run(f"curl -s -o /dev/null -w '%{{http_code}}' {url} || true")
+    return status.strip() == "200"
+
+
+def test_the_page_shows_the_ports_at_which_make_run_listens():
+    text = (ROOT / "README.md").read_text()
+    assert f"localhost:{BIND.rpartition(':')[2]}/" in text
+    assert f"BUILD=http://127.0.0.1:{ARCHIVE_PORT}/" in text
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^run:.*\n\t\$\(BIN\)/python -m demo.run --keep\n", makefile, re.MULTILINE)
+
+
+def test_every_block_does_as_printed(reader: Reader):
+    curl = shutil.which("curl")
+    assert curl, "the page calls curl"
+    first, ask, own, python, shared, sql = blocks()
+    assert [b.language for b in (first, ask, own, python, shared, sql)] == [
+        *("console", "console", "console", "python", "console", "sql")
+    ]
+
+    ((command, _),) = first.commands()
+    with (reader.folder / "run.log").open("wb") as log:
+        running = subprocess.Popen(
+            ["bash", "-c", f"exec {reader.here(command).partition('#')[0]}"],
+            stdout=log,
+            stderr=log,
+            cwd=reader.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "STAGING_BIND": reader.here(BIND)},
+            start_new_session=True,
+        )
+        try:
+
+            def said() -> bool:
+                text = (reader.folder / "run.log").read_text()
+                assert running.poll() is None, text
+                return "Running until Ctrl-C" in text
+
+            eventually(said, "make run does not run")
+            reader.follow(ask)
+        finally:
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) in {0, 130}, (reader.folder / "run.log").read_text()
+
+    *prepare, (stage, shown) = own.commands()
+    for command, _ in prepare:
+        reader.terminal.run(reader.here(command))
+    assert (reader.folder / "pip.noted").read_text() == "install .[embedded]\n"
+    eventually(lambda: served(reader), "serve is not ready")
+    reader.follow(Block("console", f"$ {stage}\n{shown}"))
+
+    printed = reader.terminal.run(f"{sys.executable} - <<'EOF'\n{reader.here(python.text)}\nEOF")
+    assert re.fullmatch(r"/static/board/R17-1208\.0\.0/update\.gz [0-9a-f]{64}\s*", printed)
+
+    reader.terminal.run("kill %1; wait")
+    reader.follow(shared)
+    eventually(lambda: served(reader), "the pod of the shared database is not ready")
+    reader.follow(Block("console", f"$ {stage}\n{shown}"))
+    (url,) = shlex.split(reader.places[_DATABASE])
+    with psycopg2.connect(
+        make_url(url).set(drivername="postgresql").render_as_string(False)
+    ) as conn:
+        for statement in sql.text.split(";")[:-1]:
+            with conn.cursor() as cursor:
+                cursor.execute(statement)
+                assert cursor.fetchall()
+    conn.close()
+    assert list((reader.folder / "shared").rglob("*")), "the files are where the page says"
