@@ -22,6 +22,8 @@ _STEP = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN_WORD = re.compile(r"""[^.\[\]'"*$\s\\]+""")
+#: Characters of posted names and paths that messages show.
+_SHOWN = 200
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -97,6 +99,11 @@ def _written(step: str | int) -> str:
         return f".{step}"
     escaped = step.replace("\\", "\\\\").replace("'", "\\'")
     return f"['{escaped}']"
+
+
+def shortened(text: str) -> str:
+    """Cut a posted name or path to what a message can show."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def get(value: Any, path: Path) -> Any:

@@ -1,0 +1,68 @@
+"""The line of a field in the posted text, looked up only when a message needs it."""
+
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from staging_api.documents.model import Document, Path
+from staging_api.documents.paths import PathInvalid, parse_path
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def line_of(document: Document, path: str) -> int:
+    """Find the line, from 1, of a field such as ``.data.hosts[0]``, or of what should hold it."""
+    try:
+        return Lines(document.text, document.line).of(parse_path(path or "."))
+    except PathInvalid:
+        return document.line
+
+
+class Lines:
+    """The lines of one YAML document that was read without faults; composed at most once."""
+
+    def __init__(self, text: bytes, first_line: int) -> None:
+        """Look into `text`, which begins on line `first_line` of its stream."""
+        self._text = text
+        self._first_line = first_line
+
+    def of(self, path: Path) -> int:
+        """Find the line of a place in the document.
+
+        If it is not there: the line of the nearest container that is.
+        """
+        if self._root is None:
+            return self._first_line
+        node = self._root
+        line = node.start_mark.line
+        for step in path:
+            found = _below(node, step)
+            if found is None:
+                break
+            line, node = found
+        return self._first_line + int(line) - self._start
+
+    @cached_property
+    def _root(self) -> Any:
+        return yaml.compose(self._text, Loader=_Loader) if self._text else None
+
+    @cached_property
+    def _start(self) -> int:
+        """The line, from 0, of the text's document marker: comments may stand before it."""
+        events = yaml.parse(self._text, Loader=_Loader)
+        starts = (each for each in events if isinstance(each, yaml.DocumentStartEvent))
+        mark: Any = next(starts).start_mark
+        return int(mark.line)
+
+
+def _below(node: Any, step: str | int) -> tuple[int, Any] | None:
+    """Give the line and the node of a step below."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == step:
+                return key.start_mark.line, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        element = node.value[step]
+        return element.start_mark.line, element
+    return None

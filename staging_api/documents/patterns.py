@@ -1,0 +1,87 @@
+"""Regular expressions from documents, matched within a budget.
+
+A posted pattern such as ``(a|aa)+$`` can need longer than the universe. The `regex` package takes
+a time-out for each match and lets other threads of the process run meanwhile, so such a pattern
+fails its document and nothing else.
+"""
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import regex
+
+_Result = TypeVar("_Result")
+#: Characters of a pattern.
+_PATTERN_LENGTH = 4_096
+_SHORTEST_SECONDS = 0.001
+
+
+class PatternInvalid(ValueError):
+    """A text that is not a regular expression; the message says why."""
+
+
+class PatternTooSlow(Exception):
+    """The budget for patterns is used up."""
+
+
+@lru_cache(maxsize=2048)
+def compiled(pattern: str) -> "regex.Pattern[str]":
+    """Compile a pattern.
+
+    Raises:
+        PatternInvalid: with the reason and the place in the pattern.
+    """
+    if len(pattern) > _PATTERN_LENGTH:
+        raise PatternInvalid(f"the pattern has more than {_PATTERN_LENGTH} characters")
+    try:
+        return regex.compile(pattern)
+    except (regex.error, OverflowError, RecursionError, ValueError) as error:
+        raise PatternInvalid(f"the pattern is not a regular expression: {error}") from None
+
+
+class Budget:
+    """Seconds that a piece of work may still spend in patterns."""
+
+    def __init__(self, seconds: float) -> None:
+        """Begin with `seconds`."""
+        self.seconds_left = seconds
+
+    def search(self, pattern: str, text: str) -> "regex.Match[str] | None":
+        """Find the first match.
+
+        Raises:
+            PatternInvalid: if it is not a regular expression.
+            PatternTooSlow: if the budget does not suffice.
+        """
+        found = compiled(pattern)
+        return self._spend(lambda limit: found.search(text, timeout=limit, concurrent=True))
+
+    def matches(self, pattern: str, text: str) -> "list[regex.Match[str]]":
+        """Find all matches that do not overlap.
+
+        Raises:
+            PatternInvalid: if it is not a regular expression.
+            PatternTooSlow: if the budget does not suffice.
+        """
+        found = compiled(pattern)
+        return self._spend(lambda limit: list(found.finditer(text, timeout=limit, concurrent=True)))
+
+    def _spend(self, work: Callable[[float], _Result]) -> _Result:
+        if self.seconds_left < _SHORTEST_SECONDS:
+            raise PatternTooSlow
+        begun = time.perf_counter()
+        try:
+            return work(self.seconds_left)
+        except (TimeoutError, MemoryError):
+            raise PatternTooSlow from None
+        finally:
+            self.seconds_left -= time.perf_counter() - begun
+
+
+def reason_of(error: Any) -> str:
+    """Say what was wrong with a pattern."""
+    if isinstance(error, PatternTooSlow):
+        return "the patterns of these documents need too long: make them simpler"
+    return str(error)

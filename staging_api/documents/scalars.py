@@ -1,0 +1,167 @@
+"""Plain YAML scalars as YAML 1.1 reads them: the clients and the ancestor are 1.1 throughout.
+
+File modes such as ``0644`` are octal, ``on`` is true, ``12:30`` is base 60, and ``1e3`` is a text.
+What JSON cannot hold, or what readers disagree on, is refused with a hint to quote it: dates,
+``.nan``, ``.inf``, and numbers that no 64 bits hold.
+"""
+
+import math
+import re
+from typing import Any
+
+from staging_api.documents.paths import shortened
+
+_BOOLEANS = {
+    **dict.fromkeys(("yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
+    **dict.fromkeys(("no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
+}
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_FLOAT = re.compile(
+    r"""[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?
+      | \.[0-9][0-9_]*(?:[eE][-+][0-9]+)?
+      | [-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
+      | [-+]?\.(?:inf|Inf|INF)
+      | \.(?:nan|NaN|NAN)""",
+    re.VERBOSE,
+)
+_INTEGER = re.compile(
+    r"""[-+]?0b[0-1_]+
+      | [-+]?0[0-7_]+
+      | [-+]?(?:0|[1-9][0-9_]*)
+      | [-+]?0x[0-9a-fA-F_]+
+      | [-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+""",
+    re.VERBOSE,
+)
+_DATE = re.compile(
+    r"""[0-9]{4}-[0-9]{2}-[0-9]{2}
+      | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?
+        (?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?""",
+    re.VERBOSE,
+)
+#: Characters that a number, a date, a boolean or null can begin with.
+_FIRST = frozenset("-+.0123456789yYnNtTfFoO~")
+_SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
+#: More characters than any number of 64 bits needs, also in base 2 with separators.
+_NUMBER_LENGTH = 160
+_TAG = "tag:yaml.org,2002:"
+
+
+class ScalarRefused(ValueError):
+    """A scalar that cannot be taken; the message says what would be right, and no value."""
+
+
+def plain(text: str) -> Any:
+    """Read a scalar without quotes and without a tag.
+
+    Raises:
+        ScalarRefused: for dates, ``.nan``, ``.inf`` and numbers beyond 64 bits.
+    """
+    if text in _NULLS:
+        return None
+    if text[0] not in _FIRST:
+        return text
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _FLOAT.fullmatch(text):
+        return _float(text)
+    if _INTEGER.fullmatch(text):
+        return _integer(text)
+    if _DATE.fullmatch(text):
+        raise ScalarRefused("is a date, which JSON does not have: write it in quotes")
+    return text
+
+
+def tagged(tag: str, text: str) -> Any:
+    """Read a scalar with an explicit tag.
+
+    Raises:
+        ScalarRefused: for an unknown tag, or a text that is not of its kind.
+    """
+    name = tag.removeprefix(_TAG)
+    if tag == "!" or (name == "str" and name != tag):
+        return text
+    if name == tag or name not in ("null", "bool", "int", "float"):
+        raise ScalarRefused(f"has the tag {_shown(tag)}: known are str, int, float, bool, null")
+    if name == "null" and text in _NULLS:
+        return None
+    if name == "bool" and text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if name == "int" and _INTEGER.fullmatch(text):
+        return _integer(text)
+    if name == "float" and (_FLOAT.fullmatch(text) or _INTEGER.fullmatch(text)):
+        return _float(text)
+    raise ScalarRefused(f"has the tag !!{name} and is not written as one")
+
+
+def check_collection_tag(tag: str | None, expected: str) -> None:
+    """Take ``!!map`` and ``!!seq`` on what they are, and no other tag.
+
+    Raises:
+        ScalarRefused: for any other tag.
+    """
+    if tag not in (None, "!", _TAG + expected):
+        raise ScalarRefused(f"has the tag {_shown(str(tag))}: mappings and lists take no such tag")
+
+
+def key_text(value: Any) -> str:
+    """The text of a mapping key: JSON has no other keys, so ``1`` is "1" and ``yes`` is "true"."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value)
+
+
+def _integer(text: str) -> int:
+    digits = _checked(text).replace("_", "")
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.lstrip("+-")
+    try:
+        value = sign * _unsigned(digits)
+    except ValueError:
+        raise ScalarRefused("looks like a number and has no digits: write it in quotes") from None
+    if not _SMALLEST <= value <= _LARGEST:
+        raise ScalarRefused("is a number that 64 bits do not hold: write it in quotes")
+    return value
+
+
+def _unsigned(digits: str) -> int:
+    if digits.startswith(("0b", "0x")):
+        return int(digits, 0)
+    if ":" in digits:
+        return int(_base_60(digits))
+    return int(digits, 8) if digits.startswith("0") else int(digits)
+
+
+def _float(text: str) -> float:
+    digits = _checked(text).replace("_", "").lower()
+    sign = -1.0 if digits.startswith("-") else 1.0
+    digits = digits.lstrip("+-")
+    if digits in (".inf", ".nan"):
+        raise ScalarRefused("is not a finite number, and JSON has no other: write it in quotes")
+    value = sign * (_base_60(digits) if ":" in digits else float(digits))
+    if math.isinf(value):
+        raise ScalarRefused("is a number that 64 bits do not hold: write it in quotes")
+    return value
+
+
+def _base_60(digits: str) -> float:
+    value: float = 0
+    for part in digits.split(":"):
+        value = value * 60 + (float(part) if "." in part else int(part))
+    return value
+
+
+def _checked(text: str) -> str:
+    if len(text) > _NUMBER_LENGTH:
+        raise ScalarRefused(
+            f"is a number of more than {_NUMBER_LENGTH} characters: write it in quotes"
+        )
+    return text
+
+
+def _shown(tag: str) -> str:
+    short = tag.removeprefix(_TAG)
+    return repr(shortened(f"!!{short}" if short != tag else tag))

@@ -1,0 +1,219 @@
+"""Text to documents, and documents to text.
+
+YAML in is read as YAML 1.1, as the clients and the ancestor write it. YAML out is written so that
+readers of 1.1 and of 1.2 give the same values: texts that either takes for a number, a boolean,
+null or a date are quoted.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from staging_api.documents.fields import Faults, field_text
+from staging_api.documents.lines import Lines
+from staging_api.documents.model import (
+    DEFAULT_LIMITS,
+    Document,
+    DocumentsInvalid,
+    Fault,
+    Finding,
+    Identity,
+    Limits,
+)
+from staging_api.documents.reading import Node, read_stream
+from staging_api.documents.shape import shaped
+
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+#: Texts that some reader of YAML 1.1 or 1.2 does not take for a text.
+_AMBIGUOUS = re.compile(
+    r"""[-+]?[0-9][0-9_]*
+      | [-+]?0[box][0-9a-fA-F_]+
+      | [-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?
+      | [-+]?[0-9][0-9_]*(?::[0-9]{1,2})+(?:\.[0-9_]*)?
+      | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*
+      | [-+]?\.(?:inf|nan)
+      | y | n | yes | no | on | off | true | false | null | ~ | = | << |""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+#: Readers of 1.1 take these for line breaks, readers of 1.2 do not.
+_OTHER_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+#: Texts of several lines that are safe, and easier to read, as a literal block.
+_BLOCK = re.compile(
+    r"(?!\s)(?:[^\s\x00-\x1f\x7f-\xa0][^\x00-\x1f\x7f-\xa0]*)?(?:\n[^\x00-\x1f\x7f-\xa0]*)*"
+)
+_UNFOLDED = 1 << 30
+
+
+def load_documents(
+    raw: bytes, *, collection: str = "", limits: Limits = DEFAULT_LIMITS
+) -> tuple[Document, ...]:
+    """Read the documents of a YAML stream; empty ones between two ``---`` are skipped.
+
+    Args:
+        raw: the stream, UTF-8.
+        collection: the collection that the documents belong to.
+        limits: what the stream may cost.
+
+    Raises:
+        DocumentsInvalid: with a finding for each fault: document, field and line.
+    """
+    stream = read_stream(raw, limits)
+    findings = list(stream.findings)
+    documents: list[Document] = []
+    for node in stream.nodes:
+        faults = Faults()
+        document = _document(node, collection, limits, faults) if node.value is not None else None
+        if document is not None:
+            documents.append(document)
+        elif len(findings) < limits.findings:
+            findings += _shape_findings(node, faults)
+    findings += _repeated(documents)
+    if findings:
+        raise DocumentsInvalid(tuple(sorted(findings, key=_place)[: limits.findings]))
+    return tuple(documents)
+
+
+def document_of(
+    value: Any,
+    *,
+    collection: str = "",
+    text: bytes = b"",
+    index: int = 0,
+    line: int = 1,
+    size: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Document:
+    """Make a document of a mapping that was stored as JSON.
+
+    Args:
+        value: ``schema``, ``metadata`` and ``data``.
+        collection: the collection that it belongs to.
+        text: its part of the posted stream, if known.
+        index: which document of the posted stream it was, from 0.
+        line: the line that it began on, from 1.
+        size: characters of its values; counted here if None.
+        limits: bounds indexes in paths.
+
+    Raises:
+        DocumentsInvalid: with a finding for each fault.
+    """
+    faults = Faults()
+    counted = size_of(value) if size is None else size
+    node = Node(value, text, index, line, counted)
+    document = shaped(
+        value,
+        faults,
+        limits,
+        collection=collection,
+        text=text,
+        index=index,
+        line=line,
+        size=counted,
+    )
+    if document is None:
+        raise DocumentsInvalid(tuple(_shape_findings(node, faults)))
+    return document
+
+
+def dump(values: Iterable[Any]) -> str:
+    """Write values as a YAML stream, each behind ``---``: keys sorted, block style, no aliases."""
+    return str(
+        yaml.dump_all(
+            values,
+            Dumper=_Writer,
+            default_flow_style=False,
+            explicit_start=True,
+            allow_unicode=True,
+            width=_UNFOLDED,
+        )
+    )
+
+
+def size_of(value: Any) -> int:
+    """Count characters as `Limits.expanded_size` does."""
+    if isinstance(value, str):
+        return len(value) + 1
+    if isinstance(value, dict):
+        return 1 + sum(len(key) + 1 + size_of(each) for key, each in value.items())
+    if isinstance(value, list):
+        return 1 + sum(map(size_of, value))
+    return len(str(value)) + 1
+
+
+class _Writer(_Dumper):  # type: ignore[misc] # the C class has no types
+    """Writes texts so that no reader takes them for anything else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write every value out: anchors are not part of the data."""
+        return True
+
+
+def _text_node(writer: Any, text: str) -> Any:
+    style = None
+    if "\n" in text and _BLOCK.fullmatch(text):
+        style = "|"
+    elif _OTHER_BREAKS.search(text):
+        style = '"'
+    elif _AMBIGUOUS.fullmatch(text):
+        style = "'"
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Writer.add_representer(str, _text_node)
+
+
+def _document(node: Node, collection: str, limits: Limits, faults: Faults) -> Document | None:
+    return shaped(
+        node.value,
+        faults,
+        limits,
+        collection=collection,
+        text=node.text,
+        index=node.index,
+        line=node.line,
+        size=node.size,
+    )
+
+
+def _shape_findings(node: Node, faults: Faults) -> Iterable[Finding]:
+    identity = _identity_of(node.value)
+    lines = Lines(node.text, node.line)
+    for path, message in faults.found:
+        yield Finding(
+            Fault.INVALID_DOCUMENT_FORMAT,
+            message,
+            documents=(identity,) if identity else (),
+            path=field_text(path),
+            line=lines.of(path),
+            index=node.index,
+        )
+
+
+def _identity_of(value: Any) -> Identity | None:
+    """Name a document that is not well-formed, as far as it says who it is."""
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(name, str) or not isinstance(schema, str):
+        return None
+    return Identity(schema, "", name)
+
+
+def _repeated(documents: Iterable[Document]) -> Iterable[Finding]:
+    first: dict[Identity, Document] = {}
+    for document in documents:
+        other = first.setdefault(document.identity, document)
+        if other is not document:
+            yield Finding(
+                Fault.DUPLICATE_DOCUMENT,
+                f"is in the stream twice, on line {other.line} too: keep one",
+                documents=(document.identity,),
+                line=document.line,
+                index=document.index,
+            )
+
+
+def _place(finding: Finding) -> tuple[int, int]:
+    return finding.index or 0, finding.line or 0

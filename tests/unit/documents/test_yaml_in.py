@@ -1,0 +1,265 @@
+"""Streams as clients and the ancestor read them; everything else is refused with its place."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from staging_api.documents.model import DocumentsInvalid, Fault, Limits
+from staging_api.documents.reading import read_stream
+from staging_api.documents.text import load_documents
+
+LIMITS = Limits()
+
+
+def values_of(text: str | bytes, limits: Limits = LIMITS) -> list[Any]:
+    stream = read_stream(text.encode() if isinstance(text, str) else text, limits)
+    assert stream.findings == []
+    return [node.value for node in stream.nodes]
+
+
+def refused(text: str | bytes, limits: Limits = LIMITS) -> list[tuple[str, int | None, str]]:
+    stream = read_stream(text.encode() if isinstance(text, str) else text, limits)
+    return [(finding.path, finding.line, finding.message) for finding in stream.findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0644", 420),
+        ("0o644", "0o644"),
+        ("0x1F", 31),
+        ("0b101", 5),
+        ("1_000", 1000),
+        ("12:30:45", 45045),
+        ("190:20:30.15", 685230.15),
+        ("08", "08"),
+        ("1e3", "1e3"),
+        ("1.5e3", "1.5e3"),
+        ("1.5e+3", 1500.0),
+        (".5", 0.5),
+        ("+1", 1),
+        ("yes", True),
+        ("Off", False),
+        ("y", "y"),
+        ("~", None),
+        ("=", "="),
+        ("'0644'", "0644"),
+        ('"2020-01-01"', "2020-01-01"),
+        ("! 12", "12"),
+        ("!!str 12", "12"),
+        ('!!int "12"', 12),
+        ("!!float 1", 1.0),
+        ("!!bool on", True),
+        ("!!null ''", None),
+        ("!!map {a: 1}", {"a": 1}),
+        ("!!seq [1]", [1]),
+        ("18446744073709551615", 18446744073709551615),
+        ("-9223372036854775808", -9223372036854775808),
+    ],
+)
+def test_scalars_are_read_as_yaml_1_1(text, value):
+    read = values_of(f"a: {text}")[0]["a"]
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2020-01-01",
+        "2001-12-14t21:59:43.10-05:00",
+        ".nan",
+        ".inf",
+        "-.INF",
+        "1.0e+999",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1" * 5000,
+        "1:" * 500 + "1",
+        "0x_",
+        "0b_",
+        "!!int abc",
+        "!!timestamp 2020-01-01",
+        "!!binary aGk=",
+        "!!set {a}",
+        "!!omap [a: 1]",
+        "!custom 1",
+        "!!python/name:os.system x",
+        '"\\0"',
+        "*missing",
+        "&a [*a]",
+    ],
+)
+def test_a_scalar_that_json_cannot_hold_is_refused_with_its_place(text):
+    [(path, line, message)] = refused(f"first: 1\nlist:\n- sound\n- {text}\n")
+    assert (path.split("[")[:2], line) == ([".list", "1]"], 4)
+    assert message
+    assert len(message) < 300
+
+
+def test_a_refused_scalar_is_reported_each_time():
+    assert [line for _, line, _ in refused("a: 2020-01-01\nb: 2020-01-01\n")] == [1, 2]
+
+
+@pytest.mark.parametrize("key", ["a", "1", "yes", "~", "'x.y'"])
+def test_a_key_twice_is_refused_with_the_line_of_the_second(key):
+    [(_, line, message)] = refused(f"top:\n  {key}: 1\n  other: 2\n  {key}: 3\n")
+    assert (line, "twice" in message) == (4, True)
+
+
+def test_a_number_and_its_text_are_the_same_key():
+    assert "twice" in refused("1: a\n'1': b\n")[0][2]
+
+
+def test_keys_become_their_json_text():
+    assert values_of("1: a\nyes: b\n~: c\n0644: d\n1.5: e\n") == [
+        {"1": "a", "true": "b", "null": "c", "420": "d", "1.5": "e"}
+    ]
+
+
+@pytest.mark.parametrize("text", ["? [a]\n: 1", "? {a: 1}\n: 1", "x: &x [1]\n*x : 2"])
+def test_a_container_as_key_is_refused(text):
+    assert "cannot be a key" in refused(text)[-1][2]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{<<: {x: 1}, x: 2}", {"x": 2}),
+        ("{x: 2, <<: {x: 1, y: 3}}", {"x": 2, "y": 3}),
+        ("{<<: [{x: 1}, {x: 2, y: 3}]}", {"x": 1, "y": 3}),
+        ("{'<<': {x: 1}}", {"<<": {"x": 1}}),
+        ("{<<: []}", {}),
+    ],
+)
+def test_merge_keys_are_those_of_yaml_1_1(text, value):
+    assert values_of(f"a: {text}") == [{"a": value}]
+    assert yaml.safe_load(f"a: {text}") == {"a": value}
+
+
+@pytest.mark.parametrize("text", ["{<<: 1}", "{<<: [1]}", "{<<: {a: 1}, <<: {b: 1}}"])
+def test_a_merge_of_something_else_is_refused(text):
+    assert "<<" in refused(f"a: {text}")[0][2]
+
+
+def test_depth_is_limited_before_the_scanner_gets_slow():
+    assert "deep" in refused("[" * 500_000)[0][2]
+    assert "deep" in refused("- " * 500_000)[0][2]
+    assert values_of("[" * 100 + "]" * 100)
+
+
+def test_aliases_count_as_if_written_out():
+    laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+    )
+    assert "aliases" in refused(laughs)[0][2]
+    long_text = f"t: &t {'x' * 1000}\nl: [{', '.join(['*t'] * 1000)}]\n"
+    assert values_of(long_text)
+    assert "aliases" in refused(long_text, Limits(expanded_size=500_000))[0][2]
+
+
+def test_tag_directives_are_limited():
+    many = "".join(f"%TAG !a{n}! x\n" for n in range(2000)) + "--- a"
+    assert "%TAG" in refused(many)[0][2]
+
+
+def test_a_stream_over_the_limit_is_refused_unread():
+    assert "bytes" in refused("a: 1", Limits(stream_bytes=3))[0][2]
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"a: \xc3", "a: 1".encode("utf-16"), b"a\x00b"])
+def test_bytes_that_are_not_text_are_refused(raw):
+    assert refused(raw)[0][1] == 1
+
+
+def test_findings_of_one_stream_are_limited():
+    assert len(refused("a: [" + "2020-01-01, " * 5000 + "]")) == LIMITS.findings
+
+
+def test_one_bad_document_does_not_hide_the_faults_of_the_next():
+    assert [line for _, line, _ in refused("a: .nan\n---\nb: 1\n---\nc: .nan\n")] == [1, 5]
+
+
+@given(st.text(st.sampled_from("-+.:_0123456789abefxonytYNOsETRulinaZ~=<"), min_size=1, max_size=9))
+@example("1.")
+@example("-.5")
+@example("0_")
+@example("+0x1_f")
+def test_plain_scalars_read_as_pyyaml_reads_them(text):
+    source = f"a: {text}\n"
+    try:
+        expected = yaml.safe_load(source)
+    except (yaml.YAMLError, ValueError):
+        return
+    stream = read_stream(source.encode(), LIMITS)
+    if stream.findings:
+        assert not is_json(expected)
+    else:
+        assert stream.nodes[0].value == json_keys(expected)
+
+
+def is_json(value: Any) -> bool:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return not any(len(digits) > 18 for digits in text.split())
+
+
+def json_keys(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_raise_anything_but_findings(raw):
+    try:
+        load_documents(raw)
+    except DocumentsInvalid as error:
+        assert error.findings
+
+
+@given(st.text(st.sampled_from("ab:-[]{}&*!|>'\"\\\n #%?,<0~.\t"), max_size=40))
+def test_no_text_raises_anything_but_findings(text):
+    try:
+        load_documents(text.encode())
+    except DocumentsInvalid as error:
+        assert error.findings
+
+
+def test_texts_of_documents_joined_are_the_stream():
+    raw = "# first\na: é\n---\nb: 1 # last\n...\n%YAML 1.1\n---\nc: 2\n".encode()
+    nodes = read_stream(raw, LIMITS).nodes
+    assert b"".join(node.text for node in nodes) == raw
+    assert [yaml.safe_load(node.text) for node in nodes] == [node.value for node in nodes]
+    assert [node.line for node in nodes] == [2, 3, 6]
+
+
+def test_empty_documents_are_skipped():
+    assert load_documents(b"---\n---\n# nothing\n") == ()
+    assert load_documents(b"") == ()
+
+
+def test_a_finding_names_document_field_and_line():
+    raw = b"""---
+schema: site/Network/v1
+metadata: {schema: metadata/Control/v1, name: one}
+data: 1
+---
+# two
+schema: site/Network/v1
+metadata:
+  schema: metadata/Document/v1
+  name: two
+  storagePolicy: sometimes
+  layeringDefinition: {layer: site}
+data: 1
+"""
+    with pytest.raises(DocumentsInvalid) as caught:
+        load_documents(raw)
+    [finding] = caught.value.findings
+    assert finding.fault is Fault.INVALID_DOCUMENT_FORMAT
+    assert (finding.index, finding.line, finding.path) == (1, 11, ".metadata.storagePolicy")
+    assert str(finding.documents[0]) == "site/Network/v1 two"
