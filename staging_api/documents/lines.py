@@ -45,7 +45,9 @@ class Lines:
 
     @cached_property
     def _root(self) -> Any:
-        return yaml.compose(self._text, Loader=_Loader) if self._text else None
+        # Not `compose`: what follows the document in its part of the stream may not be YAML.
+        loader = _Loader(self._text)
+        return loader.get_node() if loader.check_node() else None
 
     @cached_property
     def _start(self) -> int:

@@ -227,6 +227,8 @@ def test_no_bytes_raise_anything_but_findings(raw):
 
 
 @given(st.text(st.sampled_from("ab:-[]{}&*!|>'\"\\\n #%?,<0~.\t"), max_size=40))
+@example("'' \t'")
+@example("a: 1\n...\n- [")
 def test_no_text_raises_anything_but_findings(text):
     assert taken_or_refused(text.encode())
 
