@@ -30,7 +30,7 @@ from tests.source import archive_source
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
-_DATABASE = "postgresql+psycopg2://staging:...@db.example.org/staging"
+_DATABASE = "postgresql://staging:...@db.example.org/staging"
 _END = "--end of a command--"
 
 
