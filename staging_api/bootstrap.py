@@ -93,6 +93,7 @@ class Services:
                 blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 metrics_dir=self.settings.metrics_dir,
+                threads=self.check_threads,
                 accel_prefix=self.settings.accel_prefix,
             )
         )
@@ -128,7 +129,17 @@ class Services:
 
     def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
         """Probes and metrics of a worker."""
-        return worker_probes(self.stagings.database, self.stagings.blobs, self.drain, worker.check)
+        alive = {"loop": worker.check, "threads": self.check_threads}
+        return worker_probes(self.stagings.database, self.stagings.blobs, self.drain, alive)
+
+    def check_threads(self) -> None:
+        """Refuse a process one of whose background threads does not run.
+
+        Raises:
+            Unavailable: says which.
+        """
+        for part in (self.locks, self.watch, self.joining.watch, self.accesses):
+            part.check()
 
     def close(self) -> None:
         """Give back the locks, stop the threads and close the connections."""

@@ -65,7 +65,7 @@ class Ours:
         return taken if isinstance(taken, Lease) else None
 
     def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
-        return store.renew(conn, [(lease, ttl)]).get(lease.id, 0.0)
+        return store.renew(conn, [(lease, ttl)]).get(lease.id) or 0.0
 
     def release(self, conn: Connection, lease: Lease) -> None:
         store.release(conn, lease, "contest")

@@ -65,6 +65,15 @@ class Database:
         with reachable(), self.statements.connect() as conn:
             yield conn
 
+    def check(self) -> None:
+        """Refuse to go on without what ends hung statements.
+
+        Raises:
+            Unavailable: its thread does not run.
+        """
+        if self.watchdog is not None:
+            self.watchdog.check()
+
     def close(self) -> None:
         """Close every connection that is not in use."""
         if self.watchdog is not None:

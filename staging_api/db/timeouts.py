@@ -9,7 +9,8 @@ neither keepalives nor `tcp_user_timeout` notice. For that a thread looks once a
 statement has had no answer for longer than the server would have let it run, and shuts the socket:
 libpq returns in the thread that waits, with an error like that of any lost connection.
 
-What if the thread dies with its process? Then so do the connections.
+What if the thread dies with its process? Then so do the connections. Alone? The next statement
+starts it again.
 """
 
 import os
@@ -22,6 +23,9 @@ from typing import Any
 
 import psycopg2
 from sqlalchemy import Connection, Engine, ExceptionContext, event
+
+from staging_api.background import BackgroundThread
+from staging_api.errors import Unavailable
 
 #: Where a connection's ``info`` has the watchdog that it is to tell of statements.
 WATCHDOG = "watchdog"
@@ -57,7 +61,7 @@ class Watchdog:
         # Held while a socket is shut: whoever waits on it cannot have gone on to close it.
         self._mutex = threading.Lock()
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = BackgroundThread("watchdog", self._run)
 
     def watch(self, engine: Engine) -> None:
         """Watch all connections of an engine."""
@@ -74,13 +78,21 @@ class Watchdog:
         """Stop looking."""
         self._closed.set()
 
+    def check(self) -> None:
+        """Refuse to go unwatched for long.
+
+        Raises:
+            Unavailable: the thread does not run.
+        """
+        self._thread.check()
+
     def ask(self, driver: Any) -> None:
         """A statement begins on this connection of the driver."""
         with self._mutex:
             self._asked[id(driver)] = (time.monotonic(), driver)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-                self._thread.start()
+        # A server that hangs is rare; no statement is refused because nobody watches it.
+        with suppress(Unavailable):
+            self._thread.ensure()
 
     def answered(self, driver: Any, *_rest: Any) -> None:
         """It has ended, however."""

@@ -34,7 +34,7 @@ from staging_api.http.resources.distributions import (
     PinOfGeneration,
 )
 from staging_api.http.resources.events import EventsOfStaging
-from staging_api.http.resources.health import OpenApiDocument
+from staging_api.http.resources.health import Check, OpenApiDocument, nothing_beside
 from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
@@ -71,6 +71,7 @@ class Parts:
     wait_cap_seconds: float
     metrics_dir: str | None = None
     accel_prefix: str = ""
+    threads: Check = nothing_beside
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
@@ -89,7 +90,7 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     _add_api(app, parts)
     _add_publisher(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
-    add_probes(app, database, blobs, parts.drain, parts.metrics_dir)
+    add_probes(app, database, blobs, parts.drain, parts.metrics_dir, threads=parts.threads)
     sender = Sender(blobs, parts.accel_prefix)
     growing = Growing(database, blobs, parts.watch)
     static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)

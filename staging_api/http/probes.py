@@ -56,12 +56,12 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
 
 
 def worker_probes(
-    database: Database, blobs: BlobStore, drain: Drain, loop: Check
+    database: Database, blobs: BlobStore, drain: Drain, alive: Mapping[str, Check]
 ) -> falcon.App[Any, Any]:
-    """Only the probes: for a worker, which serves nothing else; `loop` checks that it works."""
+    """Only the probes: for a worker, which serves nothing else; `alive` checks that it works."""
     app: falcon.App[Any, Any] = falcon.App()
-    app.add_route("/livez", Readiness({"loop": loop}))
-    app.add_route("/readyz", Readiness({"loop": loop, **readiness_checks(database, blobs, drain)}))
+    app.add_route("/livez", Readiness(alive))
+    app.add_route("/readyz", Readiness({**alive, **readiness_checks(database, blobs, drain)}))
     app.add_route("/metrics", Metrics(None, readings(database, blobs)))
     return app
 
@@ -72,8 +72,10 @@ def add_probes(
     blobs: BlobStore,
     drain: Drain,
     metrics_dir: str | None,
+    *,
+    threads: Check,
 ) -> None:
-    """Add the routes of the probes and of the metrics."""
-    app.add_route("/livez", Live())
+    """Add the routes of the probes and of the metrics; `threads` checks what runs beside."""
+    app.add_route("/livez", Live(threads))
     app.add_route("/readyz", Readiness(readiness_checks(database, blobs, drain)))
     app.add_route("/metrics", Metrics(metrics_dir, readings(database, blobs)))

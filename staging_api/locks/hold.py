@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from staging_api import metrics
+from staging_api import clock, metrics
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, LockLost, StagingApiError, Unavailable
 from staging_api.locks import store
@@ -47,6 +47,16 @@ class Locks:
     lease_seconds: float
     shutdown: Shutdown = field(default_factory=Shutdown)
 
+    def check(self) -> None:
+        """Refuse a process that cannot keep its leases alive; for ``/livez``.
+
+        Raises:
+            Unavailable: says which thread does not run.
+        """
+        self.keeper.check()
+        self.queue.check()
+        self.database.check()
+
     def give_back(self) -> None:
         """Release whatever is held still: its work is refused, and goes on elsewhere."""
         for held in self.keeper.holds():
@@ -70,7 +80,8 @@ class _Entered:
     def is_for(self, locks: Locks, kind: LockKind, scope: str) -> bool:
         lease = self.hold.lease
         mine = self.locks is locks and self.thread == threading.get_ident()
-        return mine and (lease.kind, lease.scope) == (kind, scope)
+        # A context that was copied inside the block outlives it.
+        return mine and not self.hold.ended and (lease.kind, lease.scope) == (kind, scope)
 
 
 _held_here: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=())
@@ -131,8 +142,12 @@ def hold(
 def guarded(database: Database, held: Hold) -> Iterator[Connection]:
     """A transaction that commits only as the lock's holder: every write under a lock goes here.
 
+    Several may be open at once under one hold, in threads of their own; the lease is renewed beside
+    them, however long they take.
+
     Raises:
-        LockLost: the lease is not current and unexpired; nothing was written.
+        LockLost: the lease is not current and unexpired, or its hold has ended; nothing was
+            written.
         Unavailable: the database cannot be reached.
     """
     held.assert_held()
@@ -144,17 +159,21 @@ def guarded(database: Database, held: Hold) -> Iterator[Connection]:
 
 
 def _renew(database: Database, held: Hold) -> None:
-    """Renew between two guarded writes.
+    """Renew before a write whose lease is due: the keeper's renewals may be late.
 
-    The keeper's renewals pass over a lease under which a write is open, so a holder that begins
-    each write as soon as the one before is committed would hardly ever be renewed by them.
+    A renewal without an answer is no reason not to write: the guard decides.
     """
-    asked_at = time.monotonic()
-    with database.connect() as conn:
-        left = store.renew(conn, [(held.lease, held.lease_seconds)])
+    asked_at = clock.now()
+    try:
+        with database.connect() as conn:
+            left = store.renew(conn, [(held.lease, held.lease_seconds)])
+    except Unavailable:
+        metrics.LOCK_RENEWALS_FAILED.inc()
+        return
     # If it is not among them it is lost, as the guard is about to say.
-    if held.lease.id in left:
-        held.trust(asked_at, left[held.lease.id])
+    seconds = left.get(held.lease.id)
+    if seconds is not None:
+        held.trust(asked_at, seconds)
 
 
 def _request(locks: Locks, kind: LockKind, scope: str, asker: Asker) -> LockRequest:
@@ -170,6 +189,8 @@ def _request(locks: Locks, kind: LockKind, scope: str, asker: Asker) -> LockRequ
 
 
 def _take(locks: Locks, request: LockRequest, wait_seconds: float) -> Hold:
+    # First: a lock that nothing keeps alive would be held by nobody until it runs out.
+    locks.keeper.start()
     taken = _ask(locks, request)
     if isinstance(taken, Refusal) and wait_seconds > 0:
         taken = _wait(locks, request, taken, wait_seconds)
@@ -179,14 +200,18 @@ def _take(locks: Locks, request: LockRequest, wait_seconds: float) -> Hold:
     metrics.LOCKS_GRANTED.labels(request.kind.name).inc()
     # Shown as 0 from the first grant on: a rate does not see a counter that begins with 1.
     metrics.LOCKS_LOST.labels(request.kind.name)
-    locks.keeper.add(taken)
+    try:
+        locks.keeper.add(taken)
+    except Unavailable:
+        _release(locks, taken)
+        raise
     return taken
 
 
 def _ask(locks: Locks, request: LockRequest) -> Hold | Refusal:
     """One try, sent twice if the first had no answer: the id makes the second harmless."""
     for last in (False, True):
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         try:
             with locks.database.connect() as conn:
                 taken = store.acquire(conn, request)
@@ -244,6 +269,7 @@ def _release(locks: Locks, held: Hold) -> bool:
 
     A release without an answer must not hide the result of the work: the lease runs out.
     """
+    held.end()
     locks.keeper.remove(held)
     for last in (False, True):
         try:

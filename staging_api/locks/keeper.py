@@ -1,28 +1,29 @@
 """Keeps the leases of this process alive, and tells their holders when one is lost.
 
-One thread for all leases. Every third of a lease it renews all of them in one statement; the
-statement runs in a second thread, so that a database that does not answer cannot keep the first
-from noticing that trust has run out.
+One thread looks at all leases. Every third of a lease it has all of them renewed in one statement;
+the statement runs in a second thread, so that a database that does not answer cannot keep the first
+from noticing that trust has run out. Both threads run before the first lock is acquired.
 
-A holder trusts its lease by its own monotonic clock: from the moment the last successful call
-*began*, for what the database said was left, less a margin. A renewal without an answer extends
-nothing. So whatever happens to the clock of either machine, the holder stops trusting before the
-database lets anybody else in.
+A holder trusts its lease by a clock of its own: from the moment the last successful call *began*,
+for what the database said was left, less a margin. Only a lease that was really extended counts as
+renewed; one without an answer, or whose row another had locked just then, stays due. So whatever
+happens to the clock of either machine, the holder stops trusting before the database lets anybody
+else in.
 
 What if it dies? The process: nothing is renewed, the leases run out, the database grants them to
-others. Only these threads (the interpreter is out of memory): the same, and each hold turns itself
-lost when its trust runs out, as `Hold.assert_held` compares clocks by itself. Frozen and continued:
-the first thing each hold does is to look at the clock; and should it not, `store.guard` refuses.
+others. Only one of these threads: the next lock starts it again before it asks for anything, and
+``/livez`` fails until then; each hold turns itself lost when its trust runs out, as
+`Hold.assert_held` compares clocks by itself. Frozen and continued, the machine suspended: the first
+thing each hold does is to look at the clock; and should it not, `store.guard` refuses.
 """
 
 import logging
 import math
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 
-from staging_api import metrics
+from staging_api import clock, metrics
+from staging_api.background import BackgroundThread
 from staging_api.db.engine import Database
 from staging_api.errors import LockLost
 from staging_api.locks import store
@@ -38,10 +39,13 @@ class Hold:
     """A lease while it is held: proof for the database, and trust for this process."""
 
     def __init__(self, lease: Lease, asked_at: float, lease_seconds: float) -> None:
-        """Trust `lease`, asked for at monotonic time `asked_at`, as long as it may be trusted."""
+        """Trust `lease`, asked for at `clock.now` time `asked_at`, as long as it may be trusted."""
         self.lease = lease
         self.lease_seconds = lease_seconds
+        #: Not to be renewed by the keeper before; its last try was in vain.
+        self.retry_at = -math.inf
         self._lost = False
+        self._ended = False
         self._telling = threading.Lock()
         self._told: list[Callable[[], None]] = []
         self.trust(asked_at, lease.remaining_seconds)
@@ -53,13 +57,18 @@ class Hold:
 
     @property
     def lost(self) -> bool:
-        """Whether the lease can no longer be trusted."""
-        return self._lost or time.monotonic() >= self.trusted_until
+        """Whether the lease was lost, or can no longer be trusted."""
+        return self._lost or clock.now() >= self.trusted_until
+
+    @property
+    def ended(self) -> bool:
+        """Whether the block that held the lock is over; nothing is done under it any more."""
+        return self._ended
 
     @property
     def renewal_is_due(self) -> bool:
         """Whether a third of what was left of the lease is over."""
-        return time.monotonic() >= self.renew_at
+        return clock.now() >= self.renew_at
 
     def assert_held(self) -> None:
         """Go on only while the lease can be trusted.
@@ -67,18 +76,28 @@ class Hold:
         Raises:
             LockLost: it cannot; stop, and write nothing.
         """
+        if self._ended and not self._lost:
+            raise LockLost(
+                f"the {self.lease.kind.name} lock on {self.lease.scope} is no longer held here:"
+                " the block that held it is over"
+            )
         if self.lost:
             raise LockLost(
                 f"the {self.lease.kind.name} lock on {self.lease.scope} was lost while it was held"
             )
 
     def on_lost(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, from any thread, should the lease be lost or have been."""
+        """Call `tell` once, from any thread, should the lease be lost; at once if it is over."""
         with self._telling:
-            if not self._lost:
+            if not (self._lost or self._ended):
                 self._told.append(tell)
                 return
         tell()
+
+    def end(self) -> None:
+        """The lock is about to be released: `assert_held` and guarded writes refuse from now on."""
+        with self._telling:
+            self._ended = True
 
     def mark_lost(self) -> None:
         """Tell everybody that the lease is gone; the second call does nothing."""
@@ -110,23 +129,46 @@ class LeaseKeeper:
         self._retry_seconds = retry_seconds
         self._holds: dict[str, Hold] = {}
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._renewer = ThreadPoolExecutor(1, "lease-renewal")
-        self._renewing = False
+        self._to_renew: list[Hold] | None = None
         self._closed = False
         self._looks_at = math.inf
+        self._threads = (
+            BackgroundThread("lease-keeper", self._run),
+            BackgroundThread("lease-renewal", self._run_renewals),
+        )
+
+    def start(self) -> None:
+        """Have the threads running, before a lock is acquired that depends on them.
+
+        Raises:
+            Unavailable: this process can start no thread just now.
+        """
+        for thread in self._threads:
+            thread.ensure()
+
+    def check(self) -> None:
+        """Refuse a keeper without its threads.
+
+        Raises:
+            Unavailable: one of them does not run.
+        """
+        for thread in self._threads:
+            thread.check()
+        self._database.check()
 
     def add(self, hold: Hold) -> None:
-        """Keep `hold` alive from now on."""
+        """Keep `hold` alive from now on.
+
+        Raises:
+            Unavailable: a thread is missing, and this process can start none just now.
+        """
+        self.start()
         with self._changed:
             self._holds[hold.lease.id] = hold
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-                self._thread.start()
             # Else it would be woken by each request, to find that nothing is due.
             if hold.renew_at < self._looks_at:
                 self._looks_at = hold.renew_at
-                self._changed.notify()
+                self._changed.notify_all()
 
     def remove(self, hold: Hold) -> None:
         """Stop renewing `hold`, before it is released."""
@@ -142,16 +184,18 @@ class LeaseKeeper:
         """Stop the threads and close the connection; holds that are left run out."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
-        self._renewer.shutdown()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
         self._database.close()
 
     def _run(self) -> None:
         with self._changed:
+            if self._looks_at <= clock.now():  # planned by a run of this that failed
+                self._looks_at = math.inf
+            self._changed.wait_for(lambda: self._closed or self._holds or self._looks_at < math.inf)
             while not self._closed:
-                now = time.monotonic()
+                now = clock.now()
                 for hold in [h for h in self._holds.values() if h.lost]:
                     del self._holds[hold.lease.id]
                     hold.mark_lost()
@@ -163,39 +207,58 @@ class LeaseKeeper:
                 self._changed.wait(min(self._looks_at - now, threading.TIMEOUT_MAX))
 
     def _start_renewal(self, now: float) -> None:
-        due = any(hold.renew_at <= now for hold in self._holds.values())
-        if due and not self._renewing:
-            self._renewing = True
-            self._renewer.submit(self._renew, list(self._holds.values()))
+        due = any(_due_at(hold) <= now for hold in self._holds.values())
+        if due and self._to_renew is None:
+            self._to_renew = list(self._holds.values())
+            self._changed.notify_all()
 
     def _next_look(self) -> float:
-        """The monotonic time when something must be looked at; infinite while nothing is held."""
+        """The time when something must be looked at; infinite while nothing is held."""
         ends = [hold.trusted_until for hold in self._holds.values()]
-        if not self._renewing:
-            ends += [hold.renew_at for hold in self._holds.values()]
+        if self._to_renew is None:
+            ends += [_due_at(hold) for hold in self._holds.values()]
         return min(ends, default=math.inf)
 
+    def _run_renewals(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._to_renew is not None)
+                if self._closed:
+                    return
+                holds = self._to_renew or []
+            try:
+                self._renew(holds)
+            finally:
+                with self._changed:
+                    self._to_renew = None
+                    self._changed.notify_all()
+
     def _renew(self, holds: list[Hold]) -> None:
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         try:
             with self._database.connect() as conn:
                 left = store.renew(conn, [(hold.lease, hold.lease_seconds) for hold in holds])
         except Exception as error:  # noqa: BLE001 - whatever it is, the next try may succeed
             metrics.LOCK_RENEWALS_FAILED.inc()
             log.warning("renewal of %d locks had no answer: %s", len(holds), error)
-            left = None
+            left = dict.fromkeys(hold.lease.id for hold in holds)
         with self._changed:
-            self._renewing = False
             for hold in holds:
-                if left is None:
-                    hold.renew_at = time.monotonic() + self._retry_seconds
-                elif hold.lease.id in left:
-                    self._note_if_late(hold)
-                    hold.trust(asked_at, left[hold.lease.id])
-                elif self._holds.pop(hold.lease.id, None) is not None:
-                    hold.mark_lost()
-            self._changed.notify()
+                self._note(hold, left, asked_at)
 
-    def _note_if_late(self, hold: Hold) -> None:
-        if hold.trusted_until - time.monotonic() < hold.lease_seconds / 3:
+    def _note(self, hold: Hold, left: Mapping[str, float | None], asked_at: float) -> None:
+        if hold.lease.id not in left:
+            if self._holds.pop(hold.lease.id, None) is not None:
+                hold.mark_lost()
+            return
+        seconds = left[hold.lease.id]
+        if seconds is None:
+            hold.retry_at = clock.now() + self._retry_seconds
+            return
+        if hold.trusted_until - clock.now() < hold.lease_seconds / 3:
             metrics.LOCK_RENEWALS_LATE.inc()
+        hold.trust(asked_at, seconds)
+
+
+def _due_at(hold: Hold) -> float:
+    return max(hold.renew_at, hold.retry_at)

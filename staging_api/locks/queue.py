@@ -14,12 +14,14 @@ import selectors
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psycopg2
 from sqlalchemy import make_url
 
+from staging_api.background import BackgroundThread
 from staging_api.db.engine import CONNECT_ARGS
+from staging_api.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ class WaitQueue:
         self._seats = seats
         self._bells: dict[str, threading.Event] = {}
         self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        self._listener = BackgroundThread("lock-listener", self._run)
 
     @contextmanager
     def seat(self, waiter_id: str) -> Iterator[threading.Event | None]:
@@ -54,7 +56,9 @@ class WaitQueue:
         try:
             with self._mutex:
                 self._bells[waiter_id] = bell
-                self._listen()
+            # Without a listener, waiters ask by themselves; the next one tries to start it again.
+            with suppress(Unavailable):
+                self._listener.ensure()
             yield bell
         finally:
             with self._mutex:
@@ -64,13 +68,15 @@ class WaitQueue:
     def close(self) -> None:
         """Stop listening."""
         self._closed.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._listener.join()
 
-    def _listen(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="lock-listener", daemon=True)
-            self._thread.start()
+    def check(self) -> None:
+        """Refuse a queue that needs its listener and has none.
+
+        Raises:
+            Unavailable: the thread does not run.
+        """
+        self._listener.check()
 
     def _run(self) -> None:
         while not self._closed.is_set():

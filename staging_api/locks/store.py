@@ -1,6 +1,6 @@
 """Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
-The statements themselves are the functions of ``migrations/sql/0011_locks.sql``; which of them
+The statements themselves are the functions of ``migrations/sql/0015_locks.sql``; which of them
 decides what, and what happens when a process dies at each step, is told there and in
 ``docs/lock.md``. Every function takes the connection that it uses.
 """
@@ -20,7 +20,7 @@ from staging_api.locks.model import Lease, LockRequest, Refusal
 
 _ACQUIRE = "SELECT * FROM lock_acquire(%s, %s, %s, %s, %s, %s, %s, %s)"
 _RENEW = """
-    SELECT * FROM lock_renew(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::float8[])
+    SELECT * FROM lock_extend(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::float8[])
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
 # Notes the grant for the triggers that record who did what, until the transaction ends.
@@ -80,12 +80,12 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
     )
 
 
-def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, float]:
-    """Extend many leases at once, each by its own seconds.
+def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, float | None]:
+    """Extend many leases at once, each by its own seconds; no guarded write stands in the way.
 
     Returns:
-        Seconds left, by id, of those that are current and unexpired; the others are lost. One whose
-        row is locked, by its own guarded write say, is told without being extended.
+        Seconds left, by id, of those that were extended. None for one that is current and was not
+        extended, as its row was locked in another way just then. The others are lost.
 
     Raises:
         Unavailable: whether the renewal will last is not known; it extends no trust.
@@ -101,7 +101,7 @@ def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, 
                 [seconds for _, seconds in leases],
             ),
         ).all()
-    return {row.id: row.remaining_seconds for row in rows}
+    return {row.id: row.remaining_seconds if row.extended else None for row in rows}
 
 
 def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:

@@ -7,9 +7,11 @@ this, and what was read lately is not evicted for longer than that minute (`upke
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
+from staging_api.background import BackgroundThread
 from staging_api.db.engine import Database
-from staging_api.errors import StagingApiError
+from staging_api.errors import StagingApiError, Unavailable
 from staging_api.staging import repository
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class Accesses:
         self._flush_seconds = flush_seconds
         self._counted: dict[tuple[str, str], tuple[int, int]] = {}
         self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = BackgroundThread("accesses", self._run)
         self._closed = threading.Event()
 
     def note(self, artifact_id: str, caller: str, size_bytes: int) -> None:
@@ -34,9 +36,9 @@ class Accesses:
         with self._mutex:
             hits, total = self._counted.get((artifact_id, caller), (0, 0))
             self._counted[artifact_id, caller] = hits + 1, total + size_bytes
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="accesses", daemon=True)
-                self._thread.start()
+        # A read is answered though it be counted later.
+        with suppress(Unavailable):
+            self._thread.ensure()
 
     def flush(self) -> None:
         """Write down what was counted; what cannot be written now stays counted."""
@@ -54,9 +56,16 @@ class Accesses:
     def close(self) -> None:
         """Write down the rest, and stop."""
         self._closed.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
         self.flush()
+
+    def check(self) -> None:
+        """Refuse to count reads that are never written down.
+
+        Raises:
+            Unavailable: the thread that writes them does not run.
+        """
+        self._thread.check()
 
     def _put_back(self, counted: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         with self._mutex:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from staging_api.background import BackgroundThread
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
 from staging_api.shutdown import Shutdown
@@ -27,7 +28,7 @@ class Watch:
         self._waiting: dict[str, int] = {}
         self._versions: dict[str, int] = {}
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._thread = BackgroundThread("staging-watch", self._run)
         self._closed = threading.Event()
 
     @contextmanager
@@ -70,18 +71,23 @@ class Watch:
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Refuse to let anybody wait in vain.
+
+        Raises:
+            Unavailable: the thread that looks does not run.
+        """
+        self._thread.check()
 
     def _seen(self, staging_id: str, otherwise: int) -> int:
         return self._versions.get(staging_id, otherwise)
 
     @contextmanager
     def _interest(self, staging_id: str) -> Iterator[None]:
+        self._thread.ensure()
         self._waiting[staging_id] = self._waiting.get(staging_id, 0) + 1
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="staging-watch", daemon=True)
-            self._thread.start()
         try:
             yield
         finally:

@@ -43,6 +43,10 @@ def take_row(conn: Connection) -> None:
     conn.execute(text("SELECT 1 FROM lock_scopes FOR NO KEY UPDATE"))
 
 
+def take_row_whole(conn: Connection) -> None:
+    conn.execute(text("SELECT 1 FROM lock_scopes FOR UPDATE"))
+
+
 def let_pass(seconds: float) -> Step:
     return lambda conn: conn.execute(text("SELECT pg_sleep(:s)"), {"s": seconds})
 
@@ -84,19 +88,20 @@ def test_a_lease_that_was_renewed_just_in_time_is_not_taken_over(database: Datab
     assert refusal.remaining_seconds > 50
 
 
-def test_a_takeover_that_waited_for_the_last_write_begins_after_it(database: Database) -> None:
+def test_a_takeover_that_waited_for_another_begins_after_it(database: Database) -> None:
     lease = acquired(database, lease_seconds=0.2)
     ended: list[datetime] = []
 
-    def write_past_the_lease(conn: Connection) -> None:
-        store.guard(conn, lease)
+    def outlast_the_lease(conn: Connection) -> None:
+        take_row(conn)
         let_pass(0.25)(conn)
 
-    def go_on_writing(conn: Connection) -> None:
+    def go_on(conn: Connection) -> None:
         ended.extend(conn.execute(text("SELECT clock_timestamp() FROM pg_sleep(0.1)")).scalars())
 
-    heir = raced(database, write_past_the_lease, go_on_writing, lease_seconds=30)
+    heir = raced(database, outlast_the_lease, go_on, lease_seconds=30)
     assert isinstance(heir, Lease)
+    assert heir.fence > lease.fence
     assert heir.acquired_at > ended[0]
     assert heir.remaining_seconds == pytest.approx(30, abs=1)
 
@@ -109,7 +114,7 @@ def test_a_guard_that_waited_past_the_lease_refuses(database: Database) -> None:
             store.guard(conn, lease)
 
     with ThreadPoolExecutor(1) as pool, database.begin() as other:
-        take_row(other)
+        take_row_whole(other)
         writing = pool.submit(write)
         while not rows(database, BLOCKED):
             assert not writing.done(), "nobody waited"

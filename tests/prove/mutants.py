@@ -34,7 +34,7 @@ from tests.prove.equivalents import EQUIVALENT
 
 _ROOT = Path(__file__).parents[2]
 _FILES = (
-    "migrations/sql/0011_locks.sql",
+    "migrations/sql/0015_locks.sql",
     "staging_api/locks/hold.py",
     "staging_api/locks/keeper.py",
     "staging_api/locks/store.py",

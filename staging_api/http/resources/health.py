@@ -24,11 +24,20 @@ _KEPT_SECONDS = 1.0
 _KEPT_READINGS_SECONDS = 5.0
 
 
+def nothing_beside() -> None:
+    """Find nothing amiss: of a process without background threads."""
+
+
 class Live:
-    """Whether this process answers at all; asks nobody else."""
+    """Whether this process answers and has its threads; asks nobody else."""
+
+    def __init__(self, threads: Check) -> None:
+        """`threads` raises if a thread that the process needs does not run."""
+        self._threads = threads
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Say yes."""
+        """Say yes; or 503, so that the process is started anew."""
+        self._threads()
         resp.media = {"status": "live"}
 
 

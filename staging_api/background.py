@@ -1,0 +1,83 @@
+"""Threads that live as long as their process, and are started again should they end.
+
+What if a thread dies, or cannot be started because the machine has no room for one at that moment?
+A thread whose function raises runs it again. The next caller that needs a missing thread starts it,
+before anything depends on it; until then `BackgroundThread.check` says that it is missing, and
+``/livez`` fails.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from staging_api.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 1.0
+
+
+class BackgroundThread:
+    """A daemon thread; runs from the first `ensure` until its function returns."""
+
+    def __init__(self, name: str, run: Callable[[], None]) -> None:
+        """Start no thread yet: a process may fork before it needs it.
+
+        Args:
+            name: of the thread, for logs and debuggers.
+            run: returns once the thread is to end, and only then.
+        """
+        self._name = name
+        self._run = run
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._needed = False
+        self._ended = False
+
+    def ensure(self) -> None:
+        """Start the thread unless it runs.
+
+        Raises:
+            Unavailable: this process can start no thread just now.
+        """
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
+        with self._mutex:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._needed = True
+            thread = threading.Thread(target=self._live, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                log.error("the thread %s cannot be started: %s", self._name, error)  # noqa: TRY400
+                raise Unavailable(
+                    "this process can start no thread just now", retry_after_seconds=2
+                ) from error
+            self._thread = thread
+
+    def check(self) -> None:
+        """Refuse a thread that is needed and does not run.
+
+        Raises:
+            Unavailable: says which.
+        """
+        alive = self._thread is not None and self._thread.is_alive()
+        if self._needed and not (alive or self._ended):
+            raise Unavailable(f"the thread {self._name} does not run", retry_after_seconds=2)
+
+    def join(self) -> None:
+        """Wait for the thread to end, if it was ever started."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _live(self) -> None:
+        while not self._ended:
+            try:
+                self._run()
+                self._ended = True
+            except Exception:
+                log.exception("the thread %s failed, and begins again", self._name)
+                time.sleep(_AGAIN_SECONDS)

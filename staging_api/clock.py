@@ -1,0 +1,11 @@
+"""The clock by which this process trusts a lease."""
+
+import time
+
+# CLOCK_MONOTONIC stands still while the machine is suspended; the database's clock does not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def now() -> float:
+    """Seconds since some moment, suspended ones included; never goes back."""
+    return time.clock_gettime(_CLOCK)

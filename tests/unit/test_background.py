@@ -1,0 +1,98 @@
+"""Threads that live as long as their process."""
+
+import threading
+
+import pytest
+
+from staging_api import background
+from staging_api.background import BackgroundThread
+from staging_api.errors import Unavailable
+
+
+class Loop:
+    """What such a thread runs: it counts, fails if told to, and waits to be stopped."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.fails = 0
+        self.began = threading.Event()
+        self.stop = threading.Event()
+
+    def __call__(self) -> None:
+        self.runs += 1
+        if self.runs <= self.fails:
+            raise MemoryError("no room just now")
+        self.began.set()
+        self.stop.wait(30)
+
+
+def test_it_starts_once_and_is_started_again_only_if_it_is_gone() -> None:
+    loop = Loop()
+    thread = BackgroundThread("loop", loop)
+    thread.check()
+    thread.join()
+    thread.ensure()
+    thread.ensure()
+    assert loop.began.wait(10)
+    assert loop.runs == 1
+    thread.check()
+    loop.stop.set()
+    thread.join()
+    thread.check()
+
+
+def test_a_start_that_fails_is_an_error_and_the_next_may_succeed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    thread = BackgroundThread("loop", loop)
+    with monkeypatch.context() as no_room:
+        no_room.setattr(threading.Thread, "start", cannot_start)
+        with pytest.raises(Unavailable, match="no thread"):
+            thread.ensure()
+    thread.join()
+    with pytest.raises(Unavailable, match="loop"):
+        thread.check()
+    thread.ensure()
+    assert loop.began.wait(10)
+    thread.check()
+    loop.stop.set()
+    thread.join()
+
+
+def cannot_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_function_that_fails_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_AGAIN_SECONDS", 0)
+    loop = Loop()
+    loop.fails = 3
+    thread = BackgroundThread("loop", loop)
+    thread.ensure()
+    assert loop.began.wait(10)
+    assert loop.runs == 4
+    loop.stop.set()
+    thread.join()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_was_killed_is_missed_until_it_is_started_again() -> None:
+    loop = Loop()
+
+    def run() -> None:
+        if loop.runs == 0:
+            loop.runs += 1
+            raise SystemExit
+        loop()
+
+    thread = BackgroundThread("loop", run)
+    thread.ensure()
+    thread.join()
+    with pytest.raises(Unavailable, match="loop"):
+        thread.check()
+    thread.ensure()
+    assert loop.began.wait(10)
+    thread.check()
+    loop.stop.set()
+    thread.join()
