@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from staging_api.errors import FieldError, Invalid
 
@@ -88,8 +88,7 @@ class Fault(StrEnum):
 _CONFLICTS = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOURCE_NOT_FOUND})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Identity:
+class Identity(NamedTuple):
     """Schema, layer and name: unique among the documents of a revision before rendering."""
 
     schema: str
@@ -239,7 +238,7 @@ class Document:
     #: Characters of the data, aliases written out (see `Limits.expanded_size`).
     size: int = 0
 
-    @property
+    @cached_property
     def identity(self) -> Identity:
         """Schema, layer and name."""
         return Identity(self.schema, self.layer, self.name)

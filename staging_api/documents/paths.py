@@ -1,14 +1,13 @@
-"""Paths inside data: ``.a.b[1]['x.y']``, read, written, looked up and set.
+"""Paths inside data: ``.a.b[1]['x.y']``, read, written and looked up.
 
 A path is a leading ``.`` or ``$``, words between dots, ``[N]`` for the N-th element of a list
 (from 0), and quotes around keys that hold dots or brackets. ``.`` and ``$`` alone are the whole.
 Wildcards, filters and ``..`` are refused: a path names one place.
 
-Nothing here changes a value: `put` and `remove` copy the containers on the way and share the rest.
+`editing` sets and removes what a path names.
 """
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -40,10 +39,6 @@ MISSING: Final = _Missing()
 
 class PathInvalid(ValueError):
     """A text that is not a path; the message says why."""
-
-
-class PlaceUnusable(ValueError):
-    """A place that cannot be set or removed; the message says why, without quoting values."""
 
 
 @lru_cache(maxsize=4096)
@@ -118,67 +113,6 @@ def get(value: Any, path: Path) -> Any:
     return value
 
 
-def put(value: Any, path: Path, new: Any) -> Any:
-    """Give a copy of `value` with `new` at a place.
-
-    Missing mappings and lists on the way are made; a list is filled with ``{}`` up to its index.
-
-    Raises:
-        PlaceUnusable: if something on the way is neither missing nor the right container.
-    """
-    return change(value, path, lambda _: new)
-
-
-def change(value: Any, path: Path, changed: Callable[[Any], Any]) -> Any:
-    """Give a copy of `value` with ``changed(old)`` at a place; `old` may be `MISSING`.
-
-    Raises:
-        PlaceUnusable: as for `put`.
-    """
-    return _changed(value, path, 0, changed)
-
-
-def _changed(value: Any, path: Path, at: int, changed: Callable[[Any], Any]) -> Any:
-    if at == len(path):
-        return changed(value)
-    step = path[at]
-    if isinstance(step, str):
-        mapping: dict[str, Any] = {} if value is MISSING else value
-        if not isinstance(mapping, dict):
-            raise PlaceUnusable(_not_below(value, path, at, "a mapping"))
-        mapping = mapping.copy()
-        mapping[step] = _changed(mapping.get(step, MISSING), path, at + 1, changed)
-        return mapping
-    elements: list[Any] = [] if value is MISSING else value
-    if not isinstance(elements, list):
-        raise PlaceUnusable(_not_below(value, path, at, "a list"))
-    elements = elements.copy()
-    missing = step >= len(elements)
-    elements.extend({} for _ in range(step + 1 - len(elements)))
-    old = MISSING if missing else elements[step]
-    elements[step] = _changed(old, path, at + 1, changed)
-    return elements
-
-
-def remove(value: Any, path: Path) -> Any:
-    """Give a copy of `value` without a place; removing the whole gives ``{}``.
-
-    Raises:
-        PlaceUnusable: if the place is not there.
-    """
-    if not path:
-        return {}
-    if get(value, path) is MISSING:
-        raise PlaceUnusable(f"nothing is at {path_text(path)}")
-
-    def without(container: Any) -> Any:
-        rest = container.copy()
-        del rest[path[-1]]
-        return rest
-
-    return change(value, path[:-1], without)
-
-
 def kind_of(value: Any) -> str:
     """What a value is, in words for messages that must not quote it."""
     if value is None:
@@ -190,7 +124,3 @@ def kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "a boolean"
     return "a text" if isinstance(value, str) else "a number"
-
-
-def _not_below(value: Any, path: Path, at: int, needed: str) -> str:
-    return f"{path_text(path[:at])} is {kind_of(value)}, and must be {needed} to hold the rest"

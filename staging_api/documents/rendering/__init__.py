@@ -1,1 +1,7 @@
 """Rendering: layers, replacement and substitution, as pure functions over documents."""
+
+from staging_api.documents.rendering.engine import render
+from staging_api.documents.rendering.model import RenderedDocument, Rendering
+from staging_api.documents.rendering.tracing import Origin, Step, Trace
+
+__all__ = ["Origin", "RenderedDocument", "Rendering", "Step", "Trace", "render"]

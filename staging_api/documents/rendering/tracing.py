@@ -5,11 +5,19 @@ and its children name only the places that came from elsewhere. Layering and sub
 data and trace by the same steps, so redaction and provenance follow from one walk.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from staging_api.documents.model import Identity, Path
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a value's way: the document that took it, and by which instruction."""
+
+    document: Identity
+    #: Such as ``layeringDefinition.actions[0]`` or ``substitutions[2].dest``.
+    instruction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +26,24 @@ class Origin:
 
     document: Identity
     #: The place in that document's posted data.
-    path: Path
+    path: Path = ()
     #: Whether the value is secret: its document, or one that it came through, is encrypted.
     secret: bool = False
-    #: How it came, last step first: ``substitution 2 of S N on layer L``; empty: written here.
-    steps: tuple[str, ...] = ()
+    #: The last step first; empty if the value is still where it was written.
+    steps: tuple[Step, ...] = ()
 
     def at(self, path: Path) -> "Origin":
         """The origin of a place below."""
-        return replace(self, path=self.path + path) if path else self
+        return Origin(self.document, self.path + path, self.secret, self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trace:
-    """The origins of a value and of what is below it."""
+    """The origins of a value and of what is below it; shared, and changed only by its `Draft`."""
 
     #: More than one if patterns composed a text; the newest first.
     origins: tuple[Origin, ...]
-    children: Mapping[str | int, "Trace"] = field(default_factory=dict)
+    children: dict[str | int, "Trace"] = field(default_factory=dict)
 
     @property
     def secret(self) -> bool:
@@ -54,42 +62,19 @@ class Trace:
             trace = trace.child(step)
         return trace
 
-    def put(self, path: Path, new: "Trace") -> "Trace":
-        """Give a copy in which a place has another trace."""
-        if not path:
-            return new
-        below = self.child(path[0]).put(path[1:], new)
-        return Trace(self.origins, {**self.children, path[0]: below})
+    def through(self, step: Step) -> "Trace":
+        """Give a copy in which every origin came one step further."""
+        origins = tuple(replace(origin, steps=(step, *origin.steps)) for origin in self.origins)
+        return Trace(origins, {key: each.through(step) for key, each in self.children.items()})
 
-    def remove(self, path: Path, container: Any) -> "Trace":
-        """Give a copy without a place.
-
-        Args:
-            path: the place, not the whole.
-            container: the mapping or list that holds it, before the removal.
-        """
-        holder = self.get(path[:-1])
-        last = path[-1]
-        children = {step: each for step, each in holder.children.items() if step != last}
-        if isinstance(last, int):
-            # The elements behind it move up, and keep where they came from.
-            for place in range(last + 1, len(container)):
-                children[place - 1] = holder.child(place)
-            children.pop(len(container) - 1, None)
-        return self.put(path[:-1], Trace(holder.origins, children))
+    def as_secret(self) -> "Trace":
+        """Give a copy in which every origin is secret."""
+        origins = tuple(replace(origin, secret=True) for origin in self.origins)
+        return Trace(origins, {key: each.as_secret() for key, each in self.children.items()})
 
     def secret_paths(self) -> tuple[Path, ...]:
         """The topmost places that hold secret values."""
         return tuple(_secret_paths(self, ()))
-
-    def through(self, step: str, *, secret: bool) -> "Trace":
-        """Give a copy in which every origin came one step further."""
-        origins = tuple(
-            replace(origin, steps=(step, *origin.steps), secret=origin.secret or secret)
-            for origin in self.origins
-        )
-        below = {key: each.through(step, secret=secret) for key, each in self.children.items()}
-        return Trace(origins, below)
 
 
 def _secret_paths(trace: Trace, here: Path) -> Iterator[Path]:

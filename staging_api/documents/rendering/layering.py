@@ -1,0 +1,46 @@
+"""Layering: a child's actions, run in order on a copy of its parent's finished data."""
+
+from staging_api.documents.editing import PlaceUnusable
+from staging_api.documents.model import Action, Document, Fault, Method
+from staging_api.documents.paths import MISSING, get, path_text
+from staging_api.documents.rendering.draft import Draft
+from staging_api.documents.rendering.model import RenderedDocument
+from staging_api.documents.rendering.tracing import Step, Trace
+from staging_api.documents.rendering.work import Unrenderable, Work
+
+
+def layer(child: Document, parent: RenderedDocument, own: Trace, work: Work) -> Draft:
+    """Give the child as a draft: the parent's data, changed by the child's actions.
+
+    Raises:
+        Unrenderable: `MISSING_DOCUMENT_KEY`, naming the action and both documents.
+    """
+    inherited = parent.trace.through(Step(child.identity, "layeringDefinition.parentSelector"))
+    draft = Draft(parent.data, inherited)
+    for number, action in enumerate(child.actions):
+        instruction = f"layeringDefinition.actions[{number}]"
+        try:
+            _act(draft, action, child, own, work)
+        except PlaceUnusable as error:
+            raise Unrenderable(
+                Fault.MISSING_DOCUMENT_KEY,
+                f"cannot {action.method} {path_text(action.path)}: {error}",
+                (child.identity, parent.document.identity),
+                f".metadata.{instruction}.path",
+            ) from None
+    return draft
+
+
+def _act(draft: Draft, action: Action, child: Document, own: Trace, work: Work) -> None:
+    path = action.path
+    if action.method is Method.DELETE:
+        draft.remove(path, own)
+        return
+    value = get(child.data, path)
+    if value is MISSING:
+        raise PlaceUnusable(f"the data of {child.identity} has nothing there")
+    work.spend(work.measure(value)[0], child.identity)
+    if action.method is Method.MERGE:
+        draft.merge(path, value, own.get(path))
+    else:
+        draft.put(path, value, own.get(path))

@@ -1,0 +1,104 @@
+"""Small sets of documents, as values."""
+
+from typing import Any
+
+from staging_api.documents.model import Document, RenderingFailed
+from staging_api.documents.rendering import Rendering, render
+from staging_api.documents.text import document_of
+
+SECRET = "deckhand/Passphrase/v1"
+
+
+def policy(*layers: str, name: str = "policy") -> dict[str, Any]:
+    return {
+        "schema": "deckhand/LayeringPolicy/v1",
+        "metadata": {"schema": "metadata/Control/v1", "name": name},
+        "data": {"layerOrder": list(layers or ("global", "type", "site"))},
+    }
+
+
+def data_schema(name: str, data: Any) -> dict[str, Any]:
+    return {
+        "schema": "deckhand/DataSchema/v1",
+        "metadata": {"schema": "metadata/Control/v1", "name": name},
+        "data": data,
+    }
+
+
+def doc(
+    name: str,
+    data: Any,
+    *,
+    schema: str = "site/Thing/v1",
+    layer: str = "global",
+    labels: dict[str, Any] | None = None,
+    parent: dict[str, Any] | None = None,
+    actions: list[Any] | None = None,
+    subs: list[Any] | None = None,
+    abstract: bool = False,
+    replacement: bool = False,
+    policy: str = "cleartext",
+) -> dict[str, Any]:
+    """A document; actions are (method, path) pairs, a parent alone merges the whole."""
+    layering: dict[str, Any] = {"layer": layer, "abstract": abstract}
+    if parent is not None:
+        pairs = actions if actions is not None else [("merge", ".")]
+        layering["parentSelector"] = parent
+        layering["actions"] = [{"method": method, "path": path} for method, path in pairs]
+    metadata: dict[str, Any] = {
+        "schema": "metadata/Document/v1",
+        "name": name,
+        "storagePolicy": policy,
+        "layeringDefinition": layering,
+    }
+    if labels:
+        metadata["labels"] = labels
+    if subs:
+        metadata["substitutions"] = subs
+    if replacement:
+        metadata["replacement"] = True
+    return {"schema": schema, "metadata": metadata, "data": data}
+
+
+def sub(
+    name: str,
+    dest: Any,
+    *,
+    schema: str = "site/Thing/v1",
+    path: str = ".",
+    **source: Any,
+) -> dict[str, Any]:
+    """A substitution; a text as `dest` is its path."""
+    src = {"schema": schema, "name": name, "path": path, **source}
+    return {"src": src, "dest": {"path": dest} if isinstance(dest, str) else dest}
+
+
+def secret(name: str, data: Any = "swordfish", **more: Any) -> dict[str, Any]:
+    return doc(name, data, schema=SECRET, policy="encrypted", **more)
+
+
+def documents(*values: Any, collection: str = "one") -> tuple[Document, ...]:
+    return tuple(
+        document_of(value, collection=collection, index=index) for index, value in enumerate(values)
+    )
+
+
+def rendered(*values: Any) -> Rendering:
+    """Render values below the usual policy."""
+    return render(documents(policy(), *values))
+
+
+def data_of(rendering: Rendering, name: str, schema: str = "site/Thing/v1") -> Any:
+    found = rendering.get(schema, name)
+    assert found is not None
+    return found.data
+
+
+def failure(*values: Any) -> tuple[str, list[str]]:
+    """Render what cannot be rendered: the first fault's name, and its documents' names."""
+    try:
+        rendered(*values)
+    except RenderingFailed as error:
+        first = error.findings[0]
+        return first.fault.value, [identity.name for identity in first.documents]
+    raise AssertionError
