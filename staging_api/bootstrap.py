@@ -121,7 +121,12 @@ class Services:
         spans: Spans = untraced
         if self.settings.traces_endpoint:
             spans = work_traced(self._engines(), self.settings.traces_endpoint)
-        return Worker(self.stagings, self.settings.worker_jobs, spans)
+        return Worker(
+            self.stagings,
+            self.settings.worker_jobs,
+            spans,
+            jobs_per_caller=self.settings.worker_jobs_per_caller,
+        )
 
     def _engines(self) -> tuple[Engine, Engine]:
         database = self.stagings.database

@@ -129,6 +129,9 @@ class Settings(BaseSettings):
         10, description="between two looks at such an archive, half of it more or less"
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
+    worker_jobs_per_caller: int = Field(
+        0, ge=0, le=100, description="how many of them for one caller; 0: all, if no other waits"
+    )
     devserver_conflict: Literal["wait", "409"] = Field(
         "wait", description="what a second caller of a devserver path gets: a wait, or 409"
     )

@@ -77,6 +77,8 @@ def size(count: float | None) -> str:
 def _row(artifact: StagedArtifact) -> tuple[str, ...]:
     failure = artifact.error.message if artifact.error else ""
     where = artifact.url or failure
+    if artifact.brought_since_by:
+        where = f"{where} (brought since by {artifact.brought_since_by})".lstrip()
     return artifact.name, artifact.state, size(artifact.size_bytes), where, artifact.sha256 or ""
 
 

@@ -119,6 +119,7 @@ class StagedArtifact(Answer):
         size_bytes: of the object as it was in the archive; None until it is staged.
         sha256: of the same, in hex; None until it is staged.
         bytes_done, bytes_total: of the source object.
+        brought_since_by: within a staging that has ended: id of the later one that brought it.
         archive_url: like all that follow, None within a staging: only `StagingClient.artifact`
             and `StagingClient.artifacts` tell.
     """
@@ -134,6 +135,7 @@ class StagedArtifact(Answer):
     bytes_done: int = 0
     bytes_total: int | None = None
     error: Failure | None = None
+    brought_since_by: str | None = None
     archive_url: str | None = None
     staging_id: str | None = None
     source_url: str | None = None

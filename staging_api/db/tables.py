@@ -131,6 +131,14 @@ stagings = Table(
         "events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"
     ),
     Column("events_digest", Text, comment="digest of its newest event"),
+    Column(
+        "artifact_ids", ARRAY(Text), comment="the artifacts that it ended with; null until then"
+    ),
+    Column("failures", JSONB, comment="how artifacts failed for it, by their id; null: none did"),
+    Column(
+        "joined", ARRAY(Text), comment="artifacts that others asked for and leave to it; null: none"
+    ),
+    Column("joined_by", Text, comment="the first caller who left artifacts to it"),
     CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
         f"({one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
@@ -140,6 +148,13 @@ stagings = Table(
     Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
     Index(None, "caller", "id"),
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
+    Index(
+        "stagings_turn_idx",
+        text("(state = 'foreground_staged')"),
+        "caller",
+        "id",
+        postgresql_where=text("finished_at IS NULL"),
+    ),
     comment="One row a request that made work.",
 )
 
@@ -204,6 +219,13 @@ staged_artifacts = Table(
     Column("error_code", Text, comment="of the newest failure; as in the API"),
     Column("error_message", Text, comment="one sentence for this failure"),
     Column("error_retryable", Boolean, comment="whether another attempt can succeed"),
+    Column(
+        "version",
+        BigInteger,
+        nullable=False,
+        server_default="1",
+        comment="rises with every change but that of last_accessed_at",
+    ),
     CheckConstraint("phase IN ('foreground', 'background')", name="phase"),
     CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(

@@ -196,6 +196,19 @@ class FullArtifactBody(ArtifactBody):
         return cls(**cls.facts(artifact), **{name: getattr(artifact, name) for name in own})
 
 
+class ArtifactOfStaging(ArtifactBody):
+    """One artifact of a staging; of a finished one, as it was for that staging."""
+
+    brought_since_by: Ulid | None = Field(
+        description="the later staging that brought it after this one had ended; else null"
+    )
+
+    @classmethod
+    def of(cls, artifact: StagedArtifact) -> "ArtifactOfStaging":
+        """The answer's form of a row."""
+        return cls(**cls.facts(artifact), brought_since_by=artifact.brought_since_by)
+
+
 class StagingBody(Body):
     """One staging."""
 
@@ -212,7 +225,7 @@ class StagingBody(Body):
     attempt: int
     waiting_for: list[str] = Field(description="artifacts whose upload it waits for just now")
     progress: ProgressBody
-    artifacts: list[ArtifactBody]
+    artifacts: list[ArtifactOfStaging]
     error: FailureBody | None
 
     @classmethod
@@ -225,7 +238,7 @@ class StagingBody(Body):
             requested=list(staging.requested),
             waiting_for=list(staging.waiting_for),
             progress=_progress(staging),
-            artifacts=[ArtifactBody.of(artifact) for artifact in staging.artifacts],
+            artifacts=[ArtifactOfStaging.of(artifact) for artifact in staging.artifacts],
             error=FailureBody.of(staging.failure),
         )
 

@@ -2,7 +2,9 @@
 
 Whoever finds the lock held writes down what it wants (`StagingService.queue_behind`), and waits
 until the rows say that it is there. Whether it was brought by the holder, by a worker behind it or
-by whoever took over from a process that died makes no difference to the rows.
+by whoever took over from a process that died makes no difference to the rows. Each row that is to
+do has an unfinished staging that brings it; what was evicted during the wait has none, and is asked
+for again.
 
 What if the process dies while somebody waits here? What was wanted is written down, so a worker
 brings it; the client asks again and joins again. It ends in good order: it says so at once. The
@@ -98,7 +100,7 @@ class Joining:
             Unavailable: no seat is free, or the wait took too long; the work goes on.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
-        if self._nothing_left(wanted):
+        if self._nothing_left(wanted, asker):
             return
         with self.seats.one():
             try:
@@ -107,7 +109,7 @@ class Joining:
                 if self.refuses:
                     raise
                 self.stagings.queue_behind(wanted, asker)
-                self._wait(wanted, _FOREGROUND)
+                self._wait(wanted, _FOREGROUND, asker)
 
     def stage_all(self, wanted: Wanted, asker: Asker) -> None:
         """Return once everything is staged, what would follow included.
@@ -116,7 +118,7 @@ class Joining:
             StagingApiError: as `stage` does.
         """
         self.stage(wanted, asker)
-        self.wait_for_all(wanted)
+        self._wait_for_all(wanted, asker)
 
     def queue(self, wanted: Wanted, asker: Asker) -> None:
         """Return at once; a worker stages it.
@@ -124,7 +126,7 @@ class Joining:
         Raises:
             LockHeld: another works on it, and this service `refuses`.
         """
-        if self._nothing_left(wanted):
+        if self._nothing_left(wanted, asker):
             return
         if self.refuses:
             self.stagings.queue(wanted, asker)
@@ -139,27 +141,31 @@ class Joining:
             Unavailable: no seat is free, or the wait took too long.
             StagingApiError: an artifact failed.
         """
+        self._wait_for_all(wanted, None)
+
+    def _wait_for_all(self, wanted: Wanted, asker: Asker | None) -> None:
         if self._left(wanted, _ALL):
             with self.seats.one():
-                self._wait(wanted, _ALL)
+                self._wait(wanted, _ALL, asker)
 
-    def _wait(self, wanted: Wanted, phases: tuple[str, ...]) -> None:
+    def _wait(self, wanted: Wanted, phases: tuple[str, ...], asker: Asker | None) -> None:
+        """Return once it is there; what nobody brings any more is asked for anew, by `asker`."""
         deadline = time.monotonic() + self.patience_seconds
-        while True:
-            # First who brings it, then what is left: the other way round, whoever brought the last
-            # of it between the two looks would seem to have given up.
+        while left := self._left(wanted, phases):
             with self.stagings.database.connect() as conn:
-                bringer = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
-            if not self._left(wanted, phases):
-                return
-            if bringer is None:
-                raise NotFound(f"nobody stages {wanted.archive_url}")
+                bringer = repository.bringer(conn, wanted.archive_url, sorted(left))
+            if bringer is None and (left := self._left(wanted, phases)):
+                # Evicted since: all that was to do when we looked first is settled or gone.
+                if asker is None:
+                    raise NotFound(f"nobody stages {wanted.archive_url}")
+                self.stagings.queue_behind(wanted, asker)
             if self.watch.closed:
                 raise ShuttingDown(f"{wanted.archive_url} is still being staged")
             seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
                 raise Unavailable(f"{wanted.archive_url} is still being staged")
-            self.watch.wait_for_change(bringer.id, bringer.version, seconds)
+            if bringer is not None:
+                self.watch.wait_for_change(bringer.id, bringer.version, seconds)
 
     def _left(self, wanted: Wanted, phases: tuple[str, ...]) -> set[str]:
         """What is not settled: on its way, or evicted meanwhile and without a row.
@@ -175,10 +181,18 @@ class Joining:
                 raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
         return left
 
-    def _nothing_left(self, wanted: Wanted) -> bool:
-        """Whether a request for it makes no work; most ask for what is staged, at one probe."""
+    def _nothing_left(self, wanted: Wanted, asker: Asker) -> bool:
+        """Whether a request for it makes no work; most ask for what is staged, at one probe.
+
+        What is on its way is relied upon from now on, and whoever brings it learns that.
+        """
         settled = {outcome.name for outcome in self._outcomes(wanted) if outcome.settled}
-        return settled == set(wanted.names) or self.stagings.nothing_left(wanted) is not None
+        if settled == set(wanted.names):
+            return True
+        if self.stagings.nothing_left(wanted) is None:
+            return False
+        self.stagings.queue_behind(wanted, asker)
+        return True
 
     def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:
         with self.stagings.database.connect() as conn:

@@ -13,6 +13,8 @@ from staging_api.sources.url import ArchiveUrl
 FINAL_STATES = frozenset({"staged", "failed", "cancelled"})
 #: States of an artifact on which nothing is left to do.
 SETTLED_STATES = frozenset({"staged", "missing"})
+#: States of an artifact that somebody brings, or will.
+TO_DO_STATES = frozenset({"pending", "staging"})
 
 #: The lock under which a group of the catalogue is staged; any other group uses `ARCHIVE`.
 LOCK_OF_GROUP: Mapping[str, LockKind] = {"images": IMAGES, "symbols": SYMBOLS}
@@ -81,7 +83,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class StagedArtifact:
-    """One row of ``staged_artifacts``: one catalogue entry of one archive."""
+    """One row of ``staged_artifacts``: one catalogue entry of one archive.
+
+    Attributes:
+        brought_since_by: within a staging that is finished: the later staging that brought it.
+    """
 
     id: str
     staging_id: str
@@ -104,17 +110,31 @@ class StagedArtifact:
     last_accessed_at: datetime | None
     pinned_until: datetime | None
     evicted_at: datetime | None
+    version: int
     failure: Failure | None
+    brought_since_by: str | None = None
 
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do for it."""
         return self.state in SETTLED_STATES
 
+    @property
+    def to_do(self) -> bool:
+        """Whether somebody brings it, or will."""
+        return self.state in TO_DO_STATES
+
 
 @dataclass(frozen=True)
 class Staging:
-    """One row of ``stagings``, with the live rows of the artifacts that it asked for."""
+    """One row of ``stagings``, with the artifacts that it asked for.
+
+    Attributes:
+        artifacts: of a finished one, those that it ended with, each with the error that it had for
+            this staging; else as they are now.
+        tag: another one whenever anything of it or of its artifacts is another.
+        joined: names that others asked for, and that they leave to this staging.
+    """
 
     id: str
     archive_url: str
@@ -133,7 +153,9 @@ class Staging:
     events_count: int
     upload_wait_seconds: float | None
     waiting_for: Sequence[str]
+    joined: Sequence[str]
     artifacts: Sequence[StagedArtifact]
+    tag: str
 
     @property
     def final(self) -> bool:

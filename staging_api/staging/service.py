@@ -21,10 +21,12 @@ What if the process dies?
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
 
 from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.model import FILES
+from staging_api.artifacts.model import FILES, ArtifactKind
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import (
@@ -38,7 +40,7 @@ from staging_api.errors import (
 )
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Asker, Locks, guarded, hold
-from staging_api.locks.model import LockKind
+from staging_api.locks.model import ARCHIVE, LockKind
 from staging_api.logs import about
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
@@ -107,6 +109,11 @@ class StagingService:
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
         return Wanted(url, kinds, upload_wait_seconds)
 
+    @property
+    def needed(self) -> list[str]:
+        """The artifacts without which a build is not whole: of the default, the obligatory ones."""
+        return [kind.name for kind in self.catalogue.resolve(()) if not kind.optional]
+
     def nothing_left(self, wanted: Wanted) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
@@ -114,15 +121,23 @@ class StagingService:
             if newest is None:
                 return None
             rows = [row for row in newest.artifacts if row.name in wanted.names]
-            if not set(wanted.names) <= set(newest.requested):
-                # Several stagings together may have brought what this one asks for.
+            if not all(row.settled for row in rows) or not set(wanted.names) <= set(
+                newest.requested
+            ):
+                # It shows what was its own; since then others may have brought or removed some.
                 rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
-        on_their_way = [row for row in rows if not row.settled]
-        if {row.name for row in rows} != set(wanted.names):
+            if {row.name for row in rows} != set(wanted.names):
+                return None
+            on_their_way = [row for row in rows if not row.settled]
+            if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+                return None
+            if not on_their_way:
+                return newest
+            names = [row.name for row in on_their_way]
+            bringer = repository.bringer(conn, wanted.archive_url, names)
+        if bringer is None or bringer.cancel_requested_at is not None:
             return None
-        if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-            return None
-        return None if on_their_way and newest.final else newest
+        return bringer if newest.final else newest
 
     def queue(self, wanted: Wanted, asker: Asker) -> Staging:
         """Write down what is to be done, and leave it to a worker.
@@ -137,10 +152,13 @@ class StagingService:
     def queue_behind(self, wanted: Wanted, asker: Asker) -> None:
         """Leave it to a worker, behind whoever works on the archive now; needs no lock.
 
-        Nothing that it writes says that something is staged: only that something is wanted. It
-        writes nothing if an unfinished staging brings all of it anyway.
+        Nothing that it writes says that something is staged: only that something is wanted. If an
+        unfinished staging brings all of it anyway, that one's row says that others rely on it, so
+        that its end, a cancellation too, does not lose what was accepted here.
         """
-        if self._is_coming(wanted):
+        with self.database.connect() as conn:
+            coming = self._coming(conn, wanted)
+        if coming is not None and set(wanted.names) <= set(coming.joined):
             return
         with self.database.begin() as conn:
             repository.act_as(conn, asker.caller, self.locks.holder)
@@ -148,7 +166,10 @@ class StagingService:
             # One after the other: of a herd that finds the lock held, all but the first find now
             # that it is coming.
             repository.lock_archive(conn, wanted.archive_url)
-            if self._is_coming(wanted):
+            coming = self._coming(conn, wanted)
+            if coming is not None and repository.note_joined(
+                conn, coming.id, wanted.names, asker.caller
+            ):
                 return
             plan(conn, wanted, asker, prefix, over=("failed",))
             repository.settle(conn, wanted.archive_url)
@@ -165,36 +186,52 @@ class StagingService:
         with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
             staging_id = self._plan(wanted, holds, asker)
             with self._working(staging_id, wanted, holds, patient=True) as work:
-                work.foreground()
+                failed = work.foreground()
+                if failed is not None:
+                    # The caller is refused, so that is to be the end: of the background, too, what
+                    # can come is tried.
+                    work.background()
+        if failed is not None:
+            raise failed
         return self.find(staging_id)
 
-    def resume(self, staging: Staging, asker: Asker) -> None:
+    def resume(
+        self, staging: Staging, asker: Asker, gives_way: Callable[[], bool] = lambda: False
+    ) -> None:
         """Do what is left of a staging, if nobody else does; failures are in its rows.
 
+        Args:
+            gives_way: asked before each artifact of the background, whether to leave the rest of it
+                for later.
+
         Raises:
+            Cancelled: somebody cancelled it.
             LockHeld: somebody else does.
             LockLost: somebody else took over.
             ShuttingDown: this process ends; somebody else may go on at once.
         """
         about(staging_id=staging.id, reference_id=staging.reference_id)
-        kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
-        with self._holding(kinds, staging.archive_url, asker) as holds:
-            if self.find(staging.id).final:
+        with self._holding(_kinds_of(staging), staging.archive_url, asker) as holds:
+            staging = self.find(staging.id)
+            if staging.final:
                 return
             if staging.cancel_requested_at is not None:
-                self._mark_cancelled(staging.id, holds)
+                self._mark_cancelled(staging, holds)
                 return
             try:
-                wanted = self.wanted(
-                    staging.archive_url, staging.requested, staging.upload_wait_seconds
-                )
-                with self._working(staging.id, wanted, holds, again=True) as work:
+                wanted = self._still_known(staging, holds)
+                if not wanted.kinds:
+                    return
+                with self._working(
+                    staging.id, wanted, holds, again=True, gives_way=gives_way
+                ) as work:
                     work.foreground()
                     work.background()
-            except (LockLost, ShuttingDown, Unavailable):
+            except (Cancelled, LockLost, ShuttingDown, Unavailable):
                 raise
             except StagingApiError as error:
-                self._note_failure(staging, holds, error)
+                # Not of one artifact, whose row would say so: nothing of it can be begun.
+                self._fail(staging, holds, staging.requested, error)
 
     def find(self, staging_id: str) -> Staging:
         """One staging.
@@ -215,21 +252,40 @@ class StagingService:
         with self.database.begin() as conn:
             repository.act_as(conn, asker.caller, self.locks.holder)
             repository.request_cancel(conn, staging_id)
-        kinds = [LOCK_BY_NAME[name] for name in sorted({a.lock_kind for a in staging.artifacts})]
         try:
-            with self._holding(kinds, staging.archive_url, asker) as holds:
-                self._mark_cancelled(staging_id, holds)
+            with self._holding(_kinds_of(staging), staging.archive_url, asker) as holds:
+                self._mark_cancelled(staging, holds)
         except LockHeld:
             log.info("staging %s: whoever works on it was asked to stop", staging_id)
         return self.find(staging_id)
 
-    def _is_coming(self, wanted: Wanted) -> bool:
-        """Whether an unfinished staging brings everything, and none of it failed so far."""
-        with self.database.connect() as conn:
-            found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
+    def _coming(self, conn: Connection, wanted: Wanted) -> Staging | None:
+        """The unfinished staging that brings everything, if there is one.
+
+        Nothing of that failed for it, and it waits for an upload as long as is wanted here.
+        """
+        found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
         if found is None or not set(wanted.names) <= set(found.requested):
-            return False
-        return not any(a.state == "failed" for a in found.artifacts if a.name in wanted.names)
+            return None
+        if (found.upload_wait_seconds or 0) < (wanted.upload_wait_seconds or 0):
+            return None
+        coming = {a.name for a in found.artifacts if a.settled or a.to_do}
+        return found if set(wanted.names) <= coming else None
+
+    def _still_known(self, staging: Staging, holds: Holds) -> Wanted:
+        """What the catalogue still knows of what was asked for; the rest fails.
+
+        Raises:
+            SourceNotAllowed: the archive is no longer in the allow-list.
+        """
+        wanted = self.wanted(staging.archive_url, (), staging.upload_wait_seconds)
+        kinds: list[ArtifactKind] = []
+        for name in staging.requested:
+            try:
+                kinds += self.wanted(staging.archive_url, [name]).kinds
+            except Invalid as error:
+                self._fail(staging, holds, [name], error)
+        return replace(wanted, kinds=tuple(kinds))
 
     @contextmanager
     def _holding(
@@ -262,6 +318,7 @@ class StagingService:
         *,
         again: bool = False,
         patient: bool = False,
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> Iterator[Work]:
         """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
@@ -291,6 +348,7 @@ class StagingService:
                 attention=attention,
                 yields=again,
                 patient=patient,
+                gives_way=gives_way,
             )
 
     def _opened(self, url: ArchiveUrl, attention: Attention) -> Source:
@@ -298,19 +356,25 @@ class StagingService:
         # A disk is never silent for long, and needs no second thread.
         return source if url.scheme == "file" else Interruptible(source, attention.check)
 
-    def _mark_cancelled(self, staging_id: str, holds: Holds) -> None:
+    def _mark_cancelled(self, staging: Staging, holds: Holds) -> None:
         with guarded(self.database, next(iter(holds.values()))) as conn:
-            repository.mark_cancelled(conn, staging_id)
+            repository.mark_cancelled(conn, staging.archive_url, staging.id)
 
-    def _note_failure(self, staging: Staging, holds: Holds, error: StagingApiError) -> None:
+    def _fail(
+        self, staging: Staging, holds: Holds, names: Sequence[str], error: StagingApiError
+    ) -> None:
         """Fail what cannot even be begun: a catalogue or an allow-list that no longer has it."""
         log.info("staging %s: %s", staging.id, error.detail)
-        if isinstance(error, Cancelled) or self.find(staging.id).attempt > staging.attempt:
-            return
         failure = Failure(error.code, error.detail, error.retryable)
         for artifact in staging.artifacts:
-            held = holds[artifact.lock_kind]
-            if not artifact.settled:
+            if artifact.name in names and artifact.to_do:
+                held = holds[artifact.lock_kind]
                 with guarded(self.database, held) as conn:
                     repository.mark_failed(conn, artifact.id, held.lease, failure, None)
                     repository.settle(conn, artifact.archive_url, held.lease)
+
+
+def _kinds_of(staging: Staging) -> list[LockKind]:
+    """The locks under which a staging is worked on, in the one order."""
+    names = {artifact.lock_kind for artifact in staging.artifacts} or {ARCHIVE.name}
+    return [kind for name, kind in LOCK_BY_NAME.items() if name in names]

@@ -78,6 +78,7 @@ class Upload:
         self._terms = terms
         self._shutdown = shutdown
         self._names: list[str] | None = None
+        self._absent: str | None = None
         self._looked_at = 0.0
 
     @property
@@ -87,8 +88,15 @@ class Upload:
         Raises:
             ArchiveNotFound: nothing is there, and the request did not say that something will be.
         """
+        if self._absent is not None:
+            # One look is the answer for each artifact of an archive that is not there.
+            raise ArchiveNotFound(self._absent)
         if self._names is None:
-            self._names = self._look()
+            try:
+                self._names = self._look()
+            except ArchiveNotFound as error:
+                self._absent = error.detail
+                raise
         return self._names
 
     def lacks(self, kind: ArtifactKind) -> bool:

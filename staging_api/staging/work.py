@@ -13,6 +13,7 @@ from staging_api.artifacts.model import ArtifactKind
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import (
+    ArchiveNotFound,
     Cancelled,
     LockLost,
     ShuttingDown,
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 Holds = Mapping[str, Hold]
 
 _FIRST_RETRY_SECONDS = 5.0
+# What ends the work on a staging, and says nothing of an artifact.
+_NO_VERDICT = (Cancelled, LockLost, ShuttingDown, Unavailable)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Work:
         yields: whether to stop between two artifacts once it does; what somebody waits for goes on
             as long as there is time.
         patient: whether to wait here for an upload; else it is put off, and nobody waits.
+        gives_way: whether to leave what is left of the background for later.
     """
 
     database: Database
@@ -72,18 +76,30 @@ class Work:
     attention: Attention
     yields: bool
     patient: bool
+    gives_way: Callable[[], bool]
 
-    def foreground(self) -> None:
-        """Stage what the caller waits for; the first failure ends it.
+    def foreground(self) -> StagingApiError | None:
+        """Stage what the caller waits for: all that can come, also if a part of it fails.
+
+        Returns:
+            How the first artifact failed that did; its row says so.
 
         Raises:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
             ShuttingDown: this process ends; what is left is due again at once.
-            StagingApiError: an artifact failed; its row says so.
+            Unavailable: something that all of it needs is away; what is left is due again at once.
         """
+        first: StagingApiError | None = None
         for artifact in self._there_first(self._due("foreground")):
-            self._stage(artifact)
+            try:
+                self._stage(artifact)
+            except _NO_VERDICT:
+                raise
+            except StagingApiError as error:
+                log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
+                first = first or error
+        return first
 
     def background(self) -> None:
         """Stage what follows; what fails says so in its row, and the others go on.
@@ -94,6 +110,8 @@ class Work:
             ShuttingDown: this process ends; what is left is due again at once.
         """
         for artifact in self._due("background"):
+            if self.gives_way():
+                return
             try:
                 self._stage(artifact)
             except (Cancelled, LockLost, ShuttingDown):
@@ -103,7 +121,8 @@ class Work:
 
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
-            return repository.to_do(conn, self.wanted.archive_url, self.wanted.names, phase)
+            staging = repository.find(conn, self.staging_id)
+            return repository.to_do(conn, staging, self.wanted.names, phase)
 
     def _there_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
         """What can be staged now comes before what has to be waited for."""
@@ -237,8 +256,13 @@ class Work:
             # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
             again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
         failure = Failure(error.code, error.detail, error.retryable)
+        # Not there yet is a verdict for those alone who would not wait for it any longer.
+        may_come = again is None and isinstance(error, (ArchiveNotFound, UploadWaitOver))
         with guarded(self.database, held) as conn:
-            repository.mark_failed(conn, artifact.id, held.lease, failure, again)
+            if not may_come or not repository.leave_to_patient(
+                conn, artifact.id, self.staging_id, failure
+            ):
+                repository.mark_failed(conn, artifact.id, held.lease, failure, again)
             repository.settle(conn, artifact.archive_url, held.lease)
 
     def _give_back(self, artifact: StagedArtifact, held: Hold) -> None:
@@ -249,7 +273,7 @@ class Work:
     def _cancel(self, artifact: StagedArtifact, held: Hold) -> None:
         with guarded(self.database, held) as conn:
             repository.mark_pending(conn, artifact.id)
-            repository.mark_cancelled(conn, self.staging_id)
+            repository.mark_cancelled(conn, artifact.archive_url, self.staging_id)
 
 
 def _served(

@@ -2,7 +2,9 @@
 
 Background artifacts, requests that did not want to wait, and the work of processes that died are
 all one thing to it: rows that are due under locks that nobody holds. It asks the database every
-`POLL_SECONDS`; which worker gets what is decided by the lock, not here.
+`POLL_SECONDS`; which worker gets what is decided by the lock, not here. Callers take turns, and
+foreground artifacts come before background ones: a job on a background ends between two artifacts
+when a foreground is due and no job is free.
 
 What if it dies? The same as for any holder: its leases run out and another worker, or the next
 request, takes the rows up (see `staging.service`).
@@ -11,15 +13,25 @@ request, takes the rows up (see `staging.service`).
 import logging
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from staging_api import logs
-from staging_api.errors import LockHeld, LockLost, ShuttingDown, StagingApiError, Unavailable
+from staging_api.errors import (
+    Cancelled,
+    LockHeld,
+    LockLost,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+)
 from staging_api.locks import store as locks
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
-from staging_api.staging.model import Staging
 from staging_api.staging.reconcile import check_next
+from staging_api.staging.repository import Turn
 from staging_api.staging.service import StagingService
 from staging_api.traces import Spans, untraced
 
@@ -35,16 +47,41 @@ _STUCK_SECONDS = 60.0
 _STALE_SECONDS = 24 * 3600.0
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A staging that is worked on here."""
+
+    caller: str
+    done: "Future[None]"
+
+
 class Worker:
     """Works on up to `jobs` stagings at once until it is told to stop."""
 
-    def __init__(self, stagings: StagingService, jobs: int, spans: Spans = untraced) -> None:
-        """Begin nothing yet: `run` does."""
+    def __init__(
+        self,
+        stagings: StagingService,
+        jobs: int,
+        spans: Spans = untraced,
+        *,
+        jobs_per_caller: int = 0,
+    ) -> None:
+        """Begin nothing yet: `run` does.
+
+        Args:
+            stagings: to work on.
+            jobs: how many at once.
+            spans: traces them.
+            jobs_per_caller: how many of the jobs may be for one caller; 0: all.
+        """
         self._spans = spans
         self._stagings = stagings
         self._jobs = jobs
+        self._jobs_per_caller = jobs_per_caller
         self._asker = Asker(caller="worker")
-        self._running: dict[str, Future[None]] = {}
+        self._running: dict[str, _Job] = {}
+        self._served = 0
+        self._served_at: dict[str, int] = {}
         self._stop = threading.Event()
         self._tidied_at = self._made_room_at = float("-inf")
         self._turned_at = time.monotonic()
@@ -75,26 +112,61 @@ class Worker:
                 self._stop.wait(POLL_SECONDS)
 
     def _begin_due(self, pool: ThreadPoolExecutor) -> None:
-        self._running = {k: job for k, job in self._running.items() if not job.done()}
-        free = self._jobs - len(self._running)
-        if free <= 0:
+        self._running = {k: job for k, job in self._running.items() if not job.done.done()}
+        if len(self._running) >= self._jobs:
             return
         with self._stagings.database.connect() as conn:
-            due = repository.due(conn, limit=free + len(self._running))
-        for staging in [s for s in due if s.archive_url not in self._running][:free]:
-            self._running[staging.archive_url] = pool.submit(self._resume, staging)
+            due = repository.due(conn, each=2 * self._jobs)
+        while len(self._running) < self._jobs and (turn := self._next(due)) is not None:
+            self._served += 1
+            self._served_at[turn.caller] = self._served
+            done = pool.submit(self._resume, turn)
+            self._running[turn.archive_url] = _Job(turn.caller, done)
+        waiting = {turn.caller for turn in due} | {job.caller for job in self._running.values()}
+        self._served_at = {k: at for k, at in self._served_at.items() if k in waiting}
 
-    def _resume(self, staging: Staging) -> None:
+    def _next(self, due: Sequence[Turn]) -> Turn | None:
+        """The next staging: foreground first, then of the caller with the fewest jobs here.
+
+        Among equals, of the caller whose last turn is longest ago: round robin.
+        """
+        running = Counter(job.caller for job in self._running.values())
+        most = self._jobs_per_caller or self._jobs
+        free = [
+            turn
+            for turn in due
+            if turn.archive_url not in self._running and running[turn.caller] < most
+        ]
+        return min(
+            free,
+            key=lambda turn: (
+                turn.background,
+                running[turn.caller],
+                self._served_at.get(turn.caller, 0),
+                turn.staging_id,
+            ),
+            default=None,
+        )
+
+    def _foreground_waits(self) -> bool:
+        """Whether all jobs are taken while somebody waits for a foreground."""
+        if len(self._running) < self._jobs:
+            return False
+        with self._stagings.database.connect() as conn:
+            return repository.foreground_is_due(conn)
+
+    def _resume(self, turn: Turn) -> None:
         try:
-            told = {"staging.id": staging.id, "staging.archive_url": staging.archive_url}
+            told = {"staging.id": turn.staging_id, "staging.archive_url": turn.archive_url}
             with self._spans("staging", told):
-                self._stagings.resume(staging, self._asker)
-        except (LockHeld, LockLost, ShuttingDown) as error:
-            log.info("staging %s is left to another: %s", staging.id, error.detail)
+                staging = self._stagings.find(turn.staging_id)
+                self._stagings.resume(staging, self._asker, self._foreground_waits)
+        except (Cancelled, LockHeld, LockLost, ShuttingDown) as error:
+            log.info("staging %s is left to another: %s", turn.staging_id, error.detail)
         except StagingApiError as error:
-            log.warning("staging %s is left for later: %s", staging.id, error.detail)
+            log.warning("staging %s is left for later: %s", turn.staging_id, error.detail)
         except Exception:
-            log.exception("staging %s is left for later", staging.id)
+            log.exception("staging %s is left for later", turn.staging_id)
         finally:
             logs.forget()
 

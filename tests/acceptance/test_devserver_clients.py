@@ -186,13 +186,21 @@ def test_the_latest_build_is_the_newest_whole_one_of_the_milestone(
     client = DevServer2012(pods[0].url)
     target = "x86-newest-release"
     for name in ("R17-9.0.0-a1-b2", "R17-10.0.0-a1-b1", "R18-1.0.0-a1-b1"):
-        client.trigger_download(source.add(f"{target}/{name}", build()), synchronous=False)
+        client.trigger_download(source.add(f"{target}/{name}", build()))
     broken = build()
     del broken["stateful.tgz"]
     with pytest.raises(DevServerError):
         client.trigger_download(source.add(f"{target}/R19-1.0.0-a1-b1", broken))
+    # Newer ones, of which a part is staged, or all but what follows in the background.
+    parts = (("R20-1.0.0-a1-b1", "stateful"), ("R20-2.0.0-a1-b1", "symbols"))
+    for name, artifact in (*parts, ("R20-3.0.0-a1-b1", "test_image")):
+        url = source.add(f"{target}/{name}", build())
+        assert pods[0].client.stage(url, artifact).status == 201
+    untested = with_manifest({**build(), "autotest.tar": b"not a tar" * 1000})
+    with pytest.raises(DevServerError):
+        client.trigger_download(source.add(f"{target}/R20-4.0.0-a1-b1", untested))
     assert client.latest_build(target) == "R18-1.0.0-a1-b1"
     assert client.latest_build(target, "r17") == "R17-10.0.0-a1-b1"
-    for unknown in ((target, "R20"), ("no-such-target", "")):
+    for unknown in ((target, "R20"), (target, "R21"), ("no-such-target", "")):
         with pytest.raises(DevServerError, match="no build of"):
             client.latest_build(*unknown)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
-from staging_api.errors import LockHeld, NotFound, ShuttingDown, StagingApiError, Unavailable
+from staging_api.errors import LockHeld, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.sources.allowlist import AllowList
@@ -106,11 +106,11 @@ def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):
             waiting = pool.submit(patient(joining).stage, asked, ASKER)
             noted(joining, asked)
         joining.stagings.cancel(noted(joining, asked).id, OTHER)
-        with pytest.raises(NotFound, match="nobody stages"):
+        with pytest.raises(StagingApiError, match="stateful: the staging was cancelled"):
             waiting.result()
 
 
-def test_an_artifact_that_is_evicted_during_a_wait_is_not_taken_for_staged(joining, source):
+def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, source, database):
     asked = wanted(joining, source, "stateful", "test_suites")
     stagings = joining.stagings
     stagings.stage(stagings.wanted(asked.archive_url, ["stateful"]), ASKER)
@@ -123,9 +123,10 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_not_taken_for_staged(joini
             stagings.artifacts.evict(row.id, OTHER)
             assert not waiting.done()
             assert held.lease.kind == ARCHIVE
+        assert states(database, asked.archive_url)["stateful"] == "pending"
         stagings.resume(noted(joining, asked), OTHER)
-        with pytest.raises(NotFound):
-            waiting.result()
+        waiting.result()
+    assert states(database, asked.archive_url) == {"stateful": "staged", "test_suites": "staged"}
 
 
 def test_what_failed_before_is_tried_again_behind_the_holder(joining, source):

@@ -158,4 +158,4 @@ def _show(resp: falcon.Response, staging: Staging, status: str) -> None:
 
 
 def _etag(staging: Staging) -> str:
-    return f'"{staging.id}.{staging.version}"'
+    return f'"{staging.id}.{staging.tag}"'

@@ -17,6 +17,7 @@ from staging_api.locks.model import Lease, new_id
 from staging_api.staging.fetched import Fetched
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
+from staging_api.staging.repository.staging_rows import settle
 from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
 
@@ -185,6 +186,23 @@ def mark_failed(
     )
 
 
+def leave_to_patient(conn: Connection, artifact_id: str, staging_id: str, failure: Failure) -> bool:
+    """Fail an artifact for one staging alone, if another would wait longer for its upload.
+
+    Returns:
+        False: none would, and nothing was written.
+    """
+    conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
+    given = {"id": artifact_id, "staging_id": staging_id}
+    patient = conn.execute(_PATIENT, given).scalar_one_or_none()
+    if patient is None:
+        return False
+    why = {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
+    conn.execute(_FAIL_FOR_ONE, {**given, **why})
+    _set(conn, artifact_id, staging_id=patient, state="pending", **_NO_PROGRESS)
+    return True
+
+
 def mark_pending(conn: Connection, artifact_id: str) -> None:
     """An attempt was given up without a verdict."""
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
@@ -193,11 +211,16 @@ def mark_pending(conn: Connection, artifact_id: str) -> None:
 def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
     """Stop serving an artifact; its row stays as history, its files are forgotten.
 
+    An unfinished staging that asked for it brings it again: it has not been answered yet.
+
     Args:
         reason: one of `EVICT_REASONS`.
     """
     _forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
+    archive_url = conn.execute(_BRING_AGAIN, {"id": artifact_id, "new": new_id()}).scalar()
+    if archive_url is not None:
+        settle(conn, archive_url)
 
 
 def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:
@@ -233,6 +256,35 @@ _LOCK_STAGINGS = text("""
     JOIN stagings s ON s.archive_url = a.archive_url
         AND (s.finished_at IS NULL OR s.id = a.staging_id)
     WHERE a.id = :id ORDER BY s.id FOR NO KEY UPDATE OF s
+""")
+
+_PATIENT = text("""
+    SELECT p.id FROM staged_artifacts a
+    JOIN stagings s ON s.id = :staging_id
+    JOIN stagings p ON p.archive_url = a.archive_url AND p.id <> s.id
+    WHERE a.id = :id AND p.finished_at IS NULL AND p.cancel_requested_at IS NULL
+      AND a.name = ANY (p.requested) AND NOT coalesce(p.failures ? a.id, false)
+      AND coalesce(p.upload_wait_seconds, 0) > coalesce(s.upload_wait_seconds, 0)
+    ORDER BY p.upload_wait_seconds DESC, p.id LIMIT 1
+""")
+
+_FAIL_FOR_ONE = text("""
+    UPDATE stagings s
+    SET failures = coalesce(s.failures, '{}') || jsonb_build_object(a.id,
+        staging_failure(a, :code, :message, :retryable))
+    FROM staged_artifacts a WHERE s.id = :staging_id AND a.id = :id
+""")
+
+_BRING_AGAIN = text("""
+    INSERT INTO staged_artifacts (
+        id, staging_id, archive_url, name, lock_kind, phase, state, path)
+    SELECT :new, s.id, a.archive_url, a.name, a.lock_kind, a.phase, 'pending', a.path
+    FROM staged_artifacts a
+    JOIN stagings s ON s.archive_url = a.archive_url AND a.name = ANY (s.requested)
+    WHERE a.id = :id AND s.finished_at IS NULL AND s.cancel_requested_at IS NULL
+      AND NOT coalesce(s.failures ? a.id, false)
+    ORDER BY s.id DESC LIMIT 1
+    RETURNING archive_url
 """)
 
 # One statement, however many they are: thousands of rows by parameters take longer to send.

@@ -76,12 +76,10 @@ def files_below(conn: Connection, static_prefix: str, folder: str = "") -> list[
     return [FoundFile(*row) for row in conn.execute(_FILES_BELOW, given)]
 
 
-def builds_below(conn: Connection, folder: str) -> list[BuildFolder]:
-    """The archives of this folder of ``/static`` that have all that was asked for at once.
-
-    An archive is left out as long as an artifact that somebody waits for is on its way, or failed.
-    """
-    found = conn.execute(_BUILDS_BELOW, {"folder": f"{folder}/"})
+def builds_below(conn: Connection, folder: str, names: Sequence[str]) -> list[BuildFolder]:
+    """The archives of this folder of ``/static`` of which each of `names` is staged."""
+    given = {"folder": f"{folder}/", "names": list(names), "count": len(set(names))}
+    found = conn.execute(_BUILDS_BELOW, given)
     return [BuildFolder(*row) for row in found]
 
 
@@ -117,9 +115,9 @@ _BUILDS_BELOW = text("""
     WHERE starts_with(r.static_prefix, :folder)
       AND EXISTS (SELECT FROM staged_artifacts a
                   WHERE a.archive_url = r.archive_url AND a.state = 'staged')
-      AND NOT EXISTS (SELECT FROM staged_artifacts a
-                      WHERE a.archive_url = r.archive_url AND a.phase = 'foreground'
-                        AND a.state IN ('pending', 'staging', 'failed'))
+      AND (SELECT count(DISTINCT a.name) FROM staged_artifacts a
+           WHERE a.archive_url = r.archive_url AND a.state = 'staged'
+             AND a.name = ANY (:names)) = :count
 """)
 
 # The folders are few and their files many: each path is made, and looked up by its index.

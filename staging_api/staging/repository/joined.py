@@ -1,10 +1,16 @@
 """Stagings with their artifacts in one statement: the most frequent question there is.
 
-Asked of functions, whose plans are kept: see ``migrations/sql/0013_reading.sql``.
+Asked of functions, whose plans are kept: see ``migrations/sql/0016_settled.sql``.
+
+What is shown of a staging belongs to it. An unfinished one shows the live rows of what it asked
+for, but for those that failed for it: a later request may have opened such a row again. A finished
+one shows the rows that it ended with; that another staging brought something since is said as that.
 """
 
-from collections.abc import Mapping
-from dataclasses import fields
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,31 +20,82 @@ from staging_api.db.engine import rows
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 
 #: Those of a list of ids, in its order.
-BY_ID = "SELECT stagings_by_id(%(ids)s)"
+BY_ID = "SELECT stagings_show(%(ids)s)"
 #: The newest of an archive that asked for any of these names.
-NEWEST = "SELECT staging_newest(%(archive_url)s, %(names)s)"
+NEWEST = "SELECT stagings_show_newest(%(archive_url)s, %(names)s)"
 
-_OF_STAGING = [f.name for f in fields(Staging) if f.name not in {"failure", "artifacts"}]
-_OF_ARTIFACT = [f.name for f in fields(StagedArtifact) if f.name != "failure"]
+_OF_STAGING = [f.name for f in fields(Staging) if f.name not in {"failure", "artifacts", "tag"}]
+_OF_ARTIFACT = [
+    f.name for f in fields(StagedArtifact) if f.name not in {"failure", "brought_since_by"}
+]
 # JSON has no times.
 _TIMES = {
     f.name
     for f in (*fields(Staging), *fields(StagedArtifact))
     if f.type in (datetime, datetime | None)
 }
+_TAG_BYTES = 10
 
 
 def read(conn: Connection, statement: str, parameters: Mapping[str, Any]) -> list[Staging]:
     """Run one of the statements above."""
-    return [_staging(**told) for (told,) in rows(conn, statement, parameters)]
+    return [_staging(**shown) for (shown,) in rows(conn, statement, parameters)]
 
 
 def _staging(staging: dict[str, Any], artifacts: list[dict[str, Any]] | None) -> Staging:
     columns = _columns(staging, _OF_STAGING)
-    columns["waiting_for"] = tuple(columns["waiting_for"] or ())
+    for name in ("waiting_for", "joined"):
+        columns[name] = tuple(columns[name] or ())
+    found = _shown(staging, list(map(_artifact, artifacts or ())), columns["finished_at"])
     order = {name: place for place, name in enumerate(columns["requested"])}
-    found = sorted(map(_artifact, artifacts or ()), key=lambda a: (order[a.name], a.path))
-    return Staging(**columns, failure=_failure(staging), artifacts=tuple(found))
+    found.sort(key=lambda a: (order[a.name], a.path))
+    return Staging(
+        **columns,
+        failure=_failure(staging),
+        artifacts=tuple(found),
+        tag=_tag(columns["version"], found),
+    )
+
+
+def _shown(
+    staging: Mapping[str, Any], found: Sequence[StagedArtifact], finished_at: datetime | None
+) -> list[StagedArtifact]:
+    """What this staging shows, of the rows that it ended with and those that there are now."""
+    failures, ended_with = staging["failures"] or {}, staging["artifact_ids"]
+    since = {
+        row.path: row.staging_id
+        for row in found
+        if finished_at and row.state == "staged" and row.staged_at and row.staged_at > finished_at
+    }
+    # Finished before there was this column: it is not known which rows it ended with.
+    own = [row for row in found if ended_with is None or row.id in ended_with]
+    return [
+        replace(
+            _failed(row, failures[row.id]) if row.id in failures else row,
+            brought_since_by=since.get(row.path),
+        )
+        for row in own
+    ]
+
+
+def _failed(row: StagedArtifact, failure: Mapping[str, Any]) -> StagedArtifact:
+    """The row as it was when it failed for a staging; what became of it since is not shown."""
+    return replace(
+        row,
+        state="failed",
+        phase=failure["phase"],
+        bytes_done=failure["bytes_done"],
+        bytes_total=failure["bytes_total"],
+        bytes_per_second=None,
+        failure=Failure(failure["code"], failure["message"] or "", failure["retryable"]),
+        version=0,
+    )
+
+
+def _tag(version: int, shown: Sequence[StagedArtifact]) -> str:
+    versions = [version, *([a.id, a.version, a.brought_since_by] for a in shown)]
+    digest = hashlib.blake2b(json.dumps(versions).encode(), digest_size=_TAG_BYTES)
+    return digest.hexdigest()
 
 
 def _artifact(row: Mapping[str, Any]) -> StagedArtifact:

@@ -1,26 +1,17 @@
 """Reading stagings, artifacts and served files; any connection will do."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select, text
+from sqlalchemy import Connection, Row, func, select, text
 
-from staging_api.db.tables import (
-    archives,
-    blobs,
-    lock_scopes,
-    staged_artifacts,
-    stagings,
-)
+from staging_api.db.tables import archives, blobs, staged_artifacts, stagings
 from staging_api.errors import NotFound
 from staging_api.staging.model import Failure, ServedFile, StagedArtifact, Staging
 from staging_api.staging.repository import joined
-from staging_api.staging.repository.terms import is_live, is_to_do, now
-
-_is_due = or_(
-    staged_artifacts.c.next_attempt_at.is_(None), staged_artifacts.c.next_attempt_at <= now()
-)
+from staging_api.staging.repository.terms import is_live
 
 
 def artifacts_of(conn: Connection, archive_url: str, names: Iterable[str]) -> list[StagedArtifact]:
@@ -37,18 +28,15 @@ def artifacts_of(conn: Connection, archive_url: str, names: Iterable[str]) -> li
 
 
 def to_do(
-    conn: Connection, archive_url: str, names: Sequence[str], phase: str
+    conn: Connection, staging: Staging, names: Sequence[str], phase: str
 ) -> list[StagedArtifact]:
-    """What is left and due of these entries, in the order of `names`."""
-    rows = conn.execute(
-        select(staged_artifacts).where(
-            staged_artifacts.c.archive_url == archive_url,
-            staged_artifacts.c.name.in_(names),
-            staged_artifacts.c.phase == phase,
-            is_to_do,
-            _is_due,
-        )
-    )
+    """What a staging has left to do and is due of these entries, in the order of `names`.
+
+    For whoever holds their locks; what failed for this staging is no longer to do for it.
+    """
+    given = {"id": staging.id, "archive_url": staging.archive_url, "names": list(names)}
+    ids = conn.execute(_TO_DO, {**given, "phase": phase}).scalars().all()
+    rows = conn.execute(select(staged_artifacts).where(staged_artifacts.c.id.in_(ids)))
     return sorted((_artifact(row) for row in rows), key=lambda a: names.index(a.name))
 
 
@@ -90,7 +78,11 @@ def with_artifacts(conn: Connection, ids: Sequence[str]) -> list[Staging]:
 
 
 def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """An unfinished staging that brings some of `names`; one that brings all, if there is any."""
+    """An unfinished staging that asked for some of `names`: the one to rely on.
+
+    One that asked for all of them, of these one for which nothing failed, of these the one that
+    waits longest for an upload, of these the oldest.
+    """
     brings_all = stagings.c.requested.contains(list(names))
     best = (
         select(stagings.c.id)
@@ -100,10 +92,21 @@ def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> 
             stagings.c.finished_at.is_(None),
             stagings.c.cancel_requested_at.is_(None),
         )
-        .order_by(brings_all.desc(), stagings.c.id)
+        .order_by(
+            brings_all.desc(),
+            stagings.c.failures.is_not(None),
+            func.coalesce(stagings.c.upload_wait_seconds, 0).desc(),
+            stagings.c.id,
+        )
         .limit(1)
     )
     return next(iter(with_artifacts(conn, conn.execute(best).scalars().all())), None)
+
+
+def bringer(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
+    """The staging that brings some of what is to do of `names`; None: none of it is to do."""
+    given = {"archive_url": archive_url, "names": list(names)}
+    return next(iter(with_artifacts(conn, conn.execute(_BRINGER, given).scalars().all())), None)
 
 
 def list_stagings(
@@ -157,44 +160,44 @@ def list_artifacts(
     return [_artifact(row) for row in conn.execute(query)]
 
 
-def due(conn: Connection, limit: int) -> list[Staging]:
-    """Unfinished stagings with something to do that nobody does, oldest first.
+@dataclass(frozen=True)
+class Turn:
+    """A staging with something due, and what decides whose turn it is.
+
+    Attributes:
+        background: all that somebody waits for is staged.
+    """
+
+    staging_id: str
+    archive_url: str
+    caller: str
+    background: bool
+
+
+def due(conn: Connection, each: int) -> list[Turn]:
+    """The stagings with something due, the oldest of each caller and class.
 
     Only a hint: whoever wants to do it takes the lock first, and looks again.
+
+    Args:
+        each: at most so many of a caller's that wait for their foreground, and as many that wait
+            for their background.
     """
-    artifact = and_(
-        staged_artifacts.c.archive_url == stagings.c.archive_url,
-        staged_artifacts.c.name == func.any(stagings.c.requested),
-        is_to_do,
-        _is_due,
-    )
-    worked_on = exists().where(
-        lock_scopes.c.kind == staged_artifacts.c.lock_kind,
-        lock_scopes.c.scope == stagings.c.archive_url,
-        lock_scopes.c.lock_id.is_not(None),
-        lock_scopes.c.expires_at > now(),
-    )
-    query = (
-        select(stagings.c.id)
-        .where(
-            stagings.c.finished_at.is_(None),
-            exists().where(artifact, ~worked_on),
-        )
-        .order_by(stagings.c.id)
-        .limit(limit)
-    )
-    return with_artifacts(conn, conn.execute(query).scalars().all())
+    rows = conn.execute(_DUE, {"each": each})
+    return [Turn(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
+
+
+def foreground_is_due(conn: Connection) -> bool:
+    """Whether something is due that somebody waits for."""
+    return bool(conn.execute(_FOREGROUND_IS_DUE).scalar())
 
 
 def queue(conn: Connection) -> dict[str, tuple[int, float]]:
-    """What is left to do: by state, how many, and the seconds since the oldest was due."""
-    due_since = func.coalesce(staged_artifacts.c.next_attempt_at, staged_artifacts.c.created_at)
-    waited = func.extract("epoch", now() - func.min(due_since))
-    rows = conn.execute(
-        select(staged_artifacts.c.state, func.count(), func.greatest(waited, 0.0))
-        .where(is_to_do)
-        .group_by(staged_artifacts.c.state)
-    )
+    """What is to do: by state, how many, and the seconds since the oldest was due.
+
+    What is worked on, or due only later, counts, but does not wait.
+    """
+    rows = conn.execute(_QUEUE)
     return {state: (count, float(seconds)) for state, count, seconds in rows}
 
 
@@ -203,6 +206,54 @@ def served_file(conn: Connection, path: str) -> ServedFile | None:
     row = conn.execute(_SERVED, {"path": path}).one_or_none()
     return None if row is None else ServedFile(**row._mapping)  # noqa: SLF001 - its public name
 
+
+# Over the view staging_queue, which says what is to do and what of it is due.
+_TO_DO = text("""
+    SELECT q.artifact_id FROM staging_queue q
+    JOIN stagings s ON s.id = :id
+    WHERE q.archive_url = :archive_url AND q.name = ANY (:names) AND q.phase = :phase
+      AND q.due_at <= clock_timestamp() AND NOT coalesce(s.failures ? q.artifact_id, false)
+""")
+_BRINGER = text("""
+    SELECT q.staging_id FROM staging_queue q
+    WHERE q.archive_url = :archive_url AND q.name = ANY (:names)
+    ORDER BY q.cancel_requested, q.staging_id LIMIT 1
+""")
+# Each caller of each class by one probe of stagings_turn_idx, however long its queue is.
+_DUE = text("""
+    WITH RECURSIVE callers AS (
+        SELECT class.background, (
+            SELECT s.caller FROM stagings s
+            WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = class.background
+            ORDER BY s.caller LIMIT 1) AS caller
+        FROM (VALUES (false), (true)) AS class (background)
+        UNION ALL
+        SELECT c.background, (
+            SELECT s.caller FROM stagings s
+            WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = c.background
+              AND s.caller > c.caller
+            ORDER BY s.caller LIMIT 1)
+        FROM callers c WHERE c.caller IS NOT NULL
+    )
+    SELECT t.id AS staging_id, t.archive_url, c.caller, c.background
+    FROM callers c
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.archive_url FROM stagings s
+        WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = c.background
+          AND s.caller = c.caller
+          AND EXISTS (SELECT FROM staging_queue q WHERE q.staging_id = s.id AND q.due)
+        ORDER BY s.id LIMIT :each
+    ) t
+    ORDER BY c.background, t.id
+""")
+_FOREGROUND_IS_DUE = text("""
+    SELECT EXISTS (SELECT FROM staging_queue WHERE due AND phase = 'foreground')
+""")
+_QUEUE = text("""
+    SELECT state, count(*),
+        greatest(extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE due)), 0)
+    FROM staging_queue GROUP BY state
+""")
 
 # As text: the statement of each GET of a file, and composing it anew costs as much as running it.
 _SERVED = text("""
@@ -223,7 +274,7 @@ def _artifact(row: Row[Any]) -> StagedArtifact:
     columns = {
         name: getattr(row, name)
         for name in StagedArtifact.__dataclass_fields__
-        if name != "failure"
+        if name not in {"failure", "brought_since_by"}
     }
     return StagedArtifact(**columns, failure=_failure(row))
 

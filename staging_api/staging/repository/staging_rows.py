@@ -4,15 +4,14 @@
 `locks.store.guard` in the same transaction; a request to cancel may come from anybody.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy import Connection, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from staging_api.db.tables import STAGING_FINAL_STATES, staged_artifacts, stagings
+from staging_api.db.tables import stagings
 from staging_api.locks.model import Lease, new_id
-from staging_api.staging.repository.terms import is_live, is_to_do, now, proof
+from staging_api.staging.repository.terms import now, proof
 
 
 def add_staging(
@@ -66,53 +65,8 @@ def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> No
     kinds, the later one sees what the earlier one wrote.
     """
     lock_stagings(conn, archive_url)
-    unfinished = and_(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
-    written_under = proof(lease) if lease is not None else {}
-    conn.execute(
-        update(stagings)
-        .where(unfinished)
-        .values(version=stagings.c.version + 1, **written_under, **_state_by_artifacts())
-    )
-
-
-def _state_by_artifacts() -> Mapping[str, Any]:
-    """The columns of a staging that follow from the live rows of what it asked for."""
-    mine = and_(
-        staged_artifacts.c.archive_url == stagings.c.archive_url,
-        staged_artifacts.c.name == func.any(stagings.c.requested),
-        is_live,
-    )
-
-    def some(*which: Any) -> Any:
-        return exists().where(mine, *which)
-
-    foreground = staged_artifacts.c.phase == "foreground"
-    failed = staged_artifacts.c.state == "failed"
-    worked_on = some(or_(staged_artifacts.c.state != "pending", staged_artifacts.c.attempt > 0))
-    state = case(
-        (some(failed, foreground), literal("failed")),
-        (and_(some(failed), ~some(is_to_do)), literal("failed")),
-        (~some(is_to_do), literal("staged")),
-        (~some(is_to_do, foreground), literal("foreground_staged")),
-        (worked_on, literal("running")),
-        else_=stagings.c.state,
-    )
-
-    def of_first_failure(column: Any) -> Any:
-        first = select(column).where(mine, failed).order_by(staged_artifacts.c.id).limit(1)
-        return func.coalesce(first.scalar_subquery(), None)
-
-    return {
-        "state": state,
-        "foreground_staged_at": case(
-            (some(or_(is_to_do, failed), foreground), stagings.c.foreground_staged_at),
-            else_=func.coalesce(stagings.c.foreground_staged_at, now()),
-        ),
-        "finished_at": case((state.in_(STAGING_FINAL_STATES), now()), else_=None),
-        "error_code": of_first_failure(staged_artifacts.c.error_code),
-        "error_message": of_first_failure(staged_artifacts.c.error_message),
-        "error_retryable": of_first_failure(staged_artifacts.c.error_retryable),
-    }
+    under = dict(proof(lease)) if lease is not None else {"lock_id": None, "fence": None}
+    conn.execute(_SETTLE, {"archive_url": archive_url, **under})
 
 
 def begin_staging(conn: Connection, staging_id: str) -> None:
@@ -146,13 +100,24 @@ def cancel_is_requested(conn: Connection, staging_id: str) -> bool:
     return bool(conn.execute(asked.where(stagings.c.id == staging_id)).scalar_one())
 
 
-def mark_cancelled(conn: Connection, staging_id: str) -> None:
-    """Cancelled for good: nobody works on it any more."""
+def mark_cancelled(conn: Connection, archive_url: str, staging_id: str) -> None:
+    """Cancelled for good: nobody works on it any more.
+
+    What it leaves to do goes to another staging that asked for it, to a new one for those who
+    joined it, or fails: see ``migrations/sql/0016_settled.sql``.
+    """
+    lock_stagings(conn, archive_url)
     conn.execute(
         update(stagings)
         .where(stagings.c.id == staging_id, stagings.c.finished_at.is_(None))
         .values(state="cancelled", finished_at=now(), version=stagings.c.version + 1)
     )
+
+
+def note_joined(conn: Connection, staging_id: str, names: Sequence[str], caller: str) -> bool:
+    """Write down that somebody leaves these artifacts to a staging; False: it has just ended."""
+    given = {"id": staging_id, "names": list(names), "caller": caller}
+    return conn.execute(_NOTE_JOINED, given).rowcount == 1
 
 
 def touch(conn: Connection, archive_url: str) -> None:
@@ -162,3 +127,53 @@ def touch(conn: Connection, archive_url: str) -> None:
         .where(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
         .values(version=stagings.c.version + 1)
     )
+
+
+# What is to do of an artifact that failed for a staging is another's. It ends when nothing is.
+_SETTLE = text("""
+    UPDATE stagings s SET
+        version = s.version + 1,
+        lock_id = coalesce(CAST(:lock_id AS text), s.lock_id),
+        fence = coalesce(CAST(:fence AS bigint), s.fence),
+        state = t.state,
+        foreground_staged_at = coalesce(
+            s.foreground_staged_at, CASE WHEN t.foreground_staged THEN clock_timestamp() END),
+        finished_at = CASE WHEN t.state IN ('staged', 'failed') THEN clock_timestamp() END,
+        error_code = t.failure ->> 'code',
+        error_message = t.failure ->> 'message',
+        error_retryable = CAST(t.failure ->> 'retryable' AS boolean)
+    FROM (
+        SELECT u.id, f.failure, NOT r.foreground AND NOT f.foreground AS foreground_staged,
+            CASE WHEN NOT r.some AND f.failure IS NOT NULL THEN 'failed'
+                WHEN NOT r.some THEN 'staged'
+                WHEN NOT r.foreground AND NOT f.foreground THEN 'foreground_staged'
+                WHEN r.begun OR f.failure IS NOT NULL THEN 'running'
+                ELSE u.state END AS state
+        FROM stagings u
+        CROSS JOIN LATERAL (
+            SELECT coalesce(bool_or(to_do), false) AS some,
+                coalesce(bool_or(to_do AND a.phase = 'foreground'), false) AS foreground,
+                coalesce(bool_or(a.state <> 'pending' OR a.attempt > 0), false) AS begun
+            FROM staged_artifacts a
+            CROSS JOIN LATERAL (SELECT a.state IN ('pending', 'staging')
+                AND NOT coalesce(u.failures ? a.id, false) AS to_do) mine
+            WHERE a.archive_url = u.archive_url AND a.name = ANY (u.requested)
+              AND a.state <> 'evicted'
+        ) r
+        CROSS JOIN LATERAL (
+            SELECT (array_agg(value ORDER BY key COLLATE "C"))[1] AS failure,
+                coalesce(bool_or(value ->> 'phase' = 'foreground'), false) AS foreground
+            FROM jsonb_each(coalesce(u.failures, '{}'))
+        ) f
+        WHERE u.archive_url = :archive_url AND u.finished_at IS NULL
+    ) t
+    WHERE s.id = t.id
+""")
+
+_NOTE_JOINED = text("""
+    UPDATE stagings SET
+        joined = ARRAY(
+            SELECT DISTINCT unnest(coalesce(joined, '{}') || CAST(:names AS text[])) ORDER BY 1),
+        joined_by = coalesce(joined_by, :caller)
+    WHERE id = :id AND finished_at IS NULL AND cancel_requested_at IS NULL
+""")

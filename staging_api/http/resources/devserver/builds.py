@@ -20,7 +20,8 @@ _PARTS = re.compile(r"(\d+|[a-z]+|\.)")
 class LatestBuild:
     """The newest build of a target that is staged, such as R17-1208.0.0-a1-b338.
 
-    A build of which a part that somebody waits for is missing is none.
+    Staged is what has every artifact of the default that is not optional, background included:
+    a build of which only images or symbols are staged cannot be tested.
     """
 
     usage = "latestbuild?target=x86-generic-release[&milestone=R17]"
@@ -37,7 +38,7 @@ class LatestBuild:
             return
         target, milestone = query.required("target").strip("/"), query.get("milestone") or ""
         with self._stagings.database.connect() as conn:
-            folders = repository.builds_below(conn, target)
+            folders = repository.builds_below(conn, target, self._stagings.needed)
         names = [name for name in _names(folders, target) if milestone.upper() in name]
         if not names:
             raise NotFound(f"no build of {target} is staged")
