@@ -19,7 +19,7 @@ from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Invalid
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
-from staging_api.http.probes import worker_probes
+from staging_api.http.probes import Probes, worker_probes
 from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.identity.choice import anonymous, identify_by
 from staging_api.identity.keystone import behind_keystone
@@ -69,6 +69,7 @@ class Services:
     accesses: Accesses
     publisher: Publisher
     blocks: BlockReader
+    probes_database: Database
 
     def app(self) -> falcon.App[Any, Any]:
         """The API over these services."""
@@ -87,13 +88,11 @@ class Services:
                     body_bytes=self.settings.max_body_bytes,
                     upload_bytes=self.settings.max_upload_bytes,
                 ),
-                drain=self.drain,
+                probes=self._probes(),
                 publisher=self.publisher,
                 intake=Intake(self.publisher.database, self.publisher.blobs),
                 blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
-                metrics_dir=self.settings.metrics_dir,
-                threads=self.check_threads,
                 accel_prefix=self.settings.accel_prefix,
             )
         )
@@ -105,6 +104,19 @@ class Services:
             symbolication=(
                 Symbolication(program, stagings.database, stagings.blobs) if program else None
             ),
+        )
+
+    def probes(self) -> falcon.App[Any, Any]:
+        """What an API process serves at the probes' own address."""
+        return self._probes().app()
+
+    def _probes(self) -> Probes:
+        return Probes(
+            self.probes_database,
+            self.stagings.blobs,
+            self.drain,
+            self.settings.metrics_dir,
+            self.check_threads,
         )
 
     def wsgi(self) -> Callable[..., Any]:
@@ -135,7 +147,7 @@ class Services:
     def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
         """Probes and metrics of a worker."""
         alive = {"loop": worker.check, "threads": self.check_threads}
-        return worker_probes(self.stagings.database, self.stagings.blobs, self.drain, alive)
+        return worker_probes(self.probes_database, self.stagings.blobs, self.drain, alive)
 
     def check_threads(self) -> None:
         """Refuse a process one of whose background threads does not run.
@@ -154,6 +166,7 @@ class Services:
         self.watch.close()
         self.locks.close()
         self.locks.database.close()
+        self.probes_database.close()
 
 
 def build(settings: Settings, drain: Drain | None = None) -> Services:
@@ -185,6 +198,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         accesses=Accesses(locks.database),
         publisher=_publisher(settings, locks, stagings.blobs, blocks),
         blocks=blocks,
+        probes_database=_opened(settings, pool_size=1),
     )
 
 

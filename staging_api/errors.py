@@ -38,6 +38,7 @@
     |-- Unavailable             the service cannot work just now (database away)
     |   |-- ConnectionLost      a connection broke; whether it was done is not known
     |   `-- ShuttingDown        this process ends; another one takes the work up
+    |-- ClientGone              the client closed its connection while its request waited
     |-- DeadlineOver            for clients: not done within the time that they allowed
     `-- AnswerUnusable          for clients: what answered is not this service
 
@@ -315,6 +316,12 @@ class ShuttingDown(Unavailable):
     """This process ends before the work does; whoever asks again is served by another."""
 
     code, title = "shutting_down", "This process is shutting down"
+
+
+class ClientGone(StagingApiError):
+    """The client closed its connection while its request waited; nobody reads the answer."""
+
+    code, title = "client_gone", "The client is gone"
 
 
 class DeadlineOver(StagingApiError):

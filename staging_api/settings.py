@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         description="with nginx in front: its internal location over that folder; empty: none",
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
+    probes_bind: str = Field(
+        "", description="an address and port for probes and metrics alone; empty: none of their own"
+    )
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
     threads: int = Field(64, ge=2, le=1000, description="threads, so requests at once, per process")
     waiters: int = Field(

@@ -2,6 +2,7 @@
 
 from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
+from staging_api.http.probes import Probes
 from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.identity.choice import anonymous, identify_by
 from staging_api.publishing.intake import Intake
@@ -33,7 +34,7 @@ def parts_of(
         identify=identify_by(settings),
         anonymous=anonymous(settings),
         limits=Limits(),
-        drain=Drain(),
+        probes=Probes(stagings.database, stagings.blobs, Drain()),
         accesses=accesses or Accesses(stagings.database),
         publisher=publisher,
         intake=Intake(stagings.database, stagings.blobs),

@@ -13,7 +13,7 @@ from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.permissions import API
-from staging_api.http.probes import add_probes
+from staging_api.http.probes import Probes
 from staging_api.http.reads import Router
 from staging_api.http.resources.apt_archives import (
     AptArchives,
@@ -34,7 +34,7 @@ from staging_api.http.resources.distributions import (
     PinOfGeneration,
 )
 from staging_api.http.resources.events import EventsOfStaging
-from staging_api.http.resources.health import Check, OpenApiDocument, nothing_beside
+from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
@@ -45,7 +45,6 @@ from staging_api.locks.hold import Locks
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
-from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
@@ -63,15 +62,13 @@ class Parts:
     identify: Identify
     anonymous: Identity
     limits: Limits
-    drain: Drain
+    probes: Probes
     accesses: Accesses
     publisher: Publisher
     intake: Intake
     blocks: BlockReader
     wait_cap_seconds: float
-    metrics_dir: str | None = None
     accel_prefix: str = ""
-    threads: Check = nothing_beside
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
@@ -89,8 +86,8 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     problems.add_error_handlers(app, ERROR_FORMS)
     _add_api(app, parts)
     _add_publisher(app, parts)
+    parts.probes.add_to(app)
     database, blobs = parts.stagings.database, parts.stagings.blobs
-    add_probes(app, database, blobs, parts.drain, parts.metrics_dir, threads=parts.threads)
     sender = Sender(blobs, parts.accel_prefix)
     growing = Growing(database, blobs, parts.watch)
     static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import falcon
@@ -10,7 +11,16 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.errors import ShuttingDown, StagingApiError
-from staging_api.http.resources.health import Check, Live, Metrics, Readiness, Reading
+from staging_api.http import problems
+from staging_api.http.middleware import RequestContext
+from staging_api.http.resources.health import (
+    Check,
+    Live,
+    Metrics,
+    Readiness,
+    Reading,
+    nothing_beside,
+)
 from staging_api.shutdown import Drain
 from staging_api.staging import repository
 
@@ -55,6 +65,37 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
     return read
 
 
+@dataclass(frozen=True)
+class Probes:
+    """The probes of an API process, on its main address and on their own.
+
+    Attributes:
+        database: for probes alone, so that they never wait for a connection behind requests.
+        metrics_dir: shared by the processes of the pod; None: metrics of this process only.
+        threads: checks what runs beside requests.
+    """
+
+    database: Database
+    blobs: BlobStore
+    drain: Drain
+    metrics_dir: str | None = None
+    threads: Check = nothing_beside
+
+    def add_to(self, app: falcon.App[Any, Any]) -> None:
+        """Add the routes of the probes and of the metrics."""
+        ready = Readiness(readiness_checks(self.database, self.blobs, self.drain))
+        app.add_route("/livez", Live(self.threads))
+        app.add_route("/readyz", ready)
+        app.add_route("/metrics", Metrics(self.metrics_dir, readings(self.database, self.blobs)))
+
+    def app(self) -> falcon.App[Any, Any]:
+        """An application of nothing else."""
+        app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext()])
+        problems.add_error_handlers(app)
+        self.add_to(app)
+        return app
+
+
 def worker_probes(
     database: Database, blobs: BlobStore, drain: Drain, alive: Mapping[str, Check]
 ) -> falcon.App[Any, Any]:
@@ -64,18 +105,3 @@ def worker_probes(
     app.add_route("/readyz", Readiness({**alive, **readiness_checks(database, blobs, drain)}))
     app.add_route("/metrics", Metrics(None, readings(database, blobs)))
     return app
-
-
-def add_probes(
-    app: falcon.App[Any, Any],
-    database: Database,
-    blobs: BlobStore,
-    drain: Drain,
-    metrics_dir: str | None,
-    *,
-    threads: Check,
-) -> None:
-    """Add the routes of the probes and of the metrics; `threads` checks what runs beside."""
-    app.add_route("/livez", Live(threads))
-    app.add_route("/readyz", Readiness(readiness_checks(database, blobs, drain)))
-    app.add_route("/metrics", Metrics(metrics_dir, readings(database, blobs)))

@@ -12,6 +12,7 @@ import falcon
 
 from staging_api.errors import (
     ArchiveUnsafe,
+    ClientGone,
     Conflict,
     Forbidden,
     HookFailed,
@@ -46,6 +47,8 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     ArchiveUnsafe: 422,
     IdempotencyKeyReused: 422,
     TooManyRequests: 429,
+    # As nginx counts it, so that it is told from what failed.
+    ClientGone: 499,
     SigningFailed: 500,
     HookFailed: 500,
     SourceFailed: 502,

@@ -1,0 +1,237 @@
+"""A process that serves the API: gunicorn's parent starts it, its connections are our own matter.
+
+gunicorn's worker with threads (`gthread`) gives a thread to each new connection, which reads the
+head of its request there; so half heads take all threads, and probes wait behind work. Here
+
+    RequestHeads      one thread polls all connections, and reads heads
+    probe lanes       a thread each for /livez, /readyz and /metrics, on any address
+    RequestThreads    all other requests; one that waits gives its place to another
+
+What gunicorn gives is its parent process, the parser and the writer of HTTP; of its worker only
+what a worker has to have: `init_process`, `run` and the handlers of signals.
+
+What if this process dies? Its connections end, its locks run out; the parent starts another.
+"""
+
+import errno
+import os
+import resource
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from gunicorn import util  # type: ignore[import-untyped]  # has no types
+from gunicorn.http import get_parser  # type: ignore[import-untyped]  # has no types
+from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no types
+    LimitRequestHeaders,
+    LimitRequestLine,
+    NoMoreData,
+)
+from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has no types
+
+from staging_api.clients import ENVIRON_KEY, ConnectedClient, Departures
+from staging_api.http.problems import refused_before_read
+from staging_api.request_heads import Connection, RequestHeads, Terms
+from staging_api.request_threads import RequestThreads
+from staging_api.slow_clients import SlowClients, TimedAnswers, TimedBody
+
+PROBES = (b"/livez", b"/readyz", b"/metrics")
+# Tokens of identity providers can be long; nothing else in a request's head is.
+LONGEST_HEADER = 16 << 10
+MOST_HEADERS = 64
+LONGEST_REQUEST_LINE = 4094
+IDLE_SECONDS = 15.0
+# After SIGTERM a client may be sending its next request already.
+_LAST_IDLE_SECONDS = 2.0
+_TURN_SECONDS = 1.0
+# Connections of a process, most of them idle; its files and sources need descriptors, too.
+_MOST_CONNECTIONS = 4096
+_OTHER_DESCRIPTORS = 512
+# Less than a huge page, which the kernel would give to each thread for its first few kB.
+_STACK_BYTES = (2 << 20) - (64 << 10)
+_CLIENT_IS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
+# What the application left of a body: read, so that the next request can be found behind it.
+_REST_SECONDS = 1.0
+# So much of it is read; a client that sent more is told beforehand that the connection ends.
+_READ_TO_THE_END = 32 << 10
+
+
+class ApiWorker(Worker):  # type: ignore[misc]
+    """A child of gunicorn's parent."""
+
+    app: Any  # an `ApiServer`, which imports this module
+    wsgi: Any
+
+    def init_process(self) -> None:
+        """Begin, after the fork: start what must run before the first request, then serve."""
+        settings = self.app.settings
+        threading.stack_size(_STACK_BYTES)
+        self._slow = SlowClients(settings.client_seconds, settings.client_bytes_per_second)
+        self._threads = RequestThreads(
+            settings.threads, settings.waiters + settings.devserver_waiters
+        )
+        # One for each, on each address: a probe that hangs, or is not read, holds up no other.
+        self._lanes = {
+            (at_own_address, path): RequestThreads(1, 0)
+            for at_own_address in (True, False)
+            for path in PROBES
+        }
+        self._departures = Departures()
+        terms = Terms(settings.client_seconds, IDLE_SECONDS, _most_connections())
+        self._heads = RequestHeads(terms, self._dispatch)
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Build the application, and the one of the probes' own address."""
+        super().load_wsgi()
+        self.wsgi = TimedAnswers(self.wsgi, self._slow)
+        self._probes = TimedAnswers(self.app.probes(), self._slow)
+
+    def run(self) -> None:
+        """Serve until the parent says that it is enough, or is gone."""
+        for threads in (self._threads, *self._lanes.values()):
+            threads.start()
+        self._departures.start()
+        last = len(self.sockets) - 1 if self.app.settings.probes_bind else None
+        for number, listener in enumerate(self.sockets):
+            self._heads.listen(listener, for_probes=number == last)
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            self._heads.turn(_TURN_SECONDS)
+        self._end()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM from the parent: end in good order."""
+        services = self.app.services
+        if services is not None and not services.locks.shutdown.begun:
+            give_back_in = services.locks.shutdown.begin(self.app.settings.shutdown_seconds)
+            last = threading.Timer(give_back_in, services.locks.give_back)
+            last.daemon = True
+            last.start()
+        super().handle_exit(sig, frame)
+        self._heads.wake()
+
+    def _end(self) -> None:
+        """Refuse what is new, and answer what has begun as long as there is time."""
+        self._heads.stop_listening(idle_seconds=_LAST_IDLE_SECONDS)
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while self._heads.waited_for and time.monotonic() < deadline:
+            self.notify()
+            self._heads.turn(0.2)
+
+    def _dispatch(self, connection: Connection) -> None:
+        """Have a thread answer the request whose head is there."""
+        lanes, path = self._lanes, connection.path
+        if connection.is_for_probes and path not in PROBES:
+            path = PROBES[0]  # where it is found to be nothing
+        lane = lanes.get((connection.is_for_probes, path))
+        threads = self._threads if lane is None else lane
+        connection.sock.parked = threads.parked
+        threads.submit(partial(self._answer_and_give_back, connection))
+
+    def _answer_and_give_back(self, connection: Connection) -> None:
+        keep = False
+        try:
+            keep = self._answer(connection)
+        finally:
+            self._slow.end(connection.sock)
+            self._heads.done(connection, keep=keep)
+
+    def _answer(self, connection: Connection) -> bool:
+        """Answer one request, and say whether the connection may have another."""
+        sock, req = connection.sock, None
+        self._slow.limit_answers(sock)
+        try:
+            if connection.is_too_long:
+                line_ends = b"\n" in connection.head[: LONGEST_REQUEST_LINE + 2]
+                _refuse(sock, LimitRequestHeaders if line_ends else LimitRequestLine)
+                return False
+            req = self._parse(connection)
+            return self._run_application(req, connection) and _reach_next(connection)
+        except (StopIteration, NoMoreData):
+            self.log.debug("a connection ended")
+        except OSError as error:
+            if error.errno not in _CLIENT_IS_GONE:
+                self.log.exception("an answer could not be sent")
+        except (LimitRequestLine, LimitRequestHeaders) as error:
+            _refuse(sock, type(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            self.handle_error(req, sock, connection.address, error)
+        return False
+
+    def _parse(self, connection: Connection) -> Any:
+        if connection.parser is None:
+            connection.parser = get_parser(self.cfg, connection.sock, connection.address)
+        connection.parser.unreader.unread(bytes(connection.head))
+        connection.head.clear()
+        return next(connection.parser)
+
+    def _run_application(self, req: Any, connection: Connection) -> bool:
+        sock = connection.sock
+        length = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
+        req.body = TimedBody(req.body, sock, self._slow, length)
+        resp, environ = create(req, sock, connection.address, connection.server, self.cfg)
+        environ["wsgi.multithread"] = True
+        environ[ENVIRON_KEY] = ConnectedClient(
+            sock, self._departures, sock.parked, skips_continue=req.version >= (1, 1)
+        )
+        # A probe's lane must never wait for a client that has not read the last answer.
+        is_probe = connection.is_for_probes or req.path.encode("latin-1", "replace") in PROBES
+        if is_probe or length > _READ_TO_THE_END or self.app.drain.begun or not self.alive:
+            resp.force_close()
+        app = self._probes if connection.is_for_probes else self.wsgi
+        body: Iterable[bytes] = app(environ, resp.start_response)
+        try:
+            if isinstance(body, environ["wsgi.file_wrapper"]):
+                resp.write_file(body)
+            else:
+                for part in body:
+                    resp.write(part)
+            resp.close()
+        except Exception as error:
+            if isinstance(error, OSError) or not resp.headers_sent:
+                raise
+            # What was begun cannot be answered otherwise; the client sees that it is not whole.
+            self.log.exception("an answer broke off")
+            return False
+        finally:
+            if hasattr(body, "close"):
+                body.close()
+        return not resp.should_close()
+
+
+def _reach_next(connection: Connection) -> bool:
+    """Read what is left of the body; whether the next request can be found behind it."""
+    parser = connection.parser
+    if not parser.finish_body(deadline=time.monotonic() + _REST_SECONDS):
+        return False
+    connection.head += parser.unreader.buf.getvalue()
+    parser.unreader.buf.seek(0)
+    parser.unreader.buf.truncate()
+    return True
+
+
+def _refuse(sock: Any, reason: type[Exception]) -> None:
+    """Answer what is too long to be a request as everything else is answered."""
+    status, detail = 431, "the headers are too long, or too many"
+    if reason is LimitRequestLine:
+        status, detail = 414, "the request line is too long"
+    with suppress(OSError):
+        util.write(sock, refused_before_read(status, detail))
+
+
+def _most_connections() -> int:
+    """What the system's limit of descriptors lets us have; it is made as wide as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_CONNECTIONS + _OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return max(64, min(_MOST_CONNECTIONS, soft - _OTHER_DESCRIPTORS))

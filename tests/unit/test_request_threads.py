@@ -1,0 +1,111 @@
+"""A pool of threads in which those that wait are not counted."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from staging_api.request_threads import RequestThreads
+from tests.service import eventually
+
+
+def started(most: int, most_parked: int = 100) -> RequestThreads:
+    threads = RequestThreads(most, most_parked)
+    threads.start()
+    return threads
+
+
+def parking(threads: RequestThreads, until: threading.Event) -> Callable[[], None]:
+    def job() -> None:
+        with threads.parked():
+            until.wait()
+
+    return job
+
+
+def test_parked_jobs_take_no_place_from_others():
+    threads, released, done = started(2), threading.Event(), threading.Semaphore(0)
+    for _ in range(50):
+        threads.submit(parking(threads, released))
+    eventually(lambda: threads.parked_count == 50, "they are not parked")
+    for _ in range(5):
+        threads.submit(done.release)
+    assert all(done.acquire(timeout=30) for _ in range(5))
+    released.set()
+    eventually(lambda: threads.parked_count == 0, "they do not come back")
+
+
+def test_no_more_jobs_run_at_once_than_there_are_places_whoever_comes_back_from_a_wait():
+    threads, mutex = started(3), threading.Lock()
+    running, most, over = 0, 0, threading.Semaphore(0)
+
+    def work() -> None:
+        nonlocal running, most
+        with mutex:
+            running += 1
+            most = max(most, running)
+        time.sleep(random.uniform(0, 0.003))
+        with mutex:
+            running -= 1
+
+    def job() -> None:
+        work()
+        with threads.parked():
+            time.sleep(random.uniform(0, 0.003))
+        work()
+        over.release()
+
+    for _ in range(200):
+        threads.submit(job)
+    assert all(over.acquire(timeout=30) for _ in range(200)), "a job was forgotten"
+    assert most <= 3
+
+
+def test_one_parked_too_many_keeps_its_place():
+    threads, released = started(2, most_parked=1), threading.Event()
+    ran = threading.Event()
+    for _ in range(3):
+        threads.submit(parking(threads, released))
+    threads.submit(ran.set)
+    assert not ran.wait(0.2)
+    assert threads.parked_count == 1
+    released.set()
+    assert ran.wait(30)
+
+
+def test_without_a_thread_to_be_had_nothing_is_lost(monkeypatch: pytest.MonkeyPatch):
+    threads, released, ran = started(2), threading.Event(), threading.Event()
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(2):
+        threads.submit(parking(threads, released))
+    threads.submit(ran.set)
+    released.set()
+    assert ran.wait(30)
+
+
+def test_threads_that_were_needed_for_a_while_end():
+    before, released = threading.active_count(), threading.Event()
+    threads = started(2)
+    for _ in range(60):
+        threads.submit(parking(threads, released))
+    eventually(lambda: threads.parked_count == 60, "they are not parked")
+    assert threading.active_count() >= before + 60
+    released.set()
+    eventually(lambda: threading.active_count() <= before + 15, "they stay")
+
+
+def test_a_job_that_breaks_leaves_its_thread_to_others():
+    threads, ran = started(1), threading.Event()
+
+    def broken() -> None:
+        raise SystemExit
+
+    threads.submit(broken)
+    threads.submit(ran.set)
+    assert ran.wait(30)
