@@ -16,7 +16,15 @@ from staging_api.publishing.building import Builder
 from staging_api.publishing.forms import Form
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
-from staging_api.publishing.model import AptArchive, Operation, Options, Run, Served, Upload
+from staging_api.publishing.model import (
+    AptArchive,
+    Generation,
+    Operation,
+    Options,
+    Run,
+    Served,
+    Upload,
+)
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.service import Publisher
@@ -36,6 +44,7 @@ class Shop:
     publisher: Publisher
     intake: Intake
     reader: BlockReader
+    name: str = ARCHIVE
 
     @property
     def database(self) -> Database:
@@ -44,11 +53,11 @@ class Shop:
     @property
     def archive(self) -> AptArchive:
         with self.database.connect() as conn:
-            return repository.find_archive(conn, ARCHIVE)
+            return repository.find_archive(conn, self.name)
 
     def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
         """An archive; with one suite, unless told otherwise."""
-        values: dict[str, Any] = {"name": ARCHIVE, "forms": ["gz", "xz"], "origin": "Example"}
+        values: dict[str, Any] = {"name": self.name, "forms": ["gz", "xz"], "origin": "Example"}
         values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
         with self.database.begin() as conn:
             repository.add_archive(conn, values)
@@ -56,13 +65,13 @@ class Shop:
                 suite: dict[str, Any] = {"codename": name, "components": ["main", "contrib"]}
                 suite |= {"architectures": ["amd64", "arm64"], **given}
                 repository.add_suite(
-                    conn, repository.find_archive(conn, ARCHIVE), {"name": name, **suite}
+                    conn, repository.find_archive(conn, self.name), {"name": name, **suite}
                 )
 
     def change(self, suite: str | None = None, **values: Any) -> None:
         """Change the archive, or a suite of it."""
         with self.database.begin() as conn:
-            archive = repository.find_archive(conn, ARCHIVE)
+            archive = repository.find_archive(conn, self.name)
             if suite is None:
                 repository.change_archive(conn, archive, values)
             else:
@@ -82,7 +91,7 @@ class Shop:
         self, files: Mapping[str, bytes], *, suite: str = "stable", component: str = "main"
     ) -> list[Upload]:
         """Send files."""
-        to = self.intake.destination(ARCHIVE, suite, component)
+        to = self.intake.destination(self.name, suite, component)
         return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ASKER)
 
     def add(self, *names: str, version: str = "1.0-1", architecture: str = "amd64") -> None:
@@ -92,11 +101,15 @@ class Shop:
     def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> Run:
         """Run an operation."""
         asked = Options(**options)
-        return self.publisher.run(operation, self.publisher.archive(ARCHIVE, asked), asked, ASKER)
+        return self.publisher.run(operation, self.publisher.archive(self.name, asked), asked, ASKER)
+
+    def hold(self, generation: str | None = None, *suites: str) -> Generation:
+        """Go back to a generation, or hold what clients see."""
+        return self.publisher.go_back(self.name, generation, ASKER, suites=suites)
 
     def served(self, path: str, generation: str | None = None) -> bytes:
         """What a client gets from the archive."""
-        found = find(self.database, path, generation)
+        found = find(self.database, path, generation, self.name)
         assert found is not None, f"nothing at {path}"
         return self.bytes_of(found)
 
@@ -117,10 +130,12 @@ class Shop:
         return [f"{p} {v}" for p, v in zip(values[::2], values[1::2], strict=True)]
 
 
-def find(database: Database, path: str, generation: str | None = None) -> Served | None:
+def find(
+    database: Database, path: str, generation: str | None = None, archive: str = ARCHIVE
+) -> Served | None:
     """What is at a path below the archive's root."""
     with database.connect() as conn:
-        return served_at(conn, ARCHIVE, generation, path)
+        return served_at(conn, archive, generation, path)
 
 
 def publisher_of(

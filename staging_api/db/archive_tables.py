@@ -102,6 +102,7 @@ suites = Table(
         comment="ButAutomaticUpgrades of Release: but it upgrades what it installed",
     ),
     Column("dirty_since", Time, comment="null: the newest generation shows all that is published"),
+    Column("rebuild_since", Time, comment="set until all of its packages are looked at again"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
     CheckConstraint("name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$'", name="name"),
     UniqueConstraint("archive_id", "name"),
@@ -155,6 +156,13 @@ package_files = Table(
         "path",
         unique=True,
         postgresql_where=text("removed_at IS NULL"),
+    ),
+    # What was at a path once decides for ever what may be there.
+    Index(
+        "package_files_past_idx",
+        "archive_id",
+        "path",
+        postgresql_where=text("removed_at IS NOT NULL"),
     ),
     Index(None, "blob"),
     comment="The files of the pool, and those that left it.",

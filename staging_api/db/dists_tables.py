@@ -86,13 +86,45 @@ distributions = Table(
         "head_generation_id",
         ForeignKey("dists_generations.id"),
         nullable=False,
-        comment="the newest that was built from the packages; differs after rolling back",
+        comment="the newest in which no suite is held; differs after going back",
     ),
     Column(
         "changed_at", Time, nullable=False, server_default=now, comment="when that changed last"
     ),
     Column("changed_by", Text, nullable=False, comment="who changed it"),
     comment="What clients of each archive see: going live is one update of a row of this table.",
+)
+
+suite_holds = Table(
+    "suite_holds",
+    metadata,
+    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="which suite is held"),
+    Column(
+        "generation_id",
+        ForeignKey("dists_generations.id"),
+        nullable=False,
+        comment="the generation whose packages it shows",
+    ),
+    Column("content_number", BigInteger, nullable=False, comment="the number of that content"),
+    Column("held_at", Time, nullable=False, server_default=now, comment="since when"),
+    Column("held_by", Text, nullable=False, comment="who went back, or held it"),
+    Column("reason", Text, nullable=False, server_default="", comment="why; empty: not said"),
+    comment="One row a suite that shows an older generation's packages until it is lifted.",
+)
+
+generation_holds = Table(
+    "generation_holds",
+    metadata,
+    Column(
+        "generation_id",
+        ForeignKey("dists_generations.id"),
+        primary_key=True,
+        comment="which generation",
+    ),
+    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="held in it"),
+    Column("content_number", BigInteger, nullable=False, comment="whose packages the suite lists"),
+    Index(None, "suite_id"),
+    comment="The suites that were held when a generation went live.",
 )
 
 index_blocks = Table(
@@ -162,6 +194,8 @@ release_files = Table(
     Column("sha256", Text, nullable=False, comment="of its bytes, in hex"),
     Column("dated_at", Time, nullable=False, comment="what it says itself"),
     Column("valid_until", Time, comment="what it says itself"),
+    Column("signed_by", Text, comment="fingerprint of the key; empty: none; null: not known"),
+    Column("modified_at", Time, comment="its Last-Modified: another for each Release of a suite"),
     Column("first_number", BigInteger, nullable=False, comment="first generation that has it"),
     Column("gone_number", BigInteger, comment="first generation that does not"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
@@ -177,4 +211,23 @@ release_files = Table(
     ),
     Index("release_files_number_idx", "suite_id", "name", "first_number"),
     comment="The Releases of the generations that are kept, signed where there was a key.",
+)
+
+lasting_releases = Table(
+    "lasting_releases",
+    metadata,
+    Column(
+        "release_id",
+        ForeignKey("release_files.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="the row of the Release",
+    ),
+    Column("name", Text, primary_key=True, comment="Release, InRelease or Release.gpg"),
+    Column("signed_by", Text, primary_key=True, comment="fingerprint of the key; empty: none"),
+    Column("content", LargeBinary, nullable=False, comment="its bytes"),
+    Column("sha256", Text, nullable=False, comment="of its bytes, in hex"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    CheckConstraint("name IN ('Release', 'InRelease', 'Release.gpg')", name="name"),
+    CheckConstraint(_SHA256, name="sha256"),
+    comment="Releases of older generations, without the Valid-Until that has passed.",
 )

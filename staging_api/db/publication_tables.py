@@ -61,6 +61,7 @@ uploads = Table(
     Column("attempts", Integer, nullable=False, server_default="0", comment="that failed"),
     Column("error_code", Text, comment="of the reason in error_message"),
     Column("error_message", Text, comment="why it was rejected, or is not yet done"),
+    Column("note", Text, comment="what else became of it, or of its suite, by being taken"),
     CheckConstraint(one_of("state", UPLOAD_STATES), name="state"),
     CheckConstraint("state <> 'rejected' OR error_message IS NOT NULL", name="rejected_says_why"),
     CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done"),
@@ -126,6 +127,7 @@ package_publications = Table(
     Index(
         "package_publications_binary_key",
         "suite_id",
+        "component",
         "binary_release_id",
         unique=True,
         postgresql_where=text("ended_at IS NULL AND binary_release_id IS NOT NULL"),
@@ -133,6 +135,7 @@ package_publications = Table(
     Index(
         "package_publications_source_key",
         "suite_id",
+        "component",
         "source_release_id",
         unique=True,
         postgresql_where=text("ended_at IS NULL AND source_release_id IS NOT NULL"),

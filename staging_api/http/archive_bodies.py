@@ -1,20 +1,40 @@
 """The bodies of requests about APT archives, their suites, uploads and packages."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from staging_api.errors import Invalid
 from staging_api.http.bodies import Body, Page, Text, Ulid
+from staging_api.publishing import rules
 from staging_api.publishing.model import (
     AptArchive,
     Suite,
 )
 
-ArchiveName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")]
-SuiteName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$")]
-Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+def _line(value: str, info: ValidationInfo) -> str:
+    return _as_value(rules.line, info, value)
+
+
+def _architecture(value: str, info: ValidationInfo) -> str:
+    return _as_value(rules.architecture, info, value)
+
+
+def _as_value(rule: Callable[[str, str], str], info: ValidationInfo, value: str) -> str:
+    try:
+        return rule(info.field_name or "", value)
+    except Invalid as error:
+        raise ValueError(error.errors[0].message) from None
+
+
+ArchiveName = Annotated[str, Field(pattern=rules.ARCHIVE_NAME)]
+SuiteName = Annotated[str, Field(pattern=rules.SUITE_NAME)]
+Component = Annotated[str, Field(pattern=rules.WORD)]
+Architecture = Annotated[str, Field(pattern=rules.WORD), AfterValidator(_architecture)]
+Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), AfterValidator(_line)]
 Form = Literal["plain", "gz", "xz", "zst"]
 UploadState = Literal["new", "unapproved", "accepted", "done", "rejected"]
 PublicationState = Literal["pending", "published", "superseded", "deleted"]
@@ -22,6 +42,12 @@ PublicationState = Literal["pending", "published", "superseded", "deleted"]
 _EACH_ONCE: Any = {"uniqueItems": True}
 # No bound of ours, but far below that of the tables.
 _TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
+
+
+def _each_once(names: list[str] | None) -> list[str] | None:
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError("must name each once")
+    return names
 
 
 class Shown(Body):
@@ -41,10 +67,10 @@ class SuiteChange(Body):
         None, max_length=10, description="served alike", json_schema_extra=_EACH_ONCE
     )
     description: Line | None = None
-    components: list[Word] | None = Field(
+    components: list[Component] | None = Field(
         None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
     )
-    architectures: list[Word] | None = Field(
+    architectures: list[Architecture] | None = Field(
         None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
     )
     immutable: bool | None = Field(None, description="takes no packages any more")
@@ -52,12 +78,7 @@ class SuiteChange(Body):
     not_automatic: bool | None = None
     but_automatic_upgrades: bool | None = None
 
-    @field_validator("aliases", "components", "architectures")
-    @classmethod
-    def _each_once(cls, names: list[str] | None) -> list[str] | None:
-        if names is not None and len(set(names)) < len(names):
-            raise ValueError("must name each once")
-        return names
+    _checked = field_validator("aliases", "components", "architectures")(_each_once)
 
 
 class SuiteRequest(SuiteChange):
@@ -92,7 +113,9 @@ class ArchiveChange(Body):
 
     origin: Line | None = None
     label: Line | None = None
-    forms: list[Form] | None = Field(None, min_length=1, description="of index files")
+    forms: list[Form] | None = Field(
+        None, min_length=1, description="of index files", json_schema_extra=_EACH_ONCE
+    )
     publish_by_hash: bool | None = None
     advertise_by_hash: bool | None = None
     valid_for_seconds: int | None = Field(
@@ -104,6 +127,8 @@ class ArchiveChange(Body):
     quarantine_seconds: int | None = Field(
         None, ge=0, le=_TEN_YEARS_SECONDS, description="superseded files stay so long"
     )
+
+    _checked = field_validator("forms")(_each_once)
 
 
 class ArchiveRequest(ArchiveChange):
@@ -169,6 +194,7 @@ class UploadBody(Shown):
     attempts: int
     error_code: str | None
     error_message: str | None
+    note: str | None = Field(description="what the sender should know although it was taken")
 
 
 class UploadList(Body):
@@ -188,7 +214,7 @@ class UploadTarget(Body):
     """Where packages go; for a body that is one package, its file name."""
 
     suite: SuiteName
-    component: Word = "main"
+    component: Component = "main"
     name: Text | None = Field(None, max_length=255, description="such as hello_1.0_amd64.deb")
 
 

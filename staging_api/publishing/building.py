@@ -13,8 +13,7 @@ What if the process dies?
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -33,6 +32,7 @@ from staging_api.publishing.model import (
     Options,
     ReleaseText,
     Suite,
+    SuiteHold,
 )
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.repository import Unlisted
@@ -84,47 +84,56 @@ class Builder:
         Args:
             run: the run that wants them.
             archive: that the suites are of.
-            suites: those to look at.
+            suites: those to look at; one that is held keeps its packages.
             now: what clients see; None before the first generation.
             options: how thorough to be.
         """
-        run.phase("index", lasting=now is None or options.wants("indices"))
-        base = self._index_files(suites, now.head if now else None)
+        careful = options.wants("indices")
+        run.phase("index", lasting=now is None or careful)
+        live = self._index_files(suites, now.live if now else None)
         files: list[IndexFile] = []
         shown: list[Unlisted] = []
         for suite in suites:
-            own = [each for each in base if each.suite_id == suite.id]
-            careful = options.wants("indices")
-            made = self.indexer.suite(run, archive, suite, own, careful=careful)
+            own = [each for each in live if each.suite_id == suite.id]
+            if suite.held is not None:
+                files += own
+                continue
+            whole = careful or suite.rebuild_since is not None
+            made = self.indexer.suite(run, archive, suite, own, careful=whole)
             files += made.files
             shown += made.shown
-        run.phase("release")
-        # They differ after rolling back.
-        is_base = now is not None and now.live.number == now.head.number
-        live = base if is_base else self._index_files(suites, now.live if now else None)
-        always = options.wants("release")
-        draft = self._compared(
-            run, archive, suites, files=files, live=live, now=now, always=always, shown=shown
-        )
+        draft = self.press(run, archive, suites, files=files, now=now, options=options)
         run.counts["index_files"] += len(draft.opened)
-        return draft
+        return replace(draft, shown=tuple(shown))
 
-    def _compared(
+    def press(
         self,
         run: RunLog | None,
         archive: AptArchive,
         suites: Sequence[Suite],
         *,
-        files: Sequence[IndexFile],
-        live: Sequence[IndexFile],
+        files: Sequence[IndexFile] | None = None,
         now: Distribution | None,
-        always: bool,
-        shown: Sequence[Unlisted] = (),
+        options: Options,
     ) -> Draft:
-        """What differs between `files` and `live`, with the Releases that say so."""
+        """What differs between index files and what clients see, with the Releases that say so.
+
+        Args:
+            run: the run that wants it, if there is one.
+            archive: that the suites are of.
+            suites: those to look at.
+            files: which index files they are to have; None for those that clients see.
+            now: what clients see; None before the first generation.
+            options: whether to write Releases that differ in their date only.
+        """
+        if run is not None:
+            run.phase("release")
+        live = self._index_files(suites, now.live if now else None)
+        files = live if files is None else files
         ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
             old = repository.releases_of(conn, ids, now.live.number) if now else []
+        always = options.wants("release")
         releases: dict[int, Sequence[ReleaseText]] = {}
         for suite in suites:
             own = [each for each in files if each.suite_id == suite.id]
@@ -137,8 +146,20 @@ class Builder:
             opened=tuple(set(files) - set(live)),
             closed=tuple(set(live) - set(files)),
             releases=releases,
-            shown=tuple(shown),
         )
+
+    def renewal(self, archive: AptArchive, now: Distribution | None) -> Draft:
+        """The Releases of which half of the time is over, over the same index files.
+
+        Those that another key has signed are left to whoever has that.
+        """
+        ids = [suite.id for suite in archive.suites]
+        with self.database.connect() as conn:
+            old = repository.releases_of(conn, ids, now.live.number) if now else []
+        mine = {text.suite_id for text in old if text.signed_by == self.releaser.signer}
+        suites = [suite for suite in archive.suites if suite.id in mine]
+        draft = self.press(None, archive, suites, now=now, options=Options())
+        return replace(draft, suites=())
 
     def _index_files(
         self, suites: Sequence[Suite], generation: Generation | None
@@ -157,78 +178,130 @@ class Builder:
         draft: Draft,
         caller: str,
         *,
-        is_head: bool = True,
         run_id: str | None = None,
-        content_number: int | None = None,
     ) -> None:
         """Let clients see a draft as a generation, and clear what was dirty.
 
         Args:
             conn: a transaction of the lock's holder.
-            archive: of which archive.
+            archive: of which archive; its suites say which of them are held.
             generation_id: of the generation; it may have been begun.
             draft: what it is.
             caller: on whose behalf.
-            is_head: whether it is of what is published now.
             run_id: which run made it, if one did.
-            content_number: of the generation whose packages it lists; None for its own.
         """
+        held = {suite.id: suite.held.content_number for suite in archive.suites if suite.held}
+        contents = set(held.values())
         number = repository.go_live(
             conn,
             generation_id,
             archive.id,
             caller,
-            is_head=is_head,
+            is_head=not held,
             run_id=run_id,
-            content_number=content_number,
+            content_number=(
+                min(contents) if len(contents) == 1 and len(held) == len(archive.suites) else None
+            ),
         )
+        repository.keep_holds(conn, generation_id, held)
         repository.close(conn, number, draft.closed, draft.releases.keys())
         repository.open_files(conn, number, draft.opened)
         texts = [text for texts in draft.releases.values() for text in texts]
         repository.add_releases(conn, number, texts)
-        repository.mark_listed(conn, number, draft.shown)
-        repository.clear_dirty(conn, _seen_dirty(draft.suites) if is_head else {})
+        self.settle(conn, number, draft)
 
     def settle(self, conn: Connection, number: int, draft: Draft) -> None:
-        """Clear what was dirty where nothing differs from the generation that there is."""
+        """Clear what was dirty where a generation shows things as they are."""
         repository.mark_listed(conn, number, draft.shown)
-        repository.clear_dirty(conn, _seen_dirty(draft.suites))
+        repository.clear_dirty(
+            conn, {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
+        )
 
-    def go_back(self, held: Hold, archive: AptArchive, target_id: str, caller: str) -> Generation:
-        """Let clients see the packages of an older generation again.
+    def go_back(self, held: Hold, archive: AptArchive, wish: "Return", caller: str) -> Generation:
+        """Let clients see the packages of an older generation again, until they are lifted.
 
         It is a new generation, of the old one's index files and a Release of today: clients refuse
-        a Release that is older than theirs.
+        a Release that is older than theirs. Gives the generation that clients see by then.
 
         Raises:
             NotFound: there is no such generation.
-            Conflict: it is of another archive, or its files are not kept any more.
+            Conflict: it is of another archive, or its files are not kept any more, or it does not
+                have one of the suites.
         """
         with self.database.connect() as conn:
-            target = repository.find_generation(conn, target_id)
             now = repository.find_distribution(conn, archive.name)
+            if now is None:
+                raise Conflict(f"nothing of {archive.name} has been published")
+            target_id = wish.generation_id or now.live.id
+            target = repository.find_generation(conn, target_id)
+            contents = repository.contents_of(conn, target_id)
         kept = target.archive == archive.name and target.state in ("live", "retired")
-        if not kept or now is None:
+        if not kept:
             raise Conflict(f"generation {target_id} of {target.archive} is {target.state}")
         files = self._index_files(archive.suites, target)
-        live = self._index_files(archive.suites, now.live)
-        draft = self._compared(
-            None, archive, archive.suites, files=files, live=live, now=now, always=True
-        )
-        generation_id = new_id()
+        suites = _chosen(archive, files, wish, target)
+        shown = {suite.id: contents[suite.id] for suite in suites}
+        archive = _held(archive, shown, target, caller)
+        suites = [suite for suite in archive.suites if suite.id in shown]
+        files = [each for each in files if each.suite_id in shown]
+        draft = self.press(None, archive, suites, files=files, now=now, options=Options())
+        # What changed meanwhile is as unseen as before.
+        draft = replace(draft, suites=())
+        generation_id = new_id() if draft.differs else now.live.id
         with guarded(self.database, held) as conn:
-            self.go_live(
-                conn,
-                archive,
-                generation_id,
-                draft,
-                caller,
-                is_head=target.content_number == now.head.content_number,
-                content_number=target.content_number,
-            )
+            repository.hold_suites(conn, shown, target.id, caller, wish.reason)
+            if draft.differs:
+                self.go_live(conn, archive, generation_id, draft, caller)
             return repository.find_generation(conn, generation_id)
 
 
-def _seen_dirty(suites: Sequence[Suite]) -> dict[int, datetime]:
-    """When each got dirty, as it was read: a later mark is not cleared."""
-    return {suite.id: suite.dirty_since for suite in suites if suite.dirty_since is not None}
+@dataclass(frozen=True)
+class Return:
+    """A wish to go back.
+
+    Attributes:
+        generation_id: to whose packages; None for those that clients see now.
+        suites: names of the suites that are to; none for all that the generation has.
+        reason: why, in the words of who wishes it.
+    """
+
+    generation_id: str | None = None
+    suites: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def _chosen(
+    archive: AptArchive, files: Sequence[IndexFile], wish: Return, target: Generation
+) -> list[Suite]:
+    """The suites that go back: those that are asked for, or all that the generation has."""
+    there = {each.suite_id for each in files}
+    missing = [
+        suite.name
+        for suite in archive.suites
+        if suite.name in wish.suites and suite.id not in there
+    ]
+    if missing:
+        raise Conflict(f"generation {target.id} has no suite {', '.join(missing)}")
+    return [
+        suite
+        for suite in archive.suites
+        if suite.id in there and (not wish.suites or suite.name in wish.suites)
+    ]
+
+
+def _held(
+    archive: AptArchive, contents: Mapping[int, int], target: Generation, caller: str
+) -> AptArchive:
+    """The archive as it is once these suites are held at the contents of a generation."""
+    suites = tuple(
+        replace(
+            suite,
+            held=SuiteHold(
+                suite.name, target.id, contents[suite.id], archive.seen_at, caller, reason=""
+            ),
+        )
+        if suite.id in contents
+        else suite
+        for suite in archive.suites
+    )
+    return replace(archive, suites=suites)

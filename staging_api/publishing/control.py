@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from staging_api.errors import PackageInvalid
+from staging_api.publishing import rules
 
 #: Bounds that keep file names and index rows within what file systems and PostgreSQL take.
 MAX_NAME_LENGTH = 128
@@ -24,7 +25,6 @@ _FIELD = re.compile(r"([!-\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t]+\S.*)*)(?:\
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
-_NOT_OF_ONE_MACHINE = frozenset({"any", "source"})
 
 
 def decode_stanza(raw: bytes, limit_bytes: int) -> str:
@@ -105,9 +105,8 @@ def binary_architecture(value: str) -> str:
     Raises:
         PackageInvalid: it cannot.
     """
-    pieces = value.split("-")
     valid = len(value) <= MAX_NAME_LENGTH and _ARCHITECTURE.fullmatch(value)
-    if not valid or not _NOT_OF_ONE_MACHINE.isdisjoint(pieces):
+    if not valid or not rules.is_of_one_machine(value):
         raise PackageInvalid(f"Architecture: {value[:80]!r} is not the architecture of a binary")
     return value
 

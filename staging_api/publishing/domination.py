@@ -5,6 +5,7 @@ The rules are those of Launchpad's publisher:
 - Of a source, the newest version stays. Of equal versions the one published last is the newest.
 - Of a binary, each architecture looks at what it offers under one name: its own packages and those
   for all. What is the newest for some architecture stays.
+- The same package in two components does not outdo itself.
 - An old package for all stays too while a package for one architecture of the same source release
   stays: it may be a part of what an architecture that has not built the new release still needs.
 
@@ -32,6 +33,7 @@ class Published:
         source_release: which source release it is, or was built from.
         architecture: of a binary; "" for a source.
         installer: whether it is a .udeb.
+        release: which release it is: two publications of one differ in their component.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Published:
     source_release: Hashable
     architecture: str = ""
     installer: bool = False
+    release: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,11 @@ def _by_name(publications: Iterable[Published]) -> dict[tuple[bool, str], list[P
 def _outdone(offer: Sequence[Published]) -> dict[str, str]:
     """By the id of each but the newest: the id of the newest."""
     newest = max(offer, key=_age, default=None)
-    return {each.id: newest.id for each in offer if newest and each is not newest}
+    return {each.id: newest.id for each in offer if newest and not _is_same(each, newest)}
+
+
+def _is_same(each: Published, newest: Published) -> bool:
+    return each is newest or (each.release is not None and each.release == newest.release)
 
 
 def _age(publication: Published) -> tuple[str, datetime, str]:

@@ -1,9 +1,12 @@
 """The index files of a suite: which ones it has, and new ones out of old ones and what changed.
 
 An index of which a package changed is cut again round that package only; all others are taken over
-as they are. Blocks that have to be compressed are compressed by a few threads, outside of any
-transaction, and kept some at a time: if the process dies, nothing names them, and the next run,
-which cuts the same blocks, finds them done.
+as they are. Either way an entry comes from `_entry`, and is known by the key that it has there: so
+what takes a package out of an index finds what put it in.
+
+Blocks that have to be compressed are compressed by a few threads, outside of any transaction, and
+kept some at a time: if the process dies, nothing names them, and the next run, which cuts the same
+blocks, finds them done.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,14 +25,13 @@ from staging_api.publishing.indices import (
     Entry,
     binary_entry,
     entries_of,
-    index_key,
     packages_path,
     source_entry,
     sources_path,
 )
 from staging_api.publishing.model import FORM_OF, AptArchive, IndexFile, Suite
 from staging_api.publishing.pieces import BlockReader, FileHashes
-from staging_api.publishing.repository import Unlisted
+from staging_api.publishing.repository import Package, Unlisted
 from staging_api.publishing.runlog import RunLog
 
 _THREADS = 2
@@ -37,6 +39,7 @@ _KEPT_AT_ONCE = 32
 
 #: What changes in one index file: by key, the entry to put there, or None to take it away.
 Changes = dict[bytes, Entry | None]
+SourceFiles = Mapping[int, Sequence[Row[Any]]]
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,8 @@ class Indexer:
         """
         with self.database.connect() as conn:
             unlisted = repository.unlisted(conn, suite.id)
-            places = list(_places(suite))
-            # Asked for only where the answer may be yes: else it is a statement for each run.
-            maybe = careful or not base or any(each.installer for each in unlisted)
-            maybe = maybe or any(each.installer and _is_in(each, base) for each in places)
-            if not (maybe and repository.has_installer(conn, suite.id)):
-                places = [each for each in places if not each.installer]
+            installer = repository.has_installer(conn, suite.id)
+            places = [each for each in _places(suite) if installer or not each.installer]
             known = [place for place in places if not careful and _is_in(place, base)]
             changes = _changes(conn, unlisted, known)
         files: list[IndexFile] = []
@@ -226,13 +225,13 @@ def _changes(
     changes: dict[IndexPlace, Changes] = {place: {} for place in places}
     if not places:
         return changes
-    made = _made(conn, [each for each in unlisted if each.shown])
-    # What goes comes first: another spelling of the same version may take its place.
+    files = _source_files(conn, unlisted)
+    # What goes comes first: the same package may have come again.
     for each in sorted(unlisted, key=lambda each: each.shown):
-        key = index_key(each.package, each.version_key, each.architecture or "")
+        entry = _entry(each, files)
         for place in places:
             if _belongs(each, place):
-                changes[place][key] = made.get(each.id)
+                changes[place][entry.key] = entry if each.shown else None
     return changes
 
 
@@ -244,35 +243,29 @@ def _belongs(each: Unlisted, place: IndexPlace) -> bool:
     return each.architecture in (place.architecture, "all")
 
 
-def _made(conn: Connection, shown: Sequence[Unlisted]) -> dict[int, Entry]:
-    """The entries of publications that are to be listed."""
-    releases = [each.source_release_id for each in shown if each.source_release_id]
-    sources = repository.source_files_of(conn, releases)
-    made: dict[int, Entry] = {}
-    for each in shown:
-        if each.path and each.size_bytes and each.sha256:
-            made[each.id] = binary_entry(each.control, each.path, each.size_bytes, each.sha256)
-        elif each.source_release_id:
-            made[each.id] = _source(each.control, sources[each.source_release_id])
-    return made
-
-
 def _entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[Entry]:
     """The entries of all packages of an index."""
     if place.architecture:
-        rows = repository.listed_binaries(
+        packages = repository.listed_binaries(
             conn, suite.id, place.component, place.architecture, installer=place.installer
         )
-        for row in rows:
-            yield binary_entry(row.control, row.path, row.size_bytes, row.sha256)
-        return
-    rows = repository.listed_sources(conn, suite.id, place.component)
-    files = repository.source_files_of(conn, [row.id for row in rows])
-    for row in rows:
-        yield _source(row.control, files[row.id])
+    else:
+        packages = repository.listed_sources(conn, suite.id, place.component)
+    files = _source_files(conn, packages)
+    return (_entry(each, files) for each in packages)
 
 
-def _source(control: str, files: Sequence[Row[Any]]) -> Entry:
+def _source_files(conn: Connection, packages: Iterable[Package]) -> SourceFiles:
+    return repository.source_files_of(
+        conn, [each.source_release_id for each in packages if each.source_release_id is not None]
+    )
+
+
+def _entry(package: Package, source_files: SourceFiles) -> Entry:
+    """THE way from a package to its entry, hence to its key."""
+    if package.source_release_id is None:
+        return binary_entry(package.control, package.path, package.size_bytes, package.sha256)
+    files = source_files[package.source_release_id]
     folder = files[0].path.rpartition("/")[0]
     named = [SourceFile(f.path.rpartition("/")[2], f.size_bytes, f.sha256) for f in files]
-    return source_entry(control, folder, named[0], tuple(named[1:]))
+    return source_entry(package.control, folder, named[0], tuple(named[1:]))

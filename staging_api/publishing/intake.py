@@ -54,6 +54,10 @@ class Destination:
     component: str
 
 
+#: What was read of one package; or why it is rejected.
+_Content = BinaryPackage | SourcePackage | StagingApiError
+
+
 @dataclass(frozen=True)
 class _Parcel:
     """One package among those that were sent: a .deb or .udeb, or a .dsc with its files.
@@ -65,7 +69,7 @@ class _Parcel:
     """
 
     name: str
-    content: BinaryPackage | SourcePackage | StagingApiError
+    content: _Content
     files: dict[str, SourceFile]
 
 
@@ -172,7 +176,7 @@ class Intake:
             elif name not in listed and not name.endswith(".dsc"):
                 yield _Parcel(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
 
-    def _read(self, file: SourceFile) -> BinaryPackage | SourcePackage | StagingApiError:
+    def _read(self, file: SourceFile) -> _Content:
         try:
             with closing(self.blobs.open(file.sha256)) as opened:
                 if file.name.endswith(".dsc"):
@@ -203,7 +207,7 @@ def _decided(
         elif isinstance(parcel.content, StagingApiError):
             releases[parcel.name] = parcel.content
     known = _known(conn, to, parcels)
-    rows = []
+    rows: list[tuple[dict[str, Any], StagingApiError | None]] = []
     for parcel in parcels:
         release = releases[parcel.name]
         error = release if isinstance(release, StagingApiError) else None
@@ -223,7 +227,51 @@ def _decided(
             **({} if isinstance(release, StagingApiError) else release),
         }
         rows.append((row, error))
+    taken = [
+        (row, _offer(parcel.name, parcel.content))
+        for (row, error), parcel in zip(rows, parcels, strict=True)
+        if error is None and not isinstance(parcel.content, StagingApiError)
+    ]
+    _note_what_follows(conn, to, taken)
     return rows
+
+
+def _note_what_follows(
+    conn: Connection, to: Destination, taken: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> None:
+    """Say in the rows of uploads what they lift, and which of them will not be offered.
+
+    Args:
+        conn: the transaction that notes the uploads.
+        to: where they go.
+        taken: each row, with what domination compares of it.
+    """
+    if any(row["state"] == "accepted" for row, _ in taken) and repository.lift(conn, [to.suite.id]):
+        for row, _ in taken:
+            row["note"] = lifted(to.suite.name)
+    newer = repository.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
+    for place, version in newer.items():
+        row, _ = taken[place]
+        told = f"{to.suite.name} has {version}, which is newer: clients are offered that"
+        row["note"] = "; ".join(filter(None, (row.get("note"), told)))
+
+
+def lifted(suite: str) -> str:
+    """What the sender of an upload is told that ends a hold."""
+    return (
+        f"{suite} was held at older packages, which this lifts:"
+        " clients see what is published after the next run"
+    )
+
+
+def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:
+    """What domination compares of a package, by the name of its file."""
+    return {
+        "package": content.package,
+        "version_key": content.version.sort_key,
+        "architecture": content.architecture if isinstance(content, BinaryPackage) else None,
+        "installer": name.endswith(".udeb"),
+    }
 
 
 def _known(conn: Connection, to: Destination, parcels: Sequence[_Parcel]) -> set[str]:
@@ -253,16 +301,26 @@ def _binaries(
                 rows[parcel.name] = _binary_row(to, parcel.name, parcel.content)
             except StagingApiError as error:
                 found[parcel.name] = error
-    if rows:
-        repository.add_files(conn, to.archive.id, list(rows.values()))
-        there = repository.add_binaries(conn, to.archive.id, list(rows.values()))
-        for place, (name, row) in enumerate(rows.items()):
-            release_id, sha256 = there.get(place, (None, None))
-            if sha256 == row["sha256"]:
-                found[name] = {"binary_release_id": release_id}
-            else:
-                found[name] = Conflict(f"{row['path']} is in the archive with another content")
+    there = repository.add_binaries(conn, to.archive.id, list(rows.values())) if rows else {}
+    for place, (name, row) in enumerate(rows.items()):
+        release = there.get(place)
+        if release is None:
+            found[name] = _path_is_taken(row["path"])
+        elif release.sha256 != row["sha256"]:
+            found[name] = Conflict(
+                f"{row['package']} {release.version} ({row['architecture']}) is in the archive with"
+                f" another content, at {release.path}: give the package a new version"
+            )
+        else:
+            found[name] = {"binary_release_id": release.id}
     return found
+
+
+def _path_is_taken(path: str) -> Conflict:
+    return Conflict(
+        f"{path} is in the archive with another content, or was published with it, and what was"
+        " published keeps its bytes for ever: give the package a new version"
+    )
 
 
 def _binary_row(to: Destination, name: str, package: BinaryPackage) -> dict[str, Any]:
@@ -300,15 +358,40 @@ def _source(
             if path in there
         }
         check_files(source, {**in_pool, **parcel.files})
+        if (known := _known_source(conn, to, source)) is not None:
+            return known
         rows = [{**vars(file), "path": paths[file.name]} for file in wanted]
         repository.add_files(conn, archive_id, rows)
         there = repository.files_at(conn, archive_id, list(paths.values()))
         for file in wanted:
-            if there[paths[file.name]].sha256 != file.sha256:
-                raise Conflict(f"{paths[file.name]} is in the archive with another content")
+            path = paths[file.name]
+            if path not in there or there[path].sha256 != file.sha256:
+                raise _path_is_taken(path)
         values = {"package": source.package, "version": source.version.text}
         values |= {"version_key": source.version.sort_key, "control": source.control}
         ids = [there[paths[file.name]].id for file in wanted]
-        return {"source_release_id": repository.add_source(conn, archive_id, values, ids)}
+        added = repository.add_source(conn, archive_id, values, ids)
+        # Another request may have added it since we looked.
+        return {"source_release_id": added} if added else _known_source(conn, to, source) or {}
     except StagingApiError as error:
         return error
+
+
+def _known_source(
+    conn: Connection, to: Destination, source: SourcePackage
+) -> dict[str, Any] | None:
+    """The release of this version, in whatever component; None if there is none.
+
+    Raises:
+        Conflict: it has other files.
+    """
+    package, version = source.package, source.version
+    release = repository.find_source(conn, to.archive.id, package, version.sort_key)
+    if release is None:
+        return None
+    if list(release.files) != [f"{f.name} {f.sha256}" for f in (source.dsc, *source.files)]:
+        raise Conflict(
+            f"{package} {release.version} is in the archive with other files, hence another"
+            " content: give the package a new version"
+        )
+    return {"source_release_id": release.id}

@@ -15,6 +15,23 @@ WORD_OF = {form: word for word, form in FORM_OF.items()}
 
 
 @dataclass(frozen=True)
+class SuiteHold:
+    """A suite shows the packages of an older generation until somebody lifts that.
+
+    Attributes:
+        generation_id: the generation whose packages it shows.
+        content_number: the number of the generation that these packages were first shown by.
+    """
+
+    suite: str
+    generation_id: str
+    content_number: int
+    held_at: datetime
+    held_by: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Suite:
     """One suite of an archive.
 
@@ -24,6 +41,8 @@ class Suite:
         immutable: whether it takes no package any more.
         auto_accept: whether uploads wait for nobody's decision.
         dirty_since: when something changed that the newest generation does not show.
+        rebuild_since: when something changed by which all of its packages have to be looked at.
+        held: which older packages it shows, if it was taken back to them.
     """
 
     id: int
@@ -38,6 +57,8 @@ class Suite:
     not_automatic: bool
     but_automatic_upgrades: bool
     dirty_since: datetime | None
+    rebuild_since: datetime | None
+    held: SuiteHold | None = None
 
 
 @dataclass(frozen=True)
@@ -189,7 +210,7 @@ class Generation:
     Attributes:
         number: counts up; what is newer for clients.
         content_number: the number of the generation whose packages it lists: another than its
-            own after rolling back.
+            own if all suites were held at those.
     """
 
     id: str
@@ -207,13 +228,19 @@ class Generation:
 
 @dataclass(frozen=True)
 class Distribution:
-    """What clients of an archive see, and the newest that was built from its packages."""
+    """What clients of an archive see.
+
+    Attributes:
+        head: the newest generation in which no suite was held.
+        held: the suites that show older packages now.
+    """
 
     archive: str
     live: Generation
     head: Generation
     changed_at: datetime
     changed_by: str
+    held: tuple[SuiteHold, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +251,7 @@ class Upload:
         name: of the .deb, .udeb or .dsc, as it was sent.
         state: ``new``, ``unapproved``, ``accepted``, ``done`` or ``rejected``.
         error_message: why it was rejected, or is not done yet.
+        note: what the sender should know although it was taken.
     """
 
     id: str
@@ -245,6 +273,7 @@ class Upload:
     attempts: int
     error_code: str | None
     error_message: str | None
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -299,7 +328,12 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class ReleaseText:
-    """One of the three files that say what a suite has."""
+    """One of the three files that say what a suite has.
+
+    Attributes:
+        signed_by: fingerprint of the key; empty for none, None if it is not known.
+        modified_at: its Last-Modified, in whole seconds; later than that of the one before.
+    """
 
     suite_id: int
     name: str
@@ -307,6 +341,8 @@ class ReleaseText:
     dated_at: datetime
     valid_until: datetime | None
     sha256: str
+    signed_by: str | None
+    modified_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -315,7 +351,7 @@ class Served:
 
     Attributes:
         name: tells the media type.
-        modified_at: when it came to be.
+        modified_at: when it came to be; None where that would not tell it from what came before.
         content: the bytes themselves, of a Release.
         blocks: sha256 of each block, of an index file of `form`.
         lasting: whether the same address will never have other bytes.
@@ -324,7 +360,7 @@ class Served:
     name: str
     sha256: str
     size_bytes: int
-    modified_at: datetime
+    modified_at: datetime | None
     content: bytes | None = field(default=None, repr=False)
     blocks: tuple[str, ...] | None = field(default=None, repr=False)
     form: str = "plain"

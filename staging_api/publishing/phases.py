@@ -78,9 +78,10 @@ def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options:
     for suite in archive.suites:
         if suite.id not in suites:
             continue
+        whole = careful or suite.rebuild_since is not None
         with run.database.connect() as conn:
-            sources = repository.sources_to_dominate(conn, suite.id, careful=careful)
-            binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=careful)
+            sources = repository.sources_to_dominate(conn, suite.id, careful=whole)
+            binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=whole)
         outdone += dominate_sources(sources)
         outdone += [
             each for each in dominate_binaries(binaries, suite.architectures) if each.id in decided

@@ -2,27 +2,25 @@
 
 import re
 
-from staging_api.errors import Invalid, PackageInvalid
+from staging_api.errors import PackageInvalid
+from staging_api.publishing import rules
 from staging_api.publishing.control import package_name
 from staging_api.publishing.version import Version
 
 #: What file systems allow for one name, in bytes; our names are ASCII.
 MAX_FILE_NAME_LENGTH = 255
 
-_COMPONENT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
 _SUFFIXES = frozenset({"deb", "udeb"})
 
 
 def component_name(value: str) -> str:
-    """The value, if it names a component: one short, lower-case path segment.
+    """The value, if it names a component.
 
     Raises:
         Invalid: it does not.
     """
-    if not _COMPONENT.fullmatch(value):
-        raise Invalid.field("component", f"{value[:80]!r} is not a component's name")
-    return value
+    return rules.component("component", value)
 
 
 def safe_file_name(value: str) -> str:
@@ -64,6 +62,5 @@ def pool_path(component: str, source: str, file_name: str) -> str:
         Invalid: one of the three is not a safe path segment.
     """
     prefix = source[:4] if source.startswith("lib") else source[:1]
-    return "/".join(
-        ("pool", component_name(component), prefix, package_name(source), safe_file_name(file_name))
-    )
+    folder = component_name(component)
+    return f"pool/{folder}/{prefix}/{package_name(source)}/{safe_file_name(file_name)}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from staging_api.errors import Invalid
+from staging_api.publishing import rules
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def release_text(release: Release) -> bytes:
     """The Release file; equal input gives equal bytes.
 
     Raises:
-        Invalid: a value has a line break, which would write further fields.
+        Invalid: a value is not what `rules` allows in a line.
     """
-    lines = [f"{name}: {_one_line(name, value)}\n" for name, value in _fields(release) if value]
+    lines = [f"{name}: {rules.line(name, value)}\n" for name, value in _fields(release) if value]
     files = sorted(release.files, key=lambda file: file.path)
     lines += ["SHA256:\n", *(f" {file.sha256} {file.size_bytes} {file.path}\n" for file in files)]
     return "".join(lines).encode()
@@ -97,9 +97,3 @@ def _fields(release: Release) -> Iterable[tuple[str, str]]:
 def _rfc_date(moment: datetime) -> str:
     # apt takes UTC by that name; other names for it have made clients refuse a repository.
     return format_datetime(moment.astimezone(UTC), usegmt=True).replace("GMT", "UTC")
-
-
-def _one_line(name: str, value: str) -> str:
-    if not value.isprintable():
-        raise Invalid.field(name, "may have no line break or control character")
-    return value

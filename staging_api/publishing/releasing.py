@@ -1,25 +1,43 @@
 """The Release of a suite: written again only if it would say something else, and signed if it can.
 
-A Release that would differ from the one before in nothing but its date is not written: so nothing
-is published when nothing changed.
+What it says is made of its index files, of how archive and suite are described, of how long it is
+to be believed, and of who signs it: a change of any of these makes a new Release, whatever packages
+are decided on. One that would differ in nothing but its date is not written, so nothing is
+published when nothing changed.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from staging_api.publishing.model import AptArchive, IndexFile, ReleaseText, Suite
 from staging_api.publishing.release import Release, ReleaseFile, release_text
-from staging_api.publishing.repository import release_row
 from staging_api.publishing.runlog import RunLog
-from staging_api.publishing.signing import Signed, SigningKey, sign
+from staging_api.publishing.signing import Signed, SigningKey, Unsigned, sign, signer_of
+
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Releaser:
-    """Writes Releases; `key` is None where none is configured."""
+    """Writes Releases.
+
+    Attributes:
+        key: None where none is configured.
+        sign: how they are signed with it; for tests that need many signatures.
+    """
 
     key: SigningKey | None
+    sign: Callable[[bytes, SigningKey | None], Signed | Unsigned] = sign
+
+    @property
+    def signer(self) -> str | None:
+        """Who is to have signed Releases, as `ReleaseText.signed_by`; None if it is not for us.
+
+        A process that has no gpg, or not the key's directory, leaves to others what they signed.
+        """
+        return signer_of(self.key)
 
     def suite(
         self,
@@ -48,24 +66,42 @@ class Releaser:
         before = next((text for text in old if text.name == "Release"), None)
         # Clients refuse a Release older than the one they have.
         date = max(now, before.dated_at) if before else now
-        wanted = _release(archive, suite, files, date.replace(microsecond=0))
         if before and not always and not _expires(archive, before, now):
             same = _release(archive, suite, files, before.dated_at)
-            if release_text(same) == before.content:
+            if release_text(same) == before.content and self._is_signer(before):
                 return None
-        return self._signed(run, suite, wanted)
+        wanted = _release(archive, suite, files, date.replace(microsecond=0))
+        modified = now.replace(microsecond=0)
+        if before and before.modified_at:
+            modified = max(modified, before.modified_at + _SECOND)
+        return self._signed(run, suite, wanted, modified)
 
-    def _signed(self, run: RunLog | None, suite: Suite, release: Release) -> list[ReleaseText]:
+    def _is_signer(self, before: ReleaseText) -> bool:
+        return self.signer is None or before.signed_by == self.signer
+
+    def _signed(
+        self, run: RunLog | None, suite: Suite, release: Release, modified: datetime
+    ) -> list[ReleaseText]:
         content = release_text(release)
-        texts = {"Release": content}
-        signed = sign(content, self.key)
+        texts, signed_by = {"Release": content}, ""
+        signed = self.sign(content, self.key)
         if isinstance(signed, Signed):
             texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
+            signed_by = self.key.fingerprint if self.key else ""
         elif run is not None:
             run.note(f"published without a signature: {signed.reason}")
-        until = release.date + release.valid_for if release.valid_for else None
         return [
-            release_row(suite.id, name, text, release.date, until) for name, text in texts.items()
+            ReleaseText(
+                suite_id=suite.id,
+                name=name,
+                content=text,
+                dated_at=release.date,
+                valid_until=release.date + release.valid_for if release.valid_for else None,
+                sha256=hashlib.sha256(text).hexdigest(),
+                signed_by=signed_by,
+                modified_at=modified,
+            )
+            for name, text in texts.items()
         ]
 
 
@@ -80,12 +116,16 @@ def _release(
     archive: AptArchive, suite: Suite, files: Sequence[IndexFile], date: datetime
 ) -> Release:
     seconds = archive.valid_for_seconds
+    components, architectures = _listed(files)
     return Release(
         suite=suite.name,
         codename=suite.codename,
         date=date,
-        architectures=suite.architectures,
-        components=suite.components,
+        architectures=sorted(architectures),
+        components=[
+            *(name for name in suite.components if name in components),
+            *sorted(components.difference(suite.components)),
+        ],
         files=[ReleaseFile(f.file_path, f.size_bytes, f.sha256) for f in files],
         origin=archive.origin,
         label=archive.label,
@@ -95,3 +135,14 @@ def _release(
         not_automatic=suite.not_automatic,
         but_automatic_upgrades=suite.but_automatic_upgrades,
     )
+
+
+def _listed(files: Iterable[IndexFile]) -> tuple[set[str], set[str]]:
+    """The components and architectures that index files are of.
+
+    A suite that shows older packages may have had others then.
+    """
+    paths = [file.path.split("/") for file in files]
+    folders = {path[-2] for path in paths}
+    architectures = {f.removeprefix("binary-") for f in folders if f.startswith("binary-")}
+    return {path[0] for path in paths}, architectures

@@ -25,6 +25,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
@@ -32,7 +33,7 @@ from staging_api.errors import HookFailed, Invalid
 from staging_api.locks.hold import Asker, Locks, hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, repository
-from staging_api.publishing.building import Builder, Draft
+from staging_api.publishing.building import Builder, Draft, Return
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import (
     AptArchive,
@@ -98,11 +99,44 @@ class Publisher:
                 reached=self.reached,
             )
             try:
+                # Only the lock's holder knows that no suite is taken back meanwhile.
+                archive = self.archive(archive.name)
                 failed_hook = _OPERATIONS[operation](self, run, archive, options)
                 run.finish(failed_hook)
             except BaseException as error:
                 run.fail(error)
                 raise
+        return self.find(run.id)
+
+    def renew(self, name: str, asker: Asker) -> Run | None:
+        """Write the Releases anew of which half of the time is over, and decide on no package.
+
+        Only where this process signs as those were signed; None if there is nothing to do for it.
+
+        Raises:
+            NotFound: there is no such archive.
+            LockHeld, LockLost, SigningFailed: as with `run`.
+        """
+        with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
+            archive, now = self.archive(name), self._distribution(name)
+            draft = self.builder.renewal(archive, now)
+            if not draft.differs:
+                return None
+            run = RunLog.begin(
+                self.locks,
+                held,
+                operation="publish-distro",
+                archive=archive,
+                options=Options(),
+                asker=asker,
+                reached=self.reached,
+            )
+            run.note("renewed what clients would soon not believe any more, and nothing else")
+            run.phase("go_live")
+            with run.writing() as conn:
+                self.builder.go_live(conn, archive, new_id(), draft, run.caller, run_id=run.id)
+            run.counts["generations"] += 1
+            run.finish()
         return self.find(run.id)
 
     def archive(self, name: str, options: Options | None = None) -> AptArchive:
@@ -128,17 +162,41 @@ class Publisher:
         with self.database.connect() as conn:
             return repository.find_run(conn, run_id)
 
-    def go_back(self, name: str, generation_id: str, asker: Asker) -> Generation:
-        """Let clients see the packages of an older generation, until the next run with changes.
+    def go_back(
+        self, name: str, generation_id: str | None, asker: Asker, **wish: Any
+    ) -> Generation:
+        """Let clients see the packages of an older generation, until that is lifted.
+
+        Args:
+            name: of the archive.
+            generation_id: whose packages; None for those that clients see now.
+            asker: who wishes it.
+            wish: `suites` and `reason`, as `Return` has them.
 
         Raises:
             NotFound: there is no such archive or generation.
-            Conflict: the generation's files are not kept any more.
+            Invalid: the archive has no such suite.
+            Conflict: the generation's files are not kept any more, or it has no such suite.
             LockHeld: an operation of the publisher runs.
         """
-        archive = self.archive(name)
+        wanted = Return(generation_id, **wish)
+        self.archive(name, Options(suites=wanted.suites))
         with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
-            return self.builder.go_back(held, archive, generation_id, asker.caller)
+            return self.builder.go_back(held, self.archive(name), wanted, asker.caller)
+
+    def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
+        """Let suites show what is published again, from the next run on; none for all.
+
+        Gives the names of those that were held.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: the archive has no such suite.
+        """
+        archive = self.archive(name, Options(suites=suites))
+        ids = [suite.id for suite in archive.suites if not suites or suite.name in suites]
+        with self.database.begin() as conn:
+            return repository.lift(conn, ids)
 
     def _process_accepted(self, run: RunLog, archive: AptArchive, _options: Options) -> None:
         phases.accept(run, archive)
@@ -156,6 +214,7 @@ class Publisher:
             # Fixes do not wait for the rest to be made.
             urgent = replace(options, suites=security)
             failed = self._publish(run, archive, urgent, work, hooks=True)
+            archive = self.archive(archive.name)
             work = self._with_work(archive)
         return self._publish(run, archive, options, work, hooks=True) or failed
 
@@ -173,20 +232,19 @@ class Publisher:
         """
         failed, more = None, True
         while more and (ids := _in_scope(archive, options, work)):
-            now = self._distribution(archive)
-            # After rolling back, clients see old packages of every suite.
-            if now is not None and now.live.content_number != now.head.content_number:
-                ids = {suite.id for suite in archive.suites}
-            published = phases.publish(run, self.blobs, sorted(ids), options, self.at_once)
+            now = self._distribution(archive.name)
+            decided = [s.id for s in archive.suites if s.id in ids and s.held is None]
+            published = phases.publish(run, self.blobs, decided, options, self.at_once)
             more = published >= self.at_once
             if published >= self.many:
                 phases.renew_statistics(run)
-            phases.dominate(run, archive, ids, options)
-            archive = self.archive(archive.name)
+            phases.dominate(run, archive, decided, options)
+            archive = _as_begun(archive, self.archive(archive.name))
             suites = [suite for suite in archive.suites if suite.id in ids]
             made = self._make_generation(run, archive, suites, options, now=now, hooks=hooks)
             failed = made or failed
             if more:
+                archive = self.archive(archive.name)
                 work = self._with_work(archive)
         if run.counts["published"] >= self.many:
             phases.renew_statistics(run)
@@ -195,11 +253,12 @@ class Publisher:
 
     def _with_work(self, archive: AptArchive) -> set[int]:
         with self.database.connect() as conn:
-            return repository.suites_with_work(conn, archive.id)
+            signer = self.builder.releaser.signer
+            return repository.suites_with_work(conn, archive.id, signer)
 
-    def _distribution(self, archive: AptArchive) -> Distribution | None:
+    def _distribution(self, name: str) -> Distribution | None:
         with self.database.connect() as conn:
-            return repository.find_distribution(conn, archive.name)
+            return repository.find_distribution(conn, name)
 
     def _make_generation(
         self,
@@ -215,7 +274,7 @@ class Publisher:
         if not draft.differs:
             if now is not None:
                 with run.writing() as conn:
-                    self.builder.settle(conn, now.head.number, draft)
+                    self.builder.settle(conn, now.live.number, draft)
             return None
         generation_id = new_id()
         environment = _environment(run, archive, generation_id, draft)
@@ -269,6 +328,21 @@ def _in_scope(archive: AptArchive, options: Options, work: set[int]) -> set[int]
         for suite in archive.suites
         if (careful or suite.id in work) and (not options.suites or suite.name in options.suites)
     }
+
+
+def _as_begun(then: AptArchive, now: AptArchive) -> AptArchive:
+    """The archive as it is now, its suites held as they were when packages were decided on.
+
+    One that was lifted in between is looked at by the next run: not all was done that it needs.
+    """
+    before = {suite.id: suite for suite in then.suites}
+    suites = (
+        replace(s, held=before[s.id].held, rebuild_since=before[s.id].rebuild_since)
+        if s.id in before
+        else s
+        for s in now.suites
+    )
+    return replace(now, suites=tuple(suites))
 
 
 def _environment(

@@ -13,6 +13,7 @@ fast; `stop_agent` ends it. If the process dies, the agent ends itself once its 
 """
 
 import re
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -58,6 +59,14 @@ class Unsigned:
     """There is no signature, and why."""
 
     reason: str
+
+
+def signer_of(key: SigningKey | None) -> str | None:
+    """The fingerprint of the key; empty if none is configured, None if it is not at hand here."""
+    if key is None:
+        return ""
+    at_hand = key.home.is_dir() and shutil.which(key.program, path=_PATH)
+    return key.fingerprint if at_hand else None
 
 
 def sign(

@@ -62,8 +62,9 @@ class ArchiveFiles:
 
 
 def _sendable(served: Served) -> Sendable:
-    modified = served.modified_at if served.lasting else None
-    return Sendable(served.name, served.sha256, served.size_bytes, modified, served.lasting)
+    return Sendable(
+        served.name, served.sha256, served.size_bytes, served.modified_at, served.lasting
+    )
 
 
 def _cut(chunks: Iterator[bytes], start: int, length: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
 from staging_api.errors import Conflict, Invalid, NotFound
-from staging_api.publishing.model import AptArchive, Suite
+from staging_api.publishing.model import AptArchive, Suite, SuiteHold
 from staging_api.publishing.repository.rows import made, moment
 
 # One statement, so that it is one moment: a run that saw an archive as it was and a mark that says
@@ -21,28 +21,56 @@ _FIND = text("""
                 array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)
                     AS components,
                 array(SELECT a.name FROM architectures a WHERE a.suite_id = s.id ORDER BY a.name)
-                    AS architectures
+                    AS architectures,
+                (SELECT to_json(h) FROM suite_holds h WHERE h.suite_id = s.id) AS held
             FROM suites s WHERE s.archive_id = r.id) s
         ORDER BY s.name) AS told_suites
     FROM apt_archives r WHERE r.name = :name
 """)
 
-# What a run has to look at: suites with something to publish or to list, and those whose Release
-# clients will soon not believe any more.
+# What a run has to look at: suites with something to publish or to list, unless they are held, and
+# those whose Release clients will soon not believe any more, or that somebody else has signed.
 _WITH_WORK = text("""
     SELECT s.id FROM suites s JOIN apt_archives a ON a.id = s.archive_id
     WHERE s.archive_id = :archive_id AND (
         s.dirty_since IS NOT NULL
-        OR EXISTS (
-            SELECT FROM package_publications p
-            WHERE p.suite_id = s.id AND p.state = 'pending')
-        OR EXISTS (
-            SELECT FROM package_publications p
-            WHERE p.suite_id = s.id AND p.unlisted_since IS NOT NULL)
+        OR NOT EXISTS (SELECT FROM suite_holds h WHERE h.suite_id = s.id) AND (
+            EXISTS (
+                SELECT FROM package_publications p
+                WHERE p.suite_id = s.id AND p.state = 'pending')
+            OR EXISTS (
+                SELECT FROM package_publications p
+                WHERE p.suite_id = s.id AND p.unlisted_since IS NOT NULL))
         OR EXISTS (
             SELECT FROM release_files r
-            WHERE r.suite_id = s.id AND r.gone_number IS NULL AND r.valid_until
-                < clock_timestamp() + make_interval(secs => a.valid_for_seconds / 2.0)))
+            WHERE r.suite_id = s.id AND r.gone_number IS NULL AND (
+                r.valid_until < clock_timestamp() + make_interval(secs => a.valid_for_seconds / 2.0)
+                OR cast(:signer AS text) IS NOT NULL AND r.signed_by IS DISTINCT FROM :signer)))
+""")
+_EXPIRING = text("""
+    SELECT DISTINCT a.name FROM apt_archives a
+    JOIN suites s ON s.archive_id = a.id
+    JOIN release_files r ON r.suite_id = s.id AND r.gone_number IS NULL
+    WHERE r.name = 'Release'
+        AND r.valid_until < clock_timestamp() + make_interval(secs => a.valid_for_seconds / 2.0)
+    ORDER BY a.name
+""")
+# Two requests at once: the second one sees what the first one has written.
+_LOCK = text("SELECT FROM apt_archives WHERE id = :archive_id FOR UPDATE")
+_TAKEN = text("""
+    SELECT s.name, array(
+        SELECT n FROM unnest(s.name || s.aliases) n WHERE n = ANY(:names) ORDER BY n) AS taken
+    FROM suites s WHERE s.archive_id = :archive_id AND s.name <> :but
+        AND (s.name || s.aliases) && cast(:names AS text[])
+    ORDER BY s.name
+""")
+_ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
+_LIFT = text("""
+    WITH lifted AS (
+        DELETE FROM suite_holds WHERE suite_id = ANY(:suites) RETURNING suite_id
+    )
+    UPDATE suites s SET rebuild_since = clock_timestamp(), dirty_since = clock_timestamp()
+    FROM lifted l WHERE s.id = l.suite_id RETURNING s.name
 """)
 
 
@@ -55,15 +83,36 @@ def find_archive(conn: Connection, name: str) -> AptArchive:
     row = conn.execute(_FIND, {"name": name}).one_or_none()
     if row is None:
         raise NotFound(f"there is no archive {name}")
-    suites = (
-        made(Suite, each, dirty_since=moment(each["dirty_since"])) for each in row.told_suites
-    )
-    return made(AptArchive, row, suites=tuple(suites))
+    return made(AptArchive, row, suites=tuple(map(_suite, row.told_suites)))
 
 
-def suites_with_work(conn: Connection, archive_id: int) -> set[int]:
-    """Suites of which clients do not see all that they should."""
-    return set(conn.execute(_WITH_WORK, {"archive_id": archive_id}).scalars())
+def _suite(told: Mapping[str, Any]) -> Suite:
+    times = {name: moment(told[name]) for name in ("dirty_since", "rebuild_since")}
+    held = told["held"]
+    if held is not None:
+        held = made(SuiteHold, held, suite=told["name"], held_at=moment(held["held_at"]))
+    return made(Suite, told, **times, held=held)
+
+
+def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> set[int]:
+    """Suites of which clients do not see all that they should.
+
+    Args:
+        signer: whose signature the Releases are to have, as `ReleaseText.signed_by`; None: no
+            matter whose.
+    """
+    given = {"archive_id": archive_id, "signer": signer}
+    return set(conn.execute(_WITH_WORK, given).scalars())
+
+
+def expiring_archives(conn: Connection) -> list[str]:
+    """Archives with a Release of which half of the time is over."""
+    return list(conn.execute(_EXPIRING).scalars())
+
+
+def lift(conn: Connection, suite_ids: Sequence[int]) -> list[str]:
+    """Hold these suites no longer; gives the names of those that were held."""
+    return sorted(conn.execute(_LIFT, {"suites": list(suite_ids)}).scalars())
 
 
 def archive_names(conn: Connection) -> list[str]:
@@ -101,9 +150,7 @@ def add_suite(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) 
         Conflict: one of its names is taken.
     """
     names = {values["name"], *values.get("aliases", ())}
-    for suite in archive.suites:
-        if taken := names & {suite.name, *suite.aliases}:
-            raise Conflict(f"the suite {suite.name} is called {sorted(taken)} already")
+    _refuse_taken(conn, archive.id, names, but="")
     row = insert(suites).values(
         archive_id=archive.id, dirty_since=func.clock_timestamp(), **_own(values)
     )
@@ -111,8 +158,18 @@ def add_suite(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) 
 
 
 def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> None:
-    """Change what a suite is and has; it is dirty by that."""
+    """Change what a suite is and has; it is dirty by that.
+
+    Raises:
+        Conflict: one of its names is taken.
+    """
+    if "aliases" in values:
+        archive_id = conn.execute(_ARCHIVE_OF, {"id": suite.id}).scalar_one()
+        _refuse_taken(conn, archive_id, set(values["aliases"]), but=suite.name)
     own = {**_own(values), "dirty_since": func.clock_timestamp()}
+    if {"components", "architectures"} & values.keys():
+        # What one architecture needed may be of use to none any more.
+        own["rebuild_since"] = func.clock_timestamp()
     conn.execute(update(suites).where(suites.c.id == suite.id).values(**own))
     _set_parts(conn, suite.id, values)
 
@@ -130,6 +187,13 @@ def _written(conn: Connection, statement: Executable) -> int:
         if "advertised_is_published" in str(error.orig):
             raise Invalid.field("advertise_by_hash", "goes with publish_by_hash only") from None
         raise
+
+
+def _refuse_taken(conn: Connection, archive_id: int, names: set[str], *, but: str) -> None:
+    conn.execute(_LOCK, {"archive_id": archive_id})
+    given = {"archive_id": archive_id, "names": sorted(names), "but": but}
+    for row in conn.execute(_TAKEN, given):
+        raise Conflict(f"the suite {row.name} is called {row.taken} already")
 
 
 def _own(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _CANDIDATES = """
         WHERE p.suite_id = :suite AND p.state = 'published'
     )
     SELECT p.id, p.package, r.version_key, p.created_at, r.source, r.source_version_key,
-        r.architecture, r.installer, t.source IS NOT NULL AS touched
+        r.architecture, r.installer, r.id AS release, t.source IS NOT NULL AS touched
     FROM named n
     JOIN package_publications p ON p.suite_id = :suite AND p.state = 'published'
         AND p.package = n.package
@@ -109,6 +109,7 @@ def binaries_to_dominate(
             source_release=(row.source, row.source_version_key),
             architecture=row.architecture,
             installer=row.installer,
+            release=row.release,
         )
         for row in rows
     ]
@@ -119,7 +120,14 @@ def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> li
     """Published sources of which another version changed."""
     rows = conn.execute(_SOURCES[careful], {"suite": suite_id})
     return [
-        Published(str(row.id), row.package, row.version_key, row.created_at, row.release)
+        Published(
+            id=str(row.id),
+            name=row.package,
+            version_key=row.version_key,
+            created_at=row.created_at,
+            source_release=row.release,
+            release=row.release,
+        )
         for row in rows
     ]
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from staging_api.errors import NotFound
-from staging_api.publishing.model import Distribution, Generation
+from staging_api.publishing.model import Distribution, Generation, SuiteHold
 from staging_api.publishing.repository.pool_rows import REMOVABLE
 from staging_api.publishing.repository.rows import made
 
@@ -52,7 +52,8 @@ _GO_LIVE = text(f"""
         SELECT :id, :archive_id, n.number, coalesce(:content_number, n.number), 'live', :run_id,
             clock_timestamp()
         FROM ({_NEXT_NUMBER}) n, (SELECT count(*) FROM retired) r
-        ON CONFLICT (id) DO UPDATE SET state = 'live', live_at = clock_timestamp()
+        ON CONFLICT (id) DO UPDATE SET state = 'live', live_at = clock_timestamp(),
+            content_number = coalesce(:content_number, g.number)
         WHERE g.state = 'building'
         RETURNING number
     )
@@ -64,10 +65,38 @@ _GO_LIVE = text(f"""
         head_generation_id = CASE WHEN :is_head THEN :id ELSE d.head_generation_id END
     RETURNING (SELECT number FROM live)
 """)  # noqa: S608 - our own words
+_HOLDS = text("""
+    SELECT h.*, s.name AS suite FROM suite_holds h JOIN suites s ON s.id = h.suite_id
+    WHERE s.archive_id = :archive_id ORDER BY s.name
+""")
+# What each suite of a generation lists: mostly its own.
+_CONTENTS = text("""
+    SELECT s.id, coalesce(h.content_number, g.content_number) AS number
+    FROM dists_generations g JOIN suites s ON s.archive_id = g.archive_id
+    LEFT JOIN generation_holds h ON h.generation_id = g.id AND h.suite_id = s.id
+    WHERE g.id = :id
+""")
+_KEEP_HOLDS = text("""
+    INSERT INTO generation_holds (generation_id, suite_id, content_number)
+    SELECT :id, h.suite_id, h.number
+    FROM unnest(cast(:suites AS int[]), cast(:numbers AS bigint[])) AS h (suite_id, number)
+""")
+_HOLD = text("""
+    INSERT INTO suite_holds AS h (suite_id, generation_id, content_number, held_by, reason)
+    SELECT n.suite_id, :generation_id, n.number, :caller, :reason
+    FROM unnest(cast(:suites AS int[]), cast(:numbers AS bigint[])) AS n (suite_id, number)
+    ON CONFLICT (suite_id) DO UPDATE
+    SET generation_id = excluded.generation_id, content_number = excluded.content_number,
+        held_at = clock_timestamp(), held_by = excluded.held_by, reason = excluded.reason
+""")
 _CLEAR_DIRTY = text("""
-    UPDATE suites s SET dirty_since = NULL
-    FROM unnest(cast(:ids AS int[]), cast(:since AS timestamptz[])) AS d (id, since)
-    WHERE s.id = d.id AND s.dirty_since = d.since
+    UPDATE suites s
+    SET dirty_since = CASE WHEN s.dirty_since = d.dirty THEN NULL ELSE s.dirty_since END,
+        rebuild_since = CASE WHEN s.rebuild_since = d.rebuild THEN NULL ELSE s.rebuild_since END
+    FROM unnest(
+        cast(:ids AS int[]), cast(:dirty AS timestamptz[]), cast(:rebuild AS timestamptz[])
+    ) AS d (id, dirty, rebuild)
+    WHERE s.id = d.id AND (s.dirty_since = d.dirty OR s.rebuild_since = d.rebuild)
 """)
 _PIN = text("""
     UPDATE dists_generations
@@ -75,7 +104,7 @@ _PIN = text("""
         pinned_by = CASE WHEN :pinned THEN :caller END
     WHERE id = :id AND state IN ('live', 'retired')
 """)
-# The newest that was built from the packages is what the next one starts from.
+# Nor the newest without a hold: it is what its suites went back from.
 _REAPABLE = """
     g.archive_id = :archive_id AND g.state = 'retired' AND g.pinned_at IS NULL
     AND NOT EXISTS (SELECT FROM distributions d WHERE d.head_generation_id = g.id)
@@ -124,7 +153,9 @@ def find_distribution(conn: Connection, archive: str) -> Distribution | None:
         next(made(Generation, row) for row in rows if getattr(row, which))
         for which in ("is_live", "is_head")
     )
-    return made(Distribution, rows[0], live=live, head=head)
+    holds = conn.execute(_HOLDS, {"archive_id": rows[0].archive_id})
+    held = tuple(made(SuiteHold, row) for row in holds)
+    return made(Distribution, rows[0], live=live, head=head, held=held)
 
 
 def begin_generation(
@@ -147,18 +178,52 @@ def go_live(
     """Let clients see a generation from this transaction's commit on; gives its number.
 
     Args:
-        is_head: whether it is of what is published now, so that the next one starts from it.
-        content_number: of the generation whose packages it lists; None for its own.
+        is_head: whether no suite is held in it.
+        content_number: of the one generation whose packages all of its suites list; None for its
+            own.
     """
     given = {"archive_id": archive_id, "id": generation_id, "caller": caller, "is_head": is_head}
     given |= {"run_id": run_id, "content_number": content_number}
     return int(conn.execute(_GO_LIVE, given).scalar_one())
 
 
-def clear_dirty(conn: Connection, seen: Mapping[int, datetime]) -> None:
-    """Say that suites are clean, unless they got dirty again since they were seen."""
+def clear_dirty(
+    conn: Connection, seen: Mapping[int, tuple[datetime | None, datetime | None]]
+) -> None:
+    """Say that suites are clean, unless they changed again since they were seen.
+
+    Args:
+        seen: by suite, its `dirty_since` and its `rebuild_since`.
+    """
     if seen:
-        conn.execute(_CLEAR_DIRTY, {"ids": list(seen), "since": list(seen.values())})
+        dirty, rebuild = zip(*seen.values(), strict=True)
+        given = {"ids": list(seen), "dirty": list(dirty), "rebuild": list(rebuild)}
+        conn.execute(_CLEAR_DIRTY, given)
+
+
+def contents_of(conn: Connection, generation_id: str) -> dict[int, int]:
+    """By suite, the number of the generation whose packages this one lists."""
+    return {row.id: row.number for row in conn.execute(_CONTENTS, {"id": generation_id})}
+
+
+def keep_holds(conn: Connection, generation_id: str, contents: Mapping[int, int]) -> None:
+    """Note which suites of a new generation list older packages, by the number of their content."""
+    if contents:
+        given: dict[str, Any] = {"id": generation_id, "suites": list(contents)}
+        conn.execute(_KEEP_HOLDS, {**given, "numbers": list(contents.values())})
+
+
+def hold_suites(
+    conn: Connection, contents: Mapping[int, int], generation_id: str, caller: str, reason: str
+) -> None:
+    """Let suites show the packages of a generation until they are lifted.
+
+    Args:
+        contents: by suite, the number of its content in that generation.
+    """
+    given: dict[str, Any] = {"suites": list(contents), "numbers": list(contents.values())}
+    given |= {"generation_id": generation_id, "caller": caller, "reason": reason}
+    conn.execute(_HOLD, given)
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:

@@ -8,7 +8,6 @@ that nothing names; `drop_unnamed` finds them.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, text
@@ -167,14 +166,6 @@ def add_releases(conn: Connection, number: int, new: Sequence[ReleaseText]) -> N
     if new:
         rows = [{**vars(each), "first_number": number} for each in new]
         conn.execute(insert(release_files), rows)
-
-
-def release_row(
-    suite_id: int, name: str, content: bytes, dated_at: datetime, valid_until: datetime | None
-) -> ReleaseText:
-    """A Release, or what signs it, to be kept."""
-    digest = hashlib.sha256(content).hexdigest()
-    return ReleaseText(suite_id, name, content, dated_at, valid_until, digest)
 
 
 def drop_unkept(conn: Connection, archive_id: int) -> int:

@@ -51,19 +51,20 @@ _DELETE = text("""
     RETURNING p.suite_id
 """)
 _UNLISTED = text("""
-    SELECT p.id, p.unlisted_since, p.state, p.component, p.package,
-        coalesce(b.version_key, s.version_key) AS version_key, b.architecture, b.installer,
+    SELECT p.id, p.unlisted_since AS since, p.state = 'published' AS shown, p.component,
+        b.architecture, coalesce(b.installer, false) AS installer,
         coalesce(b.control, s.control) AS control, p.source_release_id,
         f.path, f.size_bytes, f.sha256
     FROM package_publications p
     LEFT JOIN binary_releases b ON b.id = p.binary_release_id
-    LEFT JOIN package_files f ON f.id = b.file_id
     LEFT JOIN source_releases s ON s.id = p.source_release_id
+    LEFT JOIN source_release_files d ON d.source_release_id = s.id AND d.position = 0
+    JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
     WHERE p.suite_id = :suite AND p.unlisted_since IS NOT NULL
     ORDER BY p.id
 """)
 _LISTED_BINARIES = text("""
-    SELECT b.control, f.path, f.size_bytes, f.sha256
+    SELECT p.source_release_id, b.control, f.path, f.size_bytes, f.sha256
     FROM package_publications p
     JOIN binary_releases b ON b.id = p.binary_release_id
     JOIN package_files f ON f.id = b.file_id
@@ -71,8 +72,10 @@ _LISTED_BINARIES = text("""
         AND b.architecture IN (:architecture, 'all') AND b.installer = :installer
 """)
 _LISTED_SOURCES = text("""
-    SELECT p.source_release_id AS id, s.control
+    SELECT p.source_release_id, s.control, f.path, f.size_bytes, f.sha256
     FROM package_publications p JOIN source_releases s ON s.id = p.source_release_id
+    JOIN source_release_files d ON d.source_release_id = s.id AND d.position = 0
+    JOIN package_files f ON f.id = d.file_id
     WHERE p.suite_id = :suite AND p.state = 'published' AND p.component = :component
 """)
 _SOURCE_FILES = text("""
@@ -116,28 +119,38 @@ _LIST = text("""
 
 
 @dataclass(frozen=True)
-class Unlisted:
+class Package:
+    """What an index file tells of a package.
+
+    Attributes:
+        control: its control file, or the stanza of its .dsc.
+        source_release_id: of a source; its further files are found by that.
+        path: of the .deb, .udeb or .dsc, as are `size_bytes` and `sha256`.
+    """
+
+    control: str
+    source_release_id: int | None
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unlisted(Package):
     """A publication with which the index files disagree.
 
     Attributes:
         since: when that began; another value later says that it changed again.
         shown: whether the index files are to list it.
-        architecture: None for a source, as are `path`, `size_bytes` and `sha256` of its file.
+        architecture: None for a source.
     """
 
     id: int
     since: datetime
     shown: bool
     component: str
-    package: str
-    version_key: str
     architecture: str | None
     installer: bool
-    control: str
-    source_release_id: int | None
-    path: str | None
-    size_bytes: int | None
-    sha256: str | None
 
 
 def files_to_publish(
@@ -169,37 +182,22 @@ def delete_publication(
 
 def unlisted(conn: Connection, suite_id: int) -> list[Unlisted]:
     """What the index files of a suite do not show as it is."""
-    return [
-        Unlisted(
-            id=row.id,
-            since=row.unlisted_since,
-            shown=row.state == "published",
-            component=row.component,
-            package=row.package,
-            version_key=row.version_key,
-            architecture=row.architecture,
-            installer=bool(row.installer),
-            control=row.control,
-            source_release_id=row.source_release_id,
-            path=row.path,
-            size_bytes=row.size_bytes,
-            sha256=row.sha256,
-        )
-        for row in conn.execute(_UNLISTED, {"suite": suite_id})
-    ]
+    return [made(Unlisted, row) for row in conn.execute(_UNLISTED, {"suite": suite_id})]
 
 
 def listed_binaries(
     conn: Connection, suite_id: int, component: str, architecture: str, *, installer: bool
-) -> list[Row[Any]]:
-    """``control``, ``path``, ``size_bytes`` and ``sha256`` of all packages of one index file."""
+) -> list[Package]:
+    """All packages of one Packages file."""
     given = {"suite": suite_id, "component": component, "architecture": architecture}
-    return list(conn.execute(_LISTED_BINARIES, {**given, "installer": installer}))
+    rows = conn.execute(_LISTED_BINARIES, {**given, "installer": installer})
+    return [made(Package, row) for row in rows]
 
 
-def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Row[Any]]:
-    """``id`` and ``control`` of all sources of one index file."""
-    return list(conn.execute(_LISTED_SOURCES, {"suite": suite_id, "component": component}))
+def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Package]:
+    """All sources of one Sources file."""
+    rows = conn.execute(_LISTED_SOURCES, {"suite": suite_id, "component": component})
+    return [made(Package, row) for row in rows]
 
 
 def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:

@@ -16,8 +16,10 @@ REMOVABLE = """
     AND p.unlisted_since IS NULL
     AND NOT EXISTS (
         SELECT FROM dists_generations g
+        LEFT JOIN generation_holds h ON h.generation_id = g.id AND h.suite_id = s.id
         WHERE g.archive_id = :archive_id AND g.state IN ('live', 'retired')
-            AND g.content_number >= p.listed_in AND g.content_number < p.delisted_in)
+            AND coalesce(h.content_number, g.content_number) >= p.listed_in
+            AND coalesce(h.content_number, g.content_number) < p.delisted_in)
 """
 _REMOVE_PUBLICATIONS = text(
     "UPDATE package_publications p SET removed_at = clock_timestamp()"  # noqa: S608

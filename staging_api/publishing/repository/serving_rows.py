@@ -16,23 +16,49 @@ _AT = """
         AND CASE WHEN cast(:generation AS text) IS NULL THEN g.state = 'live'
             ELSE g.id = :generation AND g.state IN ('live', 'retired') END
 """
-_SUITE = " JOIN suites s ON s.archive_id = a.id AND (s.name = :suite OR :suite = ANY(s.aliases))"
+
+
+def _suite_called(name: str) -> str:
+    """SQL of the id of the suite that answers to a name, if any does.
+
+    Its own name comes first, then aliases, then codenames, which several suites may share.
+    """
+    return f"""(
+        SELECT c.id FROM suites c
+        WHERE c.archive_id = a.id
+            AND ({name} = c.name OR {name} = ANY(c.aliases) OR {name} = c.codename)
+        ORDER BY {name} = c.name DESC, {name} = ANY(c.aliases) DESC, c.id LIMIT 1)"""  # noqa: S608 - our own words
+
+
+_SUITE = f" JOIN suites s ON s.id = {_suite_called('cast(:suite AS text)')}"
+_EACH_NAME = f"""
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT unnest(s.name || s.codename || s.aliases) AS name FROM suites s
+        WHERE s.archive_id = a.id) n
+    JOIN suites s ON s.id = {_suite_called("n.name")}
+"""  # noqa: S608 - our own words
 _IN_GENERATION = """
     f.suite_id = s.id AND f.first_number <= g.number
     AND (f.gone_number IS NULL OR f.gone_number > g.number)
 """
+# Two that came within one second differ in it by running ahead; until then it tells nothing.
+_MODIFIED = (
+    "CASE WHEN {row}.modified_at <= clock_timestamp() THEN {row}.modified_at END AS modified_at"
+)
 _RELEASE = text(
-    f"SELECT f.content, f.sha256, f.dated_at {_AT} {_SUITE}"
+    f"SELECT f.content, f.sha256, {_MODIFIED.format(row='f')} {_AT} {_SUITE}"
     f" JOIN release_files f ON {_IN_GENERATION} AND f.name = :name WHERE a.name = :archive"
 )
 _INDEX = text(f"""
-    SELECT f.sha256, f.size_bytes, f.created_at, f.form, l.blocks {_AT} {_SUITE}
+    SELECT f.sha256, f.size_bytes, {_MODIFIED.format(row="r")}, f.form, l.blocks {_AT} {_SUITE}
     JOIN index_files f ON {_IN_GENERATION} AND f.path = :path AND f.form = :form AND f.served
+    LEFT JOIN release_files r ON r.suite_id = s.id AND r.name = 'Release'
+        AND r.first_number = f.first_number
     JOIN index_layouts l ON l.sha256 = f.layout
     WHERE a.name = :archive
 """)
 _BY_HASH = text(f"""
-    SELECT f.sha256, f.size_bytes, f.created_at, f.form, l.blocks
+    SELECT f.sha256, f.size_bytes, f.created_at AS modified_at, f.form, l.blocks
     FROM apt_archives a {_SUITE}
     JOIN index_files f ON f.suite_id = s.id AND f.sha256 = :sha256 AND f.served
         AND left(f.path, length(:folder)) = :folder
@@ -43,7 +69,13 @@ _POOL = text("""
     SELECT f.sha256, f.size_bytes, f.created_at
     FROM apt_archives a JOIN package_files f ON f.archive_id = a.id
         AND f.path = :path AND f.removed_at IS NULL
-    WHERE a.name = :archive
+    WHERE a.name = :archive AND EXISTS (
+        SELECT FROM package_publications p JOIN binary_releases b ON b.id = p.binary_release_id
+        WHERE b.file_id = f.id AND p.published_at IS NOT NULL
+        UNION ALL
+        SELECT FROM package_publications p
+        JOIN source_release_files r ON r.source_release_id = p.source_release_id
+        WHERE r.file_id = f.id AND p.published_at IS NOT NULL)
 """)
 _POOL_LIST = text("""
     SELECT f.path, f.sha256, f.size_bytes FROM apt_archives a
@@ -58,18 +90,17 @@ _POOL_LIST = text("""
     ORDER BY f.path LIMIT :limit
 """)
 _DISTS_LIST = text(f"""
-    SELECT s.name AS suite, s.aliases, f.path, f.form, f.sha256, f.size_bytes,
-        a.publish_by_hash {_AT}
-    JOIN suites s ON s.archive_id = a.id
+    SELECT n.name AS suite, f.path, f.form, f.sha256, f.size_bytes, a.publish_by_hash {_AT}
+    {_EACH_NAME}
     JOIN index_files f ON {_IN_GENERATION} AND f.served
-    WHERE a.name = :archive ORDER BY s.name, f.path, f.form
+    WHERE a.name = :archive ORDER BY n.name, f.path, f.form
 """)
 _RELEASE_LIST = text(f"""
-    SELECT s.name AS suite, s.aliases, f.name, f.sha256, length(f.content) AS size_bytes {_AT}
-    JOIN suites s ON s.archive_id = a.id
+    SELECT n.name AS suite, f.name, f.sha256, length(f.content) AS size_bytes {_AT}
+    {_EACH_NAME}
     JOIN release_files f ON {_IN_GENERATION}
     WHERE a.name = :archive
-    ORDER BY array_position(ARRAY['Release.gpg', 'Release', 'InRelease'], f.name), s.name
+    ORDER BY array_position(ARRAY['Release.gpg', 'Release', 'InRelease'], f.name), n.name
 """)
 
 
@@ -82,7 +113,7 @@ def release_at(
     if row is None:
         return None
     content = bytes(row.content)
-    return Served(name, row.sha256, len(content), row.dated_at, content=content)
+    return Served(name, row.sha256, len(content), row.modified_at, content=content)
 
 
 def index_at(
@@ -128,17 +159,15 @@ def dists_list(conn: Connection, archive: str, generation: str) -> Iterator[tupl
     rows = conn.execute(_DISTS_LIST, given).all()
     for row in rows:
         if row.publish_by_hash:
-            path = by_hash_path(row.path, row.sha256)
-            yield from _in_each_suite(row, path)
+            yield _file(row, by_hash_path(row.path, row.sha256))
     for row in rows:
-        yield from _in_each_suite(row, row.path + FORM_OF[row.form])
+        yield _file(row, row.path + FORM_OF[row.form])
     for row in conn.execute(_RELEASE_LIST, given):
-        yield from _in_each_suite(row, row.name)
+        yield _file(row, row.name)
 
 
-def _in_each_suite(row: Row[Any], path: str) -> Iterator[tuple[str, str, int]]:
-    for suite in (row.suite, *row.aliases):
-        yield f"dists/{suite}/{path}", row.sha256, row.size_bytes
+def _file(row: Row[Any], path: str) -> tuple[str, str, int]:
+    return f"dists/{row.suite}/{path}", row.sha256, row.size_bytes
 
 
 def _index(name: str, row: Row[Any], *, lasting: bool) -> Served:
@@ -146,7 +175,7 @@ def _index(name: str, row: Row[Any], *, lasting: bool) -> Served:
         name=name,
         sha256=row.sha256,
         size_bytes=row.size_bytes,
-        modified_at=row.created_at,
+        modified_at=row.modified_at,
         blocks=tuple(row.blocks),
         form=row.form,
         lasting=lasting,

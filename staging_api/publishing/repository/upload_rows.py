@@ -11,17 +11,43 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, text
 
-from staging_api.errors import Conflict, NotFound
+from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
 from staging_api.publishing.repository.rows import made
 
-# Rows come sorted, so that two requests with the same packages cannot wait for each other.
+# Rows come sorted, so that two requests with the same packages cannot wait for each other. A path
+# that was published once never gets other bytes: clients and proxies may keep them for ever. What
+# is at it now is looked for apart: it may be removed while this statement waits for that.
 _ADD_FILES = text("""
     INSERT INTO package_files (archive_id, path, sha256, size_bytes)
     SELECT :archive_id, f.path, f.sha256, f.size_bytes
     FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS f (path text, sha256 text, size_bytes bigint)
+    WHERE NOT EXISTS (
+        SELECT FROM package_files o
+        WHERE o.archive_id = :archive_id AND o.path = f.path AND o.removed_at IS NULL
+            AND o.sha256 <> f.sha256)
+    AND NOT EXISTS (
+        SELECT FROM package_files o
+        WHERE o.archive_id = :archive_id AND o.path = f.path AND o.removed_at IS NOT NULL
+            AND o.sha256 <> f.sha256 AND EXISTS (
+                SELECT FROM binary_releases b JOIN package_publications p
+                    ON p.binary_release_id = b.id
+                WHERE b.file_id = o.id AND p.published_at IS NOT NULL
+                UNION ALL
+                SELECT FROM source_release_files s JOIN package_publications p
+                    ON p.source_release_id = s.source_release_id
+                WHERE s.file_id = o.id AND p.published_at IS NOT NULL))
     ORDER BY f.path
     ON CONFLICT DO NOTHING
+""")
+# Those of the same version that are there, however it is spelt, and in whatever component.
+_THERE = text("""
+    SELECT n.place
+    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
+        place integer, package text, version_key text, architecture text, installer boolean)
+    JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = n.package
+        AND r.version_key = n.version_key AND r.architecture = n.architecture
+        AND r.installer = n.installer AND r.removed_at IS NULL
 """)
 _ADD_BINARIES = text("""
     INSERT INTO binary_releases (
@@ -38,7 +64,7 @@ _ADD_BINARIES = text("""
     ON CONFLICT DO NOTHING
 """)
 _FIND_BINARIES = text("""
-    SELECT r.id, f.sha256, n.place
+    SELECT r.id, r.version, f.path, f.sha256, n.place
     FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
         place integer, package text, version_key text, architecture text, installer boolean)
     JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = n.package
@@ -63,14 +89,30 @@ _ADD_SOURCE_FILES = text("""
     FROM unnest(cast(:files AS bigint[])) WITH ORDINALITY AS f (id, place)
 """)
 _FIND_SOURCE = text("""
-    SELECT r.id, array(
-        SELECT s.file_id FROM source_release_files s
+    SELECT r.id, r.version, array(
+        SELECT regexp_replace(f.path, '^.*/', '') || ' ' || f.sha256
+        FROM source_release_files s JOIN package_files f ON f.id = s.file_id
         WHERE s.source_release_id = r.id ORDER BY s.position) AS files
     FROM source_releases r
     WHERE r.archive_id = :archive_id AND r.package = :package AND r.version_key = :version_key
         AND r.removed_at IS NULL
     FOR KEY SHARE OF r
 """)
+_NEWER = text("""
+    SELECT DISTINCT ON (n.place) n.place, coalesce(b.version, c.version) AS version
+    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
+        place integer, package text, version_key text, architecture text, installer boolean)
+    JOIN package_publications p ON p.suite_id = :suite AND p.package = n.package
+        AND p.state IN ('pending', 'published')
+    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+    LEFT JOIN source_releases c ON c.id = p.source_release_id
+    WHERE (n.architecture IS NULL) = (c.id IS NOT NULL)
+        AND (c.id IS NOT NULL OR b.installer = n.installer AND (
+            b.architecture IN (n.architecture, 'all') OR n.architecture = 'all'))
+        AND coalesce(b.version_key, c.version_key) > n.version_key COLLATE "C"
+    ORDER BY n.place, coalesce(b.version_key, c.version_key) DESC
+""")
+_NOTE = text("UPDATE uploads SET note = concat_ws('; ', note, :note) WHERE id = :id")
 _KNOWN = text("""
     SELECT DISTINCT p.package FROM package_publications p JOIN suites s ON s.id = p.suite_id
     WHERE s.archive_id = :archive_id AND p.package = ANY(:packages)
@@ -94,11 +136,11 @@ _ADD = text(
     WITH added AS (
         INSERT INTO uploads (
             id, suite_id, component, name, state, source_release_id, binary_release_id, caller,
-            reference_id, error_code, error_message)
+            reference_id, error_code, error_message, note)
         SELECT n.* FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
             id text, suite_id int, component text, name text, state text, source_release_id bigint,
             binary_release_id bigint, caller text, reference_id text, error_code text,
-            error_message text)
+            error_message text, note text)
         RETURNING *
     )"""  # noqa: S608 - our own words
     + _UPLOADS.format(uploads="added")
@@ -138,37 +180,58 @@ def files_at(conn: Connection, archive_id: int, paths: Sequence[str]) -> dict[st
 
 def add_binaries(
     conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
-) -> dict[int, tuple[int, str]]:
-    """Add releases whose files are in the pool; gives, by place in `rows`, id and sha256 of each.
+) -> dict[int, Row[Any]]:
+    """Add releases and their files; gives, by place in `rows`, what is there of each by then.
 
-    A place that is missing has its file's path taken by another content; a sha256 that differs from
-    the row's says that the version is there with another content.
+    That is ``id``, ``version``, ``path`` and ``sha256``, in whatever component it was first sent
+    to. A place that is missing has its file's path taken by another content; a sha256 that differs
+    from the row's says that the version is there with another content.
     """
-    told = json.dumps([{**row, "place": place} for place, row in enumerate(rows)])
-    given = {"archive_id": archive_id, "rows": told}
-    conn.execute(_ADD_BINARIES, given)
-    return {row.place: (row.id, row.sha256) for row in conn.execute(_FIND_BINARIES, given)}
+    placed = [{**row, "place": place} for place, row in enumerate(rows)]
+    given = {"archive_id": archive_id, "rows": json.dumps(placed)}
+    there = set(conn.execute(_THERE, given).scalars())
+    new = [row for row in placed if row["place"] not in there]
+    if new:
+        add_files(conn, archive_id, new)
+        conn.execute(_ADD_BINARIES, {"archive_id": archive_id, "rows": json.dumps(new)})
+    return {row.place: row for row in conn.execute(_FIND_BINARIES, given)}
+
+
+def find_source(
+    conn: Connection, archive_id: int, package: str, version_key: str
+) -> Row[Any] | None:
+    """``id``, ``version`` and ``files`` of a source; each file as its name, a blank, its sha256."""
+    given = {"archive_id": archive_id, "package": package, "version_key": version_key}
+    return conn.execute(_FIND_SOURCE, given).one_or_none()
 
 
 def add_source(
     conn: Connection, archive_id: int, values: Mapping[str, Any], files: Sequence[int]
-) -> int:
-    """Add the release of a source, or find it.
+) -> int | None:
+    """Add the release of a source; None if there is one of this version by now."""
+    added = conn.execute(_ADD_SOURCE, {"archive_id": archive_id, **values}).scalar_one_or_none()
+    if added is None:
+        return None
+    conn.execute(_ADD_SOURCE_FILES, {"release_id": added, "files": list(files)})
+    return int(added)
 
-    Raises:
-        Conflict: this version is there with other files.
+
+def newer_versions(
+    conn: Connection, suite_id: int, rows: Sequence[Mapping[str, Any]]
+) -> dict[int, str]:
+    """By place in `rows` (of ``package``, ``version_key``, ``architecture``): what a suite offers.
+
+    That is the newest version of the package there, where it is newer than the row's; an
+    architecture of None says that the row is a source.
     """
-    given = {"archive_id": archive_id, **values}
-    added = conn.execute(_ADD_SOURCE, given).scalar_one_or_none()
-    if added is not None:
-        conn.execute(_ADD_SOURCE_FILES, {"release_id": added, "files": list(files)})
-        return int(added)
-    row = conn.execute(_FIND_SOURCE, given).one()
-    if list(row.files) != list(files):
-        raise Conflict(
-            f"{values['package']} {values['version']} is in the archive with other files"
-        )
-    return int(row.id)
+    placed = [{**row, "place": place} for place, row in enumerate(rows)]
+    found = conn.execute(_NEWER, {"suite": suite_id, "rows": json.dumps(placed)})
+    return {row.place: row.version for row in found}
+
+
+def note_upload(conn: Connection, upload_id: str, note: str) -> None:
+    """Say something more of an upload."""
+    conn.execute(_NOTE, {"id": upload_id, "note": note})
 
 
 def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -> set[str]:

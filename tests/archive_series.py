@@ -1,0 +1,399 @@
+"""Series of events that an archive may live through, and what must be true after each of them.
+
+A series is told by its seed. It happens to two archives at once, of several suites each, in one
+database; the same checks look at both. Packages are few and small, so that events meet: the same
+package is sent, deleted, sent again, taken back to and reaped within ten steps.
+"""
+
+import gzip
+import hashlib
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from staging_api.errors import Conflict, StagingApiError
+from staging_api.publishing import repository
+from staging_api.publishing.forms import Form
+from staging_api.publishing.model import Generation, Served
+from staging_api.publishing.signing import Signed, SigningKey, Unsigned
+from tests.packages import control_text, deb, dsc, source_file
+from tests.publisher import DAY, Shop, find
+from tests.rows import execute, select
+
+SUITES = ("stable", "stable-security", "testing")
+COMPONENTS = ("main", "contrib")
+ARCHITECTURES = ("amd64", "arm64")
+NAMES = ("aa", "libbb", "cc")
+VERSIONS = ("1.0", "1.0-0", "0:1.0", "1.1~", "1.1", "1:0.9")
+WITHOUT_KEY = ""
+
+_LISTED = re.compile(r"^Package: (.*)\n(?:.+\n)*?Version: (.*)$", re.MULTILINE)
+
+Files = Mapping[str, str]
+Sent = Mapping[str, bytes]
+
+
+class DiedError(Exception):
+    """The end of a process, as far as its run can tell."""
+
+
+def fake_signature(release: bytes, key: SigningKey | None) -> Signed | Unsigned:
+    """What gpg would do, without the time that it takes."""
+    if key is None:
+        return Unsigned("no signing key is configured")
+    name = key.fingerprint.encode()
+    return Signed(b"signed by %s\n%s" % (name, release), b"signature of %s" % name)
+
+
+@dataclass
+class Life:
+    """One archive, with what we remember of it.
+
+    Attributes:
+        held: by suite, the index files that it has to show until it is lifted.
+        sent: what was sent so far, to be sent again.
+        paths: by path of the pool, the digest that it had when it was first seen.
+        contents: index files that were read since time passed, by folder and digest.
+    """
+
+    shop: Shop
+    rng: random.Random
+    keys: Sequence[SigningKey | None]
+    held: dict[str, Files] = field(default_factory=dict)
+    sent: list[Sent] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
+    contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    # Events
+
+    def send_binary(self) -> None:
+        name, version = self.rng.choice(NAMES), self.rng.choice(VERSIONS)
+        architecture = self.rng.choice((*ARCHITECTURES, "all"))
+        source = {} if self.rng.random() < 0.5 else {"Source": "src"}
+        text = control_text(name, version, architecture, **source)
+        raw = deb(text, Form.GZ, holds=self.rng.choice(("one", "one", "other")))
+        self._send({f"x.{self.rng.choice(('deb', 'deb', 'udeb'))}": raw})
+
+    def send_source(self) -> None:
+        name, version = self.rng.choice((*NAMES, "src")), self.rng.choice(("1.0-1", "1.0-2", "2-1"))
+        upstream = version.partition("-")[0]
+        files = {
+            f"{name}_{upstream}.orig.tar.gz": b"orig",
+            f"{name}_{version}.debian.tar.xz": self.rng.choice((b"one", b"one", b"other")),
+        }
+        text = dsc([source_file(*each) for each in files.items()], name, version)
+        self._send({f"{name}_{version}.dsc": text.encode(), **files})
+
+    def send_again(self) -> None:
+        if self.sent:
+            self._send(self.rng.choice(self.sent))
+
+    def _send(self, files: Sent) -> None:
+        suite, component = self.rng.choice(SUITES), self.rng.choice(COMPONENTS)
+        try:
+            self.shop.send(files, suite=suite, component=component)
+        except StagingApiError:
+            return
+        self.sent.append(files)
+        self.held.pop(suite, None)
+
+    def delete(self) -> None:
+        with self.shop.database.begin() as conn:
+            archive = repository.find_archive(conn, self.shop.name)
+            found = repository.list_publications(conn, archive.id, limit=1000)
+            active = [each for each in found if each.state in ("pending", "published")]
+            if active:
+                one = self.rng.choice(active).id
+                repository.delete_publication(conn, archive.id, one, "ada", "a mistake")
+
+    def run_some(self) -> None:
+        operation = self.rng.choice(("process-accepted", "publish-distro", "publish-ftpmaster"))
+        suites = self.rng.sample(SUITES, self.rng.randrange(3))
+        self.shop.run(operation, suites=tuple(suites))  # type: ignore[arg-type]
+
+    def run_and_die(self) -> None:
+        last = self.rng.choice(("begun", "publish", "dominate", "index", "release", "go_live"))
+        whole = self.shop.publisher
+
+        def reached(step: str) -> None:
+            if step == last:
+                raise DiedError
+
+        self.shop.publisher = replace(whole, reached=reached)
+        try:
+            self.shop.run()
+        except DiedError:
+            pass
+        finally:
+            self.shop.publisher = whole
+
+    def run(self) -> None:
+        self.shop.run()
+
+    def go_back(self) -> None:
+        kept = self.generations()
+        if not kept:
+            return
+        generation = self.rng.choice(kept).id
+        some = tuple(self.rng.sample(SUITES, self.rng.randrange(3)))
+        shown = {suite: self.index_files(suite, generation) for suite in SUITES}
+        try:
+            self.shop.hold(generation, *some)
+        except Conflict:
+            return
+        self.held |= {s: _plain(shown[s]) for s in some or SUITES if shown[s]}
+
+    def hold(self) -> None:
+        if not self.generations():
+            return
+        suite = self.rng.choice(SUITES)
+        if shown := self.index_files(suite):
+            self.shop.hold(None, suite)
+            self.held[suite] = _plain(shown)
+
+    def lift(self) -> None:
+        some = tuple(self.rng.sample(SUITES, self.rng.randrange(3)))
+        self.shop.publisher.lift(self.shop.name, some)
+        for suite in some or SUITES:
+            self.held.pop(suite, None)
+
+    def pin(self) -> None:
+        kept = self.generations()
+        if kept:
+            with self.shop.database.begin() as conn:
+                pinned = self.rng.random() < 0.6
+                repository.set_pin(conn, self.rng.choice(kept).id, "ada", pinned=pinned)
+
+    def describe(self) -> None:
+        self.shop.change(label=self.rng.choice(("one", "two\xa0words", "")))
+        self.shop.change(
+            self.rng.choice(SUITES), description=self.rng.choice(("", "of all")), aliases=[]
+        )
+
+    def change_parts(self) -> None:
+        suite = self.rng.choice(SUITES)
+        some = self.rng.choice((("main",), ("main", "contrib"), ("contrib", "main")))
+        self.shop.change(suite, components=list(some))
+
+    def change_architectures(self) -> None:
+        some = self.rng.choice((("amd64",), ("arm64",), ARCHITECTURES, (*ARCHITECTURES, "armhf")))
+        self.shop.change(self.rng.choice(SUITES), architectures=list(some))
+
+    def change_forms(self) -> None:
+        self.shop.change(forms=self.rng.choice((["gz"], ["gz", "xz"], ["plain", "gz", "zst"])))
+
+    def change_key(self) -> None:
+        builder = self.shop.publisher.builder
+        releaser = replace(builder.releaser, key=self.rng.choice(self.keys))
+        self.shop.publisher = replace(
+            self.shop.publisher, builder=replace(builder, releaser=releaser)
+        )
+
+    def let_time_pass(self) -> None:
+        """More than retention and quarantine, for whatever waits for them."""
+        self.contents.clear()
+        for table, column in (
+            ("dists_generations", "retired_at"),
+            ("package_publications", "scheduled_deletion_at"),
+            ("binary_releases", "created_at"),
+            ("source_releases", "created_at"),
+            ("package_files", "created_at"),
+        ):
+            execute(
+                self.shop.database, f"UPDATE {table} SET {column} = {column} - interval '2 days'"
+            )
+
+    # What is seen
+
+    def generations(self) -> list[Generation]:
+        with self.shop.database.connect() as conn:
+            archive = repository.find_archive(conn, self.shop.name)
+            found = repository.list_generations(conn, archive.id, limit=1000, after=None)
+        return [each for each in found if each.state in ("live", "retired")]
+
+    def index_files(self, suite: str, generation: str | None = None) -> Files:
+        """By path, the digest of each index file of a suite, in every form, as Release has it."""
+        release = find(self.shop.database, f"dists/{suite}/Release", generation, self.shop.name)
+        lines = re.findall(r"^ ([0-9a-f]{64}) (\d+) (\S+)$", _text(release), re.MULTILINE)
+        return {path: f"{digest} {size}" for digest, size, path in lines}
+
+    def content(self, suite: str, path: str, told: str) -> bytes | None:
+        """An index file as apt gets it, checked; None for a form that is listed only."""
+        digest, _, size = told.partition(" ")
+        folder = path.rpartition("/")[0]
+        if (folder, digest) not in self.contents:
+            place = f"dists/{suite}/{folder}/by-hash/SHA256/{digest}"
+            found = find(self.shop.database, place, archive=self.shop.name)
+            raw = None if found is None else self.shop.bytes_of(found)
+            if raw is not None:
+                assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (digest, int(size)), place
+            elif path.endswith(".gz"):
+                raise AssertionError(f"{place} is named and not there")
+            else:
+                return None
+            self.contents[folder, digest] = raw
+        return self.contents[folder, digest]
+
+
+#: How often each event comes, against the others.
+EVENTS: Mapping[Callable[[Life], None], int] = {
+    Life.send_binary: 8,
+    Life.send_source: 5,
+    Life.send_again: 4,
+    Life.delete: 4,
+    Life.run: 6,
+    Life.run_some: 2,
+    Life.run_and_die: 1,
+    Life.go_back: 3,
+    Life.hold: 1,
+    Life.lift: 2,
+    Life.pin: 1,
+    Life.describe: 1,
+    Life.change_parts: 1,
+    Life.change_architectures: 1,
+    Life.change_forms: 1,
+    Life.change_key: 2,
+    Life.let_time_pass: 2,
+}
+
+
+def live(shop: Shop, seed: int, keys: Sequence[SigningKey | None], steps: int) -> Iterator[str]:
+    """Let a series happen to two archives; gives what happened, step by step."""
+    rng = random.Random(seed)
+    lives = [_new_life(shop, f"a{seed}-{n}", rng, keys) for n in range(2)]
+    weights = list(EVENTS.values())
+    for step in range(steps):
+        life = rng.choice(lives)
+        (event,) = rng.choices(list(EVENTS), weights)
+        yield f"{life.shop.name} {step}: {event.__name__}"
+        event(life)
+        for each in lives:
+            check_holds(each)
+    for life in lives:
+        yield f"{life.shop.name}: the end"
+        life.run()
+        for each in lives:
+            check_holds(each)
+        check_whole(life)
+
+
+def _new_life(shop: Shop, name: str, rng: random.Random, keys: Sequence[SigningKey | None]) -> Life:
+    builder = shop.publisher.builder
+    releaser = replace(builder.releaser, key=keys[0], sign=fake_signature)
+    publisher = replace(shop.publisher, builder=replace(builder, releaser=releaser))
+    own = replace(shop, name=name, publisher=publisher)
+    own.set_up({suite: {} for suite in SUITES}, forms=["gz"], valid_for_seconds=DAY)
+    return Life(own, rng, keys)
+
+
+def check_holds(life: Life) -> None:
+    """A suite that went back shows what it went back to, and so do we remember it."""
+    for suite, files in life.held.items():
+        assert _plain(life.index_files(suite)) == files, f"{suite} does not hold"
+    told = {suite.name for suite in life.shop.archive.suites if suite.held}
+    assert told == set(life.held)
+
+
+def check_whole(life: Life) -> None:
+    """After a run over all suites: the four promises."""
+    _check_careful(life)
+    _check_signatures(life)
+    _check_listed(life)
+    _check_files(life)
+
+
+def _check_careful(life: Life) -> None:
+    """(a) a full rebuild gives the same bytes, so nothing to go live with."""
+    counts = life.shop.run(
+        careful_publishing=True, careful_domination=True, careful_indices=True
+    ).counts
+    assert not {"generations", "superseded", "index_files"} & counts.keys(), counts
+
+
+def _check_signatures(life: Life) -> None:
+    """(d) the present key has signed every Release, or no key any."""
+    key = life.shop.publisher.builder.releaser.key
+    for suite in SUITES:
+        release = life.shop.served(f"dists/{suite}/Release")
+        signed = find(life.shop.database, f"dists/{suite}/InRelease", archive=life.shop.name)
+        if key is None:
+            assert signed is None
+        else:
+            assert signed is not None
+            assert signed.content == b"signed by %s\n%s" % (key.fingerprint.encode(), release)
+
+
+def _check_listed(life: Life) -> None:
+    """The index files of a suite that is not held list what is published, by the tables."""
+    for suite in life.shop.archive.suites:
+        if suite.held:
+            continue
+        rows = select(
+            life.shop.database,
+            "SELECT p.component, CASE WHEN b.installer THEN '/debian-installer' ELSE '' END,"
+            " coalesce(b.architecture, 'source'), p.package, coalesce(b.version, c.version)"
+            " FROM package_publications p"
+            " LEFT JOIN binary_releases b ON b.id = p.binary_release_id"
+            " LEFT JOIN source_releases c ON c.id = p.source_release_id"
+            f" WHERE p.suite_id = {suite.id} AND p.state = 'published'",
+        )
+        wanted: dict[str, list[tuple[str, str]]] = {}
+        for component, installer, architecture, package, version in rows:
+            if architecture == "source":
+                paths = [f"{component}/source/Sources"]
+            else:
+                on = suite.architectures if architecture == "all" else [architecture]
+                paths = [f"{component}{installer}/binary-{each}/Packages" for each in on]
+            for path in paths:
+                wanted.setdefault(path, []).append((package, version))
+        for path, told in life.index_files(suite.name).items():
+            if path.endswith(".gz"):
+                content = gzip.decompress(life.content(suite.name, path, told) or b"").decode()
+                listed = _LISTED.findall(content)
+                expected = wanted.get(path.removesuffix(".gz"), [])
+                assert sorted(listed) == sorted(expected), f"{suite.name}/{path}"
+
+
+def _check_files(life: Life) -> None:
+    """(b) whatever a kept index names is there with its digest, and always was that."""
+    named: dict[str, str] = {}
+    for generation in life.generations():
+        for suite in SUITES:
+            for path, told in life.index_files(suite, generation.id).items():
+                content = life.content(suite, path, told)
+                if path.endswith(".gz"):
+                    named |= dict(_named(gzip.decompress(content or b"").decode()))
+    for path, digest in named.items():
+        served = find(life.shop.database, path, archive=life.shop.name)
+        assert served is not None, f"{path} is named and not there"
+        assert served.sha256 == digest, path
+        assert life.paths.setdefault(path, digest) == digest, f"{path} had other bytes"
+
+
+def _named(index: str) -> Iterator[tuple[str, str]]:
+    """Path and digest of each file that an index names."""
+    for stanza in filter(None, index.split("\n\n")):
+        if filename := re.search(r"^Filename: (.*)$", stanza, re.MULTILINE):
+            (digest,) = re.findall(r"^SHA256: (.*)$", stanza, re.MULTILINE)
+            yield filename[1], digest
+        else:
+            (folder,) = re.findall(r"^Directory: (.*)$", stanza, re.MULTILINE)
+            for digest, name in re.findall(r"^ ([0-9a-f]{64}) \d+ (\S+)$", stanza, re.MULTILINE):
+                yield f"{folder}/{name}", digest
+
+
+def _text(release: Served | None) -> str:
+    return "" if release is None else (release.content or b"").decode()
+
+
+def _plain(files: Files) -> Files:
+    """Without the other forms: which ones there are may change."""
+    return {path: told for path, told in files.items() if not re.search(r"\.\w+$", path)}
+
+
+def keys_in(folder: Path) -> list[SigningKey | None]:
+    """No key, and two keys that `fake_signature` signs with."""
+    folder.mkdir(exist_ok=True)
+    return [None, *(SigningKey(folder, name, program="true") for name in ("AAAA", "BBBB"))]

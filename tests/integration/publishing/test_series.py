@@ -1,0 +1,29 @@
+"""What clients see is what was decided, after any series of events: hundreds of short series."""
+
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from tests.archive_series import keys_in, live
+from tests.publisher import shop
+
+SERIES = 200
+#: Series of one test, which share a database as archives of a service do.
+TOGETHER = 20
+STEPS = 10
+
+
+@pytest.mark.parametrize("first", range(0, SERIES, TOGETHER))
+def test_after_any_series_clients_see_what_was_decided(
+    database: Database, database_url: str, tmp_path: Path, first: int
+) -> None:
+    keys = keys_in(tmp_path / "keys")
+    with shop(database, database_url, tmp_path) as made:
+        for seed in range(first, first + TOGETHER):
+            told: list[str] = []
+            try:
+                told.extend(live(made, seed, keys, STEPS))
+            except BaseException as error:
+                error.add_note("\n".join([f"seed {seed}", *told]))
+                raise
