@@ -1,7 +1,7 @@
 """Every alert of the chart, by promtool: it fires when it should, and not for another release.
 
 The series carry the labels that a Prometheus operator gives them, derived here from the rendered
-monitors as the operator does it: job is the Service's name, or NAMESPACE/NAME of a PodMonitor.
+monitors as the operator does it: job is NAMESPACE/NAME of the PodMonitor.
 """
 
 import subprocess
@@ -110,30 +110,20 @@ class Install:
             and d["metadata"]["labels"]["app.kubernetes.io/component"] == part
         ]
         (container,) = pod["spec"]["containers"]
-        monitors = [d for d in self.documents if d["kind"] in {"ServiceMonitor", "PodMonitor"}]
-        for monitor in monitors:
+        for monitor in (d for d in self.documents if d["kind"] == "PodMonitor"):
             spec = monitor["spec"]
-            (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
-            labels = {
-                "namespace": self.namespace,
-                "pod": f"{self.release}-{part}-5d8c",
-                "container": container["name"],
-                "endpoint": endpoint["port"],
-                "instance": "10.0.0.7:8080",
-            }
-            if monitor["kind"] == "PodMonitor":
-                job = f"{self.namespace}/{monitor['metadata']['name']}"
-                chosen = pod["metadata"]["labels"]
-            else:
-                service = self.only("Service")
-                job = labels["service"] = service["metadata"]["name"]
-                chosen = service["metadata"]["labels"]
-                assert endpoint["port"] in {p["name"] for p in service["spec"]["ports"]}
-                if not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items():
-                    continue
-            if spec["selector"]["matchLabels"].items() <= chosen.items():
+            if spec["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items():
+                (endpoint,) = spec["podMetricsEndpoints"]
+                assert endpoint["port"] in {port["name"] for port in container["ports"]}
                 assert "jobLabel" not in spec, "derive the label job from it here"
-                return {**labels, "job": job}
+                return {
+                    "namespace": self.namespace,
+                    "job": f"{self.namespace}/{monitor['metadata']['name']}",
+                    "pod": f"{self.release}-{part}-5d8c",
+                    "container": container["name"],
+                    "endpoint": endpoint["port"],
+                    "instance": "10.0.0.7:8081",
+                }
         raise AssertionError(f"nothing scrapes {part}")
 
 
@@ -244,7 +234,7 @@ def test_one_pod_of_several_is_enough_for_the_api_to_be_up(ours: Install, tmp_pa
     target = ours.target("api")
     given = [
         *series({"up": "1x120"}, target),
-        *series({"up": "0x120"}, {**target, "pod": "staging-api-2"}),
+        *series({"up": "0x120"}, {**target, "pod": "staging-api-77f0"}),
     ]
     assert not alerts(tmp_path, ours, "StagingApiDown", given)
 
@@ -252,7 +242,7 @@ def test_one_pod_of_several_is_enough_for_the_api_to_be_up(ours: Install, tmp_pa
 def test_the_rules_of_the_file_itself_fire_without_the_chart(
     ours: Install, other: Install, tmp_path: Path
 ):
-    """Their matchers take any namespace and Service: for a Prometheus without the operator."""
+    """Their matchers take any namespace and pod: for a Prometheus without the operator."""
     groups = yaml.safe_load((CHART / "alerts.yaml").read_text())["groups"]
     plain = replace(ours, documents=({"kind": "PrometheusRule", "spec": {"groups": groups}},))
     for alert, case in CASES.items():

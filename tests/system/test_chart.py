@@ -16,7 +16,7 @@ pytestmark = pytest.mark.system
 
 LEAST = CHART / "ci" / "tokens.yaml"
 #: Not part of Kubernetes itself, so its schema does not know them.
-OPERATOR_KINDS = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+OPERATOR_KINDS = {"PodMonitor", "PrometheusRule"}
 #: What the restricted Pod Security Standard lets a pod mount.
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret"}
 VOLUMES |= {"persistentVolumeClaim"}
@@ -112,7 +112,7 @@ def test_selectors_find_the_pods_that_they_mean(values: Path):
     selectors = [
         (d["kind"], spec.get("selector") or spec.get("podSelector"))
         for d in documents
-        if d["kind"] in {"Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"}
+        if d["kind"] in {"Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor"}
         for spec in [d["spec"]]
     ]
     assert selectors
@@ -134,6 +134,130 @@ def test_every_variable_of_a_pod_is_a_setting_and_no_secret_is_written_out(value
     assert set(config) <= known
     Settings.from_env(**{k.removeprefix("STAGING_").lower(): v for k, v in config.items() if v})
     assert "Secret" not in {d["kind"] for d in documents}
+
+
+def test_every_variable_that_the_chart_sets_is_refused_among_the_settings():
+    """Written twice, the last one would win in silence, and what is derived from it be wrong."""
+    taken: set[str] = set()
+    for values in VALUE_FILES:
+        documents = render("-f", values)
+        taken |= {name for d in documents for name in d.get("data", ()) if "STAGING_" in name}
+        for _, pod in pods(documents):
+            taken |= {v["name"] for c in pod["containers"] for v in c.get("env", [])}
+    free = {"STAGING_WAIT_CAP_SECONDS"}
+    assert len(taken - free) > 20
+    for name in sorted(taken - free):
+        done = helm(
+            *("template", "release", CHART, "-f", LEAST),
+            *("--set-string", f"settings.{name.removeprefix('STAGING_')}=1"),
+        )
+        assert done.returncode != 0, name
+        assert f"settings.{name.removeprefix('STAGING_')}: " in done.stderr
+
+
+def test_every_pod_comes_from_the_private_registry_and_goes_to_the_chosen_nodes():
+    values = CHART / "ci" / "production.yaml"
+    found = list(pods(render("-f", values)))
+    assert {document["kind"] for document, _ in found} == {"Deployment", "Job", "Pod"}
+    for document, pod in found:
+        name = document["metadata"]["name"]
+        assert pod["imagePullSecrets"] == [{"name": "registry"}], name
+        assert pod["nodeSelector"] == {"disktype": "ssd"}, name
+        assert [toleration["key"] for toleration in pod["tolerations"]] == ["dedicated"], name
+        assert pod["priorityClassName"] == "high", name
+
+
+@each_file
+def test_the_disk_that_a_pod_may_fill_is_asked_of_the_node(values: Path):
+    for document, pod in pods(render("-f", values)):
+        if document["kind"] in LONG_RUNNING:
+            (home,) = [v["emptyDir"]["sizeLimit"] for v in pod["volumes"] if v["name"] == "home"]
+            (container,) = pod["containers"]
+            assert container["resources"]["requests"]["ephemeral-storage"] == home
+
+
+def test_a_request_of_disk_that_is_given_wins():
+    given = ("--set", "worker.resources.requests.ephemeral-storage=7Gi")
+    found = {
+        document["metadata"]["name"]: pod["containers"][0]["resources"]["requests"]
+        for document, pod in pods(render("-f", LEAST, *given))
+        if document["kind"] in LONG_RUNNING
+    }
+    assert found["release-worker"]["ephemeral-storage"] == "7Gi"
+    assert found["release-worker"]["cpu"] == "500m"
+    assert found["release-api"]["ephemeral-storage"] == "1Gi"
+
+
+def admits(policy: dict[str, Any], port: str, namespace: str, labels: dict[str, str]) -> bool:
+    """Whether a NetworkPolicy lets a pod in, by those forms of its rules that the chart uses."""
+    own = {"kubernetes.io/metadata.name": namespace}
+    for rule in policy["spec"]["ingress"]:
+        peers = rule.get("from", [{}])
+        if port not in {p["port"] for p in rule["ports"]}:
+            continue
+        for peer in peers:
+            assert set(peer) <= {"namespaceSelector", "podSelector"}
+            chosen = peer.get("namespaceSelector", {"matchLabels": {} if not peer else RELEASE})
+            by_name = chosen.get("matchLabels", {}).items() <= own.items()
+            if by_name and peer.get("podSelector", {}).get("matchLabels", {}).items() <= (
+                labels.items()
+            ):
+                return True
+    return False
+
+
+#: helm renders into the namespace "default" unless it is told another.
+RELEASE = {"kubernetes.io/metadata.name": "default"}
+
+
+def test_a_closed_api_still_lets_in_prometheus_and_the_test_pod():
+    documents = render("-f", CHART / "ci" / "production.yaml")
+    policies = {
+        d["metadata"]["labels"]["app.kubernetes.io/component"]: d
+        for d in documents
+        if d["kind"] == "NetworkPolicy"
+    }
+    (test,) = [d for d in documents if d["kind"] == "Pod"]
+    metrics = {
+        d["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]: endpoint["port"]
+        for d in documents
+        if d["kind"] == "PodMonitor"
+        for endpoint in d["spec"]["podMetricsEndpoints"]
+    }
+    for part, policy in policies.items():
+        assert admits(policy, metrics[part], "monitoring", {}), part
+    api = policies["api"]
+    assert admits(api, "http", "ingress-nginx", {})
+    assert admits(api, "http", "default", test["metadata"]["labels"])
+    assert not admits(api, "http", "default", {})
+    assert not admits(api, "http", "monitoring", {})
+    assert not admits(api, "http", "elsewhere", test["metadata"]["labels"])
+
+
+def test_metrics_can_be_closed_too():
+    chosen = (
+        "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name"
+    )
+    documents = render("-f", LEAST, "--set", f"{chosen}=monitoring")
+    policies = [d for d in documents if d["kind"] == "NetworkPolicy"]
+    assert len(policies) == 2
+    for policy in policies:
+        assert admits(policy, "probes", "monitoring", {})
+        assert not admits(policy, "probes", "elsewhere", {})
+
+
+def test_pods_may_ask_the_dns_cache_of_their_node_and_no_other_link_local_address():
+    documents = render("-f", LEAST)
+    policies = [d for d in documents if d["kind"] == "NetworkPolicy"]
+    assert len(policies) == 2
+    for policy in policies:
+        anywhere, cache = policy["spec"]["egress"]
+        assert "169.254.0.0/16" in anywhere["to"][0]["ipBlock"]["except"]
+        assert cache["to"] == [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+        assert cache["ports"] == [
+            {"port": 53, "protocol": "UDP"},
+            {"port": 53, "protocol": "TCP"},
+        ]
 
 
 def test_the_migration_runs_before_pods_and_may_run_again():
@@ -180,6 +304,10 @@ def test_pods_are_replaced_when_a_setting_changes():
         ("image.digest=sha256:abc", "digest"),
         ("shutdownSeconds=1", "shutdownSeconds"),
         ("settings.wait_cap_seconds=1", "wait_cap_seconds"),
+        ("settings.SHUTDOWN_SECONDS=90", "settings.SHUTDOWN_SECONDS: .* set shutdownSeconds"),
+        ("settings.DATABASE_URL=postgresql://db/x", "set database.existingSecret"),
+        ("settings.BIND=0.0.0.0:80", "settings.BIND"),
+        ("networkPolicy.dns={localhost}", "dns"),
         ("ingress.enabled=true", "ingress.host must be set"),
         ("api.autoscaling.minReplicas=20", "minReplicas \\(20\\) is more than maxReplicas"),
         ("runAsUser=0", "runAsUser"),

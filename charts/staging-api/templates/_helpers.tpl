@@ -63,6 +63,11 @@ app.kubernetes.io/component: {{ .part }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.host must be set when ingress.enabled is true" -}}
 {{- end -}}
+{{- range $name, $value := .Values.settings -}}
+{{- with get (include "staging-api.derived" $ | fromYaml) $name -}}
+{{- fail (printf "settings.%s: the chart derives more than this variable from it; set %s instead" $name .) -}}
+{{- end -}}
+{{- end -}}
 {{- range $part := list "api" "worker" -}}
 {{- with (index $.Values $part).autoscaling -}}
 {{- if gt (int .minReplicas) (int .maxReplicas) -}}
@@ -70,6 +75,43 @@ app.kubernetes.io/component: {{ .part }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{- /* Variables that the chart sets itself, or derives manifests from, and the values that say so. */}}
+{{- define "staging-api.derived" -}}
+ANONYMOUS_ROLES: auth.anonymousRoles
+AUTH: auth.mode
+AUTH_NONE_ANYWHERE: auth.noneAnywhere
+BIND: service.port and ingress (pods always listen on 8080)
+CONCURRENCY_PER_CALLER: limits.concurrencyPerCaller
+DATABASE_DIRECT_URL: database.directUrlKey
+DATABASE_POOL_SIZE: database.poolSize
+DATABASE_URL: database.existingSecret and database.urlKey
+DRAIN_SECONDS: drainSeconds
+HOME: store (pods always use /var/lib/staging-api)
+KEYSTONE_CONFIG: auth.keystone.existingSecret
+LEASE_SECONDS: leaseSeconds
+LOG_FORMAT: nothing (pods always write JSON)
+METRICS_DIR: nothing (each pod makes its own)
+OIDC_AUDIENCE: auth.oidc.audience
+OIDC_CA_FILE: auth.oidc.cluster
+OIDC_FETCH_TOKEN_FILE: auth.oidc.cluster
+OIDC_ISSUER: auth.oidc.issuer
+OIDC_JWKS_URL: auth.oidc.jwksUrl
+OIDC_NAME_CLAIM: auth.oidc.nameClaim
+PROBES_BIND: nothing (probes always listen on 8081)
+POSTGRES_BINARIES: database.existingSecret (pods start no database)
+RATE_PER_CALLER: limits.ratePerCaller
+ROLE_RULES: auth.roleRules
+SHUTDOWN_SECONDS: shutdownSeconds
+SOURCES: sources
+STORE: store
+THREADS: api.threads
+TOKENS_FILE: auth.tokens
+TRACES_ENDPOINT: monitoring.tracesEndpoint
+WORKERS: api.processes
+WORKER_BIND: nothing (probes always listen on 8081)
+WORKER_JOBS: worker.jobs
 {{- end }}
 
 {{- define "staging-api.podSecurity" -}}
@@ -90,6 +132,32 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{- /* From which registry, and on which nodes: the same for every pod of the chart. */}}
+{{- define "staging-api.placing" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Size of the folder in which a pod keeps what it is just staging, when the store is no volume. */}}
+{{- define "staging-api.homeSize" -}}
+{{- ternary .Values.store.spoolSize "1Gi" (eq .Values.store.type "url") -}}
+{{- end }}
+
 {{- define "staging-api.databaseEnv" -}}
 {{- with .Values.database }}
 - name: STAGING_DATABASE_URL
@@ -107,7 +175,7 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{- /* A pod of API or worker: (dict "root" $ "part" "api" "verb" "api" "port" 8080 "portName" "http"). */}}
+{{- /* A pod of API or worker: (dict "root" $ "part" "api"). */}}
 {{- define "staging-api.pod" -}}
 {{- $values := .root.Values -}}
 metadata:
@@ -127,23 +195,7 @@ spec:
   terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.drainSeconds $values.shutdownSeconds 10 }}
   securityContext:
     {{- include "staging-api.podSecurity" .root | nindent 4 }}
-  {{- with $values.image.pullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
-  {{- end }}
-  {{- with $values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "staging-api.placing" .root | nindent 2 }}
   topologySpreadConstraints:
     {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
     - maxSkew: 1
@@ -157,7 +209,7 @@ spec:
     - name: {{ .part }}
       image: {{ include "staging-api.image" .root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
-      args: [{{ .verb }}]
+      args: [{{ .part }}]
       securityContext:
         {{- include "staging-api.containerSecurity" .root | nindent 8 }}
       envFrom:
@@ -170,19 +222,22 @@ spec:
       env:
         {{- include "staging-api.databaseEnv" .root | nindent 8 }}
       ports:
-        - name: {{ .portName }}
-          containerPort: {{ .port }}
+        {{- if eq .part "api" }}
+        - {name: http, containerPort: 8080}
+        {{- end }}
+        # Of its own, with threads of its own: work that fills the other cannot silence it.
+        - {name: probes, containerPort: 8081}
       startupProbe:
-        httpGet: {path: /livez, port: {{ .portName }}}
+        httpGet: {path: /livez, port: probes}
         periodSeconds: 2
         failureThreshold: 60
       livenessProbe:
-        httpGet: {path: /livez, port: {{ .portName }}}
+        httpGet: {path: /livez, port: probes}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
       readinessProbe:
-        httpGet: {path: /readyz, port: {{ .portName }}}
+        httpGet: {path: /readyz, port: probes}
         periodSeconds: 2
         timeoutSeconds: 5
         failureThreshold: 2
@@ -193,7 +248,9 @@ spec:
             seconds: {{ $values.preStopSeconds }}
       {{- end }}
       resources:
-        {{- toYaml (index $values .part).resources | nindent 8 }}
+        {{- /* The scheduler has to know of the disk that the folder may fill; a value given wins. */}}
+        {{- $spool := dict "requests" (dict "ephemeral-storage" (include "staging-api.homeSize" .root)) }}
+        {{- toYaml (mergeOverwrite $spool (deepCopy (index $values .part).resources)) | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
         - {name: home, mountPath: /var/lib/staging-api}
@@ -205,7 +262,7 @@ spec:
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}
     - name: home
-      emptyDir: {sizeLimit: {{ ternary $values.store.spoolSize "1Gi" (eq $values.store.type "url") }}}
+      emptyDir: {sizeLimit: {{ include "staging-api.homeSize" .root }}}
     {{- if eq $values.store.type "volume" }}
     - name: store
       persistentVolumeClaim:
