@@ -78,6 +78,8 @@ def test_a_file_of_keys_is_read_in_order(tmp_path: Path) -> None:
         (f"one {text(new_key())}\none {text(new_key())}", "line 2 names one a second time"),
         ("\udcff", "cannot be read"),
     ],
+    # The same names in each process: the keys are drawn anew.
+    ids=["empty", "one alone", "no equality", "not base64", "short", "no key", "twice", "not text"],
 )
 def test_a_wrong_file_is_refused_by_line(tmp_path: Path, content: str, wrong: str) -> None:
     file = tmp_path / "keys"
