@@ -75,6 +75,7 @@ api_locks = Table(
         name="ended",
     ),
     Index(None, "scope", "id"),
+    Index(None, "acquired_at", "id"),
     comment="One row a grant: the history of every lock, each with exactly one outcome.",
     postgresql_partition_by="RANGE (id)",
 )

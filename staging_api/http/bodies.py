@@ -313,7 +313,11 @@ class Page(Body):
     """Which page of a list."""
 
     limit: int = Field(100, ge=1, le=1000)
-    after: Ulid | None = Field(None, description="the `next` of the page before")
+    after: Ulid | None = Field(
+        None,
+        description="the `next` of the page before; what is newer than the page it was given with"
+        " is not among the pages that follow",
+    )
 
 
 class StagingQuery(Page):
@@ -338,6 +342,10 @@ class ArtifactQuery(Page):
 class LockQuery(Page):
     """Which locks."""
 
+    after: Ulid | None = Field(
+        None,
+        description="only those granted after this one: the `next` of the page before, or an id",
+    )
     state: Literal["held", "all"] = "held"
     scope: Text | None = Field(None, description="only of this scope; with state=all")
 

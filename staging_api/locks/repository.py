@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, literal, select, text, tuple_
+from ulid import ULID
 
 from staging_api.db.tables import api_locks, lock_scopes
 from staging_api.errors import NotFound
@@ -30,7 +31,7 @@ class Grant:
 
 
 def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Grant]:
-    """The locks that are held now, oldest grant first."""
+    """The locks that are held now, in the order in which they were granted."""
     query = select(api_locks).join(lock_scopes, lock_scopes.c.lock_id == api_locks.c.id)
     return _grants(
         conn, query.where(lock_scopes.c.expires_at > func.clock_timestamp()), limit, after
@@ -40,8 +41,14 @@ def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Gran
 def history(
     conn: Connection, *, limit: int, after: str | None = None, scope: str | None = None
 ) -> list[Grant]:
-    """Every grant, held or ended, oldest first."""
-    query = select(api_locks)
+    """Every grant, held or ended, in the order in which they were made.
+
+    Whoever asks again and again behind the last one gets each exactly once: those that a grant
+    still on its way may precede are left for the next time. `conn` must commit by itself, so that
+    the rows are looked for after it is known until when they are whole.
+    """
+    whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
+    query = select(api_locks).where(api_locks.c.acquired_at < whole_until)
     if scope is not None:
         query = query.where(api_locks.c.scope == scope)
     return _grants(conn, query, limit, after)
@@ -60,10 +67,21 @@ def find(conn: Connection, lock_id: str) -> Grant:
 
 
 def _grants(conn: Connection, query: Select[Any], limit: int, after: str | None) -> list[Grant]:
+    order = (api_locks.c.acquired_at, api_locks.c.id)
     if after is not None:
-        query = query.where(api_locks.c.id > after)
-    return [_grant(row) for row in conn.execute(query.order_by(api_locks.c.id).limit(limit))]
+        query = query.where(tuple_(*order) > tuple_(_acquired_at(conn, after), literal(after)))
+    return [_grant(row) for row in conn.execute(query.order_by(*order).limit(limit))]
+
+
+def _acquired_at(conn: Connection, lock_id: str) -> datetime:
+    """When a grant was made; of one that is no longer in the history, when its id was drawn."""
+    made = select(api_locks.c.acquired_at).where(api_locks.c.id == lock_id)
+    found: datetime | None = conn.execute(made).scalar_one_or_none()
+    return found or ULID.from_str(lock_id).datetime
 
 
 def _grant(row: Row[Any]) -> Grant:
     return Grant(**row._mapping)  # noqa: SLF001 - the public name of a row's columns
+
+
+_WHOLE_UNTIL = text("SELECT lock_history_whole_until()")

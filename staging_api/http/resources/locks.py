@@ -21,7 +21,10 @@ class AllLocks:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List locks.
 
-        Those held now; with `state=all` the whole history, oldest first, each with its outcome.
+        Those held now; with `state=all` the whole history, each with its outcome; both in the order
+        in which they were granted, which is not that of their ids. To follow the history, ask again
+        with the id of the last one as `after`: each grant comes once. One that was made while
+        another was still on its way comes with that.
         """
         query: LockQuery = req.context.query
         with self.locks.database.connect() as conn:
