@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
@@ -13,5 +13,5 @@ SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    statements = (SQL / "0018_grants_in_order.sql").read_text().replace("%", "%%")
+    statements = (SQL / "0019_grants_in_order.sql").read_text().replace("%", "%%")
     op.get_bind().exec_driver_sql(statements)
