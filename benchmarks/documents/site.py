@@ -132,7 +132,7 @@ def _schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "chart_name": {"type": "string"},
-            "values": {"type": "object", "additionalProperties": section},
+            "values": {"type": "object", "properties": {"section_0": section}},
         },
         "required": ["chart_name"],
     }

@@ -36,6 +36,13 @@ class RenderedDocument:
         """The places that hold secret values; ``((),)`` if all of the data is secret."""
         return self.trace.secret_paths()
 
+    def touches_secret(self, path: Path) -> bool:
+        """Whether the value at a place is secret, holds a secret, or lies inside one."""
+        return any(
+            path[: len(secret)] == secret or secret[: len(path)] == path
+            for secret in self.secret_paths
+        )
+
     @property
     def value(self) -> dict[str, Any]:
         """The document as one mapping of ``schema``, ``metadata`` and ``data``, unredacted."""

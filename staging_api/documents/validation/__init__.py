@@ -1,1 +1,25 @@
 """Validation: built-in kinds, and data against the DataSchema documents of the revision."""
+
+from collections.abc import Iterable
+
+from staging_api.documents.model import DEFAULT_LIMITS, Document, Finding, Limits
+from staging_api.documents.rendering.model import Rendering
+from staging_api.documents.validation.checks import SECRET_KINDS, Checker
+
+#: Shared by the threads of a process: it knows digests and schemas, and no data.
+_CHECKER = Checker()
+
+
+def validate(rendering: Rendering, limits: Limits = DEFAULT_LIMITS) -> tuple[Finding, ...]:
+    """Check a rendered revision; no finding means that it may be committed."""
+    return _CHECKER.findings(rendering, limits)
+
+
+def check_schemas(
+    documents: Iterable[Document], limits: Limits = DEFAULT_LIMITS
+) -> tuple[Finding, ...]:
+    """Check the DataSchema documents among posted ones, also if they cannot be rendered yet."""
+    return _CHECKER.schema_findings(documents, limits)
+
+
+__all__ = ["SECRET_KINDS", "Checker", "check_schemas", "validate"]

@@ -1,0 +1,74 @@
+"""What callers without the right to see secrets get instead of them.
+
+Secrets follow the data: a place is masked if its value was written in an encrypted document, or
+came through one, by layering, replacement or substitution (`Trace`). The mark is the same for all
+secrets, so that neither a short one can be guessed from it nor two equal ones be told.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from staging_api.documents.editing import Copy
+from staging_api.documents.model import Document, Path
+from staging_api.documents.paths import MISSING, get
+from staging_api.documents.rendering.model import RenderedDocument, Rendering
+
+REDACTED = "REDACTED"
+
+
+def redacted(rendered: RenderedDocument, rendering: Rendering) -> dict[str, Any]:
+    """Give a rendered document as a mapping, its secrets masked.
+
+    Masked are secret values in ``data``, and in ``metadata.substitutions`` the paths into and out
+    of secret documents. ``storagePolicy`` stays as it is.
+
+    Args:
+        rendered: the document; it is not changed.
+        rendering: what it is part of, to know which sources are secret.
+    """
+    secret = {
+        (each.document.schema, each.document.name)
+        for each in rendering.by_identity.values()
+        if each.secret_paths and each.document.identity in rendered.sources
+    }
+    metadata = _masked_metadata(rendered.document, secret)
+    data = masked(rendered.data, rendered.secret_paths)
+    return {"schema": rendered.document.schema, "metadata": metadata, "data": data}
+
+
+def redacted_document(document: Document) -> dict[str, Any]:
+    """Give a document as posted, its data masked if it is encrypted."""
+    data = REDACTED if document.encrypted else document.data
+    return {**document.value, "data": data}
+
+
+def masked(data: Any, secret_paths: Iterable[Path]) -> Any:
+    """Give a copy of data with the mark at each of the paths."""
+    copy = Copy(data)
+    for path in secret_paths:
+        if get(copy.value, path) is not MISSING:
+            copy.put(path, REDACTED)
+    return copy.value
+
+
+def visible_path(path: Path, secret_paths: Iterable[Path]) -> Path:
+    """Cut a path where it enters a secret value: keys below are secret too."""
+    for secret in secret_paths:
+        if path[: len(secret)] == secret:
+            return secret
+    return path
+
+
+def _masked_metadata(document: Document, secret: set[tuple[str, str]]) -> Any:
+    copy = Copy(document.metadata)
+    for number, substitution in enumerate(document.substitutions):
+        if (substitution.schema, substitution.name) not in secret:
+            continue
+        copy.put(("substitutions", number, "src", "path"), REDACTED)
+        destination = ("substitutions", number, "dest")
+        if isinstance(get(copy.value, destination), list):
+            for place in range(len(substitution.destinations)):
+                copy.put((*destination, place, "path"), REDACTED)
+        else:
+            copy.put((*destination, "path"), REDACTED)
+    return copy.value

@@ -1,0 +1,165 @@
+"""The checks of a rendered revision: built-in kinds, and data against its DataSchema."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from jsonschema.exceptions import ValidationError
+
+from staging_api.documents.lines import line_of
+from staging_api.documents.model import (
+    DATA_SCHEMA,
+    DEFAULT_LIMITS,
+    Document,
+    Fault,
+    Finding,
+    Limits,
+    Path,
+    canonical_json,
+)
+from staging_api.documents.paths import get, kind_of, path_text, shortened
+from staging_api.documents.redaction import visible_path
+from staging_api.documents.rendering.model import RenderedDocument, Rendering
+from staging_api.documents.validation.schemas import (
+    CompiledSchema,
+    SchemaUnusable,
+    complaint,
+    complaints_about,
+)
+from staging_api.documents.validation.watched import CheckTooSlow, Watch
+
+#: Kinds of secrets whose data must be a text.
+SECRET_KINDS = frozenset(
+    f"deckhand/{kind}"
+    for kind in (
+        "Certificate",
+        "CertificateKey",
+        "CertificateAuthority",
+        "CertificateAuthorityKey",
+        "Passphrase",
+        "PrivateKey",
+        "PublicKey",
+    )
+)
+_SCHEMAS_KEPT = 1_000
+_VERDICTS_KEPT = 100_000
+#: Characters of data that a diagnostic quotes.
+_SECTION_LENGTH = 2_000
+
+
+class Checker:
+    """Compiled schemas, and which documents they found nothing wrong with; keeps no data."""
+
+    def __init__(self) -> None:
+        """Begin with nothing compiled."""
+        self._compiled: dict[str, CompiledSchema | tuple[Finding, ...]] = {}
+        self._sound: set[tuple[str, str]] = set()
+
+    def schema_findings(
+        self, documents: Iterable[Document], limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[Finding, ...]:
+        """Say what is wrong with the DataSchema documents among `documents`."""
+        watch = Watch(limits.check_seconds, limits.total_check_seconds)
+        found: list[Finding] = []
+        for document in documents:
+            if document.kind == DATA_SCHEMA and len(found) < limits.findings:
+                compiled = self._of(document, watch)
+                found += () if isinstance(compiled, CompiledSchema) else compiled
+        return tuple(found)
+
+    def findings(
+        self, rendering: Rendering, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[Finding, ...]:
+        """Check a rendered revision; only what is new to this checker costs time."""
+        watch = Watch(limits.check_seconds, limits.total_check_seconds)
+        schemas = {
+            each.document.name: each.document
+            for each in rendering.documents
+            if each.document.kind == DATA_SCHEMA
+        }
+        found = list(self.schema_findings(schemas.values(), limits))
+        for each in rendering.documents:
+            if len(found) >= limits.findings:
+                break
+            found += _wrong_secret(each)
+            schema = None if each.document.control else schemas.get(each.document.schema)
+            if schema is not None:
+                found += self._wrong_data(each, schema, watch)
+        return tuple(found[: limits.findings])
+
+    def _wrong_data(
+        self, rendered: RenderedDocument, schema: Document, watch: Watch
+    ) -> Iterable[Finding]:
+        verdict = (schema.digest, rendered.digest)
+        if verdict in self._sound:
+            return ()
+        compiled = self._of(schema, watch)
+        if not isinstance(compiled, CompiledSchema):
+            return ()
+        found = tuple(_data_findings(rendered, schema, compiled, watch))
+        if not found:
+            if len(self._sound) >= _VERDICTS_KEPT:
+                self._sound.clear()
+            self._sound.add(verdict)
+        return found
+
+    def _of(self, document: Document, watch: Watch) -> CompiledSchema | tuple[Finding, ...]:
+        known = self._compiled.get(document.digest)
+        if isinstance(known, CompiledSchema):
+            return known
+        complaints = complaints_about(document.data, watch)
+        if complaints:
+            return tuple(
+                _located(document, ("data", *path), Fault.INVALID_DATA_SCHEMA, message)
+                for path, message in complaints
+            )
+        if len(self._compiled) >= _SCHEMAS_KEPT:
+            self._compiled.clear()
+        made = self._compiled[document.digest] = CompiledSchema(document.data)
+        return made
+
+
+def _data_findings(
+    rendered: RenderedDocument, schema: Document, compiled: CompiledSchema, watch: Watch
+) -> Iterator[Finding]:
+    names = (rendered.document.identity, schema.identity)
+    try:
+        errors = compiled.errors(rendered.data, watch)
+    except CheckTooSlow:
+        message = "needs too long to be checked against its DataSchema: make the schema simpler"
+        yield Finding(Fault.INVALID_DATA, message, names, ".data")
+        return
+    except SchemaUnusable as unusable:
+        message = f"cannot be applied to {rendered.document.identity}: {unusable}"
+        yield _located(schema, ("data",), Fault.INVALID_DATA_SCHEMA, message)
+        return
+    for error in errors:
+        yield _data_finding(rendered, schema, error)
+
+
+def _data_finding(rendered: RenderedDocument, schema: Document, error: ValidationError) -> Finding:
+    path: Path = tuple(error.absolute_path)
+    shown = visible_path(path, rendered.secret_paths)
+    finding = _located(rendered.document, ("data", *shown), Fault.INVALID_DATA, complaint(error))
+    diagnostic: dict[str, Any] = {
+        "schema_path": [str(step) for step in error.absolute_schema_path],
+        "validation_schema": schema.name,
+    }
+    section = get(rendered.data, path)
+    if not rendered.touches_secret(path) and len(canonical_json(section)) <= _SECTION_LENGTH:
+        diagnostic["error_section"] = section
+    names = (rendered.document.identity, schema.identity)
+    return replace(finding, documents=names, diagnostic=diagnostic)
+
+
+def _wrong_secret(rendered: RenderedDocument) -> Iterable[Finding]:
+    if rendered.document.kind in SECRET_KINDS and not isinstance(rendered.data, str):
+        message = f"is {kind_of(rendered.data)}, and must be a text for {rendered.document.schema}"
+        yield _located(rendered.document, ("data",), Fault.INVALID_DATA, message)
+
+
+def _located(document: Document, path: Path, fault: Fault, message: str) -> Finding:
+    """Make a finding with the line of the posted text that it is about, if that is known."""
+    text = path_text(path)
+    line, index = (line_of(document, text), document.index) if document.text else (None, None)
+    return Finding(fault, message, (document.identity,), shortened(text), line, index)

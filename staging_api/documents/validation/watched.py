@@ -1,0 +1,154 @@
+"""JSON Schema draft 4 within a budget of CPU time.
+
+Schemas and data are posted by callers. A few lines of schema can ask for more checks than a
+machine can do: definitions that name each other twice, a pattern that backtracks, `uniqueItems`
+over mappings. So every keyword looks at a watch first, patterns have a time-out, and the text that
+`jsonschema` makes of each error, which quotes the data, is dropped at once: kept for each branch
+of an ``anyOf``, it would fill the memory. Nothing is fetched: a ``$ref`` outside the schema is
+not there.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import jsonschema
+from jsonschema import validators
+from jsonschema.exceptions import ValidationError
+from jsonschema_specifications import REGISTRY
+
+from staging_api.documents.patterns import Budget, PatternTooSlow
+
+#: Keywords between two looks at the clock.
+_STEPS = 16
+
+
+class CheckTooSlow(Exception):
+    """The data cannot be checked within the budget."""
+
+
+class Watch:
+    """CPU seconds of this thread that checks may take: all together, and each by itself."""
+
+    def __init__(self, each_seconds: float, total_seconds: float) -> None:
+        """Begin to count now."""
+        self._each_seconds = each_seconds
+        self._end = time.thread_time() + total_seconds
+        self._deadline = self._end
+        self._steps = 0
+
+    @contextmanager
+    def one_check(self) -> Iterator[None]:
+        """Watch the checks of this block.
+
+        Raises:
+            CheckTooSlow: from within the block.
+        """
+        self._deadline = min(self._end, time.thread_time() + self._each_seconds)
+        token = _current.set(self)
+        try:
+            yield
+        except PatternTooSlow:
+            raise CheckTooSlow from None
+        finally:
+            _current.reset(token)
+
+    def step(self) -> None:
+        """Count a keyword."""
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            self.patterns()
+
+    def patterns(self) -> Budget:
+        """Give what is left, for patterns."""
+        left = self._deadline - time.thread_time()
+        if left <= 0:
+            raise CheckTooSlow
+        return Budget(left)
+
+
+_current: ContextVar[Watch] = ContextVar("watch")
+_Keyword = Callable[[Any, Any, Any, Any], Any]
+
+
+def validator_of(schema: Mapping[str, Any]) -> Any:
+    """Compile a schema; its ``iter_errors`` must run within `Watch.one_check`."""
+    return _Draft4(schema, registry=REGISTRY)
+
+
+def _watched(keyword: _Keyword) -> _Keyword:
+    def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        _current.get().step()
+        for error in keyword(validator, value, instance, schema) or ():
+            if error.validator is None:
+                error.message, error.args = "", ()
+            yield error
+
+    return checked
+
+
+def _pattern(_validator: Any, value: str, instance: Any, _schema: Any) -> Iterator[Any]:
+    if isinstance(instance, str) and not _found(value, instance):
+        yield ValidationError("")
+
+
+def _pattern_properties(validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    if isinstance(instance, dict):
+        for pattern, subschema in value.items():
+            for key, each in instance.items():
+                if _found(pattern, key):
+                    yield from validator.descend(each, subschema, path=key, schema_path=pattern)
+
+
+def _additional_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, dict):
+        return
+    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for key, each in instance.items():
+        if key in known or any(_found(pattern, key) for pattern in patterns):
+            continue
+        if isinstance(value, dict):
+            yield from validator.descend(each, value, path=key)
+        elif value is False:
+            yield ValidationError("", path=(key,))
+
+
+def _unique_items(_validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    if value and isinstance(instance, list) and len(set(map(_hashable, instance))) < len(instance):
+        yield ValidationError("")
+
+
+def _required(_validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    if isinstance(instance, dict):
+        for key in value:
+            if key not in instance:
+                yield ValidationError("", validator="required", validator_value=key)
+
+
+def _found(pattern: str, text: str) -> bool:
+    return _current.get().patterns().search(pattern, text) is not None
+
+
+def _hashable(value: Any) -> Any:
+    """Give a value that is equal where JSON values are equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, dict):
+        return dict, frozenset((key, _hashable(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_hashable, value))
+    return (bool, value) if isinstance(value, bool) else value
+
+
+_OURS: Mapping[str, _Keyword] = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
+    "required": _required,
+}
+_KEYWORDS = {**jsonschema.Draft4Validator.VALIDATORS, **_OURS}
+_extend: Any = validators.extend
+_Draft4 = _extend(
+    jsonschema.Draft4Validator, {name: _watched(each) for name, each in _KEYWORDS.items()}
+)
