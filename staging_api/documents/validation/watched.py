@@ -82,8 +82,7 @@ def _watched(keyword: _Keyword) -> _Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         _current.get().step()
         for error in keyword(validator, value, instance, schema) or ():
-            if error.validator is None:
-                error.message, error.args = "", ()
+            error.message, error.args = "", ()
             yield error
 
     return checked
