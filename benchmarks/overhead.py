@@ -27,10 +27,10 @@ from falcon.testing import StartResponseMock, create_environ
 from benchmarks.lock.measure import Figure, p50_ms
 from staging_api import logs, metrics
 from staging_api.http.auth import Authentication
-from staging_api.http.limits import CallerLimits, Limits
+from staging_api.http.limits import CallerLimits, Limits, Refusals
 from staging_api.http.middleware import RequestContext
 from staging_api.http.permissions import API
-from staging_api.identity.choice import anonymous, identify_by
+from staging_api.identity.choice import anonymous, authenticator
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.settings import Settings
@@ -76,7 +76,7 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
     limits = CallerLimits(Limits())
 
     def of(settings: Settings) -> list[Any]:
-        who = Authentication(identify_by(settings), anonymous(settings))
+        who = Authentication(authenticator(settings), anonymous(settings), Refusals(Limits()))
         return [RequestContext(), who, limits]
 
     whole = served(of(known), **bearer)

@@ -17,13 +17,13 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Invalid
+from staging_api.http.addresses import TrustedProxies
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes, worker_probes
 from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.identity.choice import anonymous, identify_by
-from staging_api.identity.keystone import behind_keystone
-from staging_api.identity.model import Identify
+from staging_api.identity.choice import anonymous, authenticator
+from staging_api.identity.model import Authenticator
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import new_id
@@ -64,7 +64,7 @@ class Services:
     stagings: StagingService
     watch: Watch
     joining: Joining
-    identify: Identify
+    authenticator: Authenticator
     drain: Drain
     accesses: Accesses
     publisher: Publisher
@@ -80,13 +80,14 @@ class Services:
                 watch=self.watch,
                 accesses=self.accesses,
                 devserver=self._devserver(),
-                identify=self.identify,
+                authenticator=self.authenticator,
                 anonymous=anonymous(self.settings),
                 limits=Limits(
                     per_second=self.settings.rate_per_caller,
                     at_once=self.settings.concurrency_per_caller,
                     body_bytes=self.settings.max_body_bytes,
                     upload_bytes=self.settings.max_upload_bytes,
+                    refused_per_second=self.settings.refused_per_address,
                 ),
                 probes=self._probes(),
                 publisher=self.publisher,
@@ -94,6 +95,7 @@ class Services:
                 blocks=self.blocks,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 accel_prefix=self.settings.accel_prefix,
+                proxies=TrustedProxies.parse(self.settings.trusted_proxies),
             )
         )
 
@@ -120,10 +122,8 @@ class Services:
         )
 
     def wsgi(self) -> Callable[..., Any]:
-        """The API as a WSGI server runs it: behind Keystone's middleware, and traced, if chosen."""
+        """The API as a WSGI server runs it: traced, if chosen."""
         app: Callable[..., Any] = self.app()
-        if self.settings.auth == "keystone":
-            app = behind_keystone(app, self.settings.keystone_config)
         if self.settings.traces_endpoint:
             app = traced(app, self._engines(), self.settings.traces_endpoint)
         return app
@@ -193,7 +193,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         stagings=stagings,
         watch=Watch(locks.database, seats, locks.shutdown),
         joining=_joining(settings, stagings),
-        identify=identify_by(settings),
+        authenticator=authenticator(settings),
         drain=drain or Drain(),
         accesses=Accesses(locks.database),
         publisher=_publisher(settings, locks, stagings.blobs, blocks),

@@ -37,6 +37,7 @@
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     |-- Unavailable             the service cannot work just now (database away)
     |   |-- ConnectionLost      a connection broke; whether it was done is not known
+    |   |-- IdentityUnavailable whether a credential holds cannot be found out just now
     |   `-- ShuttingDown        this process ends; another one takes the work up
     |-- ClientGone              the client closed its connection while its request waited
     |-- DeadlineOver            for clients: not done within the time that they allowed
@@ -115,9 +116,14 @@ class PackageInvalid(Invalid):
 
 
 class Unauthenticated(StagingApiError):
-    """No credential was sent, or it does not hold."""
+    """No credential was sent, or it does not hold.
+
+    Attributes:
+        challenge: which credentials would be accepted, as ``WWW-Authenticate`` says it.
+    """
 
     code, title = "unauthenticated", "A valid credential is needed"
+    challenge: str = "Bearer"
 
 
 class Forbidden(StagingApiError):
@@ -310,6 +316,12 @@ class ConnectionLost(Unavailable):
     """A connection to the database broke; whether what was sent was done is not known."""
 
     code, title = "connection_lost", "The connection to the database broke"
+
+
+class IdentityUnavailable(Unavailable):
+    """Whether the credential holds cannot be found out just now; it may well hold."""
+
+    code, title = "identity_unavailable", "The credential cannot be checked just now"
 
 
 class ShuttingDown(Unavailable):

@@ -37,6 +37,13 @@ CREDENTIALS_FILE_WRONG = Gauge(
     multiprocess_mode="livemax",
 )
 
+IDENTITY_UNAVAILABLE = Counter(
+    "staging_identity_unavailable", "Credentials that could not be checked, by cause", ["cause"]
+)
+IDENTITY_CALLS = Counter(
+    "staging_identity_calls", "Calls to the identity provider, by outcome", ["outcome"]
+)
+
 REQUESTS = Counter("staging_requests", "Requests answered", ["method", "route", "status"])
 REQUESTS_RUNNING = Gauge(
     "staging_requests_running", "Requests being answered now", multiprocess_mode="livesum"

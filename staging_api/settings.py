@@ -160,7 +160,8 @@ class Settings(BaseSettings):
         "", description="roles of who sends no credential, comma separated; `viewer`: may download"
     )
     role_rules: str = Field(
-        "", description="with `oidc` and `keystone`: role:claim=value, comma separated"
+        "",
+        description="with `oidc` and `keystone`: role:claim=value&claim=value, comma separated",
     )
     tokens_file: Path | None = Field(
         None, description="with `tokens`: names, roles and hashes; `staging-api token` makes one"
@@ -180,6 +181,17 @@ class Settings(BaseSettings):
     keystone_config: Path = Field(
         Path("/etc/staging-api/keystone.conf"),
         description="with `keystone`: its middleware's own file",
+    )
+    identity_seconds: Seconds = Field(
+        5, description="with `oidc` and `keystone`: the longest that one check by them may take"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses and networks whose `X-Forwarded-For` or `Forwarded` is believed;"
+        " comma separated, `unix` for a Unix socket",
+    )
+    refused_per_address: Annotated[float, Field(ge=0)] = Field(
+        100, description="refused requests a second and process of one address; 0: any"
     )
     rate_per_caller: Annotated[float, Field(ge=0)] = Field(
         0, description="requests a second and process that a caller may send; 0: any"

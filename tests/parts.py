@@ -4,7 +4,7 @@ from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes
 from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.identity.choice import anonymous, identify_by
+from staging_api.identity.choice import anonymous, authenticator
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.settings import Settings
@@ -31,7 +31,7 @@ def parts_of(
         locks=stagings.locks,
         watch=watch,
         devserver=DevserverParts(Joining(stagings, watch, Seats(4), 60, refuses=False), None),
-        identify=identify_by(settings),
+        authenticator=authenticator(settings),
         anonymous=anonymous(settings),
         limits=Limits(),
         probes=Probes(stagings.database, stagings.blobs, Drain()),

@@ -6,9 +6,10 @@ from typing import Any
 import falcon
 
 from staging_api.http import problems
+from staging_api.http.addresses import NO_PROXIES, TrustedProxies
 from staging_api.http.auth import Authentication
 from staging_api.http.handover import Sender
-from staging_api.http.limits import CallerLimits, Limits
+from staging_api.http.limits import CallerLimits, Limits, Refusals
 from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
@@ -40,7 +41,7 @@ from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
-from staging_api.identity.model import Identify, Identity
+from staging_api.identity.model import Authenticator, Identity
 from staging_api.locks.hold import Locks
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
@@ -59,7 +60,7 @@ class Parts:
     locks: Locks
     watch: Watch
     devserver: DevserverParts
-    identify: Identify
+    authenticator: Authenticator
     anonymous: Identity
     limits: Limits
     probes: Probes
@@ -69,14 +70,15 @@ class Parts:
     blocks: BlockReader
     wait_cap_seconds: float
     accel_prefix: str = ""
+    proxies: TrustedProxies = NO_PROXIES
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
     app: falcon.App[Any, Any] = falcon.App(
         middleware=[
-            RequestContext(),
-            Authentication(parts.identify, parts.anonymous),
+            RequestContext(parts.proxies),
+            Authentication(parts.authenticator, parts.anonymous, Refusals(parts.limits)),
             CallerLimits(parts.limits),
         ],
         router=Router(),

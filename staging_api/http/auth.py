@@ -4,9 +4,11 @@ from typing import Any
 
 import falcon
 
-from staging_api.errors import Forbidden, Unauthenticated
+from staging_api.errors import Forbidden, IdentityUnavailable, Unauthenticated
+from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
-from staging_api.identity.model import Identify, Identity, Role
+from staging_api.identity.calls import asking
+from staging_api.identity.model import Authenticator, Identity, Role
 from staging_api.locks.hold import Asker
 from staging_api.logs import about
 
@@ -14,32 +16,49 @@ from staging_api.logs import about
 class Authentication:
     """Middleware that names every caller, and refuses what the table does not allow."""
 
-    def __init__(self, identify: Identify, anonymous: Identity) -> None:
-        """Ask `identify` who calls; without a credential it is `anonymous`."""
-        self._identify = identify
+    def __init__(
+        self, authenticator: Authenticator, anonymous: Identity, refusals: Refusals
+    ) -> None:
+        """Ask `authenticator` who calls; without a credential it is `anonymous`."""
+        self._authenticator = authenticator
         self._anonymous = anonymous
+        self._refusals = refusals
 
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
     ) -> None:
         """Set ``caller`` and ``roles``, or end the request.
 
+        A caller with a credential may also do what somebody without one may.
+
         Raises:
             Unauthenticated: a credential is needed, or the one sent does not hold.
+            IdentityUnavailable: whether it holds cannot be found out just now.
             Forbidden: the caller has none of the roles that it takes.
+            TooManyRequests: too many requests of this address were refused.
             HTTPMethodNotAllowed: nobody may call the route by this method.
         """
         needed = allowed(req.uri_template, req.method)
         if needed is None:
             raise falcon.HTTPMethodNotAllowed(methods_of(req.uri_template))
-        # A probe must not depend on a provider of identities.
-        known = None if needed == ANYBODY else self._identify(req.get_header)
-        identity = known or self._anonymous
-        req.context.caller = identity.name
-        req.context.roles = identity.roles
-        about(caller=identity.name)
-        if needed != ANYBODY and not needed & identity.roles:
-            raise _refusal(needed, known)
+        try:
+            # A probe must not depend on a provider of identities.
+            known = None if needed == ANYBODY else self._known(req)
+            identity = known or self._anonymous
+            req.context.caller = identity.name
+            req.context.roles = identity.roles | self._anonymous.roles
+            about(caller=identity.name)
+            if needed != ANYBODY and not needed & req.context.roles:
+                raise _refusal(needed, known)
+        except (Unauthenticated, IdentityUnavailable, Forbidden) as error:
+            self._refusals.count(req.context.client_address)
+            if isinstance(error, Unauthenticated):
+                error.challenge = self._authenticator.challenge
+            raise
+
+    def _known(self, req: falcon.Request) -> Identity | None:
+        with asking(self._refusals.under_limit(req.context.client_address)):
+            return self._authenticator.identify(req.env)
 
 
 def asker(req: falcon.Request) -> Asker:

@@ -3,6 +3,9 @@
 Counted in each process by itself, which costs no round trip: a caller may have at most so many
 times the limit as there are processes. A limit for the whole service is a matter of the proxy in
 front, which sees every request.
+
+Callers without a name share none: each address counts by itself. So do requests that were refused,
+since whoever sends them has no name that could be believed (`Refusals`).
 """
 
 import threading
@@ -15,10 +18,14 @@ from typing import Any
 import falcon
 
 from staging_api.errors import LimitExceeded, TooManyRequests
+from staging_api.http.addresses import share_of
 from staging_api.http.permissions import ANYBODY, allowed
+from staging_api.identity.choice import ANONYMOUS
 
 # A second's worth may come at once: clients of a build farm start together.
 _BURST_SECONDS = 1.0
+# Where no limit was chosen, the one of refusals is wide: many clients can share an address.
+_REFUSALS_BURST_SECONDS = 10.0
 _REMEMBERED_CALLERS = 10_000
 _CONCURRENCY_RETRY_SECONDS = 1.0
 
@@ -31,6 +38,7 @@ class Limits:
     at_once: int = 0
     body_bytes: int = 4 << 20
     upload_bytes: int = 16 << 30
+    refused_per_second: float = 0.0
 
 
 @dataclass
@@ -43,13 +51,46 @@ class _Caller:
 
 
 @dataclass
+class _Callers:
+    """A bucket of tokens for each caller; the ones not seen for longest are forgotten."""
+
+    per_second: float
+    burst: float
+    now: Callable[[], float]
+    _known: "OrderedDict[str, _Caller]" = field(default_factory=OrderedDict)
+
+    def find(self, name: str) -> _Caller:
+        """The bucket of a caller, filled up to now."""
+        now = self.now()
+        caller = self._known.get(name)
+        if caller is None:
+            caller = self._known[name] = _Caller(self.burst, now)
+            self._forget_idle()
+        self._known.move_to_end(name)
+        caller.left = min(self.burst, caller.left + (now - caller.seen_at) * self.per_second)
+        caller.seen_at = now
+        return caller
+
+    def seconds_until_next(self, caller: _Caller) -> float:
+        """How long until a token is there."""
+        return (1 - caller.left) / self.per_second
+
+    def _forget_idle(self) -> None:
+        if len(self._known) > _REMEMBERED_CALLERS:
+            idle = next((name for name, each in self._known.items() if not each.running), None)
+            if idle is not None:
+                del self._known[idle]
+
+
 class CallerLimits:
     """Middleware that refuses what is over a limit; probes and public documents are not counted."""
 
-    limits: Limits
-    now: Callable[[], float] = time.monotonic
-    _callers: "OrderedDict[str, _Caller]" = field(default_factory=OrderedDict)
-    _counting: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+        """Count by this clock, in seconds."""
+        self.limits = limits
+        burst = max(1.0, limits.per_second * _BURST_SECONDS)
+        self._callers = _Callers(limits.per_second, burst, now)
+        self._counting = threading.Lock()
 
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
@@ -70,7 +111,7 @@ class CallerLimits:
         if unlimited or allowed(req.uri_template, req.method) == ANYBODY:
             return
         with self._counting:
-            caller = self._find(req.context.caller)
+            caller = self._callers.find(_counted_as(req))
             self._spend(caller)
             if self.limits.at_once and caller.running >= self.limits.at_once:
                 raise TooManyRequests(
@@ -89,29 +130,64 @@ class CallerLimits:
             with self._counting:
                 caller.running -= 1
 
-    def _find(self, name: str) -> _Caller:
-        now, burst = self.now(), max(1.0, self.limits.per_second * _BURST_SECONDS)
-        caller = self._callers.get(name)
-        if caller is None:
-            caller = self._callers[name] = _Caller(burst, now)
-            self._forget_idle()
-        self._callers.move_to_end(name)
-        caller.left = min(burst, caller.left + (now - caller.seen_at) * self.limits.per_second)
-        caller.seen_at = now
-        return caller
-
     def _spend(self, caller: _Caller) -> None:
         if not self.limits.per_second:
             return
         if caller.left < 1:
             raise TooManyRequests(
                 f"this caller may send {self.limits.per_second:g} requests a second",
-                retry_after_seconds=(1 - caller.left) / self.limits.per_second,
+                retry_after_seconds=self._callers.seconds_until_next(caller),
             )
         caller.left -= 1
 
-    def _forget_idle(self) -> None:
-        if len(self._callers) > _REMEMBERED_CALLERS:
-            oldest, caller = next(iter(self._callers.items()))
-            if not caller.running:
-                del self._callers[oldest]
+
+class Refusals:
+    """Requests of each address that were refused, or whose credential could not be checked.
+
+    The limit is that of a caller, or one that is wide enough for many clients behind one address.
+    Over it an address is asked to wait, and no provider is asked for it; what is known to be good
+    is served all the same, so nobody can lock out others by their address.
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+        """Count by this clock, in seconds."""
+        if limits.per_second:
+            per_second, burst = limits.per_second, limits.per_second * _BURST_SECONDS
+        else:
+            per_second = limits.refused_per_second
+            burst = per_second * _REFUSALS_BURST_SECONDS
+        self._addresses = _Callers(per_second, max(1.0, burst), now)
+        self._limited = per_second > 0
+        self._counting = threading.Lock()
+
+    def under_limit(self, address: str) -> bool:
+        """Whether this address may have one more request refused."""
+        if not self._limited:
+            return True
+        with self._counting:
+            return self._addresses.find(share_of(address)).left >= 1
+
+    def count(self, address: str) -> None:
+        """One more was refused.
+
+        Raises:
+            TooManyRequests: there were too many; instead of the refusal.
+        """
+        if not self._limited:
+            return
+        with self._counting:
+            found = self._addresses.find(share_of(address))
+            if found.left < 1:
+                raise TooManyRequests(
+                    f"of an address at most {self._addresses.per_second:g} requests a second are"
+                    " refused one by one",
+                    retry_after_seconds=self._addresses.seconds_until_next(found),
+                )
+            found.left -= 1
+
+
+def _counted_as(req: falcon.Request) -> str:
+    caller: str = req.context.caller
+    address: str | None = getattr(req.context, "client_address", None)
+    # A name of a caller is printable: the two kinds never meet.
+    return f"{caller}\n{share_of(address)}" if caller == ANONYMOUS and address else caller

@@ -12,6 +12,7 @@ from prometheus_client import Counter, Histogram
 
 from staging_api import logs, metrics
 from staging_api.errors import Invalid, NotFound
+from staging_api.http.addresses import NO_PROXIES, TrustedProxies
 from staging_api.locks.model import new_id
 from staging_api.traces import trace_id
 
@@ -31,6 +32,10 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class RequestContext:
     """Gives the request its id, and puts what identifies it into each of its log lines."""
 
+    def __init__(self, proxies: TrustedProxies = NO_PROXIES) -> None:
+        """Believe what `proxies` say of the addresses of their clients."""
+        self._proxies = proxies
+
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Take over the caller's ``X-Request-Id`` if it is harmless, else make one.
 
@@ -43,10 +48,11 @@ class RequestContext:
         req.context.request_id = given if given and _SAFE_ID.fullmatch(given) else new_id()
         req.context.started = time.monotonic()
         req.context.reference_id = None
+        req.context.client_address = self._proxies.client_of(req.env)
         resp.set_header("X-Request-Id", req.context.request_id)
         resp.set_headers(_UNLESS_SAID_OTHERWISE)
         metrics.REQUESTS_RUNNING.inc()
-        logs.about(request_id=req.context.request_id)
+        logs.about(request_id=req.context.request_id, client_address=req.context.client_address)
         if (trace := trace_id()) is not None:
             logs.about(trace_id=trace)
         if "\0" in req.path:

@@ -16,9 +16,11 @@ Roles = frozenset[Role]
 #: Nobody is asked for a credential: probes, and documents without a secret.
 ANYBODY: Roles = frozenset()
 #: The records: who staged what, when, under which lock.
-READERS: Roles = frozenset(Role)
+READERS: Roles = frozenset(Role) - {Role.DEVICE}
 #: What is staged. An auditor proves what happened, and needs no build for it.
 CONTENT: Roles = READERS - {Role.AUDITOR}
+#: The files alone. A device that installs them learns nothing of who staged them.
+FILES: Roles = CONTENT | {Role.DEVICE}
 STAGERS: Roles = frozenset({Role.STAGER})
 #: Stopping work: whoever may begin it, and whoever keeps the service running.
 STOPPERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
@@ -42,7 +44,7 @@ _NOT_HERE = [f"/{path}{rest}" for path in OUT_OF_SCOPE for rest in ("", "/{rest:
 _ARCHIVE = f"{API}/apt-archives/{{archive}}"
 _DISTRIBUTION = f"{API}/distributions/{{archive}}"
 _PUBLISHER: Mapping[str, Mapping[str, Roles]] = {
-    "/archive/{archive}/{path:path}": {"GET": CONTENT, "HEAD": CONTENT},
+    "/archive/{archive}/{path:path}": {"GET": FILES, "HEAD": FILES},
     f"{API}/apt-archives": {"GET": READERS, "POST": PUBLISHERS},
     _ARCHIVE: {"GET": READERS, "PATCH": PUBLISHERS},
     f"{_ARCHIVE}/suites": {"POST": PUBLISHERS},
@@ -67,7 +69,7 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/readyz": {"GET": ANYBODY},
     "/metrics": {"GET": ANYBODY},
     "/openapi.json": {"GET": ANYBODY},
-    "/static/{path:path}": {"GET": CONTENT, "HEAD": CONTENT},
+    "/static/{path:path}": {"GET": FILES, "HEAD": FILES},
     f"{API}/stagings": {"GET": READERS, "POST": STAGERS},
     f"{API}/stagings/{{staging_id}}": {"GET": READERS, "DELETE": STOPPERS},
     f"{API}/stagings/{{staging_id}}/events": {"GET": READERS},

@@ -120,7 +120,7 @@ def advise(resp: falcon.Response, error: StagingApiError) -> None:
     if error.retry_after_seconds is not None or error.retryable:
         resp.set_header("Retry-After", str(retry_after(error)))
     if isinstance(error, Unauthenticated):
-        resp.set_header("WWW-Authenticate", "Bearer")
+        resp.set_header("WWW-Authenticate", error.challenge)
 
 
 def retry_after(error: StagingApiError) -> int:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Callable
 
 from staging_api.errors import Unauthenticated
-from staging_api.identity.model import Header, Identify, Identity
+from staging_api.identity.model import Environ, Identify, Identity
+
+#: What a refusal offers. Basic first: some clients look at the first scheme only.
+CHALLENGE = 'Basic realm="staging_api", Bearer'
 
 _FORM = re.compile(r"(Bearer|Basic) +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 
@@ -18,8 +21,8 @@ _FORM = re.compile(r"(Bearer|Basic) +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 def bearer(check: Callable[[str], Identity]) -> Identify:
     """Identify by what `check` says of the token."""
 
-    def identify(header: Header) -> Identity | None:
-        given = header("Authorization")
+    def identify(environ: Environ) -> Identity | None:
+        given = environ.get("HTTP_AUTHORIZATION")
         if given is None:
             return None
         found = _FORM.fullmatch(given.strip())

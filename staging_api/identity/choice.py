@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from staging_api.errors import Invalid
-from staging_api.identity.bearer import bearer
+from staging_api.identity.bearer import CHALLENGE, bearer
+from staging_api.identity.calls import SharedCalls
 from staging_api.identity.jwks import KeyCache
-from staging_api.identity.keystone import by_keystone
-from staging_api.identity.model import Identify, Identity, Role
+from staging_api.identity.keystone import check_by_keystone, keystone_rules
+from staging_api.identity.model import Authenticator, Identity, Role
 from staging_api.identity.oidc import OidcCheck
 from staging_api.identity.provider import Provider
 from staging_api.identity.rules import RoleRules, parse_roles
@@ -15,9 +16,11 @@ from staging_api.settings import Settings
 
 ANONYMOUS = "anonymous"
 
+_MOST_WAITERS = 16
 
-def identify_by(settings: Settings) -> Identify:
-    """What finds out who sent a request.
+
+def authenticator(settings: Settings) -> Authenticator:
+    """The way to know callers that the settings choose.
 
     Raises:
         Invalid: a setting that this way needs is missing or wrong.
@@ -33,13 +36,17 @@ def anonymous(settings: Settings) -> Identity:
     return Identity(ANONYMOUS, roles)
 
 
-def _by_tokens(settings: Settings) -> Identify:
+def _by_nothing(_settings: Settings) -> Authenticator:
+    return Authenticator(lambda _environ: None)
+
+
+def _by_tokens(settings: Settings) -> Authenticator:
     if settings.tokens_file is None:
         raise Invalid.field("STAGING_TOKENS_FILE", "must name the file when STAGING_AUTH is tokens")
-    return bearer(TokenFile(settings.tokens_file).check)
+    return Authenticator(bearer(TokenFile(settings.tokens_file).check), CHALLENGE)
 
 
-def _by_oidc(settings: Settings) -> Identify:
+def _by_oidc(settings: Settings) -> Authenticator:
     for name in ("oidc_issuer", "oidc_audience"):
         if not getattr(settings, name):
             raise Invalid.field(f"STAGING_{name.upper()}", "must be set when STAGING_AUTH is oidc")
@@ -54,14 +61,26 @@ def _by_oidc(settings: Settings) -> Identify:
         audience=settings.oidc_audience,
         name_claim=settings.oidc_name_claim,
         rules=RoleRules.parse(settings.role_rules),
-        keys=KeyCache(provider.fetcher()),
+        keys=KeyCache(provider.fetcher(), calls=_calls(settings)),
     )
-    return bearer(check.check)
+    return Authenticator(bearer(check.check), CHALLENGE)
 
 
-_CHOICES: Mapping[str, Callable[[Settings], Identify]] = {
-    "none": lambda _settings: lambda _header: None,
+def _by_keystone(settings: Settings) -> Authenticator:
+    rules = keystone_rules(settings.role_rules)
+    check = check_by_keystone(settings.keystone_config, rules, _calls(settings))
+    return Authenticator(check.identify, check.challenge)
+
+
+def _calls(settings: Settings) -> SharedCalls:
+    # Whatever becomes of the provider, most threads of a process are left for other requests.
+    waiters = max(1, min(_MOST_WAITERS, settings.threads // 4))
+    return SharedCalls(settings.identity_seconds, waiters)
+
+
+_CHOICES: Mapping[str, Callable[[Settings], Authenticator]] = {
+    "none": _by_nothing,
     "tokens": _by_tokens,
     "oidc": _by_oidc,
-    "keystone": lambda settings: by_keystone(RoleRules.parse(settings.role_rules)),
+    "keystone": _by_keystone,
 }

@@ -1,59 +1,139 @@
-"""OpenStack Keystone: the project's own middleware checks the token, we read what it says.
+"""OpenStack Keystone: the project's own middleware checks the token, we read what it found.
 
-The middleware strips headers of these names from what a caller sends and sets its own, so they may
-be believed, but only behind it: `behind_keystone` is what puts it there.
+What is asked of Keystone, and what its answers mean, is in `identity.keystone_middleware`, which
+needs the optional extra.
 """
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from staging_api.errors import Invalid, Unauthenticated
-from staging_api.identity.model import Header, Identify, Identity, valid_name
+from staging_api.identity.calls import SharedCalls
+from staging_api.identity.model import Environ, Identity, valid_name
 from staging_api.identity.rules import RoleRules
 
-WsgiApp = Callable[..., Any]
+_DEFAULT_DOMAIN = "default"
+
+# Where the middleware puts what Keystone said of the token.
+_TOKEN_INFO = "keystone.token_info"  # noqa: S105 - a name
+
+#: A name means one thing only together with its domain: claims that say which.
+_DOMAINS_OF: Mapping[str, tuple[str, ...]] = {
+    "user": ("domain", "user_domain", "user_domain_id"),
+    "project": ("project_domain", "project_domain_id"),
+}
+_DEFAULTS = {"user": "user_domain_id", "project": "project_domain_id"}
 
 
-def by_keystone(rules: RoleRules) -> Identify:
-    """Identify by the middleware's headers: `rules` may use user, project, domain and roles."""
-
-    def identify(header: Header) -> Identity | None:
-        status = header("X-Identity-Status")
-        if status is None or (status == "Invalid" and header("X-Auth-Token") is None):
-            return None
-        if status != "Confirmed":
-            raise Unauthenticated("Keystone does not confirm the token")
-        claims = {
-            "user": header("X-User-Name"),
-            "project": header("X-Project-Name"),
-            "domain": header("X-User-Domain-Name"),
-            "roles": [role.strip() for role in (header("X-Roles") or "").split(",")],
-        }
-        return Identity(valid_name(header("X-User-Name")), rules.roles(claims))
-
-    return identify
-
-
-def behind_keystone(app: WsgiApp, config: Path) -> WsgiApp:
-    """`app` behind the middleware, set up by section ``keystone_authtoken`` of the file `config`.
+def keystone_rules(setting: str) -> RoleRules:
+    """The rules, in which a name without its domain is one of the domain ``default``.
 
     Raises:
-        Invalid: the optional extra ``keystone`` is not installed, or the file is not there.
+        Invalid: a rule is malformed.
+    """
+    rules = RoleRules.parse(setting)
+    for name, domains in _DOMAINS_OF.items():
+        rules = rules.qualified(name, domains, _DEFAULTS[name], _DEFAULT_DOMAIN)
+    return rules
+
+
+@dataclass
+class KeystoneCheck:
+    """Identifies by the middleware, set up by ``keystone_authtoken`` of a file."""
+
+    rules: RoleRules
+    middleware: Callable[..., Any]
+    challenge: str
+
+    def identify(self, environ: Environ) -> Identity | None:
+        """Whose request it is; None without a token.
+
+        Raises:
+            Unauthenticated: Keystone does not know the token, or it has expired.
+            IdentityUnavailable: that cannot be found out just now.
+        """
+        if not (environ.get("HTTP_X_AUTH_TOKEN") or environ.get("HTTP_X_STORAGE_TOKEN")):
+            return None
+        found: dict[str, Any] = {}
+        # The body is not the middleware's to read, and its answer is not ours to send.
+        asked = {**environ, "wsgi.input": io.BytesIO(), "staging_api.found": found}
+        list(self.middleware(asked, lambda *_ignored: lambda _data: None))
+        if found.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+            raise Unauthenticated("Keystone does not confirm the token")
+        return self._identity(found[_TOKEN_INFO]["token"])
+
+    def _identity(self, token: Mapping[str, Any]) -> Identity:
+        claims = _claims(token)
+        return Identity(_caller(claims), self.rules.roles(claims))
+
+
+def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> KeystoneCheck:
+    """What identifies callers by the middleware.
+
+    Raises:
+        Invalid: the optional extra ``keystone`` is not installed, or the file is not there or not
+            one of the middleware.
     """
     try:
-        from keystonemiddleware.auth_token import AuthProtocol
-        from oslo_config.cfg import ConfigOpts
+        from oslo_config import cfg
+
+        from staging_api.identity.keystone_middleware import Middleware, Tokens
     except ImportError:
         raise Invalid.field(
             "STAGING_AUTH", "keystone needs the optional extra: pip install 'staging_api[keystone]'"
         ) from None
     if not config.is_file():
         raise Invalid.field("STAGING_KEYSTONE_CONFIG", f"{config} is not a file")
-    options = ConfigOpts()
-    options([], project="staging_api", default_config_files=[str(config)])
-    # Delayed: the middleware only says what it found, and refusals are ours, in our own form.
-    protected: WsgiApp = AuthProtocol(
-        app, {"oslo_config_config": options, "delay_auth_decision": True}
-    )
-    return protected
+    options = cfg.ConfigOpts()
+    try:
+        options([], project="staging_api", default_config_files=[str(config)])
+        # Delayed: the middleware only says what it found, and refusals are ours, in our own form.
+        chosen = {"oslo_config_config": options, "delay_auth_decision": True}
+        middleware = Middleware(_note, chosen, Tokens(calls), lambda t: _caller(_claims(t)))
+    except (cfg.Error, ValueError, TypeError) as error:
+        raise Invalid.field("STAGING_KEYSTONE_CONFIG", f"{config}: {error}") from None
+    address = middleware.address
+    return KeystoneCheck(rules, middleware, f'Keystone uri="{address}"' if address else "Keystone")
+
+
+def _note(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """The application behind the middleware: it keeps what the middleware says."""
+    environ["staging_api.found"].update(environ)
+    start_response("204 No Content", [])
+    return []
+
+
+def _claims(token: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What rules may name; of what the token is not scoped to there is nothing."""
+    user, project = token["user"], token.get("project") or {}
+    domain, system = token.get("domain") or {}, token.get("system") or {}
+    user_domain, project_domain = user.get("domain") or {}, project.get("domain") or {}
+    return {
+        "user": user["name"],
+        "user_id": user["id"],
+        "domain": user_domain.get("name"),
+        "user_domain": user_domain.get("name"),
+        "user_domain_id": user_domain.get("id"),
+        "project": project.get("name"),
+        "project_id": project.get("id"),
+        "project_domain": project_domain.get("name"),
+        "project_domain_id": project_domain.get("id"),
+        "scope_domain": domain.get("name"),
+        "scope_domain_id": domain.get("id"),
+        "system_scope": "all" if system.get("all") else None,
+        "roles": [role["name"] for role in token.get("roles") or []],
+        "role_ids": [role["id"] for role in token.get("roles") or []],
+    }
+
+
+def _caller(claims: Mapping[str, Any]) -> str:
+    """The user's name; with its domain where the name alone could be another's."""
+    name, domain_id = claims["user"], claims["user_domain_id"]
+    if domain_id != _DEFAULT_DOMAIN or "@" in str(name):
+        name = f"{name}@{claims['user_domain'] or domain_id}"
+    # Reserved names are compared without the domain, too: `worker@corp` is not the worker's.
+    valid_name(claims["user"])
+    return valid_name(name)

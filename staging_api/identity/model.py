@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from staging_api.errors import Unauthenticated
+from staging_api.identity.names import looks_reserved
 
 _MAX_NAME_LENGTH = 200
 
@@ -18,6 +19,7 @@ class Role(StrEnum):
     PUBLISHER = "publisher"
     OPERATOR = "operator"
     AUDITOR = "auditor"
+    DEVICE = "device"
 
 
 @dataclass(frozen=True)
@@ -28,29 +30,39 @@ class Identity:
     roles: frozenset[Role]
 
 
-#: The value of a request's header, by its name; None if it was not sent.
-Header = Callable[[str], str | None]
-#: Who sent a request with these headers; None: no credential was sent. A credential that does not
-#: hold raises `Unauthenticated`; one that cannot be checked just now, `Unavailable`.
-Identify = Callable[[Header], Identity | None]
+#: A request, as WSGI has it (PEP 3333): its headers are ``HTTP_...``.
+Environ = Mapping[str, Any]
+#: Who sent a request; None: no credential was sent. A credential that does not hold raises
+#: `Unauthenticated`; one that cannot be checked just now, `IdentityUnavailable`.
+Identify = Callable[[Environ], Identity | None]
 #: What is known of a caller, by name: the claims of a token, the headers of a middleware.
 Claims = Mapping[str, Any]
 
-#: Names of the service's own: no credential may claim them.
-RESERVED_NAMES = frozenset({"anonymous", "worker"})
+
+@dataclass(frozen=True)
+class Authenticator:
+    """One way to know callers.
+
+    Attributes:
+        identify: finds out who sent a request.
+        challenge: what a refusal offers in ``WWW-Authenticate``.
+    """
+
+    identify: Identify
+    challenge: str = "Bearer"
 
 
 def valid_name(name: object) -> str:
     """A name that is fit for every row and log line.
 
     Raises:
-        Unauthenticated: it is empty, too long, not printable or the service's own.
+        Unauthenticated: it is empty, too long, not printable, or looks like the service's own.
     """
     if (
         not isinstance(name, str)
         or not 1 <= len(name) <= _MAX_NAME_LENGTH
         or not name.isprintable()
-        or name in RESERVED_NAMES
+        or looks_reserved(name)
     ):
         raise Unauthenticated("the credential names nobody that can be a caller here")
     return name

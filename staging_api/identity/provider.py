@@ -8,12 +8,16 @@ from typing import Any
 
 import urllib3
 
-from staging_api.errors import Invalid, Unavailable
+from staging_api.errors import Invalid
+from staging_api.identity.deadline import obey
+from staging_api.identity.outage import Cause, cannot_check
 
 _MAX_BYTES = 1 << 20
+# Between two bytes; the whole call has a deadline, see `identity.calls`.
 _SECONDS = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _OK = 200
+_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,10 @@ class Provider:
 
     Attributes:
         issuer: the provider's name, and base of its discovery document.
-        jwks_url: the keys themselves; empty: told by the discovery document.
+        jwks_url: the keys themselves; empty: the discovery document names their address.
         ca_file: who may vouch for the provider's certificate; None: whoever the system trusts.
-        token_file: a token that the provider wants to see, such as a service account's own.
+        token_file: a token that the provider wants to see, such as a service account's own. It is
+            sent to the issuer's own address only.
     """
 
     issuer: str
@@ -36,45 +41,66 @@ class Provider:
         """What gets the document of keys.
 
         Raises:
-            Invalid: an address is not https, and not of this machine either.
+            Invalid: an address is not https, and not of this machine either; or there is no such
+                file of authorities.
         """
         _check_url("STAGING_OIDC_ISSUER", self.issuer)
         if self.jwks_url:
             _check_url("STAGING_OIDC_JWKS_URL", self.jwks_url)
-        pool = urllib3.PoolManager(
-            retries=False,
-            timeout=urllib3.Timeout(total=_SECONDS),
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(self.ca_file) if self.ca_file else None,
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise Invalid.field("STAGING_OIDC_CA_FILE", f"{self.ca_file} is not a file")
+        pool = obey(
+            urllib3.PoolManager(
+                retries=False,
+                timeout=urllib3.Timeout(connect=_SECONDS, read=_SECONDS),
+                cert_reqs="CERT_REQUIRED",
+                ca_certs=str(self.ca_file) if self.ca_file else None,
+            )
         )
         return lambda: self._get(pool, self.jwks_url or self._discover(pool))
 
     def _discover(self, pool: urllib3.PoolManager) -> str:
         found = self._get(pool, self.issuer.rstrip("/") + "/.well-known/openid-configuration")
         if found.get("issuer") != self.issuer:
-            raise Unavailable("the discovery document is another issuer's")
+            raise cannot_check(Cause.MALFORMED, "the discovery document is another issuer's")
         url = found.get("jwks_uri")
         if not isinstance(url, str) or not _is_safe(url):
-            raise Unavailable("the discovery document names no https address of keys")
+            raise cannot_check(
+                Cause.MALFORMED, "the discovery document names no https address of keys"
+            )
         return url
 
     def _get(self, pool: urllib3.PoolManager, url: str) -> Mapping[str, Any]:
-        headers = {"Accept": "application/json"}
         try:
-            if self.token_file is not None:
-                # Read each time: Kubernetes replaces it about every hour.
-                headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
+            headers = {"Accept": "application/json", **self._credential(url)}
             with pool.request(
                 "GET", url, headers=headers, redirect=False, preload_content=False
             ) as answer:
                 if answer.status != _OK:
-                    raise Unavailable(f"the identity provider answered {answer.status}")
+                    raise cannot_check(
+                        Cause.REFUSED, f"the identity provider answered {answer.status}"
+                    )
                 document = json.loads(answer.read(_MAX_BYTES))
-        except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            raise Unavailable("the identity provider does not answer") from None
+        except urllib3.exceptions.TimeoutError:
+            raise cannot_check(Cause.TIMEOUT, "the identity provider does not answer") from None
+        except (urllib3.exceptions.HTTPError, OSError):
+            raise cannot_check(Cause.UNREACHABLE, "the identity provider does not answer") from None
+        except (ValueError, RecursionError):
+            raise cannot_check(
+                Cause.MALFORMED, "the identity provider answered something else than JSON"
+            ) from None
         if not isinstance(document, dict):
-            raise Unavailable("the identity provider answered something else than JSON")
+            raise cannot_check(
+                Cause.MALFORMED, "the identity provider answered something else than an object"
+            )
         return document
+
+    def _credential(self, url: str) -> Mapping[str, str]:
+        """Our token, for the issuer's own origin; another host of its choice must not get it."""
+        if self.token_file is None or _origin(url) != _origin(self.issuer):
+            return {}
+        # Read each time: Kubernetes replaces it about every hour.
+        return {"Authorization": f"Bearer {self.token_file.read_text().strip()}"}
 
 
 def _check_url(setting: str, url: str) -> None:
@@ -84,5 +110,15 @@ def _check_url(setting: str, url: str) -> None:
 
 def _is_safe(url: str) -> bool:
     """Keys must come over a connection that nobody can change, or from this machine."""
+    try:
+        parsed = urllib3.util.parse_url(url)
+    except (urllib3.exceptions.HTTPError, ValueError):
+        return False
+    return bool(parsed.host) and (
+        parsed.scheme == "https" or (parsed.scheme == "http" and parsed.host in _LOOPBACK)
+    )
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
     parsed = urllib3.util.parse_url(url)
-    return parsed.scheme == "https" or (parsed.scheme == "http" and parsed.host in _LOOPBACK)
+    return parsed.scheme, parsed.host, parsed.port or _PORTS.get(parsed.scheme or "")

@@ -1,10 +1,7 @@
 """Keystone's own middleware in front of the application, against a Keystone on loopback."""
 
-import json
-import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,114 +10,55 @@ from falcon.testing import TestClient
 
 from staging_api.bootstrap import build
 from staging_api.db.engine import Database
+from staging_api.errors import Invalid
+from staging_api.identity.choice import authenticator
 from staging_api.settings import Settings
+from tests.keystone_server import CONFIG, Answering, Keystone, keystone, later, scoped
 
 # The middleware brings libraries whose deprecations are not ours.
 pytestmark = pytest.mark.filterwarnings("default")
 
-CALLERS = {"of-alice": ("alice", ["member"]), "of-boss": ("boss", ["admin", "member"])}
 RULES = "viewer:*,stager:roles=member,operator:roles=admin"
-CONFIG = """
-[keystone_authtoken]
-auth_type = password
-auth_url = {url}
-www_authenticate_uri = {url}
-username = staging
-password = open-sesame
-project_name = service
-user_domain_id = default
-project_domain_id = default
-http_request_max_retries = 0
-"""
-
-
-def token(name: str, roles: list[str], url: str) -> dict[str, Any]:
-    """What the Keystone at `url` says of a token."""
-    now = datetime.now(UTC)
-    default = {"id": "default", "name": "Default"}
-    endpoints = [
-        {"interface": kind, "region": "one", "region_id": "one", "url": url}
-        for kind in ("public", "internal", "admin")
-    ]
-    return {
-        "token": {
-            "methods": ["password"],
-            "issued_at": now.isoformat().replace("+00:00", "Z"),
-            "expires_at": (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
-            "user": {"id": f"id-of-{name}", "name": name, "domain": default},
-            "project": {"id": "p", "name": "builds", "domain": default},
-            "roles": [{"id": role, "name": role} for role in roles],
-            "catalog": [{"type": "identity", "name": "keystone", "endpoints": endpoints}],
-        }
-    }
-
-
-class Answering(BaseHTTPRequestHandler):
-    """As much of Keystone as its middleware asks for."""
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("X-Subject-Token")
-        if asked is None:
-            self._answer(200, self._versions())
-        elif asked in CALLERS:
-            self._answer(200, token(*CALLERS[asked], self._url()))
-        else:
-            self._answer(404, {"error": {"code": 404, "message": "no such token"}})
-
-    def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
-        assert b"open-sesame" in self.rfile.read(length)
-        made = token("staging", ["service"], self._url())
-        self._answer(201, made, {"X-Subject-Token": "of-service"})
-
-    def _versions(self) -> dict[str, Any]:
-        links = [{"rel": "self", "href": self._url()}]
-        version = {"id": "v3.14", "status": "stable", "links": links}
-        return {"version": version, "versions": {"values": [version]}}
-
-    def _url(self) -> str:
-        return f"http://{self.headers['Host']}/v3/"
-
-    def _answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+CORP = {"id": "c0", "name": "corp"}
 
 
 @pytest.fixture
-def keystone() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v3"
-    server.shutdown()
-    server.server_close()
+def server() -> Iterator[Keystone]:
+    with keystone() as running:
+        running.tokens = {
+            "of-alice": scoped("alice", "member"),
+            "of-boss": scoped("boss", "admin", "member"),
+        }
+        yield running
+
+
+@contextmanager
+def served(server: Keystone, url: str, home: Path, **chosen: Any) -> Iterator[TestClient]:
+    config = home / "keystone.conf"
+    config.write_text(CONFIG.format(url=server.url))
+    made = build(
+        Settings.from_env(
+            **{
+                "database_url": url,
+                "home": home,
+                "auth": "keystone",
+                "keystone_config": config,
+                "role_rules": RULES,
+                "identity_seconds": 1,
+                **chosen,
+            }
+        )
+    )
+    yield TestClient(made.wsgi())
+    made.close()
 
 
 @pytest.fixture
 def client(
-    keystone: str, database_url: str, database: Database, tmp_path: Path
+    server: Keystone, database_url: str, database: Database, tmp_path: Path
 ) -> Iterator[TestClient]:
-    config = tmp_path / "keystone.conf"
-    config.write_text(CONFIG.format(url=keystone))
-    made = build(
-        Settings.from_env(
-            database_url=database_url,
-            home=tmp_path,
-            auth="keystone",
-            keystone_config=config,
-            role_rules=RULES,
-        )
-    )
-    served = made.wsgi()
-    # The test client looks at the signature of a function, and this is an object of WebOb's.
-    yield TestClient(lambda environ, start: served(environ, start))  # noqa: PLW0108
-    made.close()
+    with served(server, database_url, tmp_path) as made:
+        yield made
 
 
 def call(client: TestClient, method: str, path: str, token: str | None, **headers: str) -> int:
@@ -141,6 +79,7 @@ def test_an_unknown_token_and_none_are_refused_in_our_own_form(client: TestClien
     assert call(client, "GET", "/locks", "of-nobody") == 401
     answer = client.simulate_get("/api/v1.0/locks")
     assert (answer.status_code, answer.json["code"]) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"].startswith('Keystone uri="http://127.0.0.1:')
 
 
 def test_a_caller_cannot_write_the_middlewares_headers(client: TestClient):
@@ -151,7 +90,194 @@ def test_a_caller_cannot_write_the_middlewares_headers(client: TestClient):
     }
     answer = client.simulate_get("/api/v1.0/locks", headers=forged)
     assert answer.status_code == 401
+    answer = client.simulate_get("/api/v1.0/locks", headers={"X-Auth-Token": "x", **forged})
+    assert answer.status_code == 401
 
 
-def test_probes_need_no_token(client: TestClient):
-    assert client.simulate_get("/readyz").status_code == 200
+def test_probes_need_no_token_and_ask_nobody(client: TestClient, server: Keystone):
+    assert client.simulate_get("/readyz", headers={"X-Auth-Token": "of-alice"}).status_code == 200
+    assert server.asked == []
+
+
+def wrongs() -> dict[str, Callable[[Answering], None]]:
+    """What a Keystone that cannot say answers."""
+    return {
+        "500": lambda each: each.answer(500, {"error": {"code": 500}}),
+        "503": lambda each: each.answer(503, "<html>no backend</html>"),
+        "429": lambda each: each.answer(429, {}),
+        "403": lambda each: each.answer(403, {"error": {"code": 403, "message": "policy"}}),
+        "our own password is wrong": lambda each: each.answer(401, {"error": {"code": 401}}),
+        "404 of a proxy": lambda each: each.answer(404, "<html>default backend</html>"),
+        "no JSON": lambda each: each.answer(200, "<html>login</html>"),
+        "no object": lambda each: each.answer(200, []),
+        "no token in it": lambda each: each.answer(200, {"token": None}),
+        "half a token": lambda each: each.answer(200, {"token": {"user": {"name": "alice"}}}),
+        "hangs up": lambda each: each.connection.close(),
+        "hangs": Answering.hang,
+        "drips": Answering.drip,
+    }
+
+
+@pytest.mark.parametrize("wrong", wrongs())
+def test_what_keystone_cannot_say_is_503_and_not_401(
+    client: TestClient, server: Keystone, wrong: str
+):
+    server.wrong = wrongs()[wrong]
+    answer = client.simulate_get("/api/v1.0/locks", headers={"X-Auth-Token": "of-alice"})
+    assert (answer.status_code, answer.json["code"]) == (503, "identity_unavailable"), answer.text
+    assert answer.json["retryable"] is True
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert client.simulate_get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("wrong", ["500", "half a token", "drips"])
+def test_a_keystone_that_recovers_is_believed_again(
+    client: TestClient, server: Keystone, wrong: str
+):
+    server.wrong = wrongs()[wrong]
+    assert call(client, "GET", "/locks", "of-alice") == 503
+    server.wrong = None
+    answers = [503]
+    while answers[-1] == 503:
+        answers.append(call(client, "GET", "/locks", "of-alice"))
+    assert answers[-1] == 200
+    assert call(client, "GET", "/locks", "of-nobody") == 401
+
+
+def test_the_wrong_half_of_keystone_does_not_matter(client: TestClient, server: Keystone):
+    """It lets us in, and fails at each token; the other way round is above."""
+
+    def only_tokens(each: Answering) -> None:
+        if each.headers.get("X-Subject-Token"):
+            each.answer(500, {})
+        else:
+            server.wrong = None
+            (each.do_POST if each.command == "POST" else each.do_GET)()
+            server.wrong = only_tokens
+
+    assert call(client, "GET", "/locks", "of-boss") == 200
+    server.wrong = only_tokens
+    assert call(client, "GET", "/locks", "of-alice") == 503
+    assert call(client, "GET", "/locks", "of-boss") == 200
+
+
+def test_a_closed_port_is_503_and_good_tokens_go_on(
+    database_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from staging_api.identity import keystone_middleware
+
+    monkeypatch.setattr(keystone_middleware, "_FRESH_SECONDS", 0.0)
+    with keystone() as running:
+        running.tokens = {"of-alice": scoped("alice", "member")}
+        with served(running, database_url, tmp_path) as client:
+            assert call(client, "GET", "/locks", "of-alice") == 200
+            running.wrong = Answering.hang
+            assert call(client, "GET", "/locks", "of-other") == 503
+            assert call(client, "GET", "/locks", "of-alice") == 200
+    with served(running, database_url, tmp_path) as client:
+        assert call(client, "GET", "/locks", "of-alice") == 503
+
+
+def test_an_expired_token_is_refused_also_from_memory(client: TestClient, server: Keystone):
+    server.tokens["of-late"] = scoped("late", "member", expires_at=later(-1))
+    server.tokens["of-soon"] = scoped("soon", "member", expires_at=later(1.5))
+    assert call(client, "GET", "/locks", "of-late") == 401
+    assert call(client, "GET", "/locks", "of-soon") == 200
+    answers = [200]
+    while answers[-1] == 200:
+        answers.append(call(client, "GET", "/locks", "of-soon"))
+    assert answers[-1] == 401
+    assert call(client, "GET", "/locks", "of-alice") == 200
+
+
+def test_junk_is_asked_for_once_in_a_while(client: TestClient, server: Keystone):
+    assert {call(client, "GET", "/locks", "junk") for _ in range(20)} == {401}
+    assert server.asked.count("junk") == 1
+
+
+@pytest.mark.parametrize("token", ["x" * 20_000, "é", "a\tb"])
+def test_what_cannot_be_a_token_is_not_asked_for(client: TestClient, server: Keystone, token: str):
+    assert call(client, "GET", "/locks", token) == 401
+    assert server.asked == []
+
+
+def test_names_mean_those_of_the_default_domain_unless_another_is_named(
+    server: Keystone, database_url: str, database: Database, tmp_path: Path
+):
+    rules = (
+        "viewer:*,stager:project=ci&roles=member,publisher:project=ci&project_domain=corp,"
+        "auditor:user=boss,operator:roles=admin&system_scope=all,"
+        "device:project_id=p9&user_id=id-of-alice"
+    )
+    ci = {"id": "p1", "name": "ci", "domain": {"id": "default", "name": "Default"}}
+    server.tokens = {
+        "ours": scoped("alice", "member", project=ci),
+        "other domain": scoped("alice", "member", project={**ci, "domain": CORP}),
+        "own project": scoped("mallory", "admin"),
+        "system": scoped("root", "admin", project=None, system={"all": True}),
+        "boss": scoped("boss"),
+        "other boss": scoped("boss", user={"id": "b2", "name": "boss", "domain": CORP}),
+        "by ids": scoped("alice", project={"id": "p9", "name": "x", "domain": CORP}),
+        "half of the ids": scoped("bob", project={"id": "p9", "name": "x", "domain": CORP}),
+    }
+    settings = Settings.from_env(auth="keystone", keystone_config=tmp_path / "k", role_rules=rules)
+    (tmp_path / "k").write_text(CONFIG.format(url=server.url))
+    identify = authenticator(settings).identify
+
+    def roles(token: str) -> set[str]:
+        found = identify({"REQUEST_METHOD": "GET", "HTTP_X_AUTH_TOKEN": token.replace(" ", "-")})
+        assert found is not None
+        return {role.value for role in found.roles} - {"viewer"}
+
+    server.tokens = {name.replace(" ", "-"): token for name, token in server.tokens.items()}
+    assert {name: roles(name) for name in server.tokens} == {
+        "ours": {"stager"},
+        "other-domain": {"publisher"},
+        "own-project": set(),
+        "system": {"operator"},
+        "boss": {"auditor"},
+        "other-boss": set(),
+        "by-ids": {"device"},
+        "half-of-the-ids": set(),
+    }
+
+
+def test_callers_of_two_domains_are_two_callers(server: Keystone, tmp_path: Path):
+    """Rows, limits and Idempotency-Keys belong to a name."""
+    users: dict[str, dict[str, Any]] = {
+        "alice": {"id": "a1", "name": "alice", "domain": {"id": "default", "name": "Default"}},
+        "alice@corp": {"id": "a2", "name": "alice", "domain": CORP},
+        "alice@corp@Default": {
+            "id": "a3",
+            "name": "alice@corp",
+            "domain": {"id": "default", "name": "Default"},
+        },
+    }
+    server.tokens = {user["id"]: scoped("any", user=user) for user in users.values()}
+    (tmp_path / "k").write_text(CONFIG.format(url=server.url))
+    settings = Settings.from_env(auth="keystone", keystone_config=tmp_path / "k")
+    identify = authenticator(settings).identify
+    found = [identify({"REQUEST_METHOD": "GET", "HTTP_X_AUTH_TOKEN": t}) for t in server.tokens]
+    assert [each.name for each in found if each is not None] == list(users)
+
+
+@pytest.mark.parametrize("name", ["worker", "W\N{CYRILLIC SMALL LETTER O}rker", "upkeep"])
+def test_a_user_that_is_named_like_the_service_is_refused(
+    client: TestClient, server: Keystone, name: str
+):
+    for number, domain in enumerate((CORP, {"id": "default", "name": "Default"})):
+        token = f"of-service-{number}"
+        server.tokens[token] = scoped(
+            name, "member", user={"id": "w", "name": name, "domain": domain}
+        )
+        assert call(client, "GET", "/locks", token) == 401
+
+
+def test_a_file_that_is_missing_or_wrong_is_told_before_anything_starts(tmp_path: Path):
+    config = tmp_path / "keystone.conf"
+    settings = Settings.from_env(auth="keystone", keystone_config=config)
+    with pytest.raises(Invalid, match=r"STAGING_KEYSTONE_CONFIG: .* is not a file"):
+        authenticator(settings)
+    config.write_text("what is this?\n")
+    with pytest.raises(Invalid, match="STAGING_KEYSTONE_CONFIG"):
+        authenticator(settings)

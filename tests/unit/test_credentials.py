@@ -12,7 +12,7 @@ from staging_api.identity.model import Identity
 def name_of(given: str | None) -> str | None:
     """Whom a header names, where each token names itself."""
     identify = bearer(lambda token: Identity(token, frozenset()))
-    found = identify(lambda _name: given)
+    found = identify({} if given is None else {"HTTP_AUTHORIZATION": given})
     return found.name if found else None
 
 

@@ -4,15 +4,18 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from staging_api.errors import Invalid, Unauthenticated, Unavailable
+from staging_api.errors import IdentityUnavailable, Invalid, Unauthenticated, Unavailable
+from staging_api.identity.calls import SharedCalls
 from staging_api.identity.jwks import KeyCache
-from staging_api.identity.model import Role
+from staging_api.identity.model import Identity, Role
 from staging_api.identity.oidc import OidcCheck
 from staging_api.identity.provider import Provider
 from staging_api.identity.rules import RoleRules
@@ -159,6 +162,178 @@ def test_keys_that_could_not_be_renewed_for_a_day_are_trusted_no_more(
     clock.seconds += 25 * 3600
     with pytest.raises(Unavailable):
         oidc.check(issuer.token())
+
+
+def test_a_new_key_is_503_while_the_issuer_cannot_be_asked_for_it(
+    issuer: Issuer, oidc: OidcCheck, clock: Clock
+):
+    before = issuer.token()
+    oidc.check(before)
+    clock.seconds += 30
+    issuer.away = True
+    issuer.rotate()
+    with pytest.raises(IdentityUnavailable):
+        oidc.check(issuer.token())
+    assert oidc.check(before).name == "alice"
+    issuer.away = False
+    assert eventually_checked(oidc, issuer.token()).name == "alice"
+
+
+def test_a_key_that_rotates_a_moment_after_a_fetch_is_found(
+    issuer: Issuer, oidc: OidcCheck, clock: Clock
+):
+    """What was fetched before the token came proves nothing about its key."""
+    for _ in range(10):
+        oidc.check(issuer.token())
+        clock.seconds += 0.001
+        issuer.rotate()
+    assert oidc.check(issuer.token()).name == "alice"
+
+
+@pytest.mark.parametrize("key_id", ["1", None])
+def test_a_new_key_under_the_same_id_is_found(
+    issuer: Issuer, oidc: OidcCheck, clock: Clock, key_id: str | None
+):
+    def sign() -> str:
+        issuer.keys = [ECKey.generate_key("P-256", {"kid": key_id} if key_id else {})]
+        return issuer.token()
+
+    before = sign()
+    oidc.check(before)
+    clock.seconds += 1
+    assert oidc.check(sign()).name == "alice"
+    clock.seconds += 10
+    with pytest.raises(Unauthenticated):
+        oidc.check(before)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [],
+        "keys",
+        {"keys": None},
+        {"keys": {}},
+        {"keys": "x"},
+        {"keys": [1, None, "x", []]},
+        {"keys": [{"kty": ["EC"]}, {"kid": {}}]},
+        {"keys": [{"kty": "RSA", "kid": "x", "n": 5, "e": []}]},
+        {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]},
+    ],
+)
+def test_a_malformed_set_of_keys_is_503_and_keeps_the_keys_of_before(
+    issuer: Issuer, oidc: OidcCheck, clock: Clock, document: object
+):
+    before = issuer.token()
+    issuer.says = document
+    with pytest.raises(IdentityUnavailable):
+        oidc.check(before)
+    issuer.says = None
+    oidc.check(before)
+    issuer.says = document
+    clock.seconds += 3600
+    assert oidc.check(before).name == "alice"
+    with pytest.raises(IdentityUnavailable):
+        oidc.check(issuer.token(key=new_key()))
+
+
+def test_a_key_of_the_issuer_that_cannot_be_read_is_503(issuer: Issuer, oidc: OidcCheck):
+    other = new_key()
+    broken = {**other.as_dict(private=False), "x": "AAAA"}
+    issuer.says = {"keys": [issuer.keys[-1].as_dict(private=False), broken]}
+    assert oidc.check(issuer.token()).name == "alice"
+    with pytest.raises(IdentityUnavailable):
+        oidc.check(issuer.token(key=other))
+    with pytest.raises(Unauthenticated):
+        oidc.check(issuer.token(key=new_key()))
+
+
+@pytest.mark.parametrize("manner", ["drip", "drip head", "hang"])
+def test_an_issuer_that_hangs_costs_no_more_than_the_deadline(issuer: Issuer, manner: str):
+    """All who wait share one call; who comes when enough wait is answered at once."""
+    calls = SharedCalls(seconds=0.3, waiters=4)
+    keys = KeyCache(Provider(issuer.url).fetcher(), calls=calls)
+    issuer.manner = manner
+    with ThreadPoolExecutor(24) as strangers:
+        found = [strangers.submit(keys.find, f"invented-{n}") for n in range(24)]
+        causes = [each.exception() for each in found]
+    assert all(isinstance(cause, IdentityUnavailable) for cause in causes)
+    assert len(issuer.asked) == 1
+    issuer.manner = ""
+    for _ in range(100):
+        try:
+            assert keys.find(issuer.keys[-1].kid) is not None
+        except IdentityUnavailable:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("it is not asked again")
+
+
+def test_known_keys_serve_at_once_while_the_issuer_hangs(issuer: Issuer, clock: Clock):
+    keys = KeyCache(Provider(issuer.url).fetcher(), clock, SharedCalls(seconds=30))
+    key_id = issuer.keys[-1].kid
+    assert keys.find(key_id)
+    clock.seconds += 3600
+    issuer.manner = "hang"
+    assert keys.find(key_id)
+    issuer.let_go.set()
+
+
+def eventually_checked(oidc: OidcCheck, token: str) -> Identity:
+    """Come back as long as it is not known."""
+    for _ in range(100):
+        try:
+            return oidc.check(token)
+        except IdentityUnavailable:
+            time.sleep(0.05)
+    raise AssertionError("never known")
+
+
+def test_too_many_unknown_keys_are_answered_without_the_issuer(issuer: Issuer, clock: Clock):
+    keys = KeyCache(Provider(issuer.url).fetcher(), clock)
+    answers: list[object] = []
+    for number in range(150):
+        clock.seconds += 0.001
+        try:
+            answers.append(keys.find(f"invented-{number}"))
+        except IdentityUnavailable:
+            answers.append("later")
+    assert set(answers) == {None, "later"}
+    assert issuer.asked.count("/keys") <= 101
+    assert keys.find(issuer.keys[-1].kid) is not None
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_our_own_token_goes_to_the_issuers_host_only(
+    issuer: Issuer, tmp_path: Path, elsewhere: bool
+):
+    token = tmp_path / "token"
+    token.write_text("of-the-service-account\n")
+    with issuing() as other:
+        if elsewhere:
+            issuer.keys_at = f"{other.url}/keys"
+        document = Provider(issuer.url, token_file=token).fetcher()()
+    assert document["keys"]
+    sent = "Bearer of-the-service-account"
+    assert issuer.credentials == ([sent] if elsewhere else [sent, sent])
+    assert other.credentials == ([None] if elsewhere else [])
+
+
+def test_a_configured_address_elsewhere_does_not_get_it_either(issuer: Issuer, tmp_path: Path):
+    token = tmp_path / "token"
+    token.write_text("of-the-service-account")
+    with issuing() as other:
+        Provider(issuer.url, f"{other.url}/keys", token_file=token).fetcher()()
+    assert other.credentials == [None]
+
+
+@pytest.mark.parametrize("address", ["http://[", "", 7, None, "http://elsewhere.example/keys"])
+def test_a_discovery_document_without_a_usable_address_is_503(issuer: Issuer, address: object):
+    issuer.keys_at = address
+    with pytest.raises(IdentityUnavailable):
+        Provider(issuer.url).fetcher()()
 
 
 def test_a_discovery_document_of_another_issuer_is_not_believed(issuer: Issuer):

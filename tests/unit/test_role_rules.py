@@ -25,6 +25,36 @@ from staging_api.identity.rules import RoleRules
         ("stager:sub=system:serviceaccount:ci:*", {"sub": "system:serviceaccount:cd:x"}, set()),
         ("viewer:*, auditor:sub=a", {"sub": "a"}, {Role.VIEWER, Role.AUDITOR}),
         ("stager:level=7", {"level": 7}, set()),
+        # All conditions of a rule, each by itself.
+        ("operator:roles=admin&scope=all", {"roles": ["admin"], "scope": "all"}, {Role.OPERATOR}),
+        ("operator:roles=admin & scope=all", {"roles": ["admin"], "scope": "all"}, {Role.OPERATOR}),
+        ("operator:roles=admin&scope=all", {"roles": ["admin"]}, set()),
+        ("operator:roles=admin&scope=all", {"roles": ["member"], "scope": "all"}, set()),
+        # Exact: of all characters only the star means something else.
+        ("stager:groups=ci-[ab]", {"groups": "ci-a"}, set()),
+        ("stager:groups=ci-[ab]", {"groups": "ci-[ab]"}, {Role.STAGER}),
+        ("stager:groups=c?", {"groups": "ci"}, set()),
+        ("stager:groups=c.", {"groups": "ci"}, set()),
+        ("stager:groups=ci", {"groups": "ci\n"}, set()),
+        ("stager:groups=CI", {"groups": "ci"}, set()),
+        ("stager:groups=a*c*e", {"groups": "abcde"}, {Role.STAGER}),
+        ('stager:groups="c*"', {"groups": "ci"}, set()),
+        ('stager:groups="c*"', {"groups": "c*"}, {Role.STAGER}),
+        # Quotes hide commas, ampersands and equals signs.
+        (
+            'stager:memberOf="CN=ci,OU=a&b,DC=x"&dept=rd,viewer:sub=a',
+            {"memberOf": ["CN=ci,OU=a&b,DC=x"], "dept": "rd", "sub": "a"},
+            {Role.STAGER, Role.VIEWER},
+        ),
+        (r'stager:cn="a\"b\\"', {"cn": 'a"b\\'}, {Role.STAGER}),
+        ("stager:dn=CN=ci", {"dn": "CN=ci"}, {Role.STAGER}),
+        # OAuth's list in one text; what else has spaces is one text.
+        ("stager:scope=stage", {"scope": "openid stage"}, {Role.STAGER}),
+        ("stager:scp=stage", {"scp": "openid stage"}, {Role.STAGER}),
+        ("stager:scope=openid stage", {"scope": "openid stage"}, {Role.STAGER}),
+        ("stager:scope=tag", {"scope": "openid stage"}, set()),
+        ("stager:title=stage", {"title": "open stage"}, set()),
+        ("viewer:*,\n stager:groups=ci,", {"groups": "ci"}, {Role.VIEWER, Role.STAGER}),
     ],
 )
 def test_each_rule_that_fits_adds_its_role(rules, claims, roles):
@@ -32,7 +62,12 @@ def test_each_rule_that_fits_adds_its_role(rules, claims, roles):
 
 
 @pytest.mark.parametrize(
-    "rule", ["stager", "stager:", "stager:groups", "king:*", ":a=b", "viewer:=b"]
+    "rule",
+    [
+        *("stager", "stager:", "stager:groups", "king:*", ":a=b", "viewer:=b", "viewer:a="),
+        *("stager:a=b&c", "stager:a=b&", "stager:&a=b", "stager:a=b&*", "stager:a=b&&c=d"),
+        *('stager:a="b', 'stager:a=b"', 'stager:a="b"c', 'viewer:*,stager:a="b,c=d'),
+    ],
 )
 def test_a_malformed_rule_is_refused_at_start(rule):
     with pytest.raises(Invalid, match="STAGING_ROLE_RULES"):

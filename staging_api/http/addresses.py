@@ -1,0 +1,131 @@
+"""The address of the client that sent a request, through proxies that the operator trusts.
+
+A proxy adds the address it was connected from to ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239).
+Anybody can send these headers, so they are read only in requests that come from a trusted proxy,
+and from their end, up to the first address that is no trusted proxy's. A header that the proxy does
+not know passes through it as the client sent it; so where both are there and disagree, neither is
+believed, and the proxy's own address stands for the client.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from staging_api.errors import Invalid
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: What stands for the address of a client of a Unix socket.
+UNIX = "unix"
+_SETTING = "STAGING_TRUSTED_PROXIES"
+_MOST_HOPS = 32
+# One client of IPv6 usually has a whole network of this size.
+_IPV6_CLIENT_BITS = 64
+_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;,"\s]+))', re.IGNORECASE)
+_WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+))(?::\d+)?")
+
+
+@dataclass(frozen=True)
+class TrustedProxies:
+    """Whose word about addresses is believed."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    @classmethod
+    def parse(cls, setting: str) -> "TrustedProxies":
+        """Read a comma separated list of addresses, networks and ``unix``.
+
+        Raises:
+            Invalid: one is neither.
+        """
+        names = [name.strip() for name in setting.split(",") if name.strip()]
+        networks = [_network(name) for name in names if name != UNIX]
+        return cls(tuple(networks), UNIX in names)
+
+    def client_of(self, environ: Mapping[str, Any]) -> str:
+        """The address of the client, as text; of the peer, if nothing better is known."""
+        peer = environ.get("REMOTE_ADDR") or ""
+        found = _address(peer)
+        if found is None:
+            if not self.unix:
+                return UNIX
+        elif not self._trusts(found):
+            return str(found)
+        said = {
+            client
+            for hops in (_of_x_forwarded_for(environ), _of_forwarded(environ))
+            if (client := self._first_stranger(hops)) is not None
+        }
+        if len(said) == 1:
+            return str(said.pop())
+        return UNIX if found is None else str(found)
+
+    def _first_stranger(self, hops: list[str]) -> Address | None:
+        """From the end: the first that is no proxy of ours, or the last proxy that is known."""
+        last = None
+        for hop in reversed(hops[-_MOST_HOPS:]):
+            found = _address(hop)
+            if found is None:
+                return last
+            last = found
+            if not self._trusts(found):
+                return found
+        return last
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self.networks)
+
+
+#: Nobody's word is believed.
+NO_PROXIES = TrustedProxies()
+
+
+def share_of(address: str) -> str:
+    """What counts as one client in limits: an address, or its network of IPv6."""
+    found = _address(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(found), _IPV6_CLIENT_BITS), strict=False))
+    return address
+
+
+def _of_x_forwarded_for(environ: Mapping[str, Any]) -> list[str]:
+    return _split(environ.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def _of_forwarded(environ: Mapping[str, Any]) -> list[str]:
+    return list(_fors(environ.get("HTTP_FORWARDED", "")))
+
+
+def _fors(header: str) -> Iterator[str]:
+    for element in _split(header):
+        found = _FOR.search(element)
+        # An element that does not say is a hop that is not known.
+        yield (found[1] or found[2] or "") if found else ""
+
+
+def _split(header: str) -> list[str]:
+    return [part.strip() for part in header.split(",")] if header.strip() else []
+
+
+def _address(text: str) -> Address | None:
+    """An address with or without a port; None: a name, ``unknown``, nothing."""
+    with_port = _WITH_PORT.fullmatch(text)
+    try:
+        found = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else text)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def _network(name: str) -> Network:
+    try:
+        return ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        raise Invalid.field(
+            _SETTING, f"{name!r} must be an address, a network such as 10.0.0.0/8, or unix"
+        ) from None

@@ -1,0 +1,144 @@
+"""Calls to an identity provider: shared by all who want the same, and limited in every way.
+
+A provider that hangs must not stop the service. So a call runs in a thread of its own, under one
+deadline (`identity.deadline`); all who want the same wait for the same call; only so many may wait
+at once, and whoever comes after them gets 503 straight away. A provider that did not answer at all
+is left alone for a second.
+
+What if the process dies? Nothing is kept. A call that outlives its deadline is shut by its timer.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from staging_api import metrics
+from staging_api.errors import StagingApiError, TooManyRequests
+from staging_api.identity.deadline import limited
+from staging_api.identity.outage import SILENT, CannotCheck, Cause, cannot_check
+
+T = TypeVar("T")
+
+_PAUSE_SECONDS = 1.0
+_THREADS = 8
+
+_may_ask: ContextVar[bool] = ContextVar("may_ask", default=True)
+
+
+@contextmanager
+def asking(allowed: bool) -> Iterator[None]:
+    """Whether the provider may be asked in this block; without that only what is known counts."""
+    token = _may_ask.set(allowed)
+    try:
+        yield
+    finally:
+        _may_ask.reset(token)
+
+
+@dataclass(frozen=True)
+class _Call:
+    deadline: float
+    future: "Future[Any]"
+
+
+@dataclass
+class SharedCalls:
+    """Calls by key, of one process.
+
+    Attributes:
+        seconds: the longest that one call may take, its wait for a thread included.
+        waiters: how many requests may wait at once.
+    """
+
+    seconds: float = 5.0
+    waiters: int = 16
+    _running: dict[str, _Call] = field(default_factory=dict)
+    _waiting: int = 0
+    _silent_until: float = float("-inf")
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_THREADS, "identity")
+    )
+
+    def ask(self, key: str, call: Callable[[], T]) -> T:
+        """Wait for a call of this key, which is made now unless one runs.
+
+        Raises:
+            IdentityUnavailable: no answer in time, or too many wait already.
+            TooManyRequests: `asking` forbids it.
+        """
+        with self._mutex:
+            running = self._begun(key, call)
+            if self._waiting >= self.waiters:
+                raise cannot_check(Cause.BUSY, "too many wait for the identity provider", 1)
+            self._waiting += 1
+        try:
+            answer: T = running.future.result(max(0.0, running.deadline - time.monotonic()))
+        except TimeoutError:
+            raise cannot_check(
+                Cause.TIMEOUT, "the identity provider does not answer in time"
+            ) from None
+        finally:
+            with self._mutex:
+                self._waiting -= 1
+        return answer
+
+    def begin(self, key: str, call: Callable[[], object]) -> None:
+        """Make a call unless one runs, and do not wait for it."""
+        try:
+            with self._mutex:
+                self._begun(key, call)
+        except StagingApiError:
+            return
+
+    def close(self) -> None:
+        """Begin no call any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _begun(self, key: str, call: Callable[[], Any]) -> _Call:
+        now = time.monotonic()
+        running = self._running.get(key)
+        if running is not None and now < running.deadline:
+            return running
+        if not _may_ask.get():
+            raise TooManyRequests(
+                "too many requests from this address were refused", retry_after_seconds=1
+            )
+        if now < self._silent_until:
+            raise cannot_check(Cause.PAUSED, "the identity provider did not answer just now", 1)
+        if len(self._running) >= self.waiters + _THREADS:
+            raise cannot_check(Cause.BUSY, "too many calls to the identity provider", 1)
+        deadline = now + self.seconds
+        try:
+            future = self._threads.submit(self._run, key, call, deadline)
+        except RuntimeError:
+            # No thread can be started just now, or the process ends.
+            raise cannot_check(Cause.BUSY, "no thread is free to ask with", 1) from None
+        begun = self._running[key] = _Call(deadline, future)
+        return begun
+
+    def _run(self, key: str, call: Callable[[], T], deadline: float) -> T:
+        outcome, silent = "answered", False
+        with limited(deadline - time.monotonic()) as limit:
+            try:
+                return call()
+            except CannotCheck as error:
+                outcome = Cause.TIMEOUT.value if limit.over else error.cause.value
+                silent = limit.over or error.cause in SILENT
+                raise
+            finally:
+                metrics.IDENTITY_CALLS.labels(outcome).inc()
+                self._ended(key, deadline, silent)
+
+    def _ended(self, key: str, deadline: float, silent: bool) -> None:
+        with self._mutex:
+            # Past its deadline another call of this key may have been begun.
+            running = self._running.get(key)
+            if running is not None and running.deadline == deadline:
+                del self._running[key]
+            self._silent_until = time.monotonic() + _PAUSE_SECONDS if silent else float("-inf")

@@ -1,0 +1,166 @@
+"""Keystone's middleware, with our say in how it asks and in what an answer means.
+
+It answers "invalid" also when Keystone did not answer, answers with an error, or does not let this
+service itself in. So each of its calls is looked at here: only Keystone's own "there is no such
+token" refuses the caller. Everything else is `IdentityUnavailable`; a token that was good not long
+ago is taken as good meanwhile.
+
+What if the process dies? Nothing is kept but in memory.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keystoneauth1 import access
+from keystonemiddleware import auth_token
+from requests.adapters import HTTPAdapter
+
+from staging_api.errors import Unauthenticated
+from staging_api.identity.calls import SharedCalls
+from staging_api.identity.deadline import obey
+from staging_api.identity.outage import CannotCheck, Cause, cannot_check
+from staging_api.identity.recent import Recent
+
+#: Younger than this, Keystone's answer is taken again without a question, as the middleware would.
+_FRESH_SECONDS = 60.0
+#: So long a token is good while Keystone is away: somebody may have revoked it since.
+_STALE_SECONDS = 900.0
+_JUNK_SECONDS = 5.0
+_MOST_TOKENS = 10_000
+_LONGEST_TOKEN = 16 << 10
+_NOT_FOUND = 404
+
+Answer = Mapping[str, Any]
+
+
+@dataclass
+class Tokens:
+    """What Keystone said of tokens, by their hashes."""
+
+    calls: SharedCalls
+    good: Recent[Answer] = field(default_factory=lambda: Recent(_STALE_SECONDS, _MOST_TOKENS))
+    junk: Recent[bool] = field(default_factory=lambda: Recent(_JUNK_SECONDS, _MOST_TOKENS))
+
+    def find(self, key: str, ask: Callable[[], Answer]) -> Answer:
+        """What Keystone says of the token.
+
+        Raises:
+            InvalidToken: Keystone does not know it.
+            IdentityUnavailable: that cannot be found out just now.
+        """
+        if self.junk.get(key):
+            raise auth_token.InvalidToken("refused a moment ago")
+        fresh = self.good.get(key, _FRESH_SECONDS)
+        if fresh is not None:
+            return fresh
+        try:
+            found = self.calls.ask(key, ask)
+        except auth_token.InvalidToken:
+            self.good.forget(key)
+            self.junk.put(key, True)
+            raise
+        except CannotCheck:
+            stale = self.good.get(key)
+            if stale is None:
+                raise
+            return stale
+        self.good.put(key, found)
+        return found
+
+
+class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
+    """Asks by `SharedCalls`, and tells "invalid" from "not known"."""
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        conf: Mapping[str, Any],
+        tokens: Tokens,
+        read: Callable[[Mapping[str, Any]], object],
+    ) -> None:
+        """Stand in front of `app`.
+
+        Args:
+            app: is called once the token was looked at, whatever it is.
+            conf: of the middleware.
+            tokens: what is known of tokens.
+            read: takes from an answer what is wanted of it; raises if it is malformed.
+        """
+        self._tokens = tokens
+        self._read = read
+        super().__init__(app, conf)
+        for scheme in ("http://", "https://"):
+            self._session.session.mount(scheme, _LimitedAdapter())
+
+    @property
+    def address(self) -> str | None:
+        """Keystone's address for callers, if the file says it; the middleware would ask for it."""
+        address: str | None = self._www_authenticate_uri
+        return address
+
+    def fetch_token(self, token: str, **options: Any) -> Answer:
+        """What Keystone says of a token; the middleware calls this.
+
+        Raises:
+            InvalidToken: Keystone does not know it.
+            IdentityUnavailable: that cannot be found out just now. The middleware lets it through.
+        """
+        if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):
+            raise auth_token.InvalidToken("no token of Keystone")
+        key = hashlib.sha256(f"{token} {sorted(options.items())}".encode()).hexdigest()
+        return self._tokens.find(key, lambda: self._asked(token, options))
+
+    def _asked(self, token: str, options: Mapping[str, Any]) -> Answer:
+        try:
+            found: dict[str, Any] = super().fetch_token(token, **options)
+        except auth_token.InvalidToken as error:
+            if not _is_answer_no(error.__context__):
+                raise _cannot_check(error.__context__ or error) from None
+            raise
+        except Exception as error:  # noqa: BLE001 - of any library below; none is the caller's fault
+            raise _cannot_check(error) from None
+        try:
+            # What is done with the answer later on must not fail for a malformed one.
+            access.create(body=found, auth_token=token).will_expire_soon(stale_duration=0)
+            self._read(found["token"])
+        except Unauthenticated:
+            return found
+        except Exception:  # noqa: BLE001 - the shapes of wrong answers are many
+            raise cannot_check(
+                Cause.MALFORMED, "Keystone answered something else than a token"
+            ) from None
+        return found
+
+
+class _LimitedAdapter(HTTPAdapter):
+    """Connections that a deadline can end."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        obey(self.poolmanager)
+
+
+def _is_answer_no(cause: object) -> bool:
+    """Whether Keystone itself said that it has no such token, and not a proxy before it."""
+    response = getattr(cause, "response", None)
+    if getattr(cause, "http_status", None) != _NOT_FOUND or response is None:
+        return False
+    try:
+        return isinstance(response.json().get("error"), dict)
+    except (ValueError, AttributeError):
+        return False
+
+
+def _cannot_check(cause: BaseException) -> CannotCheck:
+    status = getattr(cause, "http_status", None)
+    if isinstance(status, int):
+        return cannot_check(Cause.REFUSED, f"Keystone answered {status}")
+    kind = type(cause).__name__
+    if "Timeout" in kind:
+        return cannot_check(Cause.TIMEOUT, "Keystone does not answer in time")
+    if "Connect" in kind or "SSL" in kind or "Discovery" in kind:
+        return cannot_check(Cause.UNREACHABLE, "Keystone does not answer")
+    # Our own credential, or none of its answers made sense.
+    return cannot_check(Cause.REFUSED, f"Keystone did not check the token ({kind})")

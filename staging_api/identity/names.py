@@ -1,0 +1,62 @@
+"""The service's own names, which no caller may have, nor one that looks the same to a reader."""
+
+import re
+import unicodedata
+from functools import cache
+
+#: What rows name as their caller when no caller of the API was at work.
+RESERVED = frozenset({"anonymous", "worker", "upkeep"})
+
+# ASCII's own likenesses; those of other scripts are in Unicode's list.
+_LIKE = (("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w"))
+_MARK = re.compile(r"[\W_]+")
+
+
+def looks_reserved(name: str) -> bool:
+    """Whether a reader could take `name` for one of the service's own."""
+    return any(skeleton in _reserved() for skeleton in _skeletons(name))
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    return frozenset(skeleton for name in RESERVED for skeleton in _skeletons(name))
+
+
+def _skeletons(name: str) -> set[str]:
+    """Forms that names share which look alike (after UTS 39, section 4).
+
+    Compatibility forms, case, accents, invisible characters and punctuation make no difference. A
+    letter that looks like one of ours becomes ours, before and after its case is folded.
+    """
+    plain = unicodedata.normalize("NFKC", name)
+    return {_reduced(_latin(plain)), _reduced(_latin(plain.casefold()))}
+
+
+def _reduced(text: str) -> str:
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    bare = _MARK.sub("", "".join(c for c in apart if not unicodedata.combining(c)))
+    for seen, meant in _LIKE:
+        bare = bare.replace(seen, meant)
+    return bare
+
+
+def _latin(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(_like_latin(char) for char in text)
+
+
+@cache
+def _like_latin(char: str) -> str:
+    if char.isascii():
+        return char
+    # Not at the top: its list takes 20 ms to load, and nearly all names are ASCII.
+    from confusable_homoglyphs.confusables import is_confusable
+
+    apart = unicodedata.normalize("NFKD", char)[0]
+    for seen in (char, apart):
+        for found in is_confusable(seen, greedy=True) or []:
+            for likeness in found["homoglyphs"]:
+                if likeness["c"].isascii() and likeness["c"].isalnum():
+                    return str(likeness["c"])
+    return char

@@ -1,0 +1,58 @@
+"""Credentials that cannot be checked: each is counted and logged by its cause, and is never 401.
+
+"Cannot be checked" and "does not hold" are different answers. The first one is 503 with
+Retry-After: the caller may be right, and comes back. Only what was found to be wrong is refused.
+"""
+
+import logging
+import threading
+import time
+from enum import StrEnum
+
+from staging_api import metrics
+from staging_api.errors import IdentityUnavailable
+
+log = logging.getLogger(__name__)
+
+_LOG_EVERY_SECONDS = 10.0
+
+
+class Cause(StrEnum):
+    """Why it is not known whether a credential holds; a label of the metric."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    MALFORMED = "malformed"
+    BUSY = "busy"
+    PAUSED = "paused"
+    FILE = "file"
+
+
+#: The provider did not answer at all: a call a moment later would most likely fare the same.
+SILENT = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT})
+
+_logged_at: dict[Cause, float] = {}
+_logging = threading.Lock()
+
+
+class CannotCheck(IdentityUnavailable):
+    """An `IdentityUnavailable` with its cause."""
+
+    def __init__(self, cause: Cause, detail: str, retry_after_seconds: float) -> None:
+        """Say why; `detail` is shown to the caller, so it names no address and no token."""
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
+        self.cause = cause
+
+
+def cannot_check(cause: Cause, detail: str, retry_after_seconds: float = 5.0) -> CannotCheck:
+    """Make the error, count it, and log one of a cause every ten seconds."""
+    metrics.IDENTITY_UNAVAILABLE.labels(cause.value).inc()
+    now = time.monotonic()
+    with _logging:
+        due = now >= _logged_at.get(cause, float("-inf")) + _LOG_EVERY_SECONDS
+        if due:
+            _logged_at[cause] = now
+    if due:
+        log.warning("credentials cannot be checked (%s): %s", cause.value, detail)
+    return CannotCheck(cause, detail, retry_after_seconds)

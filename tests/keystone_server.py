@@ -1,0 +1,148 @@
+"""As much of OpenStack Keystone as its middleware asks for, on loopback; it can go wrong."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CONFIG = """
+[keystone_authtoken]
+auth_type = password
+auth_url = {url}
+www_authenticate_uri = {url}
+username = staging
+password = open-sesame
+project_name = service
+user_domain_id = default
+project_domain_id = default
+http_request_max_retries = 0
+"""
+DEFAULT = {"id": "default", "name": "Default"}
+
+
+def scoped(name: str, *roles: str, **token: Any) -> dict[str, Any]:
+    """What Keystone says of a token; by default of a user and project of the default domain."""
+    now = datetime.now(UTC)
+    return {
+        "methods": ["password"],
+        "issued_at": now.isoformat().replace("+00:00", "Z"),
+        "expires_at": (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
+        "user": {"id": f"id-of-{name}", "name": name, "domain": DEFAULT},
+        "project": {"id": "p", "name": "builds", "domain": DEFAULT},
+        "roles": [{"id": f"id-of-{role}", "name": role} for role in roles],
+        **token,
+    }
+
+
+@dataclass
+class Keystone:
+    """The server: tokens by their text, and what is wrong with it just now.
+
+    Attributes:
+        wrong: answers instead of it, if set.
+        asked: the tokens that were asked for.
+    """
+
+    url: str = ""
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    wrong: "Callable[[Answering], None] | None" = None
+    asked: list[str] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """One request to the server."""
+
+    keystone: Keystone
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("X-Subject-Token")
+        if asked is not None:
+            self.keystone.asked.append(asked)
+        if self.keystone.wrong is not None:
+            with suppress(OSError):
+                self.keystone.wrong(self)
+        elif asked is None:
+            self.answer(200, self._versions())
+        elif asked in self.keystone.tokens:
+            self.answer(200, {"token": self._with_catalog(self.keystone.tokens[asked])})
+        else:
+            self.answer(404, {"error": {"code": 404, "message": "no such token"}})
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if self.keystone.wrong is not None:
+            with suppress(OSError):
+                self.keystone.wrong(self)
+        elif b"open-sesame" not in body:
+            self.answer(401, {"error": {"code": 401, "message": "wrong password"}})
+        else:
+            made = {"token": self._with_catalog(scoped("staging", "service"))}
+            self.answer(201, made, {"X-Subject-Token": "of-service"})
+
+    def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
+        """Answer with JSON; with a text as it is."""
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write((body if isinstance(body, str) else json.dumps(body)).encode())
+
+    def drip(self) -> None:
+        """Send a byte of the answer now and then, for ever."""
+        self.send_response(200)
+        self.end_headers()
+        while not self.keystone.stopping.wait(0.2):
+            self.wfile.write(b" ")
+
+    def hang(self) -> None:
+        """Answer nothing."""
+        self.keystone.stopping.wait()
+
+    def _versions(self) -> dict[str, Any]:
+        links = [{"rel": "self", "href": self._url()}]
+        version = {"id": "v3.14", "status": "stable", "links": links}
+        return {"version": version, "versions": {"values": [version]}}
+
+    def _with_catalog(self, token: dict[str, Any]) -> dict[str, Any]:
+        endpoints = [
+            {"interface": kind, "region": "one", "region_id": "one", "url": self._url()}
+            for kind in ("public", "internal", "admin")
+        ]
+        catalog = [{"type": "identity", "name": "keystone", "endpoints": endpoints}]
+        return {**token, "catalog": catalog}
+
+    def _url(self) -> str:
+        return f"http://{self.headers['Host']}/v3/"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Say nothing."""
+
+
+@contextmanager
+def keystone(port: int = 0) -> Iterator[Keystone]:
+    """A Keystone for the block."""
+    made = Keystone()
+    handler = type("Handler", (Answering,), {"keystone": made})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    made.url = f"http://127.0.0.1:{server.server_port}/v3"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def later(seconds: float) -> str:
+    """A time from now, as Keystone writes it."""
+    return datetime.fromtimestamp(time.time() + seconds, UTC).isoformat().replace("+00:00", "Z")

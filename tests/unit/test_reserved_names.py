@@ -1,0 +1,44 @@
+"""Names that a reader of a row could take for the service's own."""
+
+import pytest
+
+from staging_api.errors import Unauthenticated
+from staging_api.identity.model import valid_name
+from staging_api.identity.names import RESERVED
+
+
+@pytest.mark.parametrize("own", sorted(RESERVED))
+def test_the_services_own_names_are_refused_in_any_form(own: str):
+    forms = [own, own.upper(), own.title(), f" {own}", f"{own}.", own.replace("o", "0")]
+    wide = "".join(chr(ord(c) + 0xFEE0) for c in own)
+    for form in (*forms, wide, own.replace("e", "é").replace("n", "ñ")):
+        with pytest.raises(Unauthenticated):
+            valid_name(form)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "w\N{CYRILLIC SMALL LETTER O}rker",
+        "w\N{GREEK SMALL LETTER OMICRON}rker",
+        "\N{CYRILLIC SMALL LETTER WE}orker",
+        "\N{MATHEMATICAL BOLD SMALL W}orker",
+        "\N{CYRILLIC CAPITAL LETTER A}NONYMOUS",
+        "anonymou\N{CYRILLIC SMALL LETTER DZE}",
+        "anonyrnous",
+        "vvorker",
+        "up-keep",
+        "upkee\N{GREEK SMALL LETTER RHO}",
+        "work\N{COMBINING DIAERESIS}er",
+    ],
+)
+def test_so_are_names_that_look_like_them(name: str):
+    with pytest.raises(Unauthenticated):
+        valid_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["worker2", "workers", "co-worker", "ci", "Александр", "山田太郎", "upkeeper", "Ωmega"]
+)
+def test_other_names_are_not(name: str):
+    assert valid_name(name) == name
