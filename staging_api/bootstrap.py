@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from staging_api.errors import Invalid
 from staging_api.http.addresses import TrustedProxies
 from staging_api.http.app import Parts, create_app
 from staging_api.http.limits import Limits
+from staging_api.http.origins import hosts_of
 from staging_api.http.probes import Probes, worker_probes
 from staging_api.http.resources.devserver.routes import DevserverParts
 from staging_api.identity.choice import anonymous, authenticator
@@ -71,8 +72,8 @@ class Services:
     blocks: BlockReader
     probes_database: Database
 
-    def app(self) -> falcon.App[Any, Any]:
-        """The API over these services."""
+    def app(self, hosts: Collection[str] = ()) -> falcon.App[Any, Any]:
+        """The API over these services, for requests to `hosts`; none: to any."""
         return create_app(
             Parts(
                 stagings=self.stagings,
@@ -96,6 +97,7 @@ class Services:
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 accel_prefix=self.settings.accel_prefix,
                 proxies=TrustedProxies.parse(self.settings.trusted_proxies),
+                hosts=hosts,
             )
         )
 
@@ -122,8 +124,12 @@ class Services:
         )
 
     def wsgi(self) -> Callable[..., Any]:
-        """The API as a WSGI server runs it: traced, if chosen."""
-        app: Callable[..., Any] = self.app()
+        """The API as a WSGI server runs it: for its own names, and traced, if chosen."""
+        given = self.settings
+        anybody = given.auth == "none"
+        app: Callable[..., Any] = self.app(
+            hosts_of(given.hosts, given.bind, anybody_may_call=anybody)
+        )
         if self.settings.traces_endpoint:
             app = traced(app, self._engines(), self.settings.traces_endpoint)
         return app

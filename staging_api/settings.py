@@ -153,6 +153,11 @@ class Settings(BaseSettings):
     auth: Literal["none", "tokens", "oidc", "keystone"] = Field(
         "none", description="who may call; `none`: anybody, so only on a loopback address"
     )
+    hosts: str = Field(
+        "",
+        description="names that requests may be for, comma separated; empty: any, but on a loopback"
+        " address with `none` above only such names; `*`: any",
+    )
     auth_none_anywhere: bool = Field(
         False, description="`yes` says a second time that anybody at all may call"
     )

@@ -1,5 +1,6 @@
 """The Falcon application: its routes, and what every request passes through."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from staging_api.http.limits import CallerLimits, Limits, Refusals
 from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
+from staging_api.http.origins import Origins
 from staging_api.http.permissions import API
 from staging_api.http.probes import Probes
 from staging_api.http.reads import Router
@@ -71,6 +73,7 @@ class Parts:
     wait_cap_seconds: float
     accel_prefix: str = ""
     proxies: TrustedProxies = NO_PROXIES
+    hosts: Collection[str] = ()
 
 
 def create_app(parts: Parts) -> falcon.App[Any, Any]:
@@ -78,6 +81,7 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     app: falcon.App[Any, Any] = falcon.App(
         middleware=[
             RequestContext(parts.proxies),
+            Origins(parts.hosts),
             Authentication(parts.authenticator, parts.anonymous, Refusals(parts.limits)),
             CallerLimits(parts.limits),
         ],

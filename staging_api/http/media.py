@@ -8,12 +8,10 @@ from typing import Any, Protocol
 import falcon
 from falcon.media import Handlers, JSONHandler, MultipartFormHandler
 
-from staging_api.errors import Forbidden, Invalid
+from staging_api.errors import Invalid
 
 _CHUNK_BYTES = 1 << 20
 _MAX_PARTS = 10_001
-# What a page of somebody else's can make a browser send without asking has one of these.
-_OTHER_SITES = {"cross-site", "same-site"}
 
 
 class _Readable(Protocol):
@@ -43,7 +41,6 @@ def form(req: falcon.Request) -> Iterator[FormPart]:
 
     Raises:
         Invalid: it is not a well-formed form, or its length is not told.
-        Forbidden: a browser sends it for a page of another site.
     """
     _check(req)
     handler = MultipartFormHandler()
@@ -61,7 +58,6 @@ def raw(req: falcon.Request) -> Iterator[bytes]:
 
     Raises:
         Invalid: its length is not told.
-        Forbidden: a browser sends it for a page of another site.
     """
     _check(req)
     return _chunks(req.bounded_stream)
@@ -73,8 +69,6 @@ def media_type(req: falcon.Request) -> str:
 
 
 def _check(req: falcon.Request) -> None:
-    if req.get_header("Sec-Fetch-Site") in _OTHER_SITES:
-        raise Forbidden("a page of another site may not send files here")
     # The server gives no more of a body than it was promised: without a promise, nothing.
     if req.content_length is None:
         raise Invalid.field("Content-Length", "must be sent with the body")

@@ -85,9 +85,18 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
 }
 
 
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
 def allowed(template: str | None, method: str) -> Roles | None:
     """The roles that may call it; `ANYBODY` needs none, None: nobody may."""
     return ALLOWED.get(template or "", {}).get(method)
+
+
+def does_something(template: str | None, method: str) -> bool:
+    """Whether a request may change something: by its method, or as the devserver's GETs do."""
+    roles = allowed(template, method)
+    return method not in _SAFE or (bool(roles) and roles == STAGERS)
 
 
 def methods_of(template: str | None) -> list[str]:

@@ -1,0 +1,108 @@
+"""Requests that a browser sends for a page of another site: refused where they would do something.
+
+A page can make a browser send a GET, or a POST without a type, to any address that its user can
+reach, and a name of the page's own site can be made to resolve to that address (DNS rebinding).
+Where no credential is asked for, that is all it takes to stage or evict. A page cannot change three
+headers that tell: ``Sec-Fetch-Site``, which browsers send to https and to loopback addresses;
+``Origin``, sent with each POST; and ``Referer``. Programs send none of them.
+"""
+
+import ipaddress
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import falcon
+
+from staging_api.errors import Forbidden
+from staging_api.http.permissions import does_something
+
+_OTHER_SITES = frozenset({"cross-site", "same-site"})
+_ANY = "*"
+
+
+class Origins:
+    """Middleware that refuses what is sent for another site, or to a name that is not ours."""
+
+    def __init__(self, hosts: Collection[str] = ()) -> None:
+        """Take requests for `hosts` only; none, or ``*``, for any."""
+        self._hosts = frozenset() if _ANY in hosts else frozenset(map(_plain, hosts))
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Look at the name by which we were found.
+
+        Raises:
+            Forbidden: it is none of ours.
+        """
+        host = req.get_header("Host")
+        if self._hosts and host is not None and _plain(_name(host)) not in self._hosts:
+            raise Forbidden(
+                f"{_name(host)!r} is no name of this service: STAGING_HOSTS lists its names"
+            )
+
+    def process_resource(
+        self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
+    ) -> None:
+        """Look where a request that does something comes from.
+
+        Raises:
+            Forbidden: from a page of another site.
+        """
+        if does_something(req.uri_template, req.method) and _is_of_another_site(req):
+            raise Forbidden("a page of another site may not do this")
+
+
+def hosts_of(setting: str, bind: str, *, anybody_may_call: bool) -> list[str]:
+    """The names under which a process takes requests; none: under any.
+
+    Args:
+        setting: names, separated by commas; empty leaves it to the others.
+        bind: the address that it listens on.
+        anybody_may_call: no credential is asked for. Then a loopback address has only the names
+            that such addresses have.
+    """
+    if setting.strip():
+        return [host.strip() for host in setting.split(",") if host.strip()]
+    name = _name(bind)
+    if not anybody_may_call or bind.startswith("unix:") or not _is_loopback(name):
+        return []
+    return ["localhost", "127.0.0.1", "::1", name]
+
+
+def _is_of_another_site(req: falcon.Request) -> bool:
+    site = req.get_header("Sec-Fetch-Site")
+    if site is not None:
+        return site.strip().lower() in _OTHER_SITES
+    page = req.get_header("Origin") or req.get_header("Referer")
+    if page is None:
+        return False
+    # With its port: another port is another site's program as likely as not.
+    return _netloc(page) != (req.get_header("Host") or "").strip().lower()
+
+
+def _netloc(url: str) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    except ValueError:
+        return ""
+    return parts.netloc.rpartition("@")[2].lower().removesuffix(default)
+
+
+def _name(host: str) -> str:
+    """A host without its port; of an IPv6 address without the brackets."""
+    host = host.strip()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+def _plain(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return _plain(name) == "localhost"
