@@ -62,6 +62,8 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             "bind": [*settings.bind.split(","), *filter(None, [settings.probes_bind])],
             "worker_class": ApiWorker,
             "workers": settings.workers,
+            # By default any program of this machine may rewrite the path of its request by them.
+            "forwarder_headers": "",
             "limit_request_line": LONGEST_REQUEST_LINE,
             "limit_request_fields": MOST_HEADERS,
             "limit_request_field_size": LONGEST_HEADER,

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 _RESTART_SECONDS = 1.0
+_NOT_FOR_OTHERS = 0o027
 
 
 @contextmanager
@@ -65,6 +66,7 @@ def run_api(settings: Settings) -> None:
         Invalid: a setting is wrong.
     """
     check_who_may_call(settings)
+    keep_from_others()
     build(settings).close()  # a wrong setting is told here, once, and not by each worker
     ApiServer(settings).run()
 
@@ -85,11 +87,20 @@ def check_who_may_call(settings: Settings) -> None:
         )
 
 
+def keep_from_others() -> None:
+    """Let only this user and its group (a web server in front, say) read files that are made.
+
+    What is staged is served to those who may read it; other users of the machine may not.
+    """
+    os.umask(os.umask(_NOT_FOR_OTHERS) | _NOT_FOR_OTHERS)
+
+
 def run_worker(settings: Settings) -> None:
     """Work until told to stop, and then at most ``STAGING_SHUTDOWN_SECONDS`` longer.
 
     What is in the middle of an artifact may finish it; what is not done in time is given back.
     """
+    keep_from_others()
     services = build(settings)
     worker = services.worker()
 

@@ -33,7 +33,7 @@ def new_file(name: str) -> int:
         NoSpace: the disk is full.
     """
     try:
-        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     except OSError as error:
         _tell_full(error)
         raise

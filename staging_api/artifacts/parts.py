@@ -195,7 +195,7 @@ class Journal:
 
 def _opened(path: Path, stack: ExitStack) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, 0o640)
     stack.callback(os.close, descriptor)
     return descriptor
 

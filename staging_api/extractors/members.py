@@ -32,6 +32,8 @@ class Guard:
         self._limits = limits
         self._members = 0
         self._total = 0
+        self._declared = 0
+        self._packed = 0
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
@@ -68,6 +70,11 @@ class Guard:
         self._folders.update(above)
         return path
 
+    def opened(self, packed: int) -> int:
+        """Count the packed bytes of a member packed by itself; gives those of all so far."""
+        self._packed += packed
+        return self._packed
+
     def unpacked(self, count: int, packed: int) -> None:
         """Count bytes that were unpacked, `packed` being all packed bytes read so far.
 
@@ -75,20 +82,40 @@ class Guard:
             LimitExceeded: too many in all, or too many for what they were packed in.
         """
         self._total += count
-        if self._total > self._limits.total_bytes:
-            raise LimitExceeded(f"the archive unpacks to over {self._limits.total_bytes} bytes")
-        limits, total = self._limits, self._total
-        if total > limits.ratio_floor_bytes and total > limits.ratio * max(packed, 1):
-            raise LimitExceeded(f"the archive unpacks to over {limits.ratio:g} times its size")
+        self._check_total(self._total, packed)
 
-    def declared(self, size: int) -> None:
-        """Check the size of a member, before it is read or while it grows.
+    def declared(self, size: int, packed: int | None) -> None:
+        """Check the size that a member declares, before room is asked for and a byte is read.
+
+        Args:
+            size: of the member.
+            packed: all packed bytes that it and those before it can come out of; None: not known.
+
+        Raises:
+            LimitExceeded: it is more than one member may have, or the members so far are more than
+                all may have, or than what they are packed in can hold.
+        """
+        self.grown(size)
+        self._declared += size
+        self._check_total(self._declared, packed)
+
+    def grown(self, size: int) -> None:
+        """Check the size of one member as it grows.
 
         Raises:
             LimitExceeded: it is more than one member may have.
         """
         if size > self._limits.member_bytes:
             raise LimitExceeded(f"a member has more than {self._limits.member_bytes} bytes")
+
+    def _check_total(self, total: int, packed: int | None) -> None:
+        limits = self._limits
+        if total > limits.total_bytes:
+            raise LimitExceeded(f"the archive unpacks to over {limits.total_bytes} bytes")
+        if packed is None or total <= limits.ratio_floor_bytes:
+            return
+        if total > limits.ratio * max(packed, 1):
+            raise LimitExceeded(f"the archive unpacks to over {limits.ratio:g} times its size")
 
 
 def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:

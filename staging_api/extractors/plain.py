@@ -16,7 +16,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     path = guard.target(guard.look_at(readable.name))
     if path is None:
         return
-    guard.declared(readable.size_bytes or 0)
+    guard.declared(readable.size_bytes or 0, None)
     with readable.open() as chunks:
         keep(Member(path, size_bytes=readable.size_bytes), _counted(chunks, guard))
 
@@ -25,6 +25,6 @@ def _counted(chunks: Iterable[bytes], guard: Guard) -> Iterator[bytes]:
     seen = 0
     for chunk in chunks:
         seen += len(chunk)
-        guard.declared(seen)
+        guard.grown(seen)
         guard.unpacked(len(chunk), seen)
         yield chunk

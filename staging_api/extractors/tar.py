@@ -37,7 +37,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
         packed = _Counter(chunks)
         with ahead(_limited(unpacked(packed), packed, guard)) as pieces:
             stream = ForwardFile(pieces)
-            _members(stream, guard, select, keep)
+            _members(stream, guard, select, keep, readable.size_bytes)
             stream.drain()
 
 
@@ -62,7 +62,9 @@ def _limited(
         yield chunk
 
 
-def _members(stream: ForwardFile, guard: Guard, select: Select, keep: Keep) -> None:
+def _members(
+    stream: ForwardFile, guard: Guard, select: Select, keep: Keep, packed: int | None
+) -> None:
     links = Links(guard, keep)
     for info in _headers(stream):
         name = guard.look_at(info.name)
@@ -75,17 +77,17 @@ def _members(stream: ForwardFile, guard: Guard, select: Select, keep: Keep) -> N
             if select(name) is not None:
                 links.symbolic(name, info.linkname)
         elif (path := guard.target(name)) is not None:
-            member = _member(info, path, guard)
+            member = _member(info, path, guard, packed)
             keep(member, exactly(stream.stream(info.size), info.size, name))
             links.came_out(name, member)
     links.settle()
 
 
-def _member(info: tarfile.TarInfo, path: str, guard: Guard) -> Member:
+def _member(info: tarfile.TarInfo, path: str, guard: Guard, packed: int | None) -> Member:
     if info.type not in _FILES or info.sparse is not None:
         raise ArchiveUnsafe(f"{shown(info.name)} is neither a plain file, a folder nor a link")
     check_mode(info.mode, info.name)
-    guard.declared(info.size)
+    guard.declared(info.size, packed)
     return Member(path, bool(info.mode & _OWNER_MAY_RUN), info.size)
 
 

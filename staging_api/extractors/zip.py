@@ -60,11 +60,12 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     if readable.size_bytes is None:
         raise ArchiveCorrupt("the length of the zip is not known, so its end cannot be found")
     guard = Guard(select, limits)
-    wanted = [
-        (entry, _member(entry, path, guard))
-        for entry in read_directory(readable, readable.size_bytes, limits)
-        if (path := _target(entry, guard)) is not None
-    ]
+    packed = 0
+    wanted = []
+    for entry in read_directory(readable, readable.size_bytes, limits):
+        if (path := _target(entry, guard)) is not None:
+            packed += entry.packed
+            wanted.append((entry, _member(entry, path, guard, packed)))
     for run in _runs(wanted):
         first, last = run[0][0], run[-1][0]
         with readable.open(first.offset, _end_of(last)) as chunks:
@@ -97,7 +98,7 @@ def _end_of(entry: Entry) -> int:
     return min(entry.end, entry.offset + header + entry.packed)
 
 
-def _member(entry: Entry, path: str, guard: Guard) -> Member:
+def _member(entry: Entry, path: str, guard: Guard, packed: int) -> Member:
     name = shown(entry.name)
     if is_encrypted(entry):
         raise ArchiveUnsafe(f"{name} is encrypted")
@@ -106,7 +107,7 @@ def _member(entry: Entry, path: str, guard: Guard) -> Member:
     check_mode(entry.mode, entry.name)
     if entry.method != _STORED and entry.method not in _METHODS:
         raise ArchiveCorrupt(f"{name} is packed by method {entry.method}, which is not supported")
-    guard.declared(entry.size)
+    guard.declared(entry.size, packed)
     return Member(path, bool(entry.mode & _OWNER_MAY_RUN), entry.size)
 
 
@@ -129,9 +130,10 @@ def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes
 
 def _checked(packed: Iterator[bytes], entry: Entry, guard: Guard) -> Generator[bytes, None, None]:
     data = packed if entry.method == _STORED else _unpacked(packed, entry)
+    so_far = guard.opened(entry.packed)
     crc = 0
     for piece in exactly(data, entry.size, entry.name):
-        guard.unpacked(len(piece), entry.packed)
+        guard.unpacked(len(piece), so_far)
         crc = isal_zlib.crc32(piece, crc)
         yield piece
     if crc != entry.crc:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import falcon
+from falcon.uri import decode
 from prometheus_client import Counter, Histogram
 
 from staging_api import logs, metrics
@@ -42,6 +43,7 @@ class RequestContext:
         Raises:
             Invalid: ``X-Context-Marker`` is not a UUID.
             NotFound: the path has a NUL, which no table can hold.
+            Invalid: the query has one.
             LimitExceeded: the body is too long.
         """
         given = req.get_header("X-Request-Id")
@@ -57,6 +59,10 @@ class RequestContext:
             logs.about(trace_id=trace)
         if "\0" in req.path:
             raise NotFound("no path has a NUL character")
+        for pair in req.query_string.split("&"):
+            if "\0" in decode(pair):
+                name = decode(pair.partition("=")[0]).replace("\0", "")
+                raise Invalid.field(name or "query", "must not contain a NUL character")
         marker = req.get_header("X-Context-Marker")
         if marker:
             req.context.reference_id = _marker(marker)

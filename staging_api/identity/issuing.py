@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from staging_api.identity.tokens import hash_token, read_tokens
 #: So that a token found in a log or a repository can be told from other random texts.
 PREFIX = "stg_"
 _RANDOM_BYTES = 32
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def make_token(name: str, roles: Iterable[Role], days: int | None) -> tuple[str, str]:
@@ -48,22 +50,51 @@ def make_token(name: str, roles: Iterable[Role], days: int | None) -> tuple[str,
 def add_to_file(path: Path, lines: str) -> None:
     """Add the lines of one token to a file, which is made, for its owner only, if it is missing.
 
+    A file that is there keeps its owner, group and mode, and a symbolic link stays one: the service
+    has to be able to read it afterwards as before.
+
     What if it dies? The file is replaced as a whole or not at all.
 
     Raises:
-        Invalid: the file is there, and is not one of tokens.
+        Invalid: the file is there, and is not one of tokens; or its owner cannot be kept.
     """
-    with path.with_name(path.name + ".lock").open("w") as mutex:
-        fcntl.flock(mutex, fcntl.LOCK_EX)
+    path = path.resolve()
+    # The folder itself is locked: a file for that would be left behind, and be somebody's.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         before = "tokens:\n"
         if path.exists():
             read_tokens(path)
             before = path.read_text()
         draft = path.with_name(path.name + ".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(before if before.endswith("\n") else before + "\n")
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        read_tokens(draft)
-        draft.replace(path)
+        draft.unlink(missing_ok=True)
+        try:
+            with os.fdopen(os.open(draft, _NEW, 0o600), "w") as file:
+                _keep_owner(path, file.fileno())
+                file.write(before if before.endswith("\n") else before + "\n")
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            read_tokens(draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    finally:
+        os.close(folder)
+
+
+def _keep_owner(path: Path, draft: int) -> None:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return
+    try:
+        if (facts.st_uid, facts.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(draft, facts.st_uid, facts.st_gid)
+        os.fchmod(draft, stat.S_IMODE(facts.st_mode))
+    except PermissionError:
+        raise Invalid.field(
+            "--file",
+            f"{path} is of another user (uid {facts.st_uid}): run this as that user or root",
+        ) from None

@@ -252,3 +252,49 @@ def test_a_member_that_says_dot_dot_in_json_is_told_harmlessly(
     answer = client.stage(url, "test_suites")
     check_says_what_to_do(answer, 422, "archive_unsafe")
     assert "\x1b" not in json.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/latestbuild?target=x%00y",
+        "/latestbuild?target=x&milestone=%00",
+        "/controlfiles?build=x%00y",
+        "/controlfiles?build=x/y&control_path=%00",
+        "/controlfiles?build=x/y&suite_name=%00",
+        "/list_suite_controls?build=%00",
+        "/list_image_dir?archive_url=http://h/x%00",
+        "/is_staged?archive_url=http://h/x&artifacts=a%00",
+        "/extract/bucket/a.tar?file=%00",
+        f"{STAGINGS}?caller=%00",
+        f"{API}/apt-archives/x/packages?suite=%00",
+        f"{API}/distributions/x/files?after=%00",
+        "/static/folder/?after=%00",
+        f"{STAGINGS}/{NOWHERE}/events?after=%00",
+    ],
+)
+def test_a_nul_in_the_query_is_refused_by_the_name_of_its_field(client: Client, path: str) -> None:
+    refused = client.send("GET", path)
+    field = path.rpartition("?")[2].rpartition("&")[2].partition("=")[0]
+    assert refused.status == (400 if path.startswith((API, "/static")) else 500)
+    assert f"{field}: must not contain a NUL character".encode() in refused.body or (
+        field.encode() in refused.body and b"must not contain a NUL" in refused.body
+    )
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "SCRIPT-NAME", "PATH_INFO", "REMOTE_USER"])
+def test_a_header_does_not_rewrite_the_request(client: Client, name: str) -> None:
+    # From loopback, whose proxies gunicorn would believe.
+    answer = client.send("GET", f"{STAGINGS}?limit=1", None, {name: "/api"})
+    assert answer.status == 200
+    assert client.send("GET", "/livez", None, {name: "/x"}).status == 200
+
+
+def test_what_is_staged_is_not_for_other_users_of_the_machine(
+    client: Client, cluster: Service, source: ArchiveSource
+) -> None:
+    url = source.add(build_path(), build())
+    assert client.stage(url, "stateful", "test_suites", "symbols").status == 201
+    found = [cluster.store, *cluster.store.rglob("*")]
+    assert len(found) > 5
+    assert [path for path in found if path.stat().st_mode & 0o007] == []

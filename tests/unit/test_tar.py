@@ -169,6 +169,22 @@ def test_a_bomb_is_stopped_while_it_unpacks_not_after():
     assert source.read[-1][1] < len(source.data) / 4
 
 
+def test_what_a_member_declares_is_refused_before_room_is_asked_for():
+    """A header of 512 bytes may say that 20 GB follow."""
+    kept: list[str] = []
+
+    def keep(member, chunks):
+        kept.append(member.path)
+        assert list(chunks) == [b"x"]
+
+    zeros = tarfile.TarInfo("zeros")
+    zeros.size = 20 << 30
+    data = gzip.compress(tar_of(("notes", b"x"))[:1024] + zeros.tobuf() + bytes(20_000))
+    with pytest.raises(LimitExceeded, match="over 200 times its size"):
+        tar.extract(InMemory(data), lambda name: name, keep, Limits())
+    assert kept == ["notes"]
+
+
 def test_a_skipped_bomb_is_a_bomb_too():
     data = gzip.compress(tar_of(("zeros", bytes(4 << 20))))
     with pytest.raises(LimitExceeded):

@@ -1,5 +1,6 @@
 """Tokens in a file: who is let in, who is not, and what a change of the file does."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -116,3 +117,26 @@ def test_the_command_shows_a_token_that_the_file_then_lets_in(path: Path):
     done = subprocess.run([*command, "--file", path], check=True, capture_output=True, text=True)
     assert TokenFile(path).check(done.stdout.strip()).roles == {Role.STAGER}
     assert done.stderr == ""
+
+
+def test_a_file_that_is_there_keeps_its_mode_its_owner_and_its_link(tmp_path):
+    real = tmp_path / "real" / "tokens.yaml"
+    real.parent.mkdir()
+    link = tmp_path / "tokens.yaml"
+    add_to_file(real, make_token("first", [Role.VIEWER], None)[1])
+    assert real.stat().st_mode & 0o777 == 0o600
+    real.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(real, 12345, 54321)
+    link.symlink_to(real)
+    before = real.stat()
+    add_to_file(link, make_token("second", [Role.VIEWER], None)[1])
+    after = real.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+    assert link.is_symlink()
+    assert {path.name for path in real.parent.iterdir()} == {"tokens.yaml"}
+    assert "second" in real.read_text()

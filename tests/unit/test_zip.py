@@ -1,5 +1,6 @@
 """Zips: chosen members by ranges, and whatever contradicts itself refused."""
 
+import random
 import stat
 import struct
 import zipfile
@@ -236,6 +237,30 @@ def test_something_before_or_after_the_zip_is_refused():
 def test_each_limit_holds(limits):
     with pytest.raises(LimitExceeded):
         extract(zip_of(*FILES, ("zeros", bytes(100_000))), limits=limits)
+
+
+def test_members_together_are_held_to_what_they_are_packed_in_together():
+    """A small member after a large one that is stored is no bomb."""
+    files = [("image", random.Random(1).randbytes(200_000)), ("notes", b"x" * 2000)]
+    found, _ = unpack(
+        unzip.extract,
+        InMemory(zip_of(*files)),
+        limits=Limits(ratio=3, ratio_floor_bytes=1000),
+    )
+    assert found == dict(files)
+
+
+def test_what_a_member_declares_is_refused_before_it_is_kept():
+    kept: list[str] = []
+    source = InMemory(zip_of(("notes", b"x" * 10), ("zeros", bytes(1 << 20))))
+    with pytest.raises(LimitExceeded, match="over 100 times its size"):
+        unzip.extract(
+            source,
+            lambda name: name,
+            lambda member, _: kept.append(member.path),
+            Limits(ratio=100, ratio_floor_bytes=1000),
+        )
+    assert kept == []
 
 
 def test_a_bomb_is_stopped_while_it_unpacks_not_after():
