@@ -8,6 +8,7 @@ fails its document and nothing else.
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import regex
@@ -16,6 +17,7 @@ _Result = TypeVar("_Result")
 #: Characters of a pattern.
 _PATTERN_LENGTH = 4_096
 _SHORTEST_SECONDS = 0.001
+_MOST_MATCHES = 100_000
 
 
 class PatternInvalid(ValueError):
@@ -62,11 +64,18 @@ class Budget:
         """Find all matches that do not overlap.
 
         Raises:
-            PatternInvalid: if it is not a regular expression.
+            PatternInvalid: if it is not a regular expression, or matches too often.
             PatternTooSlow: if the budget does not suffice.
         """
         found = compiled(pattern)
-        return self._spend(lambda limit: list(found.finditer(text, timeout=limit, concurrent=True)))
+        matches = self._spend(
+            lambda limit: list(
+                islice(found.finditer(text, timeout=limit, concurrent=True), _MOST_MATCHES + 1)
+            )
+        )
+        if len(matches) > _MOST_MATCHES:
+            raise PatternInvalid(f"the pattern matches more than {_MOST_MATCHES} times in one text")
+        return matches
 
     def _spend(self, work: Callable[[float], _Result]) -> _Result:
         if self.seconds_left < _SHORTEST_SECONDS:

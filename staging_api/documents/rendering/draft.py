@@ -81,7 +81,7 @@ class Draft:
     def _owned(self, trace: Trace) -> Trace:
         if id(trace) in self._own:
             return trace
-        copied = Trace(trace.origins, trace.children.copy())
+        copied = trace.copy()
         self._own[id(copied)] = copied
         return copied
 
@@ -89,11 +89,11 @@ class Draft:
 def _merged(
     base: dict[str, Any], base_trace: Trace, own: dict[str, Any], own_trace: Trace
 ) -> tuple[dict[str, Any], Trace]:
-    data, children = base.copy(), base_trace.children.copy()
+    data, merged = base.copy(), base_trace.copy()
     for key, value in own.items():
         old, trace = base.get(key), own_trace.child(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            data[key], children[key] = _merged(old, base_trace.child(key), value, trace)
+            data[key], merged.children[key] = _merged(old, base_trace.child(key), value, trace)
         else:
-            data[key], children[key] = value, trace
-    return data, Trace(base_trace.origins, children)
+            data[key], merged.children[key] = value, trace
+    return data, merged

@@ -140,7 +140,7 @@ class _Walk:
         return RenderedDocument(
             document=document,
             data=draft.data,
-            trace=draft.trace.as_secret() if document.encrypted else draft.trace,
+            trace=draft.trace.further((), secret=document.encrypted),
             digest=digest,
             returned=returned,
             parent=parent.document.identity if parent else None,

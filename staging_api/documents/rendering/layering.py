@@ -15,8 +15,8 @@ def layer(child: Document, parent: RenderedDocument, own: Trace, work: Work) -> 
     Raises:
         Unrenderable: `MISSING_DOCUMENT_KEY`, naming the action and both documents.
     """
-    inherited = parent.trace.through(Step(child.identity, "layeringDefinition.parentSelector"))
-    draft = Draft(parent.data, inherited)
+    step = Step(child.identity, "layeringDefinition.parentSelector")
+    draft = Draft(parent.data, parent.trace.further((step,)))
     for number, action in enumerate(child.actions):
         instruction = f"layeringDefinition.actions[{number}]"
         try:

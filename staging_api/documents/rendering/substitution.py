@@ -68,7 +68,7 @@ class _One:
         self._place = f"{place}.src"
         value = self._value(substitution, source)
         trace = source.trace.get(substitution.path)
-        trace = trace.through(Step(self._document, place.removeprefix(".metadata.")))
+        trace = trace.further((Step(self._document, place.removeprefix(".metadata.")),))
         for number, destination in enumerate(substitution.destinations):
             many = len(substitution.destinations) > 1
             self._place = f"{place}.dest[{number}]" if many else f"{place}.dest"
@@ -190,10 +190,10 @@ class _Replacing:
                 changed[step] = new
         if not changed:
             return None
-        data, children = value.copy(), trace.children.copy()
+        data, traced = value.copy(), trace.copy()
         for step, (new_value, below) in changed.items():
-            data[step], children[step] = new_value, below
-        return data, Trace(trace.origins, children)
+            data[step], traced.children[step] = new_value, below
+        return data, traced
 
 
 def _text_of(value: Any) -> str | None:

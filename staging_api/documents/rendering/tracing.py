@@ -6,7 +6,7 @@ data and trace by the same steps, so redaction and provenance follow from one wa
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from staging_api.documents.model import Identity, Path
 
@@ -36,14 +36,26 @@ class Origin:
         """The origin of a place below."""
         return Origin(self.document, self.path + path, self.secret, self.steps)
 
+    def further(self, steps: tuple[Step, ...], *, secret: bool) -> "Origin":
+        """The origin of a value that went further."""
+        return Origin(self.document, self.path, self.secret or secret, steps + self.steps)
+
 
 @dataclass(slots=True)
 class Trace:
-    """The origins of a value and of what is below it; shared, and changed only by its `Draft`."""
+    """The origins of a value and of what is below it; shared, and changed only by its `Draft`.
+
+    A value that is taken ten times, and its taker ten times, has a trace that is shared just as
+    the value is: going further costs the same for every size, and is passed on to the children
+    only when they are looked at.
+    """
 
     #: More than one if patterns composed a text; the newest first.
     origins: tuple[Origin, ...]
     children: dict[str | int, "Trace"] = field(default_factory=dict)
+    #: What is still to be passed on to the children: steps, and that they are secret.
+    pending: tuple[Step, ...] = ()
+    pending_secret: bool = False
 
     @property
     def secret(self) -> bool:
@@ -53,7 +65,9 @@ class Trace:
     def child(self, step: str | int) -> "Trace":
         """The trace of one place directly below."""
         found = self.children.get(step)
-        return found or Trace(tuple(origin.at((step,)) for origin in self.origins))
+        if found is None:
+            return Trace(tuple(origin.at((step,)) for origin in self.origins))
+        return found.further(self.pending, secret=self.pending_secret)
 
     def get(self, path: Path) -> "Trace":
         """The trace of a place below."""
@@ -62,24 +76,36 @@ class Trace:
             trace = trace.child(step)
         return trace
 
-    def through(self, step: Step) -> "Trace":
-        """Give a copy in which every origin came one step further."""
-        origins = tuple(replace(origin, steps=(step, *origin.steps)) for origin in self.origins)
-        return Trace(origins, {key: each.through(step) for key, each in self.children.items()})
+    def further(self, steps: tuple[Step, ...], *, secret: bool = False) -> "Trace":
+        """Give a copy in which every origin went further."""
+        if not steps and not secret:
+            return self
+        origins = tuple(origin.further(steps, secret=secret) for origin in self.origins)
+        return Trace(origins, self.children, steps + self.pending, secret or self.pending_secret)
 
-    def as_secret(self) -> "Trace":
-        """Give a copy in which every origin is secret."""
-        origins = tuple(replace(origin, secret=True) for origin in self.origins)
-        return Trace(origins, {key: each.as_secret() for key, each in self.children.items()})
+    def copy(self) -> "Trace":
+        """Give a copy with children of its own."""
+        return Trace(self.origins, {step: self.child(step) for step in self.children})
 
     def secret_paths(self) -> tuple[Path, ...]:
         """The topmost places that hold secret values."""
-        return tuple(_secret_paths(self, ()))
+        return tuple(_secret_paths(self, (), {}))
 
 
-def _secret_paths(trace: Trace, here: Path) -> Iterator[Path]:
+def _secret_paths(trace: Trace, here: Path, harmless: dict[int, bool]) -> Iterator[Path]:
     if trace.secret:
         yield here
         return
     for step, child in trace.children.items():
-        yield from _secret_paths(child, (*here, step))
+        if trace.pending_secret or _holds_secret(child, harmless):
+            yield from _secret_paths(trace.child(step), (*here, step), harmless)
+
+
+def _holds_secret(trace: Trace, known: dict[int, bool]) -> bool:
+    """Tell whether there is a secret at or below; each shared trace is looked at once."""
+    found = known.get(id(trace))
+    if found is None:
+        found = trace.secret or trace.pending_secret
+        found = found or any(_holds_secret(each, known) for each in trace.children.values())
+        known[id(trace)] = found
+    return found
