@@ -16,6 +16,14 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
+from staging_api.documents.builds import Builds
+from staging_api.documents.contents import Contents
+from staging_api.documents.keys import Keys
+from staging_api.documents.renderings import Renderings
+from staging_api.documents.rules import DeploymentRule
+from staging_api.documents.service import DocumentService
+from staging_api.documents.undoing import undo_overdue
+from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Invalid
 from staging_api.http.addresses import TrustedProxies
 from staging_api.http.app import Parts, create_app
@@ -71,6 +79,7 @@ class Services:
     publisher: Publisher
     blocks: BlockReader
     probes_database: Database
+    documents: DocumentService
 
     def app(self, hosts: Collection[str] = ()) -> falcon.App[Any, Any]:
         """The API over these services, for requests to `hosts`; none: to any."""
@@ -94,6 +103,8 @@ class Services:
                 publisher=self.publisher,
                 intake=Intake(self.publisher.database, self.publisher.blobs),
                 blocks=self.blocks,
+                documents=self.documents,
+                documents_max_bytes=self.settings.documents_max_bytes,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
                 accel_prefix=self.settings.accel_prefix,
                 proxies=TrustedProxies.parse(self.settings.trusted_proxies),
@@ -143,6 +154,7 @@ class Services:
             self.stagings,
             self.settings.worker_jobs,
             spans,
+            chores=[lambda: undo_overdue(self.documents)],
             jobs_per_caller=self.settings.worker_jobs_per_caller,
         )
 
@@ -205,6 +217,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         publisher=_publisher(settings, locks, stagings.blobs, blocks),
         blocks=blocks,
         probes_database=_opened(settings, pool_size=1),
+        documents=documents_of(settings, locks, stagings),
     )
 
 
@@ -266,6 +279,33 @@ def _publisher(
         builder=Builder(locks.database, indexer, Releaser(key)),
         hooks=settings.hooks,
         hook_seconds=settings.hook_seconds,
+    )
+
+
+def documents_of(settings: Settings, locks: Locks, stagings: StagingService) -> DocumentService:
+    """Documents, over the locks and stagings of a process.
+
+    Raises:
+        Invalid: a setting is wrong.
+    """
+    file, token_file = settings.documents_keys_file, settings.documents_validator_token_file
+    keys = Keys(locks.database, file)
+    if file is not None:
+        keys.ring()  # a wrong file is found at start, not with the first secret
+    contents = Contents(locks.database, keys)
+    return DocumentService(
+        database=locks.database,
+        locks=locks,
+        contents=contents,
+        renderings=Renderings(contents),
+        validators=Validators(
+            validators=parse_validators(settings.documents_validators),
+            seconds=settings.documents_validator_seconds,
+            public_url=(settings.public_url or f"http://{settings.bind}").rstrip("/"),
+            token_file=token_file,
+        ),
+        rule=DeploymentRule(settings.documents_deployment_version),
+        builds=Builds(stagings),
     )
 
 

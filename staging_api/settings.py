@@ -214,6 +214,30 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         16 << 30, ge=1024, description="the longest body of a request that brings files"
     )
+    documents_max_bytes: int = Field(
+        32 << 20, ge=1024, description="the longest collection of documents"
+    )
+    documents_keys_file: Path | None = Field(
+        None,
+        description="keys for encrypted documents, a line each: name, 32 bytes in base64;"
+        " empty: in the database",
+    )
+    documents_validators: str = Field(
+        "",
+        description="asked before a commit of documents: name=http://host/path, comma separated",
+    )
+    documents_validator_seconds: Seconds = Field(
+        60, description="the time that each validator may take"
+    )
+    documents_validator_token_file: Path | None = Field(
+        None, description="the token that validators are sent as X-Auth-Token; empty: none"
+    )
+    documents_deployment_version: Literal["skip", "info", "warning", "error"] = Field(
+        "skip", description="how grave it is that a collection has no deployment version document"
+    )
+    public_url: str = Field(
+        "", description="where validators find this service; empty: http:// and STAGING_BIND"
+    )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     traces_endpoint: str = Field(
         "", description="OTLP address that gets traces of requests; empty: no traces"
@@ -232,6 +256,11 @@ class Settings(BaseSettings):
     metrics_dir: str | None = Field(
         None, description="folder in which the API processes share their metrics; `serve` makes one"
     )
+
+    @field_validator("documents_deployment_version", mode="before")
+    @classmethod
+    def _in_any_case(cls, word: object) -> object:
+        return word.lower() if isinstance(word, str) else word
 
     @field_validator("waiters")
     @classmethod

@@ -11,12 +11,14 @@ from jsonschema import Draft202012Validator
 
 from staging_api.bootstrap import build
 from staging_api.http.openapi import document
+from staging_api.http.resources.configdocs.surface import is_surface
 from staging_api.settings import Settings
 
 #: The copy that is committed, for readers and for clients that generate code.
 COMMITTED = Path(__file__).parents[1] / "docs" / "openapi.json"
 HOW_TO_RENEW = "run `make openapi` and commit docs/openapi.json"
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_STATUS = {"$ref": "#/components/schemas/Status"}
 #: Parameters that take the slashes of a path, too.
 _PATHS = {"path", "rest"}
 
@@ -42,7 +44,10 @@ def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
     if told is None:
         # No such route, or not by this method: a problem like any other.
         assert status in {404, 405}, f"{method} {path} is not described"
-        _check_body(_PROBLEM, media, "application/problem+json", body)
+        if is_surface(path):
+            _check_body(_STATUS, media, "application/json", body)
+        else:
+            _check_body(_PROBLEM, media, "application/problem+json", body)
         return
     assert str(status) in told, f"{method} {path} answered {status}, which is not described"
     content = resolved(told[str(status)]).get("content")

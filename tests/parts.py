@@ -1,5 +1,6 @@
 """What an application is made of, for tests that serve one without processes."""
 
+from staging_api.bootstrap import documents_of
 from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes
@@ -39,5 +40,7 @@ def parts_of(
         publisher=publisher,
         intake=Intake(stagings.database, stagings.blobs),
         blocks=blocks,
+        documents=documents_of(settings, stagings.locks, stagings),
+        documents_max_bytes=settings.documents_max_bytes,
         wait_cap_seconds=wait_cap_seconds,
     )

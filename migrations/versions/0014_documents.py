@@ -171,7 +171,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("octet_length(key) = 32", name=op.f("document_keys_key_check")),
         sa.PrimaryKeyConstraint("id", name=op.f("document_keys_pkey")),
-        comment="Keys for documents, unless STAGING_DOCUMENT_KEYS_FILE has them; not for auditors.",
+        comment="Keys for documents, unless STAGING_DOCUMENTS_KEYS_FILE has them; not for auditors.",
     )
     op.create_table(
         "document_bodies",

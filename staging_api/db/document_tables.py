@@ -272,7 +272,7 @@ document_keys = Table(
     Column("key", LargeBinary, nullable=False, comment="32 bytes"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
     CheckConstraint("octet_length(key) = 32", name="key"),
-    comment="Keys for documents, unless STAGING_DOCUMENT_KEYS_FILE has them; not for auditors.",
+    comment="Keys for documents, unless STAGING_DOCUMENTS_KEYS_FILE has them; not for auditors.",
 )
 
 document_events = Table(

@@ -24,7 +24,7 @@ KEY_BYTES = 32
 #: Name of the key that digests are made with; all others seal.
 EQUALITY = "equality"
 _NONCE_BYTES = 12
-_FILE = "STAGING_DOCUMENT_KEYS_FILE"
+_FILE = "STAGING_DOCUMENTS_KEYS_FILE"
 _MAX_NAME_LENGTH = 64
 
 

@@ -24,7 +24,8 @@ _METADATA_SCHEMA = re.compile(r"metadata/(Document|Control)/v[12]")
 _CONTROL_KINDS = frozenset({LAYERING_POLICY, DATA_SCHEMA, VALIDATION_POLICY})
 #: Not the author's: the ancestor's answers have them beside the three keys.
 _IGNORED = ("id", "status")
-_NAME_LENGTH = 255
+#: As the ancestor has it, so that what is taken here is taken there.
+_NAME_LENGTH = 64
 _VALIDATION_NAME = re.compile(r".+-(validation|verification)")
 
 

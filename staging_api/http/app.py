@@ -6,6 +6,7 @@ from typing import Any
 
 import falcon
 
+from staging_api.documents.service import DocumentService
 from staging_api.http import problems
 from staging_api.http.addresses import NO_PROXIES, TrustedProxies
 from staging_api.http.auth import Authentication
@@ -28,6 +29,11 @@ from staging_api.http.resources.apt_archives import (
 )
 from staging_api.http.resources.archive import ArchiveFiles
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.configdocs.collections import Configdocs, ConfigdocsStatus
+from staging_api.http.resources.configdocs.commit import CommitConfigdocs
+from staging_api.http.resources.configdocs.rendered import RenderedConfigdocs
+from staging_api.http.resources.configdocs.service import ConfigdocsHealth, ConfigdocsVersions
+from staging_api.http.resources.configdocs.surface import STATUS_FORMS, ConfigdocsSurface
 from staging_api.http.resources.devserver.routes import ERROR_FORMS, DevserverParts, add_devserver
 from staging_api.http.resources.distributions import (
     ArchiveFileLists,
@@ -35,6 +41,16 @@ from staging_api.http.resources.distributions import (
     Generations,
     OneDistribution,
     PinOfGeneration,
+)
+from staging_api.http.resources.document_revisions import (
+    CollectionOfBuffer,
+    ConfirmationOfRevision,
+    DocumentBuffer,
+    DocumentRevisions,
+    OneDocumentRevision,
+    RollbackToRevision,
+    SiteActions,
+    TagOfRevision,
 )
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import OpenApiDocument
@@ -70,6 +86,8 @@ class Parts:
     publisher: Publisher
     intake: Intake
     blocks: BlockReader
+    documents: DocumentService
+    documents_max_bytes: int
     wait_cap_seconds: float
     accel_prefix: str = ""
     proxies: TrustedProxies = NO_PROXIES
@@ -84,15 +102,17 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
             Origins(parts.hosts),
             Authentication(parts.authenticator, parts.anonymous, Refusals(parts.limits)),
             CallerLimits(parts.limits),
+            ConfigdocsSurface(),
         ],
         router=Router(),
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
-    problems.add_error_handlers(app, ERROR_FORMS)
+    problems.add_error_handlers(app, {**ERROR_FORMS, **STATUS_FORMS})
     _add_api(app, parts)
     _add_publisher(app, parts)
     parts.probes.add_to(app)
+    _add_documents(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
     sender = Sender(blobs, parts.accel_prefix)
     growing = Growing(database, blobs, parts.watch)
@@ -139,3 +159,23 @@ def _add_publisher(app: falcon.App[Any, Any], parts: Parts) -> None:
     for verb, state in (("accept", "accepted"), ("reject", "rejected")):
         path = f"{API}/uploads/{{upload_id}}/{verb}"
         app.add_route(path, DecisionOnUpload(database, state))
+
+
+def _add_documents(app: falcon.App[Any, Any], parts: Parts) -> None:
+    documents, cap = parts.documents, parts.wait_cap_seconds
+    app.add_route("/versions", ConfigdocsVersions())
+    app.add_route(f"{API}/health", ConfigdocsHealth())
+    app.add_route(f"{API}/configdocs", ConfigdocsStatus(documents))
+    collection = Configdocs(documents, cap, parts.documents_max_bytes)
+    app.add_route(f"{API}/configdocs/{{collection}}", collection)
+    app.add_route(f"{API}/commitconfigdocs", CommitConfigdocs(documents, cap))
+    app.add_route(f"{API}/renderedconfigdocs", RenderedConfigdocs(documents))
+    app.add_route(f"{API}/document-buffer", DocumentBuffer(documents, cap))
+    app.add_route(f"{API}/document-buffer/{{collection}}", CollectionOfBuffer(documents, cap))
+    revision = f"{API}/document-revisions/{{number:int}}"
+    app.add_route(f"{API}/document-revisions", DocumentRevisions(documents))
+    app.add_route(revision, OneDocumentRevision(documents))
+    app.add_route(f"{revision}/rollback", RollbackToRevision(documents, cap))
+    app.add_route(f"{revision}/confirm", ConfirmationOfRevision(documents, cap))
+    app.add_route(f"{revision}/tags/{{tag}}", TagOfRevision(documents, cap))
+    app.add_route(f"{API}/document-site-actions", SiteActions(documents, cap))

@@ -29,7 +29,7 @@ def must_send(
     if_match = req.get_header("If-Match")
     unmodified_since = _date(req.get_header("If-Unmodified-Since"))
     if if_match is not None:
-        if not _lists(if_match, etag, weak=False):
+        if not lists(if_match, etag, weak=False):
             resp.status = falcon.HTTP_412
             return False
     elif modified and unmodified_since is not None and modified > unmodified_since:
@@ -38,7 +38,7 @@ def must_send(
     if_none_match = req.get_header("If-None-Match")
     modified_since = _date(req.get_header("If-Modified-Since"))
     if if_none_match is not None:
-        fresh = _lists(if_none_match, etag, weak=True)
+        fresh = lists(if_none_match, etag, weak=True)
     else:
         fresh = bool(modified and modified_since is not None and modified <= modified_since)
     if fresh:
@@ -77,7 +77,8 @@ def _if_range_holds(validator: str | None, etag: str, modified: datetime | None)
     return modified is not None and _date(validator) == modified
 
 
-def _lists(header: str, etag: str, *, weak: bool) -> bool:
+def lists(header: str, etag: str, *, weak: bool) -> bool:
+    """Whether the value of If-Match (`weak`: of If-None-Match) names this ETag."""
     tags = [tag.strip() for tag in header.split(",")]
     return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
 

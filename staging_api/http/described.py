@@ -26,7 +26,9 @@ HEADERS = {
     "Retry-After": "whole seconds; where the same request can succeed later",
     "WWW-Authenticate": "the credential to bring",
     "X-Accel-Redirect": "for nginx in front of us: what it has to send",
+    "X-Redacted": "true: secrets are hidden in it",
     "X-Request-Id": "names this request in the log",
+    "X-Shipyard-Req": "the same, where clients of configdocs look for it",
 }
 
 #: Of each refusal.

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 from staging_api import logs, metrics
 from staging_api.errors import Invalid, NotFound
 from staging_api.http.addresses import NO_PROXIES, TrustedProxies
+from staging_api.http.resources.configdocs.surface import is_surface
 from staging_api.locks.model import new_id
 from staging_api.traces import trace_id
 
@@ -41,7 +42,8 @@ class RequestContext:
         """Take over the caller's ``X-Request-Id`` if it is harmless, else make one.
 
         Raises:
-            Invalid: ``X-Context-Marker`` is not a UUID.
+            Invalid: ``X-Context-Marker`` is not a UUID; on paths whose clients send whatever they
+                like, the request's own id takes its place.
             NotFound: the path has a NUL, which no table can hold.
             Invalid: the query has one.
             LimitExceeded: the body is too long.
@@ -65,7 +67,8 @@ class RequestContext:
                 raise Invalid.field(name or "query", "must not contain a NUL character")
         marker = req.get_header("X-Context-Marker")
         if marker:
-            req.context.reference_id = _marker(marker)
+            lenient = req.context.request_id if is_surface(req.path) else None
+            req.context.reference_id = _marker(marker, lenient)
             logs.about(reference_id=req.context.reference_id)
 
     def process_response(
@@ -97,8 +100,10 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     )
 
 
-def _marker(text: str) -> str:
+def _marker(text: str, instead: str | None) -> str:
     try:
         return str(UUID(text))
     except ValueError:
+        if instead is not None:
+            return instead
         raise Invalid.field("X-Context-Marker", "must be a UUID, such as uuid4 makes") from None

@@ -14,6 +14,7 @@ from staging_api.http.described import ALWAYS, HEADERS, MEANINGS, headers, param
 from staging_api.http.file_contract import FILE_PATHS
 from staging_api.http.probe_contract import PROBE_PATHS
 from staging_api.http.problems import MEDIA_PROBLEM
+from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS, SCHEMAS
 from staging_api.http.resources.devserver.contract import DEVSERVER_PATHS
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -94,11 +95,12 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     spec.models = models
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
-    for paths in (FILE_PATHS, PROBE_PATHS, DEVSERVER_PATHS):
+    for paths in (FILE_PATHS, PROBE_PATHS, DEVSERVER_PATHS, CONFIGDOCS_PATHS):
         made["paths"] |= deepcopy(dict(paths))
     for path in made["paths"].values():
         for operation in path.values():
             _finish(operation)
+    made["components"]["schemas"] |= deepcopy(dict(SCHEMAS))
     made["components"]["headers"] = {name: _header(means) for name, means in HEADERS.items()}
     made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
     made["components"]["responses"] = _shared(made["paths"])

@@ -29,6 +29,11 @@ PUBLISHERS: Roles = frozenset({Role.PUBLISHER})
 #: What clients of an APT archive see: changed by runs, and by whoever goes back from a bad one.
 KEEPERS: Roles = frozenset({Role.PUBLISHER, Role.OPERATOR})
 
+#: Configuration documents: changed and committed by whoever deploys from them.
+DEPLOYERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
+#: Encrypted documents in the clear, for whoever asks.
+SECRETS: Roles = frozenset({Role.OPERATOR})
+
 # The devserver's paths: GET whatever they do, by clients that have no credential to send.
 _DEVSERVER: Mapping[str, Roles] = {
     **dict.fromkeys(("/download", "/stage", "/stage_images", "/stage_debug"), STAGERS),
@@ -64,6 +69,24 @@ _PUBLISHER: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/generations/{{generation_id}}/pin": {"PUT": KEEPERS, "DELETE": KEEPERS},
 }
 
+_REVISION = f"{API}/document-revisions/{{number:int}}"
+_DOCUMENTS: Mapping[str, Mapping[str, Roles]] = {
+    "/versions": {"GET": ANYBODY},
+    f"{API}/health": {"GET": ANYBODY},
+    f"{API}/configdocs": {"GET": READERS},
+    f"{API}/configdocs/{{collection}}": {"GET": READERS, "POST": DEPLOYERS},
+    f"{API}/commitconfigdocs": {"POST": DEPLOYERS},
+    f"{API}/renderedconfigdocs": {"GET": READERS},
+    f"{API}/document-buffer": {"GET": READERS, "DELETE": DEPLOYERS},
+    f"{API}/document-buffer/{{collection}}": {"DELETE": DEPLOYERS},
+    f"{API}/document-revisions": {"GET": READERS},
+    _REVISION: {"GET": READERS},
+    f"{_REVISION}/rollback": {"POST": DEPLOYERS},
+    f"{_REVISION}/confirm": {"POST": DEPLOYERS},
+    f"{_REVISION}/tags/{{tag}}": {"PUT": DEPLOYERS, "DELETE": DEPLOYERS},
+    f"{API}/document-site-actions": {"POST": DEPLOYERS},
+}
+
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     "/livez": {"GET": ANYBODY},
     "/readyz": {"GET": ANYBODY},
@@ -79,6 +102,7 @@ ALLOWED: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/locks": {"GET": READERS},
     f"{API}/locks/{{lock_id}}": {"GET": READERS, "DELETE": OPERATORS},
     **_PUBLISHER,
+    **_DOCUMENTS,
     "/symbolicate_dump": {"POST": STAGERS},
     **{template: {"GET": roles} for template, roles in _DEVSERVER.items()},
     **{template: {"GET": ANYBODY, "POST": ANYBODY} for template in _NOT_HERE},

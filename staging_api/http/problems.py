@@ -69,11 +69,20 @@ _CODE_OF_STATUS = {
     415: "unsupported_media_type",
 }
 _MAX_RETRY_AFTER_SECONDS = 300
+_FORM_SEGMENTS = 3
 
 
 def status_of(error: StagingApiError) -> int:
     """The status of the nearest listed ancestor, so that a new error always has an answer."""
     return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+
+
+class FalconRefusal(StagingApiError):
+    """A refusal by Falcon, for an error form; `error_type` is the name of its class."""
+
+    def __init__(self, title: str, detail: str, error_type: str) -> None:
+        super().__init__(detail)
+        self.title, self.error_type = title, error_type
 
 
 #: Answers an error, whose status would be so, in the form that the clients of a path parse.
@@ -88,8 +97,8 @@ def add_error_handlers(
 
     Args:
         app: the application.
-        forms: of paths with clients of their own, by the first segment or two; by the first and
-            a slash, of whatever is below it.
+        forms: of paths with clients of their own, by their first segments, three at most; by the
+            first and a slash, of whatever is below it.
     """
     asked = partial(_form_of, forms or {})
     app.add_error_handler(Exception, partial(_unexpected, asked))
@@ -152,9 +161,10 @@ def refused_before_read(status: int, detail: str) -> bytes:
 
 
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
-    first, second = [*req.path.strip("/").split("/"), ""][:2]
-    below = forms.get(f"{first}/") if second else None
-    return below or forms.get(first) or forms.get(f"{first}/{second}")
+    segments = req.path.strip("/").split("/")
+    below = forms.get(f"{segments[0]}/") if len(segments) > 1 else None
+    named = ("/".join(segments[:count]) for count in range(1, _FORM_SEGMENTS + 1))
+    return below or next((forms[name] for name in named if name in forms), None)
 
 
 def _ours(
@@ -182,15 +192,16 @@ def _of_falcon(
         resp.set_header(name, value)
     status, form = int(error.status_code), form_of(req)
     detail = error.description or _advice(req, status, resp.get_header("Allow"))
+    title = error.title or falcon.util.code_to_http_status(status)
     if form is not None:
-        form(resp, status, StagingApiError(detail))
+        form(resp, status, FalconRefusal(title, detail, type(error).__name__))
         return
     _answer(
         req,
         resp,
         status,
         code=_CODE_OF_STATUS.get(status, "http_error"),
-        title=error.title or falcon.util.code_to_http_status(status),
+        title=title,
         detail=detail,
         retryable=False,
     )

@@ -1,7 +1,8 @@
 """The ``Authorization`` header: credentials that are one text, as RFC 6750 and RFC 7617 carry them.
 
 ``Bearer <token>`` is the usual form. ``Basic`` is for clients that know no other, such as apt with
-its ``auth.conf``: the token is the password, and the user name may be any.
+its ``auth.conf``: the token is the password, and the user name may be any. ``X-Auth-Token`` is what
+clients of OpenStack send: the token alone; it counts where there is no ``Authorization``.
 """
 
 import base64
@@ -15,6 +16,7 @@ from staging_api.identity.model import Environ, Identify, Identity
 #: What a refusal offers. Basic first: some clients look at the first scheme only.
 CHALLENGE = 'Basic realm="staging_api", Bearer'
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _FORM = re.compile(r"(Bearer|Basic) +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 
 
@@ -24,7 +26,12 @@ def bearer(check: Callable[[str], Identity]) -> Identify:
     def identify(environ: Environ) -> Identity | None:
         given = environ.get("HTTP_AUTHORIZATION")
         if given is None:
-            return None
+            token = environ.get("HTTP_X_AUTH_TOKEN")
+            if token is None:
+                return None
+            if not _TOKEN.fullmatch(token.strip()):
+                raise Unauthenticated("the X-Auth-Token header must be a token")
+            return check(token.strip())
         found = _FORM.fullmatch(given.strip())
         if found is None:
             raise Unauthenticated("the Authorization header must be `Bearer <token>`")

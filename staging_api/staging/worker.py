@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 #: A probe of the few rows that are unfinished; somebody may be waiting for what is due.
 POLL_SECONDS = 0.1
+_CHORE_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS = 30.0
 _ROOM_SECONDS = 3600.0
 # Longer than the database may let a statement wait.
@@ -65,6 +66,7 @@ class Worker:
         spans: Spans = untraced,
         *,
         jobs_per_caller: int = 0,
+        chores: Sequence[Callable[[], None]] = (),
     ) -> None:
         """Begin nothing yet: `run` does.
 
@@ -73,8 +75,10 @@ class Worker:
             jobs: how many at once.
             spans: traces them.
             jobs_per_caller: how many of the jobs may be for one caller; 0: all.
+            chores: short work of others, done every second; their failures are logged.
         """
         self._spans = spans
+        self._chores = chores
         self._stagings = stagings
         self._jobs = jobs
         self._jobs_per_caller = jobs_per_caller
@@ -83,7 +87,7 @@ class Worker:
         self._served = 0
         self._served_at: dict[str, int] = {}
         self._stop = threading.Event()
-        self._tidied_at = self._made_room_at = float("-inf")
+        self._tidied_at = self._made_room_at = self._chores_at = float("-inf")
         self._turned_at = time.monotonic()
 
     def stop(self) -> None:
@@ -106,6 +110,7 @@ class Worker:
                 try:
                     self._turned_at = time.monotonic()
                     self._begin_due(pool)
+                    self._do_chores()
                     self._tidy()
                 except StagingApiError as error:
                     log.warning("the worker waits: %s", error.detail)
@@ -169,6 +174,18 @@ class Worker:
             log.exception("staging %s is left for later", turn.staging_id)
         finally:
             logs.forget()
+
+    def _do_chores(self) -> None:
+        if time.monotonic() - self._chores_at < _CHORE_SECONDS:
+            return
+        self._chores_at = time.monotonic()
+        for chore in self._chores:
+            try:
+                chore()
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("a chore failed, and is tried again")
 
     def _tidy(self) -> None:
         """Note locks that ran out, make room for the history to come, sweep the dead's files."""

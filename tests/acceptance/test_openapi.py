@@ -28,6 +28,10 @@ PROBLEM: Mapping[str, Any] = {
 }
 
 
+#: By tag: the forms of errors that clients other than ours parse.
+_FORMS_OF_OTHERS = {"devserver": {"text/plain"}, "configdocs": {"application/json"}}
+
+
 def answered(status: int, body: object, media: str = "application/problem+json") -> None:
     """Hold an answer to the document, as if a pod had sent it."""
     contract.check("GET", f"{STAGINGS}/1", status, media, json.dumps(body).encode())
@@ -61,7 +65,7 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
 
 
 def test_every_operation_tells_what_it_does_and_how_it_refuses() -> None:
-    """By a problem; by a line of text on the paths whose clients show that to people."""
+    """By a problem; on the paths of older clients, by what those clients show to people."""
     for path, operations in contract.of_this_version()["paths"].items():
         for method, told in operations.items():
             where = f"{method} {path}"
@@ -71,7 +75,7 @@ def test_every_operation_tells_what_it_does_and_how_it_refuses() -> None:
                 where
             )
             forms = {"application/problem+json"}
-            forms |= {"text/plain"} if told["tags"] == ["devserver"] else set()
+            forms |= _FORMS_OF_OTHERS.get(told["tags"][0], set())
             for status, answer in told["responses"].items():
                 # Answers to HEAD have no body, nor have those that a file's conditions lead to.
                 if status >= "400" and method != "head" and status not in {"412", "416"}:

@@ -1,0 +1,151 @@
+"""What a request makes of the buffer: pure, from the committed and the newest collections.
+
+Every rule about buffer modes is here, so that it can be asked before the work and again in the
+transaction that decides.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from staging_api.documents import status
+from staging_api.documents.refusals import BufferConflict, RequestInvalid, VersionNotFound
+from staging_api.documents.stored import Held, State
+
+
+class BufferMode(StrEnum):
+    """What a post does with a buffer that is not empty."""
+
+    REJECT_ON_CONTENTS = "rejectoncontents"
+    APPEND = "append"
+    REPLACE = "replace"
+
+
+def buffer_mode(text: str | None) -> BufferMode:
+    """The mode that a request names, in any case; none or empty is the strictest.
+
+    Raises:
+        RequestInvalid: there is no such mode.
+    """
+    try:
+        return BufferMode((text or BufferMode.REJECT_ON_CONTENTS).lower())
+    except ValueError:
+        raise RequestInvalid(
+            "Invalid buffermode parameter specified",
+            f"buffermode must be {', '.join(BufferMode)}, not {text}",
+        ) from None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The revision to be made.
+
+    Attributes:
+        kind: as ``document_revisions.kind``.
+        collections: all that it has.
+        copied_from: the revision that they were taken from, if they were.
+    """
+
+    kind: str
+    collections: State
+    copied_from: int | None = None
+
+
+@dataclass(frozen=True)
+class Now:
+    """The collections of the committed and of the newest revision."""
+
+    committed_revision: int
+    committed: State
+    newest_revision: int
+    newest: State
+
+    @property
+    def buffered(self) -> list[str]:
+        """The collections that the buffer changes; none: it is empty."""
+        return status.changed(self.committed, self.newest)
+
+    def posted(self, collection: str, held: Held | None, mode: BufferMode) -> Target:
+        """Let a collection hold something else (None: nothing).
+
+        Raises:
+            BufferConflict: the mode refuses.
+            RequestInvalid: nothing would change.
+        """
+        buffered = self.buffered
+        kind, base = ("emptied" if held is None else "posted"), self.newest
+        if buffered and mode is BufferMode.REPLACE:
+            kind, base = "replaced", self.committed
+        elif buffered and (mode is not BufferMode.APPEND or collection in buffered):
+            raise _refused_by(mode)
+        collections = {name: each for name, each in base.items() if name != collection}
+        if held is not None:
+            collections[collection] = held
+        made = Target(kind, collections)
+        keeps_as_committed = status.became(collection, self.committed, collections) == "unmodified"
+        if not status.changed(self.newest, collections) or (
+            held is not None and keeps_as_committed
+        ):
+            raise _not_added(collection)
+        return made if kind != "replaced" else replace(made, copied_from=self.committed_revision)
+
+    def discarded(self, collection: str | None) -> Target | None:
+        """Drop the buffer, or what it has of one collection; None: there is nothing to drop.
+
+        Raises:
+            VersionNotFound: the buffer does not change that collection.
+        """
+        if collection is None:
+            if not self.buffered:
+                return None
+            return Target("discarded", self.committed, self.committed_revision)
+        if collection not in self.buffered:
+            raise VersionNotFound(
+                "No documents to retrieve",
+                f"the buffer does not change the collection {collection!r}",
+            )
+        collections = {name: each for name, each in self.newest.items() if name != collection}
+        if collection in self.committed:
+            collections[collection] = self.committed[collection]
+        return Target("discarded", collections)
+
+    def rolled_back(self, revision: int, collections: State, *, over_buffer: bool) -> Target:
+        """Let the buffer be an older revision.
+
+        Raises:
+            BufferConflict: there is a buffer that may not be lost, or nothing would change.
+        """
+        if self.buffered and not over_buffer:
+            raise _refused_by(BufferMode.REJECT_ON_CONTENTS)
+        if not status.changed(self.newest, collections):
+            raise BufferConflict(
+                "Nothing to roll back", f"the newest revision has what revision {revision} has"
+            )
+        return Target("rolled_back", collections, revision)
+
+
+def _refused_by(mode: BufferMode) -> BufferConflict:
+    return BufferConflict(
+        "Invalid collection specified for buffer",
+        f"Buffermode : {mode}",
+        [
+            {
+                "message": "Buffer is either not empty or the collection already exists in buffer."
+                " Setting a different buffermode may provide the desired functionality",
+                "error": True,
+            }
+        ],
+    )
+
+
+def _not_added(collection: str) -> RequestInvalid:
+    return RequestInvalid(
+        f"Collection {collection} not added to Shipyard buffer",
+        "Collection created no new revision",
+        [
+            {
+                "message": f"The collection {collection} holds just these documents already,"
+                " so no new revision was made",
+                "error": True,
+            }
+        ],
+    )

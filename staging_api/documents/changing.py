@@ -1,0 +1,141 @@
+"""One change of documents: the lock, the transaction that decides, and the revision it makes."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from staging_api.db.engine import Database
+from staging_api.documents import rows, status
+from staging_api.documents.buffering import Now, Target
+from staging_api.documents.refusals import elsewhere
+from staging_api.documents.stored import Stamp, State, Versions
+from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.locks.keeper import Hold
+from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
+
+
+@dataclass(frozen=True)
+class Author:
+    """On whose behalf documents are changed, and why."""
+
+    asker: Asker
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """The newest revision, as somebody reviews it before it is committed.
+
+    Attributes:
+        committed: the revision that it would take the place of; 0: none.
+        digest: of all collections and their contents.
+    """
+
+    revision: int
+    committed: int
+    digest: str
+
+    @property
+    def etag(self) -> str:
+        """A strong validator of all that the buffer is compared with and holds."""
+        return etag_of(self.committed, self.revision, self.digest)
+
+
+def etag_of(committed: int, revision: int, digest: str) -> str:
+    """The ETag of a revision that is compared with a committed one."""
+    return f'"{committed}-{revision}-{digest[:16]}"'
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change, as long as the lock is held for it."""
+
+    database: Database
+    held: Hold
+    stamp: Stamp
+
+    def look(self) -> Now:
+        """What is there now; nothing is decided by it."""
+        with self.database.connect() as conn:
+            return now(conn, rows.versions(conn))
+
+    @contextmanager
+    def deciding(self) -> Iterator[tuple[Connection, Now]]:
+        """The transaction that commits only while the lock is held, and what is there in it.
+
+        Raises:
+            LockLost: the lock was lost; nothing was written.
+        """
+        with guarded(self.database, self.held) as conn:
+            yield conn, now(conn, rows.versions(conn))
+
+    def make(
+        self, conn: Connection, before: Now, target: Target, collection: str | None = None
+    ) -> Buffer:
+        """Make the next revision; the transaction must not commit if this raises.
+
+        Raises:
+            BufferConflict: a document would be in two collections.
+        """
+        number = before.newest_revision + 1
+        made = Buffer(number, before.committed_revision, digest_of(target.collections))
+        rows.add_revision(
+            conn,
+            number,
+            target.kind,
+            self.stamp,
+            digest=made.digest,
+            collection=collection,
+            copied_from=target.copied_from,
+        )
+        changed = {
+            name: target.collections[name].content_id if name in target.collections else None
+            for name in status.changed(before.newest, target.collections)
+        }
+        found = rows.change(conn, number, changed)
+        if found is not None:
+            raise elsewhere(found.schema, found.name, found.collection)
+        return made
+
+
+@contextmanager
+def changing(database: Database, locks: Locks, author: Author) -> Iterator[Change]:
+    """Hold the lock on all documents for the block.
+
+    Raises:
+        LockHeld: another request changes documents.
+        LockLost: the lease was lost before the block ended.
+    """
+    with hold(locks, CONFIGDOCS_UPDATE, GLOBAL, author.asker) as held:
+        stamp = Stamp(
+            caller=author.asker.caller,
+            holder=locks.holder,
+            reference_id=author.asker.reference_id,
+            reason=author.reason,
+            lock_id=held.lease.id,
+            fence=held.lease.fence,
+        )
+        yield Change(database, held, stamp)
+
+
+def now(conn: Connection, versions: Versions) -> Now:
+    """The committed and the newest collections."""
+    committed = rows.state(conn, versions.committed)
+    newest = committed
+    if versions.newest != versions.committed:
+        newest = rows.state(conn, versions.newest)
+    return Now(versions.committed, committed, versions.newest, newest)
+
+
+def buffer_of(there: Now) -> Buffer:
+    """The newest revision, to be reviewed."""
+    return Buffer(there.newest_revision, there.committed_revision, digest_of(there.newest))
+
+
+def digest_of(collections: State) -> str:
+    """The same for the same documents in the same collections; shows nothing of them."""
+    lines = (f"{name} {held.digest}\n" for name, held in sorted(collections.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,135 @@
+"""What collections hold: packed for its rows, and read back as documents.
+
+A content never changes, so its documents are kept in memory once they were read; a rendering finds
+again by identity what it has rendered before.
+"""
+
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from staging_api.db.engine import Database
+from staging_api.documents import rows
+from staging_api.documents.keys import Keys
+from staging_api.documents.model import Document, canonical_json
+from staging_api.documents.sealing import KeyRing
+from staging_api.documents.stored import FoundText, State, StoredBody, StoredContent
+from staging_api.documents.text import load_documents
+from staging_api.errors import DocumentsUnreadable
+
+#: Contents in memory; of a site of 100 collections this is its last 20 versions of each.
+_KEPT = 2000
+
+
+@dataclass
+class Contents:
+    """The contents of all collections; safe for several threads."""
+
+    database: Database
+    keys: Keys
+    _kept: "OrderedDict[int, tuple[Document, ...]]" = field(default_factory=OrderedDict)
+    _keeping: threading.Lock = field(default_factory=threading.Lock)
+
+    def digest(self, documents: Iterable[Document]) -> str:
+        """The same for the same documents, in whatever order and spelling they were posted."""
+        return _digest(self.keys.ring(), documents)
+
+    def pack(self, posted: bytes, documents: Sequence[Document]) -> StoredContent:
+        """Make what the rows of a content hold; sealed if a document is encrypted."""
+        ring = self.keys.ring()
+        digest = _digest(ring, documents)
+        packed, key_id = zlib.compress(posted), None
+        if any(each.encrypted for each in documents):
+            packed, key_id = ring.seal(packed, _text_of(digest)), ring.current
+        bodies = [_body(ring, digest, place, each) for place, each in enumerate(documents)]
+        return StoredContent(digest, packed, len(posted), key_id, bodies)
+
+    def text(self, content_id: int) -> bytes:
+        """The bytes that were posted.
+
+        Raises:
+            DocumentsUnreadable: the key that sealed them is not here.
+        """
+        with self.database.connect() as conn:
+            found = rows.posted_text(conn, content_id)
+        return zlib.decompress(self._opened(found))
+
+    def documents(self, state: State) -> list[Document]:
+        """The documents of all collections of a revision; the same objects each time.
+
+        Raises:
+            DocumentsUnreadable: a key that sealed some of them is not here.
+        """
+        found: list[Document] = []
+        for collection, held in state.items():
+            with self._keeping:
+                kept = self._kept.get(held.content_id)
+                if kept is not None:
+                    self._kept.move_to_end(held.content_id)
+            if kept is None or (kept and kept[0].collection != collection):
+                kept = load_documents(self.text(held.content_id), collection=collection)
+                self.keep(held.content_id, kept)
+            found += kept
+        return found
+
+    def keep(self, content_id: int, documents: tuple[Document, ...]) -> None:
+        """Remember the documents of a content."""
+        with self._keeping:
+            self._kept[content_id] = documents
+            self._kept.move_to_end(content_id)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+
+    def _opened(self, found: FoundText) -> bytes:
+        posted = bytes(found.posted)
+        if found.key_id is None:
+            return posted
+        try:
+            return self.keys.ring().open(posted, found.key_id, _text_of(found.digest))
+        except DocumentsUnreadable:
+            return self.keys.refresh().open(posted, found.key_id, _text_of(found.digest))
+
+
+def seal_again(
+    ring: KeyRing, old: FoundText, sealed: Sequence[tuple[int, bytes]]
+) -> tuple[bytes, dict[int, bytes]]:
+    """Seal a content with the current key: its text, and its sealed documents by position."""
+    key_id = old.key_id or ""
+    text_of = _text_of(old.digest)
+    posted = ring.seal(ring.open(bytes(old.posted), key_id, text_of), text_of)
+    again = {}
+    for place, value in sealed:
+        body_of = _body_of(old.digest, place)
+        again[place] = ring.seal(ring.open(value, key_id, body_of), body_of)
+    return posted, again
+
+
+def _digest(ring: KeyRing, documents: Iterable[Document]) -> str:
+    ordered = sorted(documents, key=lambda each: each.identity)
+    return ring.digest("\n".join(each.digest for each in ordered).encode())
+
+
+def _body(ring: KeyRing, digest: str, place: int, document: Document) -> StoredBody:
+    body = canonical_json(document.value)
+    sealed = ring.seal(body, _body_of(digest, place)) if document.encrypted else None
+    return StoredBody(
+        place,
+        document.schema,
+        document.name,
+        document.layer or None,
+        document.replacement,
+        document.storage_policy.value,
+        body.decode() if sealed is None else None,
+        sealed,
+    )
+
+
+# What a sealed value is for: it opens in no other place.
+def _text_of(digest: str) -> str:
+    return f"text of {digest}"
+
+
+def _body_of(digest: str, place: int) -> str:
+    return f"document {place} of {digest}"

@@ -1,0 +1,72 @@
+"""Where the keys for documents come from: a file of the operator, else the database itself.
+
+Keys in the database protect from who may read only its other tables, such as auditors; not from
+who has a copy of all of it. With STAGING_DOCUMENTS_KEYS_FILE they are nowhere in the database.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from staging_api.db.engine import Database
+from staging_api.documents import rows
+from staging_api.documents.sealing import EQUALITY, KeyRing, new_key, read_keys
+from staging_api.errors import Invalid
+from staging_api.locks.model import new_id
+
+
+@dataclass
+class Keys:
+    """The keys of this service, read when they are first needed."""
+
+    database: Database
+    file: Path | None = None
+    _ring: KeyRing | None = None
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def ring(self) -> KeyRing:
+        """The keys as they were last read.
+
+        Raises:
+            Invalid: the file is wrong.
+            Unavailable: the database cannot be reached.
+        """
+        with self._reading:
+            if self._ring is None:
+                self._ring = self._read()
+            return self._ring
+
+    def refresh(self) -> KeyRing:
+        """Read them again: another process has rotated them."""
+        with self._reading:
+            self._ring = self._read()
+            return self._ring
+
+    def renew(self) -> KeyRing:
+        """Add a key that seals from now on, where the database keeps them.
+
+        Raises:
+            Invalid: a file keeps them, so a new one goes there.
+        """
+        if self.file is not None:
+            raise Invalid.field(
+                "STAGING_DOCUMENTS_KEYS_FILE", "keeps the keys: put a new one above the others"
+            )
+        self.ring()
+        with self.database.begin() as conn:
+            rows.add_key(conn, new_id(), new_key())
+        return self.refresh()
+
+    def _read(self) -> KeyRing:
+        if self.file is not None:
+            return read_keys(self.file)
+        with self.database.begin() as conn:
+            found = rows.keys(conn)
+            if EQUALITY not in found:
+                # Of several processes that begin at once, one makes it and the others read it.
+                rows.add_key(conn, EQUALITY, new_key())
+                rows.add_key(conn, "first", new_key())
+        if EQUALITY not in found:
+            with self.database.begin() as conn:
+                found = rows.keys(conn)
+        return KeyRing(found.pop(EQUALITY), found)

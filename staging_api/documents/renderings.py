@@ -1,0 +1,82 @@
+"""Renderings of revisions, kept in memory and shared: nobody may change one.
+
+They are kept by the contents that they are of, in full; what a caller may see of them is decided
+when an answer is written, so that no answer made for one caller is given to another.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from staging_api.documents.contents import Contents
+from staging_api.documents.model import Document, DocumentsInvalid, Finding, RenderingFailed
+from staging_api.documents.rendering.engine import render
+from staging_api.documents.rendering.model import Rendering
+from staging_api.documents.stored import State
+from staging_api.documents.validation.checks import Checker
+
+_KEPT = 8
+
+_Key = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A rendering, or why there is none, and all findings about it."""
+
+    rendering: Rendering | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass
+class Renderings:
+    """The last renderings; safe for several threads."""
+
+    contents: Contents
+    checker: Checker = field(default_factory=Checker)
+    _kept: "OrderedDict[_Key, Rendered]" = field(default_factory=OrderedDict)
+    _newest: Rendering | None = None
+    _keeping: threading.Lock = field(default_factory=threading.Lock)
+    _checking: threading.Lock = field(default_factory=threading.Lock)
+
+    def refuse_schemas(self, documents: Sequence[Document]) -> None:
+        """Refuse DataSchema documents that no document could be checked by.
+
+        Raises:
+            DocumentsInvalid: with a finding for each.
+        """
+        with self._checking:
+            findings = self.checker.schema_findings(documents)
+        if findings:
+            raise DocumentsInvalid(findings)
+
+    def of(self, state: State) -> Rendered:
+        """Render the collections of a revision; only what changed is rendered again.
+
+        Raises:
+            DocumentsUnreadable: a key that sealed some documents is not here.
+        """
+        key = tuple(sorted((name, held.content_id) for name, held in state.items()))
+        with self._keeping:
+            found = self._kept.get(key)
+            previous = self._newest
+        if found is None:
+            found = self._render(state, previous)
+        with self._keeping:
+            self._kept[key] = found
+            self._kept.move_to_end(key)
+            self._newest = found.rendering or self._newest
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def _render(self, state: State, previous: Rendering | None) -> Rendered:
+        documents = self.contents.documents(state)
+        try:
+            rendering = render(documents, previous)
+        except RenderingFailed as error:
+            return Rendered(None, error.findings)
+        with self._checking:
+            findings = self.checker.findings(rendering)
+        return Rendered(rendering, (*rendering.warnings, *findings))

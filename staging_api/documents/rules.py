@@ -1,0 +1,43 @@
+"""The rule about the deployment version: a document that every posted collection should have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from staging_api.documents.messages import Message, rule_message
+from staging_api.documents.model import Document
+from staging_api.documents.refusals import RequestInvalid
+
+_TITLE = "Deployment version document missing from collection"
+
+
+@dataclass(frozen=True)
+class DeploymentRule:
+    """The document, and how grave it is that a collection lacks it.
+
+    Attributes:
+        level: ``skip``, ``info``, ``warning`` or ``error``.
+    """
+
+    level: str = "skip"
+    schema: str = "pegleg/DeploymentData/v1"
+    name: str = "deployment-version"
+
+    def missing_from(self, documents: Sequence[Document] | None) -> list[Message]:
+        """What is to be said about a collection; None: it is emptied.
+
+        Raises:
+            RequestInvalid: it lacks the document, and that is an error.
+        """
+        if documents is None or self.level == "skip" or self._is_among(documents):
+            return []
+        text = f"Expected document to be present with schema: {self.schema} and name: {self.name}"
+        if self.level == "error":
+            raise RequestInvalid(
+                _TITLE,
+                "Collection rejected due to missing deployment data document",
+                [{"message": text, "error": True}],
+            )
+        return [rule_message(self.level, f"{_TITLE}. {text}")]
+
+    def _is_among(self, documents: Sequence[Document]) -> bool:
+        return any((each.schema, each.name) == (self.schema, self.name) for each in documents)

@@ -1,0 +1,350 @@
+"""The use cases that change documents: post, commit, discard, roll back, tag.
+
+All of it happens under one lock, `CONFIGDOCS_UPDATE` on `GLOBAL`, and each change is one guarded
+transaction that looks anew at the buffer: lock, buffer and new revision are decided together.
+Reading, rendering and validating take no transaction and come before it.
+
+What if the process dies? Before the transaction commits: nothing was stored, the buffer is as it
+was, the lock runs out. After it: the revision, the ranges of its collections and its event are all
+there; a client that sends the same again is answered that nothing is left to add, or to commit. An
+overdue commit is undone by one transaction (new revision, its commit, the mark on the old one), so
+it is undone or still overdue. Builds that a commit names are queued after it: the next commit with
+``stage``, or a request for them, queues what this one did not.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from staging_api.db.engine import Database
+from staging_api.documents import builds, rows
+from staging_api.documents.buffering import BufferMode, Now, Target
+from staging_api.documents.builds import Builds, BuildState
+from staging_api.documents.changing import Author, Buffer, Change, buffer_of, changing
+from staging_api.documents.contents import Contents
+from staging_api.documents.messages import Message, Verdict, of_finding
+from staging_api.documents.model import Document, Fault, Finding, Level
+from staging_api.documents.reader import DocumentReader
+from staging_api.documents.refusals import BufferConflict, RequestInvalid, moved
+from staging_api.documents.renderings import Renderings
+from staging_api.documents.rules import DeploymentRule
+from staging_api.documents.stored import (
+    RESERVED_TAGS,
+    SITE_ACTION_TAGS,
+    Held,
+    Revision,
+    State,
+)
+from staging_api.documents.validators import Validators
+from staging_api.errors import NotFound
+from staging_api.locks.hold import Asker, Locks
+
+log = logging.getLogger(__name__)
+
+#: What other collections can still bring: it makes a buffer incomplete, not wrong.
+_INCOMPLETE = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOURCE_NOT_FOUND})
+
+
+_MAX_TAG_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Post:
+    """A collection as a client sends it.
+
+    Attributes:
+        documents: those of `text`; None: the collection is emptied.
+        unless: looks at what the collection holds (None: nothing), and refuses by raising.
+    """
+
+    collection: str
+    text: bytes = b""
+    documents: tuple[Document, ...] | None = None
+    mode: BufferMode = BufferMode.REJECT_ON_CONTENTS
+    unless: Callable[[Held | None], None] | None = None
+
+
+@dataclass(frozen=True)
+class CommitRequest:
+    """How the buffer is to be committed.
+
+    Attributes:
+        reviewed: the revision that the caller looked at; None: whatever is there.
+        confirm_seconds: undone after so long unless confirmed; None: final at once.
+        stage: whether the builds that documents name are to be staged.
+        unless: looks at the buffer, and refuses by raising.
+    """
+
+    force: bool = False
+    dryrun: bool = False
+    reviewed: int | None = None
+    confirm_seconds: float | None = None
+    stage: bool = False
+    unless: Callable[[Buffer], None] | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a change came to."""
+
+    buffer: Buffer
+    verdict: Verdict = field(default_factory=Verdict)
+    committed: bool = False
+    builds: tuple[BuildState, ...] = ()
+
+
+@dataclass(frozen=True)
+class DocumentService:
+    """Documents, as the API and the worker change them."""
+
+    database: Database
+    locks: Locks
+    contents: Contents
+    renderings: Renderings
+    validators: Validators
+    rule: DeploymentRule
+    builds: Builds
+
+    @property
+    def reader(self) -> DocumentReader:
+        """The use cases that change nothing."""
+        return DocumentReader(self.database, self.contents, self.renderings)
+
+    def post(self, post: Post, author: Author) -> Done:
+        """Let a collection hold other documents, in the buffer.
+
+        Raises:
+            BufferConflict: the buffer does not allow it, or a document is in another collection.
+            RequestInvalid: nothing would change, or a rule of this service refuses.
+            DocumentsInvalid: a DataSchema among them is none.
+            LockHeld: another request changes documents.
+        """
+        required = self.rule.missing_from(post.documents)
+        packed = None
+        if post.documents is not None:
+            self.renderings.refuse_schemas(post.documents)
+            packed = self.contents.pack(post.text, post.documents)
+        with self._changing(author) as change, change.deciding() as (conn, now):
+            if post.unless is not None:
+                post.unless(now.newest.get(post.collection))
+            held = None if packed is None else Held(0, packed.digest)
+            target = now.posted(post.collection, held, post.mode)
+            if packed is not None:
+                content_id = rows.add_content(conn, packed)
+                held = Held(content_id, packed.digest)
+                target = now.posted(post.collection, held, post.mode)
+            made = change.make(conn, now, target, post.collection)
+        if held is not None and post.documents is not None:
+            self.contents.keep(held.content_id, post.documents)
+        verdict = Verdict(tuple(self._incomplete(target.collections)))
+        return Done(made, verdict.adding(required))
+
+    def commit(self, request: CommitRequest, author: Author) -> Done:
+        """Validate the buffer, and make it the committed version.
+
+        With errors it is committed only by force; a dry run commits nothing.
+
+        Raises:
+            BufferConflict: there is no buffer, or it is not the one that was reviewed.
+            LockHeld: another request changes documents.
+        """
+        with self._changing(author) as change:
+            now = change.look()
+            reviewed = _reviewed(now, request)
+            verdict = self._verdict(now, author)
+            commits = not request.dryrun and (request.force or not verdict.errors)
+            if commits:
+                with change.deciding() as (conn, there):
+                    if buffer_of(there) != reviewed:
+                        raise moved(f"revision {reviewed.revision}", there.newest_revision)
+                    rows.add_commit(
+                        conn,
+                        reviewed.revision,
+                        change.stamp,
+                        forced=bool(verdict.errors),
+                        confirm_seconds=request.confirm_seconds,
+                    )
+        named: tuple[BuildState, ...] = ()
+        if request.stage:
+            rendering = self.renderings.of(now.newest).rendering
+            named = (
+                self.builds.stage(rendering, author.asker)
+                if commits
+                else self.builds.look(rendering)
+            )
+        return Done(reviewed, verdict, commits, named)
+
+    def discard(self, collection: str | None, author: Author) -> Done:
+        """Drop what the buffer has, of one collection or of all.
+
+        Raises:
+            VersionNotFound: the buffer does not change that collection.
+            LockHeld: another request changes documents.
+        """
+        with self._changing(author) as change, change.deciding() as (conn, now):
+            target = now.discarded(collection)
+            if target is None:
+                return Done(buffer_of(now))
+            return Done(change.make(conn, now, target, collection))
+
+    def roll_back(self, number: int, author: Author, *, over_buffer: bool) -> Done:
+        """Let the buffer have exactly what an older revision has; 0 has nothing.
+
+        Raises:
+            NotFound: there is no such revision.
+            BufferConflict: there is a buffer, or nothing would change.
+            LockHeld: another request changes documents.
+        """
+        old = self.reader.state(number)
+        with self._changing(author) as change, change.deciding() as (conn, now):
+            target = now.rolled_back(number, old, over_buffer=over_buffer)
+            return Done(change.make(conn, now, target))
+
+    def confirm(self, number: int, author: Author) -> Revision:
+        """Make a commit final.
+
+        Raises:
+            NotFound: there is no such revision.
+            BufferConflict: it does not wait for that, or not any more.
+            LockHeld: another request changes documents.
+        """
+        self.reader.find(number)
+        with self._changing(author) as change, change.deciding() as (conn, _):
+            if not rows.confirm(conn, number, author.asker.caller):
+                raise BufferConflict(
+                    "Nothing to confirm", f"revision {number} does not wait to be confirmed"
+                )
+        return self.reader.find(number)
+
+    def undo_overdue(self, asker: Asker) -> int | None:
+        """Undo a commit that was not confirmed in time; gives its revision, None: there is none.
+
+        What was committed before is committed again, as a new revision; what was posted since
+        stays the buffer.
+        """
+        with self.database.connect() as conn:
+            overdue = rows.overdue(conn)
+        if overdue is None:
+            return None
+        reason = f"the commit of revision {overdue} was not confirmed in time"
+        with self._changing(Author(asker, reason)) as change, change.deciding() as (conn, now):
+            if rows.overdue(conn) != overdue:
+                return None
+            before = rows.committed_before(conn, overdue)
+            target = Target("undone", rows.state(conn, before), before)
+            undone = change.make(conn, now, target)
+            rows.mark_undone(conn, overdue, undone.revision)
+            rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
+            if now.buffered:
+                old = target.collections
+                then = Now(undone.revision, old, undone.revision, old)
+                kept = Target("rolled_back", now.newest, now.newest_revision)
+                change.make(conn, then, kept)
+        log.warning("%s: it was undone", reason)
+        return overdue
+
+    def tag(self, number: int, tag: str, data: object, author: Author) -> Revision:
+        """Name a revision.
+
+        Raises:
+            NotFound: there is no such revision.
+            RequestInvalid: the name is kept for the service's own use.
+            LockHeld: another request changes documents.
+        """
+        _check_tag(tag)
+        return self._tagged(number, tag, data, author)
+
+    def untag(self, number: int, tag: str, author: Author) -> Revision:
+        """Take a name from a revision.
+
+        Raises:
+            NotFound: the revision, or its name, is not there.
+            RequestInvalid: the name is kept for the service's own use.
+            LockHeld: another request changes documents.
+        """
+        _check_tag(tag)
+        self.reader.find(number)
+        with self._changing(author) as change, change.deciding() as (conn, _):
+            if not rows.remove_tag(conn, number, tag, author.asker.caller):
+                raise NotFound(f"revision {number} has no tag {tag}")
+        return self.reader.find(number)
+
+    def site_action(
+        self, number: int | None, data: object, author: Author, *, succeeded: bool, staged: bool
+    ) -> Revision:
+        """Note that a site action ended on a committed revision.
+
+        Args:
+            number: which revision; None: the committed version.
+            data: whatever is to be kept of it.
+            author: who says so.
+            succeeded: whether it did what it should.
+            staged: whether the builds that its documents name have to be staged.
+
+        Raises:
+            NotFound: there is no such revision.
+            BufferConflict: it was not committed, or its builds are not staged.
+            LockHeld: another request changes documents.
+        """
+        if number is None:
+            number = self.reader.buffer().committed
+        if number == 0 or self.reader.find(number).commit is None:
+            raise BufferConflict("Not a committed revision", f"revision {number} is not committed")
+        if staged:
+            found = self.builds.look(self.reader.rendered(number).rendering)
+            missing = [each.archive_url for each in found if not each.staged]
+            if missing:
+                raise BufferConflict("Builds are not staged", f"not staged: {', '.join(missing)}")
+        return self._tagged(number, SITE_ACTION_TAGS[0 if succeeded else 1], data, author)
+
+    def _tagged(self, number: int, tag: str, data: object, author: Author) -> Revision:
+        self.reader.find(number)
+        with self._changing(author) as change, change.deciding() as (conn, _):
+            rows.set_tag(conn, number, tag, data, change.stamp)
+        return self.reader.find(number)
+
+    def _changing(self, author: Author) -> AbstractContextManager[Change]:
+        return changing(self.database, self.locks, author)
+
+    def _incomplete(self, collections: State) -> Iterator[Message]:
+        for finding in self._findings(collections):
+            waits = finding.fault in _INCOMPLETE
+            yield of_finding(finding, Level.WARNING if waits else None)
+
+    def _verdict(self, now: Now, author: Author) -> Verdict:
+        verdict = Verdict(tuple(map(of_finding, self._findings(now.newest))))
+        if verdict.errors:
+            return verdict
+        asked = self.validators.ask(now.newest_revision, author.asker.reference_id)
+        return verdict.adding(asked)
+
+    def _findings(self, collections: State) -> Iterator[Finding]:
+        rendered = self.renderings.of(collections)
+        yield from rendered.findings
+        if rendered.rendering is not None:
+            yield from builds.check(rendered.rendering)
+
+
+def _reviewed(now: Now, request: CommitRequest) -> Buffer:
+    if not now.buffered:
+        raise BufferConflict(
+            "Unable to commit configuration documents",
+            "There are no documents in the buffer to commit",
+            retryable=True,
+        )
+    there = buffer_of(now)
+    if request.reviewed not in (None, there.revision):
+        raise moved(f"revision {request.reviewed}", there.revision)
+    if request.unless is not None:
+        request.unless(there)
+    return there
+
+
+def _check_tag(tag: str) -> None:
+    if not 1 <= len(tag) <= _MAX_TAG_LENGTH:
+        raise RequestInvalid("Invalid tag", f"a tag has 1 to {_MAX_TAG_LENGTH} characters")
+    if tag in RESERVED_TAGS:
+        raise RequestInvalid(
+            "Reserved tag", f"{tag} is set by commits and site actions, not by hand"
+        )

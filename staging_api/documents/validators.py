@@ -1,0 +1,153 @@
+"""Validators of others, asked over HTTP about rendered documents before they are committed.
+
+Each is sent ``{rel, href, type}``: where the rendered documents of the revision are. It answers 200
+or 400 with a messageList; anything else is one error message in its place. All are asked at once,
+and each has so many seconds.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from staging_api.documents.messages import Message, validation_message
+from staging_api.errors import Invalid
+
+_SETTING = "STAGING_DOCUMENTS_VALIDATORS"
+_CONNECT_SECONDS = 5.0
+_MAX_ANSWER_BYTES = 4 << 20
+_CHUNK_BYTES = 64 << 10
+_ANSWERS = (200, 400)
+
+
+@dataclass(frozen=True)
+class Validator:
+    """One validator."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Validators:
+    """Those that are configured.
+
+    Attributes:
+        seconds: how long each may take in all.
+        public_url: address of this service, as validators reach it.
+        token_file: has the token that they are sent as X-Auth-Token; None: they get none.
+    """
+
+    validators: tuple[Validator, ...] = ()
+    seconds: float = 60.0
+    public_url: str = ""
+    token_file: Path | None = None
+
+    def ask(self, revision: int, reference_id: str | None) -> list[Message]:
+        """Ask all about a revision, in parallel; their messages in the order of the setting."""
+        if not self.validators:
+            return []
+        body = json.dumps(
+            {
+                "rel": "design",
+                "href": f"{self.public_url}/api/v1.0/renderedconfigdocs?revision={revision}",
+                "type": "application/x-yaml",
+            }
+        ).encode()
+        headers = {"Content-Type": "application/json"}
+        if reference_id:
+            headers["X-Context-Marker"] = reference_id
+        if self.token_file is not None:
+            headers["X-Auth-Token"] = self.token_file.read_text().strip()
+        with ThreadPoolExecutor(len(self.validators), "validator") as pool:
+            asked = [pool.submit(self._ask, each, body, headers) for each in self.validators]
+            return [message for each in asked for message in each.result()]
+
+    def _ask(self, validator: Validator, body: bytes, headers: Mapping[str, str]) -> list[Message]:
+        try:
+            given = _answer(validator.url, body, headers, self.seconds)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong there is its answer
+            return [_unable(validator.name, error)]
+        return [
+            validation_message(each, source=validator.name, error=False, documents=[])
+            for each in given
+        ]
+
+
+def parse_validators(text: str) -> tuple[Validator, ...]:
+    """The setting: ``name=http://host/validatedesign``, separated by commas.
+
+    Raises:
+        Invalid: an entry has no name, or no HTTP address.
+    """
+    found = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, _, url = (part.strip() for part in entry.partition("="))
+        if not name or not url.startswith(("http://", "https://")):
+            raise Invalid.field(_SETTING, f"{entry!r} must be name=http://host/path")
+        found.append(Validator(name, url))
+    return tuple(found)
+
+
+def _answer(
+    url: str, body: bytes, headers: Mapping[str, str], seconds: float
+) -> Sequence[Mapping[str, Any]]:
+    with urllib3.PoolManager(retries=False) as pool:
+        answer = pool.request(
+            "POST",
+            url,
+            body=body,
+            headers=dict(headers),
+            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            if answer.status not in _ANSWERS:
+                raise ValueError(f"status {answer.status}")
+            return _messages(answer.status, json.loads(_read(answer, time.monotonic() + seconds)))
+        finally:
+            answer.release_conn()
+
+
+def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    raw = b""
+    for chunk in answer.stream(_CHUNK_BYTES):
+        raw += chunk
+        if len(raw) > _MAX_ANSWER_BYTES:
+            raise ValueError(f"more than {_MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise TimeoutError("the answer did not end in time")
+    return raw
+
+
+def _messages(status: int, document: Any) -> Sequence[Mapping[str, Any]]:
+    details = document.get("details") if isinstance(document, dict) else None
+    if not isinstance(details, dict):
+        raise TypeError("the answer has no details")
+    listed = details.get("messageList") or []
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise TypeError("details.messageList is not a list of messages")
+    if status != _ANSWERS[0] and not any(each.get("error") for each in listed):
+        # A refusal without a reason is a refusal.
+        text = str(document.get("message") or "refused without a message")
+        return [*listed, {"message": text, "error": True}]
+    return listed
+
+
+def _unable(name: str, error: Exception) -> Message:
+    return validation_message(
+        {
+            "message": f"{name} unable to validate configdocs or an invalid response has been"
+            " returned",
+            "diagnostic": f"{type(error).__name__}: {error}",
+        },
+        error=True,
+        level="Error",
+        source=name,
+    )

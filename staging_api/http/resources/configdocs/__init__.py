@@ -1,0 +1,1 @@
+"""The paths of configdocs, as the clients of Airship Shipyard know them."""

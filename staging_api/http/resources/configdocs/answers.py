@@ -1,0 +1,70 @@
+"""Bodies of answers: a validation result, and YAML; and what requests of several paths have."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import falcon
+
+from staging_api.documents.changing import Author
+from staging_api.documents.messages import Verdict
+from staging_api.documents.service import Done
+from staging_api.errors import Forbidden, Invalid
+from staging_api.http.auth import asker
+from staging_api.http.conditions import lists
+from staging_api.http.permissions import SECRETS
+
+YAML = "application/x-yaml"
+_MAX_REASON_LENGTH = 500
+
+
+def validation_result(done: Done, code: str) -> dict[str, Any]:
+    """What these clients call a Status: the validations, and beyond theirs what was validated."""
+    verdict: Verdict = done.verdict
+    return {
+        "kind": "Status",
+        "apiVersion": "v1.0",
+        "metadata": {},
+        "status": "Failure" if verdict.errors else "Success",
+        "message": "Validations failed" if verdict.errors else "Validations succeeded",
+        "reason": "Validation",
+        "details": {"errorCount": verdict.errors, "messageList": list(verdict.messages)},
+        "code": falcon.HTTP_400 if verdict.errors else code,
+        "revision": done.buffer.revision,
+        "digest": done.buffer.digest,
+    }
+
+
+def author(req: falcon.Request) -> Author:
+    """Who changes documents, and why: the parameter ``reason``."""
+    reason = req.get_param("reason")
+    if reason is not None and (len(reason) > _MAX_REASON_LENGTH or "\0" in reason):
+        raise Invalid.field("reason", f"must be at most {_MAX_REASON_LENGTH} characters")
+    return Author(asker(req), reason or None)
+
+
+def wants_secrets(req: falcon.Request) -> bool:
+    """Whether the answer is to show secrets: asked for, and allowed.
+
+    Raises:
+        Forbidden: asked for, and not allowed.
+    """
+    asked = req.get_param_as_bool("cleartext-secrets") or False
+    if asked and not SECRETS & req.context.roles:
+        raise Forbidden(f"secrets are shown to the roles {' and '.join(sorted(SECRETS))} only")
+    return asked
+
+
+def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
+    """Set the ETag; whether the caller has that version already, which is the answer then."""
+    resp.set_header("ETag", etag)
+    known = req.get_header("If-None-Match")
+    if known is None or not lists(known, etag, weak=True):
+        return False
+    resp.status = falcon.HTTP_304
+    return True
+
+
+def matches(req: falcon.Request, etags: Sequence[str]) -> bool:
+    """Whether ``If-Match`` names one of these, or is not there."""
+    given = req.get_header("If-Match")
+    return given is None or any(lists(given, etag, weak=False) for etag in etags)

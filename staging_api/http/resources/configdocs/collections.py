@@ -1,0 +1,170 @@
+"""``/configdocs``: how versions compare, and collections of documents, read and posted."""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+
+import falcon
+
+from staging_api.documents.buffering import buffer_mode
+from staging_api.documents.reader import version_named
+from staging_api.documents.refusals import BufferConflict, RequestInvalid
+from staging_api.documents.service import DocumentService, Post
+from staging_api.documents.showing import posted_text
+from staging_api.documents.stored import Held
+from staging_api.documents.text import load_documents
+from staging_api.errors import LimitExceeded
+from staging_api.http.api_lock import api_lock
+from staging_api.http.resources.configdocs.answers import (
+    YAML,
+    author,
+    matches,
+    not_modified,
+    validation_result,
+    wants_secrets,
+)
+from staging_api.locks.hold import Locks
+from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
+
+PATH = "/api/v1.0/configdocs"
+_NAME = re.compile(r"[^/\s\x00-\x1f\x7f](?:[^/\x00-\x1f\x7f]{0,34}[^/\s\x00-\x1f\x7f])?")
+_CHUNK_BYTES = 1 << 20
+
+
+class ConfigdocsStatus:
+    """All collections."""
+
+    def __init__(self, documents: DocumentService) -> None:
+        """Take what the responders need."""
+        self._reader = documents.reader
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Compare two versions, collection by collection."""
+        names = req.get_param_as_list("versions") or req.get_param_as_list("version") or []
+        asked = [part for name in names for part in name.split(",") if part]
+        found = self._reader.compare(asked)
+        if not not_modified(req, resp, found.etag):
+            resp.media = [asdict(each) for each in found.collections]
+
+
+def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> str:
+    """One scope for all, once the request is known to be right."""
+    collection = req.path.removeprefix(f"{PATH}/")
+    _check_name(collection)
+    mode = buffer_mode(req.get_param("buffermode"))
+    req.context.author = author(req)
+    if req.get_param_as_bool("empty-collection"):
+        req.context.post = Post(collection, mode=mode, unless=_unless(req))
+        return GLOBAL
+    text = _body(req, self.max_bytes)
+    documents = load_documents(text, collection=collection)
+    if not documents:
+        raise _no_content("the body has no document")
+    req.context.post = Post(collection, text, documents, mode, _unless(req))
+    return GLOBAL
+
+
+class Configdocs:
+    """One collection."""
+
+    takes_files = True  # the limit is our own, and is kept while the body is read
+
+    def __init__(self, documents: DocumentService, wait_cap_seconds: float, max_bytes: int) -> None:
+        """Take what the responders need."""
+        self._documents = documents
+        self.locks: Locks = documents.locks
+        self.wait_cap_seconds = wait_cap_seconds
+        self.max_bytes = max_bytes
+
+    @api_lock(CONFIGDOCS_UPDATE, scope=the_collection)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
+        """Put a collection into the buffer."""
+        done = self._documents.post(req.context.post, req.context.author)
+        resp.status = falcon.HTTP_201
+        resp.location = f"{PATH}/{falcon.uri.encode_value(collection)}"
+        resp.set_header("ETag", done.buffer.etag)
+        resp.media = validation_result(done, falcon.HTTP_201)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
+        """Give a collection back as it was posted."""
+        version = version_named(req.get_param("version"))
+        secrets = wants_secrets(req)
+        reader = self._documents.reader
+        held = reader.held(version, collection)
+        resp.content_type = YAML
+        if held is None:
+            resp.data = b""
+            return
+        text, documents = reader.posted(collection, held)
+        hidden = not secrets and any(each.encrypted for each in documents)
+        if hidden:
+            resp.set_header("X-Redacted", "true")
+        if not not_modified(req, resp, _etag(held, hidden=hidden)):
+            resp.data = posted_text(documents) if hidden else text
+
+
+def _etag(held: Held, *, hidden: bool) -> str:
+    return f'"{held.digest[:32]}{"-redacted" if hidden else ""}"'
+
+
+def _unless(req: falcon.Request) -> Callable[[Held | None], None]:
+    """Refuse a post whose caller edited another content than the one that is there."""
+
+    def unless(held: Held | None) -> None:
+        etags = [] if held is None else [_etag(held, hidden=hidden) for hidden in (True, False)]
+        if not matches(req, etags):
+            raise BufferConflict(
+                "The collection has moved",
+                "the collection is not what If-Match names: get it and edit it again",
+            )
+        if req.get_header("If-None-Match") == "*" and held is not None:
+            raise BufferConflict(
+                "The collection exists", "If-None-Match: * asks for a new collection"
+            )
+
+    return unless
+
+
+def _check_name(collection: str) -> None:
+    if not _NAME.fullmatch(collection):
+        raise RequestInvalid(
+            "Invalid collection name",
+            "a collection is named by 1 to 36 printable characters without a slash",
+        )
+
+
+def _body(req: falcon.Request, most: int) -> bytes:
+    if req.content_length and req.content_length > most:
+        raise _too_long(most)
+    chunked = "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
+    if not req.content_length and not chunked:
+        raise _no_content("Content Length is 0 or not specified")
+    # Of a chunked body only the server knows where it ends.
+    stream = req.stream if chunked else req.bounded_stream
+    body = bytearray()
+    while chunk := stream.read(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > most:
+            raise _too_long(most)
+    if not body:
+        raise _no_content("Content Length is 0 or not specified")
+    return bytes(body)
+
+
+def _no_content(reason: str) -> RequestInvalid:
+    return RequestInvalid(
+        "Content-Length is a required header",
+        reason,
+        [
+            {
+                "message": "The Content-Length specified is 0 or not set. To clear a collection's"
+                " contents, specify the query parameter 'empty-collection=true'; to post one,"
+                " send its documents",
+                "error": True,
+            }
+        ],
+    )
+
+
+def _too_long(most: int) -> LimitExceeded:
+    return LimitExceeded(f"a collection may have at most {most} bytes")

@@ -1,0 +1,63 @@
+"""``/commitconfigdocs``: the buffer becomes the committed version, if its validations succeed."""
+
+from dataclasses import asdict
+
+import falcon
+
+from staging_api.documents.changing import Buffer
+from staging_api.documents.refusals import moved
+from staging_api.documents.service import CommitRequest, DocumentService
+from staging_api.http.api_lock import api_lock
+from staging_api.http.resources.configdocs.answers import author, matches, validation_result
+from staging_api.locks.hold import Locks
+from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
+
+_MAX_CONFIRM_SECONDS = 7 * 24 * 3600
+_MAX_REVISION = (1 << 63) - 1
+
+
+def the_buffer(_self: "CommitConfigdocs", req: falcon.Request, _kind: LockKind) -> str:
+    """One scope for all, once the request is known to be right."""
+    req.context.author = author(req)
+
+    def unless(there: Buffer) -> None:
+        if not matches(req, [there.etag]):
+            raise moved("what If-Match names", there.revision)
+
+    req.context.commit = CommitRequest(
+        force=req.get_param_as_bool("force") or False,
+        dryrun=req.get_param_as_bool("dryrun") or False,
+        reviewed=req.get_param_as_int("revision", min_value=1, max_value=_MAX_REVISION),
+        confirm_seconds=req.get_param_as_int(
+            "confirm_within", min_value=1, max_value=_MAX_CONFIRM_SECONDS
+        ),
+        stage=req.get_param_as_bool("stage") or False,
+        unless=unless,
+    )
+    return GLOBAL
+
+
+class CommitConfigdocs:
+    """Commits."""
+
+    def __init__(self, documents: DocumentService, wait_cap_seconds: float) -> None:
+        """Take what the responders need."""
+        self._documents = documents
+        self.locks: Locks = documents.locks
+        self.wait_cap_seconds = wait_cap_seconds
+
+    @api_lock(CONFIGDOCS_UPDATE, scope=the_buffer)
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Validate the buffer, and commit it."""
+        request: CommitRequest = req.context.commit
+        done = self._documents.commit(request, req.context.author)
+        body = validation_result(done, falcon.HTTP_200)
+        if request.dryrun:
+            body |= {"code": falcon.HTTP_200, "message": f"{body['message']} DRYRUN"}
+        elif done.committed and done.verdict.errors:
+            body |= {"code": falcon.HTTP_200, "message": f"{body['message']} FORCED SUCCESS"}
+        if request.stage:
+            body["builds"] = [asdict(each) for each in done.builds]
+        resp.status = body["code"]
+        resp.set_header("ETag", done.buffer.etag)
+        resp.media = body

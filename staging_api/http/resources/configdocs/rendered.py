@@ -1,0 +1,44 @@
+"""``/renderedconfigdocs``: all documents of a version, layered and with their substitutions."""
+
+import falcon
+
+from staging_api.documents.messages import of_finding
+from staging_api.documents.model import RenderingFailed
+from staging_api.documents.reader import version_named
+from staging_api.documents.refusals import BufferConflict
+from staging_api.documents.service import DocumentService
+from staging_api.documents.showing import rendered_text
+from staging_api.errors import StagingApiError
+from staging_api.http.resources.configdocs.answers import YAML, not_modified, wants_secrets
+
+_TITLE = "The documents cannot be rendered"
+
+
+class RenderedConfigdocs:
+    """Rendered documents."""
+
+    def __init__(self, documents: DocumentService) -> None:
+        """Take what the responders need."""
+        self._reader = documents.reader
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Give the rendered documents of a version, or of a revision by its number."""
+        version = req.get_param("revision") or version_named(req.get_param("version"))
+        secrets = wants_secrets(req)
+        number = self._reader.number_of(version)
+        digest = self._reader.find(number).digest
+        etag = f'"{number}-{digest[:16]}-{"cleartext" if secrets else "redacted"}"'
+        resp.content_type = YAML
+        if not_modified(req, resp, etag):
+            return
+        rendered = self._reader.rendered(number)
+        if rendered.rendering is None:
+            raise _failed(RenderingFailed(rendered.findings))
+        resp.data = rendered_text(rendered.rendering, secrets=secrets)
+
+
+def _failed(error: RenderingFailed) -> StagingApiError:
+    """Documents that are missing are a conflict; those that are wrong, a bad request."""
+    if not error.conflict:
+        return error
+    return BufferConflict(_TITLE, error.detail, [of_finding(each) for each in error.findings])

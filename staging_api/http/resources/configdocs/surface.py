@@ -1,0 +1,121 @@
+"""What all paths of Shipyard's clients have in common: headers, parameters, the form of errors."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import falcon
+
+from staging_api.documents.messages import of_finding
+from staging_api.documents.model import DocumentsInvalid
+from staging_api.documents.refusals import RequestInvalid
+from staging_api.errors import (
+    Forbidden,
+    LockHeld,
+    StagingApiError,
+    Unauthenticated,
+)
+from staging_api.http.problems import ErrorForm, FalconRefusal, advise, retry_after
+
+_PREFIX = "api/v1.0"
+#: Below the base path; those of actions are asked for by the same clients, and are not here.
+_NAMES = (
+    *("configdocs", "commitconfigdocs", "renderedconfigdocs", "health"),
+    *("actions", "workflows", "site_statuses", "notedetails"),
+)
+_PATHS = ("versions", *(f"{_PREFIX}/{name}" for name in _NAMES))
+_MAX_VERBOSITY = 5
+#: Whether a client of this surface should send the same again is said by Retry-After.
+_BLOCKED = "Blocked by another process"
+
+
+def is_surface(path: str) -> bool:
+    """Whether a path belongs to this surface."""
+    below = path.strip("/") + "/"
+    return any(below.startswith(f"{known}/") for known in _PATHS)
+
+
+class ConfigdocsSurface:
+    """Middleware: names the request as these clients log it, and checks what all requests have."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Set ``X-Shipyard-Req``, also for answers that no responder makes."""
+        if is_surface(req.path):
+            resp.set_header("X-Shipyard-Req", req.context.request_id)
+
+    def process_resource(
+        self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
+    ) -> None:
+        """Refuse a ``verbosity`` that is none.
+
+        Raises:
+            RequestInvalid: it is no number from 0 to 5.
+        """
+        if not is_surface(req.path):
+            return
+        for given in req.get_param_as_list("verbosity") or ():
+            if not (given.isascii() and given.isdigit() and int(given[:3]) <= _MAX_VERBOSITY):
+                raise RequestInvalid(
+                    "Invalid verbosity parameter",
+                    "If specified, verbosity parameter should be a value from 0 to"
+                    f" {_MAX_VERBOSITY}",
+                )
+
+
+def status_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+    """Answer an error as these clients parse it."""
+    advise(resp, error)
+    title, reason, messages = _words(error)
+    code = falcon.util.code_to_http_status(status)
+    document = {
+        "kind": "status",
+        "apiVersion": "v1.0",
+        "metadata": {},
+        "status": "Failure",
+        "message": title,
+        "reason": reason,
+        "details": {
+            "errorType": getattr(error, "error_type", "ApiError"),
+            "errorCount": sum(bool(each.get("error")) for each in messages),
+            "messageList": messages,
+        },
+        "code": code,
+        "retry": error.retryable and not isinstance(error, LockHeld),
+    }
+    resp.status = code
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = json.dumps(document).encode()
+    resp.text = resp.media = resp.stream = None
+
+
+#: How an error is told on each of these paths.
+STATUS_FORMS: Mapping[str, ErrorForm] = dict.fromkeys(_PATHS, status_error)
+
+
+def _words(error: StagingApiError) -> tuple[str, str, Sequence[Mapping[str, Any]]]:
+    """``message``, ``reason`` and messageList."""
+    if isinstance(error, LockHeld):
+        reason = (
+            "Another process is currently blocking this request with a lock for"
+            f" {error.extra['lock']['kind']}. Lock expires in not more than {retry_after(error)}"
+            " seconds"
+        )
+        return _BLOCKED, reason, _single(reason)
+    if isinstance(error, Unauthenticated):
+        reason = "Credentials are not established"
+        return "Unauthenticated", reason, _single(f"{reason}: {error.detail}")
+    if isinstance(error, Forbidden):
+        reason = "Credentials do not permit access"
+        return "Forbidden", reason, _single(f"{reason}: {error.detail}")
+    if isinstance(error, DocumentsInvalid):
+        title = "Document(s) invalid syntax or otherwise unsuitable"
+        return title, error.detail, [of_finding(each) for each in error.findings]
+    if isinstance(error, FalconRefusal):
+        # Falcon's own, whose title and description the clients know the other way round.
+        return error.detail, error.title, _single(error.detail)
+    messages = getattr(error, "messages", ()) or _single(error.detail)
+    return error.title, error.detail, messages
+
+
+def _single(text: str) -> Sequence[Mapping[str, Any]]:
+    return [{"message": text, "error": True}]

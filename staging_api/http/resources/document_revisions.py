@@ -1,0 +1,179 @@
+"""``/document-revisions``: the history of documents, its names, and going back in it."""
+
+import falcon
+
+from staging_api.documents.changing import Author
+from staging_api.documents.service import DocumentService
+from staging_api.http.api_lock import api_lock
+from staging_api.http.auth import asker
+from staging_api.http.document_bodies import (
+    BufferBody,
+    ReasonQuery,
+    RevisionBody,
+    RevisionList,
+    RevisionQuery,
+    RollbackRequest,
+    SiteActionRequest,
+    TagRequest,
+)
+from staging_api.http.openapi import answers, spec
+from staging_api.locks.hold import Locks
+from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
+
+_TAGS = ["documents"]
+
+
+class _OfDocuments:
+    """A resource that changes documents."""
+
+    def __init__(self, documents: DocumentService, wait_cap_seconds: float) -> None:
+        """Take what the responders need."""
+        self.documents = documents
+        self.locks: Locks = documents.locks
+        self.wait_cap_seconds = wait_cap_seconds
+
+
+class DocumentRevisions:
+    """All revisions."""
+
+    def __init__(self, documents: DocumentService) -> None:
+        """Take what the responders need."""
+        self._reader = documents.reader
+
+    @spec.validate(query=RevisionQuery, resp=answers(HTTP_200=RevisionList), tags=_TAGS)
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List revisions, newest first."""
+        query: RevisionQuery = req.context.query
+        found = self._reader.revisions(query.limit + 1, query.before)
+        page = found[: query.limit]
+        resp.media = RevisionList(
+            items=[RevisionBody.of(revision) for revision in page],
+            next=page[-1].number if len(found) > len(page) else None,
+        )
+
+
+class OneDocumentRevision:
+    """One revision."""
+
+    def __init__(self, documents: DocumentService) -> None:
+        """Take what the responders need."""
+        self._reader = documents.reader
+
+    @spec.validate(resp=answers(404, HTTP_200=RevisionBody), tags=_TAGS)
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, number: int) -> None:
+        """Show a revision: who made it, whether it was committed, its tags."""
+        resp.media = RevisionBody.of(self._reader.find(number))
+
+
+class RollbackToRevision(_OfDocuments):
+    """Going back to a revision."""
+
+    @spec.validate(
+        json=RollbackRequest, resp=answers(404, 409, 415, HTTP_201=BufferBody), tags=_TAGS
+    )
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
+        """Let the buffer have exactly what this revision has.
+
+        A new revision, to be reviewed and committed as any other. Revision 0 has nothing.
+        """
+        body: RollbackRequest = req.context.json
+        author = Author(asker(req), body.reason)
+        done = self.documents.roll_back(number, author, over_buffer=body.over_buffer)
+        resp.status = falcon.HTTP_201
+        resp.set_header("ETag", done.buffer.etag)
+        resp.media = BufferBody.of(done.buffer, self.documents.reader.buffered())
+
+
+class ConfirmationOfRevision(_OfDocuments):
+    """Confirming a commit that would be undone otherwise."""
+
+    @spec.validate(query=ReasonQuery, resp=answers(404, 409, HTTP_200=RevisionBody), tags=_TAGS)
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
+        """Make a commit with `confirm_within` final."""
+        query: ReasonQuery = req.context.query
+        author = Author(asker(req), query.reason)
+        resp.media = RevisionBody.of(self.documents.confirm(number, author))
+
+
+class TagOfRevision(_OfDocuments):
+    """One name of a revision."""
+
+    @spec.validate(json=TagRequest, resp=answers(404, 409, 415, HTTP_200=RevisionBody), tags=_TAGS)
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
+        """Tag a revision; a tag that is there already gets this data."""
+        body: TagRequest = req.context.json
+        author = Author(asker(req), body.reason)
+        resp.media = RevisionBody.of(self.documents.tag(number, tag, body.data, author))
+
+    @spec.validate(query=ReasonQuery, resp=answers(404, 409, HTTP_200=RevisionBody), tags=_TAGS)
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
+        """Remove a tag."""
+        query: ReasonQuery = req.context.query
+        author = Author(asker(req), query.reason)
+        resp.media = RevisionBody.of(self.documents.untag(number, tag, author))
+
+
+class SiteActions(_OfDocuments):
+    """How site actions ended."""
+
+    @spec.validate(
+        json=SiteActionRequest, resp=answers(404, 409, 415, HTTP_201=RevisionBody), tags=_TAGS
+    )
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Note that a site action ended on a committed revision.
+
+        The newest such revision is the version last_site_action; the newest with a success,
+        successful_site_action.
+        """
+        body: SiteActionRequest = req.context.json
+        revision = self.documents.site_action(
+            body.revision,
+            body.data,
+            Author(asker(req), body.reason),
+            succeeded=body.outcome == "success",
+            staged=body.require_staged,
+        )
+        resp.status = falcon.HTTP_201
+        resp.media = RevisionBody.of(revision)
+
+
+class DocumentBuffer(_OfDocuments):
+    """The buffer."""
+
+    @spec.validate(resp=answers(HTTP_200=BufferBody), tags=_TAGS)
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Show what would be committed: its revision, digest and collections."""
+        reader = self.documents.reader
+        buffer = reader.buffer()
+        resp.set_header("ETag", buffer.etag)
+        resp.media = BufferBody.of(buffer, reader.buffered())
+
+    @spec.validate(query=ReasonQuery, resp=answers(409, HTTP_200=BufferBody), tags=_TAGS)
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Discard the buffer: the documents are again what was committed."""
+        _discard(self.documents, req, resp, None)
+
+
+class CollectionOfBuffer(_OfDocuments):
+    """What the buffer has of one collection."""
+
+    @spec.validate(query=ReasonQuery, resp=answers(404, 409, HTTP_200=BufferBody), tags=_TAGS)
+    @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
+        """Discard the changes of one collection."""
+        _discard(self.documents, req, resp, collection)
+
+
+def _discard(
+    documents: DocumentService, req: falcon.Request, resp: falcon.Response, collection: str | None
+) -> None:
+    query: ReasonQuery = req.context.query
+    done = documents.discard(collection, Author(asker(req), query.reason))
+    resp.set_header("ETag", done.buffer.etag)
+    resp.media = BufferBody.of(done.buffer, documents.reader.buffered())

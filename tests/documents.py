@@ -1,0 +1,155 @@
+"""Documents for tests, and the document API of one process, each answer held to its contract."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+from falcon.testing import TestClient
+
+from staging_api.bootstrap import Services, build
+from staging_api.settings import Settings
+from tests import contract
+from tests.service import Answer
+
+API = "/api/v1.0"
+SCRIPT = "pegleg/Script/v1"
+POLICY_SCHEMA = "deckhand/LayeringPolicy/v1"
+JSON = {"Content-Type": "application/json"}
+
+
+def document(name: str, data: Any = None, *, schema: str = SCRIPT, **metadata: Any) -> Any:
+    """A document; `metadata` says more of it, such as ``storagePolicy``."""
+    whole = {
+        "schema": "metadata/Document/v1",
+        "name": name,
+        "storagePolicy": "cleartext",
+        "layeringDefinition": {"abstract": False, "layer": "site"},
+        **metadata,
+    }
+    return {"schema": schema, "metadata": whole, "data": {"value": 1} if data is None else data}
+
+
+def secret(name: str, data: Any = "swordfish", **metadata: Any) -> Any:
+    """An encrypted document."""
+    return document(name, data, storagePolicy="encrypted", **metadata)
+
+
+def policy(name: str = "layering-policy") -> Any:
+    """The LayeringPolicy of a site."""
+    return {
+        "schema": POLICY_SCHEMA,
+        "metadata": {"schema": "metadata/Control/v1", "name": name},
+        "data": {"layerOrder": ["global", "type", "site"]},
+    }
+
+
+def stream(*documents: Any) -> bytes:
+    """Documents as a client sends them."""
+    text: str = yaml.safe_dump_all(documents, explicit_start=True)
+    return text.encode()
+
+
+def loaded(text: bytes) -> list[Any]:
+    """Documents as a client reads them."""
+    return list(yaml.safe_load_all(text))
+
+
+@dataclass(frozen=True)
+class DocumentApi:
+    """The API of one process, without a socket."""
+
+    services: Services
+    client: TestClient
+    headers: Mapping[str, str]
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request, with one answer."""
+        bare, _, query = path.partition("?")
+        told = self.client.simulate_request(
+            method,
+            bare,
+            query_string=query,
+            body=body,
+            headers={**self.headers, **(headers or {})},
+        )
+        media = told.headers.get("content-type", "")
+        contract.check(method, bare, told.status_code, media, told.content)
+        return Answer(
+            told.status_code, {k.title(): v for k, v in told.headers.items()}, told.content
+        )
+
+    def get(self, path: str, **query: Any) -> Answer:
+        """GET; parameters are named with ``_`` for ``-``."""
+        return self.send("GET", path_of(path, query))
+
+    def post(self, collection: str, *documents: Any, **query: Any) -> Answer:
+        """Post a collection; without documents, an empty body."""
+        body = stream(*documents) if documents else b""
+        return self.post_text(collection, body, **query)
+
+    def post_text(self, collection: str, body: bytes, **query: Any) -> Answer:
+        """Post a collection as this text."""
+        headers = {"Content-Type": "application/x-yaml", "Content-Length": str(len(body))}
+        path = path_of(f"/configdocs/{collection}", query)
+        return self.send("POST", path, body, headers)
+
+    def add(self, collection: str, *documents: Any) -> None:
+        """Post a collection beside what is buffered."""
+        answer = self.post(collection, *documents, buffermode="append")
+        assert answer.status == 201, answer.body
+
+    def commit(self, **query: Any) -> Answer:
+        """Commit the buffer."""
+        return self.send("POST", path_of("/commitconfigdocs", query))
+
+    def committed(self, collection: str, *documents: Any) -> None:
+        """Post a collection, and commit it."""
+        self.add(collection, *documents)
+        answer = self.commit()
+        assert answer.status == 200, answer.body
+
+    def ask(self, method: str, path: str, body: object = None, **query: Any) -> Answer:
+        """A request to one of our own routes."""
+        raw = None if body is None else json.dumps(body).encode()
+        return self.send(method, path_of(path, query), raw, JSON if raw else None)
+
+    def status(self) -> dict[str, str]:
+        """What became of each collection in the buffer."""
+        found = self.get("/configdocs").json
+        return {each["collection_name"]: each["new_status"] for each in found}
+
+
+def path_of(path: str, query: Mapping[str, Any]) -> str:
+    """A path below the base path, with its parameters; lists are repeated ones."""
+    named = {name.replace("_", "-") if name in _DASHED else name: v for name, v in query.items()}
+    asked = urlencode(named, doseq=True)
+    return f"{API}{path}{'?' if asked else ''}{asked}"
+
+
+_DASHED = {"empty_collection", "cleartext_secrets"}
+
+
+@contextmanager
+def document_api(
+    database_url: str, folder: Path, headers: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[DocumentApi]:
+    """The API of one process on a database."""
+    chosen = Settings.from_env(
+        database_url=database_url, store=f"file://{folder / 'store'}", **settings
+    )
+    services = build(chosen)
+    try:
+        yield DocumentApi(services, TestClient(services.app()), headers or {})
+    finally:
+        services.close()

@@ -1,0 +1,640 @@
+"""Every answer of the configdocs surface that its clients know: status, fields, headers, lock.
+
+The rows are those of the ancestor's own server, but for the ones where it does something wrong.
+"""
+
+from typing import Any
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.locks.hold import Asker, hold
+from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
+from tests.documents import API, DocumentApi, document, policy, stream
+from tests.rows import select
+from tests.service import Answer
+
+VERSIONS = ["buffer", "committed", "last_site_action", "successful_site_action"]
+
+
+def refused(answer: Answer, status: str, message: str, reason: str | None = None) -> Any:
+    """Fail unless it is an error of this form; gives its details."""
+    told = answer.json
+    assert f"{answer.status}" == status.split(maxsplit=1)[0], told
+    assert set(told) == {
+        *("kind", "apiVersion", "metadata", "status", "message", "reason", "details", "code"),
+        "retry",
+    }
+    assert (told["kind"], told["apiVersion"], told["metadata"]) == ("status", "v1.0", {})
+    assert (told["status"], told["code"]) == ("Failure", status)
+    assert told["message"] == message
+    if reason is not None:
+        assert told["reason"] == reason
+    details = told["details"]
+    assert set(details) == {"errorType", "errorCount", "messageList"}
+    assert details["errorCount"] == len(details["messageList"]) > 0
+    assert all(each["error"] is True and each["message"] for each in details["messageList"])
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["X-Shipyard-Req"] == answer.headers["X-Request-Id"]
+    return told
+
+
+def validated(answer: Answer, code: str, message: str, *, errors: int = 0) -> Any:
+    """Fail unless it is a validation result of this form."""
+    told = answer.json
+    assert told["kind"] == "Status"
+    assert (told["apiVersion"], told["reason"]) == ("v1.0", "Validation")
+    assert told["status"] == ("Failure" if errors else "Success"), told
+    assert (told["message"], told["code"]) == (message, code)
+    assert told["details"]["errorCount"] == errors
+    assert "retry" not in told
+    return told
+
+
+# Comparing versions
+
+
+def test_status_of_nothing_is_an_empty_list(site: DocumentApi) -> None:
+    answer = site.get("/configdocs", verbosity=1)
+    assert (answer.status, answer.json) == (200, [])
+
+
+def test_status_of_a_first_post_has_base_revision_0(site: DocumentApi) -> None:
+    site.add("a", document("one"))
+    assert site.get("/configdocs").json == [
+        {
+            "collection_name": "a",
+            "base_version": "committed",
+            "base_revision": 0,
+            "base_status": "not present",
+            "new_version": "buffer",
+            "new_revision": 1,
+            "new_status": "created",
+        }
+    ]
+
+
+def test_status_without_a_buffer_shows_the_base_twice(site: DocumentApi) -> None:
+    site.committed("a", document("one"), policy())
+    (entry,) = site.get("/configdocs").json
+    assert (entry["base_revision"], entry["new_revision"]) == (1, 1)
+    assert (entry["base_status"], entry["new_status"]) == ("present", "unmodified")
+
+
+def test_status_tells_the_four_fates_apart(site: DocumentApi) -> None:
+    for name in ("kept", "changed", "gone"):
+        site.add(name, document(name))
+    site.committed("p", policy())
+    site.add("changed", document("changed", {"value": 2}))
+    site.add("new", document("new"))
+    assert site.post("gone", buffermode="append", empty_collection="True").status == 201
+    assert site.status() == {
+        "kept": "unmodified",
+        "p": "unmodified",
+        "changed": "modified",
+        "new": "created",
+        "gone": "deleted",
+    }
+    told = {each["collection_name"]: each["base_status"] for each in site.get("/configdocs").json}
+    assert told["new"] == "not present"
+    assert set(told.values()) == {"present", "not present"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"versions": ["committed", "buffer"]},
+        {"versions": ["buffer", "committed"]},
+        {"versions": "committed,buffer"},
+        {"version": "buffer,committed"},
+        {"versions": ["BUFFER", "Committed"]},
+        {"versions": ""},
+        {},
+    ],
+)
+def test_versions_are_taken_in_every_spelling_and_put_in_order(
+    site: DocumentApi, query: dict[str, Any]
+) -> None:
+    site.add("a", document("one"))
+    (entry,) = site.get("/configdocs", **query).json
+    assert (entry["base_version"], entry["new_version"]) == ("committed", "buffer")
+
+
+@pytest.mark.parametrize(
+    ("versions", "message", "reason"),
+    [
+        (
+            ["committed"],
+            "Incorrect number of versions for comparison",
+            "User must pass in 2 valid versions for comparison",
+        ),
+        (
+            ["committed", "buffer", "last_site_action"],
+            "Incorrect number of versions for comparison",
+            "User must pass in 2 valid versions for comparison",
+        ),
+        (
+            ["committed", "committed"],
+            "Versions must be different for comparison",
+            "Versions must be unique in order to perform comparison",
+        ),
+        (
+            ["committed", "x"],
+            "Invalid version detected",
+            f"x is not a valid version, which include: {', '.join(reversed(VERSIONS))}",
+        ),
+    ],
+)
+def test_wrong_versions_are_refused(
+    site: DocumentApi, versions: list[str], message: str, reason: str
+) -> None:
+    refused(site.get("/configdocs", versions=versions), "400 Bad Request", message, reason)
+
+
+@pytest.mark.parametrize("version", ["last_site_action", "successful_site_action"])
+def test_a_site_action_that_never_was_is_404(site: DocumentApi, version: str) -> None:
+    site.committed("a", document("one"), policy())
+    refused(
+        site.get("/configdocs", versions=["committed", version]),
+        "404 Not Found",
+        "Version does not exist",
+        f"{version} version does not exist",
+    )
+
+
+def test_site_actions_make_their_versions(site: DocumentApi) -> None:
+    site.committed("a", document("one"), policy())
+    site.ask("POST", "/document-site-actions", {"outcome": "success"})
+    site.committed("b", document("two"))
+    site.ask("POST", "/document-site-actions", {"outcome": "failure"})
+    entries = site.get("/configdocs", versions=["last_site_action", "successful_site_action"]).json
+    told = {each["collection_name"]: each["new_status"] for each in entries}
+    assert told == {"a": "unmodified", "b": "created"}
+    assert entries[0]["base_version"] == "successful_site_action"
+    assert (entries[0]["base_revision"], entries[0]["new_revision"]) == (1, 2)
+    for version in ("last_site_action", "successful_site_action"):
+        assert site.get("/configdocs/a", version=version).status == 200
+    refused(
+        site.get("/configdocs/b", version="successful_site_action"),
+        "404 Not Found",
+        "No documents to retrieve",
+    )
+
+
+# Posting a collection
+
+
+def test_a_post_is_answered_with_its_validations(site: DocumentApi) -> None:
+    answer = site.post("site", document("one"), policy(), verbosity=1)
+    assert answer.status == 201
+    assert answer.headers["Location"] == "/api/v1.0/configdocs/site"
+    told = validated(answer, "201 Created", "Validations succeeded")
+    assert told["details"] == {"errorCount": 0, "messageList": []}
+    assert told["metadata"] == {}
+
+
+def test_a_name_with_odd_characters_is_quoted_in_location(site: DocumentApi) -> None:
+    answer = site.post("my%20site", document("one"))
+    assert (answer.status, answer.headers["Location"]) == (201, "/api/v1.0/configdocs/my%20site")
+    assert site.status() == {"my site": "created"}
+
+
+@pytest.mark.parametrize("query", [{}, {"empty-collection": "False"}])
+def test_a_post_without_a_body_is_refused(site: DocumentApi, query: dict[str, str]) -> None:
+    refused(
+        site.post("a", **query),
+        "400 Bad Request",
+        "Content-Length is a required header",
+        "Content Length is 0 or not specified",
+    )
+
+
+@pytest.mark.parametrize("mode", ["rejectoncontents", "REJECToncontents", "", None])
+def test_the_default_mode_refuses_a_full_buffer(site: DocumentApi, mode: str | None) -> None:
+    query = {} if mode is None else {"buffermode": mode}
+    assert site.post("a", document("one"), **query).status == 201
+    for collection in ("a", "b"):
+        told = refused(
+            site.post(collection, document("two"), **query),
+            "409 Conflict",
+            "Invalid collection specified for buffer",
+            "Buffermode : rejectoncontents",
+        )
+        assert told["details"]["errorCount"] == 1
+    assert site.status() == {"a": "created"}
+
+
+def test_append_refuses_only_what_is_buffered(site: DocumentApi) -> None:
+    for name in ("a", "gone"):
+        site.add(name, document(name))
+    site.committed("p", policy())
+    assert site.post("a", document("a", 2), buffermode="append").status == 201
+    assert site.post("new", document("new"), buffermode="Append").status == 201
+    assert site.post("gone", buffermode="append", empty_collection="true").status == 201
+    for name in ("a", "new", "gone"):
+        refused(
+            site.post(name, document(name, 3), buffermode="append"),
+            "409 Conflict",
+            "Invalid collection specified for buffer",
+            "Buffermode : append",
+        )
+
+
+def test_replace_drops_the_buffer_and_takes_all(site: DocumentApi) -> None:
+    site.committed("p", policy())
+    site.add("a", document("one"))
+    site.add("b", document("two"))
+    assert site.post("c", document("one"), buffermode="REPLACE").status == 201
+    assert site.status() == {"p": "unmodified", "c": "created"}
+
+
+def test_replace_with_nothing_committed_begins_anew(site: DocumentApi) -> None:
+    site.add("a", document("one"))
+    assert site.post("b", document("two"), buffermode="replace").status == 201
+    assert site.status() == {"b": "created"}
+
+
+@pytest.mark.parametrize("mode", ["rejectoncontents", "append", "replace"])
+def test_every_mode_goes_on_an_empty_buffer(site: DocumentApi, mode: str) -> None:
+    assert site.post("a", document("one"), buffermode=mode).status == 201
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_an_unknown_mode_is_refused_on_an_empty_buffer_and_on_a_full_one(
+    site: DocumentApi, full: bool
+) -> None:
+    if full:
+        site.add("a", document("one"))
+    told = refused(
+        site.post("b", document("two"), buffermode="hippo"),
+        "400 Bad Request",
+        "Invalid buffermode parameter specified",
+    )
+    assert "hippo" in told["reason"]
+    assert site.status() == ({"a": "created"} if full else {})
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_the_same_contents_again_make_no_revision(site: DocumentApi, buffered: bool) -> None:
+    site.committed("a", document("one"), document("two"), policy())
+    if buffered:
+        site.add("b", document("three"))
+    before = site.ask("GET", "/document-buffer").json
+    told = refused(
+        site.post("a", policy(), document("two"), document("one"), buffermode="append"),
+        "400 Bad Request",
+        "Collection a not added to Shipyard buffer",
+        "Collection created no new revision",
+    )
+    assert told["details"]["errorCount"] == 1
+    assert site.ask("GET", "/document-buffer").json == before
+
+
+def test_a_document_of_another_collection_is_refused_by_name(site: DocumentApi) -> None:
+    site.add("a", document("one"))
+    told = refused(
+        site.post("b", document("one"), buffermode="append"),
+        "409 Conflict",
+        "Documents may not exist in more than one collection",
+    )
+    assert "one" in told["reason"]
+    assert "'a'" in told["reason"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"a: [1", "line"),
+        (b"- a list", "mapping"),
+        (b"just text", "mapping"),
+        (stream(document("one") | {"schema": "no version"}), "schema"),
+        (stream({"schema": "a/B/v1", "metadata": {}, "data": 1}), "name"),
+        (b"---\n", "no document"),
+    ],
+)
+def test_unsuitable_documents_are_refused_one_message_for_each_fault(
+    site: DocumentApi, text: bytes, words: str
+) -> None:
+    answer = site.post_text("a", text)
+    assert answer.status == 400
+    assert answer.json["message"] in {
+        "Document(s) invalid syntax or otherwise unsuitable",
+        "Content-Length is a required header",
+    }
+    assert words in str(answer.json)
+    assert site.status() == {}
+
+
+def test_two_faults_are_two_validation_messages(site: DocumentApi) -> None:
+    wrong = stream(document("one") | {"more": 1}, document("two", None, layer="x"))
+    told = refused(
+        site.post_text("a", wrong),
+        "400 Bad Request",
+        "Document(s) invalid syntax or otherwise unsuitable",
+    )
+    messages = told["details"]["messageList"]
+    assert len(messages) >= 2
+    for each in messages:
+        assert each["kind"] == "ValidationMessage"
+        assert each["level"] == "Error"
+        assert set(each) >= {"documents", "diagnostic", "name", "source"}
+
+
+@pytest.mark.parametrize("mode", ["rejectoncontents", "append", "replace"])
+def test_emptying_what_never_was_there_changes_nothing(site: DocumentApi, mode: str) -> None:
+    refused(
+        site.post("never", empty_collection="true", buffermode=mode),
+        "400 Bad Request",
+        "Collection never not added to Shipyard buffer",
+        "Collection created no new revision",
+    )
+
+
+# Getting a collection
+
+
+@pytest.mark.parametrize("version", [None, "buffer", "BUFFER"])
+def test_a_collection_comes_back_byte_for_byte(site: DocumentApi, version: str | None) -> None:
+    text = b"# a comment\n" + stream(document("one", {"z": 1, "a": "0644", "m": 0o644}))
+    assert site.post_text("a", text).status == 201
+    answer = site.get("/configdocs/a", **({"version": version} if version else {}))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/x-yaml"
+    assert answer.body == text
+
+
+@pytest.mark.parametrize("version", ["committed", "COMMITTED"])
+def test_the_committed_version_is_not_the_buffer(site: DocumentApi, version: str) -> None:
+    site.committed("a", document("one", "old"), policy())
+    site.add("a", document("one", "new"), policy())
+    assert b"old" in site.get("/configdocs/a", version=version).body
+    assert b"new" in site.get("/configdocs/a").body
+
+
+@pytest.mark.parametrize("path", ["/configdocs/a", "/renderedconfigdocs"])
+@pytest.mark.parametrize("version", ["x", "newest", "-1"])
+def test_an_unknown_version_is_refused(site: DocumentApi, path: str, version: str) -> None:
+    refused(
+        site.get(path, version=version),
+        "400 Bad Request",
+        "Invalid version query parameter specified",
+        f"version must be {', '.join(VERSIONS)}",
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_collection_that_a_version_lacks_is_404(site: DocumentApi, version: str) -> None:
+    site.committed("a", document("one"), policy())
+    site.ask("POST", "/document-site-actions", {"outcome": "success"})
+    refused(
+        site.get("/configdocs/never", version=version), "404 Not Found", "No documents to retrieve"
+    )
+
+
+def test_what_the_buffer_only_carries_along_is_404(site: DocumentApi) -> None:
+    site.committed("a", document("one"), policy())
+    site.add("b", document("two"))
+    refused(
+        site.get("/configdocs/a"),
+        "404 Not Found",
+        "No documents to retrieve",
+        "The Shipyard buffer is empty or does not contain this collection",
+    )
+
+
+def test_what_the_buffer_deletes_is_an_empty_answer(site: DocumentApi) -> None:
+    site.committed("a", document("one"), policy())
+    assert site.post("a", empty_collection="true").status == 201
+    answer = site.get("/configdocs/a")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Content-Type"] == "application/x-yaml"
+
+
+# Rendering
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_version_that_is_not_there_cannot_be_rendered(site: DocumentApi, version: str) -> None:
+    refused(
+        site.get("/renderedconfigdocs", version=version),
+        "404 Not Found",
+        "This revision does not exist",
+        f"{version} version does not exist",
+    )
+
+
+def test_rendered_documents_are_a_yaml_stream(site: DocumentApi) -> None:
+    site.committed("a", document("one"), policy())
+    answer = site.get("/renderedconfigdocs", version="COMMITTED")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/x-yaml"
+    assert answer.body.startswith(b"---\n")
+
+
+def test_documents_that_do_not_render_are_the_callers_fault(site: DocumentApi) -> None:
+    site.add("a", document("one"))
+    told = refused(
+        site.get("/renderedconfigdocs"), "409 Conflict", "The documents cannot be rendered"
+    )
+    assert "LayeringPolicyNotFound" in str(told["details"]["messageList"])
+
+
+# Committing
+
+
+def test_a_commit_is_answered_with_its_validations(site: DocumentApi) -> None:
+    site.add("a", document("one"), policy())
+    answer = site.commit(force="False", dryrun="False", verbosity=1)
+    assert answer.status == 200
+    validated(answer, "200 OK", "Validations succeeded")
+    assert site.status() == {"a": "unmodified"}
+
+
+@pytest.mark.parametrize("posted", [False, True])
+def test_a_commit_of_nothing_is_refused_and_may_be_retried(site: DocumentApi, posted: bool) -> None:
+    if posted:
+        site.committed("a", document("one"), policy())
+    told = refused(
+        site.commit(),
+        "409 Conflict",
+        "Unable to commit configuration documents",
+        "There are no documents in the buffer to commit",
+    )
+    assert told["retry"] is True
+
+
+def test_a_commit_of_documents_that_do_not_render_is_refused(site: DocumentApi) -> None:
+    site.add("a", document("one"))
+    answer = site.commit()
+    assert answer.status == 400
+    told = validated(answer, "400 Bad Request", "Validations failed", errors=1)
+    (message,) = told["details"]["messageList"]
+    assert message["kind"] == "ValidationMessage"
+    assert (message["error"], message["level"]) == (True, "Error")
+    assert "LayeringPolicyNotFound" in message["message"]
+    assert site.status() == {"a": "created"}
+
+
+def test_force_commits_in_spite_of_errors_and_says_so(site: DocumentApi) -> None:
+    site.add("a", document("one"))
+    answer = site.commit(force="True")
+    assert answer.status == 200
+    validated(answer, "200 OK", "Validations failed FORCED SUCCESS", errors=1)
+    assert site.status() == {"a": "unmodified"}
+
+
+def test_force_without_errors_is_a_plain_commit(site: DocumentApi) -> None:
+    site.add("a", document("one"), policy())
+    validated(site.commit(force="True"), "200 OK", "Validations succeeded")
+
+
+@pytest.mark.parametrize("force", ["False", "True"])
+@pytest.mark.parametrize("valid", [False, True])
+def test_a_dry_run_commits_nothing_and_goes_before_force(
+    site: DocumentApi, force: str, valid: bool
+) -> None:
+    site.add("a", document("one"), *([policy()] if valid else []))
+    answer = site.commit(force=force, dryrun="True")
+    assert answer.status == 200
+    word = "succeeded" if valid else "failed"
+    validated(answer, "200 OK", f"Validations {word} DRYRUN", errors=int(not valid))
+    assert site.status() == {"a": "created"}
+
+
+@pytest.mark.parametrize("given", ["true", "True", "t", "yes", "y", "on", "1", ""])
+def test_what_falcon_takes_for_true_is_true(site: DocumentApi, given: str) -> None:
+    site.add("a", document("one"), policy())
+    assert site.commit(dryrun=given).json["message"].endswith(" DRYRUN")
+
+
+@pytest.mark.parametrize("given", ["false", "False", "f", "no", "n", "off", "0"])
+def test_what_falcon_takes_for_false_is_false(site: DocumentApi, given: str) -> None:
+    site.add("a", document("one"), policy())
+    assert site.commit(dryrun=given).json["message"] == "Validations succeeded"
+
+
+@pytest.mark.parametrize("name", ["dryrun", "force"])
+@pytest.mark.parametrize("given", ["maybe", "TRUE", "2"])
+def test_any_other_flag_is_refused(site: DocumentApi, name: str, given: str) -> None:
+    site.add("a", document("one"), policy())
+    answer = site.commit(**{name: given})
+    assert answer.status == 400
+    assert answer.json["reason"] == "Invalid parameter"
+    assert answer.json["details"]["errorType"] == "HTTPInvalidParam"
+    assert name in answer.json["message"]
+    assert site.status() == {"a": "created"}
+
+
+# Of all paths
+
+
+@pytest.mark.parametrize("verbosity", ["9", "x", "6", "-1", "1.0", "٣"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/configdocs"), ("GET", "/configdocs/a"), ("POST", "/commitconfigdocs")],
+)
+def test_a_wrong_verbosity_is_refused(
+    site: DocumentApi, method: str, path: str, verbosity: str
+) -> None:
+    refused(
+        site.ask(method, path, verbosity=verbosity),
+        "400 Bad Request",
+        "Invalid verbosity parameter",
+    )
+
+
+@pytest.mark.parametrize("verbosity", range(6))
+def test_every_verbosity_is_taken(site: DocumentApi, verbosity: int) -> None:
+    assert site.get("/configdocs", verbosity=verbosity).status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ["/configdocs/a", "/commitconfigdocs", "/renderedconfigdocs"])
+def test_another_method_is_405_with_a_message(site: DocumentApi, method: str, path: str) -> None:
+    answer = site.ask(method, path)
+    assert answer.status == 405
+    assert answer.json["message"]
+    assert answer.json["details"]["errorType"] == "HTTPMethodNotAllowed"
+    assert set(answer.headers["Allow"].replace(" ", "").split(",")) <= {"GET", "POST", "OPTIONS"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/configdocs/a/b", "/actions", "/site_statuses", "/workflows/1", "/configdocs/"]
+)
+def test_an_unknown_path_is_404_with_a_message(site: DocumentApi, path: str) -> None:
+    answer = site.ask("GET", path)
+    assert answer.status == 404
+    assert answer.json["message"]
+    assert answer.json["status"] == "Failure"
+
+
+def test_health_and_versions(site: DocumentApi) -> None:
+    health = site.get("/health")
+    assert (health.status, health.body) == (204, b"")
+    assert "X-Shipyard-Req" in health.headers
+    versions = site.send("GET", "/versions")
+    assert versions.json == {"v1.0": {"path": "/api/v1.0", "status": "stable"}}
+
+
+@pytest.mark.parametrize(
+    ("marker", "kept"),
+    [("0b2f9a3e-3f0d-4a54-9a50-0d6f6f1c2f11", True), ("whatever I like", False)],
+)
+def test_the_context_marker_is_kept_or_silently_replaced(
+    site: DocumentApi, database: Database, marker: str, kept: bool
+) -> None:
+    headers = {"X-Context-Marker": marker}
+    answer = site.send("POST", f"{API}/configdocs/a", stream(document("one")), headers)
+    assert answer.status == 201
+    expected = marker if kept else answer.headers["X-Shipyard-Req"]
+    assert select(database, "SELECT reference_id FROM document_revisions") == [(expected,)]
+    assert select(
+        database, "SELECT reference_id FROM api_locks WHERE kind = 'configdocs_update'"
+    ) == [(expected,)]
+
+
+# The lock
+
+
+@pytest.mark.parametrize("what", ["post", "commit", "rollback", "discard", "tag"])
+def test_the_second_of_two_writers_is_refused_in_the_words_that_clients_know(
+    site: DocumentApi, other_site: DocumentApi, what: str
+) -> None:
+    site.committed("a", document("one"), policy())
+    site.add("b", document("two"))
+    before = site.ask("GET", "/document-revisions").json
+    with hold(other_site.services.locks, CONFIGDOCS_UPDATE, GLOBAL, Asker("another")):
+        answer = {
+            "post": lambda: site.post("c", document("three"), buffermode="append"),
+            "commit": site.commit,
+            "rollback": lambda: site.ask("POST", "/document-revisions/1/rollback", {}),
+            "discard": lambda: site.ask("DELETE", "/document-buffer"),
+            "tag": lambda: site.ask("PUT", "/document-revisions/1/tags/x", {}),
+        }[what]()
+        assert site.get("/configdocs").status == 200
+        assert site.get("/configdocs/b").status == 200
+        assert site.get("/renderedconfigdocs").status == 200
+    assert 1 <= int(answer.headers["Retry-After"]) <= 15
+    if what in {"post", "commit"}:
+        told = refused(answer, "409 Conflict", "Blocked by another process")
+        assert "with a lock for configdocs_update" in told["reason"]
+        assert "Lock expires in not more than" in told["reason"]
+        assert told["retry"] is False
+    else:
+        assert answer.problem == (409, "lock_held")
+    assert site.ask("GET", "/document-revisions").json == before
+
+
+def test_reading_takes_no_lock_and_a_refused_body_neither(
+    site: DocumentApi, database: Database
+) -> None:
+    site.get("/configdocs")
+    site.get("/renderedconfigdocs")
+    site.post_text("a", b"a: [")
+    site.post("a", document("one"), buffermode="hippo")
+    site.commit(dryrun="maybe")
+    assert select(database, "SELECT count(*) FROM api_locks") == [(0,)]
+    site.add("a", document("one"))
+    assert select(database, "SELECT kind, scope, outcome FROM api_locks") == [
+        ("configdocs_update", "global", "released")
+    ]
