@@ -38,6 +38,8 @@
     |-- Unavailable             the service cannot work just now (database away)
     |   |-- ConnectionLost      a connection broke; whether it was done is not known
     |   |-- IdentityUnavailable whether a credential holds cannot be found out just now
+    |   |-- DatabaseBusy        the database is there, and others are in the way for a moment
+    |   |-- DatabaseRefused     the database is there, and does not serve us as it is set up
     |   `-- ShuttingDown        this process ends; another one takes the work up
     |-- ClientGone              the client closed its connection while its request waited
     |-- DeadlineOver            for clients: not done within the time that they allowed
@@ -322,6 +324,18 @@ class IdentityUnavailable(Unavailable):
     """Whether the credential holds cannot be found out just now; it may well hold."""
 
     code, title = "identity_unavailable", "The credential cannot be checked just now"
+
+
+class DatabaseBusy(Unavailable):
+    """The database answers, and could not do this now: a lock, a conflict, no room. Try again."""
+
+    code, title = "database_busy", "The database is busy"
+
+
+class DatabaseRefused(Unavailable):
+    """The database answers, and refuses this service: credentials, rights, settings."""
+
+    code, title = "database_refused", "The database refuses this service"
 
 
 class ShuttingDown(Unavailable):

@@ -8,25 +8,15 @@ from typing import Any
 import psycopg2
 from prometheus_client import Gauge
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
 from staging_api.database_url import normalized
-from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog, tell
-from staging_api.errors import ConnectionLost, Unavailable
-
-#: Kernel and libpq give up on a dead peer within about 15 s; of a hung one see `db.timeouts`.
-CONNECT_ARGS: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-    # A standby would answer that a lock is held which is free by now.
-    "target_session_attrs": "read-write",
-    "application_name": "staging_api",
-}
+from staging_api.db.refusals import meaning_of
+from staging_api.db.sessions import Session
+from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog
+from staging_api.errors import Unavailable
 
 _READ_ONLY = "25006"
 
@@ -91,26 +81,22 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
         timeouts: of statements; None lets each take its time.
     """
     url = normalized(url)
-    transactions = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=10,
-        pool_recycle=1800,
-        connect_args=CONNECT_ARGS,
-    )
+    session = _session(url, timeouts)
+    common: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 10,
+        "pool_recycle": 1800,
+        "connect_args": session.arguments,
+    }
+    # Each BEGIN names its isolation: behind a pooler no setting of the session would.
+    transactions = create_engine(url, isolation_level="READ COMMITTED", **common)
+    # Nothing to roll back: saves a round trip each time a connection is handed back.
     statements = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        # Nothing to roll back: saves a round trip each time a connection is handed back.
-        pool_reset_on_return=None,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=10,
-        pool_recycle=1800,
-        connect_args=CONNECT_ARGS,
+        url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
     for engine in (transactions, statements):
+        session.prepare(engine)
         event.listen(engine, "handle_error", _leave_standby)
     for name, engine in (("transactions", transactions), ("statements", statements)):
         _count_connections(engine, metrics.DATABASE_CONNECTIONS.labels(name))
@@ -120,11 +106,13 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn a database that cannot be reached into `Unavailable`; let other errors through.
+    """Turn what the database cannot do just now into `Unavailable`; let other errors through.
 
     Raises:
         ConnectionLost: a connection that had been made broke.
-        Unavailable: none can be made, or none is free.
+        DatabaseBusy: others are in the way for a moment.
+        DatabaseRefused: it does not serve us as it is set up.
+        Unavailable: no connection can be made, or none is free.
     """
     try:
         yield
@@ -134,15 +122,10 @@ def reachable() -> Iterator[None]:
             "no database connection became free in time", retry_after_seconds=2
         ) from None
     except DBAPIError as error:
-        if error.connection_invalidated:
-            metrics.DATABASE_UNAVAILABLE.inc()
-            raise ConnectionLost(
-                "the connection to the database broke", retry_after_seconds=2
-            ) from error
-        if isinstance(error, OperationalError):
-            metrics.DATABASE_UNAVAILABLE.inc()
-            raise Unavailable("the database cannot be reached", retry_after_seconds=5) from error
-        raise
+        meaning = meaning_of(error)
+        if meaning is None:
+            raise
+        raise meaning from error
 
 
 def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
@@ -189,9 +172,13 @@ def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:
     watchdog = Watchdog(timeouts.hung_seconds)
     for engine in engines:
         watchdog.watch(engine)
-        if timeouts.told:
-            tell(engine, timeouts)
     return watchdog
+
+
+def _session(url: str, timeouts: Timeouts | None) -> Session:
+    if timeouts is None:
+        return Session(url, {})
+    return Session(url, timeouts.settings, pooled=not timeouts.told)
 
 
 def _count_connections(engine: Engine, used: Gauge) -> None:

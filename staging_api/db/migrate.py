@@ -27,8 +27,9 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from staging_api.database_url import normalized
-from staging_api.db.engine import CONNECT_ARGS, Database, reachable
+from staging_api.db.engine import Database, reachable
 from staging_api.db.lock_watch import LockWatch
+from staging_api.db.sessions import CONNECT_ARGS
 from staging_api.errors import (
     DeadlineOver,
     MigrationFailed,
@@ -228,12 +229,7 @@ def _missing(found: str | None) -> tuple[str, ...]:
 
 def engine_of(url: str) -> Engine:
     """One connection at a time, whatever a role or a database sets for its transactions."""
-    arguments = {
-        **CONNECT_ARGS,
-        "application_name": "staging_api migrate",
-        # Not "read-write": a role that only reads unless told otherwise is told otherwise.
-        "target_session_attrs": "primary",
-    }
+    arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
     engine = create_engine(
         normalized(url),
         poolclass=NullPool,

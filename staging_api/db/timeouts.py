@@ -1,8 +1,9 @@
 """How long a statement may take, and who ends it after that: the server, else this process.
 
 The server ends a statement of its own accord, and a transaction in which nothing happens; it is
-told so on each new connection. Behind a pooler in transaction mode that would be told to some
-connection of the pooler that others use next, so there the role has to say it (``docs/roles.sql``).
+told so on each new connection, by `db.sessions`. Behind a pooler in transaction mode that would be
+told to some connection of the pooler that others use next, so there the role has to say it
+(``docs/roles.sql``).
 
 A server that hangs (frozen, its disk gone) ends nothing, and its kernel acknowledges everything, so
 neither keepalives nor `tcp_user_timeout` notice. For that a thread looks once a second whether some
@@ -31,7 +32,6 @@ from staging_api.errors import Unavailable
 WATCHDOG = "watchdog"
 
 _LOOK_SECONDS = 1.0
-_TELL = "SELECT set_config('statement_timeout', %s, false), set_config(%s, %s, false)"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ class Timeouts:
     idle_seconds: float
     hung_seconds: float
     told: bool = True
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the server is told, in its settings and their milliseconds."""
+        return {
+            "statement_timeout": f"{self.statement_seconds * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{self.idle_seconds * 1000:.0f}",
+        }
 
 
 class Watchdog:
@@ -125,22 +133,6 @@ class Watchdog:
                     if asked_at < too_long:
                         _shut(driver)
                         del self._asked[key]
-
-
-def tell(engine: Engine, timeouts: Timeouts) -> None:
-    """Tell the server the time-outs on each new connection."""
-    told = (
-        f"{timeouts.statement_seconds * 1000:.0f}",
-        "idle_in_transaction_session_timeout",
-        f"{timeouts.idle_seconds * 1000:.0f}",
-    )
-
-    def on_connect(driver: Any, _record: Any) -> None:
-        with driver.cursor() as cursor:
-            cursor.execute(_TELL, told)
-        driver.commit()
-
-    event.listen(engine, "connect", on_connect)
 
 
 def _shut(driver: Any) -> None:

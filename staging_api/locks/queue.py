@@ -20,7 +20,7 @@ import psycopg2
 from sqlalchemy import make_url
 
 from staging_api.background import BackgroundThread
-from staging_api.db.engine import CONNECT_ARGS
+from staging_api.db.sessions import Session, connect
 from staging_api.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ class WaitQueue:
 
     def __init__(self, direct_url: str, seats: threading.Semaphore) -> None:
         """Wait in `seats`, which all who park a thread of this process share."""
-        self._url = make_url(direct_url).set(drivername="postgresql")
+        url = make_url(direct_url).set(drivername="postgresql")
+        self._session = Session(url.render_as_string(hide_password=False), {})
         self._seats = seats
         self._bells: dict[str, threading.Event] = {}
         self._mutex = threading.Lock()
@@ -82,14 +83,14 @@ class WaitQueue:
         while not self._closed.is_set():
             try:
                 self._hear()
-            except (psycopg2.Error, OSError) as error:
+            except (psycopg2.Error, OSError, Unavailable) as error:
                 log.warning("the lock listener lost its connection: %s", error)
                 self._closed.wait(POLL_SECONDS)
 
     def _hear(self) -> None:
-        url = self._url.render_as_string(hide_password=False)
-        with closing(psycopg2.connect(url, **CONNECT_ARGS)) as conn:
+        with closing(connect(self._session.url, **self._session.arguments)) as conn:
             conn.autocommit = True
+            self._session.check(conn)
             with conn.cursor() as cursor:
                 cursor.execute(f"LISTEN {_CHANNEL}")
             # Whoever queued before LISTEN took effect may have missed its notification.

@@ -5,10 +5,9 @@ decides what, and what happens when a process dies at each step, is told there a
 ``docs/lock.md``. Every function takes the connection that it uses.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import Connection
@@ -17,6 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from staging_api.db.engine import call
 from staging_api.errors import LockLost, Unavailable
 from staging_api.locks.model import Lease, LockRequest, Refusal
+
+T = TypeVar("T")
 
 _ACQUIRE = "SELECT * FROM lock_acquire(%s, %s, %s, %s, %s, %s, %s, %s)"
 _RENEW = """
@@ -36,6 +37,9 @@ _LEAVE = "SELECT lock_leave(%s)"
 _EXTEND_HISTORY = "SELECT lock_history_extend(%s)"
 _DROP_HISTORY = "SELECT lock_history_drop(%s)"
 _FORGET_SCOPES = "SELECT lock_forget_scopes(make_interval(secs => %s))"
+
+# What an English server says of a commit that did not wait; any other way takes longer.
+_NOT_REPLICATED = "canceling wait"
 
 _MONTHS_AHEAD = 3
 _SCOPE_UNUSED_SECONDS = 24 * 3600.0
@@ -57,8 +61,7 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
         *(r.lease_seconds, r.kind.delay_seconds),
     )
     try:
-        with _lasting(conn):
-            row = call(conn, _ACQUIRE, given)
+        row = _lasting(conn, lambda: call(conn, _ACQUIRE, given))
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation):
             raise LockLost(f"lock {r.id} was granted before and its time is over") from None
@@ -90,17 +93,14 @@ def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, 
     Raises:
         Unavailable: whether the renewal will last is not known; it extends no trust.
     """
-    with _lasting(conn):
-        rows = conn.exec_driver_sql(
-            _RENEW,
-            (
-                [lease.kind.name for lease, _ in leases],
-                [lease.scope for lease, _ in leases],
-                [lease.id for lease, _ in leases],
-                [lease.fence for lease, _ in leases],
-                [seconds for _, seconds in leases],
-            ),
-        ).all()
+    given = (
+        [lease.kind.name for lease, _ in leases],
+        [lease.scope for lease, _ in leases],
+        [lease.id for lease, _ in leases],
+        [lease.fence for lease, _ in leases],
+        [seconds for _, seconds in leases],
+    )
+    rows = _lasting(conn, lambda: conn.exec_driver_sql(_RENEW, given).all())
     return {row.id: row.remaining_seconds if row.extended else None for row in rows}
 
 
@@ -176,21 +176,39 @@ def forget_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECOND
     return int(conn.exec_driver_sql(_FORGET_SCOPES, (unused_seconds,)).scalar_one())
 
 
-@contextmanager
-def _lasting(conn: Connection) -> Iterator[None]:
-    """Take a commit for certain only if the server had nothing to say about it.
+def _lasting(conn: Connection, ask: Callable[[], T]) -> T:
+    """Take an answer only if its commit waited for the standbys to the end.
 
     PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning:
-    such a commit can be lost in a failover.
+    it can be lost in a failover. The driver shows warnings as texts, in the server's language, and
+    most of them mean something else: one about wraparound comes with every transaction id for
+    days. So after any warning the same is asked once more, in a transaction: what the server says
+    to its COMMIT alone is about the commit. The second commit is behind the first, so if it lasts
+    both do.
+
+    Raises:
+        Unavailable: whether it will last is not known.
     """
     driver: Any = conn.connection.driver_connection
     driver.notices = heard = _Heard()
     try:
-        yield
+        answer = ask()
+        # In a transaction of the caller, the commit is the caller's.
+        if heard.warning is None or not driver.autocommit:
+            return answer
+        heard.refuse_known()
+        conn.exec_driver_sql("BEGIN")
+        try:
+            answer = ask()
+        except BaseException:
+            conn.exec_driver_sql("ROLLBACK")
+            raise
+        heard.warning = None
+        conn.exec_driver_sql("COMMIT")
+        heard.refuse_any()
+        return answer
     finally:
         driver.notices = []
-    if heard.warning is not None:
-        raise Unavailable(f"the database warned: {heard.warning}", retry_after_seconds=1)
 
 
 class _Heard:
@@ -200,3 +218,11 @@ class _Heard:
 
     def append(self, notice: str) -> None:
         self.warning = notice.strip()
+
+    def refuse_any(self) -> None:
+        if self.warning is not None:
+            raise Unavailable(f"the database warned: {self.warning}", retry_after_seconds=1)
+
+    def refuse_known(self) -> None:
+        if _NOT_REPLICATED in (self.warning or ""):
+            self.refuse_any()
