@@ -24,7 +24,12 @@
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
-    |-- StoreFailed             the bucket of the store did not take or give what it should
+    |-- StoreFailed             the store did not take or give what it should
+    |   |-- StoreDenied         its credentials or permissions do not let us in
+    |   |-- StoreClockSkew      it refuses signatures because the clocks differ
+    |   |-- StoreCredentialExpired  the credential ran out; the platform renews it
+    |   |-- StoreThrottled      it asks for fewer requests
+    |   `-- StoreReadOnly       it can be read and not written
     |-- RecordBroken            the record of events was altered
     |-- DocumentsUnreadable     a sealed document cannot be opened: key missing, or altered
     |-- SigningFailed           a key is configured and no signature came of it
@@ -237,15 +242,60 @@ class UploadWaitOver(StagingApiError):
 
 
 class NoSpace(StagingApiError):
-    """The store, or its quota, has no room for this."""
+    """The store, or its quota, has no room for this; for good if it is more than all of it."""
 
     code, title, retryable = "no_space", "No space left", True
 
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retryable: bool = True,
+        retry_after_seconds: float | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds, extra=extra)
+        self.retryable = retryable
+
 
 class StoreFailed(StagingApiError):
-    """The bucket of the store is away, or does not let us in."""
+    """The disk or the bucket of the store is away, or refuses; subclasses say why, if it is known.
+
+    Retryable are refusals that pass by themselves; the others need an operator, and their detail
+    says what to do.
+    """
 
     code, title, retryable = "store_failed", "The store failed", True
+
+
+class StoreDenied(StoreFailed):
+    """The credentials, or the permissions of the files, do not let us in."""
+
+    code, title, retryable = "store_denied", "The store denies access", False
+
+
+class StoreClockSkew(StoreFailed):
+    """Our clock and the store's differ by more than its signatures allow."""
+
+    code, title, retryable = "store_clock_skew", "The clocks of pod and store differ", False
+
+
+class StoreCredentialExpired(StoreFailed):
+    """The credential ran out; the platform's chain brings another."""
+
+    code, title = "store_credential_expired", "The credential of the store has expired"
+
+
+class StoreThrottled(StoreFailed):
+    """The store asks for fewer requests."""
+
+    code, title = "store_throttled", "The store limits its requests"
+
+
+class StoreReadOnly(StoreFailed):
+    """The store can be read, and not written."""
+
+    code, title, retryable = "store_read_only", "The store is read-only", False
 
 
 class RecordBroken(StagingApiError):

@@ -67,6 +67,26 @@ ARTIFACT_SECONDS = Histogram(
 )
 SOURCE_BYTES = Counter("staging_source_bytes", "Bytes that came from sources", ["scheme"])
 SERVED_BYTES = Counter("staging_served_bytes", "Bytes of staged files that answers announced")
+ARTIFACTS_EVICTED = Counter(
+    "staging_artifacts_evicted", "Artifacts evicted by the service itself", ["reason"]
+)
+STORE_DAMAGED = Counter(
+    "staging_store_damaged", "Contents that the store had lost, or had with other bytes", ["how"]
+)
+STORE_SCRUBBED_BYTES = Counter(
+    "staging_store_scrubbed_bytes", "Bytes of the store that were read again"
+)
+HOUSEKEEPING_FAILURES = Counter(
+    "staging_housekeeping_failures",
+    "Steps, or items of steps, that failed",
+    ["step"],
+)
+HOUSEKEEPING_DONE = Gauge(
+    "staging_housekeeping_done_timestamp_seconds",
+    "When a step of housekeeping was last done",
+    ["step"],
+    multiprocess_mode="livemax",
+)
 DATABASE_CONNECTIONS = Gauge(
     "staging_database_connections_used",
     "Connections taken from a pool now",
@@ -79,3 +99,7 @@ READS_AGAIN = Counter(
 DATABASE_UNAVAILABLE = Counter(
     "staging_database_unavailable", "Times that the database, or a connection, was not to be had"
 )
+
+# So that an alert sees the first of them, too.
+for _how in ("lost", "corrupt"):
+    STORE_DAMAGED.labels(_how)

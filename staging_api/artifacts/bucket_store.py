@@ -16,29 +16,50 @@ What happens if the process dies:
 """
 
 import io
-from collections.abc import Collection, Iterator, Mapping
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import obstore
+import urllib3
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from staging_api.artifacts.parts import PartStore
-from staging_api.artifacts.spool import Spool
-from staging_api.artifacts.store import Batch, Blob, Checkpoint, Room, key_of, no_limit
-from staging_api.errors import Invalid, NotFound, StoreFailed
+from staging_api.artifacts.refusals import refusal
+from staging_api.artifacts.spool import Spool, Swept
+from staging_api.artifacts.store import (
+    KEPT_ASIDE_SECONDS,
+    Batch,
+    Blob,
+    Checkpoint,
+    Room,
+    is_digest,
+    key_of,
+    no_limit,
+)
+from staging_api.errors import Invalid, NotFound, StagingApiError, StoreDenied, StoreFailed
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta
 
-#: How long a link holds: no longer than what was read is safe from eviction (`StoreTerms`).
-LINK_LIFE = timedelta(minutes=5)
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
+LINK_LIFE = timedelta(minutes=4)
+_DELETE_LIFE = timedelta(minutes=1)
+_DELETE_SECONDS = 30.0
+_http = urllib3.PoolManager(maxsize=16)
 _REQUESTS_AT_ONCE = 16
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4
@@ -125,24 +146,29 @@ class BucketStore:
         """Room in the spool; a bucket has no end."""
         return self._spool.free_bytes()
 
-    def has(self, sha256: str) -> bool:
-        """Whether the blob is here, whole."""
-        return self._head(sha256) is not None
+    def check_present(self) -> None:
+        """Make sure that what is not found here is really gone, and not the bucket itself."""
+        self.check()
 
-    def lacks(self, digests: Collection[str]) -> set[str]:
-        """Those of these blobs that are not here; several are asked for at once."""
-        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "head") as threads:
-            there = threads.map(self.has, digests)
-            return {sha256 for sha256, found in zip(digests, there, strict=True) if not found}
+    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
+        """Whether the blob is here, of this length if one is given."""
+        found = self._head(sha256)
+        return found is not None and size_bytes in (None, found["size"])
+
+    def lacks(self, contents: Mapping[str, int]) -> set[str]:
+        """Those of these contents that are not here, or not of this length."""
+        there = _at_once(lambda content: self.has(*content), contents.items())
+        return {sha256 for (sha256, _), found in there if not found}
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob of this digest, if it is here."""
+        """The blob of this digest, as long as it is here."""
         found = self._head(sha256)
         return None if found is None else Blob(sha256, found["size"])
 
-    def open(self, sha256: str) -> BinaryIO:
+    def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
         """Open the blob for reading; bytes come as they are read."""
-        return io.BufferedReader(_Reading(self._objects, self._found(sha256)), _READ_BYTES)
+        found = self._found(sha256, size_bytes)
+        return io.BufferedReader(_Reading(self._objects, found), _READ_BYTES)
 
     def place(self, sha256: str, file: Path) -> None:
         """Fetch the blob."""
@@ -150,8 +176,13 @@ class BucketStore:
             while chunk := stream.read(_READ_BYTES):
                 copy.write(chunk)
 
-    def link(self, sha256: str) -> str:
-        """A URL by which anybody can read the blob for `LINK_LIFE`."""
+    def link(self, sha256: str, size_bytes: int) -> str:
+        """A URL by which anybody can read the blob for `LINK_LIFE`.
+
+        The bucket is asked each time: a link to an object that is gone or cut would be followed,
+        and a client without the digest could not notice.
+        """
+        self._found(sha256, size_bytes)
         with _told():
             return obstore.sign(self._public, "GET", key_of(sha256), LINK_LIFE)
 
@@ -164,22 +195,52 @@ class BucketStore:
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a link to it leads nowhere from now on."""
-        key = key_of(sha256)
-        with suppress(NotFound), _told():
-            self._objects.delete(key)
+        self._delete(key_of(sha256))
+
+    def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
+        """Free these blobs by one request, or each by its own where the service has no such one."""
+        try:
+            with _told():
+                self._objects.delete([key_of(sha256) for sha256 in digests])
+        except StagingApiError as error:
+            log.info("the bucket did not delete %d at once: %s", len(digests), error.detail)
+        else:
+            return {}
+        done = _at_once(self._failure, digests)
+        return {sha256: error for sha256, error in done if error is not None}
+
+    def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
+        """Copy the object aside; delete it if the content of the copy differs."""
+        key, aside = key_of(sha256), f"quarantine/{int(time.time())}-{token_hex(4)}/{sha256}"
+        try:
+            with _told():
+                self._objects.copy(key, aside)
+                copied = self._objects.head(aside)
+        except NotFound:
+            return False
+        with io.BufferedReader(_Reading(self._objects, copied), _READ_BYTES) as stream:
+            bad = differs(stream)
+        self._delete(key if bad else aside)
+        return bad
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their upload."""
         with _told():
             for batch in self._objects.list(f"sha256/{shard}"):
                 for found in batch:
-                    name = found["path"].rpartition("/")[2]
-                    yield Blob(name, found["size"]), found["last_modified"].timestamp()
+                    folder, _, name = found["path"].rpartition("/")
+                    if folder == f"sha256/{shard}" and is_digest(name, shard):
+                        yield Blob(name, found["size"]), found["last_modified"].timestamp()
 
     def last_use(self, sha256: str) -> float | None:
         """When the blob was uploaded, by the clock of the bucket; a use of it leaves no trace."""
         found = self._head(sha256)
         return None if found is None else found["last_modified"].timestamp()
+
+    def used_since(self, digests: Collection[str], since: float) -> set[str]:
+        """Those of these blobs that were uploaded after `since`."""
+        found = _at_once(self.last_use, digests)
+        return {sha256 for sha256, used in found if used is not None and used > since}
 
     @contextmanager
     def batch(self, owner: str, room: Room = no_limit) -> Iterator[Batch]:
@@ -187,29 +248,42 @@ class BucketStore:
         with self._spool.folder(owner) as folder:
             yield Batch(self, folder, room)
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove what dead processes of this pod left in the spool."""
-        return self._spool.sweep(older_than_seconds)
+    def sweep(self, older_than_seconds: float) -> Swept:
+        """Remove the spool's files of dead processes, and what was quarantined a month ago."""
+        horizon = time.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
+        removed, failed = 0, []
+        with _told():
+            aside = [found for batch in self._objects.list("quarantine") for found in batch]
+        for found in aside:
+            if found["last_modified"].timestamp() >= horizon:
+                continue
+            try:
+                self._delete(found["path"])
+                removed += 1
+            except StagingApiError as error:
+                log.warning("%s cannot be removed: %s", found["path"], error.detail)
+                failed.append(found["path"])
+        return self._spool.sweep(older_than_seconds) + Swept(removed, tuple(failed))
 
-    def mark_used(self, sha256: str) -> bool:
-        """Whether the blob is here.
+    def mark_used(self, blob: Blob) -> bool:
+        """Whether the blob is here, of this length.
 
         Nothing can be marked. Should it be removed before a row names it, whoever writes that row
         finds it gone, and stages it again (`repository.name_blobs`).
         """
-        return self.has(sha256)
+        return self.has(blob.sha256, blob.size_bytes)
 
-    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
+    def take(self, files: Mapping[Blob, str], checkpoint: Checkpoint) -> None:
         """Upload these files, several at once."""
 
-        def upload(sha256: str) -> None:
-            if self.mark_used(sha256):
+        def upload(blob: Blob) -> None:
+            if self.mark_used(blob):
                 return
             try:
                 with _told():
                     self._objects.put(
-                        key_of(sha256),
-                        Path(files[sha256]),
+                        key_of(blob.sha256),
+                        Path(files[blob]),
                         chunk_size=_PART_BYTES,
                         max_concurrency=_PARTS_AT_ONCE,
                     )
@@ -217,10 +291,31 @@ class BucketStore:
                 raise StoreFailed("the bucket of the store is not there") from None
             checkpoint("blob named")
 
-        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "upload") as threads:
-            # Their results are asked for, so that a failure is one.
-            list(threads.map(upload, files))
+        _at_once(upload, files)
         checkpoint("names synced")
+
+    def _failure(self, sha256: str) -> StagingApiError | None:
+        try:
+            self.remove(sha256)
+        except StagingApiError as error:
+            return error
+        return None
+
+    def _delete(self, key: str) -> None:
+        """Delete one object by a request that every service has; the library only sends the other.
+
+        A failure that passes is left to the caller, who comes back.
+        """
+        with _told():
+            url = obstore.sign(self._objects, "DELETE", key, _DELETE_LIFE)
+        try:
+            answer = _http.request("DELETE", url, retries=False, timeout=_DELETE_SECONDS)
+        except urllib3.exceptions.HTTPError as error:
+            raise StoreFailed(
+                f"the object store did not answer ({type(error).__name__})", retry_after_seconds=10
+            ) from None
+        if answer.status not in (200, 202, 204, 404):
+            raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
 
     def _head(self, sha256: str) -> "ObjectMeta | None":
         key = key_of(sha256)
@@ -229,11 +324,18 @@ class BucketStore:
                 return self._objects.head(key)
         except NotFound:
             return None
+        except StoreDenied:
+            # An answer to HEAD has no body, and so no reason: the same refusal by GET has one.
+            with _told():
+                self._objects.get_range(key, start=0, end=1)
+            raise
 
-    def _found(self, sha256: str) -> "ObjectMeta":
+    def _found(self, sha256: str, size_bytes: int | None = None) -> "ObjectMeta":
         found = self._head(sha256)
         if found is None:
             raise NotFound(f"the store has no blob {sha256}")
+        if size_bytes not in (None, found["size"]):
+            raise NotFound(f"the store has no whole blob {sha256}")
         return found
 
 
@@ -283,6 +385,13 @@ class _Reading(io.RawIOBase):
         return bytes(next(self._chunks, b""))
 
 
+def _at_once(ask: Callable[[T], R], given: Iterable[T]) -> list[tuple[T, R]]:
+    """Ask the bucket for each, several at a time; the first failure is raised."""
+    items = list(given)
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "bucket") as threads:
+        return list(zip(items, threads.map(ask, items), strict=True))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Tell a failure by its class: the library's text holds addresses, and signatures in them."""
@@ -291,4 +400,4 @@ def _told() -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound("the object store has not got it") from None
     except BaseError as error:
-        raise StoreFailed(f"the object store did not answer ({type(error).__name__})") from None
+        raise refusal(str(error), type(error).__name__) from None

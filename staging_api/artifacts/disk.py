@@ -3,26 +3,39 @@
 import ctypes
 import errno
 import os
+import shutil
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from staging_api.errors import NoSpace
+from staging_api.errors import NoSpace, StoreDenied, StoreFailed, StoreReadOnly
 
 #: Up to this many files are synced one by one; above it, the file system as a whole.
 _FEW = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+#: A disk or a network volume that cannot answer: neither "absent" nor "wrong".
+_AWAY = (
+    *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT),
+    *(errno.EHOSTDOWN, errno.EREMOTEIO, errno.EUCLEAN, errno.EMFILE, errno.ENFILE),
+)
+_COMPARED_BYTES = 1 << 20
 _C = ctypes.CDLL(None, use_errno=True)
 _SYNC_FILE_RANGE_WRITE = 2
 
 
 @contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Tell a full disk, or a full quota, as `NoSpace`."""
+def disk_told() -> Iterator[None]:
+    """Name a disk's refusals: full, read-only, denied, away; other errors pass.
+
+    Raises:
+        NoSpace: the disk, or a quota on it, is full.
+        StoreFailed: it is read-only, lets us not in, or does not answer.
+    """
     try:
         yield
     except OSError as error:
-        _tell_full(error)
+        _tell(error)
         raise
 
 
@@ -35,7 +48,7 @@ def new_file(name: str) -> int:
     try:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        _tell_full(error)
+        _tell(error)
         raise
 
 
@@ -51,7 +64,7 @@ def write_all(descriptor: int, chunk: bytes) -> None:
             chunk = chunk[written:]
             written = os.write(descriptor, chunk)
     except OSError as error:
-        _tell_full(error)
+        _tell(error)
         raise
 
 
@@ -89,6 +102,8 @@ def reserve(descriptor: int, length: int) -> None:
     """
     # Asked first, because a reservation that fails has by then filled the disk for everybody.
     room = os.fstatvfs(descriptor)
+    if length > room.f_blocks * room.f_frsize:
+        raise NoSpace(f"the store's whole disk is smaller than {length} bytes", retryable=False)
     if length > room.f_bavail * room.f_frsize:
         raise NoSpace(f"the store has no room for {length} bytes")
     try:
@@ -113,25 +128,99 @@ def sync(paths: Sequence[str | Path]) -> None:
 
 
 def children(folder: Path) -> list[Path]:
-    """What is in a folder; nothing if it is none."""
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    """What is in a folder; nothing if it is none.
+
+    Raises:
+        StoreFailed: it cannot be read.
+    """
+    with disk_told():
+        try:
+            return list(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def newest_change(folder: Path) -> float:
     """The newest time in a folder (seconds, epoch), so that one long download counts as alive."""
     newest = 0.0
     for path in (folder, *children(folder)):
-        with suppress(FileNotFoundError):
-            newest = max(newest, path.stat().st_mtime)
+        try:
+            newest = max(newest, path.lstat().st_mtime)
+        except FileNotFoundError:
+            continue
     return newest
 
 
-def _tell_full(error: OSError) -> None:
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it, or a file; a link, and not what it leads to.
+
+    Raises:
+        OSError: something of it cannot be removed; the rest is gone.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(path)  # to say what is in the way
+    else:
+        path.unlink(missing_ok=True)
+
+
+def length_of(name: str | Path) -> int | None:
+    """The length of a regular file; None: there is nothing, or something else, at this name."""
+    with disk_told():
+        try:
+            facts = os.lstat(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else None
+
+
+def open_file(name: str | Path) -> int | None:
+    """Open a regular file for reading; None: there is nothing, or something else, at this name."""
+    # A link is not followed, and a pipe that nobody writes to is not waited for.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with disk_told():
+        try:
+            descriptor = os.open(name, flags)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                return None
+            raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def same_bytes(one: str | Path, other: str | Path) -> bool:
+    """Whether two regular files can be read and have the same content."""
+    with open(one, "rb") as first, open(other, "rb") as second:  # noqa: PTH123
+        while True:
+            chunk = first.read(_COMPARED_BYTES)
+            if chunk != second.read(_COMPARED_BYTES):
+                return False
+            if not chunk:
+                return True
+
+
+def _tell(error: OSError) -> None:
     if error.errno in _FULL:
-        raise NoSpace("the store is full") from None
+        raise NoSpace("the store is full: free space on its disk, or enlarge it") from None
+    if error.errno in (errno.EACCES, errno.EPERM):
+        raise StoreDenied(
+            "the store's disk lets us not in: its files must belong to the service's user"
+        ) from None
+    if error.errno == errno.EROFS:
+        raise StoreReadOnly(
+            "the store's disk is mounted read-only: see the kernel's log, repair and remount it"
+        ) from None
+    if error.errno in _AWAY:
+        raise StoreFailed(
+            f"the store's disk does not answer ({error.strerror}): check its volume",
+            retry_after_seconds=10,
+        ) from None
 
 
 def _sync_file_system(path: str | Path) -> None:

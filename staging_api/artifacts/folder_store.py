@@ -1,7 +1,7 @@
 """A store in a folder: of a disk, or of a volume that pods share.
 
 Blobs are files ``sha256/ab/abcd...``; ``tmp/`` has what is written now, ``parts/`` what has arrived
-of objects on their way.
+of objects on their way, ``quarantine/`` what was found damaged or in the way of a blob.
 
 What happens if the process dies, or the machine loses power:
 
@@ -14,17 +14,40 @@ What happens if the process dies, or the machine loses power:
   them yet, because rows are written after `commit` returns.
 """
 
+import logging
 import os
-from collections.abc import Collection, Iterator, Mapping
+import stat
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
-from staging_api.artifacts.disk import move, sync
+from staging_api.artifacts.disk import (
+    children,
+    disk_told,
+    length_of,
+    move,
+    open_file,
+    same_bytes,
+    sync,
+)
 from staging_api.artifacts.parts import PartStore
-from staging_api.artifacts.spool import Spool
-from staging_api.artifacts.store import Batch, Blob, Checkpoint, Room, key_of, no_limit
-from staging_api.errors import NotFound
+from staging_api.artifacts.spool import Spool, Swept, sweep_folders
+from staging_api.artifacts.store import (
+    KEPT_ASIDE_SECONDS,
+    Batch,
+    Blob,
+    Checkpoint,
+    Room,
+    is_digest,
+    key_of,
+    no_limit,
+)
+from staging_api.errors import NotFound, StagingApiError, StoreFailed, StoreReadOnly
+
+log = logging.getLogger(__name__)
 
 
 class FolderStore:
@@ -55,27 +78,37 @@ class FolderStore:
         """
         return self._root / key_of(sha256)
 
-    def has(self, sha256: str) -> bool:
-        """Whether the blob is here, whole."""
-        return not self.lacks([sha256])
+    def check_present(self) -> None:
+        """Make sure that what is not found here is really gone, and not the volume itself."""
+        if not (self._root / "sha256").is_dir():
+            raise StoreFailed(
+                "the store has no folder of blobs at all: is its volume mounted?",
+                retry_after_seconds=10,
+            )
 
-    def lacks(self, digests: Collection[str]) -> set[str]:
-        """Those of these blobs that are not here."""
-        return {sha256 for sha256 in digests if not os.path.exists(self._name(sha256))}  # noqa: PTH110
+    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
+        """Whether the blob is here, of this length if one is given."""
+        length = length_of(self._name(sha256))
+        return length is not None and size_bytes in (None, length)
+
+    def lacks(self, contents: Mapping[str, int]) -> set[str]:
+        """Those of these contents that are not here, or not of this length."""
+        return {sha256 for sha256, size in contents.items() if not self.has(sha256, size)}
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob of this digest, if it is here."""
-        try:
-            return Blob(sha256, self.path(sha256).stat().st_size)
-        except FileNotFoundError:
-            return None
+        """The blob of this digest, as long as it is here."""
+        length = length_of(self.path(sha256))
+        return None if length is None else Blob(sha256, length)
 
-    def open(self, sha256: str) -> BinaryIO:
+    def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
         """Open the file itself, so that a server can send it without reading it."""
-        try:
-            return self.path(sha256).open("rb")
-        except FileNotFoundError:
-            raise NotFound(f"the store has no blob {sha256}") from None
+        descriptor = open_file(self.path(sha256))
+        if descriptor is None:
+            raise NotFound(f"the store has no blob {sha256}")
+        if size_bytes not in (None, os.fstat(descriptor).st_size):
+            os.close(descriptor)
+            raise NotFound(f"the store has no whole blob {sha256}")
+        return os.fdopen(descriptor, "rb")
 
     def place(self, sha256: str, file: Path) -> None:
         """Link to the blob."""
@@ -83,7 +116,7 @@ class FolderStore:
             raise NotFound(f"the store has no blob {sha256}")
         file.symlink_to(self.path(sha256).absolute())
 
-    def link(self, sha256: str) -> None:
+    def link(self, sha256: str, size_bytes: int) -> None:
         """A folder has no URLs."""
 
     def name_of(self, growing: Path) -> str:
@@ -96,22 +129,71 @@ class FolderStore:
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a reader that has it open still reads it to the end."""
-        self.path(sha256).unlink(missing_ok=True)
+        path = self.path(sha256)
+        with disk_told():
+            try:
+                path.unlink(missing_ok=True)
+            except (IsADirectoryError, NotADirectoryError):
+                self._put_aside(path)
+            except PermissionError:
+                if not path.is_dir():  # what some systems say of a folder
+                    raise
+                self._put_aside(path)
+
+    def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
+        """Free these blobs, each by itself; gives those that could not be, with the reason."""
+        failed: dict[str, StagingApiError] = {}
+        for sha256 in digests:
+            try:
+                self.remove(sha256)
+            except StagingApiError as error:
+                failed[sha256] = error
+            except OSError as error:
+                failed[sha256] = StoreFailed(f"a blob cannot be removed: {error.strerror}")
+        return failed
+
+    def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
+        """Keep a second name of the file aside; take the first away if the content differs."""
+        path = self.path(sha256)
+        with disk_told():
+            aside = self._aside(sha256)
+            try:
+                aside.hardlink_to(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            with aside.open("rb") as stream:
+                bad = differs(stream)
+            # Fresh bytes may have replaced the file meanwhile: those stay.
+            if bad and path.exists() and path.samefile(aside):
+                path.unlink()
+                return True
+            aside.unlink()
+        return False
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
-        """The blobs whose digests begin with these two digits, with the times of their last use."""
-        with suppress(FileNotFoundError), os.scandir(self._root / "sha256" / shard) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):  # removed while we look
-                    facts = entry.stat()
-                    yield Blob(entry.name, facts.st_size), facts.st_mtime
+        """The blobs whose digests begin with these two digits, with the times of their last use.
+
+        What is no regular file, or is not named by a digest of this shard, is no blob.
+        """
+        for file in children(self._root / "sha256" / shard):
+            if not is_digest(file.name, shard):
+                continue
+            with suppress(FileNotFoundError):  # removed while we look
+                facts = file.lstat()
+                if stat.S_ISREG(facts.st_mode):
+                    yield Blob(file.name, facts.st_size), facts.st_mtime
 
     def last_use(self, sha256: str) -> float | None:
         """When a batch last used the blob: the time of its file."""
-        try:
-            return self.path(sha256).stat().st_mtime
-        except FileNotFoundError:
-            return None
+        with disk_told():
+            try:
+                return self.path(sha256).lstat().st_mtime
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def used_since(self, digests: Collection[str], since: float) -> set[str]:
+        """Those of these blobs that a batch used after `since`."""
+        return {sha256 for sha256 in digests if (self.last_use(sha256) or since) > since}
 
     @contextmanager
     def batch(self, owner: str, room: Room = no_limit) -> Iterator[Batch]:
@@ -119,35 +201,71 @@ class FolderStore:
         with self._spool.folder(owner) as folder:
             yield Batch(self, folder, room)
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove what dead processes left on its way; give the number of folders removed."""
-        return self._spool.sweep(older_than_seconds)
+    def sweep(self, older_than_seconds: float) -> Swept:
+        """Remove the files of dead processes, and what was quarantined a month ago."""
+        return self._spool.sweep(older_than_seconds) + sweep_folders(
+            self._root / "quarantine", max(older_than_seconds, KEPT_ASIDE_SECONDS)
+        )
 
-    def mark_used(self, sha256: str) -> bool:
-        """Whether the blob is here; its file's time then says that it was just used."""
+    def mark_used(self, blob: Blob) -> bool:
+        """Whether the blob is here, of this length; its file's time then is now."""
+        name = self._name(blob.sha256)
+        if length_of(name) != blob.size_bytes:
+            return False
         try:
-            os.utime(self._name(sha256))
-        except FileNotFoundError:
+            with disk_told():
+                os.utime(name, follow_symlinks=False)
+        except (FileNotFoundError, StoreReadOnly):
             return False
         return True
 
-    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
+    def take(self, files: Mapping[Blob, str], checkpoint: Checkpoint) -> None:
         """Sync the files, move them to their names, and sync the folders of the names.
 
         Of more than a few files, the file system is synced as a whole: twice for all of them.
         """
-        new = {sha256: file for sha256, file in files.items() if not self.mark_used(sha256)}
+        new = {blob: file for blob, file in files.items() if not self._is_kept(blob, file)}
         sync(list(new.values()))
         checkpoint("batch synced")
-        for sha256, file in new.items():
-            # If another process was faster this replaces its file by equally durable bytes.
-            move(file, self._name(sha256))
+        for blob, file in new.items():
+            self._move(file, Path(self._name(blob.sha256)))
             checkpoint("blob named")
         above = self._root / "sha256"
-        folders = [above / shard for shard in {sha256[:2] for sha256 in new}]
+        folders = [above / shard for shard in {blob.sha256[:2] for blob in new}]
         # The folders above have new entries, too.
         sync([*folders, above, self._root] if folders else [])
         checkpoint("names synced")
+
+    def _is_kept(self, blob: Blob, file: str) -> bool:
+        """Whether the blob is here with the bytes of this file: to read is cheaper than to sync."""
+        try:
+            return self.mark_used(blob) and same_bytes(self._name(blob.sha256), file)
+        except (OSError, StoreFailed):
+            return False  # what cannot be read is replaced
+
+    def _move(self, file: str, to: Path) -> None:
+        """Give a file its name; it replaces any file there, whole or not."""
+        try:
+            move(file, str(to))
+        except (IsADirectoryError, NotADirectoryError, FileExistsError):
+            # Something that is no folder where a folder belongs, or the reverse.
+            for obstacle in (to.parent.parent, to.parent):
+                if obstacle.exists() and not obstacle.is_dir():
+                    self._put_aside(obstacle)
+            if to.is_dir():
+                self._put_aside(to)
+            move(file, str(to))
+
+    def _put_aside(self, path: Path) -> None:
+        """Move what is no blob out of the way; an operator may look at it."""
+        log.warning("%s is no blob, and was moved to %s/quarantine", path, self._root)
+        path.rename(self._aside(path.name))
+
+    def _aside(self, name: str) -> Path:
+        """A free name in the folder of what is kept aside."""
+        folder = self._root / "quarantine" / f"{int(time.time())}-{token_hex(4)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
 
     def _name(self, sha256: str) -> str:
         return f"{self._root}/{key_of(sha256)}"

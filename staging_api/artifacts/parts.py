@@ -11,13 +11,12 @@ What happens if the process dies, or the machine loses power:
   `PART_BYTES` and what was still on its way.
 - after the bytes are synced, before the journal names them: the same.
 - in the middle of a journal's line: a line without its end is not read.
-- after the artifact is staged: `PartStore.forget` was to come; `PartStore.sweep` does it by age.
+- after the artifact is staged: `PartStore.forget` was to come; `Spool.sweep` does it by age.
 """
 
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self
 
-from staging_api.artifacts.disk import children, full_disk_told, newest_change, write_at
-from staging_api.errors import NoSpace
+from staging_api.artifacts.disk import disk_told, open_file, write_at
+from staging_api.errors import NoSpace, StoreFailed
 
 #: After so many bytes the journal moves on: what a crash can cost, and a sync has to carry.
 PART_BYTES = 8 << 20
@@ -61,8 +60,8 @@ class PartStore:
         """
         folder = self._root / key
         with ExitStack() as stack:
-            with full_disk_told():
-                folder.mkdir(parents=True, exist_ok=True)
+            with disk_told():
+                _make_folder(folder)
                 held = [
                     each
                     for journal in sorted(folder.glob("*.done"))
@@ -77,14 +76,6 @@ class PartStore:
         """Remove what was kept of a version: it is staged, or will never be."""
         shutil.rmtree(self._root / key, ignore_errors=True)
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove versions on which nothing happened for that long; give their number."""
-        horizon = time.time() - older_than_seconds
-        dead = [folder for folder in children(self._root) if newest_change(folder) < horizon]
-        for folder in dead:
-            shutil.rmtree(folder, ignore_errors=True)
-        return len(dead)
-
 
 class Parts:
     """One attempt at one object version, with what earlier attempts left."""
@@ -95,6 +86,8 @@ class Parts:
         self._data = data
         self._done = done
         self._held = held
+        #: Whether bytes of an earlier attempt were read.
+        self.resumed = False
 
     def held_at(self, position: int) -> Held | None:
         """The range from an earlier attempt that goes furthest from this position on."""
@@ -106,11 +99,20 @@ class Parts:
         return min((each.start for each in self._held if each.start > position), default=end)
 
     def read(self, held: Held, start: int, end: int) -> Generator[bytes, None, None]:
-        """Give the bytes of a held range from `start` up to `end`."""
+        """Give the bytes of a held range from `start` up to `end`.
+
+        Raises:
+            StoreFailed: they cannot be read any more; the next attempt fetches them again.
+        """
+        self.resumed = True
         while start < end:
-            chunk = os.pread(held.descriptor, min(_READ_BYTES, end - start), start)
+            with disk_told():
+                chunk = os.pread(held.descriptor, min(_READ_BYTES, end - start), start)
             if not chunk:
-                raise OSError(f"a part of {self.path.parent.name} is shorter than its journal says")
+                raise StoreFailed(
+                    "a part of an earlier attempt was cut; it is fetched again",
+                    retry_after_seconds=1,
+                )
             start += len(chunk)
             yield chunk
 
@@ -120,7 +122,7 @@ class Parts:
         Raises:
             NoSpace: the disk is full.
         """
-        with full_disk_told():
+        with disk_told():
             write_at(self._data, chunk, position)
 
     def note(self, ranges: Iterable[tuple[int, int]]) -> None:
@@ -129,7 +131,7 @@ class Parts:
         Raises:
             NoSpace: the disk is full.
         """
-        with full_disk_told():
+        with disk_told():
             os.fdatasync(self._data)
             os.write(self._done, b"".join(b"%d %d\n" % each for each in ranges))
 
@@ -179,7 +181,7 @@ class Journal:
     def _work(self) -> None:
         while ranges := self._next():
             # A journal that cannot be written costs the next attempt time, this one nothing.
-            with suppress(OSError, NoSpace):
+            with suppress(OSError, NoSpace, StoreFailed):
                 self._parts.note(ranges)
             self._checkpoint("part noted")
             with self._changed:
@@ -201,14 +203,25 @@ def _opened(path: Path, stack: ExitStack) -> int:
 
 
 def _held_by(journal: Path, size_bytes: int, stack: ExitStack) -> list[Held]:
-    """The ranges that one earlier attempt's journal names."""
-    try:
-        descriptor = os.open(journal.with_suffix(".data"), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    """The ranges that one earlier attempt's journal names, and that its file is long enough for."""
+    noted, descriptor = open_file(journal), open_file(journal.with_suffix(".data"))
+    for each in (noted, descriptor):
+        if each is not None:
+            stack.callback(os.close, each)
+    if noted is None or descriptor is None:
         return []
-    stack.callback(os.close, descriptor)
-    ranges = [_range_of(line) for line in journal.read_bytes().splitlines(keepends=True)]
-    return [Held(*each, descriptor) for each in ranges if each and each[1] <= size_bytes]
+    end = min(size_bytes, os.fstat(descriptor).st_size)
+    with open(noted, "rb", closefd=False) as lines:
+        ranges = [_range_of(line) for line in lines]
+    return [Held(*each, descriptor) for each in ranges if each and each[1] <= end]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        folder.unlink()  # neither a folder nor ours
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _range_of(line: bytes) -> tuple[int, int] | None:

@@ -1,20 +1,40 @@
 """Where bytes are first written, on their way into a store: a folder for each batch, and the parts.
 
 What happens if the process dies? Its folder is left; nothing else knows of it, and `Spool.sweep`
-removes it by age.
+removes it by age. A folder that cannot be read or removed is passed over, and counted.
 """
 
+import logging
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from staging_api.artifacts.disk import children, full_disk_told, newest_change
+from staging_api.artifacts.disk import children, disk_told, newest_change, remove_tree
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import Unavailable
+from staging_api.errors import StagingApiError, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did.
+
+    Attributes:
+        removed: folders of dead processes that are gone.
+        failed: folders that are still there, and were passed over.
+    """
+
+    removed: int = 0
+    failed: tuple[str, ...] = ()
+
+    def __add__(self, other: "Swept") -> "Swept":
+        return Swept(self.removed + other.removed, self.failed + other.failed)
 
 
 class Spool:
@@ -24,6 +44,7 @@ class Spool:
         self._tmp = root / "tmp"
         #: What has arrived of objects that are on their way.
         self.parts = PartStore(root / "parts")
+        self._parts = root / "parts"
 
     def check(self) -> None:
         """Make sure that it can be written; asks for no room in it.
@@ -51,7 +72,7 @@ class Spool:
             NoSpace: the disk is full.
         """
         folder = self._tmp / owner / token_hex(8)
-        with full_disk_told():
+        with disk_told():
             _make(folder)
         try:
             yield folder
@@ -60,20 +81,32 @@ class Spool:
             with suppress(OSError):  # another batch of this owner is still at work
                 folder.parent.rmdir()
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove what dead processes left; give the number of folders removed."""
-        horizon = time.time() - older_than_seconds
-        dead = [
-            folder
-            for owner in children(self._tmp)
-            for folder in children(owner)
-            if newest_change(folder) < horizon
-        ]
-        for folder in dead:
-            shutil.rmtree(folder, ignore_errors=True)
+    def sweep(self, older_than_seconds: float) -> Swept:
+        """Remove what dead processes left, each folder by itself."""
+        swept = Swept()
+        for owner in children(self._tmp):
+            if owner.is_symlink():
+                continue  # what it leads to is not ours
+            swept += sweep_folders(owner, older_than_seconds)
             with suppress(OSError):
-                folder.parent.rmdir()
-        return len(dead) + self.parts.sweep(older_than_seconds)
+                owner.rmdir()
+        return swept + sweep_folders(self._parts, older_than_seconds)
+
+
+def sweep_folders(above: Path, older_than_seconds: float) -> Swept:
+    """Remove the entries of a folder in which nothing changed for that long."""
+    horizon = time.time() - older_than_seconds
+    removed, failed = 0, []
+    for entry in children(above):
+        try:
+            if newest_change(entry) >= horizon:
+                continue
+            remove_tree(entry)
+            removed += 1
+        except (OSError, StagingApiError) as error:
+            log.warning("%s cannot be removed, and is passed over: %s", entry, error)
+            failed.append(str(entry))
+    return Swept(removed, tuple(failed))
 
 
 def _make(folder: Path) -> None:

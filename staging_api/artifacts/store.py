@@ -1,9 +1,14 @@
 """What a store of blobs is: contents named by their sha256, kept in batches.
 
-One rule carries every store: **a name appears only after its bytes are durable**. So whoever finds
-a name may trust it, without asking which process wrote it or whether the power failed since, and
-keeping the same content twice is harmless. How each store holds to it, and what is left when a
-process dies, is told in `folder_store` and `bucket_store`; one suite of tests runs over both.
+One rule carries every store: **a name appears only after its bytes are durable**. So keeping the
+same content twice is harmless, whichever process wrote it and whether or not the power failed.
+
+A second rule carries every reuse: **a name is not yet a blob**. Disks lose files, operators cut
+them and put links or folders in their place. A blob is a regular file (or an object) of the
+expected length; anything else at its name is treated as absent, and fresh bytes replace it.
+
+How each store keeps both rules, and what is left when a process dies, is described in
+`folder_store` and `bucket_store`; one suite of tests runs over both.
 """
 
 import hashlib
@@ -17,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import full_disk_told, new_file, reserve, write_all, write_back
+from staging_api.artifacts.disk import disk_told, new_file, reserve, write_all, write_back
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import NotFound
+from staging_api.artifacts.spool import Swept
+from staging_api.errors import NotFound, StagingApiError
 
 #: Is told of bytes before they are written; what it raises ends the writing.
 Room = Callable[[int], None]
@@ -31,6 +37,8 @@ _WORTH_RESERVING = 1 << 20
 #: After so many bytes the disk begins to write them, while more arrive.
 _WRITE_BACK_BYTES = 8 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+#: How long what was quarantined is kept for an operator to look at.
+KEPT_ASIDE_SECONDS = 30 * 24 * 3600.0
 
 
 def no_limit(_count: int) -> None:
@@ -50,6 +58,11 @@ def key_of(sha256: str) -> str:
     if _DIGEST.fullmatch(sha256) is None:
         raise NotFound("a blob is named by 64 lower-case hexadecimal digits")
     return f"sha256/{sha256[:2]}/{sha256}"
+
+
+def is_digest(name: str, shard: str) -> bool:
+    """Whether a file of this name can be a blob of this shard."""
+    return name.startswith(shard) and _DIGEST.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -74,23 +87,31 @@ class BlobStore(Protocol):
             Unavailable: it cannot.
         """
 
+    def check_present(self) -> None:
+        """Make sure that the store itself is there, before a blob is said to be lost.
+
+        Raises:
+            StoreFailed: it is not, or cannot be asked: an unmounted volume, a missing bucket.
+        """
+
     def free_bytes(self) -> int:
         """Room on the disk that bytes are first written to."""
 
-    def has(self, sha256: str) -> bool:
-        """Whether the blob is here, whole."""
+    def has(self, sha256: str, size_bytes: int | None = None) -> bool:
+        """Whether the blob is here, of this length if one is given."""
 
-    def lacks(self, digests: Collection[str]) -> set[str]:
-        """Those of these blobs that are not here."""
+    def lacks(self, contents: Mapping[str, int]) -> set[str]:
+        """Those of these contents (digest to length) that are not here, or not of this length."""
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob of this digest, if it is here."""
+        """The blob of this digest, as long as it is here; compare its length before any reuse."""
 
-    def open(self, sha256: str) -> BinaryIO:
+    def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
         """Open the blob for reading; it can be sought.
 
         Raises:
-            NotFound: it is not here.
+            NotFound: it is not here, or not of the length that is given.
+            StoreFailed: the store cannot say.
         """
 
     def place(self, sha256: str, file: Path) -> None:
@@ -100,8 +121,13 @@ class BlobStore(Protocol):
             NotFound: it is not here.
         """
 
-    def link(self, sha256: str) -> str | None:
-        """A URL by which anybody can read the blob for some minutes; None: there are no such."""
+    def link(self, sha256: str, size_bytes: int) -> str | None:
+        """A URL by which anybody can read the blob for some minutes; None: there are no such.
+
+        Raises:
+            NotFound: it is not here, or not of this length.
+            StoreFailed: the store cannot say.
+        """
 
     def name_of(self, growing: Path) -> str:
         """What other pods call a file of this store that is still being written."""
@@ -112,6 +138,18 @@ class BlobStore(Protocol):
     def remove(self, sha256: str) -> None:
         """Free the blob; a reader that has it open still reads it to the end."""
 
+    def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
+        """Free these blobs, each by itself; gives those that could not be, with the reason."""
+
+    def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
+        """Take a damaged blob out of service and keep it aside; says whether it did.
+
+        Args:
+            sha256: of the content that the blob should have.
+            differs: reads what was put aside to its end, and says whether it is another content.
+                Where it is not, the blob stays.
+        """
+
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their last use.
 
@@ -121,6 +159,9 @@ class BlobStore(Protocol):
     def last_use(self, sha256: str) -> float | None:
         """When a batch last used the blob (seconds, epoch); None: it is not here."""
 
+    def used_since(self, digests: Collection[str], since: float) -> set[str]:
+        """Those of these blobs that a batch used after `since` (seconds, epoch)."""
+
     def batch(self, owner: str, room: Room = no_limit) -> AbstractContextManager["Batch"]:
         """Open a place to write to; what is not committed when the block ends is removed.
 
@@ -129,20 +170,20 @@ class BlobStore(Protocol):
             room: is told of bytes before they are written.
         """
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove what dead processes left on its way; give the number of folders removed."""
+    def sweep(self, older_than_seconds: float) -> Swept:
+        """Remove the files of dead processes, each folder by itself."""
 
 
 class Keeper(Protocol):
     """What a batch asks of its store."""
 
-    def mark_used(self, sha256: str) -> bool:
-        """Whether the blob is here; from now on it is of a batch that used it just now."""
+    def mark_used(self, blob: Blob) -> bool:
+        """Whether the blob is here, of this length; its last use is now."""
 
-    def take(self, files: Mapping[str, str], checkpoint: Checkpoint) -> None:
-        """Make these files, by the sha256 of their content, durable, and only then name them.
+    def take(self, files: Mapping[Blob, str], checkpoint: Checkpoint) -> None:
+        """Make these files durable, and only then name them.
 
-        What is here already is only marked as used.
+        A blob that is here already is only marked as used; one that differs is replaced.
         """
 
 
@@ -157,7 +198,7 @@ class Batch:
         self._keeper = keeper
         self._folder = str(folder)
         self._room = room
-        self._written: dict[str, str] = {}
+        self._written: dict[Blob, str] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
 
@@ -208,10 +249,10 @@ class Batch:
         """Keep what the store has already: mark it used, so that no prune takes it.
 
         Raises:
-            NotFound: it was removed since it was found.
+            NotFound: it was removed, or cut, since it was found.
         """
-        if not self._keeper.mark_used(blob.sha256):
-            raise NotFound(f"the store has no blob {blob.sha256} any more")
+        if not self._keeper.mark_used(blob):
+            raise NotFound(f"the store has no blob {blob.sha256} of {blob.size_bytes} bytes")
 
     def commit(self, checkpoint: Checkpoint = no_stop) -> None:
         """Make everything kept so far durable, then give it its names.
@@ -220,7 +261,7 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         checkpoint("batch written")
-        with full_disk_told():
+        with disk_told():
             self._keeper.take(self._written, checkpoint)
         self._written.clear()
 
@@ -229,7 +270,7 @@ class Batch:
 
     def _written_as(self, blob: Blob, name: str) -> Blob:
         with self._lock:
-            kept = self._written.setdefault(blob.sha256, name)
+            kept = self._written.setdefault(blob, name)
         # An archive with the same file twice, or twice the same archive: one copy is enough.
         if kept is not name:
             os.unlink(name)  # noqa: PTH108

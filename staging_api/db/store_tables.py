@@ -100,8 +100,21 @@ blobs = Table(
     Column(
         "doomed_at",
         Time,
-        comment="to be removed since then, unless a file names it by the time it would be",
+        comment="to be removed from then on, unless a file names it by the time it would be",
     ),
+    Column(
+        "removing_until",
+        Time,
+        comment="a collector removes it just now: until then no file may name it",
+    ),
+    Column(
+        "removal_failures",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="how often it could not be removed; each puts the next try off",
+    ),
+    Column("checked_at", Time, comment="when all of it was last read and had its digest"),
     Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
     comment="Contents that are durably in the store.",
@@ -144,6 +157,7 @@ store_checks = Table(
     Column("bytes", BigInteger, comment="of the blobs found on the disk"),
     Column("lost", Integer, comment="blobs with a row that the disk did not have, or not whole"),
     Column("strangers", Integer, comment="files without a row, older than the grace time"),
+    Column("scrubbed_at", Time, comment="when blobs of it were last taken to be read again"),
     CheckConstraint("shard ~ '^[0-9a-f]{2}$'", name="shard"),
     comment="Whether disk and tables agree, by parts of the store, as last compared.",
 )

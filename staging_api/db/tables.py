@@ -66,7 +66,7 @@ __all__ = [
 STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")
 STAGING_FINAL_STATES = ("staged", "failed", "cancelled")
 ARTIFACT_STATES = ("pending", "staging", "staged", "missing", "failed", "evicted")
-EVICT_REASONS = ("asked", "space", "lost")
+EVICT_REASONS = ("asked", "space", "lost", "corrupt")
 
 archives = Table(
     "archives",

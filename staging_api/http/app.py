@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import falcon
@@ -65,6 +66,7 @@ from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.damage import losses_noticed
 from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
@@ -114,7 +116,8 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     parts.probes.add_to(app)
     _add_documents(app, parts)
     database, blobs = parts.stagings.database, parts.stagings.blobs
-    sender = Sender(blobs, parts.accel_prefix)
+    noticed = partial(losses_noticed, parts.stagings.upkeep)
+    sender = Sender(blobs, noticed, parts.accel_prefix)
     growing = Growing(database, blobs, parts.watch)
     static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)
     app.add_route("/static/{path:path}", static)

@@ -6,6 +6,8 @@ versions and times of its own, and sees the client's headers: a condition that i
 those is never handed over.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import falcon
@@ -24,26 +26,37 @@ class Sender:
 
     Attributes:
         blobs: where they are.
+        noticed: round each look for a blob, by digest and length: notices that it is lost.
         accel_prefix: the internal location of nginx over the store's folder; empty: there is none.
     """
 
     blobs: BlobStore
+    noticed: Callable[[str, int], AbstractContextManager[None]]
     accel_prefix: str = ""
 
-    def send(self, req: falcon.Request, resp: falcon.Response, sha256: str, part: Range) -> None:
+    def send(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        sha256: str,
+        size_bytes: int,
+        part: Range,
+    ) -> None:
         """Make `part` of a blob the body of an answer that describes it already.
 
         Raises:
-            NotFound: the blob is not there any more.
+            NotFound: the blob is not there, or not whole.
+            StoreFailed: the store cannot say.
         """
-        if _may_be_sent_elsewhere(req, part):
-            if (link := self.blobs.link(sha256)) is not None:
-                _send_to(resp, link)
-                return
-            if self.accel_prefix:
-                _leave_to_proxy(resp, self.accel_prefix + key_of(sha256))
-                return
-        stream = self.blobs.open(sha256)
+        with self.noticed(sha256, size_bytes):
+            if _may_be_sent_elsewhere(req, part):
+                if (link := self.blobs.link(sha256, size_bytes)) is not None:
+                    _send_to(resp, link)
+                    return
+                if self.accel_prefix and self.blobs.has(sha256, size_bytes):
+                    _leave_to_proxy(resp, self.accel_prefix + key_of(sha256))
+                    return
+            stream = self.blobs.open(sha256, size_bytes)
         # A server with sendfile sends from the file's position, without reading it here.
         stream.seek(part.start)
         resp.set_stream(stream, part.length)

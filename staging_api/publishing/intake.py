@@ -7,14 +7,14 @@ What if the process dies? Before the transaction: the store has contents that no
 it: the uploads are there, and whoever sends the same again gets the same releases.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from staging_api.artifacts.store import BlobStore
+from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import (
     Conflict,
@@ -38,9 +38,10 @@ from staging_api.publishing.dsc import (
 )
 from staging_api.publishing.model import AptArchive, Suite, Upload
 from staging_api.publishing.pool import binary_file_name, pool_path
-from staging_api.staging.repository import name_blobs, served_file
+from staging_api.staging.repository import doom_unnamed, name_blobs, served_file
 
 _LIMITS = DebLimits()
+_REMOVED = "contents were removed from the store meanwhile: send them again"
 #: Files that one request may bring.
 MAX_FILES = 10_000
 
@@ -132,9 +133,9 @@ class Intake:
             for path in paths:
                 with self.database.connect() as conn:
                     served = served_file(conn, path.removeprefix("/static/"))
-                blob = None if served is None else self.blobs.find(served.sha256)
-                if blob is None:
+                if served is None:
                     raise NotFound(f"nothing is staged at {path}")
+                blob = Blob(served.sha256, served.size_bytes)
                 batch.reuse(blob)
                 name = path.rpartition("/")[2]
                 kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
@@ -147,8 +148,11 @@ class Intake:
         parcels = list(self._parcels(by_name))
         if not parcels:
             raise Invalid.field("files", "there is no .deb, .udeb or .dsc among them")
+        contents = {file.sha256: file.size_bytes for file in kept}
+        self._name(contents)
         with self.database.begin() as conn:
-            self._name(conn, kept)
+            if name_blobs(conn, contents):
+                raise Unavailable(_REMOVED, retry_after_seconds=1)
             rows = _decided(conn, to, parcels, asker)
             uploads = repository.add_uploads(conn, [row for row, _ in rows])
         errors = [error for _, error in rows if error is not None]
@@ -157,10 +161,15 @@ class Intake:
             raise errors[0]
         return uploads
 
-    def _name(self, conn: Connection, kept: Sequence[SourceFile]) -> None:
-        unsure = name_blobs(conn, {file.sha256: file.size_bytes for file in kept})
-        if self.blobs.lacks(unsure):
-            raise Unavailable("contents were removed from the store meanwhile: send them again")
+    def _name(self, contents: Mapping[str, int]) -> None:
+        """Keep contents from removal, and look for them; no transaction waits for the store."""
+        with self.database.begin() as conn:
+            unsure = name_blobs(conn, contents)
+        lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
+        if lacking:
+            with self.database.connect() as conn:
+                doom_unnamed(conn, lacking)
+            raise Unavailable(_REMOVED, retry_after_seconds=1)
 
     def _parcels(self, files: dict[str, SourceFile]) -> Iterator[_Parcel]:
         listed: set[str] = set()
@@ -178,7 +187,7 @@ class Intake:
 
     def _read(self, file: SourceFile) -> _Content:
         try:
-            with closing(self.blobs.open(file.sha256)) as opened:
+            with closing(self.blobs.open(file.sha256, file.size_bytes)) as opened:
                 if file.name.endswith(".dsc"):
                     return read_dsc(opened.read(MAX_DSC_BYTES + 1))
                 return read_deb(opened, _LIMITS)

@@ -46,7 +46,7 @@ def publish(
     with run.database.connect() as conn:
         files = repository.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
-    gone = blobs.lacks({file.sha256 for file in files})
+    gone = blobs.lacks({file.sha256: file.size_bytes for file in files})
     missing = {file.id: file.path for file in files if file.sha256 in gone}
     ready = sorted({file.id for file in files} - missing.keys())
     step, published = min(_PUBLISHED_AT_ONCE, at_once), 0

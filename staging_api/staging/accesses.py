@@ -1,7 +1,10 @@
 """Who read what below ``/static``: counted in this process, written down once a minute.
 
-What if the process dies? At most a minute of reads is not counted. Nothing that is served waits for
-this, and what was read lately is not evicted for longer than that minute (`upkeep.StoreTerms`).
+The counts may be late, the protection may not: before the first read of a minute is answered, the
+artifact's row says that it is read (`hand_out`). So what this pod, or another, has handed out was
+read in the tables a minute before at most, and `StoreTerms.evictable_seconds` allows for that.
+
+What if the process dies? At most a minute of reads is not counted; what was handed out is known.
 """
 
 import logging
@@ -39,6 +42,15 @@ class Accesses:
         # A read is answered though it be counted later.
         with suppress(Unavailable):
             self._thread.ensure()
+
+    def hand_out(self, artifact_id: str) -> bool:
+        """Write down that an artifact is read now, before its bytes are sent.
+
+        Returns:
+            whether it was still staged: an eviction may have come first.
+        """
+        with self._database.connect() as conn:
+            return repository.note_hand_out(conn, artifact_id)
 
     def flush(self) -> None:
         """Write down what was counted; what cannot be written now stays counted."""

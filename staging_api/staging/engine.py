@@ -22,7 +22,7 @@ from pathlib import Path
 from staging_api.artifacts.digest import Digests
 from staging_api.artifacts.model import ArtifactKind, Choice
 from staging_api.artifacts.store import BlobStore
-from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged
+from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, StoreFailed
 from staging_api.extractors.model import Limits
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.delivery import Delivery
@@ -80,6 +80,7 @@ def fetch(
         ArchiveUnsafe: a member must not be unpacked.
         LimitExceeded: it is more than the limits allow.
         NoSpace: the store is full.
+        StoreFailed: the store refuses, or bytes of an earlier attempt were damaged.
     """
     choice, objects = kind.choose(source.names() if names is None else names, build)
     if not objects:
@@ -160,13 +161,24 @@ def _opened(
     if key is None:
         yield partial(terms.source.open, found), None
         return
+    resumed = False
     try:
         with terms.store.parts.open(key, found.size_bytes or 0) as parts:
             download = Download(
                 terms.source, found, parts, terms.speed, whole=whole, checkpoint=terms.checkpoint
             )
-            yield download.open, parts.path if whole else None
-    except (ArchiveCorrupt, SourceChanged):
+            try:
+                yield download.open, parts.path if whole else None
+            finally:
+                resumed = parts.resumed
+    except (ArchiveCorrupt, SourceChanged) as error:
         # Whatever was kept is of no use, or worse: the next attempt begins anew.
         terms.store.parts.forget(key)
+        if resumed and isinstance(error, ArchiveCorrupt):
+            # Then it may be our disk that is wrong, and not the source.
+            raise StoreFailed(
+                f"{found.name} does not have its digest, with bytes of an earlier attempt in it;"
+                " it is fetched anew",
+                retry_after_seconds=1,
+            ) from None
         raise

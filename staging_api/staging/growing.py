@@ -171,7 +171,7 @@ class FollowedFile:
 
     def _verified(self, served: ServedFile) -> Iterator[bytes]:
         """The rest of the file that was staged, the end only if it belongs to what was given."""
-        with self._growing.blobs.open(served.sha256) as stream:
+        with self._growing.blobs.open(served.sha256, served.size_bytes) as stream:
             stream.seek(self._position)
             yield from self._read(stream, served.size_bytes - HELD_BACK_BYTES)
             end = stream.read()

@@ -25,11 +25,13 @@ class Known:
         sha256: of its whole content.
         by: how: ``sha256`` if its source says so, ``version`` if it was read before.
         verified_by: the digest of the source that its content was compared with, if any.
+        size_bytes: its length, where the source does not say it.
     """
 
     sha256: str
     by: str
     verified_by: str | None = None
+    size_bytes: int | None = None
 
 
 def told(found: SourceObject) -> Known | None:
@@ -63,8 +65,11 @@ class Wanted:
         """Look whether it is here."""
         already = known(found)
         blob = store.find(already.sha256) if already else None
-        # A blob of another length is not what is there now, whatever was said.
-        if already is None or blob is None or found.size_bytes not in (None, blob.size_bytes):
+        if already is None or blob is None:
+            return cls(found)
+        # A blob of another length, or of which nobody knows the length, proves nothing.
+        expected = already.size_bytes if found.size_bytes is None else found.size_bytes
+        if blob.size_bytes != expected or already.size_bytes not in (None, expected):
             return cls(found)
         return cls(found, Here(blob, already))
 
@@ -78,7 +83,7 @@ def stored(
     Raises:
         Unavailable: it was removed since it was found there.
     """
-    with still_there(), store.open(blob.sha256) as file:
+    with still_there(), store.open(blob.sha256, blob.size_bytes) as file:
         file.seek(start)
         yield _pieces(file, (blob.size_bytes if end is None else end) - start)
 

@@ -165,7 +165,12 @@ class Staging:
 
 @dataclass(frozen=True)
 class ServedFile:
-    """One file below ``/static``, as its rows describe it."""
+    """One file below ``/static``, as its rows describe it.
+
+    Attributes:
+        hand_out_due: its artifact's last read is so old that it must be renewed before the file is
+            handed out, or it might be evicted too early.
+    """
 
     path: str
     artifact_id: str
@@ -173,6 +178,7 @@ class ServedFile:
     size_bytes: int
     staged_at: datetime
     executable: bool
+    hand_out_due: bool = True
 
 
 @dataclass(frozen=True)

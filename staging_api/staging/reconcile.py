@@ -2,8 +2,8 @@
 
 Contents that the disk has lost, or has in another length: the artifacts that have them are evicted,
 so that whoever wants them stages them again. Files without a row, and rows that nothing names, both
-older than the grace time: doomed, and `Upkeep.collect` removes them. What was found stays in
-``store_checks``.
+older than the grace time: doomed, and `Upkeep.collect` removes them. Files that no digest names are
+not ours, and stay. What was found stays in ``store_checks``.
 
 Nothing waits for this: it runs in a worker, the parts take turns, and of several workers each is
 given another part. What if the process dies? The part is checked again when its turn comes.
@@ -11,11 +11,12 @@ given another part. What if the process dies? The part is checked again when its
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from staging_api.errors import StagingApiError
 from staging_api.staging import repository
-from staging_api.staging.repository import Idle
+from staging_api.staging.damage import lose
 from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Checked:
     Attributes:
         lost: contents that a row promised and the disk did not have.
         strangers: contents on the disk that no row knew.
+        failed: contents of which it could not be found out, or for which nothing could be done.
     """
 
     shard: str
@@ -38,6 +40,7 @@ class Checked:
     size_bytes: int
     lost: tuple[str, ...]
     strangers: tuple[str, ...]
+    failed: int = 0
 
 
 def check_next(upkeep: Upkeep) -> Checked | None:
@@ -53,11 +56,8 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
         # Before the files: a content that comes in between has a file that is young.
         rows = repository.blobs_of(conn, shard)
     files = {blob.sha256: (blob.size_bytes, used) for blob, used in upkeep.blobs.shard(shard)}
-    lost = tuple(
-        digest
-        for digest, size in rows.items()
-        if _size(files.get(digest)) != size and _lose(upkeep, digest, size)
-    )
+    missing = {d: size for d, size in rows.items() if _size(files.get(d)) != size}
+    lost, failed = _lose_all(upkeep, missing)
     strangers = _strangers(upkeep, files)
     with upkeep.database.begin() as conn:
         repository.adopt_strangers(conn, strangers)
@@ -65,7 +65,7 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
             conn, repository.unnamed_of(conn, shard, upkeep.terms.grace_seconds)
         )
     found = Checked(
-        shard, len(files), sum(size for size, _ in files.values()), lost, tuple(strangers)
+        shard, len(files), sum(size for size, _ in files.values()), lost, tuple(strangers), failed
     )
     with upkeep.database.connect() as conn:
         repository.note_check(
@@ -83,30 +83,20 @@ def _size(file: tuple[int, float] | None) -> int | None:
     return None if file is None else file[0]
 
 
-def _lose(upkeep: Upkeep, digest: str, size_bytes: int) -> bool:
-    """Whether the disk has really lost it; then nothing says any more that it is there."""
-    with upkeep.database.connect() as conn:
-        promised = repository.blobs_of(conn, digest)
-        named_by = repository.artifacts_with(conn, digest)
-    found = upkeep.blobs.find(digest)
-    if not promised or (found is not None and found.size_bytes == size_bytes):
-        return False  # it was removed, or came back, since it was looked for
-    log.error("the store has lost %s, which %d artifacts have", digest, len(named_by))
-    # What is not whole must not be found by the next who brings it.
-    upkeep.blobs.remove(digest)
-    for artifact in _found(upkeep, named_by):
-        upkeep.evict(artifact, "lost")
-    with upkeep.database.connect() as conn:
-        repository.doom_unnamed(conn, [digest])
-    return True
-
-
-def _found(upkeep: Upkeep, artifact_ids: list[str]) -> Iterator[Idle]:
-    for artifact_id in artifact_ids:
-        with upkeep.database.connect() as conn:
-            found = repository.find_artifact(conn, artifact_id)
-        size = found.size_bytes or 0
-        yield Idle(found.id, found.archive_url, found.lock_kind, found.name, size)
+def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
+    """Evict what has these contents, each by itself; gives the lost ones, and how many failed."""
+    if not missing:
+        return (), 0
+    upkeep.blobs.check_present()
+    lost, failed = [], 0
+    for digest, size in missing.items():
+        try:
+            if lose(upkeep, digest, size):
+                lost.append(digest)
+        except StagingApiError as error:
+            log.warning("%s is missing, and what has it was not evicted: %s", digest, error.detail)
+            failed += 1
+    return tuple(lost), failed
 
 
 def _strangers(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str, int]:

@@ -2,17 +2,20 @@
 
 An artifact is evicted by its row, under its archive's lock, and nothing of it is served from that
 commit on. Contents that no file names any more are doomed by the same commit. `Upkeep.collect`
-removes them later: it holds the lock on the row of each while it removes the file and then the
-row, and who names a blob takes the same lock first and, if the row was doomed or gone, looks for
-the file. So of an eviction and a staging of the same content, at the same moment, either the file
-stays or the staging notices and fetches it again. A reader that has the file open reads it to the
-end.
+removes them later, in three steps: it claims their rows, removes the files while no transaction is
+open, and forgets the rows. Who names a content that is claimed is refused, and comes again; who
+names one that was doomed or gone looks for the file first. So of an eviction and a staging of the
+same content, at the same moment, either the file stays or the staging notices and fetches it again.
+A reader that has the file open reads it to the end.
 
 What if the process dies?
 
 - After an eviction: its contents are doomed, and the next `collect`, anywhere, removes them.
-- After a file was removed, before its row: the row is doomed and names nothing; `collect` again.
+- After the claim, or with some files removed: nobody may name the claimed ones until the claim is
+  over (`repository.CLAIM_SECONDS`); then the next `collect` takes them up.
 - With space reserved: the reservation counts as long as the lease under which it was made.
+- Frozen past its claim, and continued just before it removes a file: the file is lost to whoever
+  named it meanwhile; the first read notices, and it is staged again (`staging.damage`).
 """
 
 import logging
@@ -21,20 +24,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from staging_api import metrics
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import LockHeld, LockLost, NoSpace
+from staging_api.errors import LockHeld, LockLost, NoSpace, StagingApiError
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.keeper import Hold
-from staging_api.staging import repository
+from staging_api.staging import eviction, repository
 from staging_api.staging.model import LOCK_BY_NAME
 from staging_api.staging.repository import Idle, Space
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 500
+#: Claimed and removed together: what a slow bucket removes well within the time of a claim.
+_AT_ONCE = 100
 #: Of an artifact whose length nobody knows, so much is kept at a time.
 _STEP_BYTES = 64 << 20
+#: How often others may be faster to take the room that was just made.
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -43,18 +50,28 @@ class StoreTerms:
 
     Attributes:
         quota_bytes: of all contents, promised ones included; 0: as much as the disk has.
-        idle_seconds: what was read since then is not evicted to make room; longer than the minute
-            by which the times of reads may be late.
+        idle_seconds: what was handed out since then is not evicted to make room.
+        noted_seconds: by how much the time of a read in the tables may be too old; comes on top.
         grace_seconds: what no row names stays for so long: somebody may be about to.
         busy_seconds: a file that a staging has just found in the store is not removed under it.
         check_seconds: between two checks of the same part of the store.
+        scrub_bytes_per_second: how fast contents are read again, by each worker; 0: not at all.
+        scrub_pause_seconds: the least time between two readings of the same content.
     """
 
     quota_bytes: int = 0
     idle_seconds: float = 300.0
+    noted_seconds: float = 60.0
     grace_seconds: float = 24 * 3600.0
     busy_seconds: float = 60.0
     check_seconds: float = 6 * 3600.0
+    scrub_bytes_per_second: int = 4 << 20
+    scrub_pause_seconds: float = 6 * 3600.0
+
+    @property
+    def evictable_seconds(self) -> float:
+        """So old is the last read, as the tables have it, of what may be evicted for space."""
+        return self.idle_seconds + self.noted_seconds
 
 
 @dataclass(frozen=True)
@@ -63,12 +80,25 @@ class Pruned:
 
     Attributes:
         artifacts: evicted.
-        freed_bytes: by the contents that were removed, or will be in a minute; of a dry run, what
-            the artifacts have.
+        freed_bytes: by the contents that nothing names any more, removed now or soon.
     """
 
     artifacts: tuple[Idle, ...]
     freed_bytes: int
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one turn of the collector did, in contents."""
+
+    claimed: int = 0
+    removed: int = 0
+    failed: int = 0
+
+    @property
+    def may_be_more(self) -> bool:
+        """Whether another turn may find some."""
+        return self.claimed == _AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -85,51 +115,102 @@ class Upkeep:
         with self.database.connect() as conn:
             return repository.space(conn)
 
-    def reserve(self, artifact_id: str, held: Hold, count: int) -> None:
+    def reserve(
+        self,
+        artifact_id: str,
+        held: Hold,
+        count: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keep space for an artifact that is on its way, so many bytes in all.
 
-        Evicts what is idlest to make room: nothing that was read lately, is pinned or belongs to
-        the same archive.
+        Makes room if that helps: first what is doomed is removed, then what is idlest is evicted.
+        Nothing is evicted that was read lately, is pinned or belongs to the same archive, and
+        nothing at all if it would not be enough.
+
+        Args:
+            artifact_id: for which.
+            held: the lock of its archive.
+            count: bytes in all.
+            check: is asked between two evictions; what it raises ends them.
 
         Raises:
-            NoSpace: there is not so much room, and none can be made.
+            NoSpace: there is not so much room, and none can be made; for good if the whole quota
+                is less.
             LockLost: another works on the archive now.
         """
-        if not self.terms.quota_bytes:
+        quota = self.terms.quota_bytes
+        if not quota:
             return
+        if count > quota:
+            raise NoSpace(
+                f"{count} bytes are needed, and the quota of the whole store is {quota}:"
+                " raise STAGING_QUOTA_BYTES, or ask for less",
+                retryable=False,
+            )
         lacking = self._promise(artifact_id, held, count)
-        if lacking:
-            space = self.space()
-            prune(self, keep_bytes=max(space.used - lacking, 0), sparing=held.lease.scope)
+        if lacking and self.collect():
+            lacking = self._promise(artifact_id, held, count)
+        skipped: set[str] = set()
+        for _ in range(_TRIES):
+            if not lacking or not self._make_room(lacking, held.lease.scope, skipped, check):
+                break
+            lacking = self._promise(artifact_id, held, count)
+        if lacking and self.collect(busy_too=True):
             lacking = self._promise(artifact_id, held, count)
         if lacking:
             raise NoSpace(
-                f"{count} bytes are needed, {lacking} more than the quota of"
-                f" {self.terms.quota_bytes} leaves"
+                f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
+                " and what is not in use does not make up for it",
+                retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
             )
 
-    def collect(self) -> int:
-        """Remove contents that nothing names any more; returns how many."""
+    def collect(self, *, busy_too: bool = False) -> int:
+        """Remove contents that nothing names any more; returns how many.
+
+        Args:
+            busy_too: also what a staging has just found in the store: it fetches that again.
+        """
         removed = 0
         while True:
-            with self.database.begin() as conn:
-                doomed = repository.take_doomed(conn, _AT_ONCE)
-                busy = {digest for digest in doomed if self._is_busy(digest)}
-                gone = [digest for digest in doomed if digest not in busy]
-                for digest in gone:
-                    self.blobs.remove(digest)
-                repository.forget_blobs(conn, gone)
-                repository.put_back(conn, busy)
-            removed += len(gone)
-            if len(gone) < _AT_ONCE:
+            turn = self.collect_some(busy_too=busy_too)
+            removed += turn.removed
+            if not turn.may_be_more:
                 return removed
+
+    def collect_some(self, *, busy_too: bool = False) -> Collected:
+        """One turn of `collect`: some contents, each by itself; what fails is tried again later."""
+        with self.database.begin() as conn:
+            claimed = repository.claim_doomed(conn, _AT_ONCE, busy_too=busy_too)
+        if not claimed:
+            return Collected()
+        busy: set[str] = set()
+        try:
+            if not busy_too:
+                since = time.time() - self.terms.busy_seconds
+                busy = self.blobs.used_since(claimed, since)
+            going = [digest for digest in claimed if digest not in busy]
+            failed = self.blobs.remove_all(going)
+        except StagingApiError as error:
+            failed = dict.fromkeys(claimed, error)
+        gone = [digest for digest in claimed if digest not in failed and digest not in busy]
+        with self.database.begin() as conn:
+            repository.forget_blobs(conn, gone)
+            repository.put_back(conn, busy - failed.keys(), self.terms.busy_seconds)
+            repository.put_off_removal(conn, failed)
+        if failed:
+            digest, reason = next(iter(failed.items()))
+            log.warning("%d contents were not removed, as %s: %s", len(failed), digest, reason)
+        return Collected(len(claimed), len(gone), len(failed))
 
     def evict(self, artifact: Idle, reason: str, idle_seconds: float = 0.0) -> bool:
         """Evict it, unless somebody works on its archive; says whether it did.
 
         Args:
             artifact: what.
-            reason: ``space``: unless it was pinned, or read in `idle_seconds`; or ``lost``.
+            reason: ``space``: unless it was pinned, or read in `idle_seconds`; or ``lost`` or
+                ``corrupt``.
+            idle_seconds: as the tables have it.
         """
         kind, asker = LOCK_BY_NAME[artifact.lock_kind], Asker(caller="upkeep")
         try:
@@ -142,27 +223,35 @@ class Upkeep:
                 repository.mark_evicted(conn, artifact.id, reason)
         except (LockHeld, LockLost):
             return False
+        metrics.ARTIFACTS_EVICTED.labels(reason).inc()
         log.info("evicted %s of %s: %s", artifact.name, artifact.archive_url, reason)
         return True
 
-    def tidy(self) -> None:
-        """What somebody has to do now and then: never long, and safe to do many at once."""
-        with self.database.connect() as conn:
-            repository.forget_dead_reservations(conn)
-            repository.compact_ledger(conn)
-            repository.forget_polls(conn, self.terms.grace_seconds)
-            repository.extend_events(conn)
+    def keep_quota(self) -> None:
+        """Evict what is idle while the store holds more than its quota, as after a lower one."""
         if 0 < self.terms.quota_bytes < self.space().used:
             prune(self, keep_bytes=self.terms.quota_bytes)
+
+    def _make_room(
+        self, lacking: int, sparing: str, skipped: set[str], check: Callable[[], None]
+    ) -> bool:
+        """Evict what frees so many bytes; False: nothing does, and nothing was evicted."""
+        idle_seconds = self.terms.evictable_seconds
+        planned = eviction.plan(self.database, lacking, idle_seconds, sparing, skipped)
+        if planned.frees_bytes < lacking:
+            return False
+        for artifact in planned.artifacts:
+            check()
+            if not self.evict(artifact, "space", idle_seconds):
+                # Read, pinned or worked on since: without it the plan may not be enough.
+                skipped.add(artifact.id)
+                break
         self.collect()
+        return True
 
     def _promise(self, artifact_id: str, held: Hold, count: int) -> int:
         with guarded(self.database, held) as conn:
             return repository.reserve(conn, artifact_id, held.lease, count, self.terms.quota_bytes)
-
-    def _is_busy(self, digest: str) -> bool:
-        used = self.blobs.last_use(digest)
-        return used is not None and used > time.time() - self.terms.busy_seconds
 
 
 def prune(
@@ -170,44 +259,37 @@ def prune(
     *,
     keep_bytes: int = 0,
     idle_seconds: float | None = None,
-    sparing: str | None = None,
     dry_run: bool = False,
 ) -> Pruned:
     """Evict what is idle and not pinned, the idlest first, and remove its bytes.
+
+    What frees nothing stays: to stage it again would cost, and to keep it costs nothing.
 
     Args:
         upkeep: of the store.
         keep_bytes: stop once the store has no more than this.
         idle_seconds: what nobody read for so long; None: as the terms of the store say.
-        sparing: nothing of this archive.
         dry_run: only say what would be evicted.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    idle_seconds = upkeep.terms.idle_seconds if idle_seconds is None else idle_seconds
-    with upkeep.database.connect() as conn:
-        idle = repository.idle_artifacts(conn, idle_seconds, sparing)
-    used = before = _staying(upkeep)
-    evicted = []
-    for artifact in idle:
-        if used <= keep_bytes:
-            break
+    idle_seconds = upkeep.terms.evictable_seconds if idle_seconds is None else idle_seconds
+    before = upkeep.space().staying
+    evicted: list[Idle] = []
+    skipped: set[str] = set()
+    for _ in range(_TRIES):
+        need = upkeep.space().staying - keep_bytes
+        planned = eviction.plan(upkeep.database, need, idle_seconds, skipped=skipped)
         if dry_run:
-            used -= artifact.size_bytes
-        elif upkeep.evict(artifact, "space", idle_seconds):
-            upkeep.collect()
-            used = _staying(upkeep)
-        else:
-            continue
-        evicted.append(artifact)
-    return Pruned(tuple(evicted), before - used)
-
-
-def _staying(upkeep: Upkeep) -> int:
-    """Bytes of the store, less those of contents that wait for their last reader to be gone."""
-    with upkeep.database.connect() as conn:
-        return repository.space(conn).used - repository.doomed_bytes(conn)
+            return Pruned(planned.artifacts, planned.frees_bytes)
+        done = [each for each in planned.artifacts if upkeep.evict(each, "space", idle_seconds)]
+        evicted += done
+        if len(done) == len(planned.artifacts):
+            break
+        skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
+    upkeep.collect()
+    return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))
 
 
 class Room:

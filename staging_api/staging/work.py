@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from staging_api import metrics
@@ -44,6 +44,8 @@ Holds = Mapping[str, Hold]
 _FIRST_RETRY_SECONDS = 5.0
 # What ends the work on a staging, and says nothing of an artifact.
 _NO_VERDICT = (Cancelled, LockLost, ShuttingDown, Unavailable)
+#: How often contents may be removed, and come back, while a row is written that names them.
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ class Work:
             names=self.upload.names,
             known=self._known,
             speed=self.speed,
-            room=Room(partial(self.upkeep.reserve, artifact.id, held)),
+            room=Room(partial(self.upkeep.reserve, artifact.id, held, check=self.attention.check)),
             progress=progress,
             check=self.attention.check,
             growth=growth,
@@ -216,34 +218,69 @@ class Work:
     def _known(self, found: SourceObject) -> Known | None:
         """What is known of an object: by its source's word, or as this version was read before."""
         if (said := told(found)) is not None:
-            return said
+            if found.size_bytes is not None:
+                return said
+            with self.database.connect() as conn:
+                size = repository.blobs_of(conn, said.sha256).get(said.sha256)
+            return replace(said, size_bytes=size)
         if not found.strong or found.version is None:
             return None
         with self.database.connect() as conn:
             held = repository.held_object(conn, found.url, found.version)
-        return Known(held.sha256, "version", held.verified_by) if held else None
+        return Known(held.sha256, "version", held.verified_by, held.size_bytes) if held else None
 
     def _keep(
         self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
     ) -> None:
+        for _ in range(_TRIES):
+            unsure = self._settled(artifact, held, fetched, bytes_done)
+            if fetched is None:
+                return
+            if not unsure:
+                engine.forget(fetched, self.blobs)
+                return
+            self._look_for(unsure, fetched)
+        raise Unavailable("the contents of the artifact come and go", retry_after_seconds=1)
+
+    def _look_for(self, digests: set[str], fetched: engine.Fetched) -> None:
+        """Make sure that the store has these contents; in no transaction, as a bucket may be slow.
+
+        Raises:
+            Unavailable: it has not: they were removed meanwhile.
+        """
+        contents = {f.sha256: f.size_bytes for f in fetched.files if f.sha256 in digests}
+        lacking = self.blobs.lacks(contents)
+        if lacking:
+            with self.database.connect() as conn:
+                repository.doom_unnamed(conn, lacking)
+            raise Unavailable(
+                "contents were removed from the store while they were staged;"
+                " they are fetched again",
+                retry_after_seconds=1,
+            )
+
+    def _settled(
+        self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
+    ) -> set[str]:
+        """Write down how an attempt ended; or give the contents to look for, and come again."""
         with guarded(self.database, held) as conn:
             if fetched is None:
                 repository.mark_missing(conn, artifact.id, held.lease)
             else:
                 prefix = repository.prefix_of(conn, artifact.archive_url)
-                repository.mark_staged(
+                unsure = repository.mark_staged(
                     conn,
                     artifact.id,
                     held.lease,
                     fetched,
                     files=_served(fetched, artifact, prefix),
                     bytes_done=bytes_done,
-                    lacks=self.blobs.lacks,
                 )
+                if unsure:
+                    return unsure
                 repository.note_held(conn, fetched.held)
             repository.settle(conn, artifact.archive_url, held.lease)
-        if fetched is not None:
-            engine.forget(fetched, self.blobs)
+        return set()
 
     def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
         metrics.ARTIFACTS.labels(artifact.name, error.code).inc()

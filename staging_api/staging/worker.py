@@ -27,10 +27,10 @@ from staging_api.errors import (
     StagingApiError,
     Unavailable,
 )
-from staging_api.locks import store as locks
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
-from staging_api.staging.reconcile import check_next
+from staging_api.staging.duties import database_steps, scrub_steps, store_steps
+from staging_api.staging.housekeeping import Housekeeping, Step
 from staging_api.staging.repository import Turn
 from staging_api.staging.service import StagingService
 from staging_api.traces import Spans, untraced
@@ -40,12 +40,10 @@ log = logging.getLogger(__name__)
 #: A probe of the few rows that are unfinished; somebody may be waiting for what is due.
 POLL_SECONDS = 0.1
 _CHORE_SECONDS = 1.0
-_HOUSEKEEPING_SECONDS = 30.0
-_ROOM_SECONDS = 3600.0
 # Longer than the database may let a statement wait.
 _STUCK_SECONDS = 60.0
-#: Temporary files of the store are somebody's work for at most as long as this.
-_STALE_SECONDS = 24 * 3600.0
+#: For a step of housekeeping that runs when the worker ends; each is safe to be cut off.
+_PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Worker:
             jobs: how many at once.
             spans: traces them.
             jobs_per_caller: how many of the jobs may be for one caller; 0: all.
-            chores: short work of others, done every second; their failures are logged.
+            chores: short work of others, done every second in a thread of their own.
         """
         self._spans = spans
         self._chores = chores
@@ -87,7 +85,6 @@ class Worker:
         self._served = 0
         self._served_at: dict[str, int] = {}
         self._stop = threading.Event()
-        self._tidied_at = self._made_room_at = self._chores_at = float("-inf")
         self._turned_at = time.monotonic()
 
     def stop(self) -> None:
@@ -105,16 +102,22 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`; a database that is away is waited for."""
+        housekeeping = self._housekeeping()
+        for each in housekeeping:
+            each.start()
         with ThreadPoolExecutor(self._jobs, "staging") as pool:
             while not self._stop.is_set():
                 try:
                     self._turned_at = time.monotonic()
                     self._begin_due(pool)
-                    self._do_chores()
-                    self._tidy()
                 except StagingApiError as error:
                     log.warning("the worker waits: %s", error.detail)
+                except Exception:
+                    # Other stagings of this process are at work: they are not ended by that.
+                    log.exception("the worker waits")
                 self._stop.wait(POLL_SECONDS)
+        for each in housekeeping:
+            each.stop(_PATIENCE_SECONDS)
 
     def _begin_due(self, pool: ThreadPoolExecutor) -> None:
         self._running = {k: job for k, job in self._running.items() if not job.done.done()}
@@ -175,38 +178,15 @@ class Worker:
         finally:
             logs.forget()
 
-    def _do_chores(self) -> None:
-        if time.monotonic() - self._chores_at < _CHORE_SECONDS:
-            return
-        self._chores_at = time.monotonic()
-        for chore in self._chores:
-            try:
-                chore()
-            except Unavailable:
-                raise
-            except Exception:
-                log.exception("a chore failed, and is tried again")
-
-    def _tidy(self) -> None:
-        """Note locks that ran out, make room for the history to come, sweep the dead's files."""
-        if time.monotonic() - self._tidied_at < _HOUSEKEEPING_SECONDS:
-            return
-        self._tidied_at = time.monotonic()
-        with self._stagings.database.connect() as conn:
-            locks.note_expired(conn, self._stagings.locks.holder)
-        self._stagings.blobs.sweep(_STALE_SECONDS)
-        try:
-            self._stagings.upkeep.tidy()
-            check_next(self._stagings.upkeep)
-        except OSError as error:
-            # A disk that fails must not keep the worker from what needs none.
-            log.warning("the store could not be tidied: %s", error)
-        self._make_room()
-
-    def _make_room(self) -> None:
-        if time.monotonic() - self._made_room_at < _ROOM_SECONDS:
-            return
-        with self._stagings.database.connect() as conn:
-            locks.extend_history(conn)
-            locks.forget_scopes(conn)
-        self._made_room_at = time.monotonic()
+    def _housekeeping(self) -> tuple[Housekeeping, ...]:
+        """The duties of a worker, by what they need."""
+        chores = [
+            Step(f"chore {number}", _CHORE_SECONDS, chore)
+            for number, chore in enumerate(self._chores)
+        ]
+        return (
+            Housekeeping("of the database", database_steps(self._stagings)),
+            Housekeeping("of the store", store_steps(self._stagings)),
+            Housekeeping("of contents", scrub_steps(self._stagings, self._stop)),
+            *([Housekeeping("of others", chores)] if chores else []),
+        )

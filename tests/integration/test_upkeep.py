@@ -31,7 +31,7 @@ def at(database, database_url, tmp_path):
 
 @contextmanager
 def limited(database, url: str, folder: Path, quota_bytes: int, idle_seconds: float = 0.0):
-    terms = StoreTerms(quota_bytes, idle_seconds=idle_seconds, busy_seconds=0)
+    terms = StoreTerms(quota_bytes, idle_seconds=idle_seconds, noted_seconds=0, busy_seconds=0)
     with bench(database, url, folder, store=terms) as made:
         yield made
 
@@ -162,7 +162,8 @@ def test_a_reservation_dies_with_the_lease_of_a_dead_process(database, database_
                 url=url,
             )
             assert at.service.upkeep.space().reserved == 0
-            at.service.upkeep.tidy()
+            with at.database.connect() as conn:
+                repository.forget_dead_reservations(conn)
             at.tamper(
                 "UPDATE lock_scopes SET expires_at = clock_timestamp() + interval '1 h'"
                 " WHERE scope = :url",
@@ -302,6 +303,7 @@ def test_what_is_not_whole_on_the_disk_is_lost_too(at):
     [digest] = files(at)
     os.truncate(at.service.blobs.path(digest), 10)
     assert reconcile.check(at.service.upkeep, digest[:2]).lost == (digest,)
+    at.service.upkeep.collect()
     assert files(at) == set()
 
 

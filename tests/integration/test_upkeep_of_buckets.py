@@ -16,7 +16,7 @@ from tests.stagings import Bench, bench
 from tests.stores import blobs_of
 
 #: The clock of a bucket has whole seconds.
-TERMS = StoreTerms(idle_seconds=0, grace_seconds=-2, busy_seconds=-2)
+TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, grace_seconds=-2, busy_seconds=-2)
 
 
 @pytest.fixture(scope="module")

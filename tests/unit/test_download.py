@@ -250,6 +250,6 @@ def test_old_parts_are_swept_and_living_ones_are_not(store, tmp_path):
     source.breaks_at = 2 * PART_BYTES
     with pytest.raises(SourceFailed):
         engine.fetch(kind_of(), source, "R17-1", store)
-    assert store.sweep(older_than_seconds=3600) == 0
-    assert store.sweep(older_than_seconds=-1) == 1
+    assert store.sweep(older_than_seconds=3600).removed == 0
+    assert store.sweep(older_than_seconds=-1).removed == 1
     assert list((tmp_path / "store" / "parts").iterdir()) == []

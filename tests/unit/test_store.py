@@ -96,7 +96,7 @@ def test_the_sweep_takes_what_the_dead_left_and_leaves_the_living(store, tmp_pat
     os.utime(dead, (1, 1))
     with store.batch("worker-1") as batch:
         batch.keep([b"alive"])
-        assert store.sweep(older_than_seconds=3600) == 1
+        assert store.sweep(older_than_seconds=3600).removed == 1
         batch.commit()
     assert not dead.parent.exists()
     assert len(blobs_of(store)) == 1

@@ -58,7 +58,7 @@ class ArchiveFiles:
             resp.stream = _cut(chunks, part.start, part.length)
             resp.content_length = part.length
         else:
-            self._sender.send(req, resp, served.sha256, part)
+            self._sender.send(req, resp, served.sha256, served.size_bytes, part)
 
 
 def _sendable(served: Served) -> Sendable:

@@ -46,7 +46,9 @@ class StaticFiles:
         served = self._find(path)
         part = describe(req, resp, _sendable(served))
         if part is not None:
-            self._sender.send(req, resp, served.sha256, part)
+            if served.hand_out_due and not self._accesses.hand_out(served.artifact_id):
+                raise NotFound(f"what was staged at {path} has just been evicted")
+            self._sender.send(req, resp, served.sha256, served.size_bytes, part)
             self._accesses.note(served.artifact_id, req.context.caller, part.length)
             metrics.SERVED_BYTES.inc(part.length)
 

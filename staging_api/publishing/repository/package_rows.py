@@ -15,7 +15,7 @@ from staging_api.publishing.model import Publication
 from staging_api.publishing.repository.rows import made
 
 _TO_PUBLISH = text("""
-    SELECT p.id, f.sha256, f.path
+    SELECT p.id, f.sha256, f.size_bytes, f.path
     FROM package_publications p
     LEFT JOIN binary_releases b ON b.id = p.binary_release_id
     LEFT JOIN source_release_files s ON s.source_release_id = p.source_release_id
@@ -156,7 +156,7 @@ class Unlisted(Package):
 def files_to_publish(
     conn: Connection, suite_ids: Sequence[int], *, published_too: bool
 ) -> list[Row[Any]]:
-    """``id``, ``sha256`` and ``path`` of each file of each publication that is to be published."""
+    """``id``, ``sha256``, ``size_bytes``, ``path`` of each file that is to be published."""
     states = ["pending", "published"] if published_too else ["pending"]
     given = {"suites": list(suite_ids), "states": states}
     return list(conn.execute(_TO_PUBLISH, given))

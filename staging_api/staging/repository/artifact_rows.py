@@ -4,7 +4,7 @@ Every function takes a connection that has passed `locks.store.guard` in the sam
 what is only wanted, and on which nobody works, may be planned by anybody.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import archives, staged_artifacts, staged_files
-from staging_api.errors import NotFound, Unavailable
+from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
 from staging_api.staging.fetched import Fetched
 from staging_api.staging.model import Failure
@@ -126,26 +126,26 @@ def mark_staged(
     *,
     files: Sequence[Mapping[str, Any]],
     bytes_done: int,
-    lacks: Callable[[set[str]], set[str]],
-) -> None:
+) -> set[str]:
     """Say ``staged``; from the commit on, and not before, its files are served.
+
+    Returns:
+        contents of which the tables did not know that they are in the store: then only they were
+        named, and nothing else was said. The caller commits that, looks for them in the store while
+        no transaction is open, and comes again.
 
     Args:
         fetched: what it became.
         files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
             bytes are durably in the store.
         bytes_done: what came over the wire for it.
-        lacks: those of some digests whose files the store has not got.
 
     Raises:
-        Unavailable: one of the contents was removed meanwhile.
+        Unavailable: one of the contents is being removed.
     """
-    contents = {file["sha256"]: file["size_bytes"] for file in files}
-    if lacks(name_blobs(conn, contents)):
-        raise Unavailable(
-            "contents were removed from the store while they were staged; they are fetched again",
-            retry_after_seconds=1,
-        )
+    unsure = name_blobs(conn, {file["sha256"]: file["size_bytes"] for file in files})
+    if unsure:
+        return unsure
     _forget_files(conn, artifact_id)
     if files:
         columns = {name: [file[name] for file in files] for name in files[0]}
@@ -162,6 +162,7 @@ def mark_staged(
         **proof(lease),
         **_NO_FAILURE,
     )
+    return set()
 
 
 def mark_missing(conn: Connection, artifact_id: str, lease: Lease) -> None:
@@ -206,6 +207,16 @@ def leave_to_patient(conn: Connection, artifact_id: str, staging_id: str, failur
 def mark_pending(conn: Connection, artifact_id: str) -> None:
     """An attempt was given up without a verdict."""
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
+
+
+def is_evictable(conn: Connection, artifact_id: str, reason: str, idle_seconds: float) -> bool:
+    """Whether an artifact is staged and, unless its bytes are bad anyway, idle and not pinned.
+
+    It stays so until this transaction ends: a reader that is handed it waits, and is refused.
+    """
+    conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
+    given = {"id": artifact_id, "bad": reason in ("lost", "corrupt"), "idle": idle_seconds}
+    return conn.execute(_EVICTABLE, given).one_or_none() is not None
 
 
 def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
@@ -285,6 +296,15 @@ _BRING_AGAIN = text("""
       AND NOT coalesce(s.failures ? a.id, false)
     ORDER BY s.id DESC LIMIT 1
     RETURNING archive_url
+""")
+
+_EVICTABLE = text("""
+    SELECT true FROM staged_artifacts
+    WHERE id = :id AND state = 'staged'
+      AND (:bad OR coalesce(last_accessed_at, staged_at)
+                <= clock_timestamp() - make_interval(secs => :idle)
+            AND (pinned_until IS NULL OR pinned_until <= clock_timestamp()))
+    FOR UPDATE
 """)
 
 # One statement, however many they are: thousands of rows by parameters take longer to send.

@@ -1,38 +1,25 @@
-"""The rows that say what the store has, what it is about to lose, and for whom it keeps space.
+"""The rows that say what the store has and what it is about to lose.
 
-One rule decides between who names a blob and who removes it: **whoever holds the lock on the row
-of a blob decides over its file.** `name_blobs` takes these locks, and tells which files must be
-looked for, before a file of a build is written that names them; `take_doomed` takes them before
-the bytes are removed, and looks again whether anything names them.
+One rule decides between who names a blob and who removes it: **the row of a blob decides over its
+file.** `name_blobs` says which files must be looked for before a file of a build is written that
+names them. `claim_doomed` marks rows whose files are about to be removed, in a transaction of its
+own: until that mark is gone, or its time is over, `name_blobs` refuses them. So no transaction is
+open while a disk or a bucket is asked.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, Text, column, delete, func, select, table, text, update
+from sqlalchemy import Connection, Text, column, delete, select, table, text, update
+from sqlalchemy.exc import OperationalError
 
 from staging_api.db.tables import blobs, staged_files
-from staging_api.locks.model import Lease
-from staging_api.staging.repository.terms import now
+from staging_api.errors import Unavailable
+from staging_api.staging.repository.terms import now, seconds
 
-
-@dataclass(frozen=True)
-class Idle:
-    """A staged artifact that may be evicted."""
-
-    id: str
-    archive_url: str
-    lock_kind: str
-    name: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Space:
-    """How full the store is, in bytes."""
-
-    used: int
-    reserved: int
+#: After so long a collector that has not said what became of its claim is taken for dead.
+CLAIM_SECONDS = 120.0
+_LONGEST_PUT_OFF_SECONDS = 6 * 3600.0
+_IN_USE = "55006"
 
 
 def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
@@ -41,13 +28,24 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
     Nobody removes one of them until this transaction ends, nor later as long as a file names it.
 
     Returns:
-        the digests that had no row, or that were about to be removed: whether their files are still
-        there must be looked at now.
+        the digests that had no row, or that were about to be removed, or had another length:
+        whether their files are there must be looked at, in no transaction.
+
+    Raises:
+        Unavailable: one of them is being removed just now.
     """
     # In one order: two transactions that name the same contents never wait for each other.
     digests = sorted(contents)
     given = {"digests": digests, "sizes": [contents[digest] for digest in digests]}
-    return set(conn.execute(_NAME_BLOBS, given).scalars())
+    try:
+        return set(conn.execute(_NAME_BLOBS, given).scalars())
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _IN_USE:
+            raise
+        raise Unavailable(
+            "a content is being removed from the store; it is fetched again",
+            retry_after_seconds=1,
+        ) from None
 
 
 def doom_unnamed(conn: Connection, digests: Collection[str]) -> None:
@@ -59,31 +57,44 @@ def doom_unnamed(conn: Connection, digests: Collection[str]) -> None:
     )
 
 
-def take_doomed(conn: Connection, limit: int) -> list[str]:
-    """Some contents that are to be removed; nobody can name them until this transaction ends."""
-    taken = conn.execute(
-        select(blobs.c.sha256)
-        .where(blobs.c.doomed_at.is_not(None))
-        .order_by(blobs.c.doomed_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).scalars()
-    digests = list(taken)
+def claim_doomed(conn: Connection, limit: int, *, busy_too: bool = False) -> list[str]:
+    """Claim some contents that are to be removed, the longest doomed first.
+
+    From the end of this transaction nobody names them, until they are forgotten or put back, or
+    `CLAIM_SECONDS` are over.
+
+    Args:
+        limit: how many at most.
+        busy_too: also those that were put back because a batch had just used them.
+    """
+    given = {"limit": limit, "busy_too": busy_too}
+    digests = list(conn.execute(_TAKE_DOOMED, given).scalars())
     # A new statement, so that it sees what was committed before the locks were granted.
     named = set(conn.execute(select(_names.c.sha256).where(_names.c.sha256.in_(digests))).scalars())
     if named:
         conn.execute(update(blobs).where(blobs.c.sha256.in_(named)).values(doomed_at=None))
-    return [digest for digest in digests if digest not in named]
+    claimed = [digest for digest in digests if digest not in named]
+    rows = update(blobs).where(blobs.c.sha256.in_(claimed))
+    conn.execute(rows.values(removing_until=now() + seconds(CLAIM_SECONDS)))
+    return claimed
 
 
 def forget_blobs(conn: Connection, digests: Collection[str]) -> None:
-    """These contents are not in the store any more."""
-    conn.execute(delete(blobs).where(blobs.c.sha256.in_(sorted(digests))))
+    """These contents, which were claimed, are not in the store any more."""
+    claimed = blobs.c.removing_until.is_not(None), blobs.c.doomed_at.is_not(None)
+    conn.execute(delete(blobs).where(blobs.c.sha256.in_(sorted(digests)), *claimed))
 
 
-def put_back(conn: Connection, digests: Collection[str]) -> None:
-    """Let these doomed contents be looked at last: somebody has just begun to use them."""
-    conn.execute(update(blobs).where(blobs.c.sha256.in_(sorted(digests))).values(doomed_at=now()))
+def put_back(conn: Connection, digests: Collection[str], after_seconds: float) -> None:
+    """Let these claimed contents be removed later: somebody has just begun to use them."""
+    rows = update(blobs).where(blobs.c.sha256.in_(sorted(digests)), blobs.c.doomed_at.is_not(None))
+    conn.execute(rows.values(doomed_at=now() + seconds(after_seconds), removing_until=None))
+
+
+def put_off_removal(conn: Connection, digests: Collection[str]) -> None:
+    """Let these claimed contents, which could not be removed, be tried again, ever later."""
+    given = {"digests": sorted(digests), "longest": _LONGEST_PUT_OFF_SECONDS}
+    conn.execute(_PUT_OFF, given)
 
 
 def adopt_strangers(conn: Connection, found: Mapping[str, int]) -> None:
@@ -117,96 +128,32 @@ def artifacts_with(conn: Connection, sha256: str) -> list[str]:
     return list(rows.scalars())
 
 
-def idle_artifacts(conn: Connection, idle_seconds: float, sparing: str | None = None) -> list[Idle]:
-    """Staged artifacts that nobody read for so long and that are not pinned, the idlest first.
-
-    Args:
-        sparing: no artifacts of this archive.
-    """
-    given = {"idle": idle_seconds, "sparing": sparing}
-    return [Idle(*row) for row in conn.execute(_IDLE, given)]
-
-
-def is_evictable(conn: Connection, artifact_id: str, reason: str, idle_seconds: float) -> bool:
-    """Whether an artifact is staged and, unless it is lost anyway, idle and not pinned."""
-    given = {"id": artifact_id, "lost": reason == "lost", "idle": idle_seconds}
-    return conn.execute(_EVICTABLE, given).one_or_none() is not None
-
-
-def reserve(conn: Connection, artifact_id: str, lease: Lease, count: int, quota: int) -> int:
-    """Promise an artifact so many bytes in all; gives how many are lacking, 0 if none are."""
-    given = {
-        "artifact_id": artifact_id,
-        "kind": lease.kind.name,
-        "scope": lease.scope,
-        "lock_id": lease.id,
-        "fence": lease.fence,
-        "bytes": count,
-        "quota": quota,
-    }
-    return int(conn.execute(_RESERVE, given).scalar_one())
-
-
-def space(conn: Connection) -> Space:
-    """How full the store is."""
-    row = conn.execute(_SPACE).one()
-    return Space(row.used, row.reserved)
-
-
-def doomed_bytes(conn: Connection) -> int:
-    """How much of the store is to be removed, and is not yet."""
-    doomed = select(func.coalesce(func.sum(blobs.c.size_bytes), 0))
-    return int(conn.execute(doomed.where(blobs.c.doomed_at.is_not(None))).scalar_one())
-
-
-def forget_dead_reservations(conn: Connection) -> int:
-    """Remove what was promised under leases that are over; returns how many."""
-    return conn.execute(_FORGET_DEAD).rowcount
-
-
-def compact_ledger(conn: Connection) -> None:
-    """Sum up the lines of the ledger."""
-    conn.execute(select(func.store_ledger_compact()))
-
-
-def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -> str | None:
-    """A shard that nobody has checked for so long, and that nobody else is given now."""
-    given = {"shards": list(shards), "every": every_seconds}
-    conn.execute(_ADD_SHARDS, given)
-    return conn.execute(_CLAIM_SHARD, given).scalar_one_or_none()
-
-
-def note_check(
-    conn: Connection, shard: str, *, files: int, size_bytes: int, lost: int, strangers: int
-) -> None:
-    """Write down what a check of a shard found."""
-    found = {"files": files, "bytes": size_bytes, "lost": lost, "strangers": strangers}
-    conn.execute(_NOTE_CHECK, {"shard": shard, **found})
-
-
-def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-    """Write down who read what: hits and bytes by artifact and caller."""
-    keys = sorted(accesses)
-    given = {
-        "ids": [artifact_id for artifact_id, _ in keys],
-        "callers": [caller for _, caller in keys],
-        "hits": [accesses[key][0] for key in keys],
-        "bytes": [accesses[key][1] for key in keys],
-    }
-    conn.execute(_TOUCH_ACCESSED, given)
-    conn.execute(_NOTE_ACCESSES, given)
-
-
 # Files of builds, and of the pools of APT archives.
 _names = table("blob_names", column("sha256", Text))
 _unnamed = ~select(_names.c.sha256).where(_names.c.sha256 == blobs.c.sha256).exists()
 
-# A row that is there and not doomed is locked all the same, though it is not changed.
+# A row that is there and right is locked all the same, though it is not changed.
 _NAME_BLOBS = text("""
     INSERT INTO blobs AS b (sha256, size_bytes)
     SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[]))
-    ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL WHERE b.doomed_at IS NOT NULL
+    ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL, size_bytes = excluded.size_bytes
+    WHERE b.doomed_at IS NOT NULL OR b.size_bytes <> excluded.size_bytes
     RETURNING sha256
+""")
+
+_TAKE_DOOMED = text("""
+    SELECT sha256 FROM blobs
+    WHERE doomed_at IS NOT NULL
+      AND (doomed_at <= clock_timestamp() OR (:busy_too AND removal_failures = 0))
+      AND (removing_until IS NULL OR removing_until <= clock_timestamp())
+    ORDER BY doomed_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+
+_PUT_OFF = text("""
+    UPDATE blobs SET removing_until = NULL, removal_failures = removal_failures + 1,
+        doomed_at = clock_timestamp() + make_interval(
+            secs => least(30 * 2.0 ^ least(removal_failures, 20), :longest))
+    WHERE sha256 = ANY (CAST(:digests AS text[])) AND doomed_at IS NOT NULL
 """)
 
 _ADOPT = text("""
@@ -220,77 +167,4 @@ _UNNAMED_OF = text("""
     WHERE b.sha256 >= :low AND b.sha256 < :high AND b.doomed_at IS NULL
       AND b.stored_at < clock_timestamp() - make_interval(secs => :age)
       AND NOT EXISTS (SELECT FROM blob_names n WHERE n.sha256 = b.sha256)
-""")
-
-_IDLE = text("""
-    SELECT id, archive_url, lock_kind, name, size_bytes FROM staged_artifacts
-    WHERE state = 'staged'
-      AND coalesce(last_accessed_at, staged_at) <= clock_timestamp() - make_interval(secs => :idle)
-      AND (pinned_until IS NULL OR pinned_until <= clock_timestamp())
-      AND archive_url IS DISTINCT FROM CAST(:sparing AS text)
-    ORDER BY coalesce(last_accessed_at, staged_at)
-""")
-
-_EVICTABLE = text("""
-    SELECT true FROM staged_artifacts
-    WHERE id = :id AND state = 'staged'
-      AND (:lost OR coalesce(last_accessed_at, staged_at)
-                <= clock_timestamp() - make_interval(secs => :idle)
-            AND (pinned_until IS NULL OR pinned_until <= clock_timestamp()))
-""")
-
-_RESERVE = text("""
-    SELECT store_reserve(:artifact_id, :kind, :scope, :lock_id, :fence, :bytes, :quota)
-""")
-
-_SPACE = text("""
-    SELECT CAST(coalesce(sum(bytes), 0) AS bigint) AS used, store_reserved_bytes() AS reserved
-    FROM store_ledger
-""")
-
-_FORGET_DEAD = text("""
-    DELETE FROM store_reservations r
-    WHERE NOT EXISTS (
-        SELECT FROM lock_scopes s
-        WHERE s.kind = r.kind AND s.scope = r.scope AND s.lock_id = r.lock_id
-          AND s.fence = r.fence AND s.expires_at > clock_timestamp())
-""")
-
-_ADD_SHARDS = text("""
-    INSERT INTO store_checks (shard, began_at)
-    SELECT shard, 'epoch' FROM unnest(CAST(:shards AS text[])) AS shard ON CONFLICT DO NOTHING
-""")
-
-_CLAIM_SHARD = text("""
-    UPDATE store_checks SET began_at = clock_timestamp()
-    WHERE shard = (
-        SELECT shard FROM store_checks
-        WHERE began_at <= clock_timestamp() - make_interval(secs => :every)
-        ORDER BY began_at, shard LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING shard
-""")
-
-_NOTE_CHECK = text("""
-    UPDATE store_checks
-    SET checked_at = clock_timestamp(), files = :files, bytes = :bytes, lost = :lost,
-        strangers = :strangers
-    WHERE shard = :shard
-""")
-
-# Artifacts that another transaction changes just now keep their old time: nothing waits for this.
-_TOUCH_ACCESSED = text("""
-    UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()
-    WHERE id IN (
-        SELECT id FROM staged_artifacts WHERE id = ANY (CAST(:ids AS text[]))
-        FOR NO KEY UPDATE SKIP LOCKED)
-""")
-
-_NOTE_ACCESSES = text("""
-    INSERT INTO artifact_accesses AS a (artifact_id, day, caller, hits, bytes)
-    SELECT n.artifact_id, CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date), n.caller, n.hits,
-        n.bytes
-    FROM unnest(CAST(:ids AS text[]), CAST(:callers AS text[]), CAST(:hits AS bigint[]),
-        CAST(:bytes AS bigint[])) AS n (artifact_id, caller, hits, bytes)
-    ON CONFLICT (artifact_id, day, caller) DO UPDATE
-    SET hits = a.hits + excluded.hits, bytes = a.bytes + excluded.bytes
 """)

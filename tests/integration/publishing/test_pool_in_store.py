@@ -27,7 +27,7 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 
 def upkeep_of(here: Shop) -> Upkeep:
     """One that spares nothing but what is named."""
-    terms = StoreTerms(idle_seconds=0, grace_seconds=0, busy_seconds=0)
+    terms = StoreTerms(idle_seconds=0, noted_seconds=0, grace_seconds=0, busy_seconds=0)
     return Upkeep(here.database, here.publisher.locks, here.publisher.blobs, terms)
 
 

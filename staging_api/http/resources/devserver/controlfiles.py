@@ -8,13 +8,16 @@ from functools import partial
 import falcon
 from sqlalchemy import Connection
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.errors import LimitExceeded, NotFound
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
 from staging_api.staging import repository
+from staging_api.staging.damage import losses_noticed
+from staging_api.staging.model import ServedFile
+from staging_api.staging.repository import FoundFile
 from staging_api.staging.service import StagingService
+from staging_api.staging.upkeep import Upkeep
 
 _FOLDER = "autotest/"
 _SUITES = "test_suites/suite_to_control_file_map"
@@ -44,7 +47,7 @@ class ControlFiles:
         build, path = query.required("build").strip("/"), query.get("control_path")
         with self._stagings.database.connect() as conn:
             if path is None:
-                controls = _controls(conn, self._stagings.blobs, build, query.get("suite_name"))
+                controls = _controls(conn, self._stagings.upkeep, build, query.get("suite_name"))
                 say(resp, "\n".join(controls))
             else:
                 say(resp, self._text(conn, build, path.lstrip("/")))
@@ -53,7 +56,7 @@ class ControlFiles:
         found = repository.served_file(conn, f"{build}/{_FOLDER}{path}")
         if found is None:
             raise NotFound(f"{build} has no control file {path}")
-        return _read(self._stagings.blobs, found.sha256)
+        return _read(self._stagings.upkeep, found)
 
 
 class ListSuiteControls:
@@ -68,33 +71,35 @@ class ListSuiteControls:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show them all."""
         query = Query(req)
-        build, read = query.required("build").strip("/"), partial(_read, self._stagings.blobs)
+        build, read = query.required("build").strip("/"), partial(_read, self._stagings.upkeep)
         with self._stagings.database.connect() as conn:
-            controls = _controls(conn, self._stagings.blobs, build, query.get("suite_name"))
-        resp.media = {path: read(sha).decode(errors="replace") for path, sha in controls.items()}
+            controls = _controls(conn, self._stagings.upkeep, build, query.get("suite_name"))
+        resp.media = {path: read(file).decode(errors="replace") for path, file in controls.items()}
 
 
 def _controls(
-    conn: Connection, blobs: BlobStore, build: str, suite: str | None
-) -> Mapping[str, str]:
-    """The sha256 of each control file by its path below ``autotest``.
+    conn: Connection, upkeep: Upkeep, build: str, suite: str | None
+) -> Mapping[str, FoundFile]:
+    """Each control file by its path below ``autotest``.
 
     Raises:
         NotFound: nothing of the build's tests is staged.
     """
     found = repository.files_below(conn, build, _FOLDER)
-    tests = {file.path.removeprefix(f"{build}/{_FOLDER}"): file.sha256 for file in found}
+    tests = {file.path.removeprefix(f"{build}/{_FOLDER}"): file for file in found}
     if not tests:
         raise NotFound(f"no tests of {build} are staged")
     if suite is not None and _SUITES in tests:
-        named = json.loads(_read(blobs, tests[_SUITES])).get(suite, [])
+        named = json.loads(_read(upkeep, tests[_SUITES])).get(suite, [])
         return {path: tests[path] for path in named if path in tests}
-    return {path: sha256 for path, sha256 in tests.items() if _CONTROL_FILE.fullmatch(path)}
+    return {path: file for path, file in tests.items() if _CONTROL_FILE.fullmatch(path)}
 
 
-def _read(blobs: BlobStore, sha256: str) -> bytes:
-    with blobs.open(sha256) as file:
-        content = file.read(_MAX_BYTES + 1)
+def _read(upkeep: Upkeep, file: FoundFile | ServedFile) -> bytes:
+    with losses_noticed(upkeep, file.sha256, file.size_bytes):
+        stream = upkeep.blobs.open(file.sha256, file.size_bytes)
+    with stream:
+        content = stream.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise LimitExceeded(f"has more than {_MAX_BYTES} bytes, which no control file has")
     return content

@@ -1,0 +1,82 @@
+"""Contents that the store has lost, or has wrong: stop serving what has them, at once.
+
+A lost content is noticed by the first reader that misses it, or by the comparison of disk and
+tables (`reconcile`); a wrong one by the scrub (`scrub`). In either case each artifact that has it
+is evicted, with the reason, so that the next request stages it again. Nothing is called lost while
+the store itself is away: a volume that is not mounted has lost nothing.
+
+What if the process dies? Before an artifact is evicted: the next reader, or the next comparison,
+finds the same. After it: the row says ``evicted``.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from staging_api import metrics
+from staging_api.errors import NotFound, StagingApiError
+from staging_api.staging import repository
+from staging_api.staging.model import StagedArtifact
+from staging_api.staging.repository import Idle
+from staging_api.staging.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+#: When the archive of an artifact is being worked on, it is tried again after so long.
+_AGAIN_SECONDS = 60.0
+
+
+@contextmanager
+def losses_noticed(upkeep: Upkeep, sha256: str, size_bytes: int) -> Iterator[None]:
+    """Read a content in the block; if it is not there, evict what has it.
+
+    Raises:
+        NotFound: it is not there.
+        StoreFailed: the store is away, so that nobody knows.
+    """
+    try:
+        yield
+    except NotFound:
+        upkeep.blobs.check_present()
+        try:
+            lose(upkeep, sha256, size_bytes)
+        except StagingApiError as error:
+            log.warning("what has the lost %s was not evicted: %s", sha256, error.detail)
+        raise NotFound(
+            "the store has lost the bytes of this file: stage its artifact again"
+        ) from None
+
+
+def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
+    """Evict what has a content, if the store has really lost it; says whether it has.
+
+    Raises:
+        StoreFailed: the store cannot say.
+    """
+    with upkeep.database.connect() as conn:
+        promised = repository.blobs_of(conn, sha256)
+    if not promised or upkeep.blobs.has(sha256, size_bytes):
+        return False  # it was removed, or came back, since it was looked for
+    metrics.STORE_DAMAGED.labels("lost").inc()
+    evict_holders(upkeep, sha256, "lost")
+    return True
+
+
+def evict_holders(upkeep: Upkeep, sha256: str, reason: str) -> list[StagedArtifact]:
+    """Evict every artifact that has a content; gives those that were evicted."""
+    with upkeep.database.connect() as conn:
+        holders = [
+            repository.find_artifact(conn, each) for each in repository.artifacts_with(conn, sha256)
+        ]
+    log.error("the store has %s %s, which %d artifacts have", reason, sha256, len(holders))
+    evicted = [each for each in holders if upkeep.evict(_idle(each), reason)]
+    with upkeep.database.connect() as conn:
+        repository.doom_unnamed(conn, [sha256])
+        if len(evicted) < len(holders):
+            repository.check_again(conn, sha256[:2], _AGAIN_SECONDS, upkeep.terms.check_seconds)
+    return evicted
+
+
+def _idle(artifact: StagedArtifact) -> Idle:
+    size = artifact.size_bytes or 0
+    return Idle(artifact.id, artifact.archive_url, artifact.lock_kind, artifact.name, size)

@@ -1,0 +1,102 @@
+"""The duties of a worker beside stagings, as steps of housekeeping."""
+
+import threading
+
+from staging_api.locks import store as locks
+from staging_api.locks.hold import Asker
+from staging_api.staging import repository
+from staging_api.staging.housekeeping import Done, Step
+from staging_api.staging.model import StagedArtifact
+from staging_api.staging.reconcile import check_next
+from staging_api.staging.scrub import Scrub
+from staging_api.staging.service import StagingService
+
+_OFTEN_SECONDS = 30.0
+_SELDOM_SECONDS = 3600.0
+#: Temporary files of the store are somebody's work for at most as long as this.
+_STALE_SECONDS = 24 * 3600.0
+
+
+def database_steps(stagings: StagingService) -> list[Step]:
+    """What keeps the tables."""
+    database, terms = stagings.database, stagings.store
+
+    def note_expired() -> None:
+        with database.connect() as conn:
+            locks.note_expired(conn, stagings.locks.holder)
+
+    def extend_lock_history() -> None:
+        with database.connect() as conn:
+            locks.extend_history(conn)
+
+    def forget_scopes() -> None:
+        with database.connect() as conn:
+            locks.forget_scopes(conn)
+
+    def extend_events() -> None:
+        with database.connect() as conn:
+            repository.extend_events(conn)
+
+    def forget_reservations() -> None:
+        with database.connect() as conn:
+            repository.forget_dead_reservations(conn)
+
+    def compact_ledger() -> None:
+        with database.connect() as conn:
+            repository.compact_ledger(conn)
+
+    def forget_polls() -> None:
+        with database.connect() as conn:
+            repository.forget_polls(conn, terms.grace_seconds)
+
+    return [
+        Step("expired locks", _OFTEN_SECONDS, note_expired),
+        Step("months of locks", _SELDOM_SECONDS, extend_lock_history),
+        Step("months of events", _SELDOM_SECONDS, extend_events),
+        Step("unused lock scopes", _SELDOM_SECONDS, forget_scopes),
+        Step("dead reservations", _OFTEN_SECONDS, forget_reservations),
+        Step("ledger", _OFTEN_SECONDS, compact_ledger),
+        Step("upload polls", _SELDOM_SECONDS, forget_polls),
+    ]
+
+
+def store_steps(stagings: StagingService) -> list[Step]:
+    """What keeps the store."""
+    upkeep = stagings.upkeep
+
+    def sweep() -> Done:
+        return Done(failed=len(upkeep.blobs.sweep(_STALE_SECONDS).failed))
+
+    def collect() -> Done:
+        turn = upkeep.collect_some()
+        return Done(more=turn.may_be_more, failed=turn.failed)
+
+    def compare() -> Done:
+        found = check_next(upkeep)
+        return Done(failed=found.failed if found else 0)
+
+    return [
+        Step("quota", _OFTEN_SECONDS, upkeep.keep_quota),
+        Step("collection", _OFTEN_SECONDS, collect),
+        Step("comparison", _OFTEN_SECONDS, compare),
+        Step("sweep", _OFTEN_SECONDS, sweep),
+    ]
+
+
+def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
+    """What reads contents again."""
+    asker = Asker(caller="upkeep")
+
+    def stage_again(artifact: StagedArtifact) -> None:
+        wanted = stagings.wanted(artifact.archive_url, (artifact.name,))
+        stagings.queue_behind(wanted, asker)
+
+    scrub = Scrub(stagings.upkeep, stage_again, stop)
+
+    def turn() -> Done:
+        if not stagings.store.scrub_bytes_per_second:
+            return Done()
+        found = scrub.turn()
+        return Done(more=bool(found.good or found.corrupt), failed=found.failed)
+
+    return [Step("scrub", 1.0, turn)]

@@ -1,0 +1,113 @@
+"""Housekeeping: steps that somebody has to do now and then, in threads of their own.
+
+Each step is done by itself. One that fails is logged, counted and tried again, ever later, while
+the others go on; nothing that a step does ends the process, or delays the stagings in it. A step
+that has more to do than it should do at once says so, and comes again after the others had a turn.
+
+Steps that need only the database have one thread, those that need the store another: a volume that
+hangs must not keep months of events from being made ahead.
+
+What if the process dies? Every step is safe to be cut off, and to be done by several at once; the
+next turn, in any worker, goes on.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from staging_api import logs, metrics
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY_SECONDS = 5.0
+_LONGEST_RETRY_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a step did.
+
+    Attributes:
+        more: there is more to do at once.
+        failed: items that were passed over, and are tried again another time.
+    """
+
+    more: bool = False
+    failed: int = 0
+
+
+@dataclass
+class Step:
+    """One duty.
+
+    Attributes:
+        name: in metrics and log lines.
+        every_seconds: between two times that it has nothing left to do.
+        run: does it; None: all was done.
+    """
+
+    name: str
+    every_seconds: float
+    run: Callable[[], Done | None]
+    due_at: float = field(default=0.0, init=False)
+    failures: int = field(default=0, init=False)
+
+
+class Housekeeping:
+    """A thread that does its steps in turns, until it is stopped."""
+
+    def __init__(self, name: str, steps: Sequence[Step]) -> None:
+        """Start nothing yet: a process may fork before."""
+        self._steps = steps
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"housekeeping {name}", daemon=True)
+        for step in steps:
+            metrics.HOUSEKEEPING_FAILURES.labels(step.name)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, patience_seconds: float) -> None:
+        """Begin no further step, and wait for the running one, but not for longer than this."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(patience_seconds)
+
+    def turn(self) -> None:
+        """Do each step that is due."""
+        for step in self._steps:
+            if time.monotonic() >= step.due_at and not self._stop.is_set():
+                self._do(step)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.turn()
+            next_at = min(step.due_at for step in self._steps)
+            self._stop.wait(max(next_at - time.monotonic(), 0.01))
+
+    def _do(self, step: Step) -> None:
+        try:
+            done = step.run() or Done()
+        except Exception as error:
+            step.failures += 1
+            metrics.HOUSEKEEPING_FAILURES.labels(step.name).inc()
+            again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 20)
+            # So that the workers of a cluster do not come back together.
+            again = min(again, _LONGEST_RETRY_SECONDS) * random.uniform(0.75, 1)  # noqa: S311
+            step.due_at = time.monotonic() + again
+            log.warning(
+                "housekeeping: %s failed, and is tried again in %.0f s: %s: %s",
+                *(step.name, again, type(error).__name__, error),
+                exc_info=step.failures == 1,
+            )
+        else:
+            step.failures = 0
+            metrics.HOUSEKEEPING_FAILURES.labels(step.name).inc(done.failed)
+            metrics.HOUSEKEEPING_DONE.labels(step.name).set_to_current_time()
+            step.due_at = time.monotonic() + (0.0 if done.more else step.every_seconds)
+        finally:
+            logs.forget()

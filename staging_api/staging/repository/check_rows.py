@@ -1,0 +1,100 @@
+"""Which parts of the store were compared and read again, and when."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, text, update
+
+from staging_api.db.tables import blobs
+from staging_api.staging.repository.terms import now
+
+
+def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -> str | None:
+    """A shard that nobody has checked for so long, and that nobody else is given now."""
+    given = {"shards": list(shards), "every": every_seconds}
+    conn.execute(_ADD_SHARDS, given)
+    return conn.execute(_CLAIM_SHARD, given).scalar_one_or_none()
+
+
+def note_check(
+    conn: Connection, shard: str, *, files: int, size_bytes: int, lost: int, strangers: int
+) -> None:
+    """Write down what a check of a shard found."""
+    found = {"files": files, "bytes": size_bytes, "lost": lost, "strangers": strangers}
+    conn.execute(_NOTE_CHECK, {"shard": shard, **found})
+
+
+def check_again(conn: Connection, shard: str, after_seconds: float, every_seconds: float) -> None:
+    """Let a part be checked in so many seconds, however lately it was."""
+    given = {"shard": shard, "after": after_seconds, "every": every_seconds}
+    conn.execute(_CHECK_AGAIN, given)
+
+
+def claim_scrub(conn: Connection, shards: Sequence[str], pause_seconds: float) -> str | None:
+    """The part of the store that was read again the longest ago, given to nobody else now.
+
+    Args:
+        pause_seconds: not what was taken since then.
+    """
+    conn.execute(_ADD_SHARDS, {"shards": list(shards)})
+    return conn.execute(_CLAIM_SCRUB, {"pause": pause_seconds}).scalar_one_or_none()
+
+
+def longest_unchecked(
+    conn: Connection, shard: str, pause_seconds: float, limit: int
+) -> list[tuple[str, int]]:
+    """Contents of a part, digest and length, the longest unchecked first.
+
+    What was stored or checked within `pause_seconds` is left out.
+    """
+    given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
+    return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
+
+
+def note_scrubbed(conn: Connection, digests: Collection[str]) -> None:
+    """These contents were read and had their digests."""
+    conn.execute(update(blobs).where(blobs.c.sha256.in_(sorted(digests))).values(checked_at=now()))
+
+
+_ADD_SHARDS = text("""
+    INSERT INTO store_checks (shard, began_at)
+    SELECT shard, 'epoch' FROM unnest(CAST(:shards AS text[])) AS shard ON CONFLICT DO NOTHING
+""")
+
+_CLAIM_SHARD = text("""
+    UPDATE store_checks SET began_at = clock_timestamp()
+    WHERE shard = (
+        SELECT shard FROM store_checks
+        WHERE began_at <= clock_timestamp() - make_interval(secs => :every)
+        ORDER BY began_at, shard LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING shard
+""")
+
+_NOTE_CHECK = text("""
+    UPDATE store_checks
+    SET checked_at = clock_timestamp(), files = :files, bytes = :bytes, lost = :lost,
+        strangers = :strangers
+    WHERE shard = :shard
+""")
+
+_CHECK_AGAIN = text("""
+    UPDATE store_checks
+    SET began_at = clock_timestamp() - make_interval(secs => :every) + make_interval(secs => :after)
+    WHERE shard = :shard
+""")
+
+_CLAIM_SCRUB = text("""
+    UPDATE store_checks SET scrubbed_at = clock_timestamp()
+    WHERE shard = (
+        SELECT shard FROM store_checks
+        WHERE scrubbed_at IS NULL
+           OR scrubbed_at <= clock_timestamp() - make_interval(secs => :pause)
+        ORDER BY scrubbed_at NULLS FIRST, shard LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING shard
+""")
+
+_LONGEST_UNCHECKED = text("""
+    SELECT sha256, size_bytes FROM blobs
+    WHERE sha256 >= :low AND sha256 < :high AND doomed_at IS NULL
+      AND coalesce(checked_at, stored_at) <= clock_timestamp() - make_interval(secs => :pause)
+    ORDER BY coalesce(checked_at, stored_at) LIMIT :limit
+""")

@@ -1,0 +1,161 @@
+"""How full the store is, what is promised, and what could be evicted: the one count of space.
+
+What is **used** is the length of every row of ``blobs``, doomed ones included, as the ledger sums
+it up: it is what disk or bucket really hold. The quota limits what is used and what is promised;
+metrics show the same sums.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select, text
+
+from staging_api.locks.model import Lease
+
+
+@dataclass(frozen=True)
+class Idle:
+    """A staged artifact that may be evicted."""
+
+    id: str
+    archive_url: str
+    lock_kind: str
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Space:
+    """How full the store is, in bytes.
+
+    Attributes:
+        used: by all blobs, each counted once.
+        doomed: of these, what no file names any more, and a collector removes.
+        reserved: promised to artifacts on their way, beside what is used.
+    """
+
+    used: int
+    doomed: int
+    reserved: int
+
+    @property
+    def staying(self) -> int:
+        """What is used once all that is doomed is removed."""
+        return self.used - self.doomed
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one artifact adds to what would be free, were several evicted.
+
+    Attributes:
+        frees: bytes that go with it when those before it in the order are gone.
+        holds: bytes that stay without it, when all others are gone.
+    """
+
+    frees: int
+    holds: int
+
+
+def idle_artifacts(
+    conn: Connection, idle_seconds: float, sparing: str | None, limit: int
+) -> list[Idle]:
+    """Staged artifacts that nobody read for so long and that are not pinned, the idlest first.
+
+    What has no bytes is left out: to evict it frees nothing.
+
+    Args:
+        sparing: no artifacts of this archive.
+    """
+    given = {"idle": idle_seconds, "sparing": sparing, "limit": limit}
+    return [Idle(*row) for row in conn.execute(_IDLE, given)]
+
+
+def shares(conn: Connection, artifact_ids: Sequence[str]) -> list[Share]:
+    """What would be free, artifact by artifact, were these evicted in this order.
+
+    A content that others name as well, builds or pools, is never free.
+    """
+    given = {"ids": list(artifact_ids)}
+    return [Share(int(row.frees), int(row.holds)) for row in conn.execute(_SHARES, given)]
+
+
+def reserve(conn: Connection, artifact_id: str, lease: Lease, count: int, quota: int) -> int:
+    """Promise an artifact so many bytes in all; gives how many are lacking, 0 if none are."""
+    given = {
+        "artifact_id": artifact_id,
+        "kind": lease.kind.name,
+        "scope": lease.scope,
+        "lock_id": lease.id,
+        "fence": lease.fence,
+        "bytes": count,
+        "quota": quota,
+    }
+    return int(conn.execute(_RESERVE, given).scalar_one())
+
+
+def space(conn: Connection) -> Space:
+    """How full the store is."""
+    row = conn.execute(_SPACE).one()
+    return Space(row.used, row.doomed, row.reserved)
+
+
+def forget_dead_reservations(conn: Connection) -> int:
+    """Remove what was promised under leases that are over; returns how many."""
+    return conn.execute(_FORGET_DEAD).rowcount
+
+
+def compact_ledger(conn: Connection) -> None:
+    """Sum up the lines of the ledger."""
+    conn.execute(select(func.store_ledger_compact()))
+
+
+_IDLE = text("""
+    SELECT id, archive_url, lock_kind, name, size_bytes FROM staged_artifacts
+    WHERE state = 'staged' AND size_bytes > 0
+      AND coalesce(last_accessed_at, staged_at) <= clock_timestamp() - make_interval(secs => :idle)
+      AND (pinned_until IS NULL OR pinned_until <= clock_timestamp())
+      AND archive_url IS DISTINCT FROM CAST(:sparing AS text)
+    ORDER BY coalesce(last_accessed_at, staged_at), id
+    LIMIT :limit
+""")
+
+_SHARES = text("""
+    WITH chosen AS (
+        SELECT id, place FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS c (id, place)),
+    named AS (
+        SELECT f.artifact_id, f.sha256, c.place, count(*) AS names
+        FROM staged_files f JOIN chosen c ON c.id = f.artifact_id
+        GROUP BY f.artifact_id, f.sha256, c.place),
+    contents AS (
+        SELECT sha256, max(place) AS last, sum(names) AS names FROM named GROUP BY sha256),
+    freed AS (
+        SELECT k.sha256, k.last, b.size_bytes
+        FROM contents k JOIN blobs b ON b.sha256 = k.sha256
+        WHERE (SELECT count(*) FROM blob_names n WHERE n.sha256 = k.sha256) = k.names)
+    SELECT coalesce(sum(x.size_bytes) FILTER (WHERE x.last = c.place), 0) AS frees,
+        coalesce(sum(x.size_bytes), 0) AS holds
+    FROM chosen c
+    LEFT JOIN named n ON n.artifact_id = c.id
+    LEFT JOIN freed x ON x.sha256 = n.sha256
+    GROUP BY c.place ORDER BY c.place
+""")
+
+_RESERVE = text("""
+    SELECT store_reserve(:artifact_id, :kind, :scope, :lock_id, :fence, :bytes, :quota)
+""")
+
+_SPACE = text("""
+    SELECT CAST(coalesce(sum(bytes), 0) AS bigint) AS used, store_reserved_bytes() AS reserved,
+        (SELECT CAST(coalesce(sum(size_bytes), 0) AS bigint) FROM blobs
+         WHERE doomed_at IS NOT NULL) AS doomed
+    FROM store_ledger
+""")
+
+_FORGET_DEAD = text("""
+    DELETE FROM store_reservations r
+    WHERE NOT EXISTS (
+        SELECT FROM lock_scopes s
+        WHERE s.kind = r.kind AND s.scope = r.scope AND s.lock_id = r.lock_id
+          AND s.fence = r.fence AND s.expires_at > clock_timestamp())
+""")

@@ -1,0 +1,125 @@
+"""Read contents again at a steady rate, the longest unchecked first, to find bytes that went bad.
+
+A length tells of a cut file; of a flipped bit tells only its digest. So each content is read to its
+end now and then, and what differs is quarantined: kept aside for an operator, and not served. The
+artifacts that have it are evicted as ``corrupt`` and staged again.
+
+The parts of the store take turns, the one that was read the longest ago first, and of several
+workers each is given another. What if the process dies? What it had read is read again. After a
+blob was quarantined, before its artifacts are evicted: it is lost, and `damage` finds it so.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from staging_api import metrics
+from staging_api.errors import NotFound, StagingApiError
+from staging_api.staging import repository
+from staging_api.staging.damage import evict_holders
+from staging_api.staging.model import StagedArtifact
+from staging_api.staging.reconcile import SHARDS
+from staging_api.staging.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 256 << 10
+#: What a content costs at least: a request to a bucket, or the opening of a file.
+_LEAST_BYTES = 16 << 10
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Scrubbed:
+    """What one turn found.
+
+    Attributes:
+        good: contents that were read and have their digests.
+        corrupt: contents that were quarantined.
+        failed: contents that could not be read: nothing is known of them.
+    """
+
+    good: int = 0
+    corrupt: tuple[str, ...] = ()
+    failed: int = 0
+
+
+class Scrub:
+    """Reads contents again, not faster than the terms of the store say."""
+
+    def __init__(
+        self,
+        upkeep: Upkeep,
+        stage_again: Callable[[StagedArtifact], None],
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Have what was evicted staged by `stage_again`; end soon after `stop` is set."""
+        self._upkeep = upkeep
+        self._stage_again = stage_again
+        self._stop = stop or threading.Event()
+        self._rate = upkeep.terms.scrub_bytes_per_second
+        self._ahead_until = time.monotonic()
+
+    def turn(self) -> Scrubbed:
+        """Read what is longest unchecked of one part of the store.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        pause, found = self._upkeep.terms.scrub_pause_seconds, list[tuple[str, int]]()
+        with self._upkeep.database.connect() as conn:
+            shard = repository.claim_scrub(conn, SHARDS, 0)
+            if shard is not None:
+                found = repository.longest_unchecked(conn, shard, pause, _AT_ONCE)
+        good, corrupt, failed = list[str](), list[str](), 0
+        for sha256, _size in found:
+            if self._stop.is_set():
+                break
+            try:
+                (corrupt if self._check(sha256) else good).append(sha256)
+            except NotFound:
+                continue  # removed, or lost: `reconcile` tells which
+            except StagingApiError as error:
+                log.warning("%s could not be read again: %s", sha256, error.detail)
+                failed += 1
+        with self._upkeep.database.connect() as conn:
+            repository.note_scrubbed(conn, good)
+        return Scrubbed(len(good), tuple(corrupt), failed)
+
+    def _check(self, sha256: str) -> bool:
+        """Read one content; says whether it was corrupt, and then puts it out of service."""
+        with self._upkeep.blobs.open(sha256) as stream:
+            if not self._differs(stream, sha256):
+                return False
+        # Read once more where nobody replaces it: a reader's own fault accuses no blob.
+        if not self._upkeep.blobs.quarantine(sha256, lambda aside: self._differs(aside, sha256)):
+            return False
+        metrics.STORE_DAMAGED.labels("corrupt").inc()
+        for artifact in evict_holders(self._upkeep, sha256, "corrupt"):
+            try:
+                self._stage_again(artifact)
+            except StagingApiError as error:
+                log.warning("%s is not staged again: %s", artifact.name, error.detail)
+        return True
+
+    def _differs(self, stream: BinaryIO, sha256: str) -> bool:
+        digest, size = hashlib.sha256(), 0
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            self._pace(len(chunk))
+        self._pace(_LEAST_BYTES - size)
+        metrics.STORE_SCRUBBED_BYTES.inc(size)
+        return digest.hexdigest() != sha256
+
+    def _pace(self, count: int) -> None:
+        """Wait until so many bytes more are within the rate."""
+        if count <= 0 or not self._rate:
+            return
+        now = time.monotonic()
+        self._ahead_until = max(self._ahead_until, now) + count / self._rate
+        self._stop.wait(self._ahead_until - now)
