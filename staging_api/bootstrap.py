@@ -248,7 +248,9 @@ def _stagings(
             settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options
         ),
         speed=Speed(settings.sources_connections),
-        store=StoreTerms(settings.quota_bytes),
+        store=StoreTerms(
+            settings.quota_bytes, scrub_bytes_per_second=settings.scrub_bytes_per_second
+        ),
     )
 
 

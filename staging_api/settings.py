@@ -125,6 +125,11 @@ class Settings(BaseSettings):
     quota_bytes: int = Field(
         0, ge=0, description="what staged files may take in all; 0: as much as the disk has"
     )
+    scrub_bytes_per_second: int = Field(
+        4 << 20,
+        ge=0,
+        description="how fast each worker reads the store again, for damage; 0: never",
+    )
     upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
         600, description="the longest wait for an archive that is still being uploaded; 0: none"
     )

@@ -52,10 +52,13 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
         try:
             with database.connect() as conn:
                 queue = repository.queue(conn)
+                space = repository.space(conn)
         except StagingApiError:
             yield "staging_database_up", "Whether the database answers", {"database": 0}
             return
         yield "staging_database_up", "Whether the database answers", {"database": 1}
+        used = {"used": space.used, "doomed": space.doomed, "reserved": space.reserved}
+        yield "staging_store_bytes", "What the store holds and has promised", used
         states = {"pending": (0, 0.0), "staging": (0, 0.0), **queue}
         depth = {state: float(count) for state, (count, _) in states.items()}
         yield "staging_queue_artifacts", "Artifacts that are not settled, by state", depth

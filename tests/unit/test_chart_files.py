@@ -19,6 +19,7 @@ RULES: list[dict[str, Any]] = yaml.safe_load((CHART / "alerts.yaml").read_text()
 DASHBOARD = json.loads((CHART / "dashboards" / "staging-api.json").read_text())
 #: Read when asked for, so not among the counters: http/probes.py.
 READINGS = {
+    "staging_store_bytes",
     "staging_store_free_bytes",
     "staging_database_up",
     "staging_queue_artifacts",

@@ -1,0 +1,239 @@
+"""Housekeeping: each step and each item by itself, beside the stagings and never in their way."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from staging_api.artifacts.folder_store import FolderStore
+from staging_api.db.engine import Database
+from staging_api.errors import StagingApiError, StoreFailed, Unavailable
+from staging_api.staging import reconcile, repository
+from staging_api.staging.duties import database_steps, store_steps
+from staging_api.staging.housekeeping import Done, Housekeeping, Step
+from staging_api.staging.upkeep import StoreTerms
+from staging_api.staging.worker import Worker
+from tests.factories import ASKER
+from tests.service import eventually
+from tests.stagings import Bench, bench
+
+TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, busy_seconds=0, scrub_bytes_per_second=0)
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench(database, database_url, tmp_path, store=TERMS) as made:
+        yield made
+
+
+def failures(step: str) -> float:
+    return REGISTRY.get_sample_value("staging_housekeeping_failures_total", {"step": step}) or 0.0
+
+
+def evicted(at: Bench, *names: str) -> list[str]:
+    """Stage builds and evict them; gives the digests, which are doomed."""
+    digests = []
+    for name in names:
+        (artifact,) = at.stage(at.build(name, payload_bin=name.encode()), "payload").artifacts
+        at.service.artifacts.evict(artifact.id, ASKER)
+        assert artifact.sha256 is not None
+        digests.append(artifact.sha256)
+    return digests
+
+
+def blobs(at: Bench) -> set[str]:
+    return {digest for (digest,) in at.rows("SELECT sha256 FROM blobs")}
+
+
+def test_a_failing_step_is_counted_and_tried_again_while_the_others_are_done() -> None:
+    done = []
+
+    def fails() -> None:
+        raise ZeroDivisionError("not an error of ours")
+
+    def passes_over() -> Done:
+        done.append("items")
+        return Done(failed=3)
+
+    before = failures("bad"), failures("items")
+    steps = [Step("bad", 1, fails), Step("items", 1, passes_over)]
+    Housekeeping("test", steps).turn()
+    assert done == ["items"]
+    assert (failures("bad") - before[0], failures("items") - before[1]) == (1, 3)
+    assert time.monotonic() + 3 < steps[0].due_at < time.monotonic() + 6
+    steps[0].due_at = 0
+    Housekeeping("test", steps).turn()
+    assert steps[0].due_at > time.monotonic() + 6, "it is tried again ever later"
+
+
+def test_a_step_with_more_to_do_lets_the_others_have_their_turn() -> None:
+    done: list[str] = []
+
+    def slow(name: str) -> Done:
+        done.append(name)
+        return Done(more=len(done) < 5)
+
+    keeping = Housekeeping(
+        "test", [Step("a", 60, lambda: slow("a")), Step("b", 60, lambda: slow("b"))]
+    )
+    keeping.start()
+    eventually(lambda: len(done) >= 6, "the steps did not come again")
+    keeping.stop(5)
+    assert done[:6] == ["a", "b"] * 3
+
+
+def test_a_worker_dispatches_while_its_housekeeping_hangs(at: Bench, monkeypatch) -> None:
+    hangs, released = threading.Event(), threading.Event()
+
+    def hang(_store: FolderStore, _older: float) -> None:
+        hangs.set()
+        released.wait(30)
+
+    monkeypatch.setattr(FolderStore, "sweep", hang)
+    worker = Worker(at.service, jobs=1)
+    running = threading.Thread(target=worker.run)
+    running.start()
+    try:
+        assert hangs.wait(10)
+        staging = at.service.queue(at.service.wanted(at.build(), ("payload",)), ASKER)
+        eventually(lambda: at.service.find(staging.id).state == "staged", "it was not dispatched")
+    finally:
+        released.set()
+        worker.stop()
+        running.join(20)
+    assert not running.is_alive()
+
+
+@pytest.mark.parametrize("name", [".nfs0000001", "lost+found", "A" * 64, "é", "ab" * 31])
+def test_a_strange_name_in_a_shard_stops_nothing_and_stays(at: Bench, name: str) -> None:
+    (doomed,) = evicted(at, "R17-1")
+    shard = at.store / "sha256" / doomed[:2]
+    (shard / name).write_bytes(b"?")
+    os.utime(shard / name, (1, 1))
+    found = reconcile.check(at.service.upkeep, doomed[:2])
+    assert (found.files, found.strangers) == (1, ())
+    for each in store_steps(at.service):
+        each.run()
+    assert (shard / name).exists()
+    assert blobs(at) == set()
+
+
+def test_a_blob_that_cannot_be_removed_is_passed_over_and_tried_again_later(
+    at: Bench, monkeypatch
+) -> None:
+    stuck, goes = evicted(at, "R17-1", "R17-2")
+    remove = FolderStore.remove
+
+    def unremovable(store: FolderStore, sha256: str) -> None:
+        if sha256 == stuck:
+            raise StoreFailed("it is immutable")
+        remove(store, sha256)
+
+    monkeypatch.setattr(FolderStore, "remove", unremovable)
+    turn = at.service.upkeep.collect_some()
+    assert (turn.removed, turn.failed) == (1, 1)
+    assert blobs(at) == {stuck}
+    # It is put off, not taken again at once: what is doomed after it has its turn.
+    assert at.service.upkeep.collect_some().claimed == 0
+    assert goes not in {path.name for path in (at.store / "sha256").glob("*/*")}
+    monkeypatch.undo()
+    at.tamper("UPDATE blobs SET doomed_at = clock_timestamp()")
+    assert at.service.upkeep.collect() == 1
+    assert at.service.upkeep.space().used == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "full folder", "link", "fifo"])
+def test_what_is_no_file_at_a_blobs_name_does_not_stop_its_removal(at: Bench, kind: str) -> None:
+    (doomed, other) = evicted(at, "R17-1", "R17-2")
+    path = at.store / "sha256" / doomed[:2] / doomed
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("/etc/passwd")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    if kind == "full folder":
+        (path / "something").touch()
+    assert at.service.upkeep.collect() == 2
+    assert blobs(at) == set()
+    assert not os.path.lexists(path)
+    assert other
+
+
+def test_no_transaction_is_open_while_the_store_is_asked(at: Bench, monkeypatch) -> None:
+    evicted(at, "R17-1")
+    open_while_asked = []
+
+    def look(_store: FolderStore, digests: object) -> dict[str, StagingApiError]:
+        (row,) = at.rows(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state LIKE 'idle in transaction%'"
+        )
+        open_while_asked.append(row[0])
+        return {}
+
+    monkeypatch.setattr(FolderStore, "remove_all", look)
+    assert at.service.upkeep.collect() == 1
+    assert open_while_asked == [0]
+
+
+def test_no_transaction_is_open_while_new_contents_are_looked_for(at: Bench, monkeypatch) -> None:
+    open_while_asked = []
+
+    def look(_store: FolderStore, contents: object) -> set[str]:
+        (row,) = at.rows(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state LIKE 'idle in transaction%'"
+        )
+        open_while_asked.append(row[0])
+        return set()
+
+    monkeypatch.setattr(FolderStore, "lacks", look)
+    assert at.stage(at.build(), "payload", "suites").state == "staged"
+    assert set(open_while_asked) == {0}
+
+
+def test_a_content_is_not_named_while_it_is_removed_and_can_be_afterwards(
+    at: Bench, monkeypatch
+) -> None:
+    (doomed,) = evicted(at, "R17-1")
+    again = at.build("R17-2", payload_bin=b"R17-1")
+    other = at.build("R17-3", payload_bin=b"other")
+    remove_all = FolderStore.remove_all
+
+    def meanwhile(store: FolderStore, digests: list[str]) -> dict[str, StagingApiError]:
+        with pytest.raises(Unavailable):
+            at.stage(again, "payload")
+        assert at.stage(other, "payload").state == "staged"
+        return remove_all(store, digests)
+
+    monkeypatch.setattr(FolderStore, "remove_all", meanwhile)
+    assert at.service.upkeep.collect() == 1
+    monkeypatch.undo()
+    staging = at.stage(again, "payload")
+    assert (staging.state, staging.artifacts[0].sha256) == ("staged", doomed)
+    assert at.service.blobs.has(doomed, 5)
+
+
+def test_the_claim_of_a_dead_collector_runs_out(at: Bench) -> None:
+    (doomed,) = evicted(at, "R17-1")
+    with at.database.begin() as conn:
+        assert repository.claim_doomed(conn, 10) == [doomed]
+    assert at.service.upkeep.collect() == 0
+    at.tamper("UPDATE blobs SET removing_until = clock_timestamp() - interval '1 s'")
+    assert at.service.upkeep.collect() == 1
+
+
+def test_months_are_made_ahead_though_other_steps_fail(at: Bench, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "staging_api.locks.store.note_expired", lambda *_: (_ for _ in ()).throw(ValueError("x"))
+    )
+    steps = database_steps(at.service)
+    Housekeeping("test", steps).turn()
+    failed = {step.name for step in steps if step.failures}
+    assert failed == {"expired locks"}
