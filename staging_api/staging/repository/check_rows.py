@@ -44,7 +44,8 @@ def longest_unchecked(
 ) -> list[tuple[str, int]]:
     """Contents of a part, digest and length, the longest unchecked first.
 
-    What was stored or checked within `pause_seconds` is left out.
+    What was stored or checked within `pause_seconds` is left out; what is doomed is not, as it may
+    be named again before it is removed.
     """
     given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
     return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
@@ -94,7 +95,7 @@ _CLAIM_SCRUB = text("""
 
 _LONGEST_UNCHECKED = text("""
     SELECT sha256, size_bytes FROM blobs
-    WHERE sha256 >= :low AND sha256 < :high AND doomed_at IS NULL
+    WHERE sha256 >= :low AND sha256 < :high AND removing_until IS NULL
       AND coalesce(checked_at, stored_at) <= clock_timestamp() - make_interval(secs => :pause)
     ORDER BY coalesce(checked_at, stored_at) LIMIT :limit
 """)

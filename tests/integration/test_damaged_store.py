@@ -1,0 +1,167 @@
+"""Stagings over a store that was damaged: nothing bad is reused, served or kept for staged."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.artifacts.opening import open_store
+from staging_api.db.engine import Database
+from staging_api.errors import NotFound, StoreFailed
+from staging_api.staging.damage import losses_noticed
+from staging_api.staging.held import Known
+from staging_api.staging.reconcile import check
+from staging_api.staging.scrub import Scrub
+from staging_api.staging.upkeep import StoreTerms
+from tests import damage
+from tests.buckets import new_bucket, s3_server
+from tests.stagings import Bench, bench, packed
+
+CONTENT = bytes(range(256)) * 100
+TERMS = StoreTerms(
+    idle_seconds=0,
+    noted_seconds=0,
+    busy_seconds=0,
+    scrub_bytes_per_second=1 << 40,
+    scrub_pause_seconds=0,
+)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as found:
+        yield found
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "bucket":
+        return new_bucket(request.getfixturevalue("endpoint"))
+    return f"file://{tmp_path}/store"
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path, url: str) -> Iterator[Bench]:
+    blobs = open_store(url, tmp_path / "home")
+    with bench(database, database_url, tmp_path, blobs=blobs, store=TERMS) as made:
+        yield made
+
+
+def payload(at: Bench, name: str, content: bytes = CONTENT) -> str:
+    """Stage a build with only a payload; gives the digest of it."""
+    (artifact,) = at.stage(at.build(name, payload_bin=content), "payload").artifacts
+    assert (artifact.state, artifact.sha256) == ("staged", hashlib.sha256(content).hexdigest())
+    assert artifact.sha256 is not None
+    return artifact.sha256
+
+
+def read(at: Bench, digest: str, size: int = len(CONTENT)) -> bytes:
+    """Read as a responder does."""
+    with losses_noticed(at.service.upkeep, digest, size):
+        stream = at.service.blobs.open(digest, size)
+    with stream:
+        return stream.read()
+
+
+def states(at: Bench) -> list[tuple[str, str | None]]:
+    return at.rows("SELECT state, evict_reason FROM staged_artifacts ORDER BY id")
+
+
+@pytest.mark.parametrize("by", damage.CHANGED_LENGTHS)
+def test_another_build_with_the_content_of_a_damaged_blob_is_staged_whole(
+    at: Bench, url: str, by: Callable[[bytes], bytes | None]
+) -> None:
+    digest, other = payload(at, "R17-1"), payload(at, "R17-2", b"other")
+    damage.change(url, digest, by)
+    payload(at, "R17-3")
+    assert read(at, digest) == CONTENT
+    assert read(at, other, 5) == b"other"
+    assert at.service.upkeep.space().used == len(CONTENT) + 5
+
+
+@pytest.mark.parametrize("by", [*damage.CHANGED_LENGTHS, None])
+def test_an_object_that_is_held_is_fetched_again_unless_it_is_whole(
+    at: Bench, url: str, monkeypatch: pytest.MonkeyPatch, by: Callable[[bytes], bytes] | None
+) -> None:
+    digest = payload(at, "R17-1")
+    if by is not None:
+        damage.change(url, digest, by)
+    # As a source that says the sha256 of its objects.
+    said = Known(digest, "sha256", "sha256")
+    monkeypatch.setattr("staging_api.staging.work.told", lambda _found: said)
+    payload(at, "R17-2")
+    held_by = "sha256" if by is None else None
+    assert at.rows("SELECT held_by FROM staged_artifacts WHERE archive_url LIKE '%R17-2'") == [
+        (held_by,)
+    ]
+    assert read(at, digest) == CONTENT
+
+
+@pytest.mark.parametrize("by", damage.CHANGED_LENGTHS)
+def test_the_first_read_that_misses_evicts_and_the_next_request_stages_again(
+    at: Bench, url: str, by: Callable[[bytes], bytes | None]
+) -> None:
+    digest, other = payload(at, "R17-1"), payload(at, "R17-2", b"other")
+    damage.change(url, digest, by)
+    with pytest.raises(NotFound):
+        read(at, digest)
+    assert states(at) == [("evicted", "lost"), ("staged", None)]
+    (archive,) = (u for (u,) in at.rows("SELECT archive_url FROM archives") if "R17-1" in u)
+    assert at.service.nothing_left(at.service.wanted(archive, ("payload",))) is None
+    assert at.stage(archive, "payload").state == "staged"
+    assert read(at, digest) == CONTENT
+    assert read(at, other, 5) == b"other"
+    at.service.upkeep.collect()
+    assert at.service.upkeep.space().used == len(CONTENT) + 5
+
+
+def test_nothing_is_lost_while_the_store_itself_is_away(at: Bench, url: str, tmp_path) -> None:
+    digest = payload(at, "R17-1")
+    shard = digest[:2]
+    if url.startswith("file:"):
+        (tmp_path / "store" / "sha256").rename(tmp_path / "unmounted")
+        with pytest.raises(StoreFailed):
+            read(at, digest)
+        with pytest.raises(StoreFailed):
+            check(at.service.upkeep, shard)
+        (tmp_path / "unmounted").rename(tmp_path / "store" / "sha256")
+    assert states(at) == [("staged", None)]
+    assert read(at, digest) == CONTENT
+
+
+def scrubbed(at: Bench, again: list[str] | None = None) -> set[str]:
+    """Read everything again; gives what was corrupt."""
+    staged_again = [] if again is None else again
+    scrub = Scrub(at.service.upkeep, lambda artifact: staged_again.append(artifact.archive_url))
+    turns = [scrub.turn() for _ in range(256)]
+    assert sum(turn.failed for turn in turns) == 0
+    return {digest for turn in turns for digest in turn.corrupt}
+
+
+def test_a_scrub_finds_every_flipped_bit_and_accuses_nothing_else(at: Bench, url: str) -> None:
+    members = {f"suites/{n}": b"%d" % n * 20 for n in range(60)}
+    at.stage(at.build("R17-1", suites_tgz=packed(members)), "suites")
+    at.stage(at.build("R17-2"), "payload", "symbols")
+    chosen = [hashlib.sha256(b"%d" % n * 20).hexdigest() for n in (3, 17, 44)]
+    assert scrubbed(at) == set()
+    for digest in chosen:
+        damage.change(url, digest, damage.flipped)
+    again: list[str] = []
+    assert scrubbed(at, again) == set(chosen)
+    assert scrubbed(at) == set()
+    assert states(at) == [("evicted", "corrupt"), ("staged", None), ("staged", None)]
+    assert [each.rpartition("/")[2] for each in again] == ["R17-1"]
+    assert at.stage(again[0], "suites").state == "staged"
+    for digest in chosen:
+        assert at.service.blobs.has(digest)
+    assert scrubbed(at) == set()
+
+
+def test_what_was_read_again_says_when_and_the_longest_unchecked_come_first(at: Bench) -> None:
+    payload(at, "R17-1")
+    payload(at, "R17-2", b"other")
+    assert at.rows("SELECT count(*) FROM blobs WHERE checked_at IS NOT NULL") == [(0,)]
+    scrubbed(at)
+    assert at.rows("SELECT count(*) FROM blobs WHERE checked_at > stored_at") == [(2,)]
+    assert at.rows("SELECT count(*) FROM store_checks WHERE scrubbed_at IS NULL") == [(0,)]
