@@ -58,7 +58,7 @@ R = TypeVar("R")
 #: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=4)
 _DELETE_LIFE = timedelta(minutes=1)
-_DELETE_SECONDS = 30.0
+_DELETE_SECONDS = 10.0
 _http = urllib3.PoolManager(maxsize=16)
 _REQUESTS_AT_ONCE = 16
 _PART_BYTES = 8 << 20
@@ -71,6 +71,10 @@ _CLIENT: Mapping[str, Any] = {
     # Over the whole of a request, its body included: a large blob is no error.
     "timeout": timedelta(hours=12),
     "user_agent": "staging-api",
+}
+_BRIEF: Mapping[str, Any] = {
+    "read_timeout": timedelta(seconds=10),
+    "timeout": timedelta(seconds=10),
 }
 _RETRIES: Mapping[str, Any] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
@@ -106,12 +110,17 @@ class Bucket:
             raise Invalid.field("STAGING_STORE", f"must be {form}; credentials are found elsewhere")
         return cls(parts.netloc, parts.path.strip("/"), **options)
 
-    def connect(self, endpoint: str) -> S3Store:
-        """A client of it, by one of its endpoints."""
+    def connect(self, endpoint: str, *, brief: bool = False) -> S3Store:
+        """A client of it, by one of its endpoints.
+
+        Args:
+            endpoint: of the service.
+            brief: for requests that are better tried later than long.
+        """
         where = {"endpoint": endpoint, "region": self.region}
         given: dict[str, Any] = {name: value for name, value in where.items() if value}
-        client: Any = _CLIENT
-        retries: Any = _RETRIES
+        client: Any = {**_CLIENT, **_BRIEF} if brief else _CLIENT
+        retries: Any = {"max_retries": 0} if brief else _RETRIES
         with _told():
             return S3Store(
                 self.name,
@@ -127,6 +136,8 @@ class BucketStore:
 
     def __init__(self, bucket: Bucket, spool: Path) -> None:
         self._objects = bucket.connect(bucket.endpoint)
+        # What is claimed for removal must be removed, or not, within the time of the claim.
+        self._removing = bucket.connect(bucket.endpoint, brief=True)
         self._public = bucket.connect(bucket.public_endpoint or bucket.endpoint)
         self._spool = Spool(spool)
 
@@ -201,7 +212,7 @@ class BucketStore:
         """Free these blobs by one request, or each by its own where the service has no such one."""
         try:
             with _told():
-                self._objects.delete([key_of(sha256) for sha256 in digests])
+                self._removing.delete([key_of(sha256) for sha256 in digests])
         except StagingApiError as error:
             log.info("the bucket did not delete %d at once: %s", len(digests), error.detail)
         else:

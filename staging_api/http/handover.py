@@ -6,13 +6,14 @@ versions and times of its own, and sees the client's headers: a condition that i
 those is never handed over.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import falcon
 
 from staging_api.artifacts.store import BlobStore, key_of
+from staging_api.errors import StagingApiError
 from staging_api.http.conditions import Range
 
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
@@ -48,7 +49,7 @@ class Sender:
             NotFound: the blob is not there, or not whole.
             StoreFailed: the store cannot say.
         """
-        with self.noticed(sha256, size_bytes):
+        with _undescribed(resp), self.noticed(sha256, size_bytes):
             if _may_be_sent_elsewhere(req, part):
                 if (link := self.blobs.link(sha256, size_bytes)) is not None:
                     _send_to(resp, link)
@@ -60,6 +61,17 @@ class Sender:
         # A server with sendfile sends from the file's position, without reading it here.
         stream.seek(part.start)
         resp.set_stream(stream, part.length)
+
+
+@contextmanager
+def _undescribed(resp: falcon.Response) -> Iterator[None]:
+    """Take back what the answer says of the file if it cannot be sent."""
+    try:
+        yield
+    except StagingApiError:
+        for name in ("ETag", "Cache-Control", *_OF_THE_FILE):
+            resp.delete_header(name)
+        raise
 
 
 def _may_be_sent_elsewhere(req: falcon.Request, part: Range) -> bool:

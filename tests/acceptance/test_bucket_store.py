@@ -180,8 +180,12 @@ def test_what_is_evicted_leaves_the_bucket_and_what_it_lost_is_not_served(
     gone = "SELECT doomed_at IS NOT NULL FROM blobs WHERE sha256 = :d"
     assert select(own_rows, gone, d=payload["sha256"]) == [(True,)]
     store.remove(stateful["sha256"])
-    link = pod.client.get(f"/static/{path}/stateful.tgz").headers["Location"]
-    assert urllib3.request("GET", link, retries=False).status == 404
+    # No link leads to what is not there; who asks for it to be staged gets it again.
+    assert pod.client.get(f"/static/{path}/stateful.tgz").status == 404
+    evicted = pod.client.get(f"/api/v1.0/artifacts/{stateful['id']}").json
+    assert (evicted["state"], evicted["evict_reason"]) == ("evicted", "lost")
+    assert pod.client.stage(url, "stateful").status == 201
+    assert followed(pod.client.get(f"/static/{path}/stateful.tgz")) == objects["stateful.tgz"]
 
 
 def test_a_pod_whose_bucket_is_gone_is_not_ready(

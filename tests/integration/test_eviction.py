@@ -1,0 +1,244 @@
+"""Evictions are planned: what cannot help is not evicted, and what helps is counted as it frees."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.errors import Cancelled, NoSpace
+from staging_api.locks.hold import hold
+from staging_api.locks.model import ARCHIVE
+from staging_api.staging import repository
+from staging_api.staging.accesses import Accesses
+from staging_api.staging.upkeep import StoreTerms, prune
+from tests.factories import ASKER
+from tests.stagings import Bench, bench, packed
+
+KB = 1000
+
+
+@contextmanager
+def limited(
+    database: Database, url: str, folder: Path, quota_kb: int, **terms: Any
+) -> Iterator[Bench]:
+    """A service whose store has a quota, and in which all is idle at once."""
+    none = StoreTerms(quota_kb * KB, idle_seconds=0, noted_seconds=0, busy_seconds=0)
+    with bench(database, url, folder, store=replace(none, **terms)) as made:
+        yield made
+
+
+@pytest.fixture
+def ten(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with limited(database, database_url, tmp_path, 10) as at:
+        yield at
+
+
+def payload(at: Bench, name: str, kilobytes: int, seed: str | None = None) -> str:
+    """Stage a build with only a payload; gives the id of its artifact."""
+    content = (seed or name).encode()[:8].ljust(8) * (kilobytes * KB // 8)
+    return at.stage(at.build(name, payload_bin=content), "payload").artifacts[0].id
+
+
+def evicted(at: Bench) -> set[str]:
+    """The builds of what was evicted."""
+    rows = at.rows("SELECT archive_url FROM staged_artifacts WHERE state = 'evicted'")
+    return {str(url).rpartition("/")[2] for (url,) in rows}
+
+
+def check_sums(at: Bench) -> None:
+    """The ledger, the rows and the disk agree to the byte."""
+    at.service.upkeep.collect()
+    [(rows,)] = at.rows("SELECT coalesce(sum(size_bytes), 0) FROM blobs")
+    disk = sum(path.stat().st_size for path in (at.store / "sha256").glob("*/*"))
+    space = at.service.upkeep.space()
+    assert (space.used, space.doomed, space.reserved) == (rows, 0, 0)
+    assert rows == disk
+
+
+def test_what_can_never_fit_evicts_nothing_and_is_not_to_be_tried_again(ten: Bench) -> None:
+    for name in ("a", "b", "c"):
+        payload(ten, name, 3)
+    with pytest.raises(NoSpace) as refused:
+        payload(ten, "huge", 20)
+    assert not refused.value.retryable
+    assert evicted(ten) == set()
+    assert ten.rows("SELECT error_code, error_retryable FROM stagings WHERE error_code <> ''") == [
+        ("no_space", False)
+    ]
+    check_sums(ten)
+
+
+def test_what_is_unpacked_to_more_than_the_quota_is_refused_for_good_too(ten: Bench) -> None:
+    payload(ten, "a", 3)
+    with pytest.raises(NoSpace) as refused:
+        ten.stage(ten.build("bomb", suites_tgz=packed({"suites/zeros": bytes(20 * KB)})), "suites")
+    assert not refused.value.retryable
+    assert evicted(ten) == set()
+
+
+def test_nothing_is_evicted_when_all_that_may_be_is_not_enough(ten: Bench) -> None:
+    idle, pinned = payload(ten, "idle", 3), payload(ten, "pinned", 6)
+    [(tomorrow,)] = ten.rows("SELECT clock_timestamp() + interval '1 day'")
+    ten.service.artifacts.pin(pinned, tomorrow, ASKER)
+    with pytest.raises(NoSpace) as refused:
+        payload(ten, "large", 5)
+    assert refused.value.retryable
+    assert evicted(ten) == set()
+    payload(ten, "small", 4)
+    assert evicted(ten) == {"idle"}
+    assert idle
+    check_sums(ten)
+
+
+def test_what_shares_its_contents_with_others_is_not_evicted_in_vain(ten: Bench) -> None:
+    shared = payload(ten, "shared-1", 4, "shared")
+    kept = payload(ten, "shared-2", 4, "shared")
+    payload(ten, "alone", 3)
+    [(tomorrow,)] = ten.rows("SELECT clock_timestamp() + interval '1 day'")
+    ten.service.artifacts.pin(kept, tomorrow, ASKER)
+    payload(ten, "new", 5)
+    # The idlest of all would have freed nothing, as another that is pinned has the same content.
+    assert evicted(ten) == {"alone"}
+    assert shared
+    check_sums(ten)
+
+
+def test_all_that_share_a_content_go_if_only_that_helps(ten: Bench) -> None:
+    payload(ten, "shared-1", 6, "shared")
+    payload(ten, "shared-2", 6, "shared")
+    payload(ten, "new", 9)
+    assert evicted(ten) == {"shared-1", "shared-2"}
+    check_sums(ten)
+
+
+def test_small_ones_stay_when_a_larger_one_has_to_go_anyway(ten: Bench) -> None:
+    for name in ("small-1", "small-2", "small-3"):
+        payload(ten, name, 1)
+    payload(ten, "large", 6)
+    payload(ten, "new", 6)
+    assert evicted(ten) == {"large"}
+    check_sums(ten)
+
+
+def test_artifacts_without_bytes_are_never_evicted_for_space(ten: Bench) -> None:
+    for number in range(20):
+        ten.stage(ten.build(f"empty-{number}", payload_bin=b""), "payload")
+    payload(ten, "a", 6)
+    payload(ten, "b", 6)
+    assert evicted(ten) == {"a"}
+    assert prune(ten.service.upkeep).freed_bytes == 6 * KB
+    assert evicted(ten) == {"a", "b"}
+
+
+def test_what_is_doomed_is_collected_when_room_is_needed_without_any_worker(ten: Bench) -> None:
+    for turn in range(3):
+        ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 9), ASKER)
+    check_sums(ten)
+
+
+def test_what_a_staging_has_just_used_does_not_keep_room_from_others(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with limited(database, database_url, tmp_path, 10, busy_seconds=3600) as at:
+        payload(at, "a", 9)
+        payload(at, "b", 9)
+        assert evicted(at) == {"a"}
+        assert at.service.upkeep.space().used == 9 * KB
+
+
+def test_a_content_of_a_pool_frees_nothing(ten: Bench) -> None:
+    payload(ten, "pooled", 6)
+    payload(ten, "alone", 3)
+    with ten.database.begin() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO apt_archives (name, forms, retention_seconds, quarantine_seconds)"
+            " VALUES ('debian', '{gz}', 1, 1)"
+        )
+        conn.exec_driver_sql(
+            "INSERT INTO package_files (archive_id, path, sha256, size_bytes)"
+            " SELECT a.id, 'pool/x.deb', b.sha256, b.size_bytes FROM apt_archives a, blobs b"
+            " WHERE b.size_bytes = 6000"
+        )
+    assert [
+        each.archive_url.rpartition("/")[2]
+        for each in prune(ten.service.upkeep, dry_run=True).artifacts
+    ] == ["alone"]
+    with pytest.raises(NoSpace):
+        payload(ten, "large", 5)
+    assert evicted(ten) == set()
+
+
+def test_a_request_that_is_cancelled_evicts_no_further(ten: Bench) -> None:
+    for name in ("a", "b", "c"):
+        payload(ten, name, 3)
+    url = ten.build("new", payload_bin=b"x")
+    artifact = ten.service.queue(ten.service.wanted(url, ("payload",)), ASKER).artifacts[0]
+    asked = []
+
+    def check() -> None:
+        asked.append(len(evicted(ten)))
+        if len(asked) == 2:
+            raise Cancelled("nobody waits any more")
+
+    with pytest.raises(Cancelled), hold(ten.service.locks, ARCHIVE, url, ASKER) as held:
+        ten.service.upkeep.reserve(artifact.id, held, 9 * KB, check)
+    assert asked == [0, 1]
+    assert len(evicted(ten)) == 1
+
+
+def test_a_lower_quota_is_kept_by_housekeeping(
+    ten: Bench, database, database_url, tmp_path
+) -> None:
+    for name in ("a", "b", "c"):
+        payload(ten, name, 3)
+    with limited(database, database_url, tmp_path, 7) as at:
+        at.service.upkeep.keep_quota()
+        assert evicted(at) == {"a"}
+        check_sums(at)
+
+
+def test_what_was_just_handed_out_is_not_evicted(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with limited(database, database_url, tmp_path, 10, idle_seconds=300, noted_seconds=60) as at:
+        read, idle = payload(at, "read", 4), payload(at, "idle", 4)
+        at.tamper(
+            "UPDATE staged_artifacts SET staged_at = staged_at - interval '1 h',"
+            " last_accessed_at = staged_at - interval '10 min'"
+        )
+        with at.database.connect() as conn:
+            served = repository.served_file(conn, "board/read/payload.bin")
+        assert served is not None
+        assert served.hand_out_due
+        accesses = Accesses(at.database, flush_seconds=3600)
+        assert accesses.hand_out(read)
+        with at.database.connect() as conn:
+            served = repository.served_file(conn, "board/read/payload.bin")
+        assert served is not None
+        assert not served.hand_out_due, "one row is written a minute, however many reads there are"
+        payload(at, "new", 5)
+        assert evicted(at) == {"idle"}
+        assert not accesses.hand_out(idle)
+
+
+def test_a_read_that_was_noted_a_minute_late_is_still_protected_for_all_of_its_time(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with limited(database, database_url, tmp_path, 10, idle_seconds=300, noted_seconds=60) as at:
+        payload(at, "a", 6)
+        for age, refused in ((350, True), (370, False)):
+            at.tamper(
+                "UPDATE staged_artifacts SET staged_at = clock_timestamp() - interval '1 h',"
+                " last_accessed_at = clock_timestamp() - make_interval(secs => :age)",
+                age=age,
+            )
+            if refused:
+                with pytest.raises(NoSpace):
+                    payload(at, f"new-{age}", 6)
+            else:
+                payload(at, f"new-{age}", 6)
+        assert evicted(at) == {"a"}
