@@ -196,4 +196,4 @@ def test_a_pod_whose_bucket_is_gone_is_not_ready(
     bucket = urlsplit(store_url).netloc
     assert urllib3.request("DELETE", f"{endpoint}/{bucket}").status == 204
     eventually(lambda: pod.client.get("/readyz").status == 503, "it is still ready")
-    assert "object store" in pod.client.get("/readyz").json["checks"]["store"]
+    assert "bucket" in pod.client.get("/readyz").json["checks"]["store"]

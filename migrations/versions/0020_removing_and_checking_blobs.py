@@ -5,8 +5,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -22,7 +22,7 @@ def upgrade() -> None:
     )
     op.alter_column("staged_artifacts", "evict_reason", comment="asked, space, lost, corrupt")
     # The driver alone, without parameters: a colon or percent sign in the file is only itself.
-    statements = (SQL / "0019_removal.sql").read_text().replace("%", "%%")
+    statements = (SQL / "0020_removal.sql").read_text().replace("%", "%%")
     op.get_bind().exec_driver_sql(statements)
 
 
