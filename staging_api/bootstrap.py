@@ -42,8 +42,10 @@ from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.signing import SigningKey
+from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
@@ -157,6 +159,10 @@ class Services:
             chores=[lambda: undo_overdue(self.documents)],
             jobs_per_caller=self.settings.worker_jobs_per_caller,
         )
+
+    def renewal(self) -> Renewal:
+        """What renews Releases beside a worker."""
+        return Renewal(self.publisher)
 
     def _engines(self) -> tuple[Engine, Engine]:
         database = self.stagings.database
@@ -272,7 +278,7 @@ def _publisher(
     home, fingerprint = settings.signing_home, settings.signing_key
     if bool(home) != bool(fingerprint):
         raise Invalid.field("STAGING_SIGNING_KEY", "goes with STAGING_SIGNING_HOME: both or none")
-    key = SigningKey(home.absolute(), fingerprint) if home else None
+    key = checked(SigningKey(home.absolute(), fingerprint)) if home else None
     indexer = Indexer(locks.database, blocks, FileHashes(blocks))
     return Publisher(
         database=locks.database,

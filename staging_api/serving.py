@@ -117,7 +117,8 @@ def run_worker(settings: Settings) -> None:
         _serve_probes(settings.worker_bind, services.worker_probes(worker))
     log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
     try:
-        worker.run()
+        with services.renewal().running():
+            worker.run()
     finally:
         services.close()
     log.info("worker %s stopped", services.locks.holder)

@@ -8,11 +8,12 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import in_columns, print_json, told
 from staging_api.client import Publication, StagingClient
 from staging_api.client.archives import Operation
-from staging_api.errors import StagingApiError
+from staging_api.errors import NotFound, StagingApiError
 
 
 class Action(StrEnum):
@@ -24,7 +25,12 @@ class Action(StrEnum):
     CREATE = "create"
     UPLOAD = "upload"
     LIST = "list"
+    PACKAGES = "packages"
+    REMOVE = "remove"
+    GENERATIONS = "generations"
     BACK = "back"
+    HOLD = "hold"
+    LIFT = "lift"
     EXPORT = "export"
 
 
@@ -32,8 +38,8 @@ Name = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Name of the archiv
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FILE...|FOLDER|ID]",
-        help="upload: packages; export: a folder or s3://...; back: a generation.",
+        metavar="[FILE...|FOLDER|ID|PACKAGE[=VERSION]...]",
+        help="upload: files; export: a folder or s3://...; back: a generation; remove: packages.",
     ),
 ]
 Suites = Annotated[
@@ -53,6 +59,9 @@ Careful = Annotated[
 ]
 
 
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="For remove, back and hold: why.")]
+
+
 def publish(
     action: Annotated[Action, typer.Argument()],
     archive: Name,
@@ -62,6 +71,7 @@ def publish(
     component: Components = None,
     architecture: Architectures = None,
     careful: Careful = False,
+    reason: Reason = "",
     timeout: Timeout = 3600,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
@@ -78,6 +88,7 @@ def publish(
         components=tuple(component or ()),
         architectures=tuple(architecture or ()),
         careful=careful,
+        reason=reason,
         timeout=timeout,
         as_json=as_json,
     )
@@ -95,6 +106,7 @@ class _Wish:
     components: tuple[str, ...]
     architectures: tuple[str, ...]
     careful: bool
+    reason: str
     timeout: float
     as_json: bool
 
@@ -136,6 +148,11 @@ def _upload(client: StagingClient, _action: Action, wish: _Wish) -> None:
     sent = client.archives.upload(wish.archive, suite, paths, component=component)
     lines = in_columns((u.state, u.name, u.error_message or u.id) for u in sent)
     _tell({"items": [upload.document for upload in sent]}, "\n".join(lines), wish)
+    for upload in sent:
+        if upload.note:
+            typer.echo(f"{upload.name}: {upload.note}", err=True)
+    if any(upload.state == "rejected" for upload in sent):
+        raise SystemExit(REFUSED)
 
 
 def _list(client: StagingClient, _action: Action, wish: _Wish) -> None:
@@ -144,9 +161,78 @@ def _list(client: StagingClient, _action: Action, wish: _Wish) -> None:
     _tell({"items": [run.document for run in found]}, "\n".join(lines), wish)
 
 
+def _packages(client: StagingClient, _action: Action, wish: _Wish) -> None:
+    found = list(client.archives.packages(wish.archive))
+    found = [p for p in found if not wish.suites or p["suite"] in wish.suites]
+    lines = in_columns(_package_row(package) for package in found)
+    _tell({"items": found}, "\n".join(lines), wish)
+
+
+def _remove(client: StagingClient, _action: Action, wish: _Wish) -> None:
+    if not wish.arguments or not wish.reason:
+        raise typer.BadParameter("remove needs PACKAGE or PACKAGE=VERSION, and --reason")
+    gone = [_removed(client, wish, package) for package in _to_remove(client, wish)]
+    lines = in_columns(_package_row(package) for package in gone)
+    _tell({"items": gone}, "\n".join(lines), wish)
+
+
+def _to_remove(client: StagingClient, wish: _Wish) -> list[Mapping[str, Any]]:
+    """What is pending or published of the packages that are named; all of them have some."""
+    found: list[Mapping[str, Any]] = []
+    for named in wish.arguments:
+        name, _, version = named.partition("=")
+        some = [
+            package
+            for package in client.archives.packages(wish.archive, package=name)
+            if package["state"] in ("pending", "published")
+            and version in ("", package["version"])
+            and (not wish.suites or package["suite"] in wish.suites)
+            and (not wish.components or package["component"] in wish.components)
+            and (not wish.architectures or package["architecture"] in wish.architectures)
+        ]
+        if not some:
+            raise NotFound(f"no package {named} is in {', '.join(wish.suites) or wish.archive}")
+        found += some
+    return found
+
+
+def _removed(client: StagingClient, wish: _Wish, package: Mapping[str, Any]) -> Mapping[str, Any]:
+    return client.archives.remove(wish.archive, package["id"], wish.reason)
+
+
+def _generations(client: StagingClient, _action: Action, wish: _Wish) -> None:
+    found = list(client.archives.generations(wish.archive))
+    lines = in_columns(
+        (g["id"], str(g["number"]), g["state"], str(g["live_at"]), "pinned" * bool(g["pinned_at"]))
+        for g in found
+    )
+    _tell({"items": found}, "\n".join(lines), wish)
+
+
 def _back(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    document = client.archives.go_back(wish.archive, _one(wish.arguments))
+    document = client.archives.go_back(
+        wish.archive, _one(wish.arguments), suites=wish.suites, reason=wish.reason
+    )
+    _tell_held(document, wish)
+
+
+def _hold(client: StagingClient, _action: Action, wish: _Wish) -> None:
+    for suite in wish.suites or ("stable",):
+        document = client.archives.hold(wish.archive, suite, wish.reason)
+    _tell_held(document, wish)
+
+
+def _lift(client: StagingClient, _action: Action, wish: _Wish) -> None:
+    for suite in wish.suites or ("stable",):
+        document = client.archives.lift(wish.archive, suite)
+    _tell_held(document, wish)
+    typer.echo("the next run shows what is published", err=True)
+
+
+def _tell_held(document: Mapping[str, Any], wish: _Wish) -> None:
     _tell(document, f"{wish.archive} is at {document['live']['number']}", wish)
+    for each in document["held"]:
+        typer.echo(f"{each['suite']} is held at {each['content_number']}", err=True)
 
 
 def _export(client: StagingClient, _action: Action, wish: _Wish) -> None:
@@ -159,7 +245,12 @@ _ACTIONS = {
     Action.CREATE: _create,
     Action.UPLOAD: _upload,
     Action.LIST: _list,
+    Action.PACKAGES: _packages,
+    Action.REMOVE: _remove,
+    Action.GENERATIONS: _generations,
     Action.BACK: _back,
+    Action.HOLD: _hold,
+    Action.LIFT: _lift,
     Action.EXPORT: _export,
 }
 
@@ -180,6 +271,11 @@ def _tell(document: Mapping[str, Any], text: str, wish: _Wish) -> None:
 def _row(run: Publication) -> tuple[str, ...]:
     began = run.started_at.isoformat(timespec="seconds")
     return run.id, run.operation, run.state, began, run.error_message or _counts(run)
+
+
+def _package_row(package: Mapping[str, Any]) -> tuple[str, ...]:
+    fields = ("id", "suite", "component", "package", "version", "architecture", "state", "path")
+    return tuple(str(package[name]) for name in fields)
 
 
 def _counts(run: Publication) -> str:

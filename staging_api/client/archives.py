@@ -46,8 +46,7 @@ class Archives:
             Invalid: a member is wrong.
         """
         body = {"name": name, "suites": list(suites), **values}
-        document: Mapping[str, Any] = self._calls.ask("POST", "/apt-archives", body).document
-        return document
+        return self._document("POST", "/apt-archives", body)
 
     def upload(
         self, archive: str, suite: str, files: Sequence[Path], *, component: str = "main"
@@ -121,16 +120,81 @@ class Archives:
         """Runs, newest first; pages are fetched as they are read."""
         return self._calls.pages(Publication.of, "/publications", {"archive": archive}, page_size)
 
-    def go_back(self, archive: str, generation_id: str) -> Mapping[str, Any]:
-        """Let clients see the packages of an older generation, until something is published.
+    def packages(self, archive: str, **wanted: str) -> Iterator[Mapping[str, Any]]:
+        """Packages of an archive, published and past, in the order in which they came.
+
+        Args:
+            archive: which one.
+            wanted: only those of this ``suite``, ``package`` or ``state``.
+
+        Raises:
+            NotFound: there is no such archive.
+        """
+        path = f"/apt-archives/{quote(archive, '')}/packages"
+        return self._calls.pages(dict, path, wanted)
+
+    def remove(self, archive: str, package_id: int, reason: str) -> Mapping[str, Any]:
+        """Delete a package from its suite; clients see it so after the next run.
+
+        Raises:
+            NotFound: there is no such package in the archive.
+            Conflict: it has left the suite already, or the suite is immutable.
+        """
+        path = f"/apt-archives/{quote(archive, '')}/packages/{package_id}"
+        return self._document("DELETE", path, {"reason": reason})
+
+    def generations(self, archive: str) -> Iterator[Mapping[str, Any]]:
+        """What clients of an archive saw, newest first.
+
+        Raises:
+            NotFound: there is no such archive.
+        """
+        return self._calls.pages(dict, f"{_distribution(archive)}/generations", {})
+
+    def go_back(
+        self, archive: str, generation_id: str, *, suites: Sequence[str] = (), reason: str = ""
+    ) -> Mapping[str, Any]:
+        """Let clients see the packages of an older generation, until its suites are lifted.
+
+        Args:
+            archive: which one.
+            generation_id: whose packages.
+            suites: only these; none for all.
+            reason: why.
 
         Raises:
             NotFound: there is no such archive or generation.
-            Conflict: the generation is not kept any more.
+            Invalid: there is no such suite.
+            Conflict: the generation is not kept any more, or does not have the suite.
         """
-        path = f"/distributions/{quote(archive, '')}"
-        document: Mapping[str, Any]
-        document = self._calls.ask("PATCH", path, {"generation_id": generation_id}).document
+        body = {"generation_id": generation_id, "suites": list(suites), "reason": reason}
+        return self._document("PATCH", _distribution(archive), body)
+
+    def hold(self, archive: str, suite: str, reason: str = "") -> Mapping[str, Any]:
+        """Let a suite stay as clients see it now, whatever is published, until it is lifted.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: there is no such suite.
+            Conflict: it was never published.
+        """
+        path = f"{_distribution(archive)}/holds/{quote(suite, '')}"
+        return self._document("PUT", path, {"reason": reason})
+
+    def lift(self, archive: str, suite: str) -> Mapping[str, Any]:
+        """Let clients see what is published in a suite again, after the next run.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: there is no such suite.
+            Conflict: it is not held.
+        """
+        return self._document("DELETE", f"{_distribution(archive)}/holds/{quote(suite, '')}")
+
+    def _document(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        document: Mapping[str, Any] = self._calls.ask(method, path, body).document
         return document
 
     def export(
@@ -183,6 +247,10 @@ class Archives:
     def _fetch(self, file: CopiedFile, generation: str, deadline: Deadline, to: Path) -> None:
         wanted = download.Wanted(file.path, to, file.sha256, generation)
         download.fetch(self._transport, wanted, deadline)
+
+
+def _distribution(archive: str) -> str:
+    return f"/distributions/{quote(archive, '')}"
 
 
 def _stale_signatures(named: Sequence[str]) -> Iterator[str]:

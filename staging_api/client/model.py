@@ -267,6 +267,7 @@ class Upload(Answer):
     Attributes:
         state: ``new``, ``unapproved``, ``accepted``, ``done`` or ``rejected``.
         error_message: why it was rejected, or is not done yet.
+        note: what else follows from it.
     """
 
     id: str
@@ -279,6 +280,7 @@ class Upload(Answer):
     version: str | None = None
     architecture: str | None = None
     error_message: str | None = None
+    note: str | None = None
 
 
 def _failure(document: Mapping[str, Any]) -> Failure | None:

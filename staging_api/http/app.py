@@ -40,6 +40,7 @@ from staging_api.http.resources.distributions import (
     ArchiveFileLists,
     Distributions,
     Generations,
+    HoldOfSuite,
     OneDistribution,
     PinOfGeneration,
 )
@@ -65,6 +66,7 @@ from staging_api.locks.hold import Locks
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
+from staging_api.publishing.snapshots import Snapshots
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.growing import Growing
@@ -121,7 +123,8 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     growing = Growing(database, blobs, parts.watch)
     static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)
     app.add_route("/static/{path:path}", static)
-    app.add_route("/archive/{archive}/{path:path}", ArchiveFiles(database, parts.blocks, sender))
+    snapshots = Snapshots(database, parts.publisher.builder.releaser)
+    app.add_route("/archive/{archive}/{path:path}", ArchiveFiles(snapshots, parts.blocks, sender))
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
     add_devserver(app, parts.devserver, static)
     return app
@@ -147,6 +150,7 @@ def _add_publisher(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route(f"{API}/publications/{{publication_id}}", OnePublication(publisher))
     app.add_route(f"{API}/distributions", Distributions(database))
     app.add_route(f"{API}/distributions/{{archive}}", OneDistribution(publisher))
+    app.add_route(f"{API}/distributions/{{archive}}/holds/{{suite}}", HoldOfSuite(publisher))
     app.add_route(f"{API}/distributions/{{archive}}/generations", Generations(database))
     app.add_route(f"{API}/distributions/{{archive}}/files", ArchiveFileLists(database))
     app.add_route(f"{API}/generations/{{generation_id}}/pin", PinOfGeneration(database))

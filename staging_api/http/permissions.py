@@ -64,6 +64,7 @@ _PUBLISHER: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/publications/{{publication_id}}": {"GET": READERS},
     f"{API}/distributions": {"GET": READERS},
     _DISTRIBUTION: {"GET": READERS, "PATCH": KEEPERS},
+    f"{_DISTRIBUTION}/holds/{{suite}}": {"PUT": KEEPERS, "DELETE": KEEPERS},
     f"{_DISTRIBUTION}/generations": {"GET": READERS},
     f"{_DISTRIBUTION}/files": {"GET": READERS},
     f"{API}/generations/{{generation_id}}/pin": {"PUT": KEEPERS, "DELETE": KEEPERS},

@@ -132,13 +132,25 @@ class GenerationList(Body):
     next: str | None
 
 
+class SuiteHoldBody(Shown):
+    """A suite that shows older packages until it is lifted."""
+
+    suite: str
+    generation_id: Ulid = Field(description="whose packages it shows")
+    content_number: int = Field(description="of the generation that showed them first")
+    held_at: datetime
+    held_by: str
+    reason: str
+
+
 class DistributionBody(Body):
     """What clients of an archive see."""
 
     archive: str
     url: str
     live: GenerationBody
-    head: GenerationBody = Field(description="the newest; another than `live` after rolling back")
+    head: GenerationBody = Field(description="the newest in which no suite is held")
+    held: list[SuiteHoldBody] = Field(description="suites that show older packages, by name")
     changed_at: datetime
     changed_by: str
 
@@ -150,6 +162,7 @@ class DistributionBody(Body):
             url=f"/archive/{noun.archive}",
             live=GenerationBody.of(noun.live),
             head=GenerationBody.of(noun.head),
+            held=[SuiteHoldBody.of(each) for each in noun.held],
             changed_at=noun.changed_at,
             changed_by=noun.changed_by,
         )
@@ -166,6 +179,17 @@ class RollbackRequest(Body):
     """Which generation's packages clients are to see again."""
 
     generation_id: Ulid
+    suites: list[SuiteName] = Field(
+        default=[], max_length=100, description="only these; none for all that it has"
+    )
+    reason: Text = Field("", max_length=500)
+
+
+class HoldRequest(Body):
+    """At which packages a suite is to stay."""
+
+    generation_id: Ulid | None = Field(None, description="by default, what clients see now")
+    reason: Text = Field("", max_length=500)
 
 
 class ArchiveFileBody(Body):

@@ -22,6 +22,26 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # taking less would try every later place again. A name is what policy allows. A line of blanks
 # alone continues nothing, since some readers end the stanza there.
 _FIELD = re.compile(r"([!-\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t]+\S.*)*)(?:\n|\Z)|([\s\S]+)")
+_NEXT_FIELD = re.compile(r"\n(?![ \t])")
+# Those of deb-control(5) and dsc(5).
+_SPELLING = {
+    name.lower(): name
+    for name in (
+        *("Package", "Source", "Version", "Architecture", "Maintainer", "Original-Maintainer"),
+        *("Installed-Size", "Depends", "Pre-Depends", "Recommends", "Suggests", "Enhances"),
+        *("Breaks", "Conflicts", "Provides", "Replaces", "Built-Using", "Static-Built-Using"),
+        *("Section", "Priority", "Multi-Arch", "Homepage", "Description", "Essential", "Protected"),
+        *("Important", "Origin", "Bugs", "Tag", "Task", "Build-Essential", "Build-Ids"),
+        *("Package-Type", "Kernel-Version", "Subarchitecture", "Installer-Menu-Item"),
+        *("Auto-Built-Package", "Cnf-Extra-Commands", "Python-Version", "Ruby-Versions"),
+        *("Format", "Binary", "Uploaders", "Standards-Version", "Package-List", "Dgit"),
+        *("Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep"),
+        *("Build-Conflicts", "Build-Conflicts-Arch", "Build-Conflicts-Indep"),
+        *("Vcs-Browser", "Vcs-Arch", "Vcs-Bzr", "Vcs-Cvs", "Vcs-Darcs", "Vcs-Git", "Vcs-Hg"),
+        *("Vcs-Mtn", "Vcs-Svn", "Testsuite", "Testsuite-Triggers", "Testsuite-Restrictions"),
+        *("Files", "Checksums-Sha1", "Checksums-Sha256"),
+    )
+}
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
@@ -74,6 +94,25 @@ def without_fields(text: str, names: frozenset[str]) -> str:
         if keep:
             kept.append(line)
     return "\n".join(kept)
+
+
+def usual(text: str, first: str) -> str:
+    """A stanza with the names of known fields in their usual spelling, and one field first.
+
+    Values, further fields and the order of the rest stay as they are.
+
+    Args:
+        text: a stanza that `parse_stanza` takes.
+        first: the name of the field that readers of index files look for first.
+    """
+    fields = [_spelt(field) for field in _NEXT_FIELD.split(text)]
+    fields.sort(key=lambda field: not field.startswith(f"{first}:"))
+    return "\n".join(fields)
+
+
+def _spelt(field: str) -> str:
+    name, colon, value = field.partition(":")
+    return f"{_SPELLING.get(name.lower(), name)}{colon}{value}"
 
 
 def required(fields: Fields, name: str) -> str:

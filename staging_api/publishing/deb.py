@@ -59,7 +59,7 @@ class BinaryPackage:
     """What a .deb says about itself, checked, and what we counted.
 
     Attributes:
-        control: its control file, word for word.
+        control: its control file, with known fields in their usual spelling and Package first.
         fields: the same by lower-case field name.
         package: the name.
         version: the version.
@@ -95,7 +95,7 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
         raise PackageInvalid(f"The control file has fields that the archive writes: {taken}")
     source, source_version = control.source_of(fields)
     return BinaryPackage(
-        control=text,
+        control=control.usual(text, "Package"),
         fields=fields,
         package=control.package_name(control.required(fields, "Package")),
         version=parse_version(control.required(fields, "Version")),

@@ -46,7 +46,7 @@ class SourcePackage:
     """What a .dsc says about itself, checked.
 
     Attributes:
-        control: its stanza, word for word, without signature.
+        control: its stanza without signature, with known fields in their usual spelling.
         fields: the same by lower-case field name.
         package: the name of the source.
         version: the version.
@@ -79,7 +79,7 @@ def read_dsc(raw: bytes) -> SourcePackage:
     version = parse_version(control.required(fields, "Version"))
     dsc_name = safe_file_name(f"{package}_{version.without_epoch}.dsc")
     return SourcePackage(
-        control=text,
+        control=control.usual(text, "Source"),
         fields=fields,
         package=package,
         version=version,

@@ -18,6 +18,8 @@ _PUBLISHED_AT_ONCE = 500
 #: Tidying looks at all blocks, so it waits until some have been due for a while.
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
+#: Notes of one kind; the uploads tell of the rest.
+_TOLD_AT_MOST = 20
 
 
 def accept(run: RunLog, archive: AptArchive) -> None:
@@ -88,11 +90,17 @@ def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options:
         ]
     with run.database.connect() as conn:
         ended = bool(outdone) or repository.has_ended(conn, archive.id)
+    unseen: list[str] = []
     if ended:
         with run.writing() as conn:
-            repository.supersede(conn, outdone)
+            unseen = repository.supersede(conn, outdone)
             repository.condemn(conn, archive.id, archive.quarantine_seconds)
-    run.counts["superseded"] += len(outdone)
+    run.counts["superseded"] += len(outdone) - len(unseen)
+    # What nobody can see was not published.
+    run.counts["published"] -= len(unseen)
+    run.counts["superseded_at_once"] += len(unseen)
+    for told in unseen[:_TOLD_AT_MOST]:
+        run.note(told)
 
 
 def tidy(run: RunLog, archive: AptArchive) -> None:

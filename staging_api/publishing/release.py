@@ -71,6 +71,13 @@ def release_text(release: Release) -> bytes:
     return "".join(lines).encode()
 
 
+def without_expiry(release: bytes) -> bytes:
+    """A Release that may be believed for ever: as it was, less its Valid-Until."""
+    fields, colon, files = release.partition(b"\nSHA256:")
+    kept = [line for line in fields.split(b"\n") if not line.startswith(b"Valid-Until:")]
+    return b"\n".join(kept) + colon + files
+
+
 def by_hash_path(path: str, sha256: str) -> str:
     """Where the file of a path can be had for as long as its bytes are kept."""
     return posixpath.join(posixpath.dirname(path), "by-hash", "SHA256", sha256)

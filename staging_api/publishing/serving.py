@@ -9,6 +9,14 @@ _RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
 _BY_HASH = "/by-hash/SHA256/"
 
 
+def release_path(path: str) -> tuple[str, str] | None:
+    """Suite and name of the Release at a path, or of what signs it; None if it is another file."""
+    folder, _, name = path.rpartition("/")
+    top, _, suite = folder.partition("/")
+    is_release = top == "dists" and suite and "/" not in suite and name in _RELEASE_NAMES
+    return (suite, name) if is_release else None
+
+
 def served_at(conn: Connection, archive: str, generation: str | None, path: str) -> Served | None:
     """The file at a path, if there is one.
 
@@ -18,14 +26,14 @@ def served_at(conn: Connection, archive: str, generation: str | None, path: str)
         generation: the id of one to look at; None for the one that is live.
         path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
     """
+    if place := release_path(path):
+        return repository.release_at(conn, archive, generation, *place)
     top, _, rest = path.partition("/")
     if top == "pool":
         return repository.pool_file_at(conn, archive, path)
     suite, _, name = rest.partition("/")
     if top != "dists" or not name:
         return None
-    if name in _RELEASE_NAMES:
-        return repository.release_at(conn, archive, generation, suite, name)
     if _BY_HASH in name:
         folder, _, sha256 = name.rpartition(_BY_HASH)
         return repository.by_hash(conn, archive, suite, folder, sha256)

@@ -26,7 +26,10 @@ TIMEOUT_SECONDS = 30.0
 
 # [GNUPG:] IMPORT_OK <flags> <fingerprint>; gpg's DETAILS: flags from 16 on are for secret keys.
 _IMPORTED = re.compile(rb"^\[GNUPG:\] IMPORT_OK (?:1[6-9]|[2-9][0-9]) ([0-9A-F]+)$", re.MULTILINE)
-_NO_PROMPT = ("--pinentry-mode", "error")
+# What gpg.conf says is for people: it could name a digest that no client takes, or a second key. A
+# key with a passphrase would make the agent ask a person, who is not here.
+_ALWAYS = ("--no-options", "--batch", "--no-tty", "--pinentry-mode", "error")
+_DIGEST = ("--digest-algo", "SHA512")
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -81,7 +84,7 @@ def sign(
         return Unsigned("no signing key is configured")
     if not key.home.is_dir():
         return Unsigned(f"there is no gpg home directory at {key.home}")
-    user = ["--armor", "--local-user", f"{key.fingerprint}!"]
+    user = ["--armor", *_DIGEST, "--local-user", f"{key.fingerprint}!"]
     try:
         # Most of the time of either is spent in starting it: they start at the same time.
         with ThreadPoolExecutor(1, "gpg") as other:
@@ -121,6 +124,16 @@ def public_key(key: SigningKey) -> bytes:
     return _gpg(key, ["--armor", "--export", key.fingerprint], b"", TIMEOUT_SECONDS)
 
 
+def list_key(key: SigningKey) -> str:
+    """What gpg knows of the key and its subkeys, in the lines of its ``--with-colons``.
+
+    Raises:
+        SigningFailed: it does not know it.
+    """
+    listing = ["--with-colons", "--list-secret-keys", key.fingerprint]
+    return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
+
+
 def stop_agent(home: Path) -> None:
     """End the agent that gpg left running for a home directory, if there is one."""
     argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
@@ -128,8 +141,7 @@ def stop_agent(home: Path) -> None:
 
 
 def _gpg(key: SigningKey, arguments: list[str], data: bytes, timeout_seconds: float) -> bytes:
-    # A key with a passphrase would make the agent ask a person, who is not here.
-    argv = [key.program, "--homedir", str(key.home), "--batch", "--no-tty", *_NO_PROMPT, *arguments]
+    argv = [key.program, "--homedir", str(key.home), *_ALWAYS, *arguments]
     try:
         done = subprocess.run(
             argv,

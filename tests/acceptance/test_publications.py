@@ -2,15 +2,20 @@
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
+from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
+from staging_api.locks.hold import guarded
+from staging_api.locks.keeper import Hold
 from staging_api.publishing.forms import Form
 from staging_api.publishing.model import Operation, Options
 from staging_api.publishing.service import Publisher
@@ -20,9 +25,10 @@ from tests.factories import ASKER
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import shop
 from tests.rows import dump, select
-from tests.service import API, Client, Pod, Service, eventually
+from tests.service import API, Answer, Client, Pod, Service, eventually
 from tests.source import ArchiveSource
 
+INDEX = "dists/stable/main/binary-amd64/Packages.gz"
 #: What workers write now and then, whatever anybody asks for.
 OF_WORKERS = ("store_ledger", "store_checks", "store_reservations", "artifact_accesses")
 OPERATIONS: tuple[Operation, ...] = ("process-accepted", "publish-distro", "publish-ftpmaster")
@@ -217,6 +223,152 @@ def test_a_generation_is_pinned_looked_at_and_gone_back_to(archive: ArchiveApi) 
     assert back["live"]["number"] == 3
     assert back["head"]["number"] == 2
     assert archive.get(index).body == old
+
+
+def change(archive: ArchiveApi, path: str, **values: object) -> Answer:
+    return archive.client.send("PATCH", path, json.dumps(values).encode(), JSON)
+
+
+def test_going_back_is_a_state_of_a_suite_until_it_is_lifted(archive: ArchiveApi) -> None:
+    client, place = archive.client, f"{API}/distributions/{archive.name}"
+    archive.upload("a.deb", small())
+    first = archive.published()["generation_id"]
+    old = archive.get(INDEX).body
+    archive.upload("b.deb", small(version="2.0"))
+    archive.published()
+    new = archive.get(INDEX).body
+    back = change(archive, place, generation_id=first, suites=["stable"], reason="2.0 is bad")
+    assert back.status == 200
+    (held,) = back.json["held"]
+    assert (held["suite"], held["generation_id"], held["reason"]) == ("stable", first, "2.0 is bad")
+    change(archive, archive.path, label="another")
+    archive.published()
+    assert archive.get(INDEX).body == old
+    lifted = client.delete(f"{place}/holds/stable")
+    assert (lifted.status, lifted.json["held"]) == (200, [])
+    assert client.delete(f"{place}/holds/stable").problem == (409, "conflict")
+    archive.published()
+    assert archive.get(INDEX).body == new
+    held_now = client.send("PUT", f"{place}/holds/stable", b"{}", JSON)
+    assert held_now.json["held"][0]["suite"] == "stable"
+    (upload,) = archive.upload("c.deb", small("world")).json["items"]
+    assert "which this lifts" in upload["note"]
+    assert client.get(place).json["held"] == []
+    assert change(archive, place, generation_id=first, suites=["nowhere"]).problem[0] == 400
+
+
+def test_accepting_an_upload_lifts_the_hold_of_its_suite(archive: ArchiveApi) -> None:
+    client, place = archive.client, f"{API}/distributions/{archive.name}"
+    change(archive, f"{archive.path}/suites/stable", auto_accept=False)
+    archive.published()
+    client.send("PUT", f"{place}/holds/stable", b"{}", JSON)
+    uploads = [archive.upload("a.deb", small(name)).json["items"][0] for name in ("one", "two")]
+    reject = {"reason": "too old"}
+    assert client.post(f"{API}/uploads/{uploads[0]['id']}/reject", reject).status == 200
+    assert len(client.get(place).json["held"]) == 1
+    accepted = client.post(f"{API}/uploads/{uploads[1]['id']}/accept", {}).json
+    assert "which this lifts" in accepted["note"]
+    assert client.get(place).json["held"] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "reason"),
+    [
+        ({"architectures": ["all"]}, "architectures", "in the index of each architecture"),
+        ({"architectures": ["source"]}, "architectures", "not the architecture of a machine"),
+        ({"architectures": ["amd64", "linux-any"]}, "architectures", "of a machine"),
+        ({"architectures": []}, "architectures", "at least 1"),
+        ({"components": ["Main"]}, "components", "match"),
+        ({"components": ["main", "main"]}, "components", "each once"),
+        ({"codename": "a/b"}, "codename", "match"),
+        ({"aliases": [".."]}, "aliases", "match"),
+        ({"description": "a\u2028b"}, "description", "line break"),
+        ({"description": "a\nSHA256:"}, "description", "line break"),
+        ({"description": None}, "description", "null"),
+    ],
+)
+def test_what_could_not_be_published_is_refused_at_the_door(
+    archive: ArchiveApi, values: dict[str, object], field: str, reason: str
+) -> None:
+    refused = change(archive, f"{archive.path}/suites/stable", **values)
+    assert refused.problem == (400, "invalid_request")
+    assert field in refused.json["errors"][0]["field"]
+    assert reason in refused.json["errors"][0]["message"]
+    assert archive.published()["state"] == "succeeded"
+
+
+def test_a_label_may_have_any_character_but_those_of_line_ends(archive: ArchiveApi) -> None:
+    assert change(archive, archive.path, label=" two\xa0words \u200dé ").status == 200
+    archive.published()
+    release = archive.get("dists/stable/Release").body.decode()
+    assert "\nLabel: two\xa0words \u200dé\n" in release
+
+
+def test_a_name_of_a_suite_is_not_given_twice(archive: ArchiveApi) -> None:
+    client = archive.client
+    assert client.post(f"{archive.path}/suites", {"name": "testing"}).status == 201
+    testing = f"{archive.path}/suites/testing"
+    assert change(archive, testing, aliases=["stable"]).problem == (409, "conflict")
+    assert change(archive, testing, aliases=["next"], codename="noble").status == 200
+    new = {"name": "new", "aliases": ["next"]}
+    assert client.post(f"{archive.path}/suites", new).problem == (409, "conflict")
+    archive.published()
+    for name in ("testing", "next", "noble"):
+        assert b"Suite: testing\n" in archive.get(f"dists/{name}/Release").body
+
+
+def test_a_client_that_has_the_release_is_told_so_by_either_validator(archive: ArchiveApi) -> None:
+    archive.upload("a.deb", small())
+    archive.published()
+    for path in ("dists/stable/Release", INDEX):
+        answer = archive.get(path)
+        assert answer.headers["ETag"]
+        since = answer.headers["Last-Modified"]
+        assert archive.get(path, If_Modified_Since=since).status == 304
+        assert archive.get(path, If_None_Match=answer.headers["ETag"]).status == 304
+    change(archive, archive.path, label="another")
+    archive.published()
+    assert archive.get("dists/stable/Release", If_Modified_Since=since).status == 200
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(OPERATIONS, OPERATIONS)))
+def test_the_second_is_told_of_a_first_that_has_only_just_got_the_lock(
+    archive: ArchiveApi,
+    third_pod: Publisher,
+    rows: Database,
+    first: Operation,
+    second: Operation,
+) -> None:
+    """The row of a run is written after its lock was granted."""
+    granted, asked, go_on = Event(), Event(), Event()
+
+    @contextmanager
+    def slow(database: Database, held: Hold) -> Iterator[Connection]:
+        if not granted.is_set():
+            granted.set()
+            assert asked.wait(60)
+        with guarded(database, held) as conn:
+            yield conn
+
+    def wait(step: str) -> None:
+        if step == "begun":
+            go_on.wait(60)
+
+    holder = replace(third_pod, reached=wait)
+    with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("staging_api.publishing.runlog.guarded", slow)
+        running = pool.submit(holder.run, first, holder.archive(archive.name), Options(), ASKER)
+        assert granted.wait(60)
+        refusing = pool.submit(archive.publish, second)
+        refused_by = "SELECT 1 FROM publisher_runs WHERE state = 'running'"
+        assert select(rows, refused_by) == []
+        asked.set()
+        refused = refusing.result()
+        go_on.set()
+        run = running.result()
+    assert refused.problem == (409, "lock_held")
+    told = refused.json["publication"]
+    assert (told["id"], told["operation"], told["archive"]) == (run.id, first, archive.name)
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(OPERATIONS, OPERATIONS)))

@@ -138,3 +138,30 @@ def test_the_command_line_does_the_same(
     assert run("back", name, first["generation_id"]) == (0, f"{name} is at 3\n")
     assert run("export", name, str(tmp_path / "copy"))[1].endswith(" files written\n")
     assert run("publish-distro", "nowhere")[0] == 5
+
+
+def test_the_command_line_says_by_its_exit_code_that_a_package_was_rejected(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = ArchiveApi.make(client)
+    bad = tmp_path / "bad.deb"
+    bad.write_bytes(b"no package")
+    good = package(tmp_path, "hello", "2.0")
+
+    def run(*arguments: object) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["publish", *map(str, arguments), "--server", client.url])
+        return ended.value.code, *capsys.readouterr()
+
+    code, told, _ = run("upload", archive.name, bad, good)
+    assert code == 4
+    assert "rejected  bad.deb" in told
+    assert "accepted  hello_2.0_amd64.deb" in told
+    run("publish-ftpmaster", archive.name)
+    code, _, noted = run("upload", archive.name, package(tmp_path, "hello", "1.0"))
+    assert code == 0
+    assert "stable has 2.0, which is newer" in noted
+    _, told, noted = run("publish-ftpmaster", archive.name)
+    assert "1 superseded_at_once" in told
+    assert "published," not in told
+    assert "hello 1.0 was never offered by stable" in noted

@@ -116,7 +116,7 @@ class OneSuite:
         self._database = database
 
     @spec.validate(
-        json=SuiteChange, resp=answers(404, 415, HTTP_200=ArchiveBody), tags=["apt-archives"]
+        json=SuiteChange, resp=answers(404, 409, 415, HTTP_200=ArchiveBody), tags=["apt-archives"]
     )
     def on_patch(
         self, req: falcon.Request, resp: falcon.Response, archive: str, suite: str

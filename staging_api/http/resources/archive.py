@@ -8,22 +8,21 @@ from collections.abc import Iterator
 
 import falcon
 
-from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range
 from staging_api.http.handover import Sender
 from staging_api.http.sending import Sendable, describe
 from staging_api.publishing.model import Served
 from staging_api.publishing.pieces import BlockReader
-from staging_api.publishing.serving import served_at
+from staging_api.publishing.snapshots import Snapshots
 
 
 class ArchiveFiles:
     """Serves dists, by-hash and pool by what the tables say is there."""
 
-    def __init__(self, database: Database, reader: BlockReader, sender: Sender) -> None:
-        """Find files in `database`; their bytes there, with `reader`, or by `sender`."""
-        self._database = database
+    def __init__(self, snapshots: Snapshots, reader: BlockReader, sender: Sender) -> None:
+        """Find files in `snapshots`; their bytes there, with `reader`, or by `sender`."""
+        self._snapshots = snapshots
         self._reader = reader
         self._sender = sender
 
@@ -42,8 +41,7 @@ class ArchiveFiles:
 
     def _find(self, archive: str, path: str) -> Served:
         name, _, generation = archive.partition("@")
-        with self._database.connect() as conn:
-            served = served_at(conn, name, generation or None, path)
+        served = self._snapshots.served_at(name, generation or None, path)
         if served is None:
             raise NotFound(f"the archive {archive} has nothing at {path}")
         return served

@@ -15,8 +15,10 @@ from staging_api.http.publisher_bodies import (
     DistributionList,
     GenerationBody,
     GenerationList,
+    HoldRequest,
     RollbackRequest,
 )
+from staging_api.http.what_runs import says_what_runs
 from staging_api.publishing import repository
 from staging_api.publishing.service import Publisher
 
@@ -45,32 +47,74 @@ class OneDistribution:
     def __init__(self, publisher: Publisher) -> None:
         """Take what the responders need."""
         self._publisher = publisher
+        self.locks = publisher.locks
 
     @spec.validate(resp=answers(404, HTTP_200=DistributionBody), tags=["distributions"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Show what clients see."""
-        resp.media = self._show(archive)
+        resp.media = _shown(self._publisher, archive)
 
     @spec.validate(
         json=RollbackRequest,
         resp=answers(404, 409, 415, HTTP_200=DistributionBody),
         tags=["distributions"],
     )
+    @says_what_runs
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Go back to the packages of an older generation.
 
-        Clients see them until the next run that has something to publish.
+        Clients see them at once, and until each suite is lifted or somebody uploads to it; runs
+        renew its Release, and leave its packages alone.
         """
         body: RollbackRequest = req.context.json
-        self._publisher.go_back(archive, body.generation_id, asker(req))
-        resp.media = self._show(archive)
+        self._publisher.go_back(
+            archive,
+            body.generation_id,
+            asker(req),
+            suites=tuple(body.suites),
+            reason=body.reason,
+        )
+        resp.media = _shown(self._publisher, archive)
 
-    def _show(self, archive: str) -> DistributionBody:
-        with self._publisher.database.connect() as conn:
-            found = repository.find_distribution(conn, archive)
-        if found is None:
-            raise NotFound(f"no archive {archive} has been published")
-        return DistributionBody.of(found)
+
+class HoldOfSuite:
+    """Whether a suite of an archive stays as it is, whatever is published."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        """Take what the responders need."""
+        self._publisher = publisher
+        self.locks = publisher.locks
+
+    @spec.validate(
+        json=HoldRequest,
+        resp=answers(404, 409, 415, HTTP_200=DistributionBody),
+        tags=["distributions"],
+    )
+    @says_what_runs
+    def on_put(self, req: falcon.Request, resp: falcon.Response, archive: str, suite: str) -> None:
+        """Hold a suite at the packages that clients see now, or at those of a generation."""
+        body: HoldRequest = req.context.json
+        self._publisher.go_back(
+            archive, body.generation_id, asker(req), suites=(suite,), reason=body.reason
+        )
+        resp.media = _shown(self._publisher, archive)
+
+    @spec.validate(resp=answers(404, 409, HTTP_200=DistributionBody), tags=["distributions"])
+    def on_delete(
+        self, _req: falcon.Request, resp: falcon.Response, archive: str, suite: str
+    ) -> None:
+        """Lift a hold: clients see what is published after the next run."""
+        if not self._publisher.lift(archive, (suite,)):
+            raise Conflict(f"the suite {suite} of {archive} is not held")
+        resp.media = _shown(self._publisher, archive)
+
+
+def _shown(publisher: Publisher, archive: str) -> DistributionBody:
+    with publisher.database.connect() as conn:
+        found = repository.find_distribution(conn, archive)
+    if found is None:
+        raise NotFound(f"no archive {archive} has been published")
+    return DistributionBody.of(found)
 
 
 class Generations:

@@ -1,12 +1,7 @@
 """``/publications``: run an operation of the publisher, and see what the runs did."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
 import falcon
 
-from staging_api.errors import LockHeld
 from staging_api.http.api_lock import api_lock
 from staging_api.http.auth import asker
 from staging_api.http.idempotency import answers_once
@@ -17,6 +12,7 @@ from staging_api.http.publisher_bodies import (
     PublicationQuery,
     PublicationRequest,
 )
+from staging_api.http.what_runs import says_what_runs
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import GLOBAL, PUBLISHER, LockKind
 from staging_api.publishing import repository
@@ -24,8 +20,6 @@ from staging_api.publishing.model import Options
 from staging_api.publishing.service import Publisher
 
 PATH = "/api/v1.0/publications"
-
-Responder = Callable[[Any, falcon.Request, falcon.Response], None]
 
 
 def _options(body: PublicationRequest) -> Options:
@@ -38,23 +32,6 @@ def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) ->
     body: PublicationRequest = req.context.json
     req.context.archive = self.publisher.archive(body.archive, _options(body))
     return GLOBAL
-
-
-def says_what_runs(responder: Responder) -> Responder:
-    """Tell a caller that came second which operation runs: ``publication`` beside ``lock``."""
-
-    @wraps(responder)
-    def told(self: "Publications", req: falcon.Request, resp: falcon.Response) -> None:
-        try:
-            responder(self, req, resp)
-        except LockHeld as error:
-            lock = error.extra["lock"]
-            if lock["kind"] == PUBLISHER.name and lock["id"]:
-                with self.locks.database.connect() as conn:
-                    error.extra["publication"] = repository.run_of_lock(conn, lock["id"])
-            raise
-
-    return told
 
 
 class Publications:

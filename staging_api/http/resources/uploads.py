@@ -18,7 +18,7 @@ from staging_api.http.auth import asker
 from staging_api.http.media import form, media_type, raw
 from staging_api.http.openapi import answers, spec, validated
 from staging_api.publishing import repository
-from staging_api.publishing.intake import Intake
+from staging_api.publishing.intake import Intake, lifted
 
 _ONE_PACKAGE = {"application/octet-stream", "application/vnd.debian.binary-package"}
 _OPEN = ("new", "unapproved")
@@ -45,8 +45,8 @@ class Uploads:
 
         The body is one `.deb` or `.udeb`, named by `name`; or `multipart/form-data` with any
         number of files, those of a source package together with its `.dsc`; or JSON that names
-        what has been staged. 201 tells what became of each; if every one is wrong, the answer
-        is the problem of the first.
+        what has been staged. 201 tells what became of each, and in its `note` what else follows;
+        if every one is wrong, the answer is the problem of the first.
         """
         query: UploadTarget = req.context.query
         to = self._intake.destination(archive, query.suite, query.component)
@@ -105,7 +105,10 @@ class DecisionOnUpload:
         json=Decision, resp=answers(404, 409, 415, HTTP_200=UploadBody), tags=["apt-archives"]
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
-        """Accept or reject an upload; one that is accepted may be rejected until it is done."""
+        """Accept or reject an upload; one that is accepted may be rejected until it is done.
+
+        If its suite was held at older packages, accepting lifts that, and its `note` says so.
+        """
         rejects = self._state == "rejected"
         body: Decision = req.context.json
         if rejects and not body.reason:
@@ -120,6 +123,9 @@ class DecisionOnUpload:
                 caller=req.context.caller,
                 reason=body.reason,
             )
+            if done and not rejects and repository.lift_for(conn, upload_id):
+                suite = repository.find_upload(conn, upload_id).suite
+                repository.note_upload(conn, upload_id, lifted(suite))
             upload = repository.find_upload(conn, upload_id)
         if not done:
             raise Conflict(f"upload {upload_id} is {upload.state}: it cannot be {self._state} now")

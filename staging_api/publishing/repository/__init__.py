@@ -9,6 +9,7 @@ from staging_api.publishing.repository.archives import (
     expiring_archives,
     find_archive,
     lift,
+    lift_for,
     mark_dirty,
     suites_with_work,
 )
@@ -80,12 +81,16 @@ from staging_api.publishing.repository.run_rows import (
     unhurried,
 )
 from staging_api.publishing.repository.serving_rows import (
+    StaleRelease,
     by_hash,
     dists_list,
     index_at,
+    keep_lasting,
+    lasting_releases,
     pool_file_at,
     pool_list,
     release_at,
+    stale_release,
 )
 from staging_api.publishing.repository.upload_rows import (
     accept,
@@ -106,6 +111,7 @@ from staging_api.publishing.repository.upload_rows import (
 
 __all__ = [
     "Package",
+    "StaleRelease",
     "Unlisted",
     "abandon_generations",
     "accept",
@@ -154,11 +160,14 @@ __all__ = [
     "index_at",
     "index_files_of",
     "keep_holds",
+    "keep_lasting",
     "known_blocks",
     "known_packages",
+    "lasting_releases",
     "layout",
     "layout_name",
     "lift",
+    "lift_for",
     "list_generations",
     "list_publications",
     "list_runs",
@@ -186,6 +195,7 @@ __all__ = [
     "set_pin",
     "source_files_of",
     "sources_to_dominate",
+    "stale_release",
     "suites_with_work",
     "supersede",
     "unhurried",

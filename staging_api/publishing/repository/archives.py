@@ -34,6 +34,7 @@ _WITH_WORK = text("""
     SELECT s.id FROM suites s JOIN apt_archives a ON a.id = s.archive_id
     WHERE s.archive_id = :archive_id AND (
         s.dirty_since IS NOT NULL
+        OR s.rebuild_since IS NOT NULL
         OR NOT EXISTS (SELECT FROM suite_holds h WHERE h.suite_id = s.id) AND (
             EXISTS (
                 SELECT FROM package_publications p
@@ -64,6 +65,7 @@ _TAKEN = text("""
         AND (s.name || s.aliases) && cast(:names AS text[])
     ORDER BY s.name
 """)
+_SUITE_OF = text("SELECT suite_id FROM uploads WHERE id = :id")
 _ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
 _LIFT = text("""
     WITH lifted AS (
@@ -113,6 +115,12 @@ def expiring_archives(conn: Connection) -> list[str]:
 def lift(conn: Connection, suite_ids: Sequence[int]) -> list[str]:
     """Hold these suites no longer; gives the names of those that were held."""
     return sorted(conn.execute(_LIFT, {"suites": list(suite_ids)}).scalars())
+
+
+def lift_for(conn: Connection, upload_id: str) -> list[str]:
+    """Hold the suite of an upload no longer; gives its name if it was held."""
+    suite_id = conn.execute(_SUITE_OF, {"id": upload_id}).scalar_one()
+    return lift(conn, [suite_id])
 
 
 def archive_names(conn: Connection) -> list[str]:

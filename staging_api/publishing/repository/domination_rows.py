@@ -65,10 +65,26 @@ _SUPERSEDE = text("""
             unlisted_since = clock_timestamp()
         FROM unnest(cast(:ids AS bigint[]), cast(:bys AS bigint[])) AS s (id, by)
         WHERE p.id = s.id AND p.state = 'published'
-        RETURNING p.suite_id
+        RETURNING p.*
+    ), dirty AS (
+        UPDATE suites SET dirty_since = clock_timestamp()
+        WHERE id IN (SELECT suite_id FROM superseded)
+    ), unseen AS (
+        SELECT s.upload_id, format(
+            '%s %s was never offered by %s, which has %s', s.package,
+            coalesce(b.version, c.version), u.name, coalesce(nb.version, nc.version)) AS told
+        FROM superseded s
+        JOIN suites u ON u.id = s.suite_id
+        LEFT JOIN binary_releases b ON b.id = s.binary_release_id
+        LEFT JOIN source_releases c ON c.id = s.source_release_id
+        JOIN package_publications n ON n.id = s.superseded_by
+        LEFT JOIN binary_releases nb ON nb.id = n.binary_release_id
+        LEFT JOIN source_releases nc ON nc.id = n.source_release_id
+        WHERE s.listed_in IS NULL
+    ), noted AS (
+        UPDATE uploads u SET note = n.told FROM unseen n WHERE u.id = n.upload_id
     )
-    UPDATE suites SET dirty_since = clock_timestamp()
-    WHERE id IN (SELECT suite_id FROM superseded)
+    SELECT told FROM unseen ORDER BY told
 """)
 _HAS_ENDED = text("""
     SELECT EXISTS (
@@ -132,10 +148,13 @@ def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> li
     ]
 
 
-def supersede(conn: Connection, outdone: Sequence[Superseded]) -> None:
-    """Make these publications superseded, and their suites dirty."""
+def supersede(conn: Connection, outdone: Sequence[Superseded]) -> list[str]:
+    """Make these publications superseded, and their suites dirty.
+
+    Gives a sentence for each that clients never saw, which its upload is told as well.
+    """
     ids, bys = [int(each.id) for each in outdone], [int(each.by) for each in outdone]
-    conn.execute(_SUPERSEDE, {"ids": ids, "bys": bys})
+    return list(conn.execute(_SUPERSEDE, {"ids": ids, "bys": bys}).scalars())
 
 
 def has_ended(conn: Connection, archive_id: int) -> bool:

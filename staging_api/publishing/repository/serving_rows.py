@@ -1,6 +1,7 @@
 """What is at a path below ``/archive``: one statement each, for any pod, without a lock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 from staging_api.publishing.forms import Form
 from staging_api.publishing.model import FORM_OF, WORD_OF, Served
 from staging_api.publishing.release import by_hash_path
+from staging_api.publishing.repository.rows import made
 
 _ENDINGS = (Form.GZ, Form.XZ, Form.ZST)
 _AT = """
@@ -33,7 +35,7 @@ def _suite_called(name: str) -> str:
 _SUITE = f" JOIN suites s ON s.id = {_suite_called('cast(:suite AS text)')}"
 _EACH_NAME = f"""
     CROSS JOIN LATERAL (
-        SELECT DISTINCT unnest(s.name || s.codename || s.aliases) AS name FROM suites s
+        SELECT DISTINCT unnest(ARRAY[s.name, s.codename] || s.aliases) AS name FROM suites s
         WHERE s.archive_id = a.id) n
     JOIN suites s ON s.id = {_suite_called("n.name")}
 """  # noqa: S608 - our own words
@@ -49,6 +51,27 @@ _RELEASE = text(
     f"SELECT f.content, f.sha256, {_MODIFIED.format(row='f')} {_AT} {_SUITE}"
     f" JOIN release_files f ON {_IN_GENERATION} AND f.name = :name WHERE a.name = :archive"
 )
+# What clients do not believe any more; of what is live, the next run makes another.
+_STALE = text(f"""
+    SELECT f.id, f.content {_AT} {_SUITE}
+    JOIN release_files f ON {_IN_GENERATION} AND f.name = 'Release'
+    WHERE a.name = :archive AND (
+        f.valid_until <= clock_timestamp()
+        OR g.state = 'retired' AND f.signed_by IS DISTINCT FROM :signer)
+""")  # noqa: S608 - our own words
+# Its Last-Modified is later than that of the Release that it stands for.
+_LASTING = text("""
+    SELECT l.name, l.content, l.sha256, date_trunc('second', greatest(
+        l.created_at, f.modified_at + interval '1 second')) AS modified_at
+    FROM lasting_releases l JOIN release_files f ON f.id = l.release_id
+    WHERE l.release_id = :id AND l.signed_by = :signer
+""")
+_KEEP_LASTING = text("""
+    INSERT INTO lasting_releases (release_id, name, signed_by, content, sha256)
+    SELECT f.id, :name, :signer, :content, encode(sha256(cast(:content AS bytea)), 'hex')
+    FROM release_files f WHERE f.id = :id
+    ON CONFLICT DO NOTHING
+""")
 _INDEX = text(f"""
     SELECT f.sha256, f.size_bytes, {_MODIFIED.format(row="r")}, f.form, l.blocks {_AT} {_SUITE}
     JOIN index_files f ON {_IN_GENERATION} AND f.path = :path AND f.form = :form AND f.served
@@ -114,6 +137,45 @@ def release_at(
         return None
     content = bytes(row.content)
     return Served(name, row.sha256, len(content), row.modified_at, content=content)
+
+
+@dataclass(frozen=True)
+class StaleRelease:
+    """The Release of a suite in a generation, which clients would not believe any more."""
+
+    id: int
+    content: bytes
+
+
+def stale_release(
+    conn: Connection, archive: str, generation: str, suite: str, signer: str
+) -> StaleRelease | None:
+    """The Release of a generation, if it has expired or `signer` has not signed it; else None."""
+    given = {"archive": archive, "generation": generation, "suite": suite, "signer": signer}
+    row = conn.execute(_STALE, given).one_or_none()
+    return None if row is None else made(StaleRelease, row)
+
+
+def lasting_releases(conn: Connection, release_id: int, signer: str) -> dict[str, Served]:
+    """By name, what stands for a stale Release."""
+    rows = conn.execute(_LASTING, {"id": release_id, "signer": signer})
+    return {
+        row.name: Served(
+            row.name, row.sha256, len(row.content), row.modified_at, content=bytes(row.content)
+        )
+        for row in rows
+    }
+
+
+def keep_lasting(
+    conn: Connection, release_id: int, signer: str, texts: Mapping[str, bytes]
+) -> None:
+    """Keep what stands for a stale Release, unless another process has made it meanwhile."""
+    rows = [
+        {"id": release_id, "signer": signer, "name": name, "content": content}
+        for name, content in texts.items()
+    ]
+    conn.execute(_KEEP_LASTING, rows)
 
 
 def index_at(

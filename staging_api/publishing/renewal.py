@@ -1,0 +1,81 @@
+"""Renewing what clients would soon not believe any more, in archives that nobody publishes to.
+
+A worker looks every few seconds for Releases of which half of the time is over. Which packages a
+suite shows is not decided here: the new Releases are of the same index files.
+
+What if the process dies? Before the new Releases go live: nothing happened, and another worker, or
+the next look, does it. They go live in one transaction of the lock's holder, as those of any run.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from staging_api.errors import LockHeld, StagingApiError
+from staging_api.locks.hold import Asker
+from staging_api.publishing import repository
+from staging_api.publishing.service import Publisher
+
+log = logging.getLogger(__name__)
+
+#: Often enough for a Release that clients believe for a minute only.
+POLL_SECONDS = 10.0
+#: After a failure, or where another key signs: whoever can do it has half of its time left.
+_REST_SECONDS = 60.0
+
+
+@dataclass
+class Renewal:
+    """Renews Releases as long as a worker works."""
+
+    publisher: Publisher
+    poll_seconds: float = POLL_SECONDS
+    _rests: dict[str, float] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Renew, beside the block."""
+        thread = threading.Thread(target=self._run, name="renewal", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            # A run of the publisher that is cut off is given up by its lock, and done again.
+            thread.join(self.poll_seconds)
+
+    def once(self) -> list[str]:
+        """Renew what is due now; gives the archives that have new Releases by that.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self.publisher.database.connect() as conn:
+            names = repository.expiring_archives(conn)
+        now = time.monotonic()
+        return [name for name in names if self._rests.get(name, now) <= now and self._renew(name)]
+
+    def _renew(self, name: str) -> bool:
+        try:
+            renewed = self.publisher.renew(name, Asker(caller="worker"))
+        except LockHeld:
+            return False  # the operation that runs may do it; if not, we look again soon
+        except StagingApiError as error:
+            log.warning("the Releases of %s were not renewed: %s", name, error.detail)
+            renewed = None
+        if renewed is None:
+            self._rests[name] = time.monotonic() + _REST_SECONDS
+        return renewed is not None
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.poll_seconds):
+            try:
+                self.once()
+            except StagingApiError as error:
+                log.warning("no Releases are renewed: %s", error.detail)
+            except Exception:
+                log.exception("no Releases are renewed")

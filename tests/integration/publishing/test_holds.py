@@ -1,0 +1,207 @@
+"""Going back: a state of a suite, which lasts until somebody lifts it or uploads to that suite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, Invalid, NotFound
+from staging_api.publishing import repository
+from tests.factories import ASKER
+from tests.packages import control_text, deb
+from tests.publisher import Shop, shop
+from tests.rows import execute, select
+
+
+@pytest.fixture
+def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    """Two suites, each with hello 2.0 where there was 1.0-1; `first` is before that."""
+    with shop(database, database_url, tmp_path) as made:
+        made.set_up({"stable": {}, "testing": {}}, valid_for_seconds=3600)
+        send(made, "1.0-1")
+        made.run()
+        send(made, "2.0")
+        made.run()
+        yield made
+
+
+def send(shop: Shop, version: str, *suites: str, name: str = "hello") -> str | None:
+    for suite in suites or ("stable", "testing"):
+        (upload,) = shop.upload(deb(control_text(name, version)), suite=suite)
+    return upload.note
+
+
+def first(shop: Shop) -> str:
+    ((generation,),) = select(shop.database, "SELECT id FROM dists_generations WHERE number = 1")
+    return str(generation)
+
+
+def held(shop: Shop) -> set[str]:
+    return {suite.name for suite in shop.archive.suites if suite.held}
+
+
+def test_a_suite_that_went_back_stays_there_whatever_runs(here: Shop) -> None:
+    here.hold(first(here), "stable")
+    seen = here.served("dists/stable/Release")
+    for options in ({}, {"careful": True}, {"careful_indices": True}, {"suites": ("stable",)}):
+        here.run(**options)
+        assert here.names() == ["hello 1.0-1"]
+    here.change(label="another")
+    here.change("stable", description="of old")
+    here.run()
+    assert here.names() == ["hello 1.0-1"]
+    assert here.served("dists/stable/Release") != seen
+    assert b"Label: another\n" in here.served("dists/stable/Release")
+    assert here.names("testing") == ["hello 2.0"]
+
+
+def test_valid_until_is_renewed_and_the_withdrawn_version_stays_away(here: Shop) -> None:
+    here.hold(first(here), "stable")
+    soon = "clock_timestamp() + interval '20 minutes'"
+    execute(here.database, f"UPDATE release_files SET valid_until = {soon}")
+    assert here.run().counts["generations"] == 1
+    late = f"SELECT 1 FROM release_files WHERE gone_number IS NULL AND valid_until <= {soon}"
+    assert select(here.database, late) == []
+    assert here.names() == ["hello 1.0-1"]
+    assert here.names("testing") == ["hello 2.0"]
+
+
+def test_other_suites_are_published_meanwhile_and_this_one_is_whole_when_it_is_lifted(
+    here: Shop,
+) -> None:
+    here.hold(first(here), "stable")
+    send(here, "1.0", "testing", name="world")
+    here.run()
+    assert here.names("testing") == ["hello 2.0", "world 1.0"]
+    assert here.names() == ["hello 1.0-1"]
+    assert here.publisher.lift(here.name, ("stable",)) == ["stable"]
+    assert here.names() == ["hello 1.0-1"]
+    here.run()
+    assert here.names() == ["hello 2.0"]
+    assert here.run(careful=True).counts.get("index_files", 0) == 0
+
+
+def test_an_upload_lifts_its_own_suite_and_says_so(here: Shop) -> None:
+    here.hold(first(here))
+    assert held(here) == {"stable", "testing"}
+    note = send(here, "1.0", "testing", name="world")
+    assert note is not None
+    assert "testing was held at older packages, which this lifts" in note
+    assert held(here) == {"stable"}
+    here.run()
+    assert here.names("testing") == ["hello 2.0", "world 1.0"]
+    assert here.names() == ["hello 1.0-1"]
+
+
+def test_an_upload_that_waits_for_a_decision_lifts_nothing(here: Shop) -> None:
+    here.change("stable", auto_accept=False)
+    here.hold(first(here), "stable")
+    assert send(here, "1.0", "stable", name="world") is None
+    with pytest.raises(Invalid):
+        here.upload(b"not a package")
+    here.run()
+    assert held(here) == {"stable"}
+
+
+def test_what_was_accepted_before_and_deleted_meanwhile_waits_for_the_end(here: Shop) -> None:
+    send(here, "1.0", "stable", name="world")
+    here.hold(None, "stable")
+    with here.database.begin() as conn:
+        (old,) = repository.list_publications(
+            conn, here.archive.id, limit=9, suite="stable", state="published"
+        )
+        repository.delete_publication(conn, here.archive.id, old.id, "ada", "a mistake")
+    here.run()
+    here.run()
+    assert here.names() == ["hello 2.0"]
+    here.publisher.lift(here.name)
+    here.run()
+    assert here.names() == ["world 1.0"]
+
+
+def test_the_components_of_then_are_those_that_its_release_tells(here: Shop) -> None:
+    here.hold(first(here), "stable")
+    here.change("stable", components=["main", "extra"], architectures=["amd64", "riscv64"])
+    here.run()
+    release = here.served("dists/stable/Release").decode()
+    assert "\nComponents: main contrib\n" in release
+    assert "\nArchitectures: amd64 arm64\n" in release
+    here.publisher.lift(here.name)
+    here.run()
+    release = here.served("dists/stable/Release").decode()
+    assert "\nComponents: main extra\n" in release
+    assert "\nArchitectures: amd64 riscv64\n" in release
+
+
+def test_going_back_to_a_generation_that_had_gone_back_is_to_its_packages(here: Shop) -> None:
+    back = here.hold(first(here), "stable")
+    here.publisher.lift(here.name)
+    here.run()
+    again = here.hold(back.id, "stable")
+    assert again.number > back.number
+    assert here.names() == ["hello 1.0-1"]
+    (suite,) = (suite for suite in here.archive.suites if suite.held)
+    assert suite.held
+    assert (suite.held.content_number, suite.held.generation_id) == (1, back.id)
+
+
+def test_what_a_held_suite_lists_stays_in_the_pool(here: Shop) -> None:
+    here.hold(first(here), "stable")
+    old = "pool/main/h/hello/hello_1.0-1_amd64.deb"
+    for _ in range(2):
+        for column in ("retired_at", "live_at", "created_at"):
+            execute(
+                here.database,
+                f"UPDATE dists_generations SET {column} = {column} - interval '3 days'",
+            )
+        execute(
+            here.database,
+            "UPDATE package_publications"
+            " SET scheduled_deletion_at = scheduled_deletion_at - interval '3 days'",
+        )
+        send(here, "1.0", "testing", name="world")
+        here.run()
+    assert here.served(old)
+    here.publisher.lift(here.name)
+    here.run()
+    assert here.names() == ["hello 2.0"]
+
+
+def test_what_cannot_be_gone_back_to_is_refused_by_name(here: Shop) -> None:
+    with pytest.raises(Invalid, match="no suite nowhere"):
+        here.hold(first(here), "nowhere")
+    with pytest.raises(NotFound):
+        here.hold("0" * 26)
+    with here.database.begin() as conn:
+        values = {"name": "new", "codename": "new", "components": ["main"]}
+        repository.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
+    with pytest.raises(Conflict, match="has no suite new"):
+        here.hold(first(here), "new")
+    here.run()
+    here.hold(first(here))
+    assert held(here) == {"stable", "testing"}
+    assert here.served("dists/new/Release")
+
+
+def test_a_lift_while_a_run_is_on_its_way_is_seen_by_the_next(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    def meanwhile(step: str) -> None:
+        if step == "dominate":
+            with database.begin() as conn:
+                repository.lift(conn, [suite.id for suite in made.archive.suites])
+
+    with shop(database, database_url, tmp_path, reached=meanwhile) as made:
+        made.set_up({"stable": {}, "testing": {}})
+        send(made, "1.0-1")
+        made.run()
+        send(made, "2.0")
+        made.run()
+        made.hold(first(made), "stable")
+        made.change(label="another")
+        made.run()
+        assert made.names() == ["hello 1.0-1"]
+        made.run()
+        assert made.names() == ["hello 2.0"]
+        assert made.publisher.go_back(made.name, None, ASKER).number > 0

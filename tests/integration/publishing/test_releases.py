@@ -1,0 +1,262 @@
+"""What a Release says and who signs it: made anew when that changes, whatever the packages are."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.publishing import repository
+from staging_api.publishing.model import Run
+from staging_api.publishing.renewal import Renewal
+from staging_api.publishing.signing import SigningKey
+from staging_api.publishing.snapshots import Snapshots
+from tests.archive_series import fake_signature, keys_in
+from tests.publisher import Shop, find, shop
+from tests.rows import execute, select
+
+SUITES = ("stable", "testing")
+
+
+@pytest.fixture
+def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    with shop(database, database_url, tmp_path) as made:
+        made.set_up({suite: {} for suite in SUITES}, valid_for_seconds=3600)
+        made.add("hello")
+        signed_with(made, None)
+        made.run()
+        yield made
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> list[SigningKey]:
+    return [key for key in keys_in(tmp_path / "keys") if key]
+
+
+def signed_with(shop: Shop, key: SigningKey | None) -> None:
+    builder = shop.publisher.builder
+    releaser = replace(builder.releaser, key=key, sign=fake_signature)
+    shop.publisher = replace(shop.publisher, builder=replace(builder, releaser=releaser))
+
+
+def signers(shop: Shop) -> list[bytes | None]:
+    """By suite, what stands in the first line of InRelease."""
+    found = [find(shop.database, f"dists/{suite}/InRelease") for suite in SUITES]
+    return [each.content.partition(b"\n")[0] if each and each.content else None for each in found]
+
+
+def test_a_key_that_is_set_signs_with_the_next_run_though_nothing_else_changed(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    assert signers(here) == [None, None]
+    for key in keys:
+        signed_with(here, key)
+        assert here.run().counts["generations"] == 1
+        assert signers(here) == [f"signed by {key.fingerprint}".encode()] * 2
+        assert here.run().counts == {}
+    signed_with(here, None)
+    here.run()
+    assert signers(here) == [None, None]
+
+
+def test_a_process_without_the_key_at_hand_leaves_what_another_signed(
+    here: Shop, keys: list[SigningKey], tmp_path: Path
+) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    signed_with(here, replace(keys[0], home=tmp_path / "gone"))
+    assert here.run().counts == {}
+    assert signers(here) == [b"signed by AAAA"] * 2
+
+
+def test_a_release_of_before_keys_were_known_is_signed_anew_once(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    execute(here.database, "UPDATE release_files SET signed_by = NULL, modified_at = NULL")
+    assert here.run().counts["generations"] == 1
+    assert here.run().counts == {}
+
+
+def nearly_over(shop: Shop, left: str = "20 minutes") -> None:
+    execute(
+        shop.database,
+        f"UPDATE release_files SET valid_until = clock_timestamp() + interval '{left}'",
+    )
+
+
+def expiring(shop: Shop) -> set[str]:
+    """Suites of which clients will not believe the Release for half an hour more."""
+    rows = select(
+        shop.database,
+        "SELECT s.name FROM release_files r JOIN suites s ON s.id = r.suite_id"
+        " WHERE r.gone_number IS NULL"
+        " AND r.valid_until < clock_timestamp() + interval '30 minutes'",
+    )
+    return {name for (name,) in rows}
+
+
+def test_a_worker_renews_what_nobody_publishes_and_decides_on_no_package(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    renewal = Renewal(here.publisher)
+    assert renewal.once() == []
+    here.add("world")
+    here.run("process-accepted")
+    nearly_over(here)
+    assert renewal.once() == ["example"]
+    assert expiring(here) == set()
+    assert signers(here) == [b"signed by AAAA"] * 2
+    assert here.names() == ["hello 1.0-1"]
+    assert renewal.once() == []
+    (run,) = (run for run in runs(here) if run.notes)
+    assert (run.state, run.caller) == ("succeeded", "worker")
+    here.run()
+    assert here.names() == ["hello 1.0-1", "world 1.0-1"]
+
+
+def runs(shop: Shop) -> list[Run]:
+    with shop.database.connect() as conn:
+        return [
+            run
+            for run in repository.list_runs(conn, limit=99, after=None)
+            if run.caller == "worker"
+        ]
+
+
+def test_a_worker_with_another_key_changes_nothing(here: Shop, keys: list[SigningKey]) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    nearly_over(here)
+    for key in (None, keys[1]):
+        signed_with(here, key)
+        assert Renewal(here.publisher).once() == []
+    assert signers(here) == [b"signed by AAAA"] * 2
+    assert expiring(here) == set(SUITES)
+
+
+def test_last_modified_differs_for_each_release_however_fast_they_come(here: Shop) -> None:
+    times = []
+    for label in "abc":
+        here.change(label=label)
+        here.run()
+        ((modified,),) = select(
+            here.database,
+            "SELECT max(modified_at) FROM release_files r JOIN suites s ON s.id = r.suite_id"
+            " WHERE r.gone_number IS NULL AND s.name = 'stable'",
+        )
+        times.append(modified)
+        served = find(here.database, "dists/stable/Release")
+        assert served
+        assert served.modified_at in (None, modified)
+    assert all(b - a >= timedelta(seconds=1) for a, b in itertools.pairwise(times))
+    assert [each.microsecond for each in times] == [0, 0, 0]
+
+
+def test_every_suite_answers_to_name_codename_and_alias_and_the_name_comes_first(
+    here: Shop,
+) -> None:
+    here.change("stable", codename="noble", aliases=["lts"])
+    here.change("testing", codename="stable", aliases=["next"])
+    here.run()
+    for name, suite in {
+        "stable": "stable",
+        "noble": "stable",
+        "lts": "stable",
+        "testing": "testing",
+        "next": "testing",
+    }.items():
+        release = here.served(f"dists/{name}/Release").decode()
+        assert f"\nSuite: {suite}\n" in release
+        assert here.served(f"dists/{name}/main/binary-amd64/Packages.gz")
+    with here.database.connect() as conn:
+        (live,) = (
+            each.id
+            for each in repository.list_generations(conn, here.archive.id, limit=9, after=None)
+            if each.state == "live"
+        )
+        listed = [path for path, _, _ in repository.dists_list(conn, here.name, live)]
+    assert len(listed) == len(set(listed))
+    named = {re.match(r"dists/([^/]+)/", path)[1] for path in listed}  # type: ignore[index]
+    assert named == {"stable", "noble", "lts", "testing", "next"}
+
+
+def test_a_codename_that_two_suites_share_is_that_of_the_first(here: Shop) -> None:
+    here.change("stable", codename="noble")
+    here.change("testing", codename="noble")
+    here.run()
+    assert b"Suite: stable\n" in here.served("dists/noble/Release")
+
+
+def test_a_generation_is_believed_for_as_long_as_it_is_kept(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    signed_with(here, keys[0])
+    old = here.run().generation_id
+    assert old
+    here.add("world")
+    here.run()
+    assert expiries(here, old) == [True, True]
+    execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+    assert expiries(here, old) == [False, False]
+    release, in_release = snapshot(here, old, "Release"), snapshot(here, old, "InRelease")
+    assert in_release == b"signed by AAAA\n" + release
+    assert b"\nDate: " in release
+    assert snapshot(here, old, "Release.gpg") == b"signature of AAAA"
+    signed_with(here, keys[1])
+    assert snapshot(here, old, "InRelease") == b"signed by BBBB\n" + release
+    signed_with(here, None)
+    assert find_snapshot(here, old, "InRelease") is None
+    assert snapshot(here, old, "Release") == release
+    # What is live is for runs to renew.
+    assert b"Valid-Until" in here.served("dists/stable/Release")
+
+
+def expiries(shop: Shop, generation: str) -> list[bool]:
+    texts = [snapshot(shop, generation, name) for name in ("Release", "InRelease")]
+    return [b"Valid-Until: " in text for text in texts]
+
+
+def find_snapshot(shop: Shop, generation: str, name: str) -> bytes | None:
+    snapshots = Snapshots(shop.database, shop.publisher.builder.releaser)
+    found = snapshots.served_at(shop.name, generation, f"dists/stable/{name}")
+    return None if found is None else found.content
+
+
+def snapshot(shop: Shop, generation: str, name: str) -> bytes:
+    found = find_snapshot(shop, generation, name)
+    assert found is not None
+    return found
+
+
+def test_a_generation_that_nobody_signed_is_signed_once_there_is_a_key(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    old = here.run(careful_release=True).generation_id
+    assert old
+    signed_with(here, keys[0])
+    here.run()
+    assert snapshot(here, old, "InRelease").startswith(b"signed by AAAA\n")
+
+
+def test_what_is_kept_for_a_generation_goes_with_it(here: Shop, keys: list[SigningKey]) -> None:
+    signed_with(here, keys[0])
+    old = here.run().generation_id
+    assert old
+    here.add("world")
+    here.run()
+    execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+    snapshot(here, old, "InRelease")
+    assert select(here.database, "SELECT count(*) FROM lasting_releases") == [(3,)]
+    execute(
+        here.database, "UPDATE dists_generations SET retired_at = retired_at - interval '2 days'"
+    )
+    here.run()
+    assert select(here.database, "SELECT count(*) FROM lasting_releases") == [(0,)]

@@ -1,0 +1,250 @@
+"""What became of an upload is what its answer says; and a path of the pool keeps its bytes."""
+
+import gzip
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, Invalid
+from staging_api.publishing import repository
+from staging_api.publishing.model import Publication, Run, Upload
+from tests.packages import control_text, deb, dsc, source_file
+from tests.publisher import Shop, find, shop
+from tests.rows import execute, select
+
+
+@pytest.fixture
+def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    with shop(database, database_url, tmp_path) as made:
+        made.set_up({"stable": {}, "testing": {}})
+        yield made
+
+
+def source(
+    version: str = "1.0-1", orig: bytes = b"orig", debian: bytes = b"x"
+) -> Mapping[str, bytes]:
+    upstream = version.partition("-")[0]
+    files = {
+        f"hello_{upstream}.orig.tar.gz": orig,
+        f"hello_{version}.debian.tar.xz": debian,
+    }
+    text = dsc([source_file(*each) for each in files.items()], version=version)
+    return {f"hello_{version}.dsc": text.encode(), **files}
+
+
+def stanzas(shop: Shop, path: str, suite: str = "stable") -> list[tuple[str, str]]:
+    """Of an index file, version and place of each package."""
+    text = gzip.decompress(shop.served(f"dists/{suite}/{path}.gz")).decode()
+    return re.findall(r"Version: (\S+)\n(?:.+\n)*?(?:Filename|Directory): (\S+)", text)
+
+
+def changes(run: Run) -> set[str]:
+    """What a run did that clients see."""
+    return {"superseded", "index_files", "generations"} & run.counts.keys()
+
+
+def careful(shop: Shop) -> Run:
+    return shop.run(careful_publishing=True, careful_domination=True, careful_indices=True)
+
+
+def note_of(shop: Shop, upload: Upload) -> str | None:
+    with shop.database.connect() as conn:
+        return repository.find_upload(conn, upload.id).note
+
+
+def packages(shop: Shop, **wanted: Any) -> list[Publication]:
+    with shop.database.connect() as conn:
+        return repository.list_publications(conn, shop.archive.id, limit=99, **wanted)
+
+
+def gone_for_good(shop: Shop) -> None:
+    """Delete all that there is, and let its time be over."""
+    with shop.database.begin() as conn:
+        for each in repository.list_publications(conn, shop.archive.id, limit=99):
+            repository.delete_publication(conn, shop.archive.id, each.id, "ada", "a mistake")
+    for _ in range(2):
+        shop.run()
+        for table, column in (
+            ("dists_generations", "retired_at"),
+            ("package_publications", "scheduled_deletion_at"),
+            ("binary_releases", "created_at"),
+            ("source_releases", "created_at"),
+            ("package_files", "created_at"),
+        ):
+            execute(shop.database, f"UPDATE {table} SET {column} = {column} - interval '9 days'")
+    shop.run()
+
+
+def test_a_superseded_or_deleted_source_leaves_sources_before_its_files_leave_the_pool(
+    here: Shop,
+) -> None:
+    here.send(source())
+    here.run()
+    here.send(source("1.0-2"))
+    here.run()
+    assert stanzas(here, "main/source/Sources") == [("1.0-2", "pool/main/h/hello")]
+    (one,) = packages(here, state="published")
+    with here.database.begin() as conn:
+        repository.delete_publication(conn, here.archive.id, one.id, "ada", "a mistake")
+    here.run()
+    assert stanzas(here, "main/source/Sources") == []
+    assert changes(careful(here)) == set()
+
+
+def test_the_same_file_is_in_two_components_and_lies_once_in_the_pool(here: Shop) -> None:
+    raw = deb(control_text("hello"))
+    for component in ("main", "contrib"):
+        here.upload(raw, component=component)
+        here.send(source(), component=component)
+        here.run()
+    for component in ("main", "contrib"):
+        assert stanzas(here, f"{component}/binary-amd64/Packages") == [
+            ("1.0-1", "pool/main/h/hello/hello_1.0-1_amd64.deb")
+        ]
+        assert stanzas(here, f"{component}/source/Sources") == [("1.0-1", "pool/main/h/hello")]
+    assert here.served("pool/main/h/hello/hello_1.0-1_amd64.deb") == raw
+    assert {each.state for each in packages(here)} == {"published"}
+    assert changes(careful(here)) == set()
+    here.upload(deb(control_text("hello", "2.0")), component="contrib")
+    here.run()
+    assert stanzas(here, "main/binary-amd64/Packages") == []
+
+
+def test_another_content_of_a_version_is_refused_in_every_component(here: Shop) -> None:
+    here.upload(deb(control_text("hello")))
+    here.send(source())
+    for component in ("main", "contrib"):
+        with pytest.raises(Conflict, match="another content"):
+            here.upload(deb(control_text("hello"), holds="other"), component=component)
+        with pytest.raises(Conflict, match=r"another content|differs"):
+            here.send(source(debian=b"other"), component=component)
+
+
+@pytest.mark.parametrize(("there", "sent"), [("1.0", "1.0-0"), ("1.0-0", "1.0"), ("1.0", "0:1.0")])
+def test_a_version_spelt_differently_is_the_one_that_is_there_and_said_so(
+    here: Shop, there: str, sent: str
+) -> None:
+    here.upload(deb(control_text("hello", there)))
+    with pytest.raises(Conflict) as refused:
+        here.upload(deb(control_text("hello", sent)))
+    path = f"pool/main/h/hello/hello_{there}_amd64.deb"
+    assert f"hello {there} (amd64) is in the archive" in refused.value.detail
+    assert path in refused.value.detail
+    assert select(here.database, "SELECT path FROM package_files") == [(path,)]
+    here.run()
+    assert here.names() == [f"hello {there}"]
+    assert here.served(path)
+
+
+def test_a_path_that_was_published_never_gets_other_bytes(here: Shop) -> None:
+    raw = deb(control_text("hello"))
+    here.upload(raw)
+    here.send(source())
+    here.run()
+    gone_for_good(here)
+    assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
+    with pytest.raises(Conflict, match="was published with it, and what was published keeps"):
+        here.upload(deb(control_text("hello"), holds="other"))
+    with pytest.raises(Conflict, match="keeps its bytes for ever"):
+        here.send(source("1.0-2", orig=b"another upstream"))
+    here.upload(raw)
+    here.send(source())
+    here.run()
+    assert here.served("pool/main/h/hello/hello_1.0-1_amd64.deb") == raw
+    assert here.served("pool/main/h/hello/hello_1.0.orig.tar.gz") == b"orig"
+
+
+def test_what_nobody_could_see_may_be_sent_again_with_other_bytes(here: Shop) -> None:
+    here.add("world")
+    here.run()
+    here.change("stable", auto_accept=False)
+    (upload,) = here.upload(deb(control_text("hello")))
+    path = "pool/main/h/hello/hello_1.0-1_amd64.deb"
+    assert find(here.database, path) is None
+    with here.database.begin() as conn:
+        repository.decide(
+            conn, upload.id, state="rejected", before=["new"], caller="ada", reason="no"
+        )
+    gone_for_good(here)
+    here.change("stable", auto_accept=True)
+    better = deb(control_text("hello"), holds="other")
+    here.upload(better)
+    here.run()
+    assert here.served(path) == better
+
+
+def test_an_older_version_is_told_that_nobody_will_see_it(here: Shop) -> None:
+    here.add("hello", version="2.0")
+    here.run()
+    (upload,) = here.upload(deb(control_text("hello", "1.0")))
+    assert upload.note == "stable has 2.0, which is newer: clients are offered that"
+    run = here.run()
+    assert run.counts.keys().isdisjoint({"published", "superseded"})
+    assert run.counts["superseded_at_once"] == 1
+    assert "hello 1.0 was never offered by stable, which has 2.0" in run.notes
+    assert note_of(here, upload) == "hello 1.0 was never offered by stable, which has 2.0"
+    assert here.names() == ["hello 2.0"]
+    (elsewhere,) = here.upload(deb(control_text("hello", "1.0")), suite="testing")
+    assert elsewhere.note is None
+
+
+def test_the_same_package_again_is_told_that_nothing_changed(here: Shop) -> None:
+    here.upload(deb(control_text("hello")))
+    here.run()
+    (again,) = here.upload(deb(control_text("hello")))
+    assert "published" not in here.run().counts
+    assert note_of(here, again) == "it is in stable/main already: nothing changed"
+    (other,) = here.upload(deb(control_text("hello")), component="contrib")
+    assert here.run().counts["published"] == 1
+    assert note_of(here, other) is None
+
+
+def test_an_architecture_that_went_away_takes_with_it_what_only_it_needed(here: Shop) -> None:
+    """Else an incremental run and a careful one would differ."""
+    here.add("hello", version="1", architecture="all")
+    here.add("hello", version="2", architecture="amd64")
+    here.run()
+    assert here.names() == ["hello 1", "hello 2"]
+    here.change("stable", architectures=["amd64"])
+    here.run()
+    assert here.names() == ["hello 2"]
+    assert changes(careful(here)) == set()
+
+
+def test_components_that_change_leave_no_index_of_installer_packages_behind(here: Shop) -> None:
+    here.upload(deb(control_text("part")), ending="udeb")
+    here.run()
+    for components in (["contrib"], ["contrib", "main"], ["main"]):
+        here.change("stable", components=components)
+        here.run()
+        assert changes(careful(here)) == set()
+
+
+@pytest.mark.parametrize("taken", ["testing", "next"])
+def test_an_alias_that_another_suite_answers_to_is_refused(here: Shop, taken: str) -> None:
+    here.change("testing", aliases=["next"])
+    with pytest.raises(Conflict, match=f"testing is called .*{taken}"):
+        here.change("stable", aliases=[taken])
+    here.change("testing", aliases=["next", "later"])
+    here.change("stable", aliases=["lts"])
+
+
+def test_a_field_is_spelt_as_usual_and_the_name_of_the_package_comes_first(here: Shop) -> None:
+    text = "version: 1.0\nX-own: yes\nPACKAGE: hello\narchitecture: amd64\ndescription: a\n b\n"
+    here.upload(deb(text))
+    here.run()
+    index = gzip.decompress(here.served("dists/stable/main/binary-amd64/Packages.gz")).decode()
+    assert index.startswith(
+        "Package: hello\nVersion: 1.0\nX-own: yes\nArchitecture: amd64\nDescription: a\n b\n"
+    )
+
+
+def test_nothing_is_taken_that_is_wrong_with_all_that_is_right(here: Shop) -> None:
+    with pytest.raises(Invalid):
+        here.upload(b"not a package")
+    uploads = here.upload(b"not a package", deb(control_text("hello")))
+    assert [upload.state for upload in uploads] == ["rejected", "accepted"]
