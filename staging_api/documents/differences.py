@@ -1,0 +1,206 @@
+"""What differs between two sets of documents: by collection, document and path.
+
+Documents are compared by digest first, then place by place; lists are aligned by `difflib`, as
+lines of text are. Secrets are compared as they are, and shown as changed without their values.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher, unified_diff
+from enum import StrEnum
+from typing import Any
+
+from staging_api.documents.model import Document, Identity, Path, canonical_json
+from staging_api.documents.redaction import REDACTED, masked
+from staging_api.documents.rendering.model import RenderedDocument
+from staging_api.documents.text import dump
+
+#: Elements of a list above which it is compared element by element, without alignment.
+_ALIGNED = 200
+#: Lines of a document above which it has no unified diff: finding one is quadratic.
+_LINES = 20_000
+
+
+class Change(StrEnum):
+    """How something differs."""
+
+    CREATED = "created"
+    DELETED = "deleted"
+    MODIFIED = "modified"
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """One place that differs."""
+
+    #: In the whole document: it begins with ``metadata`` or ``data``.
+    path: Path
+    change: Change
+    #: None where there is none; the mark where the value is or holds a secret.
+    old: Any = None
+    new: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentChange:
+    """One document that differs."""
+
+    collection: str
+    document: Identity
+    change: Change
+    #: The places that differ, of a modified document.
+    paths: tuple[PathChange, ...] = ()
+    #: The collection that it was in before, if that is another.
+    moved_from: str | None = None
+    #: A unified diff of the documents as YAML, secrets masked.
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One document of one side."""
+
+    collection: str
+    digest: str
+    value: Mapping[str, Any]
+    secret_paths: tuple[Path, ...]
+
+
+def compare(
+    old: Iterable[Document | RenderedDocument],
+    new: Iterable[Document | RenderedDocument],
+    *,
+    reveal: bool = False,
+) -> tuple[DocumentChange, ...]:
+    """Compare two sets of documents, both as posted or both rendered.
+
+    Args:
+        old: the documents before.
+        new: the documents after.
+        reveal: show secrets too, to callers with the right to see them.
+
+    Returns:
+        The documents that differ, by collection, then by identity.
+    """
+    before, after = _sides(old, reveal=reveal), _sides(new, reveal=reveal)
+    changes = []
+    for identity in before.keys() | after.keys():
+        change = _compared(identity, before.get(identity), after.get(identity))
+        if change is not None:
+            changes.append(change)
+    return tuple(sorted(changes, key=lambda each: (each.collection, each.document)))
+
+
+def _sides(
+    documents: Iterable[Document | RenderedDocument], *, reveal: bool
+) -> Mapping[Identity, _Side]:
+    return dict(_side(each, reveal=reveal) for each in documents)
+
+
+def _side(each: Document | RenderedDocument, *, reveal: bool) -> tuple[Identity, _Side]:
+    if isinstance(each, RenderedDocument):
+        posted, secrets = each.document, each.secret_paths
+    else:
+        posted, secrets = each, ((),) if each.encrypted else ()
+    hidden = () if reveal else tuple(("data", *path) for path in secrets)
+    return posted.identity, _Side(posted.collection, each.digest, each.value, hidden)
+
+
+def _compared(identity: Identity, old: _Side | None, new: _Side | None) -> DocumentChange | None:
+    if old is not None and new is not None:
+        moved = old.collection if old.collection != new.collection else None
+        hidden = old.secret_paths + new.secret_paths
+        paths = () if old.digest == new.digest else tuple(_changed_paths(old, new, hidden))
+        if not paths and moved is None:
+            return None
+        text = _text(identity, old, new)
+        return DocumentChange(new.collection, identity, Change.MODIFIED, paths, moved, text)
+    text = _text(identity, old, new)
+    if new is not None:
+        return DocumentChange(new.collection, identity, Change.CREATED, text=text)
+    collection = old.collection if old is not None else ""
+    return DocumentChange(collection, identity, Change.DELETED, text=text)
+
+
+def _text(identity: Identity, old: _Side | None, new: _Side | None) -> str:
+    hidden = tuple(path for side in (old, new) if side for path in side.secret_paths)
+    before, after = _lines(old, hidden), _lines(new, hidden)
+    if max(len(before), len(after)) > _LINES:
+        return ""
+    names = [f"{side.collection} {identity}" if side else "" for side in (old, new)]
+    return "\n".join(unified_diff(before, after, names[0], names[1], lineterm=""))
+
+
+def _lines(side: _Side | None, hidden: Iterable[Path]) -> list[str]:
+    return dump([masked(side.value, hidden)]).splitlines()[1:] if side else []
+
+
+def _changed_paths(old: _Side, new: _Side, hidden: tuple[Path, ...]) -> Iterator[PathChange]:
+    seen: set[Path] = set()
+    for path, change, before, after in _places(old.value, new.value, ()):
+        secret = next((each for each in hidden if path[: len(each)] == each), None)
+        if secret is not None and secret != path:
+            # Below a secret, not even keys are shown.
+            found = PathChange(secret, Change.MODIFIED, REDACTED, REDACTED)
+        elif secret is not None or any(each[: len(path)] == path for each in hidden):
+            found = PathChange(path, change, _mark(before), _mark(after))
+        else:
+            found = PathChange(path, change, before, after)
+        if found.path not in seen:
+            seen.add(found.path)
+            yield found
+
+
+def _mark(value: Any) -> Any:
+    return None if value is None else REDACTED
+
+
+_Place = tuple[Path, Change, Any, Any]
+
+
+def _places(old: Any, new: Any, here: Path) -> Iterator[_Place]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        yield from _places_of_mapping(old, new, here)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _places_of_list(old, new, here)
+    elif _differ(old, new):
+        yield here, Change.MODIFIED, old, new
+
+
+def _places_of_mapping(
+    old: Mapping[str, Any], new: Mapping[str, Any], here: Path
+) -> Iterator[_Place]:
+    for key in sorted(old.keys() | new.keys()):
+        if key not in new:
+            yield (*here, key), Change.DELETED, old[key], None
+        elif key not in old:
+            yield (*here, key), Change.CREATED, None, new[key]
+        else:
+            yield from _places(old[key], new[key], (*here, key))
+
+
+def _places_of_list(old: list[Any], new: list[Any], here: Path) -> Iterator[_Place]:
+    """Align two lists; places are those of the new one, of deleted elements those of the old."""
+    for tag, old_start, old_end, new_start, new_end in _blocks(old, new):
+        if tag == "equal":
+            continue
+        both = min(old_end - old_start, new_end - new_start)
+        for step in range(both):
+            below = (*here, new_start + step)
+            yield from _places(old[old_start + step], new[new_start + step], below)
+        for index in range(old_start + both, old_end):
+            yield (*here, index), Change.DELETED, old[index], None
+        for index in range(new_start + both, new_end):
+            yield (*here, index), Change.CREATED, None, new[index]
+
+
+def _blocks(old: list[Any], new: list[Any]) -> Iterable[tuple[str, int, int, int, int]]:
+    if max(len(old), len(new)) > _ALIGNED:
+        return [("replace", 0, len(old), 0, len(new))]
+    before, after = ([canonical_json(each) for each in side] for side in (old, new))
+    return SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+
+
+def _differ(old: Any, new: Any) -> bool:
+    """Tell 1 from true, which Python does not."""
+    return type(old) is not type(new) or bool(old != new)
