@@ -1,0 +1,101 @@
+"""Documents in a folder of YAML files, for work without a server.
+
+A folder holds collections as its subfolders; files that lie directly in it form a collection with
+the folder's own name. All files with the suffixes ``.yaml`` and ``.yml`` are read, also deeper
+ones.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from staging_api.documents.model import (
+    DEFAULT_LIMITS,
+    Document,
+    DocumentsInvalid,
+    Fault,
+    Finding,
+    Identity,
+    Level,
+    Limits,
+    RenderingFailed,
+)
+from staging_api.documents.rendering import Rendering, render
+from staging_api.documents.text import load_documents
+from staging_api.documents.validation import check_schemas, validate
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A finding, and the file that it is about if that is known."""
+
+    finding: Finding
+    file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What the files of a folder hold."""
+
+    documents: tuple[Document, ...]
+    #: What is wrong with files that could not be read as documents.
+    findings: tuple[Located, ...]
+    files: Mapping[Identity, Path] = field(default_factory=dict)
+
+    def located(self, findings: Iterable[Finding]) -> tuple[Located, ...]:
+        """Find the files of the documents that findings are about."""
+        return tuple(
+            Located(each, self.files.get(each.documents[0]) if each.documents else None)
+            for each in findings
+        )
+
+
+def read_folder(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Folder:
+    """Read all documents below a folder; faults of one file leave the others readable."""
+    documents: list[Document] = []
+    findings: list[Located] = []
+    files: dict[Identity, Path] = {}
+    for file in sorted(each for each in folder.rglob("*") if each.suffix in _SUFFIXES):
+        try:
+            found = _read(folder, file, limits)
+        except DocumentsInvalid as error:
+            findings += (Located(finding, file) for finding in error.findings)
+            continue
+        for document in found:
+            documents.append(document)
+            files.setdefault(document.identity, file)
+    return Folder(tuple(documents), tuple(findings), files)
+
+
+def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]:
+    """Render and validate a folder as the service does a revision.
+
+    Returns:
+        The rendering, None if there is none; and all findings, those of unreadable files too.
+    """
+    found = [*folder.findings, *folder.located(check_schemas(folder.documents))]
+    if folder.findings:
+        return None, tuple(found)
+    try:
+        rendering = render(folder.documents)
+    except RenderingFailed as error:
+        return None, (*found, *folder.located(error.findings))
+    return rendering, folder.located((*validate(rendering), *rendering.warnings))
+
+
+def has_errors(findings: Iterable[Located]) -> bool:
+    """Tell whether any of them is more than a warning."""
+    return any(each.finding.level is Level.ERROR for each in findings)
+
+
+def _read(folder: Path, file: Path, limits: Limits) -> tuple[Document, ...]:
+    below = file.relative_to(folder).parts
+    collection = below[0] if len(below) > 1 else folder.resolve().name
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        message = f"the file cannot be read: {error.strerror}"
+        raise DocumentsInvalid((Finding(Fault.INVALID_YAML, message),)) from None
+    return load_documents(raw, collection=collection, limits=limits)
