@@ -177,15 +177,21 @@ class ApiWorker(Worker):  # type: ignore[misc]
         req.body = TimedBody(req.body, sock, self._slow, length)
         resp, environ = create(req, sock, connection.address, connection.server, self.cfg)
         environ["wsgi.multithread"] = True
-        environ[ENVIRON_KEY] = ConnectedClient(
+        client = ConnectedClient(
             sock, self._departures, sock.parked, skips_continue=req.version >= (1, 1)
         )
+        environ[ENVIRON_KEY] = client
+
+        def start_response(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            client.begin_answer()
+            return resp.start_response(status, headers, *error)
+
         # A probe's lane must never wait for a client that has not read the last answer.
         is_probe = connection.is_for_probes or req.path.encode("latin-1", "replace") in PROBES
         if is_probe or length > _READ_TO_THE_END or self.app.drain.begun or not self.alive:
             resp.force_close()
         app = self._probes if connection.is_for_probes else self.wsgi
-        body: Iterable[bytes] = app(environ, resp.start_response)
+        body: Iterable[bytes] = app(environ, start_response)
         try:
             if isinstance(body, environ["wsgi.file_wrapper"]):
                 resp.write_file(body)

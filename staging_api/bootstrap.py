@@ -61,6 +61,7 @@ from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from staging_api.traces import Spans, traced, untraced, work_traced
+from staging_api.work_slots import WorkSlots
 
 # What a server that does not hang takes at most to say that it ended a statement.
 _HUNG_AFTER_SECONDS = 5.0
@@ -215,7 +216,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         settings=settings,
         locks=locks,
         stagings=stagings,
-        watch=Watch(locks.database, seats, locks.shutdown),
+        watch=stagings.watch,
         joining=_joining(settings, stagings),
         authenticator=authenticator(settings),
         drain=drain or Drain(),
@@ -251,12 +252,16 @@ def _stagings(
         blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(
-            settings.upload_wait_seconds, settings.upload_poll_seconds, seats, options
+            settings.upload_wait_seconds,
+            settings.upload_poll_seconds,
+            seats,
+            options,
         ),
         speed=Speed(settings.sources_connections),
         store=StoreTerms(
             settings.quota_bytes, scrub_bytes_per_second=settings.scrub_bytes_per_second
         ),
+        slots=WorkSlots(settings.long_requests or max(1, settings.threads // 2)),
     )
 
 

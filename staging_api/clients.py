@@ -132,9 +132,13 @@ class ConnectedClient:
         self._mutex = threading.Lock()
         self.gone = False
 
+    def begin_answer(self) -> None:
+        """From now on nothing but the answer is sent, so only a broken connection is noticed."""
+        self._probed = True
+
     @contextmanager
     def waiting(self, wake: Callable[[], None]) -> Iterator[None]:
-        """As `Client.waiting`; only before the answer has begun."""
+        """As `Client.waiting`."""
         descriptor = self._sock.fileno()
         self._wake = wake
         self._departures.add(self, descriptor, 0 if self._probed else select.EPOLLRDHUP)

@@ -63,9 +63,19 @@ class Settings(BaseSettings):
         "", description="an address and port for probes and metrics alone; empty: none of their own"
     )
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
-    threads: int = Field(64, ge=2, le=1000, description="threads, so requests at once, per process")
+    threads: int = Field(
+        64,
+        ge=2,
+        le=1000,
+        description="requests that run at once, per process; those that wait besides",
+    )
+    long_requests: int = Field(
+        0,
+        ge=0,
+        description="of them, those that stage; others wait in turn; 0: half of the threads",
+    )
     waiters: int = Field(
-        16, ge=0, description="requests per process that may wait for a lock or a change"
+        1000, ge=0, description="requests per process that may wait for a lock or a change"
     )
     wait_cap_seconds: Seconds = Field(60, description="the longest `Prefer: wait=N` that is kept")
     shutdown_seconds: Seconds = Field(
@@ -144,7 +154,7 @@ class Settings(BaseSettings):
         "wait", description="what a second caller of a devserver path gets: a wait, or 409"
     )
     devserver_waiters: int = Field(
-        16, ge=1, description="requests per process that may stage or wait on devserver paths"
+        1000, ge=1, description="requests per process that may stage or wait on devserver paths"
     )
     devserver_wait_seconds: Seconds = Field(
         3600, description="the longest wait on a devserver path; then the client asks again"
@@ -267,12 +277,12 @@ class Settings(BaseSettings):
     def _in_any_case(cls, word: object) -> object:
         return word.lower() if isinstance(word, str) else word
 
-    @field_validator("waiters")
+    @field_validator("long_requests")
     @classmethod
-    def _leaves_threads(cls, waiters: int, given: ValidationInfo) -> int:
-        if waiters >= given.data.get("threads", waiters + 1):
-            raise ValueError("must be less than STAGING_THREADS, or waiting stops all else")
-        return waiters
+    def _leaves_threads(cls, long_requests: int, given: ValidationInfo) -> int:
+        if long_requests >= given.data.get("threads", long_requests + 1):
+            raise ValueError("must be less than STAGING_THREADS, or staging stops all else")
+        return long_requests
 
     @classmethod
     def from_env(cls, **chosen: Any) -> "Settings":

@@ -4,6 +4,7 @@ from typing import Any
 
 import falcon
 
+from staging_api.clients import ALWAYS_THERE, ENVIRON_KEY, Client
 from staging_api.errors import Forbidden, IdentityUnavailable, Unauthenticated
 from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
@@ -63,7 +64,15 @@ class Authentication:
 
 def asker(req: falcon.Request) -> Asker:
     """On whose behalf the request's locks are taken."""
-    return Asker(caller=req.context.caller, reference_id=req.context.reference_id)
+    return Asker(
+        caller=req.context.caller, reference_id=req.context.reference_id, client=client_of(req)
+    )
+
+
+def client_of(req: falcon.Request) -> Client:
+    """The client at the other end of the connection, as far as the server knows it."""
+    client: Client = req.env.get(ENVIRON_KEY, ALWAYS_THERE)
+    return client
 
 
 def is_operator(req: falcon.Request) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from staging_api import clock, metrics
+from staging_api.clients import ALWAYS_THERE, Client, check_there
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, LockLost, StagingApiError, Unavailable
 from staging_api.locks import store
@@ -93,6 +94,7 @@ class Asker:
 
     caller: str
     reference_id: str | None = None
+    client: Client = field(default=ALWAYS_THERE, compare=False, repr=False)
 
 
 @contextmanager
@@ -109,6 +111,7 @@ def hold(
 
     Raises:
         LockHeld: another holds it, and still does after `wait_seconds`.
+        ClientGone: the client closed its connection while this request queued.
         LockLost: at the end of the block: the lease was lost before the work was done.
         Unavailable: the database cannot be reached; the lock was not taken, or runs out by itself.
     """
@@ -117,7 +120,7 @@ def hold(
             outer.hold.assert_held()
             yield outer.hold
             return
-    held = _take(locks, _request(locks, kind, scope, asker), wait_seconds)
+    held = _take(locks, _request(locks, kind, scope, asker), asker.client, wait_seconds)
     about(lock_id=held.lease.id)
     token = _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
     started = time.monotonic()
@@ -188,12 +191,12 @@ def _request(locks: Locks, kind: LockKind, scope: str, asker: Asker) -> LockRequ
     )
 
 
-def _take(locks: Locks, request: LockRequest, wait_seconds: float) -> Hold:
+def _take(locks: Locks, request: LockRequest, client: Client, wait_seconds: float) -> Hold:
     # First: a lock that nothing keeps alive would be held by nobody until it runs out.
     locks.keeper.start()
     taken = _ask(locks, request)
     if isinstance(taken, Refusal) and wait_seconds > 0:
-        taken = _wait(locks, request, taken, wait_seconds)
+        taken = _wait(locks, request, taken, client, wait_seconds)
     if isinstance(taken, Refusal):
         metrics.LOCKS_REFUSED.labels(request.kind.name).inc()
         raise lock_held(taken)
@@ -226,9 +229,9 @@ def _ask(locks: Locks, request: LockRequest) -> Hold | Refusal:
 
 
 def _wait(
-    locks: Locks, request: LockRequest, refusal: Refusal, wait_seconds: float
+    locks: Locks, request: LockRequest, refusal: Refusal, client: Client, wait_seconds: float
 ) -> Hold | Refusal:
-    """Queue in order of arrival until granted, or until the time is over."""
+    """Queue in order of arrival until granted, until the time is over or the client is gone."""
     deadline = time.monotonic() + wait_seconds
     taken: Hold | Refusal = refusal
     with locks.queue.seat(request.id) as bell:
@@ -240,8 +243,10 @@ def _wait(
             taken = _ask(locks, request)
             while isinstance(taken, Refusal) and until(deadline) > 0 and not locks.shutdown.begun:
                 patience = min(until(deadline), POLL_SECONDS, taken.remaining_seconds + 0.01)
-                rung = bell.wait(patience)
+                with client.waiting(bell.set):
+                    rung = bell.wait(patience)
                 bell.clear()
+                check_there(client)
                 if not rung:
                     _queue(locks, request, deadline)
                 taken = _ask(locks, request)

@@ -7,6 +7,7 @@ comes back names the number of the last one that it got.
 import time
 from collections.abc import Generator
 
+from staging_api.clients import ALWAYS_THERE, Client
 from staging_api.db.engine import Database
 from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingEvent
@@ -18,7 +19,13 @@ _EVENTS_AT_ONCE = 500
 
 
 def follow(
-    database: Database, watch: Watch, staging_id: str, after: int, seconds: float
+    database: Database,
+    watch: Watch,
+    staging_id: str,
+    after: int,
+    seconds: float,
+    *,
+    client: Client = ALWAYS_THERE,
 ) -> Generator[StagingEvent | Staging | None, None, None]:
     """Give the events behind number `after`, and go on until the staging is final.
 
@@ -49,7 +56,9 @@ def follow(
             left = deadline - time.monotonic()
             if staging.final or not seated or watch.closed or left <= 0:
                 return
-            while not watch.changed(staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left)):
+            while not watch.changed(
+                staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left), client
+            ):
                 left = deadline - time.monotonic()
                 if left <= 0 or watch.closed:
                     return

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from staging_api.artifacts.store import BlobStore
+from staging_api.clients import ALWAYS_THERE, Client
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
 from staging_api.staging import repository
@@ -56,18 +57,22 @@ class Growing:
     watch: Watch
     patience_seconds: float = 600.0
 
-    def begin(self, path: str, seconds: float) -> "FollowedFile | None":
+    def begin(
+        self, path: str, seconds: float, client: Client = ALWAYS_THERE
+    ) -> "FollowedFile | None":
         """Follow what comes to `path` below ``/static``, once its first bytes are there.
 
         Args:
             path: of the file.
             seconds: how long to wait for the first bytes.
+            client: who reads it.
 
         Returns:
             None if it is staged by now, or if nobody brings it.
 
         Raises:
             Unavailable: too many wait already, or nothing came in that time.
+            ClientGone: the client closed its connection meanwhile.
         """
         with ExitStack() as stack:
             if not stack.enter_context(self.watch.seat()):
@@ -76,8 +81,8 @@ class Growing:
             while (found := self.look(path)) is not None:
                 # What is held back of a small file is all of it: that is waited for here.
                 if self.file_of(found) is not None and found.bytes_done > HELD_BACK_BYTES:
-                    return FollowedFile(self, path, found, stack.pop_all())
-                if not self.wait(found, deadline):
+                    return FollowedFile(self, path, found, stack.pop_all(), client)
+                if not self.wait(found, deadline, client):
                     raise Unavailable(f"{path} is being staged and has not begun to arrive")
         return None
 
@@ -95,23 +100,26 @@ class Growing:
         """Where it grows; None: nowhere yet, or where only another pod can read it."""
         return None if found.file is None else self.blobs.growing(found.file)
 
-    def wait(self, found: Coming, deadline: float) -> bool:
+    def wait(self, found: Coming, deadline: float, client: Client) -> bool:
         """Wait for news; False when the time is over, or this process ends."""
         left = deadline - time.monotonic()
         if left <= 0 or self.watch.closed:
             return False
-        self.watch.changed(found.staging_id, found.version, min(_LOOK_SECONDS, left))
+        self.watch.changed(found.staging_id, found.version, min(_LOOK_SECONDS, left), client)
         return True
 
 
 class FollowedFile:
     """The bytes of one file, from its front to its verified end; close it, read or not."""
 
-    def __init__(self, growing: Growing, path: str, found: Coming, seat: ExitStack) -> None:
+    def __init__(
+        self, growing: Growing, path: str, found: Coming, seat: ExitStack, client: Client
+    ) -> None:
         self._growing = growing
         self._path = path
         self._found = found
         self._seat = seat
+        self._client = client
         self._digest = hashlib.sha256()
         self._position = 0
 
@@ -144,7 +152,7 @@ class FollowedFile:
             yield from self._grown(found)
             if self._position > before:
                 heard = time.monotonic()
-            if not self._growing.wait(found, heard + self._growing.patience_seconds):
+            if not self._growing.wait(found, heard + self._growing.patience_seconds, self._client):
                 raise Unavailable(f"nothing came of {self._path} for too long")
             found = self._growing.look(self._path)
         served = self._growing.staged(self._path)

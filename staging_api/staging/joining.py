@@ -1,23 +1,25 @@
 """Joining: for clients that take a refusal for final, a request waits for the work of another.
 
-Whoever finds the lock held writes down what it wants (`StagingService.queue_behind`), and waits
-until the rows say that it is there. Whether it was brought by the holder, by a worker behind it or
-by whoever took over from a process that died makes no difference to the rows. Each row that is to
-do has an unfinished staging that brings it; what was evicted during the wait has none, and is asked
-for again.
+Of the requests of a process that want the very same, one does what is to be done and the others
+wait for what comes of it (`single_flight`). That one, if it finds the lock held, by another process
+say, writes down what it wants (`StagingService.queue_behind`), and waits until the rows say that it
+is there. Whether it was brought by the holder, by a worker behind it or by whoever took over from a
+process that died makes no difference to the rows.
 
 What if the process dies while somebody waits here? What was wanted is written down, so a worker
 brings it; the client asks again and joins again. It ends in good order: it says so at once. The
-worker dies: another takes its rows up, and the wait goes on. The client goes away: its seat is
-taken until what it wanted is there, or `patience_seconds` are over; nobody can see it from here.
+worker dies: another takes its rows up, and the wait goes on. The client goes away: its seat is free
+at once, and another request that waits for the same goes on in its place.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
+from staging_api.clients import ALWAYS_THERE, Client
 from staging_api.errors import (
     LockHeld,
     LockLost,
@@ -27,6 +29,7 @@ from staging_api.errors import (
     Unavailable,
 )
 from staging_api.locks.hold import Asker
+from staging_api.single_flight import PatienceOver, SingleFlight
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
@@ -40,7 +43,7 @@ _ALL = ("foreground", "background")
 
 @dataclass
 class Seats:
-    """How many requests of this process may stage or wait at once, so that threads are left."""
+    """How many requests of this process may stage or wait at once."""
 
     number: int
     taken: int = 0
@@ -79,6 +82,7 @@ class Joining:
     seats: Seats
     patience_seconds: float
     refuses: bool = False
+    flights: SingleFlight = field(default_factory=SingleFlight)
 
     def wanted(
         self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
@@ -98,18 +102,26 @@ class Joining:
         Raises:
             LockHeld: another works on it, and this service `refuses`.
             Unavailable: no seat is free, or the wait took too long; the work goes on.
+            ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
-        if self._nothing_left(wanted, asker):
+        key = _key(wanted, _FOREGROUND)
+        if not self.flights.goes_on(key) and self._nothing_left(wanted, asker):
             return
         with self.seats.one():
-            try:
+            if self.refuses:
                 self.stagings.stage(wanted, asker)
-            except (LockHeld, LockLost):
-                if self.refuses:
-                    raise
-                self.stagings.queue_behind(wanted, asker)
-                self._wait(wanted, _FOREGROUND, asker)
+            else:
+                work = partial(self._bring, wanted, asker)
+                self.flights.run(key, work, asker.client, self.patience_seconds)
+
+    def _bring(self, wanted: Wanted, asker: Asker) -> None:
+        """Stage it, or wait for the request that does, in whatever process."""
+        try:
+            self.stagings.stage(wanted, asker)
+        except (LockHeld, LockLost):
+            self.stagings.queue_behind(wanted, asker)
+            self._wait(wanted, _FOREGROUND, asker, asker.client)
 
     def stage_all(self, wanted: Wanted, asker: Asker) -> None:
         """Return once everything is staged, what would follow included.
@@ -118,7 +130,7 @@ class Joining:
             StagingApiError: as `stage` does.
         """
         self.stage(wanted, asker)
-        self._wait_for_all(wanted, asker)
+        self._wait_for_all(wanted, asker, asker.client)
 
     def queue(self, wanted: Wanted, asker: Asker) -> None:
         """Return at once; a worker stages it.
@@ -133,22 +145,29 @@ class Joining:
         else:
             self.stagings.queue_behind(wanted, asker)
 
-    def wait_for_all(self, wanted: Wanted) -> None:
+    def wait_for_all(self, wanted: Wanted, client: Client = ALWAYS_THERE) -> None:
         """Return once everything that was asked for before is staged, the background included.
 
         Raises:
             NotFound: nobody asked for it.
             Unavailable: no seat is free, or the wait took too long.
+            ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed.
         """
-        self._wait_for_all(wanted, None)
+        self._wait_for_all(wanted, None, client)
 
-    def _wait_for_all(self, wanted: Wanted, asker: Asker | None) -> None:
-        if self._left(wanted, _ALL):
-            with self.seats.one():
-                self._wait(wanted, _ALL, asker)
+    def _wait_for_all(self, wanted: Wanted, asker: Asker | None, client: Client) -> None:
+        # One that may ask anew must not wait for one that may not.
+        key = (_key(wanted, _ALL), asker is None)
+        if not self.flights.goes_on(key) and not self._left(wanted, _ALL):
+            return
+        with self.seats.one():
+            work = partial(self._wait, wanted, _ALL, asker, client)
+            self.flights.run(key, work, client, self.patience_seconds)
 
-    def _wait(self, wanted: Wanted, phases: tuple[str, ...], asker: Asker | None) -> None:
+    def _wait(
+        self, wanted: Wanted, phases: tuple[str, ...], asker: Asker | None, client: Client
+    ) -> None:
         """Return once it is there; what nobody brings any more is asked for anew, by `asker`."""
         deadline = time.monotonic() + self.patience_seconds
         while left := self._left(wanted, phases):
@@ -163,9 +182,9 @@ class Joining:
                 raise ShuttingDown(f"{wanted.archive_url} is still being staged")
             seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
-                raise Unavailable(f"{wanted.archive_url} is still being staged")
+                raise PatienceOver(f"{wanted.archive_url} is still being staged")
             if bringer is not None:
-                self.watch.wait_for_change(bringer.id, bringer.version, seconds)
+                self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
 
     def _left(self, wanted: Wanted, phases: tuple[str, ...]) -> set[str]:
         """What is not settled: on its way, or evicted meanwhile and without a row.
@@ -197,3 +216,8 @@ class Joining:
     def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:
         with self.stagings.database.connect() as conn:
             return repository.outcomes(conn, wanted.archive_url, wanted.names)
+
+
+def _key(wanted: Wanted, phases: tuple[str, ...]) -> Hashable:
+    """What two requests have in common that wait for the very same."""
+    return wanted.archive_url, frozenset(wanted.names), phases, wanted.upload_wait_seconds

@@ -20,14 +20,16 @@ What if the process dies?
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from sqlalchemy import Connection
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.model import FILES, ArtifactKind
 from staging_api.artifacts.store import BlobStore
+from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import (
     Cancelled,
@@ -54,7 +56,9 @@ from staging_api.staging.model import LOCK_BY_NAME, Failure, Staging, Wanted
 from staging_api.staging.planning import plan, reserve_folder
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
+from staging_api.staging.watch import Watch
 from staging_api.staging.work import Holds, Work
+from staging_api.work_slots import WorkSlots, no_slot
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,12 @@ class StagingService:
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
     speed: Speed = field(default_factory=Speed)
+    slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Tells requests of this process that wait when a staging changes."""
+        return Watch(self.database, self.uploads.seats, self.locks.shutdown)
 
     @property
     def upkeep(self) -> Upkeep:
@@ -180,12 +190,17 @@ class StagingService:
         Raises:
             LockHeld: another request works on this archive.
             LockLost: this one did, and lost the lock before it was done.
+            ClientGone: the client closed its connection while its request waited, for its turn or
+                for an upload; the staging is cancelled.
             ShuttingDown: this process ends before it is done; a worker goes on.
             StagingApiError: an artifact failed; the staging says so too.
         """
-        with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
+        with (
+            self.slots.one(asker.client, self.locks.shutdown) as slot,
+            self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds,
+        ):
             staging_id = self._plan(wanted, holds, asker)
-            with self._working(staging_id, wanted, holds, patient=True) as work:
+            with self._working(staging_id, wanted, holds, patient=True, aside=slot.aside) as work:
                 failed = work.foreground()
                 if failed is not None:
                     # The caller is refused, so that is to be the end: of the background, too, what
@@ -319,6 +334,7 @@ class StagingService:
         again: bool = False,
         patient: bool = False,
         gives_way: Callable[[], bool] = lambda: False,
+        aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> Iterator[Work]:
         """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
@@ -337,6 +353,8 @@ class StagingService:
                     staging_id,
                     self.uploads,
                     shutdown=shutdown,
+                    watch=self.watch,
+                    aside=aside,
                 ),
                 upkeep=self.upkeep,
                 speed=self.speed,

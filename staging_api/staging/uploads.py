@@ -6,7 +6,7 @@ a staging asks only whether it is the same still. An archive is worth waiting fo
 says so, or if something of it is there and its manifest is not; of an archive of which nothing is
 there, and of one whose manifest lacks an artifact, the answer is known at once.
 
-A request that waits keeps its thread (and needs a seat for that) and its lock; a worker does not:
+A request that waits keeps its lock, and no slot of those that work; a worker keeps nothing:
 it puts the artifacts off to the next look. How long has been waited is in the row of the staging,
 so a wait goes on where it was, whoever goes on with it. The row in ``upload_polls`` is taken by one
 of all who wait, whatever lock they hold; the others read what it saw.
@@ -18,9 +18,12 @@ the time. While it looks: nobody looks until the time of the next look, and then
 import random
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from staging_api.artifacts.model import ArtifactKind
+from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import (
     ArchiveNotFound,
@@ -36,8 +39,11 @@ from staging_api.sources.manifest import Manifest, read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
+from staging_api.staging.watch import Watch
+from staging_api.work_slots import no_slot
 
-_STEP_SECONDS = 1.0
+# Between two looks at whether the lock is still held.
+_STEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class UploadTerms:
     Attributes:
         wait_seconds: the longest wait; 0 never waits.
         poll_seconds: between two looks at an archive, half of it more or less.
-        seats: of the threads that may be parked.
+        seats: of the requests that may wait, for whatever.
         options: what a manifest is called, and how long it may be.
     """
 
@@ -69,14 +75,23 @@ class Upload:
         terms: UploadTerms,
         *,
         shutdown: Shutdown,
+        watch: Watch,
+        aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> None:
-        """Ask nothing yet."""
+        """Ask nothing yet.
+
+        Args:
+            watch: tells that the staging was cancelled; has `terms.seats`.
+            aside: entered to wait, without the slot of those that work.
+        """
         self._database = database
         self._source = source
         self._wanted = wanted
         self._staging_id = staging_id
         self._terms = terms
         self._shutdown = shutdown
+        self._watch = watch
+        self._aside = aside
         self._names: list[str] | None = None
         self._absent: str | None = None
         self._looked_at = 0.0
@@ -118,6 +133,7 @@ class Upload:
             UploadWaitOver: it did not come in time.
             Unavailable: too many wait here already; a worker waits instead.
             Cancelled: somebody cancelled the staging.
+            ClientGone: nobody waits any more.
             LockLost: another works on it now.
             ShuttingDown: this process ends; another waits instead.
         """
@@ -129,15 +145,14 @@ class Upload:
             )
         if not patient:
             return self._put_off(kind, held, left)
-        if not self._terms.seats.acquire(blocking=False):
-            raise Unavailable(
-                "too many requests wait for uploads here; a worker waits for this one",
-                retry_after_seconds=self._terms.poll_seconds,
-            )
-        try:
-            self._wait(kind, held, time.monotonic() + left)
-        finally:
-            self._terms.seats.release()
+        with self._watch.seat() as seated:
+            if not seated:
+                raise Unavailable(
+                    "too many requests wait for uploads here; a worker waits for this one",
+                    retry_after_seconds=self._terms.poll_seconds,
+                )
+            with self._aside() as client:
+                self._wait(kind, held, time.monotonic() + left, client)
         self._end(held)
         return True
 
@@ -200,24 +215,25 @@ class Upload:
             repository.put_off(conn, self._wanted.archive_url, kind.name, pause)
         return False
 
-    def _wait(self, kind: ArtifactKind, held: Hold, deadline: float) -> None:
+    def _wait(self, kind: ArtifactKind, held: Hold, deadline: float, client: Client) -> None:
         while True:
             next_in = self._shared_look()
             if not self.lacks(kind) or not self._can_come(kind):
                 return
             if time.monotonic() >= deadline:
                 raise self._over(kind, held)
-            self._pass(min(deadline, time.monotonic() + next_in), held)
+            self._pass(min(deadline, time.monotonic() + next_in), held, client)
 
-    def _pass(self, until: float, held: Hold) -> None:
+    def _pass(self, until: float, held: Hold, client: Client) -> None:
         """Let time pass, unless the staging is cancelled, the lock lost or the process to end."""
         while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _STEP_SECONDS))
-            held.assert_held()
-            self._shutdown.check_begun()
             with self._database.connect() as conn:
                 if repository.cancel_is_requested(conn, self._staging_id):
                     raise Cancelled(f"staging {self._staging_id} was cancelled")
+                version = repository.versions(conn, [self._staging_id])[self._staging_id]
+            self._watch.changed(self._staging_id, version, min(left, _STEP_SECONDS), client)
+            held.assert_held()
+            self._shutdown.check_begun()
 
     def _shared_look(self) -> float:
         """Look, or read what another saw; gives the seconds until somebody may look again."""

@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from staging_api.background import BackgroundThread
+from staging_api.clients import ALWAYS_THERE, Client, check_there
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
 from staging_api.shutdown import Shutdown
@@ -14,30 +16,34 @@ from staging_api.staging import repository
 _LOOK_SECONDS = 0.1
 
 
+@dataclass(eq=False)
+class _Waiter:
+    """One request that waits until its staging has a newer version than it knows."""
+
+    version: int
+    bell: threading.Event = field(default_factory=threading.Event)
+    has_news: bool = False
+
+
 class Watch:
     """Tells requests that wait when a staging has another version."""
 
     def __init__(self, database: Database, seats: threading.Semaphore, shutdown: Shutdown) -> None:
         """Start no thread yet: a process may fork before anybody waits.
 
-        `seats` are shared by all who park a thread of this process.
+        `seats` are shared by all requests of this process that wait.
         """
         self._database = database
         self._seats = seats
         self._shutdown = shutdown
-        self._waiting: dict[str, int] = {}
-        self._versions: dict[str, int] = {}
-        self._changed = threading.Condition()
+        self._waiting: dict[str, set[_Waiter]] = {}
+        self._mutex = threading.Lock()
         self._thread = BackgroundThread("staging-watch", self._run)
         self._closed = threading.Event()
 
     @contextmanager
     def seat(self) -> Iterator[bool]:
-        """A seat for the block, if one is free.
-
-        Parked requests must never use up the threads that other requests need: who gets no seat
-        answers at once.
-        """
+        """A seat for the block, if one is free; who gets none answers at once."""
         seated = self._seats.acquire(blocking=False)
         try:
             yield seated
@@ -45,21 +51,30 @@ class Watch:
             if seated:
                 self._seats.release()
 
-    def wait_for_change(self, staging_id: str, version: int, seconds: float) -> bool:
+    def wait_for_change(
+        self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_THERE
+    ) -> bool:
         """Wait until the staging has another version, for at most so many seconds.
 
         Returns at once, with False, when too many wait already.
+
+        Raises:
+            ClientGone: the client closed its connection meanwhile.
         """
         with self.seat() as seated:
-            return seated and self.changed(staging_id, version, seconds)
+            return seated and self.changed(staging_id, version, seconds, client)
 
-    def changed(self, staging_id: str, version: int, seconds: float) -> bool:
+    def changed(
+        self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_THERE
+    ) -> bool:
         """The same, for whoever has a seat already."""
-        with self._changed, self._interest(staging_id):
-            self._changed.wait_for(
-                lambda: self.closed or self._seen(staging_id, version) != version, seconds
-            )
-            return self._seen(staging_id, version) != version
+        waiter = _Waiter(version)
+        with self._interest(staging_id, waiter):
+            if not self.closed:
+                with client.waiting(waiter.bell.set):
+                    waiter.bell.wait(max(0.0, seconds))
+        check_there(client)
+        return waiter.has_news
 
     @property
     def closed(self) -> bool:
@@ -69,8 +84,7 @@ class Watch:
     def close(self) -> None:
         """Stop looking, and let those go who wait."""
         self._closed.set()
-        with self._changed:
-            self._changed.notify_all()
+        self._let_all_go()
         self._thread.join()
 
     def check(self) -> None:
@@ -81,24 +95,26 @@ class Watch:
         """
         self._thread.check()
 
-    def _seen(self, staging_id: str, otherwise: int) -> int:
-        return self._versions.get(staging_id, otherwise)
-
     @contextmanager
-    def _interest(self, staging_id: str) -> Iterator[None]:
+    def _interest(self, staging_id: str, waiter: _Waiter) -> Iterator[None]:
         self._thread.ensure()
-        self._waiting[staging_id] = self._waiting.get(staging_id, 0) + 1
+        with self._mutex:
+            self._waiting.setdefault(staging_id, set()).add(waiter)
         try:
             yield
         finally:
-            self._waiting[staging_id] -= 1
-            if not self._waiting[staging_id]:
-                del self._waiting[staging_id]
-                self._versions.pop(staging_id, None)
+            with self._mutex:
+                waiters = self._waiting[staging_id]
+                waiters.remove(waiter)
+                if not waiters:
+                    del self._waiting[staging_id]
 
     def _run(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            with self._changed:
+            if self._shutdown.begun:
+                self._let_all_go()
+                continue
+            with self._mutex:
                 ids = list(self._waiting)
             if not ids:
                 continue
@@ -109,6 +125,19 @@ class Watch:
                 # Whoever waits gets its answer when the time is over, and learns it then.
                 time.sleep(_LOOK_SECONDS)
                 continue
-            with self._changed:
-                self._versions.update({k: v for k, v in seen.items() if k in self._waiting})
-                self._changed.notify_all()
+            self._tell(seen)
+
+    def _tell(self, seen: Mapping[str, int]) -> None:
+        with self._mutex:
+            for staging_id, version in seen.items():
+                for waiter in self._waiting.get(staging_id, ()):
+                    # A look that began before the waiter's own may have seen an older one.
+                    if version > waiter.version:
+                        waiter.has_news = True
+                        waiter.bell.set()
+
+    def _let_all_go(self) -> None:
+        with self._mutex:
+            for waiters in self._waiting.values():
+                for waiter in waiters:
+                    waiter.bell.set()

@@ -15,6 +15,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import (
     ArchiveNotFound,
     Cancelled,
+    ClientGone,
     LockLost,
     ShuttingDown,
     StagingApiError,
@@ -43,7 +44,7 @@ Holds = Mapping[str, Hold]
 
 _FIRST_RETRY_SECONDS = 5.0
 # What ends the work on a staging, and says nothing of an artifact.
-_NO_VERDICT = (Cancelled, LockLost, ShuttingDown, Unavailable)
+_NO_VERDICT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable)
 #: How often contents may be removed, and come back, while a row is written that names them.
 _TRIES = 5
 
@@ -116,7 +117,7 @@ class Work:
                 return
             try:
                 self._stage(artifact)
-            except (Cancelled, LockLost, ShuttingDown):
+            except (Cancelled, ClientGone, LockLost, ShuttingDown):
                 raise
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
@@ -164,7 +165,7 @@ class Work:
             raise
         except (LockLost, Unavailable):
             raise
-        except Cancelled:
+        except (Cancelled, ClientGone):
             self._cancel(artifact, held)
             raise
         except StagingApiError as error:

@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 
 from staging_api.errors import Invalid, StagingApiError
+from staging_api.http.auth import client_of
 from staging_api.http.bodies import Body, StagingBody, Ulid
 from staging_api.http.openapi import answers, spec
 from staging_api.staging.following import follow
@@ -68,7 +69,12 @@ class EventsOfStaging:
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = _stream(
             lambda: follow(
-                self.stagings.database, self.watch, staging_id, after, self.wait_cap_seconds
+                self.stagings.database,
+                self.watch,
+                staging_id,
+                after,
+                self.wait_cap_seconds,
+                client=client_of(req),
             )
         )
 

@@ -3,7 +3,7 @@
 import falcon
 
 from staging_api.http.api_lock import api_lock
-from staging_api.http.auth import asker
+from staging_api.http.auth import asker, client_of
 from staging_api.http.bodies import (
     PollHeaders,
     StagingBody,
@@ -133,7 +133,7 @@ class OneStaging:
         wait = preference(req, self.wait_cap_seconds).wait_seconds
         if wait and known == _etag(staging) and not staging.final:
             applied(resp, f"wait={int(wait)}")
-            self.watch.wait_for_change(staging_id, staging.version, wait)
+            self.watch.wait_for_change(staging_id, staging.version, wait, client_of(req))
             staging = self.stagings.find(staging_id)
         if known == _etag(staging):
             resp.set_header("ETag", _etag(staging))

@@ -5,6 +5,7 @@ import falcon
 from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
+from staging_api.http.auth import client_of
 from staging_api.http.handover import Sender
 from staging_api.http.resources.folders import show_folder
 from staging_api.http.resources.growing import follow, is_asked_for
@@ -39,7 +40,7 @@ class StaticFiles:
             show_folder(req, resp, self._database, path)
             return
         if is_asked_for(req) and self._found(path) is None:
-            followed = self._growing.begin(path, self._wait_cap_seconds)
+            followed = self._growing.begin(path, self._wait_cap_seconds, client_of(req))
             if followed is not None:
                 follow(req, resp, followed, self._accesses)
                 return

@@ -4,7 +4,7 @@ import falcon
 
 from staging_api.artifacts.model import FILE_WORD
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
-from staging_api.http.auth import asker
+from staging_api.http.auth import asker, client_of
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.hold import Asker
@@ -50,7 +50,8 @@ class WaitForStatus:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
         stagings = self._joining.stagings
-        self._joining.wait_for_all(stagings.wanted(Query(req).required("archive_url"), ()))
+        wanted = stagings.wanted(Query(req).required("archive_url"), ())
+        self._joining.wait_for_all(wanted, client_of(req))
         say(resp, SUCCESS)
 
 

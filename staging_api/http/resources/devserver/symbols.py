@@ -7,7 +7,7 @@ from pathlib import Path
 import falcon
 
 from staging_api.errors import Invalid, LimitExceeded
-from staging_api.http.auth import asker
+from staging_api.http.auth import asker, client_of
 from staging_api.http.media import form, media_type
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
@@ -65,7 +65,11 @@ class SymbolicateDump:
         if archive_url is not None:
             wanted = self._joining.wanted(archive_url, ["symbols"], query.upload_wait_seconds)
             self._joining.stage(wanted, asker(req))
-        with self._joining.seats.one(), tempfile.TemporaryDirectory(prefix="minidump-") as folder:
+        stagings = self._joining.stagings
+        with (
+            stagings.slots.one(client_of(req), stagings.locks.shutdown),
+            tempfile.TemporaryDirectory(prefix="minidump-") as folder,
+        ):
             dump = Path(folder, "minidump")
             _save(req, dump)
             if wanted is None:

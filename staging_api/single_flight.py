@@ -1,0 +1,123 @@
+"""Do a piece of work once for all requests of a process that want the same at the same time.
+
+The first of them does it, the others wait for what comes of it; that costs each a parked thread
+and nothing else. Should the first give up for a reason of its own, as its client is gone or it has
+waited as long as it may, the next one goes on.
+
+What if the process dies? Nothing here outlives it: what is wanted is asked for again.
+"""
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from staging_api.clients import Client, check_there
+from staging_api.errors import ClientGone, StagingApiError, Unavailable
+
+
+class PatienceOver(Unavailable):
+    """A request has waited as long as it may; others may wait longer."""
+
+
+@dataclass(eq=False)
+class _Flight:
+    """Work that is done, and the requests that wait for it, in order of arrival."""
+
+    followers: list["_Follower"] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Follower:
+    bell: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    is_over: bool = False
+    error: StagingApiError | None = None
+
+
+class SingleFlight:
+    """The work that goes on in this process."""
+
+    def __init__(self) -> None:
+        """Nothing goes on yet."""
+        self._flights: dict[Hashable, _Flight] = {}
+        self._mutex = threading.Lock()
+
+    def goes_on(self, key: Hashable) -> bool:
+        """Whether a request for this key would wait for another one."""
+        return key in self._flights
+
+    def run(
+        self, key: Hashable, work: Callable[[], None], client: Client, patience_seconds: float
+    ) -> None:
+        """Do `work`, or wait until another request has done it for the same key.
+
+        Raises:
+            ClientGone: the client closed its connection while its request waited.
+            PatienceOver: this request waited for another's work as long as it may.
+            StagingApiError: what the work raised, here or for the other request.
+        """
+        follower = _Follower()
+        with self._mutex:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights[key] = _Flight()
+                follower.leads = True
+            else:
+                flight.followers.append(follower)
+        if not follower.leads:
+            self._follow(flight, follower, client, time.monotonic() + patience_seconds)
+        if follower.leads:
+            with self._leading(key, flight):
+                check_there(client)
+                work()
+        elif follower.error is not None:
+            # A copy: each thread writes its own traceback into what it raises.
+            raise copy.copy(follower.error)
+
+    def _follow(
+        self, flight: _Flight, follower: _Follower, client: Client, deadline: float
+    ) -> None:
+        with client.waiting(follower.bell.set):
+            follower.bell.wait(max(0.0, deadline - time.monotonic()))
+        with self._mutex:
+            if follower.is_over or follower.leads:
+                return
+            flight.followers.remove(follower)
+        check_there(client)
+        raise PatienceOver("the request that it waited for is not done yet")
+
+    @contextmanager
+    def _leading(self, key: Hashable, flight: _Flight) -> Iterator[None]:
+        try:
+            yield
+        except (ClientGone, PatienceOver):
+            self._hand_over(key, flight)
+            raise
+        except StagingApiError as error:
+            self._end(key, flight, error)
+            raise
+        except BaseException:
+            self._hand_over(key, flight)
+            raise
+        else:
+            self._end(key, flight, None)
+
+    def _end(self, key: Hashable, flight: _Flight, error: StagingApiError | None) -> None:
+        """Tell all who wait; whoever comes from now on begins anew."""
+        with self._mutex:
+            del self._flights[key]
+            for follower in flight.followers:
+                follower.is_over, follower.error = True, error
+                follower.bell.set()
+
+    def _hand_over(self, key: Hashable, flight: _Flight) -> None:
+        with self._mutex:
+            if not flight.followers:
+                del self._flights[key]
+                return
+            following = flight.followers.pop(0)
+            following.leads = True
+            following.bell.set()
