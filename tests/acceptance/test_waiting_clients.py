@@ -1,0 +1,229 @@
+"""Clients that wait: they cost nearly nothing, keep nobody out, and are noticed when they go."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from tests.builds import FULL_PAYLOAD, build, build_path
+from tests.devserver_crowd import Caller, call, wait_for_answers
+from tests.rows import select, states
+from tests.service import STAGINGS, Pod, Service, eventually, service
+from tests.source import ArchiveSource, Stop
+
+THREADS = 4
+
+
+@pytest.fixture
+def pods(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
+    """A service with few threads, and everything else as it is by default."""
+    with service(tmp_path, own_url, f"{source.url}/", threads=str(THREADS)) as found:
+        yield found
+
+
+@pytest.fixture
+def pod(pods: Service) -> Pod:
+    return pods.api()[0]
+
+
+@pytest.fixture
+def rows(own_url: str) -> Iterator[Database]:
+    pools = open_database(own_url, pool_size=2)
+    yield pools
+    pools.close()
+
+
+def held_build(source: ArchiveSource, name: str = "") -> tuple[str, Stop]:
+    url = source.add(build_path(), build(name))
+    return url, source.hold(url, FULL_PAYLOAD, after_bytes=1000)
+
+
+def absent_build(source: ArchiveSource) -> str:
+    return f"{source.url}/{build_path()}"
+
+
+def waiting(pod: Pod) -> int:
+    """How many clients of the devserver wait, or are worked for."""
+    count: int = pod.client.get("/check_health").json["staging_thread_count"]
+    return count
+
+
+def wait_until_waiting(pod: Pod, count: int) -> None:
+    eventually(lambda: waiting(pod) == count, f"not {count} clients wait")
+
+
+def answers(callers: list[Caller]) -> set[tuple[int, str]]:
+    wait_for_answers(callers, 60)
+    return {(caller.status, caller.body) for caller in callers}
+
+
+def test_many_clients_of_one_build_are_all_served_by_one_download(
+    pod: Pod, source: ArchiveSource
+) -> None:
+    (url, held), other = held_build(source), source.add(build_path(), build("other"))
+    callers = [call(pod.url, url) for _ in range(100)]
+    held.wait_until_reached()
+    wait_until_waiting(pod, 100)
+    assert pod.client.stage(other, "full_payload").status == 201
+    held.release()
+    assert answers(callers) == {(200, "Success")}
+    assert source.begun(url)[FULL_PAYLOAD] == 1
+
+
+def test_all_who_wait_for_a_build_are_told_how_it_failed(pod: Pod, source: ArchiveSource) -> None:
+    objects = build()
+    del objects[FULL_PAYLOAD]  # which the manifest names
+    url = source.add(build_path(), objects)
+    held = source.hold(url, "stateful.tgz", after_bytes=1000)
+    callers = [call(pod.url, url) for _ in range(20)]
+    held.wait_until_reached()
+    wait_until_waiting(pod, 20)
+    held.release()
+    (answer,) = answers(callers)
+    assert answer[0] == 500
+    assert answer[1].startswith("DownloaderException: full_payload")
+
+
+def test_builds_that_are_not_there_keep_no_other_one_out(pod: Pod, source: ArchiveSource) -> None:
+    absent = [call(pod.url, absent_build(source)) for _ in range(10 * THREADS)]
+    wait_until_waiting(pod, len(absent))
+    good = source.add(build_path(), build("good"))
+    assert answers([call(pod.url, good)]) == {(200, "Success")}
+    assert pod.client.stage(source.add(build_path(), build("api"))).status == 201
+    assert waiting(pod) == len(absent)
+    for caller in absent:
+        caller.sock.close()
+    wait_until_waiting(pod, 0)
+
+
+def test_work_beyond_the_slots_waits_for_its_turn_and_leaves_what_is_quick_alone(
+    pod: Pod, source: ArchiveSource
+) -> None:
+    builds = [held_build(source, str(number)) for number in range(3 * THREADS)]
+    callers = [call(pod.url, url) for url, _held in builds]
+    wait_until_waiting(pod, len(builds))
+    eventually(lambda: sum(h.reached.is_set() for _, h in builds) == THREADS // 2, "none begins")
+    assert pod.client.get(STAGINGS).status == 200
+    for _url, held in builds:
+        held.release()
+    assert answers(callers) == {(200, "Success")}
+
+
+def test_a_client_that_goes_leaves_its_place_to_the_next_that_waits_for_the_same(
+    pod: Pod, source: ArchiveSource
+) -> None:
+    url = absent_build(source)
+    first = call(pod.url, url)
+    wait_until_waiting(pod, 1)
+    second = call(pod.url, url)
+    wait_until_waiting(pod, 2)
+    first.sock.close()
+    wait_until_waiting(pod, 1)
+    source.add(url.removeprefix(f"{source.url}/"), build("late"))
+    assert answers([second]) == {(200, "Success")}
+
+
+def test_what_only_a_client_that_is_gone_waited_for_is_not_staged(
+    pods: Service, pod: Pod, source: ArchiveSource, rows: Database
+) -> None:
+    """Its request had bytes of another one behind it, so the end of its input is not in sight."""
+    pods.worker()
+    url, other = absent_build(source), absent_build(source)
+    gone, stays = call(pod.url, url, version="1.1"), call(pod.url, other, version="1.1")
+    gone.sock.sendall(b"GET /livez HTTP/1.1\r\n")
+    wait_until_waiting(pod, 2)
+    eventually(lambda: len(states(rows, url)) > 0, "nothing was written down")
+    gone.sock.close()
+    wait_until_waiting(pod, 1)
+    for late in (url, other):
+        source.add(late.removeprefix(f"{source.url}/"), build(late))
+    stays.sock.shutdown(socket.SHUT_WR)
+    eventually(lambda: states(rows, other)["full_payload"] == "staged", "the other is lost")
+    assert source.begun(url) == {}
+    assert "staged" not in states(rows, url).values()
+    stays.sock.close()
+
+
+def test_a_client_that_has_closed_only_its_own_half_is_answered(
+    pod: Pod, source: ArchiveSource
+) -> None:
+    url, held = held_build(source)
+    leader = call(pod.url, url)
+    held.wait_until_reached()
+    caller = call(pod.url, url, version="1.1")
+    caller.sock.shutdown(socket.SHUT_WR)
+    assert caller.sock.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    held.release()
+    assert answers([leader]) == {(200, "Success")}
+    wait_for_answers([caller], 60)
+    assert caller.status == 200
+
+
+def waiting_for_lock(rows: Database) -> int:
+    return len(select(rows, "SELECT 1 FROM lock_waiters"))
+
+
+def test_waiters_for_a_lock_that_hung_up_leave_the_queue_to_the_next(
+    own_url: str, source: ArchiveSource, tmp_path: Path, rows: Database
+) -> None:
+    with service(tmp_path, own_url, f"{source.url}/", waiters="4") as pods:
+        (pod,) = pods.api()
+        url, held = held_build(source)
+        holder = ask_for(pod, url, "full_payload")
+        held.wait_until_reached()
+        gone = [ask_for(pod, url, "stateful", "Prefer: wait=50\r\n") for _ in range(4)]
+        eventually(lambda: waiting_for_lock(rows) == 4, "they do not wait")
+        for one in gone:
+            one.sock.close()
+        eventually(lambda: waiting_for_lock(rows) == 0, "they stay in the queue")
+        living = ask_for(pod, url, "test_suites", "Prefer: wait=50\r\n")
+        eventually(lambda: waiting_for_lock(rows) == 1, "it was refused")
+        held.release()
+        wait_for_answers([holder, living], 60)
+    assert [holder.status, living.status] == [201, 201]
+    assert set(states(rows, url)) == {"full_payload", "test_suites"}
+
+
+def ask_for(pod: Pod, url: str, artifact: str, header: str = "") -> Caller:
+    """Stage one artifact by the API, and do not wait for the answer."""
+    host, port = pod.url.removeprefix("http://").split(":")
+    body = f'{{"archive_url": "{url}", "artifacts": ["{artifact}"]}}'
+    sock = socket.create_connection((host, int(port)), timeout=60)
+    head = f"POST {STAGINGS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}"
+    kind = "Content-Type: application/json\r\n"
+    sock.sendall(f"{head}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return Caller(url, sock)
+
+
+def test_a_long_poll_whose_client_hung_up_gives_its_seat_back(
+    own_url: str, source: ArchiveSource, tmp_path: Path
+) -> None:
+    with service(tmp_path, own_url, f"{source.url}/", waiters="1") as pods:
+        (pod,) = pods.api()
+        url = source.add(build_path(), build())
+        asked = pod.client.stage(url, Prefer="respond-async")
+        location, tag = asked.headers["Location"], asked.headers["ETag"]
+        gone = poll(pod, location, tag, 50)
+        eventually(lambda: answers_at_once(pod, location, tag), "nobody waits")
+        gone.close()
+        eventually(lambda: not answers_at_once(pod, location, tag), "the seat stays taken")
+
+
+def poll(pod: Pod, location: str, tag: str, seconds: int) -> socket.socket:
+    host, port = pod.url.removeprefix("http://").split(":")
+    sock = socket.create_connection((host, int(port)), timeout=60)
+    head = f"GET {location} HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\n"
+    sock.sendall(f"{head}Prefer: wait={seconds}\r\n\r\n".encode())
+    return sock
+
+
+def answers_at_once(pod: Pod, location: str, tag: str) -> bool:
+    """Whether a long poll is answered without a wait, as it finds no seat."""
+    with poll(pod, location, tag, 1) as sock:
+        sock.settimeout(0.5)
+        try:
+            return sock.recv(64).startswith(b"HTTP/1.1 304")
+        except TimeoutError:
+            return False
