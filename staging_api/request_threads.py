@@ -48,9 +48,9 @@ class RequestThreads:
         Raises:
             RuntimeError: the system gives no more threads.
         """
-        with self._mutex:
-            for _ in range(self.most):
-                self._start_thread()
+        for _ in range(self.most):
+            self._present += 1
+            self._start_thread()
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run `job` as soon as there is a place, in order of arrival."""
@@ -77,17 +77,28 @@ class RequestThreads:
         with self._mutex:
             if self._parked >= self._most_parked:
                 return False
-            if self._present <= self.most:
-                try:
-                    self._start_thread()
-                except RuntimeError as error:
-                    log.warning("a request waits in its place: %s", error)
-                    return False
             self._parked += 1
+            lacks_thread = self._present <= self.most
+            self._present += lacks_thread
+        # Not under the mutex: on a busy machine it takes long until a thread has started.
+        if lacks_thread and not self._start_thread_if_possible():
+            return False
+        with self._mutex:
             self._present -= 1
             self._running -= 1
             self._wake_one()
-            return True
+        return True
+
+    def _start_thread_if_possible(self) -> bool:
+        try:
+            self._start_thread()
+        except RuntimeError as error:
+            log.warning("a request waits in its place: %s", error)
+            with self._mutex:
+                self._present -= 1
+                self._parked -= 1
+            return False
+        return True
 
     def _take_place(self) -> None:
         with self._mutex:
@@ -104,7 +115,6 @@ class RequestThreads:
 
     def _start_thread(self) -> None:
         threading.Thread(target=self._run, name="request", daemon=True).start()
-        self._present += 1
 
     def _run(self) -> None:
         with self._mutex:

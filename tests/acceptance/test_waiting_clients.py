@@ -83,7 +83,7 @@ def test_all_who_wait_for_a_build_are_told_how_it_failed(pod: Pod, source: Archi
     held.release()
     (answer,) = answers(callers)
     assert answer[0] == 500
-    assert answer[1].startswith("DownloaderException: full_payload")
+    assert answer[1].startswith(f"DownloaderException: {FULL_PAYLOAD} is not")
 
 
 def test_builds_that_are_not_there_keep_no_other_one_out(pod: Pod, source: ArchiveSource) -> None:

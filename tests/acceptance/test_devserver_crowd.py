@@ -1,0 +1,18 @@
+"""A crowd of old clients and one pod with its default settings; the long run is in `make prove`."""
+
+from pathlib import Path
+
+from tests.devserver_run import run
+from tests.service import service
+from tests.source import ArchiveSource
+
+
+def test_no_client_of_a_crowd_is_refused_and_probes_answer(
+    own_url: str, source: ArchiveSource, tmp_path: Path
+) -> None:
+    with service(tmp_path, own_url, f"{source.url}/") as pods:
+        (pod,) = pods.api()
+        found = run(source, pod.url, clients=200, builds=10, absent=2)
+    assert found.refused == []
+    assert found.wrong == []
+    assert found.probes.failures == []
