@@ -191,7 +191,7 @@ def ask_for(pod: Pod, url: str, artifact: str, header: str = "") -> Caller:
     host, port = pod.url.removeprefix("http://").split(":")
     body = f'{{"archive_url": "{url}", "artifacts": ["{artifact}"]}}'
     sock = socket.create_connection((host, int(port)), timeout=60)
-    head = f"POST {STAGINGS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}"
+    head = f"POST {STAGINGS} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{header}"
     kind = "Content-Type: application/json\r\n"
     sock.sendall(f"{head}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     return Caller(url, sock)
@@ -214,7 +214,7 @@ def test_a_long_poll_whose_client_hung_up_gives_its_seat_back(
 def poll(pod: Pod, location: str, tag: str, seconds: int) -> socket.socket:
     host, port = pod.url.removeprefix("http://").split(":")
     sock = socket.create_connection((host, int(port)), timeout=60)
-    head = f"GET {location} HTTP/1.1\r\nHost: x\r\nIf-None-Match: {tag}\r\n"
+    head = f"GET {location} HTTP/1.1\r\nHost: {host}\r\nIf-None-Match: {tag}\r\n"
     sock.sendall(f"{head}Prefer: wait={seconds}\r\n\r\n".encode())
     return sock
 
