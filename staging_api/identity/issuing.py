@@ -12,7 +12,7 @@ import yaml
 
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Role, valid_name
-from staging_api.identity.tokens import hash_token, read_tokens
+from staging_api.identity.tokens import BEGIN, END, hash_token, read_list
 
 #: So that a token found in a log or a repository can be told from other random texts.
 PREFIX = "stg_"
@@ -63,25 +63,37 @@ def add_to_file(path: Path, lines: str) -> None:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        before = "tokens:\n"
-        if path.exists():
-            read_tokens(path)
-            before = path.read_text()
+        before = _kept(path)
         draft = path.with_name(path.name + ".new")
         draft.unlink(missing_ok=True)
         try:
             with os.fdopen(os.open(draft, _NEW, 0o600), "w") as file:
                 _keep_owner(path, file.fileno())
-                file.write(before if before.endswith("\n") else before + "\n")
-                file.write(lines)
+                file.write(f"{before}{lines}{END}\n")
                 file.flush()
                 os.fsync(file.fileno())
-            read_tokens(draft)
+            _check_draft(draft, path)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
     finally:
         os.close(folder)
+
+
+def _kept(path: Path) -> str:
+    """What the file has before the new entry."""
+    if not path.exists() or not read_list(path).entries:
+        return f"{BEGIN}\ntokens:\n"
+    return path.read_text().rstrip().removesuffix(END).rstrip() + "\n"
+
+
+def _check_draft(draft: Path, path: Path) -> None:
+    try:
+        read_list(draft)
+    except Invalid:
+        raise Invalid.field(
+            "--file", f"an entry cannot be added to {path}: its list of tokens must come last"
+        ) from None
 
 
 def _keep_owner(path: Path, draft: int) -> None:

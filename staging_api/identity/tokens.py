@@ -10,8 +10,13 @@ A token is 256 random bits, so its plain sha256 cannot be guessed back; a slow h
 guessable passwords, would only cost each request a tenth of a second. Two entries may have one
 name: that is how a token is replaced without a gap.
 
-What if the file is wrong, or gone, after a change? The last good one stays in force, the log and
-``staging_credentials_file_wrong`` say so: a typing error must not lock every caller out.
+What if the file is wrong, cut off or gone after a change? The last good one stays in force. A token
+that it does not have is then "not known" instead of "wrong": it may be in the new file. The log and
+``staging_credentials_file_wrong`` say so. The file is read again until that succeeds.
+
+A file that was cut off where an entry ends is good YAML. So `staging-api token` ends it with the
+line `END`, and begins it with one that says so. A file that has neither is taken as it is, unless
+it is the beginning of one that had the last line, or has become empty.
 """
 
 import hashlib
@@ -19,6 +24,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,10 +36,16 @@ import yaml
 from staging_api import metrics
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Identity, Role, valid_name
+from staging_api.identity.outage import Cause, cannot_check
 
 log = logging.getLogger(__name__)
 
+#: The first and the last line of a file that `staging-api token` made.
+BEGIN = "# Tokens of staging_api. Keep the last line: without it the file is taken for cut off."
+END = "# end of tokens"
+
 _SETTING = "STAGING_TOKENS_FILE"
+_TRY_AGAIN_SECONDS = 1.0
 _SHA256 = re.compile("[0-9a-f]{64}")
 _FIELDS = {"name", "roles", "sha256", "expires_at"}
 
@@ -47,10 +59,31 @@ class TokenEntry:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True)
+class TokenList:
+    """What a file says; `is_marked`: its last line is `END`."""
+
+    entries: tuple[TokenEntry, ...]
+    is_marked: bool
+    text: str
+
+    def could_be_cut_off(self, before: "TokenList") -> bool:
+        """Whether this may be what is left of `before`, and not what somebody wanted."""
+        if self.is_marked:
+            return False
+        is_beginning = before.is_marked and before.text.startswith(self.text.rstrip())
+        return is_beginning or bool(before.entries and not self.entries)
+
+
 class TokenFile:
     """The tokens of a file, read again whenever it changed."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Read the file.
 
         Raises:
@@ -58,20 +91,28 @@ class TokenFile:
         """
         self._path = path
         self._now = now
+        self._clock = clock
         self._reading = threading.Lock()
         self._seen = _version(path)
-        self._by_sha256 = _by_sha256(read_tokens(path))
+        self._tried: _Version = None
+        self._try_again_at = float("-inf")
+        self._is_wrong = False
+        self._read_list = read_list(path)
+        self._by_sha256 = _by_sha256(self._read_list.entries)
 
     def check(self, token: str) -> Identity:
         """Whose token it is.
 
         Raises:
             Unauthenticated: nobody's, or it has expired.
+            IdentityUnavailable: it is not known, and the file as it is now cannot be read.
         """
         self._read_if_changed()
         # The time of a look-up by hash tells nothing: nobody can find tokens whose hashes lie near
         # to one that is not known.
         found = self._by_sha256.get(hash_token(token))
+        if found is None and self._is_wrong:
+            raise cannot_check(Cause.FILE, "the file of tokens cannot be read just now")
         if found is None:
             raise Unauthenticated("the token is not known")
         if found.expires_at is not None and found.expires_at <= self._now():
@@ -80,19 +121,42 @@ class TokenFile:
 
     def _read_if_changed(self) -> None:
         version = _version(self._path)
-        if version == self._seen:
+        if version == self._seen and not self._is_wrong:
             return
         with self._reading:
-            if version == self._seen:
+            if version == self._seen and not self._is_wrong:
                 return
+            # A file that could not be read may become readable without any change that shows.
+            if version == self._tried and self._clock() < self._try_again_at:
+                return
+            self._tried, self._try_again_at = version, self._clock() + _TRY_AGAIN_SECONDS
             try:
-                self._by_sha256 = _by_sha256(read_tokens(self._path))
-                metrics.CREDENTIALS_FILE_WRONG.set(0)
-                log.info("%d tokens were read anew", len(self._by_sha256))
+                self._take(read_list(self._path), version)
             except Invalid as error:
-                metrics.CREDENTIALS_FILE_WRONG.set(1)
-                log.error("the tokens of before stay in force: %s", error.detail)  # noqa: TRY400
-            self._seen = version
+                if not self._is_wrong:
+                    log.error("the tokens of before stay in force: %s", error.detail)  # noqa: TRY400
+                self._is_wrong = True
+            metrics.CREDENTIALS_FILE_WRONG.set(int(self._is_wrong))
+
+    def _take(self, found: TokenList, version: "_Version") -> None:
+        """Let `found` be in force.
+
+        Raises:
+            Invalid: it looks like the beginning of a file.
+        """
+        before = self._read_list
+        if found.could_be_cut_off(before):
+            raise Invalid.field(
+                _SETTING,
+                f"{self._path} seems to be cut off: its last line must be `{END}`"
+                f" ({len(found.entries)} tokens before it, {len(before.entries)} until now)",
+            )
+        self._read_list = found
+        self._by_sha256 = _by_sha256(found.entries)
+        self._is_wrong = False
+        # What was written while it was read is read with the next request.
+        self._seen = version
+        log.info("%d tokens were read anew", len(found.entries))
 
 
 def hash_token(token: str) -> str:
@@ -100,23 +164,32 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def read_tokens(path: Path) -> tuple[TokenEntry, ...]:
+def read_list(path: Path) -> TokenList:
     """The entries of a file of tokens.
 
     Raises:
-        Invalid: it cannot be read, or an entry is wrong; says which and what would be right.
+        Invalid: it cannot be read, is cut off, or an entry is wrong; says which and what would be
+            right.
     """
     try:
-        read = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        read = yaml.safe_load(text)
     except OSError as error:
         raise Invalid.field(_SETTING, f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         # The parser quotes the line, and somebody may have pasted a token into it.
         raise Invalid.field(_SETTING, f"{path} is not YAML") from None
-    listed = read.get("tokens") if isinstance(read, dict) else None
+    lines = text.split("\n")
+    is_marked = text.rstrip().rpartition("\n")[2] == END
+    if BEGIN in lines and not is_marked:
+        raise Invalid.field(_SETTING, f"{path} is cut off: its last line must be `{END}`")
+    listed = read.get("tokens", ()) if isinstance(read, dict) else ()
+    if listed is None and is_marked:
+        listed = []
     if not isinstance(listed, list):
         raise Invalid.field(_SETTING, f"{path} must be a mapping with a list named tokens")
-    return tuple(_entry(number, entry) for number, entry in enumerate(listed, 1))
+    entries = tuple(_entry(number, entry) for number, entry in enumerate(listed, 1))
+    return TokenList(entries, is_marked, text)
 
 
 def _by_sha256(entries: Sequence[TokenEntry]) -> Mapping[str, TokenEntry]:
@@ -124,13 +197,16 @@ def _by_sha256(entries: Sequence[TokenEntry]) -> Mapping[str, TokenEntry]:
     return {entry.sha256: entry for entry in reversed(entries)}
 
 
-def _version(path: Path) -> tuple[int, int, int] | None:
+_Version = tuple[int, int, int, int] | None
+
+
+def _version(path: Path) -> _Version:
     """What differs when the file was changed, also when a Secret's link was turned to another."""
     try:
         found = os.stat(path)  # noqa: PTH116 - runs on each request; Path.stat costs twice as much
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _entry(number: int, entry: Any) -> TokenEntry:

@@ -1,15 +1,19 @@
 """Tokens in a file: who is let in, who is not, and what a change of the file does."""
 
+import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
-from staging_api.errors import Invalid, Unauthenticated
+from staging_api.errors import IdentityUnavailable, Invalid, Unauthenticated
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.identity.tokens import TokenFile
@@ -78,6 +82,137 @@ def test_a_change_of_the_file_is_seen_by_the_next_request(path: Path):
     with pytest.raises(Unauthenticated):
         tokens.check(old)
     assert tokens.check(new)
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that goes as far as it is told."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_file_that_becomes_readable_again_is_read(path: Path):
+    """Of some failures nothing shows in the file when they are over."""
+    old = issue(path)
+    clock = Clock()
+    tokens = TokenFile(path, clock=clock)
+    new = issue(path, "other")
+    with unreadable(path):
+        assert tokens.check(old).name == "ci"
+        with pytest.raises(IdentityUnavailable):
+            tokens.check(new)
+    clock.seconds += 1
+    assert tokens.check(new).name == "other"
+    with pytest.raises(Unauthenticated):
+        tokens.check("stg_nobodys")
+
+
+def test_a_file_that_is_back_as_it_was_is_no_longer_wrong(path: Path):
+    issue(path)
+    tokens = TokenFile(path, clock=(clock := Clock()))
+    away = path.with_name("away")
+    path.rename(away)
+    with pytest.raises(IdentityUnavailable):
+        tokens.check("stg_nobodys")
+    away.rename(path)
+    clock.seconds += 1
+    with pytest.raises(Unauthenticated):
+        tokens.check("stg_nobodys")
+
+
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """Reads of the file fail for the block, as of a disk that does not answer; also for root."""
+
+    def fail(self: Path, *_: object, **__: object) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "read_text", fail)
+        yield
+
+
+def test_a_file_cut_off_anywhere_leaves_the_tokens_of_before(path: Path):
+    made = {name: issue(path, name) for name in ("a", "b", "c")}
+    whole = path.read_bytes()
+    tokens = TokenFile(path, clock=(clock := Clock()))
+    for length in range(len(whole) - 1):
+        path.write_bytes(whole[:length])
+        clock.seconds += 1
+        for name, token in made.items():
+            assert tokens.check(token).name == name, f"after {length} bytes"
+        with pytest.raises(IdentityUnavailable):
+            tokens.check("stg_nobodys")
+    path.write_bytes(whole)
+    with pytest.raises(Unauthenticated):
+        tokens.check("stg_nobodys")
+
+
+def test_a_process_does_not_start_on_a_file_that_was_cut_off(path: Path):
+    issue(path, "a")
+    issue(path, "b")
+    text = path.read_text()
+    path.write_text(text[: text.index("- name: b")])
+    with pytest.raises(Invalid, match="cut off: its last line must be `# end of tokens`"):
+        TokenFile(path)
+
+
+@pytest.mark.parametrize("empty", ["", "tokens:\n", "tokens: []\n", "# nothing\n", "null\n"])
+def test_a_file_without_a_marker_that_was_emptied_is_not_taken(path: Path, empty: str):
+    token = issue(path)
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text())))
+    tokens = TokenFile(path)
+    path.write_text(empty)
+    assert tokens.check(token).name == "ci"
+
+
+def test_all_tokens_are_taken_away_by_an_empty_list_with_its_marker(path: Path):
+    token = issue(path)
+    tokens = TokenFile(path)
+    path.write_text("tokens:\n# end of tokens\n")
+    with pytest.raises(Unauthenticated):
+        tokens.check(token)
+    again = issue(path)
+    assert tokens.check(again).name == "ci"
+
+
+def test_a_file_without_a_marker_is_accepted_and_gets_one(path: Path):
+    old = issue(path)
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text())))
+    tokens = TokenFile(path)
+    assert tokens.check(old)
+    new = issue(path)
+    assert tokens.check(old).name == tokens.check(new).name == "ci"
+    assert path.read_text().splitlines()[-1] == "# end of tokens"
+
+
+def test_a_file_keeps_its_owner_and_mode_and_its_folder_no_other_file(path: Path):
+    issue(path)
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 23456)
+    before = path.stat()
+    issue(path)
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_entry_is_not_added_where_it_would_be_lost(path: Path):
+    issue(path)
+    text = path.read_text().replace("# end of tokens", "other: 1\n# end of tokens")
+    path.write_text(text)
+    with pytest.raises(Invalid, match="must come last"):
+        issue(path)
+    assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("wrong", ["tokens: [", "tokens: 7", "- a", "tokens: [{name: x}]", None])
