@@ -22,17 +22,18 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from staging_api import logs
 from staging_api.api_server import ApiServer
 from staging_api.bootstrap import Services, build
+from staging_api.configuration import Part, check_configuration
 from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
-from staging_api.errors import Invalid
 from staging_api.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 _RESTART_SECONDS = 1.0
 _NOT_FOR_OTHERS = 0o027
+#: How a process ends that cannot work with its settings; see ``cli/exits.py``.
+REFUSED_STATUS = 4
 
 
 @contextmanager
@@ -65,26 +66,8 @@ def run_api(settings: Settings) -> None:
     Raises:
         Invalid: a setting is wrong.
     """
-    check_who_may_call(settings)
     keep_from_others()
-    build(settings).close()  # a wrong setting is told here, once, and not by each worker
     ApiServer(settings).run()
-
-
-def check_who_may_call(settings: Settings) -> None:
-    """Refuse to serve everybody on an address that everybody reaches, unless told so twice.
-
-    Raises:
-        Invalid: says what to choose instead.
-    """
-    open_to_all = settings.auth == "none" and not settings.bind.startswith(_LOOPBACK)
-    if open_to_all and not settings.auth_none_anywhere:
-        raise Invalid.field(
-            "STAGING_BIND",
-            f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anybody could"
-            " stage and delete; choose tokens, oidc or keystone, bind to 127.0.0.1 behind a proxy"
-            " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
-        )
 
 
 def keep_from_others() -> None:
@@ -149,11 +132,15 @@ def _end_at_once(services: Services) -> None:
 
 @dataclass
 class Children:
-    """Programs that run as long as this one, each started again should it end."""
+    """Programs that run as long as this one, each started again should it end.
+
+    One that refuses its settings would do so each time: then all of them end, and so does this.
+    """
 
     commands: Sequence[Sequence[str]]
     _running: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _refused: bool = False
 
     def run(self) -> None:
         """Run them until a signal says stop, then stop them all and wait."""
@@ -167,11 +154,17 @@ class Children:
                 child.terminate()
             for child in self._running.values():
                 child.wait()
+        if self._refused:
+            raise SystemExit(REFUSED_STATUS)
 
     def _keep(self, number: int, command: Sequence[str]) -> None:
         child = self._running.get(number)
         if child is not None:
             if child.poll() is None:
+                return
+            if child.returncode == REFUSED_STATUS:
+                self._refused = True
+                self._stopping.set()
                 return
             log.warning(
                 "%s ended with status %s; it is started again", command[-2], child.returncode
@@ -202,9 +195,16 @@ def stop_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def in_child(run: Callable[[Settings], None], *, with_parent: bool, **chosen: Any) -> None:
-    """Run one kind of process with its database and logs."""
+def in_child(
+    run: Callable[[Settings], None], part: Part, *, with_parent: bool, **chosen: Any
+) -> None:
+    """Run one kind of process with its database and logs, if its settings can work.
+
+    Raises:
+        Invalid: they cannot; nothing was started.
+    """
     settings = Settings.from_env(**chosen)
+    check_configuration(settings, part)
     logs.configure(settings.log_format)
     if with_parent:
         stop_with_parent()

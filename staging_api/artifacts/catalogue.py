@@ -52,7 +52,13 @@ class Catalogue:
             CatalogueInvalid: with the file, the line and the reason.
         """
         if path is not None:
-            return cls.read(path.read_text(encoding="utf-8"), str(path))
+            try:
+                text = path.read_text(encoding="utf-8")
+            except OSError as error:
+                raise CatalogueInvalid(f"{path} cannot be read: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
+            return cls.read(text, str(path))
         builtin = files("staging_api.artifacts") / "catalogues" / "chromiumos.yaml"
         return cls.read(builtin.read_text(encoding="utf-8"), "chromiumos.yaml")
 

@@ -18,6 +18,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "api": ("staging_api.cli.serve", "Run only the API processes"),
     "worker": ("staging_api.cli.worker", "Run a worker"),
     "migrate": ("staging_api.cli.migrate", "Bring the database to this version's schema"),
+    "check": ("staging_api.cli.check", "Check the settings, and start nothing"),
     "token": ("staging_api.cli.token", "Make a credential for a caller"),
     "prune": ("staging_api.cli.prune", "Evict what nobody reads, drop old history and events"),
     "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),

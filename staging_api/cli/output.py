@@ -99,6 +99,8 @@ def _explained(error: StagingApiError) -> Iterator[str]:
     yield f"staging-api: {error.title}: {error.detail}"
     if isinstance(error, Invalid):
         for each in error.errors:
+            if each.message in error.detail:
+                continue
             yield f"  {each.field}: {each.message}"
     if error.extra.get("request_id"):
         yield f"  request id {error.extra['request_id']}"

@@ -37,7 +37,7 @@ def serve(
     def both(_ready: Settings) -> None:
         Children([child_command("api"), child_command("worker")]).run()
 
-    in_child(both, with_parent=False)
+    in_child(both, "both", with_parent=False)
 
 
 def api(with_parent: WithParent = False) -> None:
@@ -45,7 +45,7 @@ def api(with_parent: WithParent = False) -> None:
     with _shared_metrics() as folder:
         from staging_api.serving import in_child, run_api
 
-        in_child(run_api, with_parent=with_parent, metrics_dir=folder)
+        in_child(run_api, "api", with_parent=with_parent, metrics_dir=folder)
 
 
 @contextmanager

@@ -11,4 +11,4 @@ def worker(
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Run a worker until stopped: background artifacts, and what died in the middle."""
-    in_child(run_worker, with_parent=with_parent)
+    in_child(run_worker, "worker", with_parent=with_parent)

@@ -1,0 +1,175 @@
+"""Everything that can be known of a configuration before anything starts.
+
+A process that cannot work with its settings must say so and end, with one line. Started again and
+again it would only hide the line. What can heal by itself is none of it: a database or an identity
+provider that is away, a bucket, a port that another process is about to leave.
+"""
+
+import errno
+import importlib.util
+import os
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from staging_api.bootstrap import build
+from staging_api.db.embedded import find_binaries
+from staging_api.errors import CatalogueInvalid, DatabaseUnusable, Invalid
+from staging_api.settings import Settings
+
+Part = Literal["api", "worker", "both"]
+
+_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
+_HIGHEST_PORT = 65535
+# To build the services takes a URL, and connects to nothing.
+_NO_DATABASE = "postgresql+psycopg2:///"
+
+
+def check_configuration(settings: Settings, part: Part = "both") -> None:
+    """Check all that the settings alone can tell, of one kind of process or of both.
+
+    Raises:
+        Invalid: names the variable, what is wrong with it and what would be right.
+        DatabaseUnusable: no database is named, and the embedded one is not installed.
+    """
+    if part != "worker":
+        check_who_may_call(settings)
+    for setting, bind in _binds(settings, part):
+        _check_bind(setting, bind)
+    for check in (_check_folders, _check_files, _check_programs, _check_traces):
+        check(settings)
+    if not settings.database_url:
+        _check_embedded(settings)
+    _check_services(settings)
+
+
+def check_who_may_call(settings: Settings) -> None:
+    """Refuse to serve everybody on an address that everybody reaches, unless told so twice.
+
+    Raises:
+        Invalid: says what to choose instead.
+    """
+    binds = settings.bind.split(",")
+    open_to_all = settings.auth == "none" and not all(b.startswith(_LOOPBACK) for b in binds)
+    if open_to_all and not settings.auth_none_anywhere:
+        raise Invalid.field(
+            "STAGING_BIND",
+            f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anybody could"
+            " stage and delete; choose tokens, oidc or keystone, bind to 127.0.0.1 behind a proxy"
+            " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
+        )
+
+
+def _binds(settings: Settings, part: Part) -> Iterator[tuple[str, str]]:
+    if part != "worker":
+        for bind in settings.bind.split(","):
+            yield "STAGING_BIND", bind.strip()
+        if settings.probes_bind:
+            yield "STAGING_PROBES_BIND", settings.probes_bind
+    if part != "api" and settings.worker_bind:
+        yield "STAGING_WORKER_BIND", settings.worker_bind
+
+
+def _check_bind(setting: str, bind: str) -> None:
+    """Bind to the address and let it go; one that is in use may be free in a moment."""
+    if bind.startswith("unix:"):
+        folder = Path(bind.removeprefix("unix:")).parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise Invalid.field(setting, f"{bind}: nothing can be made in {folder}")
+        return
+    host, colon, port = bind.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise Invalid.field(setting, f"{bind!r} must be address:port or unix:/path")
+    host = host.strip("[]")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except socket.gaierror:
+        raise Invalid.field(setting, f"{bind}: {host} is no address of this machine") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return
+        raise Invalid.field(setting, f"{bind} cannot be listened on: {error.strerror}") from None
+
+
+def _check_folders(settings: Settings) -> None:
+    _check_writable("STAGING_HOME", settings.home)
+    if settings.store.startswith("file://"):
+        _check_writable("STAGING_STORE", Path(settings.store.removeprefix("file://")))
+    for setting, folder in (
+        ("STAGING_HOOKS", settings.hooks),
+        ("STAGING_SIGNING_HOME", settings.signing_home),
+        ("STAGING_POSTGRES_BINARIES", settings.postgres_binaries),
+    ):
+        if folder is not None and not folder.is_dir():
+            raise Invalid.field(setting, f"{folder} is not a folder")
+
+
+def _check_writable(setting: str, folder: Path) -> None:
+    """Check that the folder is there, or can be made."""
+    found = folder.absolute()
+    while not found.exists() and found != found.parent:
+        found = found.parent
+    if not found.is_dir():
+        raise Invalid.field(setting, f"{folder} cannot be a folder: {found} is a file")
+    # A store may be read-only for a while; so only what would have to be made is refused.
+    if found != folder.absolute() and not os.access(found, os.W_OK | os.X_OK):
+        raise Invalid.field(setting, f"{folder} cannot be made: {found} may not be written to")
+
+
+def _check_files(settings: Settings) -> None:
+    token = settings.oidc_fetch_token_file
+    if settings.auth == "oidc" and token is not None and not os.access(token, os.R_OK):
+        raise Invalid.field("STAGING_OIDC_FETCH_TOKEN_FILE", f"{token} cannot be read")
+    authorities = settings.oidc_ca_file
+    if settings.auth == "oidc" and authorities is not None:
+        try:
+            ssl.create_default_context(cafile=str(authorities))
+        except OSError:
+            raise Invalid.field(
+                "STAGING_OIDC_CA_FILE", f"{authorities} has no certificates that can be read"
+            ) from None
+
+
+def _check_programs(settings: Settings) -> None:
+    program = settings.stackwalk
+    if program is not None and shutil.which(program) is None:
+        raise Invalid.field("STAGING_STACKWALK", f"{program} is not a program that may be run")
+    if settings.signing_home is not None and shutil.which("gpg") is None:
+        raise Invalid.field("STAGING_SIGNING_HOME", "signing needs the program gpg")
+
+
+def _check_traces(settings: Settings) -> None:
+    endpoint = settings.traces_endpoint
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise Invalid.field("STAGING_TRACES_ENDPOINT", f"{endpoint!r} must be an http URL")
+    if endpoint and importlib.util.find_spec("opentelemetry.sdk") is None:
+        raise Invalid.field(
+            "STAGING_TRACES_ENDPOINT", "needs the optional extra: pip install 'staging_api[otel]'"
+        )
+
+
+def _check_embedded(settings: Settings) -> None:
+    folder = settings.postgres_binaries or find_binaries()
+    if shutil.which(folder / "postgres") is None:
+        raise DatabaseUnusable(f"{folder} has no program postgres")
+
+
+def _check_services(settings: Settings) -> None:
+    """Build all that lives long; it reads every file that a setting names, and connects nowhere."""
+    url = settings.database_url or _NO_DATABASE
+    try:
+        services = build(settings.model_copy(update={"database_url": url}))
+    except CatalogueInvalid as error:
+        raise Invalid.field("STAGING_CATALOGUE", error.detail) from None
+    try:
+        services.app()
+    finally:
+        services.close()

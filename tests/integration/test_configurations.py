@@ -1,0 +1,180 @@
+"""Configurations that cannot work: each verb ends with one line that names the variable."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from staging_api.cli import main
+from staging_api.cli.exits import REFUSED
+from staging_api.serving import REFUSED_STATUS, Children
+from tests.service import free_port
+
+#: Variable -> a value that cannot work, and what the line says; {} is a folder of the test.
+WRONG: Mapping[str, tuple[dict[str, str], str]] = {
+    "catalogue with a wrong line": ({"CATALOGUE": "{}/bad.yaml"}, "STAGING_CATALOGUE: .*line 2"),
+    "no catalogue": ({"CATALOGUE": "{}/none"}, "STAGING_CATALOGUE: .*cannot be read"),
+    "a folder as catalogue": ({"CATALOGUE": "{}"}, "STAGING_CATALOGUE: .*cannot be read"),
+    "not a number": ({"WORKERS": "many"}, "STAGING_WORKERS: .*integer"),
+    "misspelt": ({"SORUCES": "gs://a/"}, "STAGING_SORUCES: .*did you mean STAGING_SOURCES?"),
+    "plural": ({"TOKEN_FILE": "x"}, "STAGING_TOKEN_FILE: .*did you mean STAGING_TOKENS_FILE?"),
+    "for everybody": ({"BIND": "0.0.0.0:8080"}, "STAGING_BIND: .*STAGING_AUTH_NONE_ANYWHERE"),
+    "no port": ({"BIND": "127.0.0.1"}, "STAGING_BIND: .*must be address:port"),
+    "another's address": ({"BIND": "192.0.2.1:8080", "AUTH_NONE_ANYWHERE": "yes"}, "listened on"),
+    "no such host": ({"BIND": "localhost.invalid:80"}, "STAGING_BIND: .*no address"),
+    "probes": ({"PROBES_BIND": "127.0.0.1:x"}, "STAGING_PROBES_BIND: .*address:port"),
+    "no tokens": ({"AUTH": "tokens"}, "STAGING_TOKENS_FILE: must name"),
+    "no tokens file": ({"AUTH": "tokens", "TOKENS_FILE": "{}/none"}, "STAGING_TOKENS_FILE: .*none"),
+    "no issuer": ({"AUTH": "oidc"}, "STAGING_OIDC_ISSUER: must be set"),
+    "a wrong rule": (
+        {"AUTH": "oidc", "OIDC_ISSUER": "https://x", "OIDC_AUDIENCE": "a", "ROLE_RULES": "ci"},
+        "STAGING_ROLE_RULES: 'ci'",
+    ),
+    "no authorities": (
+        {
+            "AUTH": "oidc",
+            "OIDC_ISSUER": "https://x",
+            "OIDC_AUDIENCE": "a",
+            "OIDC_CA_FILE": "{}/bad.yaml",
+        },
+        "STAGING_OIDC_CA_FILE: .*no certificates",
+    ),
+    "a role": ({"AUTH": "tokens", "TOKENS_FILE": "{}/t", "ANONYMOUS_ROLES": "king"}, "'king'"),
+    "a source": ({"SOURCES": "builds"}, "STAGING_SOURCES: "),
+    "a store": ({"STORE": "ftp://x/y"}, "STAGING_STORE: must be"),
+    "a store in a file": ({"STORE": "file://{}/bad.yaml/x"}, "STAGING_STORE: .*is a file"),
+    "hooks": ({"HOOKS": "{}/none"}, "STAGING_HOOKS: .*not a folder"),
+    "half of a key": ({"SIGNING_KEY": "A" * 40}, "STAGING_SIGNING_KEY: goes with"),
+    "a program": ({"STACKWALK": "{}/bad.yaml"}, "STAGING_STACKWALK: .*not a program"),
+    "a proxy": ({"TRUSTED_PROXIES": "ingress"}, "STAGING_TRUSTED_PROXIES: 'ingress'"),
+    "another dialect": ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "STAGING_DATABASE_URL: .*mysql"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "bad.yaml").write_text("artifacts: [\n")
+    (tmp_path / "t").write_text("tokens: []\n")
+    return tmp_path
+
+
+def environment(folder: Path, chosen: Mapping[str, str]) -> dict[str, str]:
+    given = {"HOME": str(folder / "home"), "BIND": f"127.0.0.1:{free_port()}", **chosen}
+    return {f"STAGING_{k}": v.replace("{}", str(folder)) for k, v in given.items()}
+
+
+def run(folder: Path, verb: str, chosen: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
+    return subprocess.run(
+        [sys.executable, "-m", "staging_api", verb],
+        env={**inherited, **environment(folder, chosen)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_refused(done: "subprocess.CompletedProcess[str]", reason: str) -> None:
+    assert done.returncode == REFUSED, done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("staging-api: ")
+    assert re.search(reason, line), line
+    assert "hunter2" not in done.stderr
+
+
+Check = Callable[[Mapping[str, str]], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def check(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Check:
+    """Runs `staging-api check` with these settings; in this process, which is quicker."""
+
+    def checked(chosen: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        for name in [name for name in os.environ if name.startswith("STAGING_")]:
+            monkeypatch.delenv(name)
+        for name, value in environment(folder, chosen).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(["check"])
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(["check"], ended.value.code, said.out, said.err)
+
+    return checked
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_cannot_work_is_one_line_and_starts_nothing(check: Check, folder: Path, wrong: str):
+    chosen, reason = WRONG[wrong]
+    assert_refused(check(chosen), reason)
+    assert not (folder / "home").exists()
+
+
+@pytest.mark.parametrize("wrong", ["catalogue with a wrong line", "for everybody", "misspelt"])
+@pytest.mark.parametrize("verb", ["serve", "api"])
+def test_the_processes_end_as_well(folder: Path, verb: str, wrong: str):
+    chosen, reason = WRONG[wrong]
+    assert_refused(run(folder, verb, chosen), reason)
+    assert not (folder / "home").exists()
+
+
+def test_a_worker_does_not_mind_what_only_the_api_needs(folder: Path):
+    done = run(folder, "worker", {"CATALOGUE": "{}/none", "BIND": "0.0.0.0:8080"})
+    assert_refused(done, "STAGING_CATALOGUE")
+
+
+def test_settings_that_can_work_are_said_to(folder: Path):
+    done = run(folder, "check", {"SOURCES": "gs://builds/"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (folder / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *("API_SERVICE_HOST", "API_PORT", "API_PORT_8080_TCP_ADDR", "PORT", "SERVICE_PORT_HTTP"),
+        *("SERVER", "TOKEN"),
+    ],
+)
+def test_variables_that_kubernetes_or_our_client_use_are_left_alone(check: Check, variable: str):
+    done = check({variable: "tcp://10.0.0.1:80"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_variable_that_is_like_none_is_named_and_ignored(
+    check: Check, caplog: pytest.LogCaptureFixture
+):
+    """A later version may have it."""
+    assert check({"FLUX_CAPACITY": "1"}).returncode == 0
+    assert "STAGING_FLUX_CAPACITY is not a setting of this version" in caplog.text
+
+
+def test_every_wrong_setting_is_in_the_line(check: Check):
+    done = check({"SORUCES": "x", "WORKERS": "0", "THREADS": "x"})
+    assert_refused(done, "STAGING_SORUCES: .*; STAGING_WORKERS: .*; STAGING_THREADS: ")
+
+
+def test_a_child_that_refuses_its_settings_is_not_started_again():
+    ending = [sys.executable, "-c", f"raise SystemExit({REFUSED_STATUS})", "--"]
+    living = [sys.executable, "-c", "import sys; sys.stdin.read()", "--"]
+    children = Children([ending, living])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            children.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert ended.value.code == REFUSED_STATUS == REFUSED
+    for child in children._running.values():
+        assert child.poll() is not None
+        assert child.stdin is not None
+        child.stdin.close()
