@@ -20,7 +20,7 @@ HOW_TO_RENEW = "run `make openapi` and commit docs/openapi.json"
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _STATUS = {"$ref": "#/components/schemas/Status"}
 #: Parameters that take the slashes of a path, too.
-_PATHS = {"path", "rest"}
+_PATHS = {"path", "rest", "name"}
 
 
 @cache

@@ -25,6 +25,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "wait": ("staging_api.cli.wait", "Wait for a staging"),
     "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),
     "cancel": ("staging_api.cli.cancel", "Stop a staging"),
+    "documents": (
+        "staging_api.cli.documents",
+        "Buffer, review and commit configuration documents",
+    ),
     "publish": ("staging_api.cli.publish", "Fill, publish and copy APT archives"),
     "locks": ("staging_api.cli.locks", "Show who holds what, and break a lock"),
     "audit": ("staging_api.cli.audit", "Prove that the record of events is whole"),

@@ -13,6 +13,7 @@ It loads none of the service's own code, only its errors.
 
 from staging_api.client.archives import Archives
 from staging_api.client.client import StagingClient
+from staging_api.client.documents import Documents
 from staging_api.client.model import (
     FINAL_STATES,
     Event,
@@ -29,6 +30,7 @@ from staging_api.client.pacing import Pacing
 __all__ = [
     "FINAL_STATES",
     "Archives",
+    "Documents",
     "Event",
     "Failure",
     "Lock",

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from staging_api.client import download
 from staging_api.client.archives import Archives
 from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read
+from staging_api.client.documents import Documents
 from staging_api.client.following import follow
 from staging_api.client.model import Event, Lock, StagedArtifact, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
@@ -61,6 +62,8 @@ class StagingClient:
         self.url = self._transport.base_url
         #: The APT archives that the service publishes.
         self.archives = Archives(self._calls)
+        #: The configuration documents that the service keeps.
+        self.documents = Documents(self._calls)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from staging_api.errors import (
     Forbidden,
     Invalid,
     LimitExceeded,
+    LockHeld,
     NotFound,
     StagingApiError,
     Unauthenticated,
@@ -31,6 +32,10 @@ _BY_STATUS: Mapping[int, type[StagingApiError]] = {
 #: Statuses by which a proxy says that the service could not be asked, or not so often.
 _NOT_REACHED = frozenset({429, 502, 503, 504})
 
+#: Kinds of the documents by which the paths of configdocs refuse.
+_STATUS_KINDS = ("status", "Status")
+_BLOCKED = "Blocked by another process"
+
 _READ = frozenset({"type", "title", "code", "detail", "retryable", "errors", "message"})
 
 
@@ -38,6 +43,8 @@ def problem(status: int, headers: Mapping[str, str], body: bytes) -> StagingApiE
     """The error that an answer tells: by its code, else by its status."""
     document = _document(body)
     retry_after = retry_after_seconds(headers.get("Retry-After"))
+    if document.get("kind") in _STATUS_KINDS:
+        return _of_status(status, document, retry_after)
     if "code" not in document:
         error = _of_proxy(status, body)
         error.retry_after_seconds = retry_after
@@ -99,6 +106,24 @@ def _document(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _of_status(
+    status: int, document: Mapping[str, Any], retry_after: float | None
+) -> StagingApiError:
+    """The error that a path of configdocs tells: message, reason, and a list of messages."""
+    message = str(document.get("message") or "")
+    details = document.get("details")
+    messages = details.get("messageList", []) if isinstance(details, dict) else []
+    kind = _BY_STATUS.get(status, StagingApiError)
+    if message == _BLOCKED:
+        kind = LockHeld
+    error = kind(f"{message}: {document.get('reason') or ''}")
+    error.title = message or kind.title
+    error.retryable = kind.retryable or bool(document.get("retry"))
+    error.retry_after_seconds = retry_after
+    error.extra = {"messages": messages}
+    return error
 
 
 def _of_proxy(status: int, body: bytes) -> StagingApiError:

@@ -57,6 +57,7 @@ from staging_api.http.resources.document_revisions import (
 from staging_api.http.resources.events import EventsOfStaging
 from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.resources.locks import AllLocks, OneLock
+from staging_api.http.resources.one_document import OneDocument
 from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
@@ -177,6 +178,8 @@ def _add_documents(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route(f"{API}/configdocs/{{collection}}", collection)
     app.add_route(f"{API}/commitconfigdocs", CommitConfigdocs(documents, cap))
     app.add_route(f"{API}/renderedconfigdocs", RenderedConfigdocs(documents))
+    one = f"{API}/documents/{{namespace}}/{{kind}}/{{version}}/{{name:path}}"
+    app.add_route(one, OneDocument(documents))
     app.add_route(f"{API}/document-buffer", DocumentBuffer(documents, cap))
     app.add_route(f"{API}/document-buffer/{{collection}}", CollectionOfBuffer(documents, cap))
     revision = f"{API}/document-revisions/{{number:int}}"

@@ -156,3 +156,55 @@ class BufferBody(Body):
             digest=buffer.digest,
             collections=collections,
         )
+
+
+class DocumentQuery(Body):
+    """Which version of a document, and what of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    version: Text = Field(
+        "buffer", max_length=30, description="a version, or the number of a revision"
+    )
+    provenance: bool = Field(False, description="say where each value came from")
+    path: Text = Field(".", min_length=1, max_length=500, description="of one place: .a.b[0]")
+    cleartext_secrets: bool = Field(
+        False, alias="cleartext-secrets", description="show secrets; for operators"
+    )
+
+
+class IdentityBody(Body):
+    """What names a document before rendering."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    schema_: str = Field(alias="schema")
+    layer: str | None
+    name: str
+
+
+class OriginBody(Body):
+    """Where the value at a path was written, and how it came here."""
+
+    path: str
+    origin: str = Field(description="document and path, as text")
+    document: IdentityBody
+    origin_path: str
+    secret: bool
+    steps: list[str] = Field(description="the last one first: who took it, by which instruction")
+
+
+class DocumentBody(Body):
+    """A rendered document, what it was made from, and what a change of it touches."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    schema_: str = Field(alias="schema")
+    name: str
+    layer: str | None
+    collection: str
+    revision: int
+    metadata: dict[str, Any]
+    data: Any
+    redacted: bool = Field(description="whether secrets are masked in it")
+    parent: IdentityBody | None
+    sources: list[IdentityBody]
+    used_by: list[IdentityBody]
+    provenance: list[OriginBody] | None

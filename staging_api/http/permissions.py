@@ -78,6 +78,7 @@ _DOCUMENTS: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/configdocs/{{collection}}": {"GET": READERS, "POST": DEPLOYERS},
     f"{API}/commitconfigdocs": {"POST": DEPLOYERS},
     f"{API}/renderedconfigdocs": {"GET": READERS},
+    f"{API}/documents/{{namespace}}/{{kind}}/{{version}}/{{name:path}}": {"GET": READERS},
     f"{API}/document-buffer": {"GET": READERS, "DELETE": DEPLOYERS},
     f"{API}/document-buffer/{{collection}}": {"DELETE": DEPLOYERS},
     f"{API}/document-revisions": {"GET": READERS},

@@ -49,9 +49,19 @@ def wants_secrets(req: falcon.Request) -> bool:
         Forbidden: asked for, and not allowed.
     """
     asked = req.get_param_as_bool("cleartext-secrets") or False
-    if asked and not SECRETS & req.context.roles:
-        raise Forbidden(f"secrets are shown to the roles {' and '.join(sorted(SECRETS))} only")
+    if asked:
+        may_see_secrets(req)
     return asked
+
+
+def may_see_secrets(req: falcon.Request) -> None:
+    """Refuse a caller that may not see secrets.
+
+    Raises:
+        Forbidden: that is so.
+    """
+    if not SECRETS & req.context.roles:
+        raise Forbidden(f"secrets are shown to the roles {' and '.join(sorted(SECRETS))} only")
 
 
 def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:

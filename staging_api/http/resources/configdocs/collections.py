@@ -91,15 +91,15 @@ class Configdocs:
         secrets = wants_secrets(req)
         reader = self._documents.reader
         held = reader.held(version, collection)
-        resp.content_type = YAML
         if held is None:
-            resp.data = b""
+            resp.content_type, resp.data = YAML, b""
             return
         text, documents = reader.posted(collection, held)
         hidden = not secrets and any(each.encrypted for each in documents)
         if hidden:
             resp.set_header("X-Redacted", "true")
         if not not_modified(req, resp, _etag(held, hidden=hidden)):
+            resp.content_type = YAML
             resp.data = posted_text(documents) if hidden else text
 
 

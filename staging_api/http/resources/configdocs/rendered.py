@@ -28,12 +28,12 @@ class RenderedConfigdocs:
         number = self._reader.number_of(version)
         digest = self._reader.find(number).digest
         etag = f'"{number}-{digest[:16]}-{"cleartext" if secrets else "redacted"}"'
-        resp.content_type = YAML
         if not_modified(req, resp, etag):
             return
         rendered = self._reader.rendered(number)
         if rendered.rendering is None:
             raise _failed(RenderingFailed(rendered.findings))
+        resp.content_type = YAML
         resp.data = rendered_text(rendered.rendering, secrets=secrets)
 
 

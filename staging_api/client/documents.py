@@ -1,0 +1,268 @@
+"""Configuration documents: buffer collections, review and commit them, go back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+from staging_api.client.calls import API, PAGE_SIZE, Calls, understood
+from staging_api.client.pacing import Deadline, OnRetry, retried
+from staging_api.client.problems import problem
+from staging_api.errors import AnswerUnusable
+
+BufferMode = Literal["rejectoncontents", "append", "replace"]
+Document = Mapping[str, Any]
+
+
+class Documents:
+    """What `StagingClient.documents` is; every method retries as those of the client do.
+
+    A change whose answer was lost is sent again, and may then be refused because it was made the
+    first time: `buffer` shows what is there.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        """Share the client's connections."""
+        self._calls = calls
+
+    def create(
+        self,
+        collection: str,
+        text: bytes,
+        *,
+        mode: BufferMode = "rejectoncontents",
+        reason: str | None = None,
+        if_match: str | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Document:
+        """Put a collection into the buffer; gives the result of its validations.
+
+        Args:
+            collection: its name.
+            text: its documents, a YAML stream.
+            mode: what to do with a buffer that is not empty.
+            reason: why, for the record.
+            if_match: the ETag of what was edited; refused if that has moved.
+            on_retry: called before each wait for another's lock.
+
+        Raises:
+            Invalid: the documents are not valid; `extra["messages"]` says why.
+            Conflict: the buffer does not allow it.
+            LockHeld: another request changed documents all the time.
+        """
+        headers = {"Content-Type": "application/x-yaml"}
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        path = f"/configdocs/{quote(collection, '')}"
+        query = {"buffermode": mode, "reason": reason}
+        return self._sent("POST", path, query, text, headers=headers, on_retry=on_retry)
+
+    def empty(
+        self, collection: str, *, mode: BufferMode = "rejectoncontents", reason: str | None = None
+    ) -> Document:
+        """Remove all documents of a collection, in the buffer."""
+        path = f"/configdocs/{quote(collection, '')}"
+        query = {"buffermode": mode, "empty-collection": "true", "reason": reason}
+        return self._sent("POST", path, query, b"")
+
+    def status(self, versions: Sequence[str] = ()) -> list[Document]:
+        """What became of each collection between two versions (default: committed and buffer)."""
+        query = [("versions", version) for version in versions]
+        found: list[Document] = self._calls.ask("GET", _asked("/configdocs", query)).document
+        return found
+
+    def get(self, collection: str, version: str = "buffer", *, secrets: bool = False) -> bytes:
+        """A collection as it was posted.
+
+        Raises:
+            NotFound: the version lacks it.
+            Forbidden: the caller may not see secrets.
+        """
+        query = {"version": version, "cleartext-secrets": "true" if secrets else None}
+        return self._text(_asked(f"/configdocs/{quote(collection, '')}", query))
+
+    def rendered(self, version: str = "buffer", *, secrets: bool = False) -> bytes:
+        """All documents of a version, layered and with their substitutions.
+
+        Raises:
+            NotFound: there is no such version.
+            Invalid: they cannot be rendered; `extra["messages"]` says why.
+        """
+        named = "revision" if version.isdigit() else "version"
+        query = {named: version, "cleartext-secrets": "true" if secrets else None}
+        return self._text(_asked("/renderedconfigdocs", query))
+
+    def commit(
+        self,
+        *,
+        revision: int | None = None,
+        force: bool = False,
+        dryrun: bool = False,
+        confirm_within: int | None = None,
+        stage: bool = False,
+        reason: str | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Document:
+        """Validate the buffer, and commit it; gives the result of its validations.
+
+        Args:
+            revision: the one that was reviewed; refused if the buffer is another one by now.
+            force: commit in spite of errors.
+            dryrun: validate only.
+            confirm_within: seconds after which the commit is undone unless it is confirmed.
+            stage: stage the builds that its documents name.
+            reason: why, for the record.
+            on_retry: called before each wait for another's lock.
+
+        Raises:
+            Invalid: the validations failed; `extra["messages"]` says why.
+            Conflict: there is nothing to commit, or not what was reviewed.
+            LockHeld: another request changed documents all the time.
+        """
+        query = {
+            "revision": revision,
+            "force": "true" if force else None,
+            "dryrun": "true" if dryrun else None,
+            "confirm_within": confirm_within,
+            "stage": "true" if stage else None,
+            "reason": reason,
+        }
+        return self._sent("POST", "/commitconfigdocs", query, b"", on_retry=on_retry)
+
+    def buffer(self) -> Document:
+        """What would be committed: revision, digest, and the collections that it changes."""
+        return self._asked("GET", "/document-buffer")
+
+    def discard(self, collection: str | None = None, *, reason: str | None = None) -> Document:
+        """Drop the buffer, or what it has of one collection.
+
+        Raises:
+            NotFound: the buffer does not change that collection.
+        """
+        below = "" if collection is None else f"/{quote(collection, '')}"
+        return self._asked("DELETE", _asked(f"/document-buffer{below}", {"reason": reason}))
+
+    def rollback(
+        self, revision: int, *, over_buffer: bool = False, reason: str | None = None
+    ) -> Document:
+        """Let the buffer have exactly what an older revision has; 0 has nothing.
+
+        Raises:
+            NotFound: there is no such revision.
+            Conflict: there is a buffer, or nothing would change.
+        """
+        body = {"over_buffer": over_buffer, "reason": reason}
+        return self._asked("POST", f"/document-revisions/{revision}/rollback", body)
+
+    def confirm(self, revision: int) -> Document:
+        """Make a commit final that would be undone otherwise.
+
+        Raises:
+            Conflict: it does not wait for that, or not any more.
+        """
+        return self._asked("POST", f"/document-revisions/{revision}/confirm")
+
+    def tag(
+        self, revision: int, tag: str, data: object = None, *, reason: str | None = None
+    ) -> Document:
+        """Name a revision."""
+        path = f"/document-revisions/{revision}/tags/{quote(tag, '')}"
+        return self._asked("PUT", path, {"data": data, "reason": reason})
+
+    def untag(self, revision: int, tag: str) -> Document:
+        """Take a name from a revision."""
+        return self._asked("DELETE", f"/document-revisions/{revision}/tags/{quote(tag, '')}")
+
+    def site_action(
+        self,
+        outcome: Literal["success", "failure"],
+        *,
+        revision: int | None = None,
+        require_staged: bool = False,
+        data: object = None,
+        reason: str | None = None,
+    ) -> Document:
+        """Note that a site action ended on a committed revision (None: the newest one).
+
+        Raises:
+            Conflict: it is not committed, or a build that it names is not staged.
+        """
+        body = {
+            "outcome": outcome,
+            "revision": revision,
+            "require_staged": require_staged,
+            "data": data,
+            "reason": reason,
+        }
+        return self._asked("POST", "/document-site-actions", body)
+
+    def revision(self, number: int) -> Document:
+        """One revision: who made it, whether it was committed, its tags."""
+        return self._asked("GET", f"/document-revisions/{number}")
+
+    def revisions(self, page_size: int = PAGE_SIZE) -> Iterator[Document]:
+        """All revisions, newest first; pages are fetched as they are read."""
+        query: dict[str, Any] = {"limit": page_size}
+        while True:
+            page = self._asked("GET", _asked("/document-revisions", query))
+            with understood():
+                items, following = page["items"], page["next"]
+            yield from items
+            if following is None:
+                return
+            query["before"] = following
+
+    def explain(self, schema: str, name: str, version: str = "buffer") -> Document:
+        """A rendered document, where each value came from, and which documents use it.
+
+        Raises:
+            NotFound: the version has no such document.
+        """
+        path = f"/documents/{quote(schema)}/{quote(name, '')}"
+        return self._asked("GET", _asked(path, {"version": version, "provenance": "true"}))
+
+    def _asked(self, method: str, path: str, body: Document | None = None) -> Document:
+        found: Document = self._calls.ask(method, path, body).document
+        return found
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        content: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Document:
+        reply = self._calls.transport.exchange(
+            method,
+            API + _asked(path, query),
+            Deadline(self._calls.timeout),
+            content=content,
+            headers=headers,
+            on_retry=on_retry,
+        )
+        found: Document = reply.document
+        return found
+
+    def _text(self, path: str) -> bytes:
+        deadline = Deadline(self._calls.timeout)
+        transport = self._calls.transport
+        headers = {"Accept": "application/x-yaml, application/json"}
+
+        def once() -> bytes:
+            with transport.sent("GET", API + path, deadline, headers) as answer:
+                body = answer.read()
+                if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
+                    raise problem(answer.status, answer.headers, body)
+                if answer.status != 200:  # noqa: PLR2004 - success, RFC 9110
+                    raise AnswerUnusable(f"status {answer.status} in the place of documents")
+                return body
+
+        return retried(once, deadline, transport.pacing)
+
+
+def _asked(path: str, query: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> str:
+    given = query.items() if isinstance(query, Mapping) else query
+    named = urlencode([(name, value) for name, value in given if value is not None])
+    return f"{path}?{named}" if named else path

@@ -1,0 +1,106 @@
+"""``/documents/{schema}/{name}``: one rendered document, why it is so, and who uses it."""
+
+import falcon
+
+from staging_api.documents.model import Identity, RenderingFailed
+from staging_api.documents.paths import MISSING, PathInvalid, get, parse_path, path_text
+from staging_api.documents.provenance import users, why
+from staging_api.documents.redaction import redacted
+from staging_api.documents.rendering.model import RenderedDocument, Rendering
+from staging_api.documents.service import DocumentService
+from staging_api.errors import Invalid, NotFound
+from staging_api.http.document_bodies import (
+    DocumentBody,
+    DocumentQuery,
+    IdentityBody,
+    OriginBody,
+)
+from staging_api.http.openapi import answers, spec
+from staging_api.http.resources.configdocs.answers import may_see_secrets
+
+
+class OneDocument:
+    """One document of a version."""
+
+    def __init__(self, documents: DocumentService) -> None:
+        """Take what the responders need."""
+        self._reader = documents.reader
+
+    @spec.validate(
+        query=DocumentQuery, resp=answers(404, HTTP_200=DocumentBody), tags=["documents"]
+    )
+    def on_get(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        *,
+        namespace: str,
+        kind: str,
+        version: str,
+        name: str,
+    ) -> None:
+        """Show a rendered document and the documents that use it.
+
+        With `provenance`, where each of its values came from; with `path`, of one place only.
+        """
+        query: DocumentQuery = req.context.query
+        if query.cleartext_secrets:
+            may_see_secrets(req)
+        number = self._reader.number_of(query.version)
+        made = self._reader.rendered(number)
+        if made.rendering is None:
+            raise RenderingFailed(made.findings)
+        schema = f"{namespace}/{kind}/{version}"
+        found = made.rendering.get(schema, name)
+        if found is None:
+            raise NotFound(f"revision {number} has no document [{schema}, {name}]")
+        resp.media = _shown(found, made.rendering, number, query)
+
+
+def _shown(
+    found: RenderedDocument, rendering: Rendering, number: int, query: DocumentQuery
+) -> DocumentBody:
+    path = _path(query.path)
+    value = found.value if query.cleartext_secrets else redacted(found, rendering)
+    data = get(value["data"], path)
+    if data is MISSING:
+        raise NotFound(f"the document has nothing at {path_text(path)}")
+    origins = why(found, path) if query.provenance else None
+    document = found.document
+    return DocumentBody(
+        schema=document.schema,
+        name=document.name,
+        layer=document.layer or None,
+        collection=document.collection,
+        revision=number,
+        metadata=dict(value["metadata"]),
+        data=data,
+        redacted=not query.cleartext_secrets and bool(found.secret_paths),
+        parent=None if found.parent is None else _identity(found.parent),
+        sources=[_identity(each) for each in found.sources],
+        used_by=[_identity(each) for each in users(rendering, document.identity)],
+        provenance=None
+        if origins is None
+        else [
+            OriginBody(
+                path=path_text(place),
+                origin=f"{origin.document} {path_text(origin.path)}",
+                document=_identity(origin.document),
+                origin_path=path_text(origin.path),
+                secret=origin.secret,
+                steps=[f"{step.document} {step.instruction}" for step in origin.steps],
+            )
+            for place, origin in origins
+        ],
+    )
+
+
+def _identity(identity: Identity) -> IdentityBody:
+    return IdentityBody(schema=identity.schema, layer=identity.layer or None, name=identity.name)
+
+
+def _path(text: str) -> tuple[str | int, ...]:
+    try:
+        return parse_path(text)
+    except PathInvalid as error:
+        raise Invalid.field("path", str(error)) from None
