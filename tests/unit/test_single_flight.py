@@ -1,0 +1,160 @@
+"""Work that is done once for all who want the same at the same time."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import pytest
+
+from staging_api.clients import ALWAYS_THERE
+from staging_api.errors import ClientGone, NotFound, StagingApiError
+from staging_api.shutdown import Shutdown
+from staging_api.single_flight import PatienceOver, SingleFlight
+from staging_api.work_slots import WorkSlots
+from tests.service import eventually
+
+
+@dataclass
+class Leaving:
+    """A client that goes when the test says so."""
+
+    gone: bool = False
+    wakes: list[Callable[[], None]] = field(default_factory=list)
+
+    def waiting(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        self.wakes.append(wake)
+        if self.gone:
+            wake()
+        return nullcontext()
+
+    def go(self) -> None:
+        self.gone = True
+        for wake in self.wakes:
+            wake()
+
+
+@dataclass
+class Work:
+    """Work that goes on until it is let go, and may fail."""
+
+    error: BaseException | None = None
+    begun: int = 0
+    release: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.begun += 1
+        assert self.release.wait(30)
+        if self.error is not None:
+            raise self.error
+
+
+def followers(flight: SingleFlight, key: str) -> int:
+    found = flight._flights.get(key)
+    return len(found.followers) if found else 0
+
+
+def test_one_does_it_for_all_of_the_same_key_and_another_key_is_another_matter():
+    flight, work, other = SingleFlight(), Work(), Work()
+    with ThreadPoolExecutor(20) as pool:
+        same = [pool.submit(flight.run, "a", work, ALWAYS_THERE, 30) for _ in range(10)]
+        eventually(lambda: followers(flight, "a") == 9, "they do not wait")
+        apart = pool.submit(flight.run, "b", other, ALWAYS_THERE, 30)
+        eventually(lambda: other.begun == 1, "another key waits")
+        other.release.set()
+        apart.result()
+        work.release.set()
+        assert [one.result() for one in same] == [None] * 10
+        assert work.begun == 1
+        assert not flight.goes_on("a")
+
+
+def test_all_are_told_how_it_failed_each_by_an_error_of_its_own():
+    flight, work = SingleFlight(), Work(NotFound("it is not there", extra={"a": 1}))
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(flight.run, "a", work, ALWAYS_THERE, 30) for _ in range(5)]
+        eventually(lambda: followers(flight, "a") == 4, "they do not wait")
+        work.release.set()
+        errors = [one.exception() for one in asked]
+    assert {type(error) for error in errors} == {NotFound}
+    assert {error.detail for error in errors if isinstance(error, StagingApiError)} == {
+        "it is not there"
+    }
+    assert len({id(error) for error in errors}) == 5
+
+
+@pytest.mark.parametrize(
+    "error", [ClientGone("gone"), PatienceOver("over"), RuntimeError("a fault of its own")]
+)
+def test_the_next_goes_on_where_the_first_gave_up_for_a_reason_of_its_own(error):
+    flight, first, second = SingleFlight(), Work(error), Work()
+    with ThreadPoolExecutor(3) as pool:
+        leader = pool.submit(flight.run, "a", first, ALWAYS_THERE, 30)
+        eventually(lambda: first.begun == 1, "it does not begin")
+        waiting = [pool.submit(flight.run, "a", second, ALWAYS_THERE, 30) for _ in range(2)]
+        eventually(lambda: followers(flight, "a") == 2, "they do not wait")
+        first.release.set()
+        assert isinstance(leader.exception(), type(error))
+        second.release.set()
+        assert [one.result() for one in waiting] == [None, None]
+    assert second.begun == 1
+
+
+def test_a_client_that_goes_or_has_waited_long_enough_leaves_the_others():
+    flight, work, leaving = SingleFlight(), Work(), Leaving()
+    with ThreadPoolExecutor(3) as pool:
+        leader = pool.submit(flight.run, "a", work, ALWAYS_THERE, 30)
+        eventually(lambda: work.begun == 1, "it does not begin")
+        gone: Future[None] = pool.submit(flight.run, "a", work, leaving, 30)
+        eventually(lambda: bool(leaving.wakes), "it does not wait")
+        leaving.go()
+        assert isinstance(gone.exception(), ClientGone)
+        with pytest.raises(PatienceOver):
+            flight.run("a", work, ALWAYS_THERE, 0.01)
+        assert followers(flight, "a") == 0
+        work.release.set()
+        leader.result()
+
+
+def queued(slots: WorkSlots) -> int:
+    return len(slots._queue)
+
+
+def test_slots_are_given_in_order_and_a_client_that_goes_leaves_the_queue():
+    slots, shutdown, order = WorkSlots(1), Shutdown(), list[str]()
+
+    def work(name: str, client: Leaving) -> None:
+        with slots.one(client, shutdown):
+            order.append(name)
+
+    with ThreadPoolExecutor(3) as pool:
+        gone = Leaving()
+        with slots.one(ALWAYS_THERE, shutdown):
+            asked = []
+            for number, (name, client) in enumerate(
+                [("first", Leaving()), ("gone", gone), ("last", Leaving())]
+            ):
+                asked.append(pool.submit(work, name, client))
+                eventually(lambda: queued(slots) == number + 1, "it does not queue")  # noqa: B023
+            gone.go()
+            assert isinstance(asked[1].exception(), ClientGone)
+        asked[0].result()
+        asked[2].result()
+    assert order == ["first", "last"]
+    assert queued(slots) == 0
+
+
+def test_a_slot_is_another_ones_while_its_request_waits_in_the_middle_of_its_work():
+    slots, shutdown, done = WorkSlots(1), Shutdown(), list[str]()
+    with slots.one(ALWAYS_THERE, shutdown) as slot:
+        with slot.aside(), slots.one(ALWAYS_THERE, shutdown):
+            done.append("another")
+        done.append("on")
+        with ThreadPoolExecutor(1) as pool:
+            late = pool.submit(lambda: slots.one(ALWAYS_THERE, shutdown).__enter__())
+            eventually(lambda: queued(slots) == 1, "the slot was given twice")
+            assert not late.done()
+            slot.give()
+            late.result().give()
+    assert done == ["another", "on"]
