@@ -1,0 +1,242 @@
+"""Requests, joins, failures, evictions, pins, cancellations and deaths of two builds, in any order.
+
+After each step the tables are held to what they may say; at the end everything accepted is settled.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, NotFound, StagingApiError
+from staging_api.http.bodies import StagingBody
+from staging_api.locks.hold import guarded, hold
+from staging_api.locks.model import ARCHIVE, SYMBOLS
+from staging_api.staging import repository
+from staging_api.staging.audit import verify
+from staging_api.staging.model import Staging
+from tests.conftest import empty
+from tests.factories import ASKER
+from tests.stagings import Bench, bench, packed
+
+WORKER, JOINER = replace(ASKER, caller="worker"), replace(ASKER, caller="joiner")
+BUILDS = ("R17-1", "R17-2")
+OBJECTS = {
+    "payload": ("payload.bin", b"payload"),
+    "suites": ("suites.tgz", packed({"suites/control": b"control"})),
+    "notes": ("notes.txt", b"notes"),
+    "symbols": ("debug.tgz", packed({"debug/breakpad/lib.sym": b"symbols"})),
+}
+names = st.lists(st.sampled_from(sorted(OBJECTS)), min_size=1, unique=True)
+builds = st.sampled_from(BUILDS)
+some = st.integers(min_value=0, max_value=1000)
+
+
+@dataclass
+class Wish:
+    """What a request that joined another was promised."""
+
+    url: str
+    name: str
+
+
+class Stagings(RuleBasedStateMachine):
+    """One service, one worker that works when it is told to, and a source that loses objects."""
+
+    at: Bench
+
+    @initialize()
+    def begin(self) -> None:
+        empty(self.at.database)
+        self.wishes: list[Wish] = []
+        self.tags: dict[str, str] = {}
+        self.verdicts: dict[tuple[str, str], object] = {}
+        self.urls = {name: f"file://{self.at.builds}/board/{name}" for name in BUILDS}
+        for name in BUILDS:
+            folder = self.at.builds / "board" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, content in OBJECTS.values():
+                (folder / file).write_bytes(content)
+
+    @rule(build=builds, wanted=names)
+    def request(self, build: str, wanted: list[str]) -> None:
+        service = self.at.service
+        asked = service.wanted(self.urls[build], wanted)
+        if service.nothing_left(asked) is None:
+            service.queue(asked, ASKER)
+
+    @rule(build=builds, wanted=names, patience=st.sampled_from([None, 60.0]))
+    def join(self, build: str, wanted: list[str], patience: float | None) -> None:
+        asked = self.at.service.wanted(self.urls[build], wanted, patience)
+        self.at.service.queue_behind(asked, JOINER)
+        self.wishes += [Wish(self.urls[build], name) for name in wanted]
+
+    @rule(build=builds, wanted=names)
+    def stage_at_once(self, build: str, wanted: list[str]) -> None:
+        with suppress(StagingApiError):
+            self.at.service.stage(self.at.service.wanted(self.urls[build], wanted), ASKER)
+
+    @rule()
+    def work(self) -> None:
+        for staging_id in self.due()[:1]:
+            self.at.service.resume(self.at.service.find(staging_id), WORKER)
+
+    @rule(build=builds, name=st.sampled_from(sorted(OBJECTS)), there=st.booleans())
+    def change_the_source(self, build: str, name: str, there: bool) -> None:
+        file, content = OBJECTS[name]
+        path = self.at.builds / "board" / build / file
+        if there:
+            path.write_bytes(content)
+        else:
+            path.unlink(missing_ok=True)
+
+    @rule(which=some)
+    def cancel(self, which: int) -> None:
+        # Not those of the joiner: whoever cancels these takes the promise back.
+        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller]
+        if mine:
+            self.at.service.cancel(mine[which % len(mine)], ASKER)
+
+    @rule(which=some)
+    def ask_to_cancel(self, which: int) -> None:
+        """As while another holds the lock: a worker notices it afterwards."""
+        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller]
+        if mine:
+            with self.at.database.begin() as conn:
+                repository.request_cancel(conn, mine[which % len(mine)])
+
+    @rule(which=some)
+    def evict(self, which: int) -> None:
+        if rows := self.live():
+            with suppress(NotFound, Conflict):
+                self.at.service.artifacts.evict(rows[which % len(rows)], ASKER)
+
+    @rule(which=some, pinned=st.booleans())
+    def pin(self, which: int, pinned: bool) -> None:
+        until = datetime.now(UTC) + timedelta(hours=1) if pinned else None
+        if rows := self.live():
+            self.at.service.artifacts.pin(rows[which % len(rows)], until, ASKER)
+
+    @rule(which=some)
+    def die(self, which: int) -> None:
+        """Begin an artifact, come half way, and never be heard of again; the lease runs out."""
+        with self.at.database.connect() as conn:
+            rows = repository.list_artifacts(conn, limit=1000)
+        left = [row for row in rows if row.to_do]
+        if not left:
+            return
+        row = left[which % len(left)]
+        kind = SYMBOLS if row.lock_kind == SYMBOLS.name else ARCHIVE
+        with (
+            hold(self.at.service.locks, kind, row.archive_url, WORKER) as held,
+            guarded(self.at.database, held) as conn,
+        ):
+            repository.begin_artifact(conn, row.id, held.lease)
+            repository.note_progress(conn, row.id, 1 + which, 2000, 5.0)
+            repository.settle(conn, row.archive_url, held.lease)
+
+    @invariant()
+    def nothing_is_left_behind(self) -> None:
+        left = self.at.rows(
+            "SELECT a.id FROM staged_artifacts a JOIN stagings s ON s.id = a.staging_id"
+            " WHERE a.state IN ('pending', 'staging') AND s.finished_at IS NOT NULL"
+        )
+        assert left == []
+
+    @invariant()
+    def states_follow_from_the_artifacts(self) -> None:
+        for staging in self.stagings():
+            found = {artifact.state for artifact in staging.artifacts}
+            if staging.state == "staged":
+                assert found <= {"staged", "missing", "evicted"}
+            if staging.state == "failed":
+                assert "failed" in found
+            if staging.final:
+                assert not found & {"pending", "staging"}
+                assert {a.name for a in staging.artifacts} == set(staging.requested)
+            else:
+                assert found & {"pending", "staging"}
+
+    @invariant()
+    def a_verdict_stays(self) -> None:
+        for staging in self.stagings():
+            for artifact in staging.artifacts:
+                if staging.final and artifact.state == "failed":
+                    verdict = (artifact.failure, artifact.bytes_done, artifact.bytes_total)
+                    key = (staging.id, artifact.id)
+                    assert self.verdicts.setdefault(key, verdict) == verdict
+
+    @invariant()
+    def another_body_has_another_tag(self) -> None:
+        for staging in self.stagings():
+            body = StagingBody.of(staging).model_dump_json()
+            assert self.tags.setdefault(f"{staging.id}.{staging.tag}", body) == body
+
+    @invariant()
+    def who_joined_is_not_cancelled_with_another(self) -> None:
+        still_open = []
+        for wish in self.wishes:
+            found = self.at.rows(
+                "SELECT state, error_code FROM staged_artifacts"
+                " WHERE archive_url = :u AND name = :n AND state <> 'evicted'",
+                u=wish.url,
+                n=wish.name,
+            )
+            if [state for state, _ in found if state in ("pending", "staging")]:
+                still_open.append(wish)
+            assert ("failed", "cancelled") not in found
+        self.wishes = still_open
+
+    def teardown(self) -> None:
+        for _ in range(100):
+            due = self.due()
+            if not due:
+                break
+            self.at.service.resume(self.at.service.find(due[0]), WORKER)
+        with self.at.database.connect() as conn:
+            assert repository.queue(conn) == {}
+        assert [s.id for s in self.stagings() if not s.final] == []
+        assert verify(self.at.database).breaks == ()
+
+    def due(self) -> list[str]:
+        with self.at.database.connect() as conn:
+            return [turn.staging_id for turn in repository.due(conn, each=10)]
+
+    def stagings(self) -> list[Staging]:
+        with self.at.database.connect() as conn:
+            return repository.list_stagings(conn, limit=1000)
+
+    def live(self) -> list[str]:
+        with self.at.database.connect() as conn:
+            rows = repository.list_artifacts(conn, limit=1000)
+        return [row.id for row in rows if row.state != "evicted"]
+
+
+def test_the_tables_keep_their_promises(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with bench(database, database_url, tmp_path) as at:
+
+        class OnThisDatabase(Stagings):
+            pass
+
+        OnThisDatabase.at = at
+        run_state_machine_as_test(
+            OnThisDatabase,
+            settings=settings(
+                max_examples=25,
+                stateful_step_count=20,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
