@@ -102,6 +102,7 @@ class Archives:
             body={"operation": operation, "archive": archive, "options": options},
             headers=once(),
             on_retry=on_retry,
+            queues=True,
         )
         return read(Publication.of, reply)
 

@@ -113,6 +113,7 @@ class StagingClient:
             body=body if artifacts is None else {**body, "artifacts": list(artifacts)},
             headers=once() if wait else {**once(), "Prefer": "respond-async"},
             on_retry=on_retry,
+            queues=wait,
         )
         return read(Staging.of, reply)
 

@@ -7,6 +7,7 @@ the same, to whichever process answers next.
 """
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from urllib.parse import urlsplit
 
 from staging_api.client.pacing import Deadline, OnRetry, Pacing, retried
 from staging_api.client.problems import problem
-from staging_api.errors import AnswerUnusable, DeadlineOver, Invalid, Unavailable
+from staging_api.errors import AnswerUnusable, DeadlineOver, Invalid, LockHeld, Unavailable
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 120.0
+#: In the service's queue for a lock, at a stretch; half of what it lets a request wait by default.
+_QUEUE_SECONDS = 30.0
 #: What the last try gets when the time is nearly over: a refusal needs no more.
 _LAST_TRY_SECONDS = 1.0
 
@@ -75,6 +78,7 @@ class Transport:
         content: Content | None = None,
         headers: Mapping[str, str] | None = None,
         on_retry: OnRetry | None = None,
+        queues: bool = False,
     ) -> Reply:
         """Send a request until it has an answer that a retry would not change.
 
@@ -86,6 +90,8 @@ class Transport:
             content: or sent as it is, from its beginning with each try.
             headers: of this request.
             on_retry: called before each wait.
+            queues: whether to wait in the service's queue for a lock that another holds, and only
+                then to come again.
 
         Raises:
             StagingApiError: the answer, if it is an error; the last one when the time is over.
@@ -97,8 +103,17 @@ class Transport:
         sent = {} if body is None else {"Content-Type": "application/json"}
 
         def once() -> Reply:
-            with self.sent(method, path, deadline, {**sent, **(headers or {})}, content) as answer:
-                return _reply(answer)
+            wait = _queue_seconds(deadline) if queues else 0
+            given = _preferring({**sent, **(headers or {})}, wait)
+            began = time.monotonic()
+            try:
+                with self.sent(method, path, deadline, given, content) as answer:
+                    return _reply(answer)
+            except LockHeld as error:
+                if wait and time.monotonic() - began >= wait:
+                    # It was waited for already, in line: back into the queue.
+                    error.retry_after_seconds = None
+                raise
 
         return retried(once, deadline, self.pacing, on_retry)
 
@@ -187,6 +202,18 @@ class Transport:
             raise DeadlineOver(f"no answer in time from {self.base_url}") from error
         except exceptions.HTTPError as error:
             raise Unavailable(f"{self.base_url} cannot be reached: {_reason(error)}") from error
+
+
+def _queue_seconds(deadline: Deadline) -> int:
+    """How long to queue: shorter than the deadline, to hear who holds the lock in the end."""
+    return int(max(0.0, min(_QUEUE_SECONDS, deadline.remaining_seconds() - _LAST_TRY_SECONDS)))
+
+
+def _preferring(headers: Mapping[str, str], wait: int) -> Mapping[str, str]:
+    if not wait:
+        return headers
+    preferences = filter(None, [headers.get("Prefer"), f"wait={wait}"])
+    return {**headers, "Prefer": ", ".join(preferences)}
 
 
 def _checked(base_url: str) -> str:

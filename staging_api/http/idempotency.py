@@ -85,8 +85,9 @@ def _check(key: str) -> None:
 
 
 def _fingerprint(req: falcon.Request) -> str:
+    # Not of Prefer: how long a client would wait is no part of what it asks for.
     body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
-    told = "\n".join((req.method, req.path, req.query_string, req.get_header("Prefer") or "", body))
+    told = f"{req.method}\n{req.path}\n{req.query_string}\n\n{body}"
     return hashlib.sha256(told.encode()).hexdigest()
 
 

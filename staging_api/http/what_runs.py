@@ -31,8 +31,9 @@ Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 
 def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
-    """Tell a caller that came second which operation runs.
+    """Tell a caller that came second which operation runs, and when it will be over.
 
+    Earlier runs tell how long it takes; the lease, which is renewed for as long, does not.
     ``publication`` is null if none does: somebody goes back, or renews Releases.
     """
 
@@ -45,7 +46,11 @@ def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
         except LockHeld as error:
             lock = error.extra["lock"]
             if lock["kind"] == PUBLISHER.name and lock["id"]:
-                error.extra["publication"] = _run_of(self.locks.database, lock["id"])
+                run = error.extra["publication"] = _run_of(self.locks.database, lock["id"])
+                with self.locks.database.connect() as conn:
+                    left = repository.seconds_left(conn, run["id"]) if run else None
+                if left is not None:
+                    error.retry_after_seconds = left
             raise
 
     return told

@@ -19,7 +19,7 @@ from tests.devserver_client import (
     DevServerOverSsh,
 )
 from tests.rows import check_read_once, select, states
-from tests.service import Pod
+from tests.service import STAGINGS, Pod, eventually
 from tests.source import ArchiveSource
 
 CLIENTS = 10
@@ -178,6 +178,64 @@ def test_clean_stages_again_what_changed_at_the_source(
     assert client.staged_file(path, "stateful.tgz") != again["stateful.tgz"]
     assert client.call("stage", archive_url=url, artifacts="stateful", clean="True") == b"Success"
     assert client.staged_file(path, "stateful.tgz") == again["stateful.tgz"]
+
+
+def absent_payload(source: ArchiveSource) -> str:
+    """A build whose manifest names the full payload, which is not there."""
+    objects = with_manifest(build())
+    del objects[FULL_PAYLOAD]
+    return source.add(build_path(), objects)
+
+
+def test_an_absent_object_does_not_take_along_what_was_accepted(
+    pods: list[Pod], source: ArchiveSource, rows: Database
+) -> None:
+    client, url = DevServer(pods[0].url), absent_payload(source)
+    both = {"archive_url": url, "artifacts": "full_payload,stateful"}
+    one = {"archive_url": url, "artifacts": "stateful"}
+    assert client.call("stage", **both, **{"async": "True"}) == b"Success"
+    assert client.call("stage", **one, **{"async": "True"}) == b"Success"
+    eventually(lambda: client.call("is_staged", **one) == b"True", "stateful was lost")
+    with pytest.raises(DevServerError, match="full_payload"):
+        client.call("is_staged", **both)
+    with pytest.raises(DevServerError, match=f"{FULL_PAYLOAD} is not in the archive"):
+        client.call("stage", **both)
+    assert client.call("stage", **one) == b"Success"
+    assert states(rows, url) == {"full_payload": "failed", "stateful": "staged"}
+
+
+def test_of_a_build_that_is_not_there_nothing_stays_to_do(
+    pods: list[Pod], source: ArchiveSource, rows: Database
+) -> None:
+    url = f"{source.url}/{build_path()}"
+    assert pods[0].client.stage(url).problem == (404, "archive_not_found")
+    [staging] = pods[0].client.get(f"{STAGINGS}?archive_url={url}").json["items"]
+    assert staging["state"] == "failed"
+    assert {a["error"]["code"] for a in staging["artifacts"]} == {"archive_not_found"}
+    assert set(states(rows, url).values()) == {"failed"}
+
+
+def test_cancelling_a_staging_does_not_lose_what_others_left_to_it(
+    pods: list[Pod], source: ArchiveSource, rows: Database
+) -> None:
+    url = source.add(build_path(), build())
+    held = source.hold(url, FULL_PAYLOAD)
+    first = pods[0].client.stage(url, "full_payload", "stateful", Prefer="respond-async")
+    held.wait_until_reached()
+    one = {"archive_url": url, "artifacts": "stateful"}
+    client = DevServer(pods[1].url)
+    assert client.call("stage", **one, **{"async": "True"}) == b"Success"
+    location = first.headers["Location"]
+    assert pods[0].client.delete(location).status == 202
+    held.release()
+    eventually(lambda: client.call("is_staged", **one) == b"True", "stateful was lost")
+    cancelled = pods[0].client.get(location).json
+    assert cancelled["state"] == "cancelled"
+    told = {a["name"]: (a["state"], a["brought_since_by"]) for a in cancelled["artifacts"]}
+    assert told["full_payload"] == ("failed", None)
+    assert told["stateful"][0] == "failed"
+    since = pods[0].client.get(f"{STAGINGS}/{told['stateful'][1]}").json
+    assert (since["state"], since["requested"]) == ("staged", ["stateful"])
 
 
 def test_the_latest_build_is_the_newest_whole_one_of_the_milestone(

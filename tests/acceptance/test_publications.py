@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from tests.builds import build, build_path
 from tests.factories import ASKER
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import shop
-from tests.rows import dump, select
+from tests.rows import dump, execute, select
 from tests.service import API, Answer, Client, Pod, Service, eventually
 from tests.source import ArchiveSource
 
@@ -402,6 +403,42 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
     told = refused.json["publication"]
     assert (told["id"], told["operation"], told["archive"]) == (run.id, first, archive.name)
     assert archive.publish(second).status == 201
+
+
+def test_who_comes_second_is_told_when_the_run_will_be_over(
+    archive: ArchiveApi, third_pod: Publisher, rows: Database
+) -> None:
+    archive.upload("a.deb", small())
+    begun, go_on = Event(), Event()
+
+    def wait(step: str) -> None:
+        if step == "begun":
+            begun.set()
+            go_on.wait(60)
+
+    holder = replace(third_pod, reached=wait)
+
+    def refused_after() -> int:
+        begun.clear()
+        go_on.clear()
+        with ThreadPoolExecutor(1) as pool:
+            made = holder.archive(archive.name)
+            running = pool.submit(holder.run, "publish-distro", made, Options(), ASKER)
+            assert begun.wait(60)
+            refused = archive.publish("publish-distro")
+            go_on.set()
+            running.result()
+        assert refused.problem == (409, "lock_held")
+        return int(refused.headers["Retry-After"])
+
+    # Nothing to compare it with: the lease, which is renewed while it runs.
+    assert refused_after() <= math.ceil(third_pod.locks.lease_seconds)
+    execute(
+        rows,
+        "UPDATE publisher_runs SET started_at = finished_at - interval '200 s'"
+        " WHERE finished_at IS NOT NULL",
+    )
+    assert 100 < refused_after() <= 200
 
 
 def test_of_many_callers_on_two_pods_exactly_one_gets_through(

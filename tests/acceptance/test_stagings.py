@@ -183,6 +183,8 @@ def test_an_idempotency_key_gets_the_same_answer_again(
     again = pods[1].client.stage(url, Idempotency_Key=key)
     assert (again.status, again.body) == (201, first.body)
     assert again.headers["Location"] == first.headers["Location"]
+    for prefer in ("wait=5", "respond-async", "wait=7, respond-async"):
+        assert pods[0].client.stage(url, Idempotency_Key=key, Prefer=prefer).body == first.body
     other = pods[1].client.stage(url, "symbols", Idempotency_Key=key)
     assert other.problem == (422, "idempotency_key_reused")
     assert select(rows, "SELECT count(*) FROM stagings WHERE archive_url = :u", u=url) == [(1,)]

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -488,3 +489,27 @@ def test_a_client_may_be_given_its_marker_and_a_mounted_service() -> None:
     assert found.final
     assert running.seen[0].path == f"/mounted{STAGINGS}/{STAGING_ID}"
     assert running.seen[0].headers["X-Context-Marker"] == str(marker)
+
+
+def test_a_request_for_a_lock_waits_in_the_queue_before_it_comes_again() -> None:
+    with talking(in_turn(lock_held("1"), says(201, staging()))) as (client, running):
+        client.stage(ARCHIVE, timeout=600)
+    with talking(in_turn(says(202, staging()))) as (asynchronous, asked):
+        asynchronous.stage(ARCHIVE, wait=False, timeout=10)
+    prefers = [request.headers["Prefer"] for request in (*running.seen, *asked.seen)]
+    assert prefers == ["wait=30", "wait=30", "respond-async"]
+
+
+def test_who_has_queued_comes_again_at_once_and_who_was_refused_at_once_when_told() -> None:
+    told: list[float | None] = []
+
+    def refused_in_the_end(request: BaseHTTPRequestHandler) -> None:
+        time.sleep(float(request.headers["Prefer"].partition("=")[2]))
+        lock_held("600")(request)
+
+    def note(error: errors.StagingApiError, _pause: float) -> None:
+        told.append(error.retry_after_seconds)
+
+    with talking(in_turn(lock_held("0"), refused_in_the_end, says(201, staging()))) as (client, _):
+        client.stage(ARCHIVE, timeout=2.5, on_retry=note)
+    assert told == [0, None]

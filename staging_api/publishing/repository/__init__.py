@@ -78,6 +78,7 @@ from staging_api.publishing.repository.run_rows import (
     list_runs,
     note_progress,
     run_of_lock,
+    seconds_left,
     unhurried,
 )
 from staging_api.publishing.repository.serving_rows import (
@@ -192,6 +193,7 @@ __all__ = [
     "remove_unused_files",
     "renew_statistics",
     "run_of_lock",
+    "seconds_left",
     "set_pin",
     "source_files_of",
     "sources_to_dominate",

@@ -98,6 +98,19 @@ _OF_LOCK = text("""
     FROM publisher_runs r JOIN apt_archives a ON a.id = r.archive_id
     WHERE r.lock_id = :lock_id ORDER BY r.id DESC LIMIT 1
 """)
+# Of the same operation with the same care: the median of the newest ten.
+_TIMES = text("""
+    SELECT extract(epoch FROM clock_timestamp() - r.started_at) AS elapsed, (
+        SELECT percentile_cont(0.5) WITHIN GROUP (
+            ORDER BY extract(epoch FROM d.finished_at - d.started_at))
+        FROM (
+            SELECT f.started_at, f.finished_at FROM publisher_runs f
+            WHERE f.archive_id = r.archive_id AND f.operation = r.operation
+              AND f.options -> 'careful' IS NOT DISTINCT FROM r.options -> 'careful'
+              AND f.state IN ('succeeded', 'published_hook_failed')
+            ORDER BY f.id DESC LIMIT 10) d) AS usual
+    FROM publisher_runs r WHERE r.id = :id
+""")
 _UNHURRIED = text("SET LOCAL synchronous_commit = off")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
@@ -209,6 +222,19 @@ def run_of_lock(conn: Connection, lock_id: str) -> Mapping[str, Any] | None:
     """What runs under a grant of the lock, in the words of an answer."""
     row = conn.execute(_OF_LOCK, {"lock_id": lock_id}).one_or_none()
     return None if row is None else dict(row._mapping)  # noqa: SLF001 - its public name
+
+
+def seconds_left(conn: Connection, run_id: str) -> float | None:
+    """What is left of a run if it takes as long as such runs of its archive usually do.
+
+    Of one that takes longer, half as much again as it has taken so far. None: there was none yet
+    to compare it with.
+    """
+    row = conn.execute(_TIMES, {"id": run_id}).one_or_none()
+    if row is None or row.usual is None:
+        return None
+    elapsed, left = float(row.elapsed), float(row.usual) - float(row.elapsed)
+    return left if left > 0 else elapsed / 2
 
 
 def _run(row: Row[Any]) -> Run:

@@ -1,0 +1,113 @@
+"""Whose turn it is in a worker: callers one after the other, foreground before background."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.locks.hold import Asker
+from staging_api.sources.model import Source
+from staging_api.staging import repository
+from staging_api.staging.worker import Worker
+from tests.factories import ASKER
+from tests.rows import execute
+from tests.service import eventually
+from tests.stagings import Bench, bench
+
+BUSY, QUIET = replace(ASKER, caller="busy"), replace(ASKER, caller="quiet")
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench(database, database_url, tmp_path) as made:
+        yield made
+
+
+class Gate:
+    """Sources that are looked at one by one, when they are let go; notes in which order."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.open = threading.Semaphore(0)
+
+    def __call__(self, source: Source) -> Source:
+        self.begun.append(source.url.rpartition("/")[2])
+        assert self.open.acquire(timeout=60)
+        return source
+
+
+def queued(at: Bench, asker: Asker, *builds: str, name: str = "payload") -> None:
+    for build in builds:
+        at.service.queue(at.service.wanted(at.build(build), (name,)), asker)
+
+
+def order(at: Bench, builds: int) -> list[str]:
+    """The builds in the order in which a worker with one job begins them."""
+    gate = Gate()
+    opened = at.service.open_archive
+    service = replace(at.service, open_archive=lambda url: gate(opened(url)))
+    worker = Worker(service, jobs=1)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        for number in range(builds):
+            eventually(lambda n=number: len(gate.begun) > n, "nothing more was begun")  # type: ignore[misc]
+            gate.open.release()
+    finally:
+        worker.stop()
+        gate.open.release(100)
+        thread.join()
+    return gate.begun
+
+
+def test_callers_take_turns_however_many_stagings_one_has(at):
+    queued(at, BUSY, *(f"B-{number}" for number in range(6)))
+    queued(at, QUIET, "Q-0", "Q-1")
+    queued(at, ASKER, "T-0")
+    assert order(at, 9) == ["B-0", "Q-0", "T-0", "B-1", "Q-1", "B-2", "B-3", "B-4", "B-5"]
+
+
+def test_foreground_comes_before_background_of_whoever(at):
+    queued(at, BUSY, "B-0", "B-1", name="build")
+    execute(
+        at.database,
+        "UPDATE staged_artifacts SET state = 'missing' WHERE name IN ('payload', 'suites')",
+    )
+    with at.database.begin() as conn:
+        for (url,) in at.rows("SELECT DISTINCT archive_url FROM stagings"):
+            repository.settle(conn, url)
+    queued(at, BUSY, "B-2")
+    queued(at, QUIET, "Q-0")
+    assert order(at, 4) == ["B-2", "Q-0", "B-0", "B-1"]
+
+
+def test_a_caller_has_no_more_jobs_than_its_share(at):
+    gate = Gate()
+    opened = at.service.open_archive
+    service = replace(at.service, open_archive=lambda url: gate(opened(url)))
+    queued(at, BUSY, *(f"B-{number}" for number in range(4)))
+    worker = Worker(service, jobs=3, jobs_per_caller=2)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        eventually(lambda: len(gate.begun) == 2, "two were not begun")
+        queued(at, QUIET, "Q-0")
+        eventually(lambda: len(gate.begun) == 3, "the free job was not taken")
+        assert (sorted(gate.begun[:2]), gate.begun[2:]) == (["B-0", "B-1"], ["Q-0"])
+    finally:
+        worker.stop()
+        gate.open.release(100)
+        thread.join()
+
+
+def test_a_long_background_gives_way_between_two_artifacts(at):
+    staging = at.service.queue(at.service.wanted(at.build(), ("build",)), BUSY)
+    at.service.resume(at.service.find(staging.id), BUSY, gives_way=lambda: True)
+    left = at.service.find(staging.id)
+    assert left.state == "foreground_staged"
+    assert {a.name: a.state for a in left.artifacts}["notes"] == "pending"
+    at.service.resume(left, BUSY)
+    assert at.service.find(staging.id).state == "staged"
