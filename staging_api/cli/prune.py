@@ -96,7 +96,7 @@ def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) ->
 def _drop_events(
     database: Database, events_days: int, reason: str, report: dict[str, Any]
 ) -> list[str]:
-    with database.begin() as conn:
+    with database.connect() as conn:
         count = repository.drop_events(conn, _before(events_days), reason)
     report["dropped_events"] = count
     return [f"dropped {count} events"]

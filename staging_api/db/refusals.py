@@ -54,7 +54,6 @@ _MEANINGS: Mapping[str, Meaning] = {
     "53": _busy("the database is short of memory or of another resource", 10),
     "28": _CREDENTIALS,
     "3D000": _NO_DATABASE,
-    "42501": _refused("the role of STAGING_DATABASE_URL may not do this; see docs/roles.sql"),
     "57P03": _STARTING,
     "57": _away("the database is being shut down or restarted"),
     "58": _away("the database reports a fault of its machine"),

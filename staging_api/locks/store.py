@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.engine import call
+from staging_api.db.patience import patiently
 from staging_api.errors import LockLost, Unavailable
 from staging_api.locks.model import Lease, LockRequest, Refusal
 
@@ -162,13 +163,17 @@ def leave(conn: Connection, lock_id: str) -> None:
 
 
 def extend_history(conn: Connection) -> None:
-    """Make the coming months of the history, where they are missing."""
-    conn.exec_driver_sql(_EXTEND_HISTORY, (_MONTHS_AHEAD,))
+    """Make the coming months of the history, where they are missing.
+
+    Args:
+        conn: commits by itself; others are waited for, for a few seconds at most.
+    """
+    patiently(conn, _EXTEND_HISTORY, (_MONTHS_AHEAD,))
 
 
 def drop_history(conn: Connection, before: datetime) -> list[str]:
     """Drop the months of the history that ended before a time; returns their tables."""
-    return list(conn.exec_driver_sql(_DROP_HISTORY, (before,)).scalars())
+    return patiently(conn, _DROP_HISTORY, (before,))
 
 
 def forget_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECONDS) -> int:

@@ -43,7 +43,6 @@ def outages() -> Iterator[Callable[[], float]]:
         ("28P01", DatabaseRefused, 0),
         ("28000", DatabaseRefused, 0),
         ("3D000", DatabaseRefused, 0),
-        ("42501", DatabaseRefused, 0),
         ("57P01", Unavailable, 1),
         ("57P03", Unavailable, 1),
         ("08006", Unavailable, 1),

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
+from staging_api.db.patience import patiently
 from staging_api.db.tables import staging_events
 from staging_api.staging.model import StagingEvent
 
@@ -34,15 +35,17 @@ def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list
 
 
 def extend_events(conn: Connection) -> None:
-    """Make room for the events of the next months."""
-    conn.execute(text("SELECT staging_events_extend(3)"))
+    """Make room for the events of the next months; `conn` commits by itself."""
+    patiently(conn, "SELECT staging_events_extend(3)", ())
 
 
 def drop_events(conn: Connection, before: datetime, reason: str) -> int:
-    """Drop the months of events that ended before a time, and write down why; returns how many."""
-    given = {"before": before, "reason": reason}
-    dropped = conn.execute(text("SELECT staging_events_drop(:before, :reason)"), given)
-    return int(dropped.scalar_one())
+    """Drop the months of events that ended before a time, and write down why; returns how many.
+
+    `conn` commits by itself.
+    """
+    (dropped,) = patiently(conn, "SELECT staging_events_drop(%s, %s)", (before, reason))
+    return int(dropped)
 
 
 def chains(conn: Connection, since: datetime | None, until: datetime | None) -> Iterator[Row[Any]]:

@@ -1,0 +1,199 @@
+"""Months of history, made and dropped while others read and write."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, text
+
+from staging_api.db.engine import Database
+from staging_api.errors import DatabaseBusy
+from staging_api.locks import store
+from staging_api.locks.model import Lease, new_id
+from staging_api.staging import repository
+from tests.leases import acquired, grant_of, refused, released, renewed, rows
+from tests.service import eventually
+
+NOW = f"{datetime.now(UTC):%Y_%m}"
+THERE = "SELECT to_regclass(:name) IS NOT NULL"
+Extend = Callable[[Connection], None]
+EXTENSIONS: list[tuple[str, Extend]] = [
+    ("api_locks", store.extend_history),
+    ("staging_events", repository.extend_events),
+]
+
+
+@pytest.fixture(autouse=True)
+def whole(database: Database) -> Iterator[None]:
+    """An archive to stage; and every month there afterwards."""
+    with database.begin() as conn:
+        conn.execute(text("INSERT INTO archives VALUES ('gs://b/r', 'r')"))
+    yield
+    with database.connect() as conn:
+        for _, extend in EXTENSIONS:
+            extend(conn)
+
+
+def remove_month(database: Database, table: str) -> str:
+    name = f"{table}_{NOW}"
+    with database.begin() as conn:
+        conn.execute(text(f"DROP TABLE {name}"))
+    return name
+
+
+@contextmanager
+def long_reader(database: Database, table: str) -> Iterator[None]:
+    """As pg_dump reads: a lock on every partition, for as long as it takes."""
+    with database.begin() as conn:
+        conn.execute(text(f"SELECT count(*) FROM {table}"))
+        yield
+
+
+def insert_staging(conn: Connection) -> str:
+    staging_id = new_id()
+    conn.execute(
+        text(
+            "INSERT INTO stagings (id, archive_url, requested, caller, state)"
+            " VALUES (:id, 'gs://b/r', '{a}', 'tester', 'queued')"
+        ),
+        {"id": staging_id},
+    )
+    return staging_id
+
+
+@pytest.mark.parametrize(("table", "extend"), EXTENSIONS, ids=["locks", "events"])
+def test_behind_a_long_reader_a_month_is_left_for_later_and_nobody_else_waits(
+    table: str, extend: Extend, database: Database
+) -> None:
+    name = remove_month(database, table)
+    lease = acquired(database, scope="before")
+
+    def make() -> None:
+        with database.connect() as conn:
+            extend(conn)
+
+    with long_reader(database, table), ThreadPoolExecutor(1) as pool:
+        making = pool.submit(make)
+        done = 0
+        while not making.done():
+            released(database, acquired(database))
+            assert renewed(database, lease)
+            with database.begin() as conn:
+                insert_staging(conn)
+            done += 1
+        with pytest.raises(DatabaseBusy):
+            making.result()
+    assert done > 2, "others were served between the tries"
+    assert rows(database, THERE, name=name) == [(False,)]
+    make()
+    # Events that came meanwhile are in the default partition, and keep their month there.
+    assert rows(database, THERE, name=name) == [(table == "api_locks",)]
+    assert refused(database, scope="before").id == lease.id
+
+
+def test_a_month_of_grants_is_made_under_load_without_an_error(database: Database) -> None:
+    name = remove_month(database, "api_locks")
+    held = acquired(database, scope="held")
+    stop = threading.Event()
+
+    def load(number: int) -> int:
+        count = 0
+        while not stop.is_set():
+            lease = acquired(database, scope=f"scope-{number}")
+            assert renewed(database, lease)
+            assert released(database, lease) == "released"
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(6) as pool:
+        loads = [pool.submit(load, number) for number in range(6)]
+        try:
+            eventually(lambda: made(database), "it is never made")
+        finally:
+            stop.set()
+        assert min(each.result() for each in loads) > 0
+    assert rows(database, THERE, name=name) == [(True,)]
+    assert rows(database, "SELECT * FROM api_locks_other") == []
+    assert grant_of(database, held).outcome is None
+
+
+def made(database: Database) -> bool:
+    try:
+        with database.connect() as conn:
+            store.extend_history(conn)
+    except DatabaseBusy:
+        return False
+    return True
+
+
+def test_the_turn_of_a_month_and_writers_of_stagings_do_not_wait_for_each_other(
+    database: Database,
+) -> None:
+    """A writer that has written an event and goes on to its staging, another that comes after."""
+    name = remove_month(database, "staging_events")
+    go_on, wrote = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with database.begin() as conn:
+            staging_id = insert_staging(conn)
+            wrote.set()
+            assert go_on.wait(30)
+            conn.execute(
+                text(
+                    "UPDATE stagings SET state = 'failed', finished_at = clock_timestamp(),"
+                    " error_code = 'x', error_message = 'x' WHERE id = :id"
+                ),
+                {"id": staging_id},
+            )
+
+    def make() -> None:
+        with database.connect() as conn:
+            repository.extend_events(conn)
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(write_slowly)
+        assert wrote.wait(10)
+        making = pool.submit(make)
+        others = 0
+        while not making.done():
+            with database.begin() as conn:
+                insert_staging(conn)
+            others += 1
+            if others == 3:
+                go_on.set()
+        go_on.set()
+        writing.result(30)
+        making.result()
+    assert others >= 3
+    assert rows(database, THERE, name=name) == [(False,)], "its events are in the default partition"
+
+
+@pytest.mark.parametrize("table", ["api_locks", "staging_events"])
+def test_an_old_month_is_dropped_once_nobody_reads_it(table: str, database: Database) -> None:
+    old = f"{table}_2001_01"
+    bounds = "FROM (ulid_floor('2001-01-01 00:00+00')) TO (ulid_floor('2001-02-01 00:00+00'))"
+    with database.begin() as conn:
+        conn.execute(text(f"CREATE TABLE {old} PARTITION OF {table} FOR VALUES {bounds}"))
+    before = datetime.now(UTC) - timedelta(days=400)
+
+    def drop() -> object:
+        with database.connect() as conn:
+            if table == "api_locks":
+                return store.drop_history(conn, before)
+            return repository.drop_events(conn, before, "they are old")
+
+    with long_reader(database, table), ThreadPoolExecutor(1) as pool:
+        dropping = pool.submit(drop)
+        while not dropping.done():
+            lease = acquired(database)
+            assert isinstance(lease, Lease)
+            released(database, lease)
+        with pytest.raises(DatabaseBusy):
+            dropping.result()
+        assert rows(database, THERE, name=old) == [(True,)]
+    drop()
+    assert rows(database, THERE, name=old) == [(False,)]
+    assert rows(database, THERE, name=f"{table}_{NOW}") == [(True,)]
