@@ -243,7 +243,12 @@ class Document:
         """Schema, layer and name."""
         return Identity(self.schema, self.layer, self.name)
 
-    @property
+    @cached_property
+    def source_keys(self) -> tuple[tuple[str, str], ...]:
+        """Schema and name of the documents that substitutions take from, in order, each once."""
+        return tuple(dict.fromkeys((each.schema, each.name) for each in self.substitutions))
+
+    @cached_property
     def kind(self) -> str:
         """The schema without its version."""
         return self.schema.rpartition("/")[0]

@@ -97,10 +97,12 @@ class _Walk:
         """Render in `order`; what needs a failed document is left out, and adds no finding."""
         for number in order:
             needs = self._relations.needs(number)
-            if any(each not in self._done for each in needs):
+            try:
+                needed = [self._done[each] for each in needs]
+            except KeyError:
                 continue
             try:
-                self._done[number] = self._rendered(number, [self._done[each] for each in needs])
+                self._done[number] = self._rendered(number, needed)
             except Unrenderable as error:
                 self._findings.append(error.finding)
         _fail_if_any(self._findings, self._relations, self._limits)
@@ -109,8 +111,7 @@ class _Walk:
     def _rendered(self, number: int, needed: list[RenderedDocument]) -> RenderedDocument:
         document = self._relations.documents[number]
         digest = _digest(document, self._relations.parents.get(number), needed)
-        replaced = number in self._relations.replaced_by
-        returned = not (replaced or document.abstract)
+        returned = not document.abstract and number not in self._relations.replaced_by
         known = self._previous.get(document.identity)
         if known is not None and known.digest == digest:
             self._work.spend(known.size, document.identity)

@@ -1,7 +1,7 @@
 """What rendering gives: the finished documents, where each value came from, and warnings."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -55,10 +55,6 @@ class Rendering:
 
     #: Every document, also abstract and replaced ones, ordered by identity.
     everything: tuple[RenderedDocument, ...]
-    _by_key: Mapping[tuple[str, str], RenderedDocument] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_key", _returned_by_key(self.everything))
 
     @cached_property
     def documents(self) -> tuple[RenderedDocument, ...]:
@@ -69,6 +65,15 @@ class Rendering:
     def by_identity(self) -> Mapping[Identity, RenderedDocument]:
         """Every document by its identity."""
         return {each.document.identity: each for each in self.everything}
+
+    @cached_property
+    def _by_key(self) -> Mapping[tuple[str, str], RenderedDocument]:
+        found = {
+            (each.document.schema, each.document.name): each
+            for each in self.everything
+            if each.returned
+        }
+        return dict(sorted(found.items()))
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -83,12 +88,3 @@ class Rendering:
     def get(self, schema: str, name: str) -> RenderedDocument | None:
         """Look up a document of the output."""
         return self._by_key.get((schema, name))
-
-
-def _returned_by_key(
-    everything: Iterable[RenderedDocument],
-) -> dict[tuple[str, str], RenderedDocument]:
-    found = {
-        (each.document.schema, each.document.name): each for each in everything if each.returned
-    }
-    return dict(sorted(found.items()))

@@ -167,20 +167,24 @@ def _parent_finding(
 
 def _replacements(relations: Relations, chosen: Mapping[int, int]) -> None:
     """Find which document stands for each schema and name."""
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    standing = relations.standing
+    groups: dict[tuple[str, str], list[int]] = {}
     for number, document in enumerate(relations.documents):
-        groups[document.schema, document.name].append(number)
-    for key, numbers in groups.items():
+        key = document.schema, document.name
+        first = standing.setdefault(key, number)
+        if first != number or document.replacement:
+            groups.setdefault(key, [first]).append(number)
+    for key, found in groups.items():
+        numbers = tuple(dict.fromkeys(found))
         wrong = _wrong_replacement(numbers, relations.documents, chosen)
         if wrong is not None:
             names = tuple(relations.documents[number].identity for number in numbers)
             fault = Fault.INVALID_DOCUMENT_REPLACEMENT
             relations.findings.append(Finding(fault, wrong, names, ".metadata.replacement"))
-        standing = numbers[0]
-        if len(numbers) > 1 and wrong is None:
-            standing = next(each for each in numbers if relations.documents[each].replacement)
-            relations.replaced_by[chosen[standing]] = standing
-        relations.standing[key] = standing
+        elif len(numbers) > 1:
+            replacing = next(each for each in numbers if relations.documents[each].replacement)
+            standing[key] = replacing
+            relations.replaced_by[chosen[replacing]] = replacing
 
 
 def _wrong_replacement(
@@ -218,23 +222,27 @@ def _same_name(numbers: Sequence[int], chosen: Mapping[int, int]) -> str:
 
 
 def _sources(relations: Relations) -> None:
+    find = relations.standing.get
+    unusable = {number for number, each in enumerate(relations.documents) if each.abstract}
     for number, document in enumerate(relations.documents):
         if not document.substitutions:
             continue
-        found: dict[int, None] = {}
-        for place, substitution in enumerate(document.substitutions):
-            source = relations.standing.get((substitution.schema, substitution.name))
-            if source is None or relations.documents[source].abstract:
-                message = _missing_source(substitution.schema, substitution.name, source)
-                path = f".metadata.substitutions[{place}].src"
-                names = (document.identity, Identity(substitution.schema, "", substitution.name))
-                fault = Fault.SUBSTITUTION_SOURCE_NOT_FOUND
-                relations.findings.append(Finding(fault, message, names, path))
-            else:
-                found[source] = None
+        found = [source for source in map(find, document.source_keys) if source is not None]
+        if len(found) < len(document.source_keys) or not unusable.isdisjoint(found):
+            relations.findings += _missing_sources(document, relations)
         relations.sources[number] = tuple(found)
 
 
-def _missing_source(schema: str, name: str, source: int | None) -> str:
-    was = "is not there" if source is None else "is abstract, and must be concrete"
-    return f"the source {shortened(schema)} {shortened(name)} {was}"
+def _missing_sources(document: Document, relations: Relations) -> Iterable[Finding]:
+    for place, substitution in enumerate(document.substitutions):
+        schema, name = substitution.schema, substitution.name
+        source = relations.standing.get((schema, name))
+        if source is not None and not relations.documents[source].abstract:
+            continue
+        was = "is not there" if source is None else "is abstract, and must be concrete"
+        yield Finding(
+            Fault.SUBSTITUTION_SOURCE_NOT_FOUND,
+            f"the source {shortened(schema)} {shortened(name)} {was}",
+            (document.identity, Identity(schema, "", name)),
+            f".metadata.substitutions[{place}].src",
+        )
