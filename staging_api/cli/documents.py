@@ -32,6 +32,9 @@ class Action(StrEnum):
     WHY = "why"
     USES = "uses"
     HISTORY = "history"
+    LINT = "lint"
+    RENDER = "render"
+    DIFF = "diff"
 
 
 class Mode(StrEnum):
@@ -45,9 +48,10 @@ class Mode(StrEnum):
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[COLLECTION [FILE...]|REVISION [TAG]|SCHEMA NAME]",
+        metavar="[COLLECTION [FILE...]|REVISION [TAG]|SCHEMA NAME [PATH]|FOLDER [FOLDER]]",
         help="create: a collection, and files or folders of YAML; get, discard: a collection;"
-        " confirm, rollback, tag: a revision; why, uses: schema and name of a document.",
+        " confirm, rollback, tag: a revision; why, uses: schema and name of a document;"
+        " lint, render: a folder; diff: two; those need no server.",
     ),
 ]
 Version = Annotated[
@@ -70,10 +74,16 @@ def documents(
     ] = False,
     version: Version = "buffer",
     rendered: Annotated[
-        bool, typer.Option("--rendered", help="For get: all documents, rendered.")
+        bool, typer.Option("--rendered", help="For get, diff: all documents, rendered.")
     ] = False,
+    unified: Annotated[bool, typer.Option("--unified", help="For diff: lines of YAML.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For why, uses: a folder of documents, no server."),
+    ] = None,
     cleartext_secrets: Annotated[
-        bool, typer.Option("--cleartext-secrets", help="For get: show secrets; for operators.")
+        bool,
+        typer.Option("--cleartext-secrets", help="For get, render, diff: show secrets."),
     ] = False,
     revision: Annotated[
         int | None,
@@ -116,7 +126,13 @@ def documents(
         over_buffer=over_buffer,
         reason=reason,
         as_json=as_json,
+        folder=folder,
+        unified=unified,
     )
+    if folder is not None or action in _IN_FOLDERS:
+        with told(as_json):
+            _work_in_folders(action, asked)
+        return
     with told(as_json), StagingClient(server, token=token, timeout=timeout) as client:
         try:
             _ACTIONS[action](client, asked)
@@ -144,6 +160,8 @@ class _Asked:
     over_buffer: bool
     reason: str | None
     as_json: bool
+    folder: Path | None
+    unified: bool
 
 
 def _create(client: StagingClient, asked: _Asked) -> None:
@@ -251,6 +269,40 @@ _ACTIONS: Mapping[Action, Callable[[StagingClient, _Asked], None]] = {
     Action.USES: _uses,
     Action.HISTORY: _history,
 }
+
+
+_IN_FOLDERS = (Action.LINT, Action.RENDER, Action.DIFF)
+
+
+def _work_in_folders(action: Action, asked: _Asked) -> None:
+    """Do without a server what needs none; the engine is loaded only for these."""
+    from staging_api.cli import document_folders as folders
+
+    given, as_json = asked.arguments, asked.as_json
+    if action is Action.LINT:
+        folders.lint(Path(_one(asked, "a folder")), as_json=as_json)
+    elif action is Action.RENDER:
+        folder = Path(_one(asked, "a folder"))
+        folders.render_folder(folder, secrets=asked.secrets, as_json=as_json)
+    elif action is Action.DIFF and len(given) == 2:  # noqa: PLR2004 - two folders
+        folders.diff(
+            Path(given[0]),
+            Path(given[1]),
+            rendered=asked.rendered,
+            unified=asked.unified,
+            secrets=asked.secrets,
+            as_json=as_json,
+        )
+    elif asked.folder is not None and action is Action.WHY and len(given) in {2, 3}:
+        schema, name, path = [*given, "."][:3]
+        folders.explain(asked.folder, schema, name, path, as_json=as_json)
+    elif asked.folder is not None and action is Action.USES and len(given) == 2:  # noqa: PLR2004
+        folders.show_users(asked.folder, given[0], given[1], as_json=as_json)
+    else:
+        raise typer.BadParameter(
+            "diff needs two folders; with --folder there are why SCHEMA NAME [PATH] and"
+            " uses SCHEMA NAME"
+        )
 
 
 def _texts(names: Sequence[str]) -> Iterator[bytes]:

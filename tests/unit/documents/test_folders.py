@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from staging_api.cli import document_folders
+from staging_api.cli import document_folders, main
 from staging_api.documents.text import dump
 from staging_api.errors import Invalid, NotFound
 from tests.document_sets import SECRET, doc, policy, secret, sub
@@ -174,3 +174,25 @@ def test_findings_of_rendering_never_show_a_secret(site, capsys):
     _, out, _ = run(capsys, document_folders.lint, site, as_json=True)
     assert "InvalidSubstitution" in out
     assert "swordfish" not in out
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[object, str, str]:
+    """Run the command line in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(["documents", *map(str, words)])
+    return (ended.value.code, *capsys.readouterr())
+
+
+def test_the_command_line_needs_no_server_for_folders(site, capsys):
+    child = ("site/Thing/v1", "child")
+    assert command(capsys, "lint", site)[:2] == (0, "0 errors, 0 warnings\n")
+    assert "REDACTED" in command(capsys, "render", site)[1]
+    assert "swordfish" in command(capsys, "render", site, "--cleartext-secrets")[1]
+    assert command(capsys, "diff", site, site, "--rendered")[:2] == (0, "")
+    assert "child" in command(capsys, "diff", site, site.parent, "--unified")[1]
+    assert "base" in command(capsys, "why", *child, ".a", "--folder", site)[1]
+    assert "child" in command(capsys, "uses", "site/Thing/v1", "base", "--folder", site)[1]
+    assert command(capsys, "why", *child, ".a[*]", "--folder", site)[0] == 4
+    assert command(capsys, "lint", site / "nowhere")[0] == 5
+    assert command(capsys, "diff", site)[0] == 2
+    assert command(capsys, "create", "c", "--folder", site)[0] == 2
