@@ -295,7 +295,7 @@ class StoreThrottled(StoreFailed):
 class StoreReadOnly(StoreFailed):
     """The store can be read, and not written."""
 
-    code, title, retryable = "store_read_only", "The store is read-only", False
+    code, title, retryable = "store_read_only", "The store is read-only", True
 
 
 class RecordBroken(StagingApiError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from staging_api.db import migrate as migration
@@ -209,3 +210,53 @@ def test_setup_cfg_names_every_package_on_disk() -> None:
         for found in (PROJECT / folder).rglob("__init__.py")
     }
     assert named == on_disk
+
+
+def test_a_migration_settles_what_older_versions_left_to_do(empty_url: str) -> None:
+    """A staging that failed with a sibling pending: nobody's, and one that another waits for."""
+    config = migration._config()
+    settling = next(
+        step
+        for step in ScriptDirectory.from_config(config).walk_revisions()
+        if Path(step.path).stem.endswith("nothing_left_unsettled")
+    )
+    before = str(settling.down_revision)
+    pools = open_database(empty_url, 2)
+    try:
+        with pools.begin() as conn:
+            command.upgrade(migration._config(conn), before)
+        with pools.begin() as conn:
+            conn.execute(text(_LEFT_BEHIND))
+        migrate(empty_url)
+        found = select(
+            pools, "SELECT name, state, staging_id, error_code FROM staged_artifacts ORDER BY name"
+        )
+        failures = select(
+            pools, "SELECT id, failures ->> '4' IS NOT NULL FROM stagings ORDER BY id"
+        )
+    finally:
+        pools.close()
+    assert found == [
+        ("mine", "failed", "1", "artifact_not_found"),
+        ("shared", "pending", "2", None),
+        ("theirs", "failed", "2", "artifact_not_found"),
+        ("whole", "staged", "1", None),
+    ]
+    assert failures == [("1", False), ("2", True)]
+
+
+_LEFT_BEHIND = """
+    INSERT INTO archives (archive_url, static_prefix) VALUES ('u', 'p');
+    INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at, error_code)
+    VALUES ('1', 'u', 'failed', '{mine,shared,whole}', 'a', now(), 'artifact_not_found'),
+        ('2', 'u', 'running', '{shared,theirs}', 'b', NULL, NULL);
+    INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path,
+        error_code)
+    VALUES ('1', '1', 'u', 'mine', 'archive', 'foreground', 'pending', 'p/1', NULL),
+        ('2', '1', 'u', 'shared', 'archive', 'foreground', 'pending', 'p/2', NULL),
+        ('4', '2', 'u', 'theirs', 'archive', 'foreground', 'failed', 'p/4', 'artifact_not_found');
+    INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path,
+        sha256, size_bytes, staged_at, source_url, fence)
+    VALUES ('3', '1', 'u', 'whole', 'archive', 'foreground', 'staged', 'p/3', repeat('0', 64), 1,
+        clock_timestamp(), 'u', 1);
+"""

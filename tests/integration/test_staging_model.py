@@ -104,14 +104,14 @@ class Stagings(RuleBasedStateMachine):
     @rule(which=some)
     def cancel(self, which: int) -> None:
         # Not those of the joiner: whoever cancels these takes the promise back.
-        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller]
+        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller and not s.final]
         if mine:
             self.at.service.cancel(mine[which % len(mine)], ASKER)
 
     @rule(which=some)
     def ask_to_cancel(self, which: int) -> None:
         """As while another holds the lock: a worker notices it afterwards."""
-        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller]
+        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller and not s.final]
         if mine:
             with self.at.database.begin() as conn:
                 repository.request_cancel(conn, mine[which % len(mine)])
