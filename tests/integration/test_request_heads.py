@@ -1,0 +1,150 @@
+"""Heads of requests, read from real connections without a thread of their own."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from staging_api.request_heads import MOST_HEAD_BYTES, Connection, RequestHeads, Terms
+
+HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENCE_SECONDS = 30
+
+
+class Poll:
+    """A poll that runs, what it handed on, and the address to connect to."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.handed_on: list[Connection] = []
+        self.heads = RequestHeads(terms, self.handed_on.append)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = self.listener.getsockname()
+        self.heads.listen(self.listener, for_probes=False)
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            self.heads.turn(0.05)
+
+    def connect(self, sends: bytes = b"") -> socket.socket:
+        client = socket.create_connection(self.address, timeout=PATIENCE_SECONDS)
+        client.sendall(sends)
+        return client
+
+    def wait_for(self, count: int) -> list[Connection]:
+        over = threading.Event()
+        for _ in range(PATIENCE_SECONDS * 100):
+            if len(self.handed_on) >= count:
+                return self.handed_on
+            over.wait(0.01)
+        raise AssertionError(f"{len(self.handed_on)} heads, not {count}")
+
+
+@contextmanager
+def polling(terms: Terms) -> Iterator[Poll]:
+    found = Poll(terms)
+    thread = threading.Thread(target=found.run)
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.over.set()
+        thread.join()
+        found.listener.close()
+        for connection in [*found.handed_on, *found.heads._open]:
+            connection.sock.close()
+
+
+@pytest.fixture
+def poll() -> Iterator[Poll]:
+    with polling(Terms(head_seconds=30, idle_seconds=30, most=1000)) as found:
+        yield found
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the other end closes it; waits for that."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_head_is_handed_on_when_it_is_whole_however_it_is_cut(poll):
+    for cut in range(1, len(HEAD)):
+        with poll.connect(HEAD[:cut]) as client, poll.connect(b"GET /half") as half:
+            client.sendall(HEAD[cut:])
+            connection = poll.wait_for(cut)[cut - 1]
+            assert bytes(connection.head) == HEAD
+            assert connection.path == b"/a"
+            half.close()
+
+
+def test_what_comes_behind_a_head_stays_with_its_connection_and_is_its_next(poll):
+    with poll.connect(HEAD + b"GET /b?c=d HTTP/1.1\r\n\r\n"):
+        (connection,) = poll.wait_for(1)
+        del connection.head[: len(HEAD)]
+        poll.heads.done(connection, keep=True)
+        assert poll.wait_for(2)[1].path == b"/b"
+
+
+def test_a_head_that_is_too_long_is_handed_on_to_be_refused(poll):
+    with poll.connect(b"GET / HTTP/1.1\r\nX: " + b"y" * (MOST_HEAD_BYTES + 1)):
+        (connection,) = poll.wait_for(1)
+        assert connection.is_too_long
+
+
+def test_a_connection_that_is_not_kept_is_closed_when_its_client_has_read(poll):
+    with poll.connect(HEAD) as client:
+        (connection,) = poll.wait_for(1)
+        connection.sock.sendall(b"the answer")
+        client.sendall(b"unread" * 1000)
+        poll.heads.done(connection, keep=False)
+        received = b""
+        while part := client.recv(4096):
+            received += part
+        assert received == b"the answer"
+
+
+def test_heads_and_silence_have_an_end_and_those_served_have_none():
+    with polling(Terms(head_seconds=0.2, idle_seconds=0.2, most=1000)) as poll:
+        with poll.connect() as silent, poll.connect(b"GET /") as half, poll.connect(HEAD) as served:
+            (connection,) = poll.wait_for(1)
+            assert is_closed(silent)
+            assert is_closed(half)
+            connection.sock.sendall(b"late")
+            assert served.recv(4) == b"late"
+            connection.head.clear()
+            poll.heads.done(connection, keep=True)
+            assert is_closed(served)
+
+
+def test_the_oldest_that_waits_makes_room_and_those_served_do_not():
+    with polling(Terms(head_seconds=30, idle_seconds=30, most=4)) as poll:
+        served = [poll.connect(HEAD) for _ in range(2)]
+        poll.wait_for(2)
+        first = poll.connect(b"GET /first")
+        others = [poll.connect(b"GET /other") for _ in range(4)]
+        assert is_closed(first)
+        last = poll.connect(HEAD)
+        poll.wait_for(3)
+        for connection in poll.handed_on:
+            connection.sock.sendall(b"here")
+        assert [client.recv(4) for client in (*served, last)] == [b"here"] * 3
+        for client in (*served, first, *others, last):
+            client.close()
+
+
+def test_after_the_end_of_listening_nobody_is_let_in_and_who_had_come_is_served(poll):
+    with poll.connect(b"GET /a HT") as half:
+        with poll.connect(HEAD):
+            poll.wait_for(1)
+        poll.over.set()
+        poll.heads.wake()
+        poll.heads.stop_listening(idle_seconds=0.1)
+        with pytest.raises(ConnectionRefusedError):
+            poll.connect()
+        half.sendall(b"TP/1.1\r\n\r\n")
+        while len(poll.handed_on) < 2:
+            poll.heads.turn(0.05)
