@@ -1,0 +1,369 @@
+"""Real apt after all that an archive may live through: nothing that it names is gone."""
+
+import itertools
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from staging_api.publishing.forms import Form
+from staging_api.publishing.signing import SigningKey, public_key, stop_agent
+from tests.apt import Apt
+from tests.archive_api import ArchiveApi
+from tests.databases import new_database
+from tests.keys import signing_key
+from tests.packages import control_text, deb, dsc, source_file
+from tests.rows import execute
+from tests.service import API, Client, Service, eventually, service
+
+pytestmark = pytest.mark.system
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def apt(tmp_path: Path) -> Apt:
+    return Apt(tmp_path / "client")
+
+
+@pytest.fixture
+def archive(client: Client) -> ArchiveApi:
+    return ArchiveApi.make(client)
+
+
+def small(package: str, version: str = "1.0-1") -> bytes:
+    return deb(control_text(package, version), Form.GZ, holds=package)
+
+
+def send_source(archive: ArchiveApi, version: str, component: str = "main") -> None:
+    """A source that apt downloads, with an upstream archive that its revisions share."""
+    upstream = version.partition("-")[0]
+    files = {f"hello_{upstream}.orig.tar.gz": b"orig", f"hello_{version}.debian.tar.xz": b"debian"}
+    listed = [source_file(*each) for each in files.items()]
+    text = dsc(
+        listed,
+        version=version,
+        Files="".join(f"\n {'0' * 32} {f.size_bytes} {f.name}" for f in listed),
+    )
+    sent = archive.send({f"hello_{version}.dsc": text.encode(), **files}, component)
+    assert sent.status == 201, sent.body
+
+
+def delete(archive: ArchiveApi, package: str, architecture: str = "amd64") -> None:
+    listed = archive.client.get(f"{archive.path}/packages?package={package}").json["items"]
+    for each in listed:
+        if each["state"] == "published" and each["architecture"] == architecture:
+            path = f"{archive.path}/packages/{each['id']}"
+            assert archive.client.delete(path, {"reason": "a mistake"}).status == 200
+
+
+def go_back(archive: ArchiveApi, generation: str) -> None:
+    body = f'{{"generation_id": "{generation}"}}'.encode()
+    path = f"{API}/distributions/{archive.name}"
+    assert archive.client.send("PATCH", path, body, JSON).status == 200
+
+
+def succeeds(outcome: "subprocess.CompletedProcess[str]") -> str:
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return outcome.stdout
+
+
+def source(apt: Apt, version: str = "") -> "subprocess.CompletedProcess[str]":
+    wanted = f"hello={version}" if version else "hello"
+    return apt.run("source", "--download-only", wanted)
+
+
+def test_a_source_can_be_downloaded_whatever_became_of_other_versions(
+    apt: Apt, archive: ArchiveApi, rows: Database
+) -> None:
+    apt.use(archive.url, kind="deb-src")
+    for version in ("1.0-1", "1.0-2", "1.1-1"):
+        send_source(archive, version)
+        archive.published()
+        time_passes(rows)
+        archive.published()
+        succeeds(apt.update())
+        succeeds(source(apt))
+        assert (apt.home / f"hello_{version}.dsc").is_file()
+    delete(archive, "hello", "source")
+    archive.published()
+    time_passes(rows)
+    archive.published()
+    succeeds(apt.update())
+    assert source(apt).returncode != 0
+    send_source(archive, "1.1-1", "contrib")
+    archive.published()
+    succeeds(apt.update())
+    succeeds(source(apt, "1.1-1"))
+
+
+def time_passes(rows: Database) -> None:
+    """For what waits for it, more than retention and quarantine."""
+    for table, column in (
+        ("dists_generations", "retired_at"),
+        ("package_publications", "scheduled_deletion_at"),
+        ("binary_releases", "created_at"),
+        ("source_releases", "created_at"),
+        ("package_files", "created_at"),
+    ):
+        execute(rows, f"UPDATE {table} SET {column} = {column} - interval '2 days'")
+
+
+def test_a_withdrawn_version_is_not_installed_until_the_hold_is_lifted(
+    apt: Apt, archive: ArchiveApi
+) -> None:
+    apt.use(archive.url)
+    archive.upload("a.deb", small("hello", "1.0"))
+    first = archive.published()["generation_id"]
+    archive.upload("b.deb", small("hello", "2.0"))
+    archive.published()
+    go_back(archive, first)
+    archive.client.send("PATCH", archive.path, b'{"label": "another"}', JSON)
+    archive.published(careful=True)
+    succeeds(apt.run("update", "--allow-releaseinfo-change"))
+    assert "hello_1.0_amd64" in succeeds(apt.run("install", "--yes", "--print-uris", "hello"))
+    lifted = archive.client.delete(f"{API}/distributions/{archive.name}/holds/stable")
+    assert lifted.status == 200
+    archive.published()
+    succeeds(apt.update())
+    assert "hello_2.0_amd64" in succeeds(apt.run("install", "--yes", "--print-uris", "hello"))
+    succeeds(apt.run("install", "--yes", "hello"))
+
+
+def test_a_file_of_two_components_is_installed_from_either(apt: Apt, archive: ArchiveApi) -> None:
+    for component in ("main", "contrib"):
+        assert archive.upload("a.deb", small("hello"), component).status == 201
+        archive.published()
+    line = apt.home / "etc/apt/sources.list"
+    apt.use(archive.url)
+    line.write_text(line.read_text().replace("main contrib", "contrib"))
+    succeeds(apt.update())
+    succeeds(apt.run("install", "--yes", "hello"))
+
+
+def test_an_update_without_news_transfers_no_release(apt: Apt, archive: ArchiveApi) -> None:
+    archive.upload("a.deb", small("hello"))
+    archive.published()
+    apt.use(archive.url)
+    assert "Get:" in succeeds(apt.update())
+    again = succeeds(apt.update())
+    assert "Hit:" in again
+    assert "Get:" not in again.replace("Get:1 file", "")
+
+
+def test_a_suite_is_found_by_its_codename(apt: Apt, archive: ArchiveApi) -> None:
+    archive.upload("a.deb", small("hello"))
+    archive.client.send("PATCH", f"{archive.path}/suites/stable", b'{"codename": "noble"}', JSON)
+    archive.published()
+    apt.use(archive.url)
+    line = apt.home / "etc/apt/sources.list"
+    line.write_text(line.read_text().replace(" stable ", " noble "))
+    succeeds(apt.update())
+    assert apt.names() == ["hello"]
+
+
+@dataclass
+class Keys:
+    """Two keys, a service that signs with each, and the database that they share."""
+
+    pair: tuple[SigningKey, SigningKey]
+    services: tuple[Service, Service]
+    rows: Database
+
+    def trust(self, apt: Apt, *which: int) -> str:
+        """The option by which apt believes these keys and no other."""
+        path = apt.home / f"trusted-{'-'.join(map(str, which))}.gpg"
+        home = apt.home / f"keys-{'-'.join(map(str, which))}"
+        home.mkdir(mode=0o700)
+        gpg = ["gpg", "--homedir", str(home), "--batch"]
+        for number in which:
+            subprocess.run(
+                [*gpg, "--import"],
+                input=public_key(self.pair[number]),
+                check=True,
+                capture_output=True,
+            )
+        exported = subprocess.run([*gpg, "--export"], check=True, capture_output=True).stdout
+        stop_agent(home)
+        path.write_bytes(exported)
+        path.chmod(0o644)
+        return f"signed-by={path}"
+
+
+@pytest.fixture
+def keys(database_url: str, tmp_path: Path) -> Iterator[Keys]:
+    with new_database(database_url) as url:
+        migrate(url)
+        with two_keys(url, tmp_path) as made:
+            yield made
+
+
+@contextmanager
+def two_keys(url: str, folder: Path) -> Iterator[Keys]:
+    pair = signing_key(folder, "one"), signing_key(folder, "two")
+    store = f"file://{folder}/service-0/store"
+    homes = [folder / f"service-{number}" for number in range(2)]
+    for home in homes:
+        home.mkdir()
+    signs = [{"signing_home": str(k.home), "signing_key": k.fingerprint} for k in pair]
+    rows = open_database(url, 2)
+    with (
+        service(homes[0], url, store=store, **signs[0]) as one,
+        service(homes[1], url, store=store, **signs[1]) as two,
+    ):
+        yield Keys(pair, (one, two), rows)
+    rows.close()
+    for key in pair:
+        stop_agent(key.home)
+
+
+def test_a_new_key_is_that_of_all_suites_after_one_run_without_any_news(
+    apt: Apt, keys: Keys
+) -> None:
+    (pod,) = keys.services[0].api()
+    archive = ArchiveApi.make(pod.client)
+    archive.client.post(f"{archive.path}/suites", {"name": "testing"})
+    archive.upload("a.deb", small("hello"))
+    archive.published()
+    apt.use(archive.url, options=keys.trust(apt, 0))
+    succeeds(apt.update())
+    (pod,) = keys.services[1].api()
+    archive = archive.at(pod.client)
+    assert archive.published()["counts"]["generations"] == 1
+    for suite in ("stable", "testing"):
+        apt.use(archive.url, options=keys.trust(apt, 1) if suite == "stable" else option(apt))
+        line = apt.home / "etc/apt/sources.list"
+        line.write_text(line.read_text().replace(" stable ", f" {suite} "))
+        succeeds(apt.update())
+
+
+def option(apt: Apt) -> str:
+    return f"signed-by={apt.home / 'trusted-1.gpg'}"
+
+
+def test_a_pinned_generation_is_believed_after_its_time_and_after_a_new_key(
+    apt: Apt, keys: Keys
+) -> None:
+    (pod,) = keys.services[0].api()
+    archive = ArchiveApi.make(pod.client)
+    archive.upload("a.deb", small("hello"))
+    execute(keys.rows, "UPDATE apt_archives SET valid_for_seconds = 1")
+    pinned = archive.published()["generation_id"]
+    assert archive.client.send("PUT", f"{API}/generations/{pinned}/pin").status == 200
+    execute(keys.rows, "UPDATE apt_archives SET valid_for_seconds = 3600")
+    archive.upload("b.deb", small("world"))
+    archive.published()
+    apt.use(f"{archive.url}@{pinned}", options=keys.trust(apt, 0))
+    path = f"/archive/{archive.name}@{pinned}/dists/stable/InRelease"
+    eventually(
+        lambda: b"Valid-Until" not in archive.client.get(path).body, "its time is never over"
+    )
+    succeeds(apt.update())
+    assert apt.names() == ["hello"]
+    succeeds(apt.run("install", "--yes", "hello"))
+    (pod,) = keys.services[1].api()
+    fresh = Apt(apt.home.parent / "fresh")
+    fresh.use(f"{archive.at(pod.client).url}@{pinned}", options=keys.trust(fresh, 1))
+    succeeds(fresh.update())
+
+
+@dataclass
+class Troubled:
+    """An archive that is published to without a pause, and what happens to it in the middle.
+
+    Attributes:
+        archive: by the pod that publishes now.
+        published: generations that showed something new.
+    """
+
+    archive: ArchiveApi
+    count: int
+    published: int = 0
+    stop: Event = field(default_factory=Event)
+    _versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+
+    def publish(self) -> None:
+        while not self.stop.is_set():
+            version = next(self._versions)
+            name = f"package-{version % self.count:04}"
+            self.insist(lambda: self.archive.upload("x.deb", small(name, str(version))).status)  # noqa: B023
+            run = self.insist(lambda: self.archive.publish().status)
+            self.published += run == 201
+
+    def insist(self, ask: Callable[[], int]) -> int:
+        """Until another operation lets it through."""
+        while (status := ask()) == 409 and not self.stop.is_set():
+            time.sleep(0.02)
+        return status
+
+
+def updates(apt: Apt, keys: Keys, count: int, packages: int) -> tuple[Troubled, list[str]]:
+    """Update so often, beside publishing; at three moments something worse happens."""
+    serving, publishing = keys.services[0].api(2)
+    (other,) = keys.services[1].api()
+    archive = ArchiveApi.make(publishing.client)
+    names = [f"package-{n:04}" for n in range(packages)]
+    archive.send({f"{name}.deb": small(name) for name in names})
+    send_source(archive, "1.0-1")
+    first = archive.published()["generation_id"]
+    archive.client.send("PUT", f"{API}/generations/{first}/pin")
+    troubled = Troubled(archive, packages)
+    events: dict[int, Callable[[], Any]] = {
+        count // 4: lambda: setattr(troubled, "archive", archive.at(other.client)),
+        count // 2: lambda: troubled.insist(lambda: _back(archive, first)),
+        5 * count // 8: lambda: delete(archive, "hello", "source"),
+        3 * count // 4: lambda: archive.client.delete(
+            f"{API}/distributions/{archive.name}/holds/stable"
+        ),
+    }
+    apt.use(f"{serving.client.url}/archive/{archive.name}", options=keys.trust(apt, 0, 1))
+    line = apt.home / "etc/apt/sources.list"
+    line.write_text(line.read_text() + line.read_text().replace("deb ", "deb-src ", 1))
+    failed: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(troubled.publish)
+        try:
+            for number in range(count):
+                if number in events:
+                    events[number]()
+                outcome = apt.update()
+                failed += [outcome.stderr] * (outcome.returncode != 0)
+        finally:
+            troubled.stop.set()
+        working.result()
+    return troubled, failed
+
+
+def _back(archive: ArchiveApi, generation: str) -> int:
+    body = f'{{"generation_id": "{generation}"}}'.encode()
+    return archive.client.send("PATCH", f"{API}/distributions/{archive.name}", body, JSON).status
+
+
+def test_no_update_fails_beside_a_new_key_a_return_and_a_deleted_source(
+    apt: Apt, keys: Keys
+) -> None:
+    troubled, failed = updates(apt, keys, count=40, packages=50)
+    assert failed == []
+    assert troubled.published > 0
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3600)
+def test_of_a_thousand_updates_none_fails_beside_a_new_key_a_return_and_a_deleted_source(
+    apt: Apt, keys: Keys
+) -> None:
+    began = time.monotonic()
+    troubled, failed = updates(apt, keys, count=1000, packages=500)
+    seconds = time.monotonic() - began
+    print(f"{troubled.published / seconds:.1f} publishes a second beside 1000 updates")
+    assert failed == []
+    assert troubled.published > 100
