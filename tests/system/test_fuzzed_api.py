@@ -29,8 +29,9 @@ from tests.archive_api import ArchiveApi
 from tests.builds import build, build_path
 from tests.contract import of_this_version
 from tests.databases import new_database
+from tests.documents import document, policy, secret, stream
 from tests.packages import control_text, deb
-from tests.service import Pod, service
+from tests.service import Client, Pod, service
 from tests.source import archive_source
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -39,6 +40,7 @@ _CASES = 250
 #: Of a path that says little: a probe, or one of the devserver.
 _CASES_OF_OTHERS = 12
 _OURS = r"^/(api/v1\.0|static|archive)/"
+_DOCUMENT = "/api/v1.0/documents/{namespace}/{kind}/{version}/{name}"
 _CHECKS = [
     status_code_conformance,
     content_type_conformance,
@@ -94,6 +96,8 @@ def _filled(pod: Pod, archives: list[str]) -> Mapping[str, list[str]]:
     shop.published("process-accepted")
     run = shop.published()
 
+    _fill_documents(client)
+
     def ids(path: str) -> list[str]:
         return [item["id"] for item in client.get(path).json["items"]]
 
@@ -111,11 +115,40 @@ def _filled(pod: Pod, archives: list[str]) -> Mapping[str, list[str]]:
         ],
         "archive": [shop.name],
         "suite": ["stable"],
+        "collection": ["fuzz0", "fuzz1", "fuzz2"],
+        "number": ["1", "2", "3"],
+        "tag": ["good"],
+        f"{_DOCUMENT} namespace": ["pegleg"],
+        f"{_DOCUMENT} kind": ["Script"],
+        f"{_DOCUMENT} version": ["v1"],
+        f"{_DOCUMENT} name": ["one", "two"],
         "upload_id": ids(f"{shop.path}/uploads"),
         "package_id": ids(f"{shop.path}/packages"),
         "publication_id": [run["id"]],
         "generation_id": ids(f"/api/v1.0/distributions/{shop.name}/generations"),
     }
+
+
+def _fill_documents(client: Client) -> None:
+    """Three collections, committed, and one of them in the buffer again."""
+    headers = {"Content-Type": "application/x-yaml"}
+    contents = [[document("one"), policy()], [document("two")], [secret("password")]]
+    for number, documents in enumerate(contents):
+        path = f"/api/v1.0/configdocs/fuzz{number}?buffermode=append"
+        assert client.send("POST", path, stream(*documents), headers).status == 201
+    assert client.send("POST", "/api/v1.0/commitconfigdocs").status == 200
+    changed = stream(document("two", 2))
+    assert client.send("POST", "/api/v1.0/configdocs/fuzz1", changed, headers).status == 201
+    for number in (1, 2):
+        assert (
+            client.send(
+                "PUT",
+                f"/api/v1.0/document-revisions/{number}/tags/good",
+                b"{}",
+                {"Content-Type": "application/json"},
+            ).status
+            == 200
+        )
 
 
 @schemathesis.check

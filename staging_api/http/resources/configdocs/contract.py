@@ -105,7 +105,7 @@ _DOCUMENT = {
         "schema": {"type": "string", "pattern": "^[A-Za-z]+/[A-Za-z]+/v[0-9]+$", "maxLength": 64},
         "metadata": {
             "type": "object",
-            "required": ["schema", "name", "layeringDefinition"],
+            "required": ["schema", "name", "storagePolicy", "layeringDefinition"],
             "properties": {
                 "schema": {"const": "metadata/Document/v1"},
                 "name": {"type": "string", "pattern": "^[a-z-]{1,64}$"},

@@ -1,0 +1,169 @@
+"""A contest of writers of documents, and whether what is there afterwards may be there.
+
+Each writer posts, replaces, discards, commits on whichever pod it likes, while pods are killed. It
+writes down what it was told; a request without an answer may have been done or not, and accuses
+nobody. Afterwards the tables are held to what no correct store does.
+"""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import urllib3
+
+from staging_api.db.engine import Database
+from tests.documents import API, document, policy, stream
+from tests.rows import select
+from tests.service import Pod, Service
+
+_COLLECTIONS = 6
+#: Documents that every writer wants in a collection of its own: only one can have each.
+_CONTESTED = 4
+_YAML = {"Content-Type": "application/x-yaml"}
+
+
+@dataclass
+class Contest:
+    """Writers on pods, and what they were told.
+
+    Attributes:
+        committed: revisions of which a commit was answered with success.
+        answers: how many of each status.
+    """
+
+    service: Service
+    pods: list[Pod]
+    seconds: float
+    kills: int
+    committed: list[int] = field(default_factory=list)
+    answers: dict[int, int] = field(default_factory=dict)
+    unanswered: int = 0
+
+    def run(self, writers: int) -> None:
+        """Let the writers write, and kill pods meanwhile."""
+        self._until = time.monotonic() + self.seconds
+        self._telling = threading.Lock()
+        with ThreadPoolExecutor(writers + 1) as pool:
+            killing = pool.submit(self._kill)
+            writing = [pool.submit(self._write, number) for number in range(writers)]
+            for each in [killing, *writing]:
+                each.result()
+
+    def _kill(self) -> None:
+        for number in range(self.kills):
+            time.sleep(self.seconds / (self.kills + 1))
+            victim = number % len(self.pods)
+            self.pods[victim].kill()
+            self.pods[victim] = self.service.again(self.pods[victim])
+
+    def _write(self, number: int) -> None:
+        dice = random.Random(number)
+        pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(30))
+        while time.monotonic() < self._until:
+            method, path, body = self._request(dice)
+            url = self.pods[dice.randrange(len(self.pods))].url
+            try:
+                answer = pool.request(method, url + path, body=body, headers=_YAML)
+            except urllib3.exceptions.HTTPError:
+                with self._telling:
+                    self.unanswered += 1
+                time.sleep(0.05)
+                continue
+            told = answer.json()
+            with self._telling:
+                self.answers[answer.status] = self.answers.get(answer.status, 0) + 1
+                if path.endswith("/commitconfigdocs") and answer.status == 200:
+                    self.committed.append(told["revision"])
+
+    def _request(self, dice: random.Random) -> tuple[str, str, bytes]:
+        chance = dice.random()
+        if chance < 0.25:
+            return "POST", f"{API}/commitconfigdocs", b""
+        if chance < 0.30:
+            return "DELETE", f"{API}/document-buffer", b""
+        collection = f"c{dice.randrange(_COLLECTIONS)}"
+        mode = dice.choice(("append", "append", "replace", "rejectoncontents"))
+        path = f"{API}/configdocs/{collection}?buffermode={mode}"
+        if chance < 0.35:
+            return "POST", f"{path}&empty-collection=true", b""
+        documents = [document(f"own {collection}", dice.randrange(1000))]
+        documents.append(document(f"contested {dice.randrange(_CONTESTED)}"))
+        if dice.random() < 0.5:
+            documents.append(policy(f"policy of {collection}"))
+        return "POST", path, stream(*documents)
+
+
+def violations(database: Database, committed: list[int]) -> list[str]:
+    """Everything in the tables that no correct store of documents has."""
+    found = [f"{what}: {row}" for what, query in _NEVER.items() for row in select(database, query)]
+    there = {number for (number,) in select(database, "SELECT revision FROM document_commits")}
+    found += [f"commit lost: {number}" for number in sorted(set(committed) - there)]
+    return found
+
+
+# Every revision against every range that covers it.
+_OF_REVISION = """
+    FROM document_revisions r
+    JOIN {table} x ON x.first_revision <= r.number
+        AND (x.until_revision IS NULL OR x.until_revision > r.number)
+"""
+_PLACES = _OF_REVISION.format(table="document_places")
+_VERSIONS = _OF_REVISION.format(table="document_collection_versions")
+_NEVER = {
+    "a gap between revisions": """
+        SELECT number FROM (
+            SELECT number, lag(number, 1, 0::bigint) OVER (ORDER BY number) AS before
+            FROM document_revisions) r WHERE number <> before + 1""",
+    "a document in two collections": f"""
+        SELECT r.number, x.schema, x.name, x.replacement {_PLACES}
+        GROUP BY 1, 2, 3, 4 HAVING count(*) > 1""",
+    "two policies": f"""
+        SELECT r.number {_PLACES} WHERE x.schema LIKE 'deckhand/LayeringPolicy/%'
+        GROUP BY 1 HAVING count(*) > 1""",
+    "a collection with two contents": f"""
+        SELECT r.number, x.collection_id {_VERSIONS} GROUP BY 1, 2 HAVING count(*) > 1""",
+    "places that are not those of the contents": f"""
+        (SELECT r.number, b.schema, b.name, x.collection_id {_VERSIONS}
+            JOIN document_bodies b ON b.content_id = x.content_id
+         EXCEPT SELECT r.number, x.schema, x.name, x.collection_id {_PLACES})
+        UNION ALL
+        (SELECT r.number, x.schema, x.name, x.collection_id {_PLACES}
+         EXCEPT SELECT r.number, b.schema, b.name, x.collection_id {_VERSIONS}
+            JOIN document_bodies b ON b.content_id = x.content_id)""",
+    "a content without all its documents": """
+        SELECT k.id FROM document_contents k
+        WHERE k.documents_count <> (
+            SELECT count(*) FROM document_bodies b WHERE b.content_id = k.id)""",
+    "a revision whose digest is not that of its collections": """
+        SELECT r.number FROM document_revisions r
+        LEFT JOIN LATERAL (
+            SELECT string_agg(c.name || ' ' || k.digest || E'\\n', '' ORDER BY c.name COLLATE "C")
+                AS lines
+            FROM document_collection_versions x
+            JOIN document_collections c ON c.id = x.collection_id
+            JOIN document_contents k ON k.id = x.content_id
+            WHERE x.first_revision <= r.number
+                AND (x.until_revision IS NULL OR x.until_revision > r.number)) h ON true
+        WHERE r.digest <> encode(sha256(convert_to(coalesce(h.lines, ''), 'UTF8')), 'hex')""",
+    "a revision of nobody's lock": """
+        SELECT r.number FROM document_revisions r
+        LEFT JOIN api_locks l ON l.id = r.lock_id AND l.fence = r.fence
+        WHERE l.kind IS DISTINCT FROM 'configdocs_update'""",
+    "a fence that fell": """
+        SELECT number FROM (
+            SELECT number, fence, max(fence) OVER (ORDER BY number) AS highest
+            FROM document_revisions) r WHERE fence < highest""",
+    "a broken chain of events": """
+        SELECT number FROM (
+            SELECT number, previous_digest, lag(digest) OVER (ORDER BY number) AS before
+            FROM document_events) e WHERE previous_digest IS DISTINCT FROM before""",
+    "an event that was altered": """
+        SELECT e.number FROM document_events e
+        WHERE e.digest <> encode(sha256(convert_to(document_event_text(e), 'UTF8')), 'hex')""",
+    "a revision without an event": """
+        SELECT r.number FROM document_revisions r
+        WHERE NOT EXISTS (
+            SELECT FROM document_events e WHERE e.kind = 'revision' AND e.revision = r.number)""",
+}
