@@ -21,7 +21,8 @@ from tests.service import Pod, Service
 _COLLECTIONS = 6
 #: Documents that every writer wants in a collection of its own: only one can have each.
 _CONTESTED = 4
-_YAML = {"Content-Type": "application/x-yaml"}
+#: They queue for the lock, so that more is done than refused.
+_YAML = {"Content-Type": "application/x-yaml", "Prefer": "wait=5"}
 
 
 @dataclass

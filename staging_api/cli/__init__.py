@@ -19,6 +19,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "worker": ("staging_api.cli.worker", "Run a worker"),
     "migrate": ("staging_api.cli.migrate", "Bring the database to this version's schema"),
     "check": ("staging_api.cli.check", "Check the settings, and start nothing"),
+    "rotate-keys": (
+        "staging_api.cli.rotate_keys",
+        "Seal encrypted documents with the current key",
+    ),
     "token": ("staging_api.cli.token", "Make a credential for a caller"),
     "prune": ("staging_api.cli.prune", "Evict what nobody reads, drop old history and events"),
     "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),
@@ -54,7 +58,8 @@ def _application(given: Sequence[str]) -> typer.Typer:
     )
     asked = next((word for word in given if not word.startswith("-")), None)
     for verb, (module, line) in VERBS.items():
-        loaded = getattr(import_module(module), verb) if verb == asked else _named(line)
+        name = verb.replace("-", "_")
+        loaded = getattr(import_module(module), name) if verb == asked else _named(line)
         application.command(verb, epilog=EXIT_CODES)(loaded)
     return application
 

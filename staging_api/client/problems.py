@@ -71,7 +71,11 @@ def error_of(
         retry_after_seconds: when to try again, if the service said it.
     """
     # A class without a word of its own is a server's private matter, not part of the contract.
-    kinds = {each.code: each for each in _tree(StagingApiError) if "code" in vars(each)}
+    kinds = {
+        each.code: each
+        for each in _tree(StagingApiError)
+        if "code" in vars(each) and each.__module__ == StagingApiError.__module__
+    }
     kind = kinds.get(code, otherwise)
     error = kind(str(document.get("detail") or document.get("message") or kind.title))
     error.code = code

@@ -1,0 +1,40 @@
+"""``staging-api rotate-keys``: seal encrypted documents anew, with the key that is current now."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from staging_api.bootstrap import build
+from staging_api.cli.options import AsJson
+from staging_api.cli.output import print_json, told
+from staging_api.documents.changing import Author
+from staging_api.documents.rotation import rotate
+from staging_api.locks.hold import Asker
+from staging_api.serving import database_of
+from staging_api.settings import Settings
+
+
+def rotate_keys(
+    *,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make a new key first; not if a file keeps them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Seal every encrypted document with the current key.
+
+    With STAGING_DOCUMENTS_KEYS_FILE, first put a new key above the others there. The old ones may
+    leave the file when this is done. Safe to run again; uses the database of STAGING_DATABASE_URL.
+    """
+    with (
+        told(as_json),
+        database_of(Settings.from_env()) as settings,
+        closing(build(settings)) as services,
+    ):
+        author = Author(Asker("rotate-keys"))
+        count = rotate(services.documents, author, new_key=new_key)
+    if as_json:
+        print_json({"sealed": count})
+    else:
+        typer.echo(f"{count} collections were sealed anew")
