@@ -158,6 +158,8 @@ class Limits:
 
     #: Bytes of one posted stream.
     stream_bytes: int = 32 << 20
+    #: Documents of one posted stream.
+    documents: int = 50_000
     #: Mappings and lists inside each other.
     depth: int = 100
     #: Characters of all values of a stream, aliases written out; a container counts as one.

@@ -5,6 +5,7 @@ a time-out for each match and lets other threads of the process run meanwhile, s
 fails its document and nothing else.
 """
 
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,6 +17,12 @@ import regex
 _Result = TypeVar("_Result")
 #: Characters of a pattern.
 _PATTERN_LENGTH = 4_096
+#: Parts of a pattern, counted repeats written out: compiling and matching take time and memory
+#: for each, and no time-out looks at compiling.
+_EXPANDED_LENGTH = 2_000
+_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<most>[0-9]+)(?:,(?P<upper>[0-9]*))?\}|.", re.DOTALL
+)
 _SHORTEST_SECONDS = 0.001
 _MOST_MATCHES = 100_000
 
@@ -38,8 +45,12 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
     if len(pattern) > _PATTERN_LENGTH:
         raise PatternInvalid(f"the pattern has more than {_PATTERN_LENGTH} characters")
     try:
+        # What only `regex` knows, such as recursion, may not end even with a time-out.
+        re.compile(pattern)
+        if _expanded_length(pattern) > _EXPANDED_LENGTH:
+            raise PatternInvalid(f"the pattern repeats more than {_EXPANDED_LENGTH} parts by {{n}}")
         return regex.compile(pattern)
-    except (regex.error, OverflowError, RecursionError, ValueError) as error:
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
         raise PatternInvalid(f"the pattern is not a regular expression: {error}") from None
 
 
@@ -87,6 +98,25 @@ class Budget:
             raise PatternTooSlow from None
         finally:
             self.seconds_left -= time.perf_counter() - begun
+
+
+def _expanded_length(pattern: str) -> int:
+    """Count the parts of a pattern with its counted repeats written out."""
+    sums, last = [0], 0
+    for token in _TOKEN.finditer(pattern):
+        if token["most"] is not None:
+            times = int(token["upper"] or token["most"])
+            sums[-1] += last * (times - 1)
+            last *= times
+        elif token[0] == "(":
+            sums.append(0)
+        elif token[0] == ")" and len(sums) > 1:
+            last = sums.pop()
+            sums[-1] += last
+        elif token[0] not in "?*+|":
+            last = 1
+            sums[-1] += 1
+    return sum(sums)
 
 
 def reason_of(error: Any) -> str:

@@ -144,6 +144,9 @@ class _Reader:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             self._index += 1
+            if self._index >= self._limits.documents:
+                limit = self._limits.documents
+                self._stop(event, f"a stream may have {limit} documents, not more")
             self._anchors.clear()
             faults, size, start = len(self._stream.findings), self._size, _start_of(event)
             self._content()

@@ -63,11 +63,13 @@ def load_documents(
     findings = list(stream.findings)
     documents: list[Document] = []
     for node in stream.nodes:
+        if len(findings) >= limits.findings:
+            break
         faults = Faults()
         document = _document(node, collection, limits, faults) if node.value is not None else None
         if document is not None:
             documents.append(document)
-        elif len(findings) < limits.findings:
+        else:
             findings += _shape_findings(node, faults)
     findings += _repeated(documents)
     if findings:

@@ -166,6 +166,18 @@ def test_tag_directives_are_limited():
     assert "%TAG" in refused(many)[0][2]
 
 
+def test_documents_of_one_stream_are_limited():
+    assert "documents" in refused("--- 1\n" * 4, Limits(documents=3))[0][2]
+    assert len(values_of("--- 1\n" * 3, Limits(documents=3))) == 3
+
+
+def test_unknown_keys_of_one_document_are_limited():
+    raw = "".join(f"k{number}: 1\n" for number in range(1000)).encode()
+    with pytest.raises(DocumentsInvalid) as caught:
+        load_documents(raw)
+    assert len(caught.value.findings) == LIMITS.findings
+
+
 def test_a_stream_over_the_limit_is_refused_unread():
     assert "bytes" in refused("a: 1", Limits(stream_bytes=3))[0][2]
 
