@@ -272,3 +272,18 @@ def test_what_older_versions_left_behind_is_healed(at):
     work(at)
     assert at.service.find(wanted_too.id).state == "staged"
     assert at.service.find(beside.id).state == "staged"
+
+
+def test_what_an_unfinished_staging_asked_for_is_not_evicted_for_space(at):
+    url = at.build()
+    at.stage(url, "payload")
+    unfinished = ask(at, url, "payload", "suites")
+
+    def idle() -> list[str]:
+        with at.database.connect() as conn:
+            return [each.name for each in repository.idle_artifacts(conn, 0, None, 10)]
+
+    assert idle() == []
+    work(at)
+    assert at.service.find(unfinished.id).state == "staged"
+    assert idle() == ["payload", "suites"]

@@ -111,8 +111,13 @@ def compact_ledger(conn: Connection) -> None:
 
 
 _IDLE = text("""
-    SELECT id, archive_url, lock_kind, name, size_bytes FROM staged_artifacts
+    SELECT id, archive_url, lock_kind, name, size_bytes FROM staged_artifacts a
     WHERE state = 'staged' AND size_bytes > 0
+      -- An unfinished staging that asked for it would bring it again.
+      AND NOT EXISTS (
+          SELECT FROM stagings s
+          WHERE s.archive_url = a.archive_url AND s.finished_at IS NULL
+            AND a.name = ANY (s.requested))
       AND coalesce(last_accessed_at, staged_at) <= clock_timestamp() - make_interval(secs => :idle)
       AND (pinned_until IS NULL OR pinned_until <= clock_timestamp())
       AND archive_url IS DISTINCT FROM CAST(:sparing AS text)
