@@ -64,15 +64,18 @@ class Scrub:
         self._rate = upkeep.terms.scrub_bytes_per_second
         self._ahead_until = time.monotonic()
 
-    def turn(self) -> Scrubbed:
+    def turn(self, shard: str | None = None) -> Scrubbed:
         """Read what is longest unchecked of one part of the store.
+
+        Args:
+            shard: the part; None: the one that was read the longest ago.
 
         Raises:
             Unavailable: the database cannot be reached.
         """
         pause, found = self._upkeep.terms.scrub_pause_seconds, list[tuple[str, int]]()
         with self._upkeep.database.connect() as conn:
-            shard = repository.claim_scrub(conn, SHARDS, 0)
+            shard = shard or repository.claim_scrub(conn, SHARDS)
             if shard is not None:
                 found = repository.longest_unchecked(conn, shard, pause, _AT_ONCE)
         good, corrupt, failed = list[str](), list[str](), 0

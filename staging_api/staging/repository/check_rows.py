@@ -29,14 +29,10 @@ def check_again(conn: Connection, shard: str, after_seconds: float, every_second
     conn.execute(_CHECK_AGAIN, given)
 
 
-def claim_scrub(conn: Connection, shards: Sequence[str], pause_seconds: float) -> str | None:
-    """The part of the store that was read again the longest ago, given to nobody else now.
-
-    Args:
-        pause_seconds: not what was taken since then.
-    """
+def claim_scrub(conn: Connection, shards: Sequence[str]) -> str | None:
+    """The part of the store that was read again the longest ago, given to nobody else now."""
     conn.execute(_ADD_SHARDS, {"shards": list(shards)})
-    return conn.execute(_CLAIM_SCRUB, {"pause": pause_seconds}).scalar_one_or_none()
+    return conn.execute(_CLAIM_SCRUB).scalar_one_or_none()
 
 
 def longest_unchecked(
@@ -87,8 +83,6 @@ _CLAIM_SCRUB = text("""
     UPDATE store_checks SET scrubbed_at = clock_timestamp()
     WHERE shard = (
         SELECT shard FROM store_checks
-        WHERE scrubbed_at IS NULL
-           OR scrubbed_at <= clock_timestamp() - make_interval(secs => :pause)
         ORDER BY scrubbed_at NULLS FIRST, shard LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING shard
 """)

@@ -1,0 +1,55 @@
+"""A short store chaos run over a folder and over a bucket; the long one is in tests/prove."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from tests.buckets import new_bucket, s3_server
+from tests.faulty_bucket import faulty_bucket
+from tests.source import ArchiveSource
+from tests.store_chaos import Chaos, World, settle
+
+SECONDS = 8.0
+
+
+@pytest.fixture
+def rows(own_url: str) -> Iterator[Database]:
+    pools = open_database(own_url, pool_size=4)
+    yield pools
+    pools.close()
+
+
+def proved(world: World, seconds: float, seed: int = 1) -> Chaos:
+    """Make chaos, let it settle; fails with whatever was wrong."""
+    chaos = Chaos(world, seed)
+    try:
+        chaos.run(seconds)
+    finally:
+        chaos.close()
+    settle(chaos)
+    assert chaos.wrong == [], chaos.seen
+    assert chaos.seen["damages"] > 0, chaos.seen
+    assert chaos.seen["staging 201"] > 0, chaos.seen
+    return chaos
+
+
+@pytest.mark.timeout(300)
+def test_nothing_bad_is_served_from_a_folder_and_all_of_it_heals(
+    own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/store"
+    chaos = proved(World(tmp_path, own_url, rows, source, url, url), SECONDS)
+    assert chaos.seen["read 200"] > 0, chaos.seen
+
+
+@pytest.mark.timeout(300)
+def test_nothing_bad_is_served_from_a_bucket_and_all_of_it_heals(
+    own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path
+) -> None:
+    with s3_server() as endpoint, faulty_bucket(endpoint) as bucket:
+        direct = new_bucket(endpoint)
+        through = direct.replace(endpoint, bucket.endpoint)
+        chaos = proved(World(tmp_path, own_url, rows, source, through, direct, bucket), SECONDS)
+    assert chaos.seen["link 200"] > 0, chaos.seen
