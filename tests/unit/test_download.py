@@ -1,19 +1,23 @@
 """Downloads go on where an earlier attempt ended, and spread where a connection is slow."""
 
 import hashlib
+import os
 import random
+import shutil
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
 from staging_api.artifacts.parts import PartStore
-from staging_api.errors import ArchiveCorrupt, SourceFailed
+from staging_api.errors import ArchiveCorrupt, SourceFailed, StoreFailed
 from staging_api.sources.model import SourceObject
 from staging_api.staging import download, engine
 from staging_api.staging.download import Download, Speed, key_of
+from tests import damage
 from tests.archives import tar_of
 
 PART_BYTES = 1 << 16  # small parts: the same steps, less to read
@@ -253,3 +257,63 @@ def test_old_parts_are_swept_and_living_ones_are_not(store, tmp_path):
     assert store.sweep(older_than_seconds=3600).removed == 0
     assert store.sweep(older_than_seconds=-1).removed == 1
     assert list((tmp_path / "store" / "parts").iterdir()) == []
+
+
+def begun(store):
+    """A source of which half has arrived in an attempt that failed; it breaks no more."""
+    source = Remote(digests={"sha256": hashlib.sha256(BODY).hexdigest()})
+    source.breaks_at = 3 * PART_BYTES
+    with pytest.raises(SourceFailed):
+        engine.fetch(kind_of(), source, "R17-1", store, speed=ONE)
+    source.breaks_at = None
+    source.sent = 0
+    return source
+
+
+def part_of(tmp_path, suffix):
+    (found,) = (tmp_path / "store" / "parts").glob(f"*/*.{suffix}")
+    return found
+
+
+def check_whole(store, fetched):
+    with store.open(fetched.sha256, SIZE) as stream:
+        assert stream.read() == BODY
+
+
+@pytest.mark.parametrize("suffix", ["data", "done"])
+@pytest.mark.parametrize("made", [*damage.NO_FILES, Path.unlink, Path.touch])
+def test_a_part_that_is_no_file_is_fetched_again(store, tmp_path, made, suffix):
+    source = begun(store)
+    part = part_of(tmp_path, suffix)
+    if made is Path.touch:
+        part.unlink()
+    made(part)
+    check_whole(store, fetch(source, store))
+    assert source.sent == SIZE
+
+
+def test_a_part_that_was_cut_is_used_as_far_as_it_goes(store, tmp_path):
+    source = begun(store)
+    os.truncate(part_of(tmp_path, "data"), PART_BYTES + 5)
+    check_whole(store, fetch(source, store))
+    assert source.sent >= SIZE - PART_BYTES - 5
+
+
+def test_a_part_with_a_flipped_bit_is_no_fault_of_the_source_and_is_fetched_anew(store, tmp_path):
+    source = begun(store)
+    data = part_of(tmp_path, "data")
+    content = bytearray(data.read_bytes())
+    content[7] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(StoreFailed) as failed:
+        fetch(source, store)
+    assert failed.value.retryable
+    check_whole(store, fetch(source, store))
+
+
+def test_a_file_in_place_of_the_folder_of_parts_is_replaced(store, tmp_path):
+    source = begun(store)
+    folder = part_of(tmp_path, "data").parent
+    shutil.rmtree(folder)
+    folder.write_bytes(b"no folder")
+    check_whole(store, fetch(source, store))
