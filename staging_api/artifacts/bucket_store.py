@@ -224,15 +224,25 @@ class BucketStore:
         """Copy the object aside; delete it if the content of the copy differs."""
         key, aside = key_of(sha256), f"quarantine/{int(time.time())}-{token_hex(4)}/{sha256}"
         try:
-            with _told():
-                self._objects.copy(key, aside)
-                copied = self._objects.head(aside)
+            copied = self._copied(key, aside)
         except NotFound:
             return False
         with io.BufferedReader(_Reading(self._objects, copied), _READ_BYTES) as stream:
             bad = differs(stream)
-        self._delete(key if bad else aside)
+        if bad or copied["path"] == aside:
+            self._delete(key if bad else aside)
         return bad
+
+    def _copied(self, key: str, aside: str) -> "ObjectMeta":
+        """Copy an object; where the service cannot, as with more than 5 GiB, give the object."""
+        try:
+            with _told():
+                self._objects.copy(key, aside)
+                return self._objects.head(aside)
+        except StoreFailed as error:
+            log.warning("%s cannot be kept aside: %s", key, error.detail)
+            with _told():
+                return self._objects.head(key)
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their upload."""
@@ -393,7 +403,10 @@ class _Reading(io.RawIOBase):
         part = (self._position, self._found["size"])
         answer = self._objects.get(self._found["path"], options={"range": part})
         self._chunks = iter(answer.stream(min_chunk_size=_READ_BYTES))
-        return bytes(next(self._chunks, b""))
+        first = bytes(next(self._chunks, b""))
+        if not first:
+            raise StoreFailed("the object store sent less than the object has")
+        return first
 
 
 def _at_once(ask: Callable[[T], R], given: Iterable[T]) -> list[tuple[T, R]]:

@@ -12,6 +12,7 @@ from staging_api.staging.scrub import Scrub
 from staging_api.staging.service import StagingService
 
 _OFTEN_SECONDS = 30.0
+_SWEEP_SECONDS = 600.0
 _SELDOM_SECONDS = 3600.0
 #: Temporary files of the store are somebody's work for at most as long as this.
 _STALE_SECONDS = 24 * 3600.0
@@ -79,7 +80,7 @@ def store_steps(stagings: StagingService) -> list[Step]:
         Step("quota", _OFTEN_SECONDS, upkeep.keep_quota),
         Step("collection", _OFTEN_SECONDS, collect),
         Step("comparison", _OFTEN_SECONDS, compare),
-        Step("sweep", _OFTEN_SECONDS, sweep),
+        Step("sweep", _SWEEP_SECONDS, sweep),
     ]
 
 

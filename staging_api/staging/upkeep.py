@@ -165,6 +165,14 @@ class Upkeep:
                 retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
             )
 
+    def reserve_more(self, artifact_id: str, held: Hold, count: int) -> bool:
+        """Keep space as `reserve`, if it is there; says whether, and makes no room for it.
+
+        Raises:
+            LockLost: another works on the archive now.
+        """
+        return not self.terms.quota_bytes or not self._promise(artifact_id, held, count)
+
     def collect(self, *, busy_too: bool = False) -> int:
         """Remove contents that nothing names any more; returns how many.
 
@@ -295,9 +303,15 @@ def prune(
 class Room:
     """Space for one artifact: asked for in steps, before its bytes are written."""
 
-    def __init__(self, reserve: Callable[[int], None]) -> None:
-        """`reserve` is told how many bytes are needed in all, and raises if there is no room."""
+    def __init__(self, reserve: Callable[[int], None], reserve_more: Callable[[int], bool]) -> None:
+        """Ask for space.
+
+        Args:
+            reserve: is told how many bytes are needed in all, and raises if there is no room.
+            reserve_more: is told how many would save the next questions; evicts nothing for them.
+        """
         self._reserve = reserve
+        self._reserve_more = reserve_more
         self._needed = 0
         self._kept = 0
         self._lock = threading.Lock()
@@ -310,16 +324,11 @@ class Room:
         """
         with self._lock:
             self._needed += count
-            if self._needed > self._kept:
-                self._keep(self._needed if not self._kept else self._needed + _STEP_BYTES)
-
-    def _keep(self, count: int) -> None:
-        try:
-            self._reserve(count)
-        except NoSpace:
-            # The last step need not fit whole.
-            if count == self._needed:
-                raise
-            count = self._needed
-            self._reserve(count)
-        self._kept = count
+            if self._needed <= self._kept:
+                return
+            step = self._needed + _STEP_BYTES
+            if self._kept and self._reserve_more(step):
+                self._kept = step
+                return
+            self._reserve(self._needed)
+            self._kept = self._needed

@@ -210,7 +210,10 @@ class Work:
             names=self.upload.names,
             known=self._known,
             speed=self.speed,
-            room=Room(partial(self.upkeep.reserve, artifact.id, held, check=self.attention.check)),
+            room=Room(
+                partial(self.upkeep.reserve, artifact.id, held, check=self.attention.check),
+                partial(self.upkeep.reserve_more, artifact.id, held),
+            ),
             progress=progress,
             check=self.attention.check,
             growth=growth,

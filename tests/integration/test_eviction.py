@@ -150,6 +150,16 @@ def test_what_a_staging_has_just_used_does_not_keep_room_from_others(
         assert at.service.upkeep.space().used == 9 * KB
 
 
+def test_nothing_is_evicted_for_space_that_is_only_kept_ahead(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    with limited(database, database_url, tmp_path, 68_000) as at:
+        payload(at, "idle", 2_000)
+        suites = packed({"suites/a": b"a" * 900_000, "suites/b": b"b" * 900_000})
+        assert at.stage(at.build("new", suites_tgz=suites), "suites").state == "staged"
+        assert evicted(at) == set()
+
+
 def test_a_content_of_a_pool_frees_nothing(ten: Bench) -> None:
     payload(ten, "pooled", 6)
     payload(ten, "alone", 3)

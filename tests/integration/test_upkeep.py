@@ -182,19 +182,25 @@ def test_what_is_unpacked_is_counted_while_it_is_written(database, database_url,
 
 def test_room_is_asked_for_in_steps_and_to_the_byte_at_the_end():
     asked: list[int] = []
+    more: list[int] = []
 
     def reserve(count: int) -> None:
         asked.append(count)
         if count > 1000:
             raise NoSpace("no")
 
-    room = Room(reserve)
+    def reserve_more(count: int) -> bool:
+        more.append(count)
+        return False
+
+    room = Room(reserve, reserve_more)
     room(500)
     room(100)
     with pytest.raises(NoSpace):
         room(500)
     step = 64 << 20
-    assert asked == [500, 600 + step, 600, 1100 + step, 1100]
+    assert asked == [500, 600, 1100]
+    assert more == [600 + step, 1100 + step]
 
 
 def test_prune_can_say_what_it_would_do(at):
