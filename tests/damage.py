@@ -23,6 +23,8 @@ def change(url: str, sha256: str, by: Callable[[bytes], bytes | None]) -> None:
             obstore.put(objects, key, content, use_multipart=False)
         return
     path = path_of(url, sha256)
+    if not path.is_file():
+        raise FileNotFoundError(path)  # to open a pipe would wait for who writes to it
     content = by(path.read_bytes())
     path.unlink()
     if content is not None:
@@ -66,7 +68,7 @@ CHANGED_LENGTHS = (removed, cut, emptied, grown)
 def as_link(path: Path) -> None:
     """A link to a file with the right bytes, which is not ours."""
     elsewhere = path.parent.parent.parent / f"elsewhere-{path.name[:8]}"
-    elsewhere.write_bytes(path.read_bytes())
+    elsewhere.write_bytes(path.read_bytes() if path.is_file() else b"")
     path.unlink()
     path.symlink_to(elsewhere)
 

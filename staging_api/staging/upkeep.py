@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from staging_api import metrics
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import LockHeld, LockLost, NoSpace, StagingApiError
+from staging_api.errors import LockHeld, LockLost, NoSpace, StagingApiError, StoreFailed
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.staging import eviction, repository
@@ -199,8 +199,9 @@ class Upkeep:
                 busy = self.blobs.used_since(claimed, since)
             going = [digest for digest in claimed if digest not in busy]
             failed = self.blobs.remove_all(going)
-        except StagingApiError as error:
-            failed = dict.fromkeys(claimed, error)
+        except (OSError, StagingApiError) as error:
+            # Whatever it is, it must not be met again and again at the head of the line.
+            failed = dict.fromkeys(claimed, StoreFailed(str(error)))
         gone = [digest for digest in claimed if digest not in failed and digest not in busy]
         with self.database.begin() as conn:
             repository.forget_blobs(conn, gone)
