@@ -35,7 +35,7 @@ def proved(world: World, seconds: float, seed: int = 1) -> Chaos:
     return chaos
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_bad_is_served_from_a_folder_and_all_of_it_heals(
     own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path
 ) -> None:
@@ -44,7 +44,7 @@ def test_nothing_bad_is_served_from_a_folder_and_all_of_it_heals(
     assert chaos.seen["read 200"] > 0, chaos.seen
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_bad_is_served_from_a_bucket_and_all_of_it_heals(
     own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path
 ) -> None:
