@@ -1,0 +1,182 @@
+"""Documents on real sockets: two pods, a worker, client and command line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.client import StagingClient
+from staging_api.client.problems import problem
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from staging_api.errors import Conflict, Invalid, LockHeld, NotFound
+from tests.databases import new_database
+from tests.documents import SCRIPT, document, loaded, policy, secret, stream
+from tests.rows import execute
+from tests.service import Pod, Service, eventually, service
+
+
+@pytest.fixture(scope="module")
+def own_database(database_url: str) -> Iterator[str]:
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def world(
+    own_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, list[Pod]]]:
+    """Two pods and a worker on a database of their own."""
+    folder = tmp_path_factory.mktemp("documents")
+    with service(folder, own_database, documents_max_bytes="100000") as made:
+        made.worker()
+        yield made, made.api(2)
+
+
+@pytest.fixture
+def rows_there(own_database: str) -> Iterator[Database]:
+    pools = open_database(own_database, pool_size=2)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture
+def client(world: tuple[Service, list[Pod]]) -> Iterator[StagingClient]:
+    """A client of the first pod; no document is committed or buffered."""
+    with StagingClient(world[1][0].url) as made:
+        made.documents.discard()
+        if made.documents.status():
+            made.documents.rollback(0, over_buffer=True)
+            made.documents.commit(force=True)
+        yield made
+
+
+def test_one_buffer_for_all_pods(client: StagingClient, world: tuple[Service, list[Pod]]) -> None:
+    text = stream(document("one"), policy(), secret("password"))
+    client.documents.create("a", text)
+    with StagingClient(world[1][1].url) as other:
+        assert other.documents.get("a", secrets=True) == text
+        assert b"swordfish" not in other.documents.rendered()
+        other.documents.commit()
+    assert client.documents.get("a", "committed", secrets=True) == text
+
+
+def test_the_worker_undoes_what_nobody_confirms(
+    client: StagingClient, rows_there: Database
+) -> None:
+    documents = client.documents
+    documents.create("a", stream(document("one"), policy()))
+    documents.commit()
+    documents.create("a", stream(document("two"), policy()))
+    number = documents.commit(confirm_within=3600)["revision"]
+    execute(
+        rows_there,
+        "UPDATE document_commits SET confirm_until = clock_timestamp() WHERE revision = :n",
+        n=number,
+    )
+    eventually(
+        lambda: documents.revision(number)["commit"]["undone_in"] is not None, "it is not undone"
+    )
+    assert b"name: one" in documents.get("a", "committed")
+
+
+def test_the_client_speaks_for_the_whole_journey(client: StagingClient) -> None:
+    documents = client.documents
+    first = documents.create("a", stream(document("one"), policy()), reason="to begin")
+    assert first["status"] == "Success"
+    with pytest.raises(Conflict, match="Buffermode : rejectoncontents"):
+        documents.create("b", stream(document("two")))
+    documents.create("b", stream(document("two")), mode="append")
+    assert [each["new_status"] for each in documents.status()] == ["created", "created"]
+    reviewed = documents.commit(dryrun=True)
+    documents.discard("b")
+    with pytest.raises(Conflict, match="moved"):
+        documents.commit(revision=reviewed["revision"])
+    done = documents.commit(revision=documents.buffer()["revision"], reason="reviewed")
+    documents.tag(done["revision"], "good", {"by": "me"})
+    documents.site_action("success", require_staged=True)
+    (entry,) = documents.status(["last_site_action", "committed"])
+    assert entry["new_status"] == "unmodified"
+    documents.create("a", stream(document("one", 2), policy()))
+    documents.rollback(done["revision"], over_buffer=True)
+    assert documents.status()[0]["new_status"] == "unmodified"
+    assert next(documents.revisions(page_size=2))["kind"] == "rolled_back"
+    assert len(list(documents.revisions(page_size=2))) == documents.buffer()["revision"]
+    assert documents.explain(SCRIPT, "one", "committed")["data"] == {"value": 1}
+    assert loaded(documents.rendered("committed"))
+    with pytest.raises(NotFound):
+        documents.get("never", "committed")
+    with pytest.raises(Invalid) as refused:
+        documents.create("c", b"a: [")
+    assert refused.value.extra["messages"][0]["kind"] == "ValidationMessage"
+
+
+def test_the_client_takes_the_409_of_a_lock_for_a_lock_that_it_waits_for() -> None:
+    body: dict[str, Any] = {
+        "kind": "status",
+        "message": "Blocked by another process",
+        "reason": "with a lock for configdocs_update",
+        "code": "409 Conflict",
+        "details": {"messageList": []},
+        "retry": False,
+    }
+    error = problem(409, {"Retry-After": "2"}, json.dumps(body).encode())
+    assert isinstance(error, LockHeld)
+    assert error.retryable
+    assert error.retry_after_seconds == 2
+
+
+def test_the_command_line_speaks_for_the_whole_journey(
+    client: StagingClient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "policy.yaml").write_bytes(stream(policy()).removeprefix(b"---\n").rstrip())
+    (folder / "deep" / "one.yml").write_bytes(stream(document("one")))
+    (folder / "notes.txt").write_text("not: [yaml")
+
+    def run(*arguments: str, expect: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "staging_api", "documents", *arguments, "--server", client.url],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == expect, done.stderr
+        return done.stdout + done.stderr
+
+    assert "Validations succeeded" in run("create", "site", str(folder))
+    buffer = json.loads(run("status", "--json"))["buffer"]
+    assert "moved" in run("commit", "--revision", "999999", expect=3)
+    assert "Validations succeeded" in run("commit", "--revision", str(buffer["revision"]))
+    assert "name: one" in run("get", "site", "--version", "committed")
+    assert SCRIPT in run("why", SCRIPT, "one", "--version", "committed")
+    assert "deleted" not in run("status")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("a: [")
+    assert "Error: InvalidYaml" in run("create", "wrong", str(wrong), expect=4)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"builds": {}},
+        {"builds": [1]},
+        {"builds": [{}]},
+        {"builds": [{"archive_url": 1}]},
+        {"builds": [{"archive_url": "gs://b/c/d", "artifacts": "x"}]},
+        {"builds": [{"archive_url": "gs://b/c/d", "more": 1}]},
+        {"builds": [], "more": 1},
+    ],
+)
+def test_builds_of_another_form_are_not_committed(client: StagingClient, data: object) -> None:
+    wrong = document("builds", data, schema="staging/Builds/v1")
+    client.documents.create("a", stream(wrong, policy()))
+    with pytest.raises(Invalid, match="Validations failed"):
+        client.documents.commit()
