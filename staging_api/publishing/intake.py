@@ -208,8 +208,7 @@ def _decided(
     conn: Connection, to: Destination, parcels: Sequence[_Parcel], asker: Asker
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
     """The row of each upload, and the reason if it is rejected."""
-    releases: dict[str, dict[str, Any] | StagingApiError] = {}
-    releases |= _binaries(conn, to, parcels)
+    releases = _binaries(conn, to, parcels)
     for parcel in parcels:
         if isinstance(parcel.content, SourcePackage):
             releases[parcel.name] = _source(conn, to, parcel, parcel.content)

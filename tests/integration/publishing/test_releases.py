@@ -1,10 +1,9 @@
 """What a Release says and who signs it: made anew when that changes, whatever the packages are."""
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -143,21 +142,34 @@ def test_a_worker_with_another_key_changes_nothing(here: Shop, keys: list[Signin
 
 
 def test_last_modified_differs_for_each_release_however_fast_they_come(here: Shop) -> None:
-    times = []
-    for label in "abc":
+    """As if several had come within one second, it runs ahead of the clock, and is not told yet."""
+    ahead = "date_trunc('second', clock_timestamp()) + interval '1 hour'"
+    execute(here.database, f"UPDATE release_files SET modified_at = {ahead}")
+    before = modified(here)
+    for n, label in enumerate("abc", start=1):
         here.change(label=label)
         here.run()
-        ((modified,),) = select(
-            here.database,
-            "SELECT max(modified_at) FROM release_files r JOIN suites s ON s.id = r.suite_id"
-            " WHERE r.gone_number IS NULL AND s.name = 'stable'",
-        )
-        times.append(modified)
+        assert modified(here) == before + timedelta(seconds=n)
         served = find(here.database, "dists/stable/Release")
         assert served
-        assert served.modified_at in (None, modified)
-    assert all(b - a >= timedelta(seconds=1) for a, b in itertools.pairwise(times))
-    assert [each.microsecond for each in times] == [0, 0, 0]
+        assert served.modified_at is None
+    execute(here.database, "UPDATE release_files SET modified_at = modified_at - interval '1 day'")
+    here.change(label="d")
+    here.run()
+    served = find(here.database, "dists/stable/Release")
+    assert served
+    assert served.modified_at == modified(here)
+    assert modified(here).microsecond == 0
+
+
+def modified(shop: Shop) -> datetime:
+    ((found,),) = select(
+        shop.database,
+        "SELECT max(modified_at) FROM release_files r JOIN suites s ON s.id = r.suite_id"
+        " WHERE r.gone_number IS NULL AND s.name = 'stable'",
+    )
+    assert isinstance(found, datetime)
+    return found
 
 
 def test_every_suite_answers_to_name_codename_and_alias_and_the_name_comes_first(
