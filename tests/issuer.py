@@ -27,7 +27,7 @@ class Issuer:
     says: object = None
     #: Where the discovery document says that the keys are; "own": here.
     keys_at: object = "own"
-    #: "hang", "drip", "drip head" or nothing unusual.
+    #: "hang", "hang up", "drip", "drip head" or nothing unusual.
     manner: str = ""
     let_go: threading.Event = field(default_factory=threading.Event)
     credentials: list[str | None] = field(default_factory=list)
@@ -86,6 +86,8 @@ def issuing() -> Iterator[Issuer]:
         def _answer(self) -> None:
             if issuer.manner == "hang":
                 issuer.let_go.wait()
+                return
+            if issuer.manner == "hang up":
                 return
             if issuer.manner == "drip head":
                 self._drip(b"X")

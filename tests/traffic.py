@@ -1,7 +1,6 @@
-"""Statements that read and write the tables without a pause, and how long the longest took."""
+"""Statements that read and write the tables without a pause."""
 
 import threading
-import time
 from contextlib import closing
 from types import TracebackType
 from typing import Self
@@ -31,7 +30,6 @@ class Traffic:
     """One client for each statement, for the block; no client has more than one under way."""
 
     def __init__(self, url: str) -> None:
-        self.longest_seconds = 0.0
         self.count = 0
         self._dsn = make_url(url).set(drivername="postgresql").render_as_string(False)
         self._stop = threading.Event()
@@ -63,9 +61,7 @@ class Traffic:
             with closing(psycopg2.connect(self._dsn)) as conn, conn.cursor() as cursor:
                 conn.autocommit = True
                 while not self._stop.wait(0.01):
-                    began = time.monotonic()
                     cursor.execute(statement)
-                    self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
                     self.count += 1
         except psycopg2.Error as error:
             self._failures.append(error)

@@ -9,9 +9,17 @@ _ROOT = Path(__file__).parents[1]
 _NEEDED = ("staging_api", "migrations")
 
 
-def unpacked(folder: Path) -> Path:
-    """A checkout of that version in `folder`, as far as a pod needs it; gives `folder`."""
-    packed = _git("archive", _commit_with(_migrations()[:-1]), *_NEEDED)
+def unpacked(folder: Path, last: str | None = None) -> Path:
+    """A checkout of that version in `folder`, as far as a pod needs it; gives `folder`.
+
+    Args:
+        folder: where to.
+        last: the number of the newest migration that it has; None: all but the newest of this one.
+    """
+    migrations = _migrations()[:-1]
+    if last is not None:
+        migrations = [name for name in migrations if name[: len(last)] <= last]
+    packed = _git("archive", _commit_with(migrations), *_NEEDED)
     with tarfile.open(fileobj=io.BytesIO(packed)) as files:
         files.extractall(folder, filter="data")
     return folder

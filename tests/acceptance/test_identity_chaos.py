@@ -1,0 +1,45 @@
+"""A pod whose identity provider goes wrong in every way, under callers; long in tests/prove."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.identity_chaos import Chaos, World, openid, openstack
+from tests.keystone_server import CONFIG
+from tests.service import service
+
+pytestmark = pytest.mark.timeout(600)
+
+Provider = Callable[[Path], AbstractContextManager[World]]
+
+
+def keystone_of(folder: Path) -> AbstractContextManager[World]:
+    """A Keystone, with the middleware's file in the folder."""
+
+    def config(url: str) -> str:
+        path = folder / "keystone.conf"
+        path.write_text(CONFIG.format(url=url))
+        return str(path)
+
+    return openstack(config)
+
+
+@pytest.mark.parametrize(
+    "provider", [lambda _folder: openid(), keystone_of], ids=["oidc", "keystone"]
+)
+def test_valid_callers_succeed_or_come_back_and_nobody_gets_more_than_the_rules_give(
+    provider: Provider, own_url: str, tmp_path: Path
+):
+    chaos_of(provider, own_url, tmp_path, callers=12, rounds=1)
+
+
+def chaos_of(provider: Provider, url: str, folder: Path, callers: int, rounds: int) -> Chaos:
+    """Run it against a pod of one process with few threads, and hold it to its promises."""
+    settings = {"identity_seconds": "1", "threads": "20", "waiters": "4"}
+    with provider(folder) as world, service(folder, url, **{**settings, **world.settings}) as pods:
+        chaos = Chaos(world, pods.api()[0].url)
+        chaos.run(callers, rounds)
+    assert not chaos.broken, chaos.broken[:5]
+    return chaos

@@ -1,0 +1,18 @@
+"""Fifty callers of a pod whose identity provider goes wrong again and again."""
+
+import pytest
+
+from tests.acceptance.test_identity_chaos import Provider, chaos_of, keystone_of
+from tests.identity_chaos import openid
+
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
+
+
+@pytest.mark.parametrize(
+    "provider", [lambda _folder: openid(), keystone_of], ids=["oidc", "keystone"]
+)
+def test_fifty_callers_keep_their_rights_through_every_trouble(
+    provider: Provider, own_url: str, tmp_path
+):
+    chaos = chaos_of(provider, own_url, tmp_path, callers=50, rounds=5)
+    print(dict(sorted(chaos.answers.items())))
