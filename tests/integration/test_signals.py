@@ -164,7 +164,9 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
         )
         parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         client = TestClient(made.wsgi())
-        answer = client.simulate_get("/api/v1.0/locks", headers={"traceparent": parent})
+        answer = client.simulate_get(
+            "/api/v1.0/locks", headers={"traceparent": parent}, host="localhost"
+        )
         assert answer.status_code == 200
         eventually(lambda: len(received) >= 2, "no spans came")
         made.close()
