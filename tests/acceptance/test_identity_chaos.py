@@ -3,14 +3,25 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.identity_chaos import Chaos, World, openid, openstack
 from tests.keystone_server import CONFIG
 from tests.service import service
+from tests.source import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(600)
+
+
+class Size(NamedTuple):
+    """How much of it, and how long a probe may take."""
+
+    callers: int
+    rounds: int
+    probe_seconds: float = PATIENCE_SECONDS
+
 
 Provider = Callable[[Path], AbstractContextManager[World]]
 
@@ -32,14 +43,14 @@ def keystone_of(folder: Path) -> AbstractContextManager[World]:
 def test_valid_callers_succeed_or_come_back_and_nobody_gets_more_than_the_rules_give(
     provider: Provider, own_url: str, tmp_path: Path
 ):
-    chaos_of(provider, own_url, tmp_path, callers=12, rounds=1)
+    chaos_of(provider, own_url, tmp_path, Size(callers=8, rounds=1))
 
 
-def chaos_of(provider: Provider, url: str, folder: Path, callers: int, rounds: int) -> Chaos:
+def chaos_of(provider: Provider, url: str, folder: Path, size: Size) -> Chaos:
     """Run it against a pod of one process with few threads, and hold it to its promises."""
     settings = {"identity_seconds": "1", "threads": "20", "waiters": "4"}
     with provider(folder) as world, service(folder, url, **{**settings, **world.settings}) as pods:
-        chaos = Chaos(world, pods.api()[0].url)
-        chaos.run(callers, rounds)
+        chaos = Chaos(world, pods.api()[0].url, size.probe_seconds)
+        chaos.run(size.callers, size.rounds)
     assert not chaos.broken, chaos.broken[:5]
     return chaos

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.acceptance.test_identity_chaos import Provider, chaos_of, keystone_of
-from tests.identity_chaos import openid
+from tests.acceptance.test_identity_chaos import Provider, Size, chaos_of, keystone_of
+from tests.identity_chaos import PROBE_SECONDS, openid
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
 
@@ -14,5 +14,5 @@ pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
 def test_fifty_callers_keep_their_rights_through_every_trouble(
     provider: Provider, own_url: str, tmp_path
 ):
-    chaos = chaos_of(provider, own_url, tmp_path, callers=50, rounds=5)
+    chaos = chaos_of(provider, own_url, tmp_path, Size(50, 5, PROBE_SECONDS))
     print(dict(sorted(chaos.answers.items())))
