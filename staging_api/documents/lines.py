@@ -9,6 +9,8 @@ from staging_api.documents.model import Document, Path
 from staging_api.documents.paths import PathInvalid, parse_path
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Bytes of a document in which a line is looked for: beyond it, its first line must do.
+_LONGEST = 2 << 20
 
 
 def line_of(document: Document, path: str) -> int:
@@ -24,8 +26,10 @@ class Lines:
 
     def __init__(self, text: bytes, first_line: int) -> None:
         """Look into `text`, which begins on line `first_line` of its stream."""
-        self._text = text
+        self._text = text if len(text) <= _LONGEST else b""
         self._first_line = first_line
+        #: Line and value of each key, by the id of its mapping; the root keeps all of them.
+        self._keys: dict[int, dict[Any, tuple[int, Any]]] = {}
 
     def of(self, path: Path) -> int:
         """Find the line of a place in the document.
@@ -37,7 +41,7 @@ class Lines:
         node = self._root
         line = node.start_mark.line
         for step in path:
-            found = _below(node, step)
+            found = self._below(node, step)
             if found is None:
                 break
             line, node = found
@@ -57,14 +61,15 @@ class Lines:
         mark: Any = next(starts).start_mark
         return int(mark.line)
 
-
-def _below(node: Any, step: str | int) -> tuple[int, Any] | None:
-    """Give the line and the node of a step below."""
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == step:
-                return key.start_mark.line, value
-    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        element = node.value[step]
-        return element.start_mark.line, element
-    return None
+    def _below(self, node: Any, step: str | int) -> tuple[int, Any] | None:
+        """Give the line and the node of a step below."""
+        if isinstance(node, yaml.MappingNode):
+            if id(node) not in self._keys:
+                self._keys[id(node)] = {
+                    key.value: (key.start_mark.line, value) for key, value in node.value
+                }
+            return self._keys[id(node)].get(step)
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            element = node.value[step]
+            return element.start_mark.line, element
+        return None
