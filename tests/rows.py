@@ -1,14 +1,19 @@
 """What the tables say, and whether it is true of the store."""
 
 import hashlib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
 from staging_api.db.tables import metadata
+from staging_api.errors import DatabaseRefused
 from tests.source import ArchiveSource
 
 Row = tuple[Any, ...]
@@ -24,6 +29,15 @@ def execute(database: Database, statement: str, **given: object) -> None:
     """Change rows from outside, as time or an operator would."""
     with database.begin() as conn:
         conn.execute(text(statement), given)
+
+
+@contextmanager
+def refused_by_database(words: str) -> Iterator[None]:
+    """The block changes something that the database itself refuses, in these words."""
+    with pytest.raises((DBAPIError, DatabaseRefused)) as refused:
+        yield
+    said = refused.value.__cause__ or refused.value
+    assert re.search(words, str(said)), said
 
 
 def dump(database: Database, but: Collection[str] = ()) -> dict[str, list[str]]:

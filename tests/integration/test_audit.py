@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
 from staging_api.staging.accesses import Accesses
 from tests.factories import ASKER
+from tests.rows import refused_by_database
 from tests.stagings import bench
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -142,7 +142,7 @@ def test_an_auditor_changes_nothing_and_reads_no_kept_answers(at, database, stat
             id=lock_id,
         )
         statement = statement.replace("'x',", f"'{lock_id}',", 1)
-    with pytest.raises(DBAPIError, match="permission denied"), database.begin() as conn:
+    with refused_by_database("permission denied"), database.begin() as conn:
         conn.execute(text("SET LOCAL ROLE staging_audit"))
         conn.execute(text(statement))
 
