@@ -1,7 +1,5 @@
 """The composition root: the one place that builds the objects that live long."""
 
-import os
-import socket
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -35,7 +33,7 @@ from staging_api.identity.choice import anonymous, authenticator
 from staging_api.identity.model import Authenticator
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
-from staging_api.locks.model import new_id
+from staging_api.locks.opening import process_name
 from staging_api.locks.queue import WaitQueue
 from staging_api.publishing.building import Builder
 from staging_api.publishing.indexing import Indexer
@@ -330,8 +328,3 @@ def _opened(settings: Settings, pool_size: int) -> Database:
         told=not settings.database_direct_url,
     )
     return open_database(settings.database_url, pool_size, timeouts)
-
-
-def process_name() -> str:
-    """This process, for good: a pid comes again, this name does not."""
-    return f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.bootstrap import build, process_name
+from staging_api.bootstrap import build
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import print_json, told
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
 from staging_api.locks import store
+from staging_api.locks.opening import process_name
 from staging_api.serving import database_of
 from staging_api.settings import Settings
 from staging_api.staging import repository

@@ -45,6 +45,12 @@ def api_lock(
     ``Prefer: wait=N`` queues for up to N seconds in all, in order of arrival, before it gives up.
     Bad input is found by `scope`, before any lock is taken.
 
+    The responder finds its locks in ``req.context.holds``: a `Hold` for each kind that was taken,
+    for `guarded` writes, `assert_held` and `on_lost`.
+
+    Of the request it needs ``req.context.caller``, the name of who calls, which a middleware has to
+    set; ``req.context.reference_id``, if set, is noted with the grant.
+
     Args:
         kinds: taken in this order; the first that is held by another ends it.
         scope: what the lock protects: one scope for all requests, or how to find it in a request.
@@ -71,10 +77,12 @@ def api_lock(
             wanted = _wanted(self, req, kinds, scope)
             with ExitStack() as locks:
                 with _waiting(self, req, resp) as deadline:
-                    for kind, name in wanted:
-                        locks.enter_context(
+                    req.context.holds = {
+                        kind: locks.enter_context(
                             hold(self.locks, kind, name, asker(req), until(deadline))
                         )
+                        for kind, name in wanted
+                    }
                 # Who held it in between may have done it all.
                 if unless is None or not unless(self, req, resp):
                     responder(self, req, resp, *args, **kwargs)

@@ -65,7 +65,9 @@ class Authentication:
 def asker(req: falcon.Request) -> Asker:
     """On whose behalf the request's locks are taken."""
     return Asker(
-        caller=req.context.caller, reference_id=req.context.reference_id, client=client_of(req)
+        caller=req.context.caller,
+        reference_id=getattr(req.context, "reference_id", None),
+        client=client_of(req),
     )
 
 

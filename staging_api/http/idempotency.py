@@ -57,17 +57,17 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
             return
         _check(key)
         caller = req.context.caller
-        request = _fingerprint(req)
+        request = _fingerprints(req)
         if _replayed(self.locks.database, caller, key, request, resp):
             return
         try:
-            with hold(self.locks, IDEMPOTENCY, f"{caller} {key}", asker(req)) as held:
+            with hold(self.locks, IDEMPOTENCY, _scope(caller, key), asker(req)) as held:
                 if _replayed(self.locks.database, caller, key, request, resp):
                     return
                 responder(self, req, resp, *args, **kwargs)
                 if resp.status_code < 300:  # noqa: PLR2004 - success, RFC 9110
                     with guarded(self.locks.database, held) as conn:
-                        answers.keep(conn, caller, key, _kept(request, resp))
+                        answers.keep(conn, caller, key, _kept(request[0], resp))
         except LockHeld as error:
             if error.extra["lock"]["kind"] != IDEMPOTENCY.name:
                 raise
@@ -84,21 +84,34 @@ def _check(key: str) -> None:
         raise Invalid.field("Idempotency-Key", f"must be 1 to {_MAX_KEY_LENGTH} ASCII characters")
 
 
-def _fingerprint(req: falcon.Request) -> str:
-    # Not of Prefer: how long a client would wait is no part of what it asks for.
+def _scope(caller: str, key: str) -> str:
+    """The scope of a key: its first space ends the caller, in whose name there must be none."""
+    return f"{caller.replace('%', '%25').replace(' ', '%20')} {key}"
+
+
+def _fingerprints(req: falcon.Request) -> tuple[str, str]:
+    """Digests of the request: ours, and that which versions before noted.
+
+    How long a client would wait is no part of what it asks for; it was taken for one before, and
+    its place is left empty now, so that the digests of requests without the header are the same.
+    """
     body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
-    told = f"{req.method}\n{req.path}\n{req.query_string}\n\n{body}"
-    return hashlib.sha256(told.encode()).hexdigest()
+
+    def digest(prefer: str) -> str:
+        parts = f"{req.method}\n{req.path}\n{req.query_string}\n{prefer}\n{body}"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    return digest(""), digest(req.get_header("Prefer") or "")
 
 
 def _replayed(
-    database: Database, caller: str, key: str, request: str, resp: falcon.Response
+    database: Database, caller: str, key: str, request: tuple[str, str], resp: falcon.Response
 ) -> bool:
     with database.connect() as conn:
         kept = answers.find(conn, caller, key)
     if kept is None:
         return False
-    if kept.request_sha256 != request:
+    if kept.request_sha256 not in request:
         raise IdempotencyKeyReused(
             "this Idempotency-Key was used for another request: use a new one for each request"
         )

@@ -122,7 +122,7 @@ def hold(
             return
     held = _take(locks, _request(locks, kind, scope, asker), asker.client, wait_seconds)
     about(lock_id=held.lease.id)
-    token = _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
+    _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
     started = time.monotonic()
     metrics.LOCKS_HELD.labels(kind.name).inc()
     try:
@@ -136,7 +136,8 @@ def hold(
         if held.lost:
             raise LockLost(f"the {kind.name} lock on {scope} was lost before the work was done")
     finally:
-        _held_here.reset(token)
+        # Not by a token: blocks need not end in the reverse order of their beginnings.
+        _held_here.set(tuple(entered for entered in _held_here.get() if entered.hold is not held))
         metrics.LOCKS_HELD.labels(kind.name).dec()
         metrics.LOCK_HOLD_SECONDS.labels(kind.name).observe(time.monotonic() - started)
 

@@ -6,23 +6,33 @@ a fault: a pause past its lease, a connection that is cut under a statement, a c
 
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
-from tests.contest import Contest, Ours
+from staging_api.locks.hold import Locks, guarded, hold
+from staging_api.locks.keeper import Hold
+from staging_api.locks.model import ARCHIVE
+from tests.contest import INSERT_WRITE, TABLES, Contest, Ours
+from tests.factories import ASKER, locks_of
 from tests.history import Reign
+from tests.leases import refused, rows
 from tests.lock_model import Rules, search
+from tests.service import eventually
 
 # Grants that are checked together; a longer history would not fit in memory.
 _HISTORY = 20_000
+_LEASE_SECONDS = 3.0
 
 
 @pytest.mark.prove
@@ -32,6 +42,55 @@ def test_a_minute_of_contest_with_faults_has_a_clean_history(database: Database)
     assert contest.run(12, seconds=60, enough=lambda: False) == []
     assert len(contest.reigns) > 1000
     assert all(contest.faults[fault] > 10 for fault in ("pause", "cut", "death"))
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 2.0, 4.0])
+def test_holders_that_write_without_a_pause_keep_their_locks_for_ten_leases(
+    seconds: float, database: Database, database_url: str
+) -> None:
+    """Four holders with two writing threads each, and as many that ask for the same locks."""
+    with database.begin() as conn:
+        conn.execute(text(TABLES))
+    stop = threading.Event()
+    refusals: Counter[str] = Counter()
+
+    def write(held: Hold) -> int:
+        end, wrote = time.monotonic() + 10 * _LEASE_SECONDS, 0
+        row = {"s": held.lease.scope, "i": held.lease.id, "f": held.lease.fence}
+        while time.monotonic() < end:
+            with guarded(database, held) as conn:
+                conn.execute(text(INSERT_WRITE), row)
+                conn.execute(text("SELECT pg_sleep(:s)"), {"s": seconds})
+            wrote += 1
+        return wrote
+
+    def hold_on(locks: Locks, scope: str) -> int:
+        with hold(locks, ARCHIVE, scope, ASKER) as held, ThreadPoolExecutor(2) as threads:
+            return sum(threads.map(write, [held, held]))
+
+    def ask(scope: str) -> None:
+        while not stop.wait(0.05):
+            refusals[refused(database, scope=scope).id or "nobody"] += 1
+
+    scopes = [f"busy-{number}" for number in range(4)]
+    with (
+        locks_of(database, database_url, lease_seconds=_LEASE_SECONDS) as locks,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        holders = [pool.submit(hold_on, locks, scope) for scope in scopes]
+        eventually(lambda: len(locks.keeper.holds()) == 4, "not all hold")
+        askers = [pool.submit(ask, scope) for scope in scopes]
+        eventually(lambda: all(asker.running() or asker.done() for asker in askers), "none asks")
+        time.sleep(9 * _LEASE_SECONDS)
+        stop.set()
+        for asker in askers:
+            asker.result()
+        wrote = sum(holder.result() for holder in holders)
+    assert wrote >= 4 * 2 * 10 * _LEASE_SECONDS / seconds / 20
+    assert len(refusals) == 4, "each was refused by one holder throughout"
+    assert rows(database, "SELECT outcome, count(*) FROM api_locks GROUP BY 1") == [("released", 4)]
 
 
 @pytest.mark.prove

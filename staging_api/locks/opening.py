@@ -1,0 +1,51 @@
+"""Locks for a program of one's own; ``docs/lock.md`` has a whole example."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from staging_api.db.engine import open_database
+from staging_api.locks.hold import Locks
+from staging_api.locks.keeper import LeaseKeeper
+from staging_api.locks.model import new_id
+from staging_api.locks.queue import WaitQueue
+
+
+@contextmanager
+def open_locks(
+    url: str, *, direct_url: str = "", lease_seconds: float = 15.0, connections: int = 10
+) -> Iterator[Locks]:
+    """What a process needs to hold locks, for the block; enter it after any fork.
+
+    At the end the locks that are still held are given back.
+
+    Args:
+        url: of a database that ``staging-api migrate`` has prepared; ``Locks.database`` is for the
+            program's own tables too.
+        direct_url: of the same database, without a pooler in transaction mode; "": `url` has none.
+        lease_seconds: life of a lease that is not renewed; each is renewed while its block runs.
+        connections: for transactions, and as many for single statements. Half as many requests
+            may wait for a lock at a time.
+    """
+    with closing(open_database(url, connections)) as database:
+        locks = Locks(
+            database=database,
+            keeper=LeaseKeeper(open_database(url, pool_size=1)),
+            queue=WaitQueue(
+                direct_url or url, threading.BoundedSemaphore(max(1, connections // 2))
+            ),
+            holder=process_name(),
+            lease_seconds=lease_seconds,
+        )
+        try:
+            yield locks
+        finally:
+            locks.give_back()
+            locks.close()
+
+
+def process_name() -> str:
+    """This process, for good: a pid comes again, this name does not."""
+    return f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
