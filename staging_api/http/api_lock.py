@@ -36,6 +36,12 @@ Scope = str | Callable[[R, falcon.Request, LockKind], str | None]
 #: Answers the request by itself, without any lock, and says whether it did.
 Unless = Callable[[R, falcon.Request, falcon.Response], bool]
 
+#: Where a decorator outside leaves, in ``req.context``, what is to be called once all locks are
+#: held, before the responder: a function that says whether the request is answered by now. It gets
+#: the seconds that the client would still wait.
+WHEN_LOCKED = "when_locked"
+_TAKES_LOCKS = "takes_locks"
+
 
 def api_lock(
     *kinds: LockKind, scope: Scope[R], unless: Unless[R] | None = None
@@ -84,12 +90,26 @@ def api_lock(
                         for kind, name in wanted
                     }
                 # Who held it in between may have done it all.
-                if unless is None or not unless(self, req, resp):
-                    responder(self, req, resp, *args, **kwargs)
+                if _answered(req, until(deadline)) or (
+                    unless is not None and unless(self, req, resp)
+                ):
+                    return
+                responder(self, req, resp, *args, **kwargs)
 
+        setattr(locked, _TAKES_LOCKS, True)
         return locked
 
     return decorate
+
+
+def takes_locks(responder: Callable[..., None]) -> bool:
+    """Whether `api_lock` is around a responder, below whatever else wraps it."""
+    return getattr(responder, _TAKES_LOCKS, False)
+
+
+def _answered(req: falcon.Request, wait_seconds: float) -> bool:
+    when_locked: Callable[[float], bool] | None = getattr(req.context, WHEN_LOCKED, None)
+    return when_locked is not None and when_locked(wait_seconds)
 
 
 def _wanted(

@@ -3,6 +3,10 @@
 Only successes are kept. A request that failed left nothing half done, so sending it again is a new
 try, and a 409 or 503 must not be frozen into the answer for ever.
 
+The key's lock is taken last, when the work may begin: a request that another lock refuses, as most
+of those that are sent again and again, writes no more than it would without a key. It is released
+last, too, once the answer is kept.
+
 What if it dies? While the responder runs: the key's lock runs out, and the request sent again runs
 again. After the work, before the answer is kept: the same, and it finds the work done.
 """
@@ -10,6 +14,7 @@ again. After the work, before the answer is kept: the same, and it finds the wor
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -17,10 +22,12 @@ import falcon
 
 from staging_api.db import answers
 from staging_api.db.answers import KeptAnswer
-from staging_api.db.engine import Database
 from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
+from staging_api.http.api_lock import WHEN_LOCKED, takes_locks
 from staging_api.http.auth import asker
+from staging_api.locks import repository
 from staging_api.locks.hold import Locks, guarded, hold
+from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IDEMPOTENCY
 
 P = ParamSpec("P")
@@ -37,6 +44,10 @@ Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 _MAX_KEY_LENGTH = 255
 _KEPT_HEADERS = ("location", "content-type", "preference-applied")
+# From the release of a request's other locks to that of its key, at the most.
+_KEEPING_SECONDS = 2.0
+# Headers that say something of the one thing that an answer shows.
+_OF_ONE_ANSWER = ("location", "etag")
 
 
 def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
@@ -56,37 +67,122 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
             responder(self, req, resp, *args, **kwargs)
             return
         _check(key)
-        caller = req.context.caller
-        request = _fingerprints(req)
-        if _replayed(self.locks.database, caller, key, request, resp):
-            return
-        try:
-            with hold(self.locks, IDEMPOTENCY, _scope(caller, key), asker(req)) as held:
-                if _replayed(self.locks.database, caller, key, request, resp):
-                    return
+        with ExitStack() as until_kept:
+            keyed = _Keyed(self.locks, req, resp, key, until_kept)
+            if keyed.replayed():
+                return
+            if takes_locks(responder):
+                setattr(req.context, WHEN_LOCKED, keyed.begin)
+            elif keyed.begin():
+                return
+            try:
                 responder(self, req, resp, *args, **kwargs)
-                if resp.status_code < 300:  # noqa: PLR2004 - success, RFC 9110
-                    with guarded(self.locks.database, held) as conn:
-                        answers.keep(conn, caller, key, _kept(request[0], resp))
-        except LockHeld as error:
-            if error.extra["lock"]["kind"] != IDEMPOTENCY.name:
+            except LockHeld:
+                keyed.refuse_if_busy()
                 raise
-            raise IdempotencyKeyBusy(
-                "the first request with this Idempotency-Key still runs",
-                retry_after_seconds=error.retry_after_seconds,
-            ) from None
+            keyed.keep()
 
     return once
+
+
+class _Keyed:
+    """One request with a key, from the look for a kept answer until its own is kept."""
+
+    def __init__(
+        self,
+        locks: Locks,
+        req: falcon.Request,
+        resp: falcon.Response,
+        key: str,
+        until_kept: ExitStack,
+    ) -> None:
+        self._locks, self._req, self._resp, self._key = locks, req, resp, key
+        self._until_kept = until_kept
+        self._caller: str = req.context.caller
+        self._request = _fingerprints(req)
+        self._held: Hold | None = None
+        self._replayed = False
+
+    def begin(self, wait_seconds: float = 0.0) -> bool:
+        """Take the key's lock, now that the work may begin; True: it was done, and is answered.
+
+        Args:
+            wait_seconds: how long the client would wait. Whoever waited behind the first request
+                comes while that keeps its answer, so a moment is enough.
+
+        Raises:
+            IdempotencyKeyBusy: the first request with this key still runs.
+        """
+        patience = min(wait_seconds, _KEEPING_SECONDS)
+        lock = hold(self._locks, IDEMPOTENCY, self._scope, asker(self._req), patience)
+        try:
+            self._held = self._until_kept.enter_context(lock)
+        except LockHeld as error:
+            raise _busy(error.retry_after_seconds) from None
+        return self.replayed()
+
+    def replayed(self) -> bool:
+        """Give the answer that is kept under the key, if there is one.
+
+        Raises:
+            IdempotencyKeyReused: the key came before with another request.
+        """
+        with self._locks.database.connect() as conn:
+            kept = answers.find(conn, self._caller, self._key)
+        if kept is None:
+            return False
+        if kept.request_sha256 not in self._request:
+            raise IdempotencyKeyReused(
+                "this Idempotency-Key was used for another request: use a new one for each request"
+            )
+        resp = self._resp
+        resp.status = falcon.util.code_to_http_status(kept.status)
+        resp.set_headers({**kept.headers, "Idempotent-Replayed": "true"})
+        resp.media, resp.data = None, kept.body
+        self._replayed = True
+        return True
+
+    def refuse_if_busy(self) -> None:
+        """After the refusal of another lock: the first request with this key may be its holder.
+
+        Raises:
+            IdempotencyKeyBusy: it still runs.
+        """
+        with self._locks.database.connect() as conn:
+            left = repository.seconds_left(conn, IDEMPOTENCY, self._scope)
+        if left is not None and self._held is None:
+            raise _busy(left) from None
+
+    def keep(self) -> None:
+        """Keep the answer, if it is a success; what needed no lock has yet to take the key's."""
+        if self._resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110
+            return
+        if self._held is None:
+            # Of no other answer, should there be one.
+            said = {name: self._resp.get_header(name) for name in _OF_ONE_ANSWER}
+            for name in said:
+                self._resp.delete_header(name)
+            if not self.begin():
+                self._resp.set_headers({name: value for name, value in said.items() if value})
+        if self._held is not None and not self._replayed:
+            with guarded(self._locks.database, self._held) as conn:
+                answers.keep(conn, self._caller, self._key, _kept(self._request[0], self._resp))
+
+    @property
+    def _scope(self) -> str:
+        """The scope of the key: its first space ends the caller, in whose name there is none."""
+        return f"{self._caller.replace('%', '%25').replace(' ', '%20')} {self._key}"
+
+
+def _busy(seconds: float | None) -> IdempotencyKeyBusy:
+    return IdempotencyKeyBusy(
+        "the first request with this Idempotency-Key still runs", retry_after_seconds=seconds
+    )
 
 
 def _check(key: str) -> None:
     if not 1 <= len(key) <= _MAX_KEY_LENGTH or not key.isprintable() or not key.isascii():
         raise Invalid.field("Idempotency-Key", f"must be 1 to {_MAX_KEY_LENGTH} ASCII characters")
-
-
-def _scope(caller: str, key: str) -> str:
-    """The scope of a key: its first space ends the caller, in whose name there must be none."""
-    return f"{caller.replace('%', '%25').replace(' ', '%20')} {key}"
 
 
 def _fingerprints(req: falcon.Request) -> tuple[str, str]:
@@ -102,23 +198,6 @@ def _fingerprints(req: falcon.Request) -> tuple[str, str]:
         return hashlib.sha256(parts.encode()).hexdigest()
 
     return digest(""), digest(req.get_header("Prefer") or "")
-
-
-def _replayed(
-    database: Database, caller: str, key: str, request: tuple[str, str], resp: falcon.Response
-) -> bool:
-    with database.connect() as conn:
-        kept = answers.find(conn, caller, key)
-    if kept is None:
-        return False
-    if kept.request_sha256 not in request:
-        raise IdempotencyKeyReused(
-            "this Idempotency-Key was used for another request: use a new one for each request"
-        )
-    resp.status = falcon.util.code_to_http_status(kept.status)
-    resp.set_headers({**kept.headers, "Idempotent-Replayed": "true"})
-    resp.data = kept.body
-    return True
 
 
 def _kept(request: str, resp: falcon.Response) -> KeptAnswer:

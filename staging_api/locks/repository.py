@@ -9,6 +9,7 @@ from ulid import ULID
 
 from staging_api.db.tables import api_locks, lock_scopes
 from staging_api.errors import NotFound
+from staging_api.locks.model import LockKind
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ def find(conn: Connection, lock_id: str) -> Grant:
     if row is None:
         raise NotFound(f"there is no lock {lock_id}")
     return _grant(row)
+
+
+def seconds_left(conn: Connection, kind: LockKind, scope: str) -> float | None:
+    """What is left of the lease on a scope; None if it is not held. It asks for no lock."""
+    expires_at, now = lock_scopes.c.expires_at, func.clock_timestamp()
+    left = select(func.date_part("epoch", expires_at - now)).where(
+        lock_scopes.c.kind == kind.name,
+        lock_scopes.c.scope == scope,
+        lock_scopes.c.lock_id.is_not(None),
+        expires_at > now,
+    )
+    seconds: float | None = conn.execute(left).scalar_one_or_none()
+    return seconds
 
 
 def _grants(conn: Connection, query: Select[Any], limit: int, after: str | None) -> list[Grant]:

@@ -1,7 +1,7 @@
 """``Idempotency-Key``: whose a key is, and what the same request is."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,13 +18,22 @@ from staging_api.http.middleware import RequestContext
 from staging_api.http.problems import add_error_handlers
 from staging_api.locks import hold as holding
 from staging_api.locks.hold import Locks
-from staging_api.locks.model import ARCHIVE, LockKind
+from staging_api.locks.model import ARCHIVE, IDEMPOTENCY, IMAGES, LockKind
 from tests.factories import locks_of
+from tests.leases import acquired, released, rows
 from tests.service import eventually
+
+WAITING = "SELECT kind FROM lock_waiters"
 
 
 def named(_resource: "Thing", req: falcon.Request, _kind: LockKind) -> str:
     return req.get_param("name", default="s")
+
+
+def found_without_a_lock(thing: "Thing", _req: falcon.Request, resp: falcon.Response) -> bool:
+    resp.media = {"found": thing.found}
+    resp.set_header("ETag", f'"{thing.found}"')
+    return thing.found > 0
 
 
 class Thing:
@@ -34,6 +43,7 @@ class Thing:
         self.locks = locks
         self.wait_cap_seconds = 20.0
         self.runs: list[str] = []
+        self.found = 0
         self.go_on = threading.Event()
         self.go_on.set()
 
@@ -44,6 +54,13 @@ class Thing:
         assert self.go_on.wait(20)
         resp.status = falcon.HTTP_201
         resp.media = {"run": len(self.runs)}
+
+    @answers_once
+    @api_lock(IMAGES, scope=named, unless=found_without_a_lock)
+    def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Work that may have been done already."""
+        self.runs.append(req.context.caller)
+        resp.status = falcon.HTTP_201
 
     @answers_once
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -149,3 +166,144 @@ def test_no_trace_of_a_lock_stays_in_the_thread_that_served_it(client: TestClien
     for number in range(3):
         send(client, f"k{number}")
     assert holding._held_here.get() == ()
+
+
+def cost(database: Database, work: Callable[[], object]) -> tuple[int, int, int]:
+    """Transaction ids, rows of the history and bytes of WAL: the least of three times.
+
+    The server writes a little by itself, now and then.
+    """
+    query = """
+        SELECT txid_snapshot_xmax(txid_current_snapshot()), (SELECT count(*) FROM api_locks),
+            pg_current_wal_insert_lsn() - '0/0'::pg_lsn
+    """
+    found = []
+    for _ in range(3):
+        before = rows(database, query)[0]
+        work()
+        after = rows(database, query)[0]
+        found.append(tuple(int(new - old) for new, old in zip(after, before, strict=True)))
+    xids, history, wal = (min(each) for each in zip(*found, strict=True))
+    return xids, history, wal
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("key", [None, "one", "many"])
+def test_a_refusal_writes_nothing_with_a_key_and_without(
+    key: str | None, method: str, client: TestClient, database: Database
+) -> None:
+    kind = IMAGES if method == "PATCH" else ARCHIVE
+    acquired(database, kind=kind, scope="s")
+    sent = 0
+
+    def refuse() -> None:
+        nonlocal sent
+        for _ in range(20):
+            sent += 1
+            answer = send(client, f"{key}-{sent}" if key == "many" else key, method)
+            assert (answer.status_code, answer.json["code"]) == (409, "lock_held")
+            assert answer.json["lock"]["kind"] == kind.name
+
+    xids, history, wal = cost(database, refuse)
+    assert (xids, history) == (0, 0)
+    assert wal < 1000
+    assert send(client, key, method, query="name=t").status_code == 201, "the other is free"
+
+
+def test_who_waited_in_vain_took_no_lock_of_its_key(client: TestClient, database: Database) -> None:
+    lease = acquired(database, kind=ARCHIVE, scope="s")
+    for _ in range(2):
+        refused = send(client, "k", Prefer="wait=1")
+        assert (refused.status_code, refused.json["code"]) == (409, "lock_held")
+    assert rows(database, "SELECT kind FROM api_locks") == [("archive",)]
+    released(database, lease)
+    assert send(client, "k", Prefer="wait=1").status_code == 201
+
+
+def test_the_second_with_a_key_hears_that_the_first_still_runs(
+    client: TestClient, thing: Thing, database: Database
+) -> None:
+    """And who has another key, or is another caller, that the lock is held."""
+    thing.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send, client, "k")
+        eventually(lambda: thing.runs == ["tester"], "the first does not run")
+        same = [send(client, "k"), send(client, "k", query="name=t"), send(client, "k", "PUT")]
+        others = [send(client, "l"), send(client, "k", X_Caller="other"), send(client, None)]
+        thing.go_on.set()
+        assert first.result().status_code == 201
+    assert [(each.status_code, each.json["code"]) for each in same] == [
+        (409, "idempotency_key_busy")
+    ] * 3
+    assert all(int(each.headers["Retry-After"]) >= 1 for each in same)
+    assert [(each.status_code, each.json["code"]) for each in others] == [(409, "lock_held")] * 3
+    assert send(client, "k").content == first.result().content
+    assert send(client, "k", query="name=t").status_code == 422
+    assert thing.runs == ["tester"]
+
+
+def test_who_waits_behind_the_first_with_its_key_gets_its_answer(
+    client: TestClient, thing: Thing, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thing.go_on.clear()
+    keep = answers.keep
+
+    def keep_late(*given: Any) -> None:
+        eventually(lambda: rows(database, WAITING) == [("idempotency",)], "nobody asks for the key")
+        keep(*given)
+
+    monkeypatch.setattr(answers, "keep", keep_late)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(send, client, "k")
+        eventually(lambda: thing.runs == ["tester"], "the first does not run")
+        again = pool.submit(send, client, "k", Prefer="wait=20")
+        eventually(lambda: rows(database, WAITING) == [("archive",)], "the second does not wait")
+        thing.go_on.set()
+        assert first.result().status_code == 201
+        assert (again.result().status_code, again.result().content) == (201, first.result().content)
+    assert len(thing.runs) == 1
+
+
+def test_what_needed_no_lock_is_kept_too(
+    client: TestClient, thing: Thing, database: Database
+) -> None:
+    acquired(database, kind=IMAGES, scope="s")
+    thing.found = 1
+    first = send(client, "k", "PATCH")
+    assert (first.status_code, first.json, first.headers["ETag"]) == (200, {"found": 1}, '"1"')
+    thing.found = 2
+    assert send(client, "k", "PATCH").json == {"found": 1}
+    assert send(client, "k", "PATCH", query="name=t").status_code == 422
+    assert send(client, "l", "PATCH").json == {"found": 2}
+    thing.found = 0
+    assert send(client, "k", "PATCH").json == {"found": 1}
+    assert thing.runs == []
+
+
+def test_what_needed_no_lock_is_not_said_while_the_first_runs(
+    client: TestClient, thing: Thing, database: Database
+) -> None:
+    thing.found = 1
+    acquired(database, kind=IDEMPOTENCY, scope="tester k")
+    busy = send(client, "k", "PATCH")
+    assert (busy.status_code, busy.json["code"]) == (409, "idempotency_key_busy")
+    assert "ETag" not in busy.headers
+    assert send(client, "l", "PATCH").headers["ETag"] == '"1"'
+
+
+def test_nothing_is_kept_of_work_whose_lock_was_lost(
+    client: TestClient, thing: Thing, database: Database
+) -> None:
+    thing.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send, client, "k")
+        eventually(lambda: thing.runs == ["tester"], "the first does not run")
+        with database.begin() as conn:
+            conn.exec_driver_sql(
+                "SELECT lock_break(lock_id, 'operator', 'a test') FROM lock_scopes"
+                " WHERE kind = 'archive'"
+            )
+        thing.go_on.set()
+        assert (first.result().status_code, first.result().json["code"]) == (409, "lock_lost")
+    assert send(client, "k").status_code == 201
+    assert len(thing.runs) == 2
