@@ -18,7 +18,6 @@ from tests.documents import API, document, policy, stream
 from tests.rows import select
 from tests.service import Pod, Service
 
-_COLLECTIONS = 6
 #: Documents that every writer wants in a collection of its own: only one can have each.
 _CONTESTED = 4
 #: They queue for the lock, so that more is done than refused.
@@ -30,6 +29,7 @@ class Contest:
     """Writers on pods, and what they were told.
 
     Attributes:
+        collections: how many there are to write to.
         committed: revisions of which a commit was answered with success.
         answers: how many of each status.
     """
@@ -38,6 +38,7 @@ class Contest:
     pods: list[Pod]
     seconds: float
     kills: int
+    collections: int = 6
     committed: list[int] = field(default_factory=list)
     answers: dict[int, int] = field(default_factory=dict)
     unanswered: int = 0
@@ -75,23 +76,26 @@ class Contest:
             told = answer.json()
             with self._telling:
                 self.answers[answer.status] = self.answers.get(answer.status, 0) + 1
-                if path.endswith("/commitconfigdocs") and answer.status == 200:
+                if "/commitconfigdocs" in path and answer.status == 200:
                     self.committed.append(told["revision"])
 
     def _request(self, dice: random.Random) -> tuple[str, str, bytes]:
         chance = dice.random()
         if chance < 0.25:
-            return "POST", f"{API}/commitconfigdocs", b""
+            # By force also without a policy, which another writer may have taken away.
+            forced = dice.choice(("true", "false"))
+            return "POST", f"{API}/commitconfigdocs?force={forced}", b""
         if chance < 0.30:
             return "DELETE", f"{API}/document-buffer", b""
-        collection = f"c{dice.randrange(_COLLECTIONS)}"
-        mode = dice.choice(("append", "append", "replace", "rejectoncontents"))
+        collection = f"c{dice.randrange(self.collections)}"
+        mode = dice.choice((*3 * ("append",), *2 * ("replace",), "rejectoncontents"))
         path = f"{API}/configdocs/{collection}?buffermode={mode}"
         if chance < 0.35:
             return "POST", f"{path}&empty-collection=true", b""
         documents = [document(f"own {collection}", dice.randrange(1000))]
-        documents.append(document(f"contested {dice.randrange(_CONTESTED)}"))
         if dice.random() < 0.5:
+            documents.append(document(f"contested {dice.randrange(_CONTESTED)}"))
+        if dice.random() < 0.3:
             documents.append(policy(f"policy of {collection}"))
         return "POST", path, stream(*documents)
 

@@ -95,7 +95,7 @@ class Change:
             name: target.collections[name].content_id if name in target.collections else None
             for name in status.changed(before.newest, target.collections)
         }
-        found = rows.change(conn, number, changed)
+        found = rows.change(conn, number, changed, collection)
         if found is not None:
             raise elsewhere(found.schema, found.name, found.collection)
         return made

@@ -74,6 +74,8 @@ _CLOSE_PLACES = text(f"""
                 = (p.schema, p.name, p.replacement, p.collection_id))
 """).bindparams(bindparam("names", type_=ARRAY(Text)))  # noqa: S608 - constants of this module
 
+# In a place that another collection keeps, or in another of the collections that change with it:
+# `replace` takes back what the buffer had of all others.
 _ELSEWHERE = text(f"""
     {_WANTED}, elsewhere AS (
         SELECT w.schema, w.name, p.collection_id
@@ -86,10 +88,21 @@ _ELSEWHERE = text(f"""
         FROM wanted w
         JOIN document_places p ON p.until_revision IS NULL
             AND p.schema ~ '^deckhand/LayeringPolicy/' AND p.collection_id <> w.collection_id
+        WHERE w.schema ~ '^deckhand/LayeringPolicy/'
+        UNION ALL
+        SELECT w.schema, w.name, o.collection_id
+        FROM wanted w
+        JOIN wanted o ON (o.schema, o.name, o.replacement) = (w.schema, w.name, w.replacement)
+            AND o.collection_id <> w.collection_id
+        UNION ALL
+        SELECT w.schema, w.name, o.collection_id
+        FROM wanted w
+        JOIN wanted o ON o.schema ~ '^deckhand/LayeringPolicy/'
+            AND o.collection_id <> w.collection_id
         WHERE w.schema ~ '^deckhand/LayeringPolicy/')
     SELECT e.schema, e.name, c.name AS collection
     FROM elsewhere e JOIN document_collections c ON c.id = e.collection_id
-    ORDER BY e.schema, e.name
+    ORDER BY c.name = :collection, e.schema, e.name
     LIMIT 1
 """).bindparams(bindparam("names", type_=ARRAY(Text)))  # noqa: S608 - constants of this module
 
@@ -144,11 +157,17 @@ def add_revision(
     )
 
 
-def change(conn: Connection, number: int, changed: Mapping[str, int | None]) -> Elsewhere | None:
+def change(
+    conn: Connection,
+    number: int,
+    changed: Mapping[str, int | None],
+    collection: str | None = None,
+) -> Elsewhere | None:
     """Let collections hold other contents (None: nothing) from the newest revision on.
 
     Returns:
-        A document of theirs that is in another collection: then the transaction must not commit.
+        A document of theirs that is in another collection (of two, not in `collection`): then the
+        transaction must not commit.
     """
     names = list(changed)
     now = {name: content_id for name, content_id in changed.items() if content_id is not None}
@@ -159,7 +178,7 @@ def change(conn: Connection, number: int, changed: Mapping[str, int | None]) -> 
     opened = {"number": number, "names": list(now), "content_ids": list(now.values())}
     conn.execute(_OPEN_VERSIONS, opened)
     conn.execute(_CLOSE_PLACES, given)
-    found = conn.execute(_ELSEWHERE, {"names": names}).one_or_none()
+    found = conn.execute(_ELSEWHERE, {"names": names, "collection": collection or ""}).one_or_none()
     if found is not None:
         return Elsewhere(found.schema, found.name, found.collection)
     conn.execute(_OPEN_PLACES, given)

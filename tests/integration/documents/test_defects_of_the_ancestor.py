@@ -48,6 +48,22 @@ def on_layer(layer: str, **more: Any) -> dict[str, Any]:
     return {"layer": layer, **more}
 
 
+@pytest.mark.parametrize("both", [document("one"), policy()])
+def test_d1_and_d2_hold_against_what_replace_takes_back(site: DocumentApi, both: Any) -> None:
+    site.add("a", both)
+    site.add("b", document("two"))
+    assert site.commit(force=True).status == 200
+    site.add("a", document("three"))
+    before = site.ask("GET", "/document-buffer").json
+    answer = site.post("b", both, buffermode="replace")
+    assert (answer.status, answer.json["message"]) == (409, ELSEWHERE)
+    assert "'a'" in answer.json["reason"]
+    assert site.ask("GET", "/document-buffer").json == before
+    # Without the other it may move.
+    site.add("b", both)
+    assert site.status() == {"a": "modified", "b": "modified"}
+
+
 @pytest.mark.parametrize("between", [0, 1, 3])
 def test_d1_a_document_is_in_one_collection_whatever_was_posted_in_between(
     site: DocumentApi, between: int
