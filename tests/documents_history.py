@@ -17,6 +17,7 @@ from staging_api.db.engine import Database
 from tests.documents import API, document, policy, stream
 from tests.rows import select
 from tests.service import Pod, Service
+from tests.source import PATIENCE_SECONDS
 
 #: Documents that every writer wants in a collection of its own: only one can have each.
 _CONTESTED = 4
@@ -30,6 +31,7 @@ class Contest:
 
     Attributes:
         collections: how many there are to write to.
+        least: commits that the writers go on for, on a busy machine longer than `seconds`.
         committed: revisions of which a commit was answered with success.
         answers: how many of each status.
     """
@@ -39,6 +41,7 @@ class Contest:
     seconds: float
     kills: int
     collections: int = 6
+    least: int = 10
     committed: list[int] = field(default_factory=list)
     answers: dict[int, int] = field(default_factory=dict)
     unanswered: int = 0
@@ -63,7 +66,7 @@ class Contest:
     def _write(self, number: int) -> None:
         dice = random.Random(number)
         pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(30))
-        while time.monotonic() < self._until:
+        while self._goes_on():
             method, path, body = self._request(dice)
             url = self.pods[dice.randrange(len(self.pods))].url
             try:
@@ -78,6 +81,10 @@ class Contest:
                 self.answers[answer.status] = self.answers.get(answer.status, 0) + 1
                 if "/commitconfigdocs" in path and answer.status == 200:
                     self.committed.append(told["revision"])
+
+    def _goes_on(self) -> bool:
+        over = time.monotonic() - self._until
+        return over < 0 or (len(self.committed) < self.least and over < PATIENCE_SECONDS)
 
     def _request(self, dice: random.Random) -> tuple[str, str, bytes]:
         chance = dice.random()

@@ -26,6 +26,5 @@ def test_writers_on_dying_pods_leave_a_history_that_may_be(
         contest = Contest(pods, pods.api(2), seconds=10, kills=1, collections=collections)
         contest.run(writers=8)
     assert violations(own_rows, contest.committed) == []
-    assert len(contest.committed) >= 5, contest.answers
-    assert contest.answers.get(201, 0) >= 10, contest.answers
+    assert len(contest.committed) >= contest.least, contest.answers
     assert not {status for status in contest.answers if status >= 500} - {503}, contest.answers
