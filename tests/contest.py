@@ -26,6 +26,8 @@ from tests.history import Reign, Write, violations
 
 TTL = 0.1
 _PATIENCE_SECONDS = 120.0
+# Of a busy holder, in each lease.
+_RENEWALS = 4
 #: What contests write to.
 TABLES = """
     CREATE TABLE IF NOT EXISTS contest_writes (
@@ -169,7 +171,10 @@ class Contest:
         pause: of a hundred holds, how many are slept through until the lease is over.
         cut: of a hundred, in how many a connection is cut while a statement is under way.
         die: of a hundred, in how many the client dies: its connection ends, and it says no more.
-        faults: how many of these there were.
+        busy: of a hundred, how many are held for ten leases, by two threads that write without a
+            pause, while the lease is renewed beside them.
+        faults: how many of these there were; and of busy holders, how many ``kept`` their lock
+            to the end, and how many writes were made ``beside`` renewals.
     """
 
     database: Database
@@ -178,6 +183,7 @@ class Contest:
     pause: float = 20
     cut: float = 0
     die: float = 0
+    busy: float = 0
     faults: Counter[str] = field(default_factory=Counter)
     reigns: list[Reign] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -254,17 +260,53 @@ class Contest:
                 # Not a whole lease if it could not be extended just then.
                 reign.renewals.append((asked, time.monotonic() + left))
                 trusted = asked + left
-        self._write(lease, chance)
+        if self._happens("busy", self.busy, chance):
+            trusted = self._write_on(conn, reign, lease, trusted)
+        else:
+            self._write(lease, chance)
         self._die_perhaps(reign, trusted, chance)
         self._end(reign, trusted)
         self.lock.release(conn, lease)
+
+    def _write_on(self, conn: Connection, reign: Reign, lease: Lease, trusted: float) -> float:
+        """Write for ten leases without a pause; returns until when the lease is trusted."""
+        over = threading.Event()
+        with ThreadPoolExecutor(2) as threads:
+            writers = [threads.submit(self._write_until, over, lease) for _ in range(2)]
+            try:
+                for _ in range(10 * _RENEWALS):
+                    asked = time.monotonic()
+                    left = self.lock.renew(conn, lease, TTL)
+                    if left <= 0:
+                        break
+                    reign.renewals.append((asked, time.monotonic() + left))
+                    trusted = asked + left
+                    time.sleep(TTL / _RENEWALS)
+                else:
+                    self.faults["kept"] += 1
+            finally:
+                over.set()
+        self.faults["beside"] += sum(writer.result() for writer in writers)
+        return trusted
+
+    def _write_until(self, over: threading.Event, lease: Lease) -> int:
+        """Guarded writes, each open until the next renewal or the one after; returns how many."""
+        wrote = 0
+        with suppress(LockLost, Unavailable):
+            while not over.is_set():
+                with self.database.begin() as conn:
+                    self.lock.guard(conn, lease)
+                    conn.execute(text(INSERT_WRITE), _written(lease))
+                    conn.execute(text("SELECT pg_sleep(:s)"), {"s": TTL / _RENEWALS * 1.5})
+                wrote += 1
+        return wrote
 
     def _write(self, lease: Lease, chance: random.Random) -> None:
         # Without an answer it may have been written or not: the rows tell.
         with suppress(LockLost, Unavailable), self.database.begin() as conn:
             self._cut_perhaps(conn, chance)
             self.lock.guard(conn, lease)
-            conn.execute(text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence})
+            conn.execute(text(INSERT_WRITE), _written(lease))
 
     def _end(self, reign: Reign, trusted: float) -> None:
         reign.until = min(time.monotonic(), trusted)
@@ -286,6 +328,10 @@ class Contest:
         happens = chance.random() * 100 < percent
         self.faults[what] += happens
         return happens
+
+
+def _written(lease: Lease) -> dict[str, object]:
+    return {"s": lease.scope, "i": lease.id, "f": lease.fence}
 
 
 def _cut(connection: socket.socket) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
+from staging_api.locks.model import Lease
 from tests.contest import (
     Ancestor,
     Contest,
@@ -80,6 +82,25 @@ def test_a_known_fault_is_found_within_ten_seconds(
 ) -> None:
     found = Contest(database, faulty(), scopes, pause).run(8, seconds=10, enough=lambda: False)
     assert {violation.split(":")[0] for violation in found} & words
+
+
+def test_holders_that_write_without_a_pause_have_a_clean_history(database: Database) -> None:
+    contest = Contest(database, Ours(), pause=10, busy=30)
+    assert contest.run(6, seconds=60, enough=lambda: contest.faults["kept"] >= 2) == []
+    assert contest.faults["kept"] >= 2
+    assert contest.faults["beside"] >= 20
+
+
+def test_a_holder_that_writes_on_without_a_lock_is_found(database: Database) -> None:
+    """Its fault: the lease is taken for extended, and nothing looks at it any more."""
+
+    class NeverLooks(NoFence):
+        def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
+            return ttl
+
+    contest = Contest(database, NeverLooks(), pause=0, busy=30)
+    found = contest.run(6, seconds=10, enough=lambda: False)
+    assert {violation.split(":")[0] for violation in found} & {"overlap", "stale write"}
 
 
 def test_ours_has_a_clean_history(database: Database) -> None:

@@ -38,10 +38,12 @@ _LEASE_SECONDS = 3.0
 @pytest.mark.prove
 @pytest.mark.timeout(300)
 def test_a_minute_of_contest_with_faults_has_a_clean_history(database: Database) -> None:
-    contest = Contest(database, Ours(), scopes=4, pause=4, cut=2, die=2)
+    contest = Contest(database, Ours(), scopes=4, pause=4, cut=2, die=2, busy=2)
     assert contest.run(12, seconds=60, enough=lambda: False) == []
     assert len(contest.reigns) > 1000
-    assert all(contest.faults[fault] > 10 for fault in ("pause", "cut", "death"))
+    assert all(contest.faults[fault] > 10 for fault in ("pause", "cut", "death", "busy"))
+    assert contest.faults["kept"] > 0
+    assert contest.faults["beside"] > 10 * contest.faults["kept"]
 
 
 @pytest.mark.prove
@@ -112,7 +114,9 @@ def main(grants: int) -> int:
         migrate(server.url)
         with closing(open_database(server.url, 40)) as database:
             while done < grants and not found:
-                contest = Contest(database, Ours(), scopes=16, pause=0.4, cut=0.3, die=0.3)
+                contest = Contest(
+                    database, Ours(), scopes=16, pause=0.4, cut=0.3, die=0.3, busy=0.1
+                )
                 wanted = min(_HISTORY, grants - done)
                 found = contest.run(16, seconds=1e9, enough=partial(has, contest, wanted))
                 found += fallen(contest.reigns, highest)
