@@ -367,10 +367,10 @@ def test_promise_11_a_break_reaches_the_holder_with_the_next_renewal(
 def test_promise_11_a_lease_is_kept_alive_for_as_long_as_it_is_held(
     database: Database, database_url: str
 ) -> None:
-    with locks_of(database, database_url, lease_seconds=1) as locks:
+    with locks_of(database, database_url, lease_seconds=3) as locks:
         with hold(locks, ARCHIVE, "s", ASKER) as held:
             ends = held.lease.expires_at
-            while grant_of(database, held.lease).expires_at < ends + timedelta(seconds=1.5):
+            while grant_of(database, held.lease).expires_at < ends + timedelta(seconds=3.5):
                 held.assert_held()
                 time.sleep(0.05)
     assert grant_of(database, held.lease).outcome == "released"
