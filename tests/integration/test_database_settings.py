@@ -40,9 +40,10 @@ WRONG = {
     "statement_timeout": "2",
     "lock_timeout": "1",
     "idle_in_transaction_session_timeout": "1",
-    # Longer than a connection takes to be made on a busy machine, shorter than the test.
+    # Longer than a connection takes to be made on a busy machine, shorter than the test's own
+    # pause and transaction.
     "idle_session_timeout": "400",
-    "transaction_timeout": "10",
+    "transaction_timeout": "400",
     "restrict_nonsystem_relation_kind": "'view'",
     # Others that a statement of ours might have stood on.
     "lc_messages": "'C'",
