@@ -1,5 +1,6 @@
 """``staging-api audit verify``: prove that the record of events is whole."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import print_json, told
 from staging_api.db.engine import open_database
+from staging_api.documents.audit import DocumentVerdict, verify_documents
 from staging_api.errors import RecordBroken
 from staging_api.serving import database_of
 from staging_api.settings import Settings
@@ -38,9 +40,15 @@ def audit(
         str | None,
         typer.Option(metavar="HEAD", help="What an earlier run with the same times gave."),
     ] = None,
+    expect_documents: Annotated[
+        str | None,
+        typer.Option(metavar="HEAD", help="Likewise, of the events of documents."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute every digest anew, and say whether an event was altered or removed.
+
+    Of documents all events are checked, whatever the times; their head is of those before UNTIL.
 
     Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
     """
@@ -48,34 +56,52 @@ def audit(
         database = open_database(settings.database_url, 1)
         try:
             verdict = verify(database, _in_utc(since), _in_utc(until))
+            of_documents = verify_documents(database, _in_utc(until))
         finally:
             database.close()
-        _raise_if_broken(verdict, expect)
-        _print(verdict, as_json)
+        _raise_if_broken(verdict, of_documents)
+        _raise_if_replaced("head", verdict.head, expect)
+        _raise_if_replaced("head of documents", of_documents.head, expect_documents)
+        _print(verdict, of_documents, as_json)
 
 
-def _print(verdict: Verdict, as_json: bool) -> None:
+def _print(verdict: Verdict, of_documents: DocumentVerdict, as_json: bool) -> None:
     if as_json:
-        print_json({"stagings": verdict.stagings, "events": verdict.events, "head": verdict.head})
+        documents = {"events": of_documents.events, "head": of_documents.head}
+        whole = {"stagings": verdict.stagings, "events": verdict.events, "head": verdict.head}
+        print_json({**whole, "documents": documents})
     else:
         typer.echo(f"{verdict.events} events of {verdict.stagings} stagings are whole")
         typer.echo(f"head {verdict.head}")
+        typer.echo(f"{of_documents.events} events of documents are whole")
+        typer.echo(f"head of documents {of_documents.head or '-'}")
 
 
-def _raise_if_broken(verdict: Verdict, expect: str | None) -> None:
-    breaks = [
+def _raise_if_broken(verdict: Verdict, of_documents: DocumentVerdict) -> None:
+    breaks: list[dict[str, str | int | None]] = [
         {"staging_id": one.staging_id, "number": one.number, "what": one.what}
         for one in verdict.breaks
     ]
+    breaks += [
+        {"document_revision": one.revision, "number": one.number, "what": one.what}
+        for one in of_documents.breaks
+    ]
     if breaks:
-        first = "; ".join(
-            f"{one['staging_id']} {one['number'] or ''}: {one['what']}" for one in breaks[:_SHOWN]
-        )
+        first = "; ".join(_line(one) for one in breaks[:_SHOWN])
+        events = verdict.events + of_documents.events
         raise RecordBroken(
-            f"{len(breaks)} breaks in {verdict.events} events: {first}", extra={"breaks": breaks}
+            f"{len(breaks)} breaks in {events} events: {first}", extra={"breaks": breaks}
         )
-    if expect is not None and expect != verdict.head:
-        raise RecordBroken(f"the head is {verdict.head}, and was {expect}: the record was replaced")
+
+
+def _line(one: Mapping[str, str | int | None]) -> str:
+    of = one.get("staging_id") or f"document revision {one['document_revision']}"
+    return f"{of} {one['number'] or ''}: {one['what']}"
+
+
+def _raise_if_replaced(name: str, head: str, expected: str | None) -> None:
+    if expected is not None and expected != head:
+        raise RecordBroken(f"the {name} is {head}, and was {expected}: the record was replaced")
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

@@ -1,7 +1,7 @@
 """How findings, changes and origins of documents look on a terminal, and as JSON."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -10,7 +10,7 @@ import typer
 from staging_api.documents.differences import Change, DocumentChange, PathChange
 from staging_api.documents.folders import Located
 from staging_api.documents.model import Identity, Level
-from staging_api.documents.paths import path_text
+from staging_api.documents.paths import parse_path, path_text
 from staging_api.documents.rendering import Origin
 
 _COLOURS = {
@@ -54,6 +54,22 @@ def change_json(change: DocumentChange) -> dict[str, Any]:
         ],
         "text": change.text,
     }
+
+
+def change_of(told: Mapping[str, Any]) -> DocumentChange:
+    """A changed document, from the JSON of the service."""
+    named = told["document"]
+    return DocumentChange(
+        collection=told["collection"],
+        document=Identity(named["schema"], named["layer"] or "", named["name"]),
+        change=Change(told["change"]),
+        paths=tuple(
+            PathChange(parse_path(each["path"]), Change(each["change"]), each["old"], each["new"])
+            for each in told["paths"]
+        ),
+        moved_from=told["moved_from"],
+        text=told["text"],
+    )
 
 
 def finding_line(located: Located) -> str:

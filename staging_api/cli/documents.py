@@ -16,6 +16,7 @@ from staging_api.client.documents import BufferMode
 from staging_api.errors import Invalid, StagingApiError
 
 _SUFFIXES = (".yaml", ".yml")
+_VERSIONS = ("buffer", "committed", "last_site_action", "successful_site_action")
 
 
 class Action(StrEnum):
@@ -48,10 +49,11 @@ class Mode(StrEnum):
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[COLLECTION [FILE...]|REVISION [TAG]|SCHEMA NAME [PATH]|FOLDER [FOLDER]]",
+        metavar="[COLLECTION [FILE...]|REVISION [TAG]|SCHEMA NAME [PATH]|FOLDER|OLD NEW]",
         help="create: a collection, and files or folders of YAML; get, discard: a collection;"
         " confirm, rollback, tag: a revision; why, uses: schema and name of a document;"
-        " lint, render: a folder; diff: two; those need no server.",
+        " lint, render: a folder, no server; diff: two folders, no server, or two versions or"
+        " revisions (default: committed and buffer).",
     ),
 ]
 Version = Annotated[
@@ -129,7 +131,7 @@ def documents(
         folder=folder,
         unified=unified,
     )
-    if folder is not None or action in _IN_FOLDERS:
+    if folder is not None or _needs_no_server(action, asked.arguments):
         with told(as_json):
             _work_in_folders(action, asked)
         return
@@ -256,6 +258,22 @@ def _history(client: StagingClient, asked: _Asked) -> None:
     _tell({"items": found}, "\n".join(lines), asked)
 
 
+def _diff(client: StagingClient, asked: _Asked) -> None:
+    from staging_api.cli.document_display import change_of, print_changes
+    from staging_api.cli.document_folders import DIFFERENT
+
+    if len(asked.arguments) not in {0, 2}:
+        raise typer.BadParameter("diff compares two versions, revisions or folders")
+    old, new = asked.arguments or ("committed", "buffer")
+    found = client.documents.differences(old, new, rendered=asked.rendered, secrets=asked.secrets)
+    if asked.as_json:
+        print_json(found)
+    else:
+        print_changes([change_of(each) for each in found["changes"]], unified=asked.unified)
+    if found["changes"]:
+        raise typer.Exit(DIFFERENT)
+
+
 _ACTIONS: Mapping[Action, Callable[[StagingClient, _Asked], None]] = {
     Action.CREATE: _create,
     Action.GET: _get,
@@ -268,10 +286,18 @@ _ACTIONS: Mapping[Action, Callable[[StagingClient, _Asked], None]] = {
     Action.WHY: _why,
     Action.USES: _uses,
     Action.HISTORY: _history,
+    Action.DIFF: _diff,
 }
 
 
-_IN_FOLDERS = (Action.LINT, Action.RENDER, Action.DIFF)
+_IN_FOLDERS = (Action.LINT, Action.RENDER)
+
+
+def _needs_no_server(action: Action, given: tuple[str, ...]) -> bool:
+    """Whether it is about folders; those of a version's name are written ``./buffer``."""
+    if action is Action.DIFF:
+        return any(not (each in _VERSIONS or (each.isascii() and each.isdigit())) for each in given)
+    return action in _IN_FOLDERS
 
 
 def _work_in_folders(action: Action, asked: _Asked) -> None:

@@ -220,6 +220,35 @@ class Documents:
         path = f"/documents/{quote(schema)}/{quote(name, '')}"
         return self._asked("GET", _asked(path, {"version": version, "provenance": "true"}))
 
+    def differences(
+        self,
+        old: str = "committed",
+        new: str = "buffer",
+        *,
+        rendered: bool = False,
+        secrets: bool = False,
+    ) -> Document:
+        """What differs between two versions or revisions, by collection, document and path.
+
+        Args:
+            old: a version, or the number of a revision; 0 has no documents.
+            new: likewise.
+            rendered: compare what is rendered, not what was posted.
+            secrets: show them too.
+
+        Raises:
+            NotFound: there is no such version.
+            Invalid: one of them cannot be rendered.
+            Forbidden: the caller may not see secrets.
+        """
+        query = {
+            "old": old,
+            "new": new,
+            "rendered": "true" if rendered else None,
+            "cleartext-secrets": "true" if secrets else None,
+        }
+        return self._asked("GET", _asked("/document-differences", query))
+
     def _asked(self, method: str, path: str, body: Document | None = None) -> Document:
         found: Document = self._calls.ask(method, path, body).document
         return found

@@ -7,8 +7,10 @@ from staging_api.db.engine import Database
 from staging_api.documents import rows, status
 from staging_api.documents.changing import Buffer, buffer_of, digest_of, etag_of, now
 from staging_api.documents.contents import Contents
-from staging_api.documents.model import Document
+from staging_api.documents.differences import DocumentChange, compare
+from staging_api.documents.model import Document, RenderingFailed
 from staging_api.documents.refusals import RequestInvalid, VersionNotFound
+from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.renderings import Rendered, Renderings
 from staging_api.documents.stored import BUFFER, COMMITTED, VERSIONS, Held, Revision, State
 from staging_api.errors import NotFound
@@ -31,6 +33,15 @@ class Comparison:
         tag = etag_of(pair.base_revision, pair.new_revision, self.digest)
         names = (pair.base_version, pair.new_version)
         return tag if names == (COMMITTED, BUFFER) else f'"{"-".join(names)}-{tag[1:]}'
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The documents of two revisions, compared place by place; revision 0 has none."""
+
+    old: int
+    new: int
+    changes: tuple[DocumentChange, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,46 @@ class DocumentReader:
             pair = status.revisions(ordered, rows.versions(conn))
             base, new = rows.state(conn, pair.base_revision), rows.state(conn, pair.new_revision)
         return Comparison(pair, digest_of(new), status.compare(pair, base, new))
+
+    def differences(self, old: str, new: str, *, rendered: bool, reveal: bool) -> Differences:
+        """Compare the documents of two versions, or of revisions by their numbers.
+
+        Args:
+            old: the version before; while nothing is committed, committed is revision 0.
+            new: the version after.
+            rendered: compare what is rendered, not what was posted.
+            reveal: show secrets too.
+
+        Raises:
+            RequestInvalid: one of them is no version.
+            VersionNotFound: a version of site actions does not exist.
+            NotFound: there is no such revision.
+            RenderingFailed: one of them cannot be rendered.
+            DocumentsUnreadable: a key that sealed some documents is not here.
+        """
+        numbers = self._number_or_zero(old), self._number_or_zero(new)
+        read = self._rendered if rendered else self._posted
+        before, after = (read(number) for number in numbers)
+        return Differences(*numbers, compare(before, after, reveal=reveal))
+
+    def _number_or_zero(self, version: str) -> int:
+        if version == "0":
+            return 0
+        if version.lower() not in {BUFFER, COMMITTED}:
+            return self.number_of(version)
+        with self.database.connect() as conn:
+            return rows.versions(conn).named(version.lower())
+
+    def _posted(self, number: int) -> Sequence[Document]:
+        return self.contents.documents(self.state(number))
+
+    def _rendered(self, number: int) -> Sequence[RenderedDocument]:
+        if not number:
+            return ()
+        made = self.rendered(number)
+        if made.rendering is None:
+            raise RenderingFailed(made.findings)
+        return made.rendering.documents
 
     def held(self, version: str, collection: str) -> Held | None:
         """What a collection holds in a version; None: the buffer deletes it.

@@ -44,6 +44,7 @@ from staging_api.http.resources.distributions import (
     OneDistribution,
     PinOfGeneration,
 )
+from staging_api.http.resources.document_differences import DocumentDifferences
 from staging_api.http.resources.document_revisions import (
     CollectionOfBuffer,
     ConfirmationOfRevision,
@@ -180,6 +181,7 @@ def _add_documents(app: falcon.App[Any, Any], parts: Parts) -> None:
     app.add_route(f"{API}/renderedconfigdocs", RenderedConfigdocs(documents))
     one = f"{API}/documents/{{namespace}}/{{kind}}/{{version}}/{{name:path}}"
     app.add_route(one, OneDocument(documents))
+    app.add_route(f"{API}/document-differences", DocumentDifferences(documents))
     app.add_route(f"{API}/document-buffer", DocumentBuffer(documents, cap))
     app.add_route(f"{API}/document-buffer/{{collection}}", CollectionOfBuffer(documents, cap))
     revision = f"{API}/document-revisions/{{number:int}}"

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from staging_api.documents.changing import Buffer
+from staging_api.documents.differences import DocumentChange
+from staging_api.documents.paths import path_text
 from staging_api.documents.stored import Revision
 from staging_api.http.bodies import Body, Text, Ulid
 
@@ -208,3 +210,64 @@ class DocumentBody(Body):
     sources: list[IdentityBody]
     used_by: list[IdentityBody]
     provenance: list[OriginBody] | None
+
+
+class DifferencesQuery(Body):
+    """Which versions are compared, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    old: Text = Field("committed", max_length=30, description="a version, or a revision's number")
+    new: Text = Field("buffer", max_length=30, description="a version, or a revision's number")
+    rendered: bool = Field(False, description="compare what is rendered, not what was posted")
+    cleartext_secrets: bool = Field(
+        False, alias="cleartext-secrets", description="show secrets; for operators"
+    )
+
+
+class PathChangeBody(Body):
+    """One place that differs."""
+
+    path: str = Field(description="in the whole document: .data.a[0]")
+    change: Literal["created", "deleted", "modified"]
+    old: Any = Field(description="null: it is not there; REDACTED: a secret")
+    new: Any
+
+
+class DocumentChangeBody(Body):
+    """One document that differs."""
+
+    collection: str
+    document: IdentityBody
+    change: Literal["created", "deleted", "modified"]
+    moved_from: str | None = Field(description="the collection that it was in before")
+    paths: list[PathChangeBody] = Field(description="of a modified document")
+    text: str = Field(description="a unified diff of the documents as YAML")
+
+    @classmethod
+    def of(cls, change: DocumentChange) -> "DocumentChangeBody":
+        """The answer's form of a change."""
+        named = change.document
+        return cls(
+            collection=change.collection,
+            document=IdentityBody(schema=named.schema, layer=named.layer or None, name=named.name),
+            change=change.change.value,
+            moved_from=change.moved_from,
+            paths=[
+                PathChangeBody(
+                    path=path_text(each.path),
+                    change=each.change.value,
+                    old=each.old,
+                    new=each.new,
+                )
+                for each in change.paths
+            ],
+            text=change.text,
+        )
+
+
+class DifferencesBody(Body):
+    """What differs between two revisions, by collection, document and path."""
+
+    old: int = Field(description="the revision before; 0: nothing")
+    new: int
+    changes: list[DocumentChangeBody]

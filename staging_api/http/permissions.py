@@ -81,6 +81,7 @@ _DOCUMENTS: Mapping[str, Mapping[str, Roles]] = {
     f"{API}/documents/{{namespace}}/{{kind}}/{{version}}/{{name:path}}": {"GET": READERS},
     f"{API}/document-buffer": {"GET": READERS, "DELETE": DEPLOYERS},
     f"{API}/document-buffer/{{collection}}": {"DELETE": DEPLOYERS},
+    f"{API}/document-differences": {"GET": READERS},
     f"{API}/document-revisions": {"GET": READERS},
     _REVISION: {"GET": READERS},
     f"{_REVISION}/rollback": {"POST": DEPLOYERS},

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -162,9 +162,25 @@ def test_the_command_line_speaks_for_the_whole_journey(
     assert "name: one" in run("get", "site", "--version", "committed")
     assert SCRIPT in run("why", SCRIPT, "one", "--version", "committed")
     assert "deleted" not in run("status")
+    assert run("diff") == ""
+    assert ".data.value: 1 -> 2" in _changed(run, folder)
+    assert "created pegleg/Script/v1 one" in run("diff", "0", "committed", expect=1)
+    (change,) = json.loads(run("diff", "--json", expect=1))["changes"]
+    assert (change["collection"], change["change"]) == ("site", "modified")
+    assert "+  value: 2" in run("diff", "committed", "buffer", "--unified", expect=1)
+    assert ".data.value: 2 -> 1" in run("diff", "buffer", "committed", expect=1)
+    assert "hippo is not a folder" in run("diff", "hippo", "buffer", expect=5)
+    run("discard")
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("a: [")
     assert "Error: InvalidYaml" in run("create", "wrong", str(wrong), expect=4)
+
+
+def _changed(run: Callable[..., str], folder: Path) -> str:
+    """What differs once a document of a folder has changed."""
+    (folder / "deep" / "one.yml").write_bytes(stream(document("one", {"value": 2})))
+    run("create", "site", str(folder))
+    return run("diff", expect=1)
 
 
 @pytest.mark.parametrize(

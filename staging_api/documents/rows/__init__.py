@@ -19,6 +19,7 @@ from staging_api.documents.rows.contents import (
     reseal,
     sealed_by_others,
 )
+from staging_api.documents.rows.events import contradictions, events
 from staging_api.documents.rows.revisions import (
     add_revision,
     change,
@@ -37,6 +38,8 @@ __all__ = [
     "change",
     "committed_before",
     "confirm",
+    "contradictions",
+    "events",
     "find_commit",
     "find_revision",
     "keys",

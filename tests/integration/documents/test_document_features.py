@@ -448,16 +448,43 @@ def test_the_deployment_version_rule(
         assert site.post("a", empty_collection="true", buffermode="replace").status == 201
 
 
-def test_a_schema_that_is_none_is_refused_when_it_is_posted(site: DocumentApi) -> None:
+@pytest.mark.parametrize(
+    "beside",
+    [
+        [policy()],
+        [],
+        [policy(), document("one", layeringDefinition={"abstract": False, "layer": "unknown"})],
+    ],
+    ids=["what renders", "what cannot be rendered yet", "what never renders"],
+)
+def test_a_schema_that_is_none_is_refused_when_it_is_posted(
+    site: DocumentApi, beside: list[Any]
+) -> None:
     schema = {
         "schema": "deckhand/DataSchema/v1",
         "metadata": {"schema": "metadata/Control/v1", "name": SCRIPT},
         "data": {"type": "nonsense"},
     }
-    answer = site.post("a", schema, policy())
+    site.add("other", document("other"))
+    answer = site.post("a", schema, *beside, buffermode="append")
     assert answer.status == 400
     assert "InvalidDataSchema" in answer.body.decode()
-    assert site.status() == {}
+    assert site.status() == {"other": "created"}
+
+
+def test_warnings_of_rendering_are_shown_and_stop_nothing(site: DocumentApi) -> None:
+    source = {"schema": SCRIPT, "name": "source", "path": "."}
+    taken = {"src": source, "dest": {"path": ".text", "pattern": "NOT THERE"}}
+    target = document("target", {"text": "fixed"}, substitutions=[taken])
+    posted = site.post("a", policy(), document("source", "value"), target)
+    committed = site.commit()
+    for answer, status in ((posted, 201), (committed, 200)):
+        assert (answer.status, answer.json["status"]) == (status, "Success")
+        details = answer.json["details"]
+        assert details["errorCount"] == 0
+        (message,) = details["messageList"]
+        assert (message["level"], message["error"]) == ("Warning", False)
+        assert message["documents"][0]["name"] == "target"
 
 
 def test_data_that_its_schema_refuses_is_told_at_once_and_not_committed(

@@ -210,6 +210,24 @@ def test_a_viewer_and_an_administrator_never_see_each_others_answer(
         assert viewer.send("GET", f"/api/v1.0{path}", None, known).status == 200
 
 
+@pytest.mark.parametrize("rendered", ["false", "true"])
+def test_differences_show_secrets_to_operators_who_ask_only(
+    callers: dict[str, DocumentApi], rendered: str
+) -> None:
+    callers["operator"].committed("a", policy(), secret("password", SECRET))
+    callers["operator"].add("a", policy(), secret("password", "another"))
+    path = "/document-differences"
+    for _ in range(2):
+        shown = callers["operator"].get(path, rendered=rendered, cleartext_secrets="true")
+        assert SECRET.encode() in shown.body
+        for name in ("operator", "viewer"):
+            hidden = callers[name].get(path, rendered=rendered)
+            assert len(hidden.json["changes"]) == 1
+            assert SECRET.encode() not in hidden.body
+        refused = callers["viewer"].get(path, rendered=rendered, cleartext_secrets="true")
+        assert (refused.status, SECRET.encode() in refused.body) == (403, False)
+
+
 def test_the_token_of_openstack_clients_is_a_credential(callers: dict[str, DocumentApi]) -> None:
     assert callers["viewer"].get("/configdocs").status == 200
     answer = callers["nobody"].get("/configdocs")

@@ -1,0 +1,132 @@
+"""Posts of documents that come in pieces, are too long, or meet no database: on real sockets."""
+
+import http.client
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from staging_api.db.migrate import migrate
+from tests.databases import new_database
+from tests.documents import API, document, policy, stream
+from tests.proxy import proxied
+from tests.service import Pod, service
+
+MOST = 5000
+TEXT = stream(document("one"), policy())
+LONG = stream(document("long", "x" * MOST), policy())
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer on a socket of its own."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+@pytest.fixture(scope="module")
+def short_pod(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+    """A pod that takes short collections only, and leases that a busy machine can renew."""
+    folder = tmp_path_factory.mktemp("faults")
+    with new_database(database_url) as url:
+        migrate(url)
+        limits = {"documents_max_bytes": str(MOST), "lease_seconds": "30"}
+        with service(folder, url, **limits) as made:
+            yield made.api(1)[0]
+
+
+@pytest.fixture
+def pod(short_pod: Pod) -> Pod:
+    """That pod; no document is buffered."""
+    assert send(short_pod, "DELETE", f"{API}/document-buffer").status == 200
+    return short_pod
+
+
+def send(pod: Pod, method: str, path: str, body: bytes | Iterable[bytes] | None = None) -> Told:
+    """One request; a body in pieces is sent chunked."""
+    chunked = not isinstance(body, bytes | None)
+    headers = {"Transfer-Encoding": "chunked"} if chunked else {}
+    line = http.client.HTTPConnection(urlsplit(pod.url).netloc, timeout=60)
+    try:
+        line.request(method, path, body, headers, encode_chunked=chunked)
+        answer = line.getresponse()
+        return Told(answer.status, answer.headers, answer.read())
+    finally:
+        line.close()
+
+
+def failure(told: Told) -> Any:
+    """The answer as a Status of the ancestor's clients, which it must be."""
+    document = json.loads(told.body)
+    assert (document["kind"], document["status"]) == ("status", "Failure")
+    assert document["code"].startswith(f"{told.status} ")
+    assert document["message"]
+    assert document["details"]["errorCount"] == 1
+    assert "X-Shipyard-Req" in told.headers
+    return document
+
+
+def post(pod: Pod, collection: str, body: bytes | Iterable[bytes]) -> Told:
+    return send(pod, "POST", f"{API}/configdocs/{collection}?buffermode=append", body)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_chunked_body_is_the_collection_byte_for_byte(pod: Pod, size: int) -> None:
+    post(pod, "other", stream(document("other")))
+    pieces = (TEXT[place : place + size] for place in range(0, len(TEXT), size))
+    assert post(pod, "a", pieces).status == 201
+    assert send(pod, "GET", f"{API}/configdocs/a?version=buffer").body == TEXT
+    other = send(pod, "GET", f"{API}/configdocs/other?version=buffer").body
+    assert other == stream(document("other"))
+
+
+def test_a_chunked_body_of_nothing_has_no_content(pod: Pod) -> None:
+    told = post(pod, "a", iter(()))
+    assert told.status == 400
+    assert failure(told)["message"] == "Content-Length is a required header"
+    assert json.loads(send(pod, "GET", f"{API}/configdocs").body) == []
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_collection_that_is_too_long_is_refused_and_nothing_else(pod: Pod, chunked: bool) -> None:
+    assert post(pod, "a", TEXT).status == 201
+    told = post(pod, "b", iter([LONG[:100], LONG[100:]]) if chunked else LONG)
+    assert told.status == 413
+    assert str(MOST) in failure(told)["reason"]
+    assert [each["collection_name"] for each in json.loads(_status(pod))] == ["a"]
+    # One byte less than the limit, or so: what is not too long is taken.
+    fits = stream(document("fits", "x" * (MOST - len(stream(document("fits", ""))))))
+    assert len(fits) <= MOST
+    assert post(pod, "c", iter([fits]) if chunked else fits).status == 201
+
+
+def test_without_a_database_every_path_answers_a_status(own_url: str, tmp_path: Path) -> None:
+    with proxied(own_url) as proxy, service(tmp_path, proxy.url) as made:
+        pod = made.api(1)[0]
+        assert post(pod, "a", TEXT).status == 201
+        proxy.close()
+        for method, path, body in (
+            ("POST", f"{API}/configdocs/b?buffermode=append", TEXT),
+            ("POST", f"{API}/commitconfigdocs", b""),
+            ("GET", f"{API}/configdocs", None),
+            ("GET", f"{API}/configdocs/a?version=buffer", None),
+            ("GET", f"{API}/renderedconfigdocs?version=buffer", None),
+        ):
+            told = send(pod, method, path, body)
+            assert told.status == 503, path
+            assert failure(told)["retry"] is True
+            assert int(told.headers["Retry-After"]) > 0
+        # Our own paths have our own form.
+        told = send(pod, "DELETE", f"{API}/document-buffer")
+        assert (told.status, json.loads(told.body)["code"]) == (503, "unavailable")
+
+
+def _status(pod: Pod) -> bytes:
+    return send(pod, "GET", f"{API}/configdocs").body
