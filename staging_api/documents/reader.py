@@ -101,8 +101,9 @@ class DocumentReader:
             return 0
         if version.lower() not in {BUFFER, COMMITTED}:
             return self.number_of(version)
-        with self.database.connect() as conn:
-            return rows.versions(conn).named(version.lower())
+        # Without a buffer the documents are those that are committed.
+        buffer = self.buffer()
+        return buffer.revision if version.lower() == BUFFER else buffer.committed
 
     def _posted(self, number: int) -> Sequence[Document]:
         return self.contents.documents(self.state(number))

@@ -67,6 +67,16 @@ def test_a_document_that_moves_names_where_from(changed: DocumentApi) -> None:
     assert (moved["change"], moved["moved_from"], moved["paths"]) == ("modified", "other", [])
 
 
+def test_without_a_buffer_nothing_differs_from_what_is_committed(changed: DocumentApi) -> None:
+    assert changed.commit().status == 200
+    assert changed.ask("GET", ROUTE).json == {"old": 3, "new": 3, "changes": []}
+    assert compared(changed, old="2", rendered="true").keys() == {
+        ("a", "one"),
+        ("a", "password"),
+        ("a", "uses"),
+    }
+
+
 def test_nothing_at_all_differs_from_nothing(site: DocumentApi) -> None:
     assert site.ask("GET", ROUTE).json == {"old": 0, "new": 0, "changes": []}
     assert site.ask("GET", ROUTE, rendered="true").json["changes"] == []
