@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
 from sqlalchemy import Connection, make_url, text
+from ulid import ULID
 
 from staging_api.db.engine import Database
 from staging_api.errors import LockLost
@@ -241,3 +242,13 @@ def test_a_scope_that_was_lost_of_late_is_not_forgotten(database: Database) -> N
         assert store.forget_scopes(conn, unused_seconds=-60) == 0
         conn.execute(text("UPDATE lock_scopes SET expires_at = expires_at - interval '25 h'"))
         assert store.forget_scopes(conn, unused_seconds=-60) == 1
+
+
+def test_a_grant_of_one_kind_keeps_no_scope_of_another(database: Database) -> None:
+    drawn = datetime.now(UTC) - timedelta(minutes=2)
+    for scope in ("s", "t"):
+        released(database, acquired(database, id=str(ULID.from_datetime(drawn)), scope=scope))
+    released(database, acquired(database, kind=IMAGES, scope="s"))
+    with database.connect() as conn:
+        assert store.forget_scopes(conn, unused_seconds=60) == 2
+    assert rows(database, "SELECT kind, scope FROM lock_scopes") == [("images", "s")]
