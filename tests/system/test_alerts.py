@@ -6,7 +6,7 @@ monitors as the operator does it: job is NAMESPACE/NAME of the PodMonitor.
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ class Case:
         firing, silent: name and labels of a series, as promtool notates them, to its values; the
             labels of the target are added.
         part: which pods show them.
+        labels: of the alert, besides the rule's own.
     """
 
     firing: Mapping[str, str]
     silent: Mapping[str, str]
     part: str = "api"
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 _REQUESTS = "staging_requests_total{{method='POST', route='/stagings', status='{}'}}"
@@ -71,6 +73,17 @@ CASES = {
     "StagingStoreFull": Case(
         {"staging_store_free_bytes{of='store'}": "1000000000x120"},
         {"staging_store_free_bytes{of='store'}": "90000000000x120"},
+    ),
+    "StagingStoreDamaged": Case(
+        {"staging_store_damaged_total{how='corrupt'}": "0x100 1x20"},
+        {"staging_store_damaged_total{how='corrupt'}": "1x120"},
+        part="worker",
+    ),
+    "StagingHousekeepingFails": Case(
+        {"staging_housekeeping_failures_total{step='collect'}": "0+1x120"},
+        {"staging_housekeeping_failures_total{step='collect'}": "0x100 1x20"},
+        part="worker",
+        labels={"step": "collect"},
     ),
     "StagingDatabaseConnections": Case(
         {"staging_database_unavailable_total": "0+6x120"},
@@ -157,7 +170,8 @@ def alerts(folder: Path, ours: Install, alert: str, given: list[dict[str, str]])
     """Whether an alert fires within half an hour, by promtool; its text must be the rule's."""
     (rule,) = [r for r in ours.rules() if r["alert"] == alert]
     (folder / "rules.yaml").write_text(yaml.safe_dump(ours.only("PrometheusRule")["spec"]))
-    expected = {"exp_labels": rule["labels"], "exp_annotations": rule["annotations"]}
+    labels = {**rule["labels"], **CASES[alert].labels}
+    expected = {"exp_labels": labels, "exp_annotations": rule["annotations"]}
 
     def passes(expectation: list[dict[str, Any]]) -> bool:
         question = {

@@ -10,8 +10,10 @@ from tests.publisher import shop
 
 SERIES = 200
 #: Series of one test, which share a database as archives of a service do.
-TOGETHER = 20
+TOGETHER = 10
 STEPS = 10
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("first", range(0, SERIES, TOGETHER))
