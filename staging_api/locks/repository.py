@@ -1,7 +1,7 @@
 """Reading the locks: who holds what now, and the history of every grant."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, literal, select, text, tuple_
@@ -91,7 +91,13 @@ def _acquired_at(conn: Connection, lock_id: str) -> datetime:
     """When a grant was made; of one that is no longer in the history, when its id was drawn."""
     made = select(api_locks.c.acquired_at).where(api_locks.c.id == lock_id)
     found: datetime | None = conn.execute(made).scalar_one_or_none()
-    return found or ULID.from_str(lock_id).datetime
+    if found is not None:
+        return found
+    try:
+        return ULID.from_str(lock_id).datetime
+    except (ValueError, OverflowError):
+        # Up to the year 10889 there are ULIDs, not times: no grant was made after it.
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _grant(row: Row[Any]) -> Grant:

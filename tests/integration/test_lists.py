@@ -45,6 +45,12 @@ def test_an_id_that_the_history_no_longer_has_is_a_place_in_it_by_its_time(datab
     assert behind(database, new_id()) == []
 
 
+def test_nothing_comes_after_an_id_of_a_year_that_no_time_has(database):
+    lease = acquired(database)
+    assert behind(database, None) == [lease.id]
+    assert behind(database, "7V0SV4FQEA5QY7NY391FPDG5VM") == []
+
+
 def test_a_follower_sees_every_grant_of_a_herd_once(database):
     callers, each = 6, 15
     done = threading.Event()
