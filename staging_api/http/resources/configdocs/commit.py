@@ -59,5 +59,6 @@ class CommitConfigdocs:
         if request.stage:
             body["builds"] = [asdict(each) for each in done.builds]
         resp.status = body["code"]
-        resp.set_header("ETag", done.buffer.etag)
+        if body["code"] == falcon.HTTP_200:
+            resp.set_header("ETag", done.buffer.etag)
         resp.media = body
