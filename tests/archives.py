@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from backports import zstd
 
-from staging_api.extractors.model import Limits, Member
+from staging_api.formats.model import Limits, Member
 
 COMPRESSIONS = {
     "plain": lambda raw: raw,

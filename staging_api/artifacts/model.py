@@ -60,7 +60,7 @@ class Choice:
     Attributes:
         pattern: names the object in the archive.
         excluding: names that fit `pattern` and are still not meant.
-        extract: how it is unpacked: a name of `staging_api.extractors`.
+        extract: how it is unpacked: a name of `staging_api.formats`.
         only: members at or below one of these are taken; empty takes all.
         without: members at or below one of these are left out.
     """

@@ -9,7 +9,7 @@ from enum import StrEnum
 from isal import igzip_lib
 
 from staging_api.errors import ArchiveCorrupt, PackageInvalid
-from staging_api.extractors.unpacking import Unpacker, new_zstd, pieces
+from staging_api.formats.unpacking import Unpacker, new_zstd, pieces
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -63,7 +63,7 @@ def pack(form: Form, data: bytes) -> bytes:
 def unpack(form: Form, data: bytes, limit_bytes: int) -> bytes:
     """Decompress what `pack` or any other tool made as one piece.
 
-    Unlike `extractors`, the form is what the name says, and one stream is all: where a package is
+    Unlike `formats`, the form is what the name says, and one stream is all: where a package is
     concerned, another tool might read less or more.
 
     Raises:

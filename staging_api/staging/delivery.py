@@ -8,8 +8,8 @@ from pathlib import Path
 from staging_api.artifacts.model import ArtifactKind, Choice
 from staging_api.artifacts.store import Batch, Blob
 from staging_api.errors import ArtifactNotFound
-from staging_api.extractors.extracts import EXTRACTS
-from staging_api.extractors.model import Keep, Limits, Member
+from staging_api.formats.extracts import EXTRACTS
+from staging_api.formats.model import Keep, Limits, Member
 from staging_api.sources.model import SourceObject
 from staging_api.staging.download import key_of
 from staging_api.staging.fetched import Fetched, StagedFile

@@ -23,7 +23,7 @@ from staging_api.artifacts.digest import Digests
 from staging_api.artifacts.model import ArtifactKind, Choice
 from staging_api.artifacts.store import BlobStore
 from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, StoreFailed
-from staging_api.extractors.model import Limits
+from staging_api.formats.model import Limits
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.delivery import Delivery
 from staging_api.staging.download import Download, Speed, key_of

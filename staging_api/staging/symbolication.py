@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid, LimitExceeded, StagingApiError
-from staging_api.extractors.minidump import modules
+from staging_api.formats.minidump import modules
 from staging_api.locks.model import SYMBOLS
 from staging_api.staging import repository
 

@@ -17,7 +17,7 @@ from staging_api.errors import (
     Cancelled,
     LimitExceeded,
 )
-from staging_api.extractors.model import Limits
+from staging_api.formats.model import Limits
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
 from tests.archives import InMemory, tar_of, zip_of

@@ -11,14 +11,14 @@ tree or copies it to a disk:
   ignored, and none is the folder of another;
 - of the selected members each is a plain file without setuid or setgid; devices, pipes and
   sockets are refused;
-- links become further names of content, see `staging_api.extractors.links`.
+- links become further names of content, see `staging_api.formats.links`.
 """
 
 import unicodedata
 from collections.abc import Iterable, Iterator
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.extractors.model import Limits, Select
+from staging_api.formats.model import Limits, Select
 
 _MAX_SEGMENT_BYTES = 255
 _SET_ID = 0o6000

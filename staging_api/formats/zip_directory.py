@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.extractors.members import shown
-from staging_api.extractors.model import Limits, Readable
+from staging_api.formats.members import shown
+from staging_api.formats.model import Limits, Readable
 
 #: Enough for the directory of some hundred members: mostly one request is all.
 TAIL_BYTES = 16 << 10

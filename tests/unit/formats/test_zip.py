@@ -8,8 +8,8 @@ import zipfile
 import pytest
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.extractors import zip as unzip
-from staging_api.extractors.model import Limits
+from staging_api.formats import zip as unzip
+from staging_api.formats.model import Limits
 from tests.archives import (
     InMemory,
     overlapping_zip,

@@ -15,11 +15,11 @@ from isal import igzip_lib, isal_zlib
 
 from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
-from staging_api.extractors.forward import ForwardFile
-from staging_api.extractors.members import Guard, check_mode, exactly, shown
-from staging_api.extractors.model import Keep, Limits, Member, Readable, Select
-from staging_api.extractors.unpacking import Unpacker, new_zstd, pieces
-from staging_api.extractors.zip_directory import (
+from staging_api.formats.forward import ForwardFile
+from staging_api.formats.members import Guard, check_mode, exactly, shown
+from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.unpacking import Unpacker, new_zstd, pieces
+from staging_api.formats.zip_directory import (
     LOCAL_BYTES,
     Entry,
     check_local,

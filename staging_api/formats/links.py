@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from staging_api.errors import ArchiveUnsafe
-from staging_api.extractors.members import Guard, safe_name, shown
-from staging_api.extractors.model import Keep, Member
+from staging_api.formats.members import Guard, safe_name, shown
+from staging_api.formats.model import Keep, Member
 
 
 @dataclass

@@ -7,9 +7,9 @@ import zipfile
 import pytest
 
 from staging_api.errors import StagingApiError
-from staging_api.extractors import tar
-from staging_api.extractors import zip as unzip
-from staging_api.extractors.model import Limits
+from staging_api.formats import tar
+from staging_api.formats import zip as unzip
+from staging_api.formats.model import Limits
 from tests.archives import InMemory, header, streamed_zip, tar_of, unpack, zip_of
 
 LIMITS = Limits(total_bytes=1 << 20, member_bytes=1 << 20, members=1000, header_bytes=1 << 20)

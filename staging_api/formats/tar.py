@@ -12,11 +12,11 @@ from typing import IO, cast
 
 from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
-from staging_api.extractors.forward import ForwardFile
-from staging_api.extractors.links import Links
-from staging_api.extractors.members import Guard, check_mode, exactly, shown
-from staging_api.extractors.model import Keep, Limits, Member, Readable, Select
-from staging_api.extractors.unpacking import unpacked
+from staging_api.formats.forward import ForwardFile
+from staging_api.formats.links import Links
+from staging_api.formats.members import Guard, check_mode, exactly, shown
+from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.unpacking import unpacked
 
 _FOLDERS = (tarfile.DIRTYPE,)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)

@@ -8,8 +8,8 @@ import pytest
 from backports import zstd
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.extractors import tar, unpacking
-from staging_api.extractors.model import Limits
+from staging_api.formats import tar, unpacking
+from staging_api.formats.model import Limits
 from tests.archives import COMPRESSIONS, InMemory, header, tar_of, unpack
 
 FILES = [("d/a.txt", b"alpha" * 100), ("d/empty", b""), ("d/e/b.bin", bytes(range(256)) * 40)]

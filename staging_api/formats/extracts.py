@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from staging_api.extractors import plain, tar, zip  # noqa: A004 - the name of the format
-from staging_api.extractors.model import Extract
+from staging_api.formats import plain, tar, zip  # noqa: A004 - the name of the format
+from staging_api.formats.model import Extract
 
 EXTRACTS: Mapping[str, Extract] = {
     "plain": plain.extract,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from staging_api.extractors.members import Guard
-from staging_api.extractors.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.members import Guard
+from staging_api.formats.model import Keep, Limits, Member, Readable, Select
 
 
 def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.errors import Invalid
-from staging_api.extractors.minidump import Module, modules
+from staging_api.formats.minidump import Module, modules
 from tests.minidumps import Loaded, elf, minidump, pdb
 
 GUID = bytes.fromhex("33221100554477668899aabbccddeeff")
