@@ -64,8 +64,11 @@ class BackgroundThread:
         Raises:
             Unavailable: says which.
         """
-        alive = self._thread is not None and self._thread.is_alive()
-        if self._needed and not (alive or self._ended):
+        # Under the mutex: a thread that another caller starts at this moment is not missing.
+        with self._mutex:
+            alive = self._thread is not None and self._thread.is_alive()
+            missing = self._needed and not (alive or self._ended)
+        if missing:
             raise Unavailable(f"the thread {self._name} does not run", retry_after_seconds=2)
 
     def join(self) -> None:

@@ -60,6 +60,39 @@ def test_a_start_that_fails_is_an_error_and_the_next_may_succeed(
     thread.join()
 
 
+def test_a_thread_that_is_being_started_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop()
+    thread = BackgroundThread("loop", loop)
+    found: list[str] = []
+    start = threading.Thread.start
+
+    def look() -> None:
+        try:
+            thread.check()
+            found.append("runs")
+        except Unavailable as error:
+            found.append(str(error))
+
+    looks = [threading.Thread(target=look) for _ in range(2)]
+
+    def slow_start(started: threading.Thread) -> None:
+        # A probe looks before the thread runs, and again before `ensure` has its result.
+        start(looks[0])
+        looks[0].join(0.2)
+        start(started)
+        start(looks[1])
+        looks[1].join(0.2)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(threading.Thread, "start", slow_start)
+        thread.ensure()
+    for each in looks:
+        each.join()
+    assert found == ["runs", "runs"]
+    loop.stop.set()
+    thread.join()
+
+
 def cannot_start(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
