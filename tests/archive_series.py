@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from staging_api.debian.forms import Form
 from staging_api.errors import Conflict, StagingApiError
 from staging_api.publishing import repository
-from staging_api.publishing.forms import Form
 from staging_api.publishing.model import Generation, Served
 from staging_api.publishing.signing import Signed, SigningKey, Unsigned
 from tests.packages import control_text, deb, dsc, source_file

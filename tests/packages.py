@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from staging_api.publishing.dsc import SourceFile
-from staging_api.publishing.forms import Form, pack
+from staging_api.debian.dsc import SourceFile
+from staging_api.debian.forms import Form, pack
 from staging_api.publishing.indices import Entry, binary_entry
 
 Member = tuple[str, bytes]

@@ -10,10 +10,10 @@ from typing import Any
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
+from staging_api.debian.forms import Form
 from staging_api.locks.hold import Locks
 from staging_api.publishing import repository
 from staging_api.publishing.building import Builder
-from staging_api.publishing.forms import Form
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.model import (

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+from staging_api.debian.deb import read_deb
+from staging_api.debian.dsc import SourceFile, check_files, read_dsc
+from staging_api.debian.forms import Form, pack
 from staging_api.publishing.blocks import assemble, cut, measure
-from staging_api.publishing.deb import read_deb
-from staging_api.publishing.dsc import SourceFile, check_files, read_dsc
-from staging_api.publishing.forms import Form, pack
 from staging_api.publishing.indices import (
     Entry,
     binary_entry,

@@ -24,9 +24,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from staging_api.publishing.forms import Form, pack
+from staging_api.debian.forms import Form, pack
+from staging_api.debian.xz import join_xz
 from staging_api.publishing.indices import Entry
-from staging_api.publishing.xz import join_xz
 
 # The larger a block, the smaller the index and the slower one change. These give 64 KiB on average:
 # 20 MB of the Packages of Debian 12, as xz, are 3.0 % larger in such blocks than in blocks of

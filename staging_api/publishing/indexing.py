@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from staging_api.db.engine import Database
+from staging_api.debian.dsc import SourceFile
+from staging_api.debian.forms import pack
 from staging_api.publishing import repository
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
-from staging_api.publishing.dsc import SourceFile
-from staging_api.publishing.forms import pack
 from staging_api.publishing.indices import (
     Entry,
     binary_entry,

@@ -7,9 +7,9 @@ file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none 
 import re
 from dataclasses import dataclass
 
-from staging_api.publishing import control
-from staging_api.publishing.dsc import SourceFile
-from staging_api.publishing.version import parse_version
+from staging_api.debian import control
+from staging_api.debian.dsc import SourceFile
+from staging_api.debian.version import parse_version
 
 # Hashes of the .dsc's own making are replaced by ours, which count the .dsc itself as well.
 _REPLACED_IN_SOURCES = frozenset(

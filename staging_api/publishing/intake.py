@@ -16,6 +16,14 @@ from sqlalchemy import Connection
 
 from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.db.engine import Database
+from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
+from staging_api.debian.dsc import (
+    MAX_DSC_BYTES,
+    SourceFile,
+    SourcePackage,
+    check_files,
+    read_dsc,
+)
 from staging_api.errors import (
     Conflict,
     Invalid,
@@ -28,14 +36,6 @@ from staging_api.errors import (
 from staging_api.locks.hold import Asker
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
-from staging_api.publishing.deb import BinaryPackage, DebLimits, read_deb
-from staging_api.publishing.dsc import (
-    MAX_DSC_BYTES,
-    SourceFile,
-    SourcePackage,
-    check_files,
-    read_dsc,
-)
 from staging_api.publishing.model import AptArchive, Suite, Upload
 from staging_api.publishing.pool import binary_file_name, pool_path
 from staging_api.staging.repository import doom_unnamed, name_blobs, served_file

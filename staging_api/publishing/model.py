@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from staging_api.publishing.forms import Form
+from staging_api.debian.forms import Form
 
 Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
 

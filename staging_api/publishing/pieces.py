@@ -13,9 +13,10 @@ from itertools import takewhile
 from typing import Any
 
 from staging_api.db.engine import Database
-from staging_api.publishing import repository, xz
+from staging_api.debian import xz
+from staging_api.debian.forms import Form, unpack
+from staging_api.publishing import repository
 from staging_api.publishing.blocks import Digest, assemble
-from staging_api.publishing.forms import Form, unpack
 from staging_api.publishing.model import FORM_OF
 
 #: Enough for both architectures of an archive of 50,000 packages.

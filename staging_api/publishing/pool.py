@@ -1,16 +1,10 @@
 """Where a package's files lie: ``pool/<component>/<prefix>/<source>/<file>``."""
 
-import re
-
+from staging_api.debian.names import package_name, safe_file_name
+from staging_api.debian.version import Version
 from staging_api.errors import PackageInvalid
 from staging_api.publishing import rules
-from staging_api.publishing.control import package_name
-from staging_api.publishing.version import Version
 
-#: What file systems allow for one name, in bytes; our names are ASCII.
-MAX_FILE_NAME_LENGTH = 255
-
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
 _SUFFIXES = frozenset({"deb", "udeb"})
 
 
@@ -21,17 +15,6 @@ def component_name(value: str) -> str:
         Invalid: it does not.
     """
     return rules.component("component", value)
-
-
-def safe_file_name(value: str) -> str:
-    """The value, if it can be a file's name in the pool: no folder, nothing hidden, ASCII.
-
-    Raises:
-        PackageInvalid: it can not.
-    """
-    if len(value) > MAX_FILE_NAME_LENGTH or not _FILE_NAME.fullmatch(value):
-        raise PackageInvalid(f"{value[:80]!r} can not be the name of a file in the pool")
-    return value
 
 
 def binary_file_name(package: str, version: Version, architecture: str, suffix: str) -> str:

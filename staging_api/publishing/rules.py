@@ -7,6 +7,7 @@ of the pool; nothing else is taken. So a request is refused, and not the next ru
 import re
 import unicodedata
 
+from staging_api.debian.names import is_of_one_machine
 from staging_api.errors import Invalid
 
 #: The first segment below ``/archive``.
@@ -19,7 +20,6 @@ MAX_LINE_LENGTH = 500
 
 # Line breaks of any kind write further fields for some reader; surrogates are no text at all.
 _NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_NOT_OF_ONE_MACHINE = frozenset({"any", "source"})
 
 
 def line(name: str, value: str) -> str:
@@ -48,14 +48,6 @@ def component(name: str, value: str) -> str:
     if not re.fullmatch(WORD.strip("^$"), value):
         raise Invalid.field(name, f"{value[:80]!r} is not a component's name")
     return value
-
-
-def is_of_one_machine(value: str) -> bool:
-    """Whether a package can be built for this architecture, or for all: not ``any``, not a source.
-
-    Any part of it counts: ``linux-any`` is as little one machine.
-    """
-    return _NOT_OF_ONE_MACHINE.isdisjoint(value.split("-"))
 
 
 def architecture(name: str, value: str) -> str:

@@ -12,7 +12,7 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database, open_database
-from staging_api.publishing.forms import Form
+from staging_api.debian.forms import Form
 from tests.archive_api import ArchiveApi
 from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path

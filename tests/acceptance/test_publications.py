@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
+from staging_api.debian.forms import Form
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.publishing.forms import Form
 from staging_api.publishing.model import Operation, Options
 from staging_api.publishing.service import Publisher
 from tests.archive_api import PUBLICATIONS, ArchiveApi

@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 from staging_api.db.migrate import migrate
-from staging_api.publishing.forms import Form
+from staging_api.debian.forms import Form
 from staging_api.publishing.signing import SigningKey, public_key, stop_agent
 from tests.apt import Apt
 from tests.archive_api import ArchiveApi

@@ -17,8 +17,8 @@ from staging_api.client.client import StagingClient
 from staging_api.client.pacing import Deadline, Pacing
 from staging_api.client.problems import problem
 from staging_api.client.transport import Transport
+from staging_api.debian.forms import Form
 from staging_api.errors import StagingApiError
-from staging_api.publishing.forms import Form
 from tests.cluster.clients import PATIENCE_SECONDS, Shift
 from tests.packages import control_text, deb
 

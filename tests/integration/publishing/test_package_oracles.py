@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 
-from staging_api.publishing.control import parse_stanza, split_stanzas
-from staging_api.publishing.deb import BinaryPackage, read_deb
-from staging_api.publishing.dsc import read_dsc
+from staging_api.debian.control import parse_stanza, split_stanzas
+from staging_api.debian.deb import BinaryPackage, read_deb
+from staging_api.debian.dsc import read_dsc
+from staging_api.debian.version import parse_version
 from staging_api.publishing.indices import binary_entry, source_entry
-from staging_api.publishing.version import parse_version
 from tests.packages import source_file
 from tests.versions import VERSIONS
 

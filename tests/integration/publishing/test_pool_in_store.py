@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.publishing.forms import Form
+from staging_api.debian.forms import Form
 from staging_api.staging.reconcile import check
 from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
 from tests.packages import control_text, deb

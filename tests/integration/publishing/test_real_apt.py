@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from staging_api.debian.forms import Form
 from staging_api.publishing.blocks import assemble
-from staging_api.publishing.forms import Form
 from staging_api.publishing.release import Release, ReleaseFile
 from tests.apt import Apt
 from tests.packages import control_text, deb, dsc, source_file

@@ -11,6 +11,8 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from staging_api.debian.forms import Form, pack
+from staging_api.debian.xz import join_xz
 from staging_api.publishing.blocks import (
     LEAST_BYTES,
     MOST_BYTES,
@@ -20,9 +22,7 @@ from staging_api.publishing.blocks import (
     measure,
     recut,
 )
-from staging_api.publishing.forms import Form, pack
 from staging_api.publishing.indices import Entry, entries_of
-from staging_api.publishing.xz import join_xz
 from tests.packages import entry
 
 DECODERS: dict[Form, Callable[[bytes], bytes]] = {

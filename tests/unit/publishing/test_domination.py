@@ -3,13 +3,13 @@
 import random
 from datetime import UTC, datetime, timedelta
 
+from staging_api.debian.version import parse_version
 from staging_api.publishing.domination import (
     Published,
     Superseded,
     dominate_binaries,
     dominate_sources,
 )
-from staging_api.publishing.version import parse_version
 
 BOTH = ["amd64", "arm64"]
 

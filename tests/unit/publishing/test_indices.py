@@ -6,8 +6,9 @@ from io import BytesIO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staging_api.publishing.deb import read_deb
-from staging_api.publishing.dsc import read_dsc
+from staging_api.debian.deb import read_deb
+from staging_api.debian.dsc import read_dsc
+from staging_api.debian.version import parse_version
 from staging_api.publishing.indices import (
     binary_entry,
     entries_of,
@@ -16,7 +17,6 @@ from staging_api.publishing.indices import (
     source_entry,
     sources_path,
 )
-from staging_api.publishing.version import parse_version
 from tests.packages import control_text, deb, dsc, source_file
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from staging_api.debian.version import parse_version
 from staging_api.errors import Invalid
 from staging_api.publishing.pool import binary_file_name, component_name, pool_path
-from staging_api.publishing.version import parse_version
 
 
 @pytest.mark.parametrize(

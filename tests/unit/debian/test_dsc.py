@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from staging_api.debian.dsc import MAX_DSC_BYTES, SourceFile, check_files, read_dsc
 from staging_api.errors import PackageInvalid
-from staging_api.publishing.dsc import MAX_DSC_BYTES, SourceFile, check_files, read_dsc
 from tests.packages import clearsigned, dsc, source_file
 
 TARBALL = source_file("hello_1.0.orig.tar.gz", b"upstream")

@@ -7,11 +7,8 @@ inside (the rest would become another package of the index), no field twice, no 
 import re
 from collections.abc import Iterator, Mapping
 
+from staging_api.debian.names import package_name
 from staging_api.errors import PackageInvalid
-from staging_api.publishing import rules
-
-#: Bounds that keep file names and index rows within what file systems and PostgreSQL take.
-MAX_NAME_LENGTH = 128
 
 #: Fields of a stanza by lower-case name, since policy compares names without regard to case.
 Fields = Mapping[str, str]
@@ -42,8 +39,6 @@ _SPELLING = {
         *("Files", "Checksums-Sha1", "Checksums-Sha256"),
     )
 }
-_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
 
 
@@ -124,29 +119,6 @@ def required(fields: Fields, name: str) -> str:
     value = fields.get(name.lower(), "")
     if not value:
         raise PackageInvalid(f"{name}: the field is missing or empty")
-    return value
-
-
-def package_name(value: str) -> str:
-    """The value, if it is a package's name by Debian policy 5.6.1.
-
-    Raises:
-        PackageInvalid: it is not, or longer than `MAX_NAME_LENGTH`.
-    """
-    if len(value) > MAX_NAME_LENGTH or not _PACKAGE_NAME.fullmatch(value):
-        raise PackageInvalid(f"{value[:80]!r} is not a package name")
-    return value
-
-
-def binary_architecture(value: str) -> str:
-    """The value, if one binary package can be built for it: ``amd64`` or ``all``, not ``any``.
-
-    Raises:
-        PackageInvalid: it cannot.
-    """
-    valid = len(value) <= MAX_NAME_LENGTH and _ARCHITECTURE.fullmatch(value)
-    if not valid or not rules.is_of_one_machine(value):
-        raise PackageInvalid(f"Architecture: {value[:80]!r} is not the architecture of a binary")
     return value
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
+from staging_api.debian.forms import Form, pack
 from staging_api.errors import PackageInvalid
-from staging_api.publishing.deb import BinaryPackage, DebLimits, read_deb
-from staging_api.publishing.forms import Form, pack
 from tests.packages import (
     ar,
     ar_header,

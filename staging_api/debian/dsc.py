@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from staging_api.debian import control
+from staging_api.debian.names import package_name, safe_file_name
+from staging_api.debian.version import Version, parse_version
 from staging_api.errors import PackageInvalid
-from staging_api.publishing import control
-from staging_api.publishing.pool import safe_file_name
-from staging_api.publishing.version import Version, parse_version
 
 #: The largest .dsc of Debian has about 200 kB (a kernel's list of packages).
 MAX_DSC_BYTES = 4 << 20
@@ -75,7 +75,7 @@ def read_dsc(raw: bytes) -> SourcePackage:
     fields = control.parse_stanza(text)
     if fields.get("format") not in _FORMATS:
         raise PackageInvalid(f"Format: {fields.get('format')!r} is not one of {sorted(_FORMATS)}")
-    package = control.package_name(control.required(fields, "Source"))
+    package = package_name(control.required(fields, "Source"))
     version = parse_version(control.required(fields, "Version"))
     dsc_name = safe_file_name(f"{package}_{version.without_epoch}.dsc")
     return SourcePackage(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from staging_api.debian.version import MAX_LENGTH, parse_version
 from staging_api.errors import PackageInvalid
-from staging_api.publishing.version import MAX_LENGTH, parse_version
 from tests.versions import VERSIONS
 
 

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from staging_api.debian import control
+from staging_api.debian.forms import Form, unpack
+from staging_api.debian.names import binary_architecture, package_name
+from staging_api.debian.tar import tar_files
+from staging_api.debian.version import Version, parse_version
 from staging_api.errors import PackageInvalid
-from staging_api.publishing import control
-from staging_api.publishing.forms import Form, unpack
-from staging_api.publishing.tar import tar_files
-from staging_api.publishing.version import Version, parse_version
 
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER = re.compile(rb"([!-~ ]{16})[ -~]{32}([0-9]{1,10}) *`\n")
@@ -97,9 +98,9 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
     return BinaryPackage(
         control=control.usual(text, "Package"),
         fields=fields,
-        package=control.package_name(control.required(fields, "Package")),
+        package=package_name(control.required(fields, "Package")),
         version=parse_version(control.required(fields, "Version")),
-        architecture=control.binary_architecture(control.required(fields, "Architecture")),
+        architecture=binary_architecture(control.required(fields, "Architecture")),
         source=source,
         source_version=parse_version(source_version),
         size_bytes=reader.size_bytes,

@@ -1,0 +1,1 @@
+"""Debian's file formats, read and written: .deb, .dsc, control stanzas, versions, joined .xz."""
