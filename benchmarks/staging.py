@@ -27,7 +27,7 @@ from benchmarks import bench
 from benchmarks.bench import Comparison, of_call, of_shell
 from benchmarks.make_build import BOARD, BUILD, OLDER
 from staging_api.client import StagingClient
-from staging_api.db.embedded import acquire
+from staging_api.embedded_postgres.server import acquire
 
 FULL = f"chromeos_{BUILD}_x86-generic_full_dev.bin"
 NTON = f"chromeos_{BUILD}_{BUILD}_x86-generic_delta_dev.bin"

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from staging_api.db.unprivileged import become_ordinary
+from staging_api.embedded_postgres.unprivileged import become_ordinary
 
 _PR_SET_PDEATHSIG = 1
 

@@ -1,9 +1,9 @@
 """The process that owns the embedded PostgreSQL: starts it, and stops it after its last user.
 
 What if it dies, or is told to end? At any step the kernel signals the programs it started, see
-``staging_api.db.cluster``; they keep the ``server`` lock until they are gone, and the next
-supervisor begins by waiting for that lock. So no step here has anything to undo. If PostgreSQL
-ends by itself (killed for lack of memory, say) this process starts it again.
+``staging_api.embedded_postgres.cluster``; they keep the ``server`` lock until they are gone, and
+the next supervisor begins by waiting for that lock. So no step here has anything to undo. If
+PostgreSQL ends by itself (killed for lack of memory, say) this process starts it again.
 """
 
 import fcntl
@@ -18,10 +18,10 @@ from subprocess import Popen
 from typing import NoReturn
 from urllib.parse import quote
 
-from staging_api.db import cluster
-from staging_api.db.cluster import Programs
-from staging_api.db.embedded_files import EmbeddedFiles, locked, locked_within
-from staging_api.db.unprivileged import become_ordinary
+from staging_api.embedded_postgres import cluster
+from staging_api.embedded_postgres.cluster import Programs
+from staging_api.embedded_postgres.files import EmbeddedFiles, locked, locked_within
+from staging_api.embedded_postgres.unprivileged import become_ordinary
 from staging_api.errors import StagingApiError
 
 _GRACE_SECONDS = 1.0  # a restart of the only user then finds the server warm

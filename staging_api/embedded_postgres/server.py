@@ -1,8 +1,9 @@
 """The PostgreSQL that comes with the service: one server per home, for as long as it has users.
 
-The first process to ask starts a supervisor (``staging_api.db.supervisor``), which makes the data
-folder if there is none and starts the server; whoever asks later joins. Nobody counts users: each
-holds a lock that the kernel drops when the process ends, see ``staging_api.db.embedded_files``.
+The first process to ask starts a supervisor (``staging_api.embedded_postgres.supervisor``), which
+makes the data folder if there is none and starts the server; whoever asks later joins. Nobody
+counts users: each holds a lock that the kernel drops when the process ends, see
+``staging_api.embedded_postgres.files``.
 
 What if it dies? A user, by any signal: its lock is gone, and the supervisor stops the server if it
 was the last. The starter, before the server is up: the supervisor goes on, finds no user and
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from staging_api.db.embedded_files import EmbeddedFiles, is_locked, locked
+from staging_api.embedded_postgres.files import EmbeddedFiles, is_locked, locked
 from staging_api.errors import DatabaseUnusable
 
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
@@ -187,7 +188,7 @@ def _spawn_supervisor(files: EmbeddedFiles, binaries: Path, start: int, *, durab
     arguments = [str(files.base), str(binaries), str(sockets), str(start), str(int(durable))]
     with files.log.open("ab") as log:
         subprocess.run(
-            [sys.executable, "-m", "staging_api.db.supervisor", *arguments],
+            [sys.executable, "-m", "staging_api.embedded_postgres.supervisor", *arguments],
             cwd=_PACKAGE_ROOT,  # found there even if this process has an unusual sys.path
             pass_fds=[start],
             stdin=subprocess.DEVNULL,

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.db import embedded, unprivileged
-from staging_api.db.embedded_files import EmbeddedFiles, is_locked, locked
+from staging_api.embedded_postgres import server as embedded
+from staging_api.embedded_postgres import unprivileged
+from staging_api.embedded_postgres.files import EmbeddedFiles, is_locked, locked
 from staging_api.errors import DatabaseUnusable
-from tests.integration.embedded_lives import (
+from tests.integration.embedded_postgres.embedded_lives import (
     PATIENCE_SECONDS,
     PROJECT,
     ROOT,
@@ -339,7 +340,7 @@ def test_binaries_without_the_programs_are_named(empty_home: Path) -> None:
 
 
 def test_without_the_wheel_the_error_names_the_command_that_installs_it() -> None:
-    program = "from staging_api.db.embedded import find_binaries; find_binaries()"
+    program = "from staging_api.embedded_postgres.server import find_binaries; find_binaries()"
     without_packages = [sys.executable, "-S", "-c", program]
     done = subprocess.run(
         without_packages, cwd=PROJECT, capture_output=True, text=True, check=False

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import psycopg2
 
-from staging_api.db import embedded, unprivileged
-from staging_api.db.embedded_files import EmbeddedFiles, is_locked, locked_within
+from staging_api.embedded_postgres import server as embedded
+from staging_api.embedded_postgres import unprivileged
+from staging_api.embedded_postgres.files import EmbeddedFiles, is_locked, locked_within
 
 PATIENCE_SECONDS = 60
 ROOT = os.geteuid() == 0
@@ -25,7 +26,7 @@ PROJECT = Path(embedded.__file__).parents[2]
 USER_PROGRAM = """
 import json, os, subprocess, sys
 from pathlib import Path
-from staging_api.db import embedded
+from staging_api.embedded_postgres import server as embedded
 server = embedded.acquire(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
 {then}
 print(json.dumps({{"url": server.url, "socket_dir": str(server.socket_dir),
