@@ -227,10 +227,12 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
 
 
 def _locks(settings: Settings, seats: threading.BoundedSemaphore) -> Locks:
+    database = _opened(settings, settings.database_pool_size)
+    direct_url = settings.database_direct_url or settings.database_url
     return Locks(
-        database=_opened(settings, settings.database_pool_size),
+        database=database,
         keeper=LeaseKeeper(_opened(settings, pool_size=1)),
-        queue=WaitQueue(settings.database_direct_url or settings.database_url, seats),
+        queue=WaitQueue(database, direct_url, seats),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )

@@ -43,7 +43,7 @@ def locks_of(
     locks = Locks(
         database=database,
         keeper=LeaseKeeper(open_database(url, pool_size=1)),
-        queue=WaitQueue(url, threading.BoundedSemaphore(seats)),
+        queue=WaitQueue(database, url, threading.BoundedSemaphore(seats)),
         holder=holder,
         lease_seconds=lease_seconds,
     )

@@ -56,7 +56,7 @@ def _once(holder: Locks, waiter: Locks, wait_seconds: float) -> float:
 @contextmanager
 def _process(url: str) -> Iterator[Locks]:
     database: Database = open_database(url, 4)
-    queue = WaitQueue(url, threading.BoundedSemaphore(4))
+    queue = WaitQueue(database, url, threading.BoundedSemaphore(4))
     locks = Locks(database, LeaseKeeper(open_database(url, 1)), queue, "bench", 60.0)
     try:
         yield locks

@@ -75,7 +75,7 @@ def application() -> App[Any, Any]:
     """The two resources; gunicorn calls this in its worker."""
     url = os.environ["BENCHMARK_DATABASE_URL"]
     database = open_database(url, 8)
-    queue = WaitQueue(url, threading.BoundedSemaphore(4))
+    queue = WaitQueue(database, url, threading.BoundedSemaphore(4))
     locks = Locks(database, LeaseKeeper(open_database(url, 1)), queue, "bench", 60.0)
     app: App[Any, Any] = App(middleware=[CallerName()])
     add_error_handlers(app)

@@ -24,11 +24,14 @@ from staging_api.errors import LockHeld, LockLost, StagingApiError, Unavailable
 from staging_api.locks import store
 from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_id
-from staging_api.locks.queue import POLL_SECONDS, WaitQueue, until
+from staging_api.locks.queue import Waiter, WaitQueue, until
 from staging_api.logs import about
 from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
+
+# A process that is told to end lets go who waits; nothing else rings then.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -235,21 +238,19 @@ def _wait(
     """Queue in order of arrival until granted, until the time is over or the client is gone."""
     deadline = time.monotonic() + wait_seconds
     taken: Hold | Refusal = refusal
-    with locks.queue.seat(request.id) as bell:
-        if bell is None:
+    with locks.queue.seat(request.id) as waiter:
+        if waiter is None:
             return refusal
         metrics.LOCKS_WAITED.labels(request.kind.name).inc()
         try:
             _queue(locks, request, deadline)
             taken = _ask(locks, request)
             while isinstance(taken, Refusal) and until(deadline) > 0 and not locks.shutdown.begun:
-                patience = min(until(deadline), POLL_SECONDS, taken.remaining_seconds + 0.01)
-                with client.waiting(bell.set):
-                    rung = bell.wait(patience)
-                bell.clear()
-                check_there(client)
-                if not rung:
+                locks.queue.look_in(taken.remaining_seconds + 0.01)
+                _wait_for_bell(locks, waiter, client, deadline)
+                if not waiter.has_place:
                     _queue(locks, request, deadline)
+                    waiter.has_place = True
                 taken = _ask(locks, request)
         finally:
             # Whoever was handed the lock has left the queue by that.
@@ -262,6 +263,16 @@ def _wait(
         waited = wait_seconds - (deadline - time.monotonic())
         metrics.LOCK_WAIT_SECONDS.labels(request.kind.name).observe(waited)
     return taken
+
+
+def _wait_for_bell(locks: Locks, waiter: Waiter, client: Client, deadline: float) -> None:
+    """Wait for a reason to ask; the deadline and the end of this process are such reasons, too."""
+    with client.waiting(waiter.bell.set):
+        while not waiter.bell.wait(min(until(deadline), _LOOK_SECONDS)):
+            if until(deadline) == 0 or locks.shutdown.begun:
+                break
+    waiter.bell.clear()
+    check_there(client)
 
 
 def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:

@@ -104,6 +104,21 @@ class Refusal:
     remaining_seconds: float
 
 
+@dataclass(frozen=True)
+class WaitingPlace:
+    """A place in the queue of one lock.
+
+    Attributes:
+        id: of the request that waits.
+        held_seconds: what is left of the lease that it waits for; 0 if there is none.
+    """
+
+    id: str
+    kind: str
+    scope: str
+    held_seconds: float
+
+
 def new_id() -> str:
     """A ULID: sorts by time, and is drawn here so that a lost answer can be asked for again."""
     return str(ULID())

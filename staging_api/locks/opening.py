@@ -34,7 +34,7 @@ def open_locks(
             database=database,
             keeper=LeaseKeeper(open_database(url, pool_size=1)),
             queue=WaitQueue(
-                direct_url or url, threading.BoundedSemaphore(max(1, connections // 2))
+                database, direct_url or url, threading.BoundedSemaphore(max(1, connections // 2))
             ),
             holder=process_name(),
             lease_seconds=lease_seconds,

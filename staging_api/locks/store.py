@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from staging_api.db.engine import call
 from staging_api.db.patience import patiently
 from staging_api.errors import LockLost, Unavailable
-from staging_api.locks.model import Lease, LockRequest, Refusal
+from staging_api.locks.model import Lease, LockRequest, Refusal, WaitingPlace
 
 T = TypeVar("T")
 
@@ -35,6 +35,22 @@ _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = "SELECT lock_wait(%s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE = "SELECT lock_leave(%s)"
+# Skips rows that are locked just now: their waiters are about to be served. Like lock_wait it does
+# not wait for the disk.
+_LOOK_AFTER = """
+    WITH mine AS (
+        SELECT w.id FROM lock_waiters w WHERE w.id = ANY(%s::text[]) FOR UPDATE SKIP LOCKED
+    ), seen AS (
+        UPDATE lock_waiters w SET seen_at = clock_timestamp() FROM mine WHERE w.id = mine.id
+        RETURNING w.id, w.kind, w.scope, w.place
+    )
+    SELECT seen.id, seen.kind, seen.scope, set_config('synchronous_commit', 'off', true),
+        CASE WHEN s.lock_id IS NULL THEN 0
+             ELSE greatest(0, date_part('epoch', s.expires_at - clock_timestamp()))
+        END AS held_seconds
+    FROM seen LEFT JOIN lock_scopes s USING (kind, scope)
+    ORDER BY seen.place
+"""
 _EXTEND_HISTORY = "SELECT lock_history_extend(%s)"
 _DROP_HISTORY = "SELECT lock_history_drop(%s)"
 _FORGET_SCOPES = "SELECT lock_forget_scopes(make_interval(secs => %s))"
@@ -155,6 +171,17 @@ def wait(conn: Connection, request: LockRequest, leaves_after_seconds: float) ->
             *(r.lease_seconds, leaves_after_seconds),
         ),
     )
+
+
+def look_after(conn: Connection, ids: Sequence[str]) -> list[WaitingPlace]:
+    """Show that the waiters of a process live, and see what each of them waits for.
+
+    Returns:
+        Their places, in order of arrival. One that is missing was handed its lock, is about to be,
+        or has lost its place.
+    """
+    found = conn.exec_driver_sql(_LOOK_AFTER, (list(ids),))
+    return [WaitingPlace(row.id, row.kind, row.scope, row.held_seconds) for row in found]
 
 
 def leave(conn: Connection, lock_id: str) -> None:

@@ -87,7 +87,7 @@ def test_everything_works_through_a_transaction_pooler(
             pooled,
             LeaseKeeper(open_database(pooled_url, 1)),
             # The listener needs a connection of its own: the direct URL.
-            WaitQueue(database_url, threading.BoundedSemaphore(8)),
+            WaitQueue(pooled, database_url, threading.BoundedSemaphore(8)),
             "pooled",
             1.5,
         )

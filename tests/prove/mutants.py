@@ -37,6 +37,7 @@ _FILES = (
     "migrations/sql/0015_locks.sql",
     "staging_api/locks/hold.py",
     "staging_api/locks/keeper.py",
+    "staging_api/locks/queue.py",
     "staging_api/locks/store.py",
     "staging_api/http/api_lock.py",
 )
@@ -48,6 +49,7 @@ _TESTS = (
     "tests/integration/test_lock_busy_holder.py",
     "tests/integration/test_lock_ended.py",
     "tests/integration/test_lock_threads.py",
+    "tests/integration/test_lock_waiting.py",
     "tests/integration/test_lock_promises.py",
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",
@@ -56,6 +58,7 @@ _TESTS = (
 _NEAREST = {
     "staging_api/locks/hold.py": "tests/integration/test_lock_hold.py",
     "staging_api/locks/keeper.py": "tests/integration/test_lock_keeper.py",
+    "staging_api/locks/queue.py": "tests/integration/test_lock_waiting.py",
     "staging_api/locks/store.py": "tests/integration/test_lock_promises.py",
     "staging_api/http/api_lock.py": "tests/integration/test_api_lock.py",
 }
