@@ -30,6 +30,9 @@ class Issuer:
     #: "hang", "hang up", "drip", "drip head" or nothing unusual.
     manner: str = ""
     let_go: threading.Event = field(default_factory=threading.Event)
+    #: The status and address of a redirect, which answers everything.
+    moved: tuple[int, str] | None = None
+    content_type: str | None = "application/json"
     credentials: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,6 +55,14 @@ class Issuer:
         header = {"alg": "ES256", **({"kid": signing.kid} if signing.kid else {})}
         return jwt.encode(header, {k: v for k, v in told.items() if v is not None}, signing)
 
+    def head(self, found: bool) -> tuple[int, dict[str, str]]:
+        """Status and headers of an answer."""
+        headers = {"Content-Type": self.content_type} if self.content_type else {}
+        if self.moved is not None:
+            status, address = self.moved
+            return status, {**headers, "Location": address}
+        return 200 if found else 503, headers
+
     def document(self, path: str) -> object:
         """What is at `path`."""
         if path == "/.well-known/openid-configuration":
@@ -71,42 +82,51 @@ def new_key() -> Key:
     return key
 
 
+class Answering(BaseHTTPRequestHandler):
+    """One request to the provider."""
+
+    issuer: Issuer
+
+    def do_GET(self) -> None:
+        self.issuer.asked.append(self.path)
+        self.issuer.credentials.append(self.headers["Authorization"])
+        with suppress(OSError):
+            self._answer()
+
+    def _answer(self) -> None:
+        if self.issuer.manner == "hang":
+            self.issuer.let_go.wait()
+            return
+        if self.issuer.manner == "hang up":
+            return
+        if self.issuer.manner == "drip head":
+            self._drip(b"X")
+        if self.issuer.manner == "drip":
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
+            self._drip(b" ")
+        document = None if self.issuer.away else self.issuer.document(self.path)
+        status, headers = self.issuer.head(found=document is not None)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def _drip(self, byte: bytes) -> None:
+        while not self.issuer.let_go.wait(0.05):
+            self.wfile.write(byte)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Say nothing."""
+
+
 @contextmanager
 def issuing() -> Iterator[Issuer]:
     """A provider that answers for the block."""
     issuer = Issuer()
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            issuer.asked.append(self.path)
-            issuer.credentials.append(self.headers["Authorization"])
-            with suppress(OSError):
-                self._answer()
-
-        def _answer(self) -> None:
-            if issuer.manner == "hang":
-                issuer.let_go.wait()
-                return
-            if issuer.manner == "hang up":
-                return
-            if issuer.manner == "drip head":
-                self._drip(b"X")
-            if issuer.manner == "drip":
-                self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
-                self._drip(b" ")
-            document = None if issuer.away else issuer.document(self.path)
-            self.send_response(503 if document is None else 200)
-            self.end_headers()
-            self.wfile.write(json.dumps(document).encode())
-
-        def _drip(self, byte: bytes) -> None:
-            while not issuer.let_go.wait(0.05):
-                self.wfile.write(byte)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (Answering,), {"issuer": issuer})
+    )
     issuer.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -29,7 +29,7 @@ def bearer(check: Callable[[str], Identity]) -> Identify:
             token = environ.get("HTTP_X_AUTH_TOKEN")
             if token is None:
                 return None
-            if not _TOKEN.fullmatch(token.strip()):
+            if not is_token(token.strip()):
                 raise Unauthenticated("the X-Auth-Token header must be a token")
             return check(token.strip())
         found = _FORM.fullmatch(given.strip())
@@ -38,6 +38,11 @@ def bearer(check: Callable[[str], Identity]) -> Identify:
         return check(_password(found[2]) if found[1].lower() == "basic" else found[2])
 
     return identify
+
+
+def is_token(text: str) -> bool:
+    """Whether it can be sent as a token (RFC 6750: b64token)."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def _password(encoded: str) -> str:

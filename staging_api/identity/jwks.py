@@ -6,6 +6,9 @@ cannot prove that the key does not exist. All who look share one fetch, fetches 
 caller who invents key ids must not make us call the provider each time), and key ids that were not
 found are remembered for a moment.
 
+Ids are optional, and keys of two types may share one (RFC 7517, section 4.5). So several keys can
+be the one that signed a token, and each is tried.
+
 While the provider is away the keys of before stay good, as long as `_STALE_SECONDS`. Whatever is
 not known then, is `IdentityUnavailable`, never that the caller is refused: the provider never
 answered, or what it said is no set of keys, or a key is new and cannot be looked for.
@@ -14,7 +17,7 @@ answered, or what it said is no set of keys, or a key is new and cannot be looke
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +39,8 @@ _MOST_ABSENT = 1000
 # So many fetches may follow each other at once, and one a second after that.
 _BUDGET = 100.0
 _BUDGET_PER_SECOND = 1.0
+# So many keys are tried for a token that does not say which it is; a provider has two or three.
+_MOST_TRIED = 20
 #: Never "oct": a public document cannot hold a shared secret.
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 
@@ -44,9 +49,15 @@ _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 class _KeySet:
     """What one fetch brought; `unusable` are ids of keys that are there and cannot be read."""
 
-    keys: Mapping[str | None, Key]
-    unusable: frozenset[str]
+    keys: Mapping[str | None, Sequence[Key]]
+    unusable: frozenset[str | None]
     asked_at: float
+
+    def of(self, key_id: str | None) -> Sequence[Key]:
+        """The keys that may have signed a token with this id: of the same, or one or both none."""
+        if key_id is None:
+            return [key for keys in self.keys.values() for key in keys][:_MOST_TRIED]
+        return self.keys.get(key_id) or self.keys.get(None, ())[:_MOST_TRIED]
 
 
 _NO_KEYS = _KeySet({}, frozenset(), float("-inf"))
@@ -76,25 +87,25 @@ class KeyCache:
         self._left, self._counted_at = _BUDGET, now()
         self._counting = threading.Lock()
 
-    def find(self, key_id: str | None) -> Key | None:
-        """The key of this id, or the only key if the token names none; None if there is no such.
+    def find(self, key_id: str | None) -> Sequence[Key]:
+        """The keys that a token with this id may be signed with; none: the provider has no such.
 
         Raises:
             IdentityUnavailable: whether there is such a key cannot be found out just now.
         """
         came_at = self._now()
         age = came_at - self._set.asked_at
-        found = self._pick(key_id)
-        if found is not None and age <= _STALE_SECONDS:
+        found = self._set.of(key_id)
+        if found and age <= _STALE_SECONDS:
             if age > _FRESH_SECONDS:
                 self._calls.begin("keys", self._refresh)
             return found
         if key_id is not None and self._absent.get(key_id):
-            return None
+            return ()
         return self.find_since(came_at, key_id)
 
-    def find_since(self, came_at: float, key_id: str | None) -> Key | None:
-        """The key as the provider had it at `came_at` or later; None if there is no such.
+    def find_since(self, came_at: float, key_id: str | None) -> Sequence[Key]:
+        """The keys as the provider had them at `came_at` or later; none: it has no such.
 
         Raises:
             IdentityUnavailable: as `find`.
@@ -104,24 +115,19 @@ class KeyCache:
             if self._set.asked_at >= came_at:
                 break
             self._calls.ask("keys", self._refresh)
-        found = self._pick(key_id)
-        if found is None and key_id is not None:
-            if key_id in self._set.unusable:
-                raise cannot_check(
-                    Cause.MALFORMED, "the identity provider's key of this token cannot be read"
-                )
+        known = self._set
+        found = known.of(key_id)
+        if not found and (key_id in known.unusable or None in known.unusable):
+            raise cannot_check(
+                Cause.MALFORMED, "the identity provider's key of this token cannot be read"
+            )
+        if not found and key_id is not None:
             self._absent.put(key_id, True)
         return found
 
     def now(self) -> float:
         """The time by the clock of `find_since`."""
         return self._now()
-
-    def _pick(self, key_id: str | None) -> Key | None:
-        keys = self._set.keys
-        if key_id is None:
-            return next(iter(keys.values())) if len(keys) == 1 else None
-        return keys.get(key_id)
 
     def _refresh(self) -> None:
         self._spend()
@@ -140,24 +146,32 @@ class KeyCache:
 
 def _read(document: Mapping[str, Any], asked_at: float) -> _KeySet:
     """The keys that can verify signatures; what is not understood is passed over (RFC 7517)."""
-    keys: dict[str | None, Key] = {}
-    unusable = set()
+    keys: dict[str | None, list[Key]] = {}
+    unusable: set[str | None] = set()
     listed = document.get("keys")
     for told in listed if isinstance(listed, list) else []:
-        if not isinstance(told, dict):
+        if not isinstance(told, dict) or not _is_for_signatures(told):
             continue
         key_id = told.get("kid") if isinstance(told.get("kid"), str) else None
-        if str(told.get("kty")) not in _KEY_TYPES or told.get("use", "sig") != "sig":
-            continue
         try:
             key = JWKRegistry.import_key(told)
             key.get_op_key("verify")  # reads the numbers, which importing puts off
-            keys[key_id] = key
         except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
             log.warning("key %s of the identity provider is not usable", key_id)
-            unusable.add(key_id or "")
+            unusable.add(key_id)
+        else:
+            keys.setdefault(key_id, []).append(key)
     if not keys:
         raise cannot_check(
             Cause.MALFORMED, "the identity provider has no key that verifies signatures"
         )
-    return _KeySet(keys, frozenset(unusable - set(keys)), asked_at)
+    return _KeySet(keys, frozenset(unusable), asked_at)
+
+
+def _is_for_signatures(told: Mapping[str, Any]) -> bool:
+    operations = told.get("key_ops")
+    return (
+        str(told.get("kty")) in _KEY_TYPES
+        and told.get("use", "sig") == "sig"
+        and (not isinstance(operations, list) or "verify" in operations)
+    )

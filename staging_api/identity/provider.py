@@ -9,8 +9,10 @@ from typing import Any
 import urllib3
 
 from staging_api.errors import Invalid
+from staging_api.identity.bearer import is_token
 from staging_api.identity.deadline import obey
 from staging_api.identity.outage import Cause, cannot_check
+from staging_api.small_files import read_small_file
 
 _MAX_BYTES = 1 << 20
 # Between two bytes; the whole call has a deadline, see `identity.calls`.
@@ -80,7 +82,7 @@ class Provider:
                     raise cannot_check(
                         Cause.REFUSED, f"the identity provider answered {answer.status}"
                     )
-                document = json.loads(answer.read(_MAX_BYTES))
+                document = json.loads(_body(answer))
         except urllib3.exceptions.TimeoutError:
             raise cannot_check(Cause.TIMEOUT, "the identity provider does not answer") from None
         except (urllib3.exceptions.HTTPError, OSError):
@@ -100,7 +102,24 @@ class Provider:
         if self.token_file is None or _origin(url) != _origin(self.issuer):
             return {}
         # Read each time: Kubernetes replaces it about every hour.
-        return {"Authorization": f"Bearer {self.token_file.read_text().strip()}"}
+        try:
+            token = read_small_file(self.token_file).strip()
+        except OSError as error:
+            raise cannot_check(
+                Cause.FILE, f"our own token cannot be read: {error.strerror}"
+            ) from None
+        if not is_token(token):
+            raise cannot_check(Cause.FILE, "the file of our own token holds something else")
+        return {"Authorization": f"Bearer {token}"}
+
+
+def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
+    body = answer.read(_MAX_BYTES + 1)
+    if len(body) > _MAX_BYTES:
+        raise cannot_check(
+            Cause.MALFORMED, f"the identity provider answered more than {_MAX_BYTES} bytes"
+        )
+    return body
 
 
 def _check_url(setting: str, url: str) -> None:

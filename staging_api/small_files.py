@@ -1,0 +1,26 @@
+"""Small text files that settings name: tokens, keys, credentials."""
+
+import errno
+import stat
+from pathlib import Path
+
+_MOST_BYTES = 16 << 20
+
+
+def read_small_file(path: Path) -> str:
+    """The text of a file of at most 16 MiB, without the mark that some editors put before it.
+
+    A named pipe or a device under that name would be waited for, or never end; it is not opened.
+
+    Raises:
+        OSError: it cannot be read, is not a file, too long, or not UTF-8.
+    """
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "is not a file")
+    if facts.st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"has more than {_MOST_BYTES} bytes")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, "is not text in UTF-8") from None
