@@ -18,12 +18,16 @@ from typing import Literal
 from staging_api.bootstrap import build
 from staging_api.embedded_postgres.server import find_binaries
 from staging_api.errors import CatalogueInvalid, DatabaseUnusable, Invalid
+from staging_api.http_url import is_http_url
+from staging_api.identity.bearer import is_token
 from staging_api.settings import Settings
+from staging_api.small_files import read_small_file
 
 Part = Literal["api", "worker", "both"]
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 _HIGHEST_PORT = 65535
+_BINARIES = "STAGING_POSTGRES_BINARIES"
 # To build the services takes a URL, and connects to nothing.
 _NO_DATABASE = "postgresql+psycopg2:///"
 
@@ -39,7 +43,7 @@ def check_configuration(settings: Settings, part: Part = "both") -> None:
         check_who_may_call(settings)
     for setting, bind in _binds(settings, part):
         _check_bind(setting, bind)
-    for check in (_check_folders, _check_files, _check_programs, _check_traces):
+    for check in (_check_folders, _check_files, _check_urls, _check_programs, _check_traces):
         check(settings)
     if not settings.database_url:
         _check_embedded(settings)
@@ -103,13 +107,17 @@ def _check_folders(settings: Settings) -> None:
     _check_writable("STAGING_HOME", settings.home)
     if settings.store.startswith("file://"):
         _check_writable("STAGING_STORE", Path(settings.store.removeprefix("file://")))
+    shared = Path(settings.metrics_dir) if settings.metrics_dir else None
     for setting, folder in (
+        ("STAGING_METRICS_DIR", shared),
         ("STAGING_HOOKS", settings.hooks),
         ("STAGING_SIGNING_HOME", settings.signing_home),
-        ("STAGING_POSTGRES_BINARIES", settings.postgres_binaries),
+        (_BINARIES, settings.postgres_binaries),
     ):
         if folder is not None and not folder.is_dir():
             raise Invalid.field(setting, f"{folder} is not a folder")
+    if shared is not None and not os.access(shared, os.W_OK | os.X_OK):
+        raise Invalid.field("STAGING_METRICS_DIR", f"{shared} may not be written to")
 
 
 def _check_writable(setting: str, folder: Path) -> None:
@@ -125,9 +133,12 @@ def _check_writable(setting: str, folder: Path) -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    token = settings.oidc_fetch_token_file
-    if settings.auth == "oidc" and token is not None and not os.access(token, os.R_OK):
-        raise Invalid.field("STAGING_OIDC_FETCH_TOKEN_FILE", f"{token} cannot be read")
+    used = {"STAGING_DOCUMENTS_VALIDATOR_TOKEN_FILE": settings.documents_validator_token_file}
+    if settings.auth == "oidc":
+        used["STAGING_OIDC_FETCH_TOKEN_FILE"] = settings.oidc_fetch_token_file
+    for setting, file in used.items():
+        if file is not None:
+            _check_token(setting, file)
     authorities = settings.oidc_ca_file
     if settings.auth == "oidc" and authorities is not None:
         try:
@@ -136,6 +147,27 @@ def _check_files(settings: Settings) -> None:
             raise Invalid.field(
                 "STAGING_OIDC_CA_FILE", f"{authorities} has no certificates that can be read"
             ) from None
+
+
+def _check_token(setting: str, file: Path) -> None:
+    try:
+        token = read_small_file(file).strip()
+    except OSError as error:
+        raise Invalid.field(setting, f"{file} cannot be read: {error.strerror}") from None
+    if not is_token(token):
+        raise Invalid.field(setting, f"{file} must hold a token, and nothing else")
+
+
+def _check_urls(settings: Settings) -> None:
+    for setting, url in (
+        ("STAGING_PUBLIC_URL", settings.public_url),
+        ("STAGING_TRACES_ENDPOINT", settings.traces_endpoint),
+    ):
+        if url and not is_http_url(url):
+            raise Invalid.field(setting, f"{url!r} must be http://host:port or https://host:port")
+    for host in settings.hosts.split(","):
+        if "/" in host or " " in host.strip():
+            raise Invalid.field("STAGING_HOSTS", f"{host.strip()!r} must be a name, not a URL")
 
 
 def _check_programs(settings: Settings) -> None:
@@ -147,19 +179,18 @@ def _check_programs(settings: Settings) -> None:
 
 
 def _check_traces(settings: Settings) -> None:
-    endpoint = settings.traces_endpoint
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        raise Invalid.field("STAGING_TRACES_ENDPOINT", f"{endpoint!r} must be an http URL")
-    if endpoint and importlib.util.find_spec("opentelemetry.sdk") is None:
+    if settings.traces_endpoint and importlib.util.find_spec("opentelemetry.sdk") is None:
         raise Invalid.field(
             "STAGING_TRACES_ENDPOINT", "needs the optional extra: pip install 'staging_api[otel]'"
         )
 
 
 def _check_embedded(settings: Settings) -> None:
-    folder = settings.postgres_binaries or find_binaries()
+    chosen = settings.postgres_binaries
+    folder = chosen or find_binaries()
     if shutil.which(folder / "postgres") is None:
-        raise DatabaseUnusable(f"{folder} has no program postgres")
+        missing = f"{folder} has no program postgres"
+        raise Invalid.field(_BINARIES, missing) if chosen else DatabaseUnusable(missing)
 
 
 def _check_services(settings: Settings) -> None:

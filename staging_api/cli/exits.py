@@ -6,6 +6,7 @@ from staging_api.errors import (
     Cancelled,
     CatalogueInvalid,
     Conflict,
+    DatabaseUnusable,
     DeadlineOver,
     Forbidden,
     Invalid,
@@ -27,6 +28,7 @@ _CODES: Mapping[type[StagingApiError], int] = {
     Invalid: REFUSED,
     CatalogueInvalid: REFUSED,
     MigrationRefused: REFUSED,
+    DatabaseUnusable: REFUSED,
     Unauthenticated: REFUSED,
     Forbidden: REFUSED,
     NotFound: NOT_FOUND,
@@ -42,7 +44,7 @@ Exit codes:
   1    failed: the source, an artifact, the service; or cancelled
   2    the command line is wrong
   3    in conflict: another held the lock until the time was over
-  4    refused: bad input, no credential, not allowed
+  4    refused: bad input, no credential, not allowed, settings that cannot work
   5    not found: the staging, the archive, an artifact of it
   6    the service cannot be reached or is out of order
   7    not done in time; the service goes on with it

@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from staging_api.errors import DocumentsUnreadable, Invalid
+from staging_api.small_files import read_small_file
 
 KEY_BYTES = 32
 #: Name of the key that digests are made with; all others seal.
@@ -86,9 +87,9 @@ def read_keys(path: Path) -> KeyRing:
         Invalid: the file cannot be read, or a line is wrong; names the line, never the key.
     """
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid.field(_FILE, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+        lines = read_small_file(path).splitlines()
+    except OSError as error:
+        raise Invalid.field(_FILE, f"{path} cannot be read: {error.strerror}") from None
     keys: dict[str, bytes] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()

@@ -6,6 +6,7 @@ and each has so many seconds.
 """
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,11 @@ from typing import Any
 import urllib3
 
 from staging_api.documents.messages import Message, validation_message
-from staging_api.errors import Invalid
+from staging_api.errors import Invalid, Unavailable
+from staging_api.http_url import is_http_url
+from staging_api.small_files import read_small_file
+
+log = logging.getLogger(__name__)
 
 _SETTING = "STAGING_DOCUMENTS_VALIDATORS"
 _CONNECT_SECONDS = 5.0
@@ -49,7 +54,11 @@ class Validators:
     token_file: Path | None = None
 
     def ask(self, revision: int, reference_id: str | None) -> list[Message]:
-        """Ask all about a revision, in parallel; their messages in the order of the setting."""
+        """Ask all about a revision, in parallel; their messages in the order of the setting.
+
+        Raises:
+            Unavailable: the token for them cannot be read just now.
+        """
         if not self.validators:
             return []
         body = json.dumps(
@@ -63,7 +72,7 @@ class Validators:
         if reference_id:
             headers["X-Context-Marker"] = reference_id
         if self.token_file is not None:
-            headers["X-Auth-Token"] = self.token_file.read_text().strip()
+            headers["X-Auth-Token"] = _token(self.token_file)
         with ThreadPoolExecutor(len(self.validators), "validator") as pool:
             asked = [pool.submit(self._ask, each, body, headers) for each in self.validators]
             return [message for each in asked for message in each.result()]
@@ -79,6 +88,16 @@ class Validators:
         ]
 
 
+def _token(path: Path) -> str:
+    try:
+        return read_small_file(path).strip()
+    except OSError as error:
+        log.error("the token for validators, %s, cannot be read: %s", path, error.strerror)  # noqa: TRY400
+        raise Unavailable(
+            "the token for validators cannot be read just now", retry_after_seconds=5
+        ) from None
+
+
 def parse_validators(text: str) -> tuple[Validator, ...]:
     """The setting: ``name=http://host/validatedesign``, separated by commas.
 
@@ -88,7 +107,7 @@ def parse_validators(text: str) -> tuple[Validator, ...]:
     found = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, url = (part.strip() for part in entry.partition("="))
-        if not name or not url.startswith(("http://", "https://")):
+        if not name or not is_http_url(url):
             raise Invalid.field(_SETTING, f"{entry!r} must be name=http://host/path")
         found.append(Validator(name, url))
     return tuple(found)

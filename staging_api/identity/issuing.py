@@ -13,6 +13,7 @@ import yaml
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Role, valid_name
 from staging_api.identity.tokens import BEGIN, END, hash_token, read_list
+from staging_api.small_files import read_small_file
 
 #: So that a token found in a log or a repository can be told from other random texts.
 PREFIX = "stg_"
@@ -84,7 +85,7 @@ def _kept(path: Path) -> str:
     """What the file has before the new entry."""
     if not path.exists() or not read_list(path).entries:
         return f"{BEGIN}\ntokens:\n"
-    return path.read_text().rstrip().removesuffix(END).rstrip() + "\n"
+    return read_small_file(path).rstrip().removesuffix(END).rstrip() + "\n"
 
 
 def _check_draft(draft: Path, path: Path) -> None:

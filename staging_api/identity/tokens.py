@@ -37,6 +37,7 @@ from staging_api import metrics
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Identity, Role, valid_name
 from staging_api.identity.outage import Cause, cannot_check
+from staging_api.small_files import read_small_file
 
 log = logging.getLogger(__name__)
 
@@ -172,10 +173,14 @@ def read_list(path: Path) -> TokenList:
             right.
     """
     try:
-        text = path.read_text()
-        read = yaml.safe_load(text)
+        text = read_small_file(path)
+        read = yaml.load(text, _Loader)  # noqa: S506 - a safe one
     except OSError as error:
         raise Invalid.field(_SETTING, f"{path} cannot be read: {error.strerror}") from None
+    except _Twice as error:
+        raise Invalid.field(
+            _SETTING, f"{path}: line {error.line} has a key a second time"
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError):
         # The parser quotes the line, and somebody may have pasted a token into it.
         raise Invalid.field(_SETTING, f"{path} is not YAML") from None
@@ -190,6 +195,26 @@ def read_list(path: Path) -> TokenList:
         raise Invalid.field(_SETTING, f"{path} must be a mapping with a list named tokens")
     entries = tuple(_entry(number, entry) for number, entry in enumerate(listed, 1))
     return TokenList(entries, is_marked, text)
+
+
+class _Twice(ValueError):
+    """A mapping has a key twice; of two lists of tokens the first would be lost without a word."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise _Twice(key.start_mark.line + 1)
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
 
 
 def _by_sha256(entries: Sequence[TokenEntry]) -> Mapping[str, TokenEntry]:

@@ -5,11 +5,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from staging_api.errors import Invalid
+from staging_api.http_url import is_http_url
 from staging_api.settings import Settings
+from staging_api.small_files import read_small_file
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import is_safe_name, parse_prefix
 
 _BUCKETS = ("gs", "s3")
+_ENDPOINT_FORM = "must be http://host:port or https://host:port, and no more"
 
 
 def options_of(settings: Settings) -> SourceOptions:
@@ -43,10 +46,12 @@ def _manifest(name: str) -> str:
 def _endpoint(field: str, text: str) -> str | None:
     if not text:
         return None
+    if not is_http_url(text):
+        raise Invalid.field(field, _ENDPOINT_FORM)
     parts = urlsplit(text)
     plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
-        raise Invalid.field(field, "must be http://host:port or https://host:port, and no more")
+    if not plain:
+        raise Invalid.field(field, _ENDPOINT_FORM)
     return text.rstrip("/")
 
 
@@ -77,9 +82,9 @@ def _authorization(path: Path | None) -> dict[str, str]:
         return {}
     field, found = "STAGING_SOURCES_AUTHORIZATION_FILE", {}
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise Invalid.field(field, f"{path} cannot be read") from None
+        lines = read_small_file(path).splitlines()
+    except OSError as error:
+        raise Invalid.field(field, f"{path} cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue

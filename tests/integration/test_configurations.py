@@ -13,7 +13,10 @@ import pytest
 from staging_api.cli import main
 from staging_api.cli.exits import REFUSED
 from staging_api.serving import REFUSED_STATUS, Children
+from staging_api.settings import Settings
 from tests.service import free_port
+
+_OIDC = {"AUTH": "oidc", "OIDC_ISSUER": "https://x", "OIDC_AUDIENCE": "a"}
 
 #: Variable -> a value that cannot work, and what the line says; {} is a folder of the test.
 WRONG: Mapping[str, tuple[dict[str, str], str]] = {
@@ -32,16 +35,11 @@ WRONG: Mapping[str, tuple[dict[str, str], str]] = {
     "no tokens file": ({"AUTH": "tokens", "TOKENS_FILE": "{}/none"}, "STAGING_TOKENS_FILE: .*none"),
     "no issuer": ({"AUTH": "oidc"}, "STAGING_OIDC_ISSUER: must be set"),
     "a wrong rule": (
-        {"AUTH": "oidc", "OIDC_ISSUER": "https://x", "OIDC_AUDIENCE": "a", "ROLE_RULES": "ci"},
+        {**_OIDC, "ROLE_RULES": "ci"},
         "STAGING_ROLE_RULES: 'ci'",
     ),
     "no authorities": (
-        {
-            "AUTH": "oidc",
-            "OIDC_ISSUER": "https://x",
-            "OIDC_AUDIENCE": "a",
-            "OIDC_CA_FILE": "{}/bad.yaml",
-        },
+        {**_OIDC, "OIDC_CA_FILE": "{}/bad.yaml"},
         "STAGING_OIDC_CA_FILE: .*no certificates",
     ),
     "a role": ({"AUTH": "tokens", "TOKENS_FILE": "{}/t", "ANONYMOUS_ROLES": "king"}, "'king'"),
@@ -52,6 +50,69 @@ WRONG: Mapping[str, tuple[dict[str, str], str]] = {
     "half of a key": ({"SIGNING_KEY": "A" * 40}, "STAGING_SIGNING_KEY: goes with"),
     "a program": ({"STACKWALK": "{}/bad.yaml"}, "STAGING_STACKWALK: .*not a program"),
     "a proxy": ({"TRUSTED_PROXIES": "ingress"}, "STAGING_TRUSTED_PROXIES: 'ingress'"),
+    "metrics in no folder": ({"METRICS_DIR": "{}/none"}, "STAGING_METRICS_DIR: .*not a folder"),
+    "metrics in a file": ({"METRICS_DIR": "{}/t"}, "STAGING_METRICS_DIR: .*not a folder"),
+    "no signing home": (
+        {"SIGNING_HOME": "{}/none", "SIGNING_KEY": "A" * 40},
+        "STAGING_SIGNING_HOME: .*not a folder",
+    ),
+    "no binaries": ({"POSTGRES_BINARIES": "{}"}, "STAGING_POSTGRES_BINARIES: .*no program"),
+    "no keys of documents": (
+        {"DOCUMENTS_KEYS_FILE": "{}/none"},
+        "STAGING_DOCUMENTS_KEYS_FILE: .*none cannot be read: No such file",
+    ),
+    "keys of documents in a pipe": (
+        {"DOCUMENTS_KEYS_FILE": "{}/pipe"},
+        "STAGING_DOCUMENTS_KEYS_FILE: .*pipe cannot be read: is not a file",
+    ),
+    "wrong keys of documents": (
+        {"DOCUMENTS_KEYS_FILE": "{}/t"},
+        "STAGING_DOCUMENTS_KEYS_FILE: line 1: the key must be 32 bytes",
+    ),
+    "no token for validators": (
+        {"DOCUMENTS_VALIDATOR_TOKEN_FILE": "{}/none"},
+        "STAGING_DOCUMENTS_VALIDATOR_TOKEN_FILE: .*No such file",
+    ),
+    "a token of two lines": (
+        {"DOCUMENTS_VALIDATOR_TOKEN_FILE": "{}/t"},
+        "STAGING_DOCUMENTS_VALIDATOR_TOKEN_FILE: .*must hold a token",
+    ),
+    "a validator": ({"DOCUMENTS_VALIDATORS": "a=http://"}, "STAGING_DOCUMENTS_VALIDATORS: 'a=http"),
+    "a port": ({"DOCUMENTS_VALIDATORS": "a=http://h:x/"}, "STAGING_DOCUMENTS_VALIDATORS: 'a=http"),
+    "an address of ours": ({"PUBLIC_URL": "staging.example"}, "STAGING_PUBLIC_URL: .*must be http"),
+    "traces": ({"TRACES_ENDPOINT": "grpc://x:4317"}, "STAGING_TRACES_ENDPOINT: .*must be http"),
+    "a URL as name": ({"HOSTS": "https://s.example"}, "STAGING_HOSTS: .*must be a name"),
+    "google": ({"SOURCES_GS_ENDPOINT": "http://[h"}, "STAGING_SOURCES_GS_ENDPOINT: must be http"),
+    "amazon": ({"SOURCES_S3_ENDPOINT": "http://h:x"}, "STAGING_SOURCES_S3_ENDPOINT: must be http"),
+    "authorities of sources": ({"SOURCES_CA_FILE": "{}/t"}, "STAGING_SOURCES_CA_FILE: .*no cert"),
+    "credentials of sources": (
+        {"SOURCES_AUTHORIZATION_FILE": "{}"},
+        "STAGING_SOURCES_AUTHORIZATION_FILE: .*is not a file",
+    ),
+    "tokens that are no text": (
+        {"AUTH": "tokens", "TOKENS_FILE": "{}/bytes"},
+        "STAGING_TOKENS_FILE: .*is not text in UTF-8",
+    ),
+    "tokens in a pipe": (
+        {"AUTH": "tokens", "TOKENS_FILE": "{}/pipe"},
+        "STAGING_TOKENS_FILE: .*is not a file",
+    ),
+    "no middleware": (
+        {"AUTH": "keystone", "KEYSTONE_CONFIG": "{}/none"},
+        "STAGING_KEYSTONE_CONFIG: .*not a file",
+    ),
+    "keys over an open line": (
+        {**_OIDC, "OIDC_JWKS_URL": "http://keys.example/"},
+        "STAGING_OIDC_JWKS_URL: .*https",
+    ),
+    "no token of ours": (
+        {**_OIDC, "OIDC_FETCH_TOKEN_FILE": "{}"},
+        "STAGING_OIDC_FETCH_TOKEN_FILE: .*is not a file",
+    ),
+    "another dialect, directly": (
+        {"DATABASE_DIRECT_URL": "mysql://u:hunter2@h/d"},
+        "STAGING_DATABASE_DIRECT_URL: .*mysql",
+    ),
     "another dialect": ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "STAGING_DATABASE_URL: .*mysql"),
 }
 
@@ -60,6 +121,8 @@ WRONG: Mapping[str, tuple[dict[str, str], str]] = {
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "bad.yaml").write_text("artifacts: [\n")
     (tmp_path / "t").write_text("tokens: []\n")
+    (tmp_path / "bytes").write_bytes(b"tokens: []\n# \xff\n")
+    os.mkfifo(tmp_path / "pipe")
     return tmp_path
 
 
@@ -111,6 +174,7 @@ def check(
     return checked
 
 
+@pytest.mark.filterwarnings("ignore:'cgi' is deprecated")  # of a library of the middleware
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_cannot_work_is_one_line_and_starts_nothing(check: Check, folder: Path, wrong: str):
     chosen, reason = WRONG[wrong]
@@ -178,3 +242,23 @@ def test_a_child_that_refuses_its_settings_is_not_started_again():
         assert child.poll() is not None
         assert child.stdin is not None
         child.stdin.close()
+
+
+#: Settings that name a file, a folder, a program, a URL or an address.
+_NAMING = re.compile(
+    ".*(FILE|URL|BIND|ENDPOINT|DIR|HOME|ISSUER|CONFIG|BINARIES|VALIDATORS)"
+    "|STORE|CATALOGUE|SOURCES|STACKWALK|HOOKS|HOSTS|TRUSTED_PROXIES|SIGNING_KEY"
+)
+
+
+def test_each_setting_that_names_something_is_tried():
+    naming = {name.upper() for name in Settings.model_fields if _NAMING.fullmatch(name.upper())}
+    tried = {name for chosen, _ in WRONG.values() for name in chosen}
+    assert naming - tried == {"HOME", "WORKER_BIND"}, "add one to WRONG"
+
+
+def test_an_embedded_database_that_cannot_work_is_one_line_of_every_verb(folder: Path):
+    (folder / "home").mkdir()
+    (folder / "home" / "postgresql").write_text("somebody else's")
+    for verb in ("serve", "worker", "migrate"):
+        assert_refused(run(folder, verb, {}), "embedded database cannot be used: .*File exists")

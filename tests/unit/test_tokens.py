@@ -215,6 +215,60 @@ def test_an_entry_is_not_added_where_it_would_be_lost(path: Path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("instead", ["a folder", "a pipe", "a link to nothing", "bytes", "long"])
+def test_what_is_no_file_of_text_is_not_taken_and_nobody_waits_for_it(path: Path, instead: str):
+    token, other = issue(path), path.with_name("other")
+    clock = Clock()
+    tokens = TokenFile(path, clock=clock)
+    whole = path.read_bytes()
+    path.unlink()
+    match instead:
+        case "a folder":
+            path.mkdir()
+        case "a pipe":
+            os.mkfifo(path)
+        case "a link to nothing":
+            path.symlink_to(other)
+        case "bytes":
+            path.write_bytes(whole + b"# \xff\n# end of tokens\n")
+        case "long":
+            path.write_bytes(whole)
+            os.truncate(path, 1 << 30)
+    assert tokens.check(token).name == "ci"
+    with pytest.raises(IdentityUnavailable):
+        tokens.check("stg_nobodys")
+    with pytest.raises(Invalid, match="cannot be read"):
+        TokenFile(path)
+    path.rename(path.with_name("away"))
+    other.write_bytes(whole)
+    path.symlink_to(other)
+    clock.seconds += 1
+    with pytest.raises(Unauthenticated):
+        tokens.check("stg_nobodys")
+    assert tokens.check(token).name == "ci"
+
+
+def test_what_other_editors_write_is_read_and_protected_as_well(path: Path):
+    """A mark of the order of bytes, and lines that end as on Windows."""
+    made = {name: issue(path, name) for name in ("a", "b")}
+    text = "\ufeff" + path.read_text().replace("\n", "\r\n")
+    path.write_bytes(text.encode())
+    tokens = TokenFile(path)
+    assert [tokens.check(token).name for token in made.values()] == ["a", "b"]
+    path.write_bytes(text[: text.index("- name: b")].encode())
+    with pytest.raises(Invalid, match="cut off"):
+        TokenFile(path)
+    assert [tokens.check(token).name for token in made.values()] == ["a", "b"]
+
+
+def test_two_lists_in_one_file_are_refused(path: Path):
+    """YAML parsers take the last one, and would lock out all of the first."""
+    issue(path)
+    path.write_text(path.read_text().replace("tokens:\n", "tokens: []\ntokens:\n"))
+    with pytest.raises(Invalid, match="line 3 has a key a second time"):
+        TokenFile(path)
+
+
 @pytest.mark.parametrize("wrong", ["tokens: [", "tokens: 7", "- a", "tokens: [{name: x}]", None])
 def test_a_file_that_became_wrong_leaves_the_tokens_of_before(path: Path, wrong: str | None):
     token = issue(path)
