@@ -155,7 +155,7 @@ class Services:
             self.stagings,
             self.settings.worker_jobs,
             spans,
-            chores=[lambda: undo_overdue(self.documents)],
+            chores={"unconfirmed commits": lambda: undo_overdue(self.documents)},
             jobs_per_caller=self.settings.worker_jobs_per_caller,
         )
 

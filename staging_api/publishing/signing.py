@@ -12,14 +12,18 @@ gpg starts an agent for its home directory and leaves it running, which makes th
 fast; `stop_agent` ends it. If the process dies, the agent ends itself once its directory is gone.
 """
 
+import logging
 import re
 import shutil
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from staging_api.errors import SigningFailed
+
+log = logging.getLogger(__name__)
 
 #: Two signatures take 20 ms; an agent that has to start, and a busy machine, far less than this.
 TIMEOUT_SECONDS = 30.0
@@ -84,15 +88,32 @@ def sign(
         return Unsigned("no signing key is configured")
     if not key.home.is_dir():
         return Unsigned(f"there is no gpg home directory at {key.home}")
+    deadline = time.monotonic() + timeout_seconds
     user = ["--armor", *_DIGEST, "--local-user", f"{key.fingerprint}!"]
     try:
-        # Most of the time of either is spent in starting it: they start at the same time.
-        with ThreadPoolExecutor(1, "gpg") as other:
-            detached = other.submit(_gpg, key, [*user, "--detach-sign"], release, timeout_seconds)
-            in_release = _gpg(key, [*user, "--clearsign"], release, timeout_seconds)
-            return Signed(in_release, detached.result())
+        try:
+            return _both_at_once(release, key, user, timeout_seconds)
+        except SigningFailed as error:
+            # gpg-agent 2.2.40, asked twice at its start, has answered "Unmatched parentheses in
+            # S-expression" on a busy machine. One after the other says whether the key is at fault.
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("signing is tried again: %s", error.detail)
+            rest = max(deadline - time.monotonic(), 1.0)
+            detached = _gpg(key, [*user, "--detach-sign"], release, rest)
+            return Signed(_gpg(key, [*user, "--clearsign"], release, rest), detached)
     except FileNotFoundError:
         return Unsigned(f"{key.program} is not installed")
+
+
+def _both_at_once(
+    release: bytes, key: SigningKey, user: list[str], timeout_seconds: float
+) -> Signed:
+    """Make both signatures; most of the time of either is spent in starting gpg."""
+    with ThreadPoolExecutor(1, "gpg") as other:
+        detached = other.submit(_gpg, key, [*user, "--detach-sign"], release, timeout_seconds)
+        in_release = _gpg(key, [*user, "--clearsign"], release, timeout_seconds)
+        return Signed(in_release, detached.result())
 
 
 def import_key(home: Path, secret_key: bytes, program: str = "gpg") -> SigningKey:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from staging_api import logs, metrics
+from staging_api.errors import StagingApiError
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class Housekeeping:
             log.warning(
                 "housekeeping: %s failed, and is tried again in %.0f s: %s: %s",
                 *(step.name, again, type(error).__name__, error),
-                exc_info=step.failures == 1,
+                # A database that is away is foreseen: its name is enough.
+                exc_info=step.failures == 1 and not isinstance(error, StagingApiError),
             )
         else:
             step.failures = 0

@@ -14,9 +14,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from staging_api import logs
 from staging_api.errors import (
@@ -64,7 +65,7 @@ class Worker:
         spans: Spans = untraced,
         *,
         jobs_per_caller: int = 0,
-        chores: Sequence[Callable[[], None]] = (),
+        chores: Mapping[str, Callable[[], None]] = MappingProxyType({}),
     ) -> None:
         """Begin nothing yet: `run` does.
 
@@ -73,7 +74,7 @@ class Worker:
             jobs: how many at once.
             spans: traces them.
             jobs_per_caller: how many of the jobs may be for one caller; 0: all.
-            chores: short work of others, done every second in a thread of their own.
+            chores: short work of others, by name, done every second in a thread of their own.
         """
         self._spans = spans
         self._chores = chores
@@ -180,10 +181,7 @@ class Worker:
 
     def _housekeeping(self) -> tuple[Housekeeping, ...]:
         """The duties of a worker, by what they need."""
-        chores = [
-            Step(f"chore {number}", _CHORE_SECONDS, chore)
-            for number, chore in enumerate(self._chores)
-        ]
+        chores = [Step(name, _CHORE_SECONDS, chore) for name, chore in self._chores.items()]
         return (
             Housekeeping("of the database", database_steps(self._stagings)),
             Housekeeping("of the store", store_steps(self._stagings)),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
@@ -182,18 +183,18 @@ class Keys:
     def trust(self, apt: Apt, *which: int) -> str:
         """The option by which apt believes these keys and no other."""
         path = apt.home / f"trusted-{'-'.join(map(str, which))}.gpg"
-        home = apt.home / f"keys-{'-'.join(map(str, which))}"
-        home.mkdir(mode=0o700)
-        gpg = ["gpg", "--homedir", str(home), "--batch"]
-        for number in which:
-            subprocess.run(
-                [*gpg, "--import"],
-                input=public_key(self.pair[number]),
-                check=True,
-                capture_output=True,
-            )
-        exported = subprocess.run([*gpg, "--export"], check=True, capture_output=True).stdout
-        stop_agent(home)
+        # A short name: gpg makes sockets in it, and a socket's path has 107 bytes at most.
+        with TemporaryDirectory(prefix="gpg-") as home:
+            gpg = ["gpg", "--homedir", home, "--batch"]
+            for number in which:
+                subprocess.run(
+                    [*gpg, "--import"],
+                    input=public_key(self.pair[number]),
+                    check=True,
+                    capture_output=True,
+                )
+            exported = subprocess.run([*gpg, "--export"], check=True, capture_output=True).stdout
+            stop_agent(Path(home))
         path.write_bytes(exported)
         path.chmod(0o644)
         return f"signed-by={path}"

@@ -70,6 +70,23 @@ def test_a_failing_step_is_counted_and_tried_again_while_the_others_are_done() -
     assert steps[0].due_at > time.monotonic() + 6, "it is tried again ever later"
 
 
+def test_only_an_error_that_no_code_foresaw_is_logged_with_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def finds_no_database() -> None:
+        raise Unavailable("the database cannot be reached")
+
+    def fails() -> None:
+        raise ZeroDivisionError("not an error of ours")
+
+    steps = [Step("database", 1, finds_no_database), Step("bad", 1, fails)]
+    Housekeeping("test", steps).turn()
+    foreseen, surprise = caplog.records
+    assert "cannot be reached" in foreseen.getMessage()
+    assert not foreseen.exc_info
+    assert surprise.exc_info
+
+
 def test_a_step_with_more_to_do_lets_the_others_have_their_turn() -> None:
     done: list[str] = []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.errors import SigningFailed
-from staging_api.publishing.signing import SigningKey, Unsigned, import_key, sign
+from staging_api.publishing.signing import Signed, SigningKey, Unsigned, import_key, sign
 
 
 def test_without_a_key_there_is_a_reason_and_no_signature() -> None:
@@ -43,3 +43,15 @@ def test_a_gpg_that_refuses_is_a_failure_and_not_an_unsigned_release(tmp_path: P
     gpg.chmod(0o755)
     with pytest.raises(SigningFailed, match="key expired"):
         sign(b"Suite: x\n", SigningKey(tmp_path, "0" * 40, program=str(gpg)))
+
+
+def test_a_gpg_that_stumbles_once_is_asked_again(tmp_path: Path) -> None:
+    gpg = tmp_path / "gpg"
+    gpg.write_text(f"""#!/bin/sh
+for each; do [ "$each" = --detach-sign ] && mkdir {tmp_path}/once 2>/dev/null && exit 2; done
+echo signed
+""")
+    gpg.chmod(0o755)
+    signed = sign(b"Suite: x\n", SigningKey(tmp_path, "0" * 40, program=str(gpg)))
+    assert signed == Signed(b"signed\n", b"signed\n")
+    assert (tmp_path / "once").is_dir()
