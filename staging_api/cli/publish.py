@@ -284,5 +284,6 @@ def _counts(run: Publication) -> str:
 
 def _say_why(error: StagingApiError, pause: float) -> None:
     running = error.extra.get("publication") or {}
-    whose = f" ({running['operation']} of {running['archive']})" if running else ""
+    what = running.get("purpose") or running.get("operation")
+    whose = f" ({what} of {running['archive']})" if running else ""
     typer.echo(f"{error.detail}{whose}; trying again in {pause:.0f} s", err=True)

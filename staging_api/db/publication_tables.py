@@ -26,6 +26,7 @@ UPLOAD_STATES = ("new", "unapproved", "accepted", "done", "rejected")
 PUBLICATION_STATES = ("pending", "published", "superseded", "deleted")
 RUN_STATES = ("running", "succeeded", "published_hook_failed", "failed", "abandoned")
 OPERATIONS = ("process-accepted", "publish-distro", "publish-ftpmaster")
+PURPOSES = ("go-back", "renewal")
 _none = text("'{}'")
 # Debian's version order, and the order of index files, is that of bytes.
 Bytewise = Text(collation="C")
@@ -199,7 +200,9 @@ publisher_runs = Table(
     ),
     Column("error_code", Text, comment="of the reason in error_message"),
     Column("error_message", Text, comment="why it failed"),
+    Column("purpose", Text, comment=f"{', '.join(PURPOSES)}; null: its operation"),
     CheckConstraint(one_of("operation", OPERATIONS), name="operation"),
+    CheckConstraint(one_of("purpose", PURPOSES), name="purpose"),
     CheckConstraint(one_of("state", RUN_STATES), name="state"),
     CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),

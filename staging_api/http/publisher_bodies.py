@@ -9,6 +9,7 @@ from staging_api.http.archive_bodies import ArchiveName, Shown, SuiteName
 from staging_api.http.bodies import Body, Page, Text, Ulid
 from staging_api.publishing.model import (
     Distribution,
+    Purpose,
     Run,
 )
 
@@ -61,6 +62,9 @@ class PublicationBody(Shown):
 
     id: Ulid
     operation: Operation
+    purpose: Purpose | None = Field(
+        None, description="what ran was none of the operations, but this"
+    )
     archive: str
     options: dict[str, Any]
     state: RunState

@@ -34,7 +34,7 @@ def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
     """Tell a caller that came second which operation runs, and when it will be over.
 
     Earlier runs tell how long it takes; the lease, which is renewed for as long, does not.
-    ``publication`` is null if none does: somebody goes back, or renews Releases.
+    ``publication`` is null only if what got the lock died before it could say what it is.
     """
 
     @wraps(responder)

@@ -19,8 +19,6 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
-from staging_api.locks.hold import guarded
-from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
 from staging_api.publishing.indexing import Indexer
@@ -34,7 +32,7 @@ from staging_api.publishing.model import (
     Suite,
     SuiteHold,
 )
-from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.releasing import Releaser, expires
 from staging_api.publishing.repository import Unlisted
 from staging_api.publishing.runlog import RunLog
 
@@ -108,7 +106,7 @@ class Builder:
 
     def press(
         self,
-        run: RunLog | None,
+        run: RunLog,
         archive: AptArchive,
         suites: Sequence[Suite],
         *,
@@ -119,15 +117,14 @@ class Builder:
         """What differs between index files and what clients see, with the Releases that say so.
 
         Args:
-            run: the run that wants it, if there is one.
+            run: the run that wants it.
             archive: that the suites are of.
             suites: those to look at.
             files: which index files they are to have; None for those that clients see.
             now: what clients see; None before the first generation.
             options: whether to write Releases that differ in their date only.
         """
-        if run is not None:
-            run.phase("release")
+        run.phase("release")
         live = self._index_files(suites, now.live if now else None)
         files = live if files is None else files
         ids = [suite.id for suite in suites]
@@ -148,18 +145,28 @@ class Builder:
             releases=releases,
         )
 
-    def renewal(self, archive: AptArchive, now: Distribution | None) -> Draft:
+    def has_to_renew(self, archive: AptArchive, now: Distribution | None) -> bool:
+        """Whether half of the time of a Release is over that this process signs."""
+        mine = self._signed_here(archive, now)
+        return any(expires(archive, text, archive.seen_at) for text in mine)
+
+    def renewal(self, run: RunLog, archive: AptArchive, now: Distribution | None) -> Draft:
         """The Releases of which half of the time is over, over the same index files.
 
         Those that another key has signed are left to whoever has that.
         """
+        mine = {text.suite_id for text in self._signed_here(archive, now)}
+        suites = [suite for suite in archive.suites if suite.id in mine]
+        draft = self.press(run, archive, suites, now=now, options=Options())
+        return replace(draft, suites=())
+
+    def _signed_here(self, archive: AptArchive, now: Distribution | None) -> list[ReleaseText]:
+        if now is None:
+            return []
         ids = [suite.id for suite in archive.suites]
         with self.database.connect() as conn:
-            old = repository.releases_of(conn, ids, now.live.number) if now else []
-        mine = {text.suite_id for text in old if text.signed_by == self.releaser.signer}
-        suites = [suite for suite in archive.suites if suite.id in mine]
-        draft = self.press(None, archive, suites, now=now, options=Options())
-        return replace(draft, suites=())
+            texts = repository.releases_of(conn, ids, now.live.number)
+        return [text for text in texts if text.signed_by == self.releaser.signer]
 
     def _index_files(
         self, suites: Sequence[Suite], generation: Generation | None
@@ -176,9 +183,7 @@ class Builder:
         archive: AptArchive,
         generation_id: str,
         draft: Draft,
-        caller: str,
-        *,
-        run_id: str | None = None,
+        run: RunLog,
     ) -> None:
         """Let clients see a draft as a generation, and clear what was dirty.
 
@@ -187,8 +192,7 @@ class Builder:
             archive: of which archive; its suites say which of them are held.
             generation_id: of the generation; it may have been begun.
             draft: what it is.
-            caller: on whose behalf.
-            run_id: which run made it, if one did.
+            run: the run that made it.
         """
         held = {suite.id: suite.held.content_number for suite in archive.suites if suite.held}
         contents = set(held.values())
@@ -196,9 +200,9 @@ class Builder:
             conn,
             generation_id,
             archive.id,
-            caller,
+            run.caller,
             is_head=not held,
-            run_id=run_id,
+            run_id=run.id,
             content_number=(
                 min(contents) if len(contents) == 1 and len(held) == len(archive.suites) else None
             ),
@@ -217,11 +221,32 @@ class Builder:
             conn, {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
         )
 
-    def go_back(self, held: Hold, archive: AptArchive, wish: "Return", caller: str) -> Generation:
+    def go_back(self, run: RunLog, archive: AptArchive, wish: "Return", caller: str) -> Generation:
         """Let clients see the packages of an older generation again, until they are lifted.
 
         It is a new generation, of the old one's index files and a Release of today: clients refuse
         a Release that is older than theirs. Gives the generation that clients see by then.
+
+        Raises:
+            NotFound, Conflict: as with `returning`.
+        """
+        back = self.returning(archive, wish)
+        archive = _held(archive, back.contents, back.target, caller)
+        suites = [suite for suite in archive.suites if suite.id in back.contents]
+        draft = self.press(run, archive, suites, files=back.files, now=back.now, options=Options())
+        # What changed meanwhile is as unseen as before.
+        draft = replace(draft, suites=())
+        generation_id = new_id() if draft.differs else back.now.live.id
+        run.phase("go_live")
+        with run.writing() as conn:
+            repository.hold_suites(conn, back.contents, back.target.id, caller, wish.reason)
+            if draft.differs:
+                self.go_live(conn, archive, generation_id, draft, run)
+                run.counts["generations"] += 1
+            return repository.find_generation(conn, generation_id)
+
+    def returning(self, archive: AptArchive, wish: "Return") -> "Returning":
+        """What going back comes to, if it can be done.
 
         Raises:
             NotFound: there is no such generation.
@@ -239,20 +264,13 @@ class Builder:
         if not kept:
             raise Conflict(f"generation {target_id} of {target.archive} is {target.state}")
         files = self._index_files(archive.suites, target)
-        suites = _chosen(archive, files, wish, target)
-        shown = {suite.id: contents[suite.id] for suite in suites}
-        archive = _held(archive, shown, target, caller)
-        suites = [suite for suite in archive.suites if suite.id in shown]
-        files = [each for each in files if each.suite_id in shown]
-        draft = self.press(None, archive, suites, files=files, now=now, options=Options())
-        # What changed meanwhile is as unseen as before.
-        draft = replace(draft, suites=())
-        generation_id = new_id() if draft.differs else now.live.id
-        with guarded(self.database, held) as conn:
-            repository.hold_suites(conn, shown, target.id, caller, wish.reason)
-            if draft.differs:
-                self.go_live(conn, archive, generation_id, draft, caller)
-            return repository.find_generation(conn, generation_id)
+        ids = {suite.id for suite in _chosen(archive, files, wish, target)}
+        return Returning(
+            now=now,
+            target=target,
+            contents={suite_id: contents[suite_id] for suite_id in ids},
+            files=tuple(each for each in files if each.suite_id in ids),
+        )
 
 
 @dataclass(frozen=True)
@@ -268,6 +286,23 @@ class Return:
     generation_id: str | None = None
     suites: tuple[str, ...] = ()
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Returning:
+    """Going back, as it can be done.
+
+    Attributes:
+        now: what clients see.
+        target: the generation whose packages they are to see.
+        contents: by suite that goes back, the number of its content in that.
+        files: the index files of those suites in that.
+    """
+
+    now: Distribution
+    target: Generation
+    contents: Mapping[int, int]
+    files: tuple[IndexFile, ...]
 
 
 def _chosen(

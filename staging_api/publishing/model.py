@@ -9,6 +9,9 @@ from staging_api.debian.forms import Form
 
 Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
 
+#: What a run does that is none of the three operations; it counts as a `publish-distro`.
+Purpose = Literal["go-back", "renewal"]
+
 #: The word for a form in API and tables, where "" would say too little.
 FORM_OF = {"plain": Form.PLAIN, "gz": Form.GZ, "xz": Form.XZ, "zst": Form.ZST}
 WORD_OF = {form: word for word, form in FORM_OF.items()}
@@ -174,6 +177,7 @@ class Run:
 
     Attributes:
         state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
+        purpose: why it ran, if it is none of the three operations; None: it is.
         phase: the newest one; `items_done` of `items_total` tell how far it is.
         counts: how many of what: accepted, published, superseded, index files and so on.
         notes: what went otherwise than one could wish, and was tolerated.
@@ -199,6 +203,7 @@ class Run:
     error_code: str | None
     error_message: str | None
     generation_id: str | None
+    purpose: Purpose | None = None
     phases: tuple[Phase, ...] = ()
     hooks: tuple[HookRun, ...] = ()
 

@@ -41,7 +41,7 @@ class Releaser:
 
     def suite(
         self,
-        run: RunLog | None,
+        run: RunLog,
         archive: AptArchive,
         suite: Suite,
         files: Sequence[IndexFile],
@@ -66,7 +66,7 @@ class Releaser:
         before = next((text for text in old if text.name == "Release"), None)
         # Clients refuse a Release older than the one they have.
         date = max(now, before.dated_at) if before else now
-        if before and not always and not _expires(archive, before, now):
+        if before and not always and not expires(archive, before, now):
             same = _release(archive, suite, files, before.dated_at)
             if release_text(same) == before.content and self._is_signer(before):
                 return None
@@ -80,7 +80,7 @@ class Releaser:
         return self.signer is None or before.signed_by == self.signer
 
     def _signed(
-        self, run: RunLog | None, suite: Suite, release: Release, modified: datetime
+        self, run: RunLog, suite: Suite, release: Release, modified: datetime
     ) -> list[ReleaseText]:
         content = release_text(release)
         texts, signed_by = {"Release": content}, ""
@@ -88,7 +88,7 @@ class Releaser:
         if isinstance(signed, Signed):
             texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             signed_by = self.key.fingerprint if self.key else ""
-        elif run is not None:
+        else:
             run.note(f"published without a signature: {signed.reason}")
         return [
             ReleaseText(
@@ -105,7 +105,7 @@ class Releaser:
         ]
 
 
-def _expires(archive: AptArchive, before: ReleaseText, now: datetime) -> bool:
+def expires(archive: AptArchive, before: ReleaseText, now: datetime) -> bool:
     """Whether more than half of its time is over."""
     if archive.valid_for_seconds is None or before.valid_until is None:
         return False

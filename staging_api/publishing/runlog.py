@@ -26,7 +26,14 @@ from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import AptArchive, BegunPhase, NewPhases, Operation, Options
+from staging_api.publishing.model import (
+    AptArchive,
+    BegunPhase,
+    NewPhases,
+    Operation,
+    Options,
+    Purpose,
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +72,7 @@ class RunLog:
         options: Options,
         asker: Asker,
         reached: Callable[[str], None],
+        purpose: Purpose | None = None,
     ) -> "RunLog":
         """Write down that it runs; what died before it is abandoned by that."""
         run = cls(new_id(), locks.database, held, asker.caller, reached)
@@ -74,6 +82,7 @@ class RunLog:
                 run.id,
                 held.lease,
                 operation=operation,
+                purpose=purpose,
                 archive_id=archive.id,
                 options=asdict(options),
                 caller=asker.caller,

@@ -22,7 +22,8 @@ commits, then the new one. A hook may run twice.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from staging_api.publishing.model import (
     Generation,
     Operation,
     Options,
+    Purpose,
     Run,
     Suite,
 )
@@ -88,6 +90,26 @@ class Publisher:
             SigningFailed: there is a key, and no signature came of it; clients see what they saw.
             HookFailed: a hook before going live said no; clients see what they saw.
         """
+        with self._running(operation, archive, options, asker) as run:
+            # Only the lock's holder knows that no suite is taken back meanwhile.
+            archive = self.archive(archive.name)
+            run.finish(_OPERATIONS[operation](self, run, archive, options))
+        return self.find(run.id)
+
+    @contextmanager
+    def _running(
+        self,
+        operation: Operation,
+        archive: AptArchive,
+        options: Options,
+        asker: Asker,
+        purpose: Purpose | None = None,
+    ) -> Iterator[RunLog]:
+        """A run that holds the lock, and that those who find the lock held are told of.
+
+        Raises:
+            LockHeld: another one runs.
+        """
         with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
             run = RunLog.begin(
                 self.locks,
@@ -97,16 +119,13 @@ class Publisher:
                 options=options,
                 asker=asker,
                 reached=self.reached,
+                purpose=purpose,
             )
             try:
-                # Only the lock's holder knows that no suite is taken back meanwhile.
-                archive = self.archive(archive.name)
-                failed_hook = _OPERATIONS[operation](self, run, archive, options)
-                run.finish(failed_hook)
+                yield run
             except BaseException as error:
                 run.fail(error)
                 raise
-        return self.find(run.id)
 
     def renew(self, name: str, asker: Asker) -> Run | None:
         """Write the Releases anew of which half of the time is over, and decide on no package.
@@ -117,27 +136,17 @@ class Publisher:
             NotFound: there is no such archive.
             LockHeld, LockLost, SigningFailed: as with `run`.
         """
-        with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
-            archive, now = self.archive(name), self._distribution(name)
-            draft = self.builder.renewal(archive, now)
-            if not draft.differs:
-                return None
-            run = RunLog.begin(
-                self.locks,
-                held,
-                operation="publish-distro",
-                archive=archive,
-                options=Options(),
-                asker=asker,
-                reached=self.reached,
-            )
-            run.note("renewed what clients would soon not believe any more, and nothing else")
-            run.phase("go_live")
-            with run.writing() as conn:
-                self.builder.go_live(conn, archive, new_id(), draft, run.caller, run_id=run.id)
-            run.counts["generations"] += 1
+        archive, options = self.archive(name), Options()
+        if not self.builder.has_to_renew(archive, self._distribution(name)):
+            return None
+        with self._running("publish-distro", archive, options, asker, "renewal") as run:
+            archive = self.archive(name)
+            draft = self.builder.renewal(run, archive, self._distribution(name))
+            if draft.differs:
+                run.note("renewed what clients would soon not believe any more, and nothing else")
+                self._go_live(run, archive, new_id(), draft)
             run.finish()
-        return self.find(run.id)
+        return self.find(run.id) if draft.differs else None
 
     def archive(self, name: str, options: Options | None = None) -> AptArchive:
         """The archive that an operation is to run on, its options checked.
@@ -179,10 +188,15 @@ class Publisher:
             Conflict: the generation's files are not kept any more, or it has no such suite.
             LockHeld: an operation of the publisher runs.
         """
-        wanted = Return(generation_id, **wish)
-        self.archive(name, Options(suites=wanted.suites))
-        with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
-            return self.builder.go_back(held, self.archive(name), wanted, asker.caller)
+        wanted, options = Return(generation_id, **wish), Options(suites=wish.get("suites", ()))
+        archive = self.archive(name, options)
+        # What cannot be done is refused without a run, or found out again by the lock's holder.
+        self.builder.returning(archive, wanted)
+        with self._running("publish-distro", archive, options, asker, "go-back") as run:
+            archive = self.archive(name)
+            shown = self.builder.go_back(run, archive, wanted, asker.caller)
+            run.finish()
+        return shown
 
     def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
         """Let suites show what is published again, from the next run on; none for all.
@@ -283,12 +297,15 @@ class Publisher:
                 repository.begin_generation(conn, generation_id, archive.id, run.id)
             if refused := self._run_hooks(run, "before", environment):
                 raise refused
-        run.phase("go_live")
-        with run.writing() as conn:
-            self.builder.go_live(conn, archive, generation_id, draft, run.caller, run_id=run.id)
-        run.counts["generations"] += 1
+        self._go_live(run, archive, generation_id, draft)
         run.reached("live")
         return self._run_hooks(run, "after", environment) if hooks else None
+
+    def _go_live(self, run: RunLog, archive: AptArchive, generation_id: str, draft: Draft) -> None:
+        run.phase("go_live")
+        with run.writing() as conn:
+            self.builder.go_live(conn, archive, generation_id, draft, run)
+        run.counts["generations"] += 1
 
     def _run_hooks(
         self, run: RunLog, stage: str, environment: Mapping[str, str]

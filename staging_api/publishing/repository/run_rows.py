@@ -30,9 +30,10 @@ _BEGIN = text("""
         UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'
     )
     INSERT INTO publisher_runs (
-        id, operation, archive_id, options, state, caller, holder, reference_id, lock_id, fence)
-    SELECT :id, :operation, :archive_id, cast(:options AS jsonb), 'running', :caller, :holder,
-        :reference_id, :lock_id, :fence
+        id, operation, purpose, archive_id, options, state, caller, holder, reference_id, lock_id,
+        fence)
+    SELECT :id, :operation, :purpose, :archive_id, cast(:options AS jsonb), 'running', :caller,
+        :holder, :reference_id, :lock_id, :fence
     FROM (SELECT count(*) FROM dead) d
     RETURNING (SELECT count(*) FROM dead)
 """)
@@ -94,7 +95,7 @@ _LIST = text(
 )
 _FIND = text(_RUNS + " WHERE r.id = :id")
 _OF_LOCK = text("""
-    SELECT r.id, r.operation, a.name AS archive, r.phase, r.started_at
+    SELECT r.id, r.operation, r.purpose, a.name AS archive, r.phase, r.started_at
     FROM publisher_runs r JOIN apt_archives a ON a.id = r.archive_id
     WHERE r.lock_id = :lock_id ORDER BY r.id DESC LIMIT 1
 """)
@@ -106,6 +107,7 @@ _TIMES = text("""
         FROM (
             SELECT f.started_at, f.finished_at FROM publisher_runs f
             WHERE f.archive_id = r.archive_id AND f.operation = r.operation
+              AND f.purpose IS NOT DISTINCT FROM r.purpose
               AND f.options -> 'careful' IS NOT DISTINCT FROM r.options -> 'careful'
               AND f.state IN ('succeeded', 'published_hook_failed')
             ORDER BY f.id DESC LIMIT 10) d) AS usual
@@ -121,6 +123,7 @@ def begin_run(
     lease: Lease,
     *,
     operation: str,
+    purpose: str | None,
     archive_id: int,
     options: Mapping[str, Any],
     caller: str,
@@ -129,7 +132,12 @@ def begin_run(
 ) -> int:
     """Begin a run, and give up what the dead left; gives how many runs that were."""
     given = {"id": run_id, "operation": operation, "archive_id": archive_id, "caller": caller}
-    given |= {"options": json.dumps(options), "holder": holder, "reference_id": reference_id}
+    given |= {
+        "purpose": purpose,
+        "options": json.dumps(options),
+        "holder": holder,
+        "reference_id": reference_id,
+    }
     given |= {"lock_id": lease.id, "fence": lease.fence}
     return int(conn.execute(_BEGIN, given).scalar_one())
 

@@ -15,28 +15,12 @@ from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
 from staging_api.publishing.repository.rows import made
 
-# Rows come sorted, so that two requests with the same packages cannot wait for each other. A path
-# that was published once never gets other bytes: clients and proxies may keep them for ever. What
-# is at it now is looked for apart: it may be removed while this statement waits for that.
+# Rows come sorted, so that two requests with the same packages cannot wait for each other. Left out
+# by a trigger is what would give a path other bytes than it has, or had when it was published.
 _ADD_FILES = text("""
     INSERT INTO package_files (archive_id, path, sha256, size_bytes)
     SELECT :archive_id, f.path, f.sha256, f.size_bytes
     FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS f (path text, sha256 text, size_bytes bigint)
-    WHERE NOT EXISTS (
-        SELECT FROM package_files o
-        WHERE o.archive_id = :archive_id AND o.path = f.path AND o.removed_at IS NULL
-            AND o.sha256 <> f.sha256)
-    AND NOT EXISTS (
-        SELECT FROM package_files o
-        WHERE o.archive_id = :archive_id AND o.path = f.path AND o.removed_at IS NOT NULL
-            AND o.sha256 <> f.sha256 AND EXISTS (
-                SELECT FROM binary_releases b JOIN package_publications p
-                    ON p.binary_release_id = b.id
-                WHERE b.file_id = o.id AND p.published_at IS NOT NULL
-                UNION ALL
-                SELECT FROM source_release_files s JOIN package_publications p
-                    ON p.source_release_id = s.source_release_id
-                WHERE s.file_id = o.id AND p.published_at IS NOT NULL))
     ORDER BY f.path
     ON CONFLICT DO NOTHING
 """)

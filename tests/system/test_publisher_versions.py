@@ -1,0 +1,160 @@
+"""Pods from before holds and the past of paths were known publish beside ours, on our schema."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from staging_api.publishing.forms import Form
+from tests import version_before
+from tests.archive_api import ArchiveApi
+from tests.databases import new_database
+from tests.packages import control_text, deb, dsc, source_file
+from tests.rows import execute
+from tests.service import API, service
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+#: The newest migration of the last version that knew neither.
+LAST = "0017"
+JSON = {"Content-Type": "application/json"}
+PACKAGES = "dists/stable/main/binary-amd64/Packages.gz"
+SOURCES = "dists/stable/main/source/Sources.gz"
+
+
+class Both:
+    """An archive by a pod of ours and by one of before; another archive by that."""
+
+    def __init__(self, ours: ArchiveApi, before: ArchiveApi, other: ArchiveApi, rows: Database):
+        self.ours, self.before, self.other, self.rows = ours, before, other, rows
+
+    @property
+    def holds(self) -> str:
+        return f"{API}/distributions/{self.ours.name}"
+
+    def listed(self, index: str = PACKAGES) -> list[str]:
+        """Versions that an index lists."""
+        lines = gzip.decompress(self.ours.get(index).body).decode().splitlines()
+        return [line.removeprefix("Version: ") for line in lines if line.startswith("Version: ")]
+
+    def go_back(self, generation: str) -> None:
+        body = json.dumps({"generation_id": generation, "suites": ["stable"]}).encode()
+        assert self.ours.client.send("PATCH", self.holds, body, JSON).status == 200
+
+    def let_time_pass(self) -> None:
+        """More than retention and quarantine."""
+        for table, column in (
+            ("dists_generations", "retired_at"),
+            ("package_publications", "scheduled_deletion_at"),
+            ("binary_releases", "created_at"),
+            ("source_releases", "created_at"),
+            ("package_files", "created_at"),
+        ):
+            execute(self.rows, f"UPDATE {table} SET {column} = {column} - interval '9 days'")
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return version_before.unpacked(tmp_path_factory.mktemp("before"), LAST)
+
+
+@pytest.fixture
+def both(
+    code: Path, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Both]:
+    # Answers of before are held to no contract of this version.
+    monkeypatch.setattr("tests.service.contract.check", lambda *_: None)
+    with new_database(database_url) as url:
+        migrate(url)
+        with service(tmp_path, url) as pods:
+            (new,) = pods.api()
+            pods.code = code
+            (old,) = pods.api()
+            ours = ArchiveApi.make(new.client, forms=["gz"])
+            assert ours.client.post(f"{ours.path}/suites", {"name": "testing"}).status == 201
+            other = ArchiveApi.make(old.client, forms=["gz"])
+            rows = open_database(url, 1)
+            yield Both(ours, ours.at(old.client), other, rows)
+            rows.close()
+
+
+def small(version: str, holds: str = "x") -> bytes:
+    return deb(control_text("hello", version), Form.GZ, holds=holds)
+
+
+def published(archive: ArchiveApi, version: str) -> str:
+    assert archive.upload("a.deb", small(version)).status == 201
+    return str(archive.published()["generation_id"])
+
+
+def test_a_pod_of_before_undoes_no_hold_and_publishes_elsewhere(both: Both) -> None:
+    first = published(both.before, "1.0")
+    published(both.before, "2.0")
+    both.go_back(first)
+    both.before.upload("a.deb", small("3.0"))
+    refused = both.before.publish()
+    assert refused.status == 503, refused.body
+    assert int(refused.headers["Retry-After"]) >= 1
+    for operation in ("publish-distro", "publish-ftpmaster"):
+        assert both.before.publish(operation, careful=True).status == 503
+    body = json.dumps({"generation_id": first}).encode()
+    assert both.before.client.send("PATCH", both.holds, body, JSON).status == 503
+    assert both.listed() == ["1.0"]
+    published(both.other, "1.0")
+    both.ours.published()
+    assert both.listed() == ["1.0"]
+    assert both.ours.client.delete(f"{both.holds}/holds/stable").status == 200
+    both.before.published()
+    assert both.listed() == ["3.0"]
+
+
+def test_a_pod_of_before_keeps_in_the_pool_what_a_held_suite_lists(both: Both) -> None:
+    first = published(both.before, "1.0")
+    published(both.before, "2.0")
+    both.go_back(first)
+    both.ours.published()
+    both.let_time_pass()
+    both.before.published("publish-distro")
+    (path,) = (
+        line.removeprefix("Filename: ")
+        for line in gzip.decompress(both.ours.get(PACKAGES).body).decode().splitlines()
+        if line.startswith("Filename: ")
+    )
+    assert "hello_1.0_" in path
+    assert both.ours.get(path).status == 200
+    assert both.ours.client.delete(f"{both.holds}/holds/stable").status == 200
+    both.ours.published()
+    both.let_time_pass()
+    both.ours.published()
+    assert both.ours.get(path).status == 404
+
+
+def test_a_pod_of_before_gives_a_published_path_no_other_bytes(both: Both) -> None:
+    published(both.ours, "1.0")
+    (package,) = both.ours.client.get(f"{both.ours.path}/packages").json["items"]
+    path = f"{both.ours.path}/packages/{package['id']}"
+    assert both.ours.client.delete(path, {"reason": "a mistake"}).status == 200
+    both.ours.published()
+    both.let_time_pass()
+    both.ours.published()
+    assert both.ours.get(package["path"]).status == 404
+    refused = both.before.upload("a.deb", small("1.0", holds="other"))
+    assert refused.problem == (409, "conflict")
+    assert both.before.upload("a.deb", small("1.0")).status == 201
+    assert both.other.upload("a.deb", small("1.0", holds="other")).status == 201
+
+
+def test_what_a_pod_of_before_leaves_in_sources_goes_with_our_next_run(both: Both) -> None:
+    for version in ("1.0", "2.0"):
+        tarball = {f"hello_{version}.tar.xz": version.encode()}
+        text = dsc([source_file(*each) for each in tarball.items()], version=version)
+        sent = both.before.send({f"hello_{version}.dsc": text.encode(), **tarball})
+        assert sent.status == 201, sent.body
+        both.before.published()
+    assert both.ours.published()["counts"]["generations"] == 1
+    assert both.listed(SOURCES) == ["2.0"]
+    assert both.ours.published()["counts"] == {}
