@@ -8,7 +8,6 @@ it: the uploads are there, and whoever sends the same again gets the same releas
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,62 +15,27 @@ from sqlalchemy import Connection
 
 from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.db.engine import Database
-from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
-from staging_api.debian.dsc import (
-    MAX_DSC_BYTES,
-    SourceFile,
-    SourcePackage,
-    check_files,
-    read_dsc,
-)
+from staging_api.debian.deb import BinaryPackage
+from staging_api.debian.dsc import SourceFile, SourcePackage
 from staging_api.errors import (
     Conflict,
     Invalid,
     LimitExceeded,
     NotFound,
-    PackageInvalid,
     StagingApiError,
     Unavailable,
 )
 from staging_api.locks.hold import Asker
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
-from staging_api.publishing.model import AptArchive, Suite, Upload
-from staging_api.publishing.pool import binary_file_name, pool_path
+from staging_api.publishing.model import Suite, Upload
+from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
+from staging_api.publishing.placing import Destination, make_way, placed
 from staging_api.staging.repository import doom_unnamed, name_blobs, served_file
 
-_LIMITS = DebLimits()
 _REMOVED = "contents were removed from the store meanwhile: send them again"
 #: Files that one request may bring.
 MAX_FILES = 10_000
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where packages are to go."""
-
-    archive: AptArchive
-    suite: Suite
-    component: str
-
-
-#: What was read of one package; or why it is rejected.
-_Content = BinaryPackage | SourcePackage | StagingApiError
-
-
-@dataclass(frozen=True)
-class _Parcel:
-    """One package among those that were sent: a .deb or .udeb, or a .dsc with its files.
-
-    Attributes:
-        name: of its file, as it was sent.
-        content: what was read of it; or why it is rejected.
-        files: of a source, by name.
-    """
-
-    name: str
-    content: _Content
-    files: dict[str, SourceFile]
 
 
 @dataclass(frozen=True)
@@ -145,15 +109,16 @@ class Intake:
         by_name = {file.name: file for file in kept}
         if len(by_name) < len(kept):
             raise Invalid.field("files", "a name comes twice")
-        parcels = list(self._parcels(by_name))
-        if not parcels:
+        sent = list(parcels_of(self.blobs, by_name))
+        if not sent:
             raise Invalid.field("files", "there is no .deb, .udeb or .dsc among them")
         contents = {file.sha256: file.size_bytes for file in kept}
         self._name(contents)
+        make_way(self.database, to, sent)
         with self.database.begin() as conn:
             if name_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
-            rows = _decided(conn, to, parcels, asker)
+            rows = _decided(conn, to, sent, asker)
             uploads = repository.add_uploads(conn, [row for row, _ in rows])
         errors = [error for _, error in rows if error is not None]
         if len(errors) == len(rows):
@@ -171,54 +136,26 @@ class Intake:
                 doom_unnamed(conn, lacking)
             raise Unavailable(_REMOVED, retry_after_seconds=1)
 
-    def _parcels(self, files: dict[str, SourceFile]) -> Iterator[_Parcel]:
-        listed: set[str] = set()
-        for name, file in files.items():
-            if name.endswith(".dsc"):
-                parcel = _Parcel(name, self._read(file), files)
-                if isinstance(parcel.content, SourcePackage):
-                    listed |= {each.name for each in parcel.content.files}
-                yield parcel
-        for name, file in files.items():
-            if name.endswith((".deb", ".udeb")):
-                yield _Parcel(name, self._read(file), {})
-            elif name not in listed and not name.endswith(".dsc"):
-                yield _Parcel(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
-
-    def _read(self, file: SourceFile) -> _Content:
-        try:
-            with closing(self.blobs.open(file.sha256, file.size_bytes)) as opened:
-                if file.name.endswith(".dsc"):
-                    return read_dsc(opened.read(MAX_DSC_BYTES + 1))
-                return read_deb(opened, _LIMITS)
-        except StagingApiError as error:
-            return error
-
 
 def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        if size > _LIMITS.file_bytes:
-            raise LimitExceeded(f"more than {_LIMITS.file_bytes} bytes in one file")
+        if size > LIMITS.file_bytes:
+            raise LimitExceeded(f"more than {LIMITS.file_bytes} bytes in one file")
         yield chunk
 
 
 def _decided(
-    conn: Connection, to: Destination, parcels: Sequence[_Parcel], asker: Asker
+    conn: Connection, to: Destination, parcels: Sequence[Parcel], asker: Asker
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
     """The row of each upload, and the reason if it is rejected."""
-    releases = _binaries(conn, to, parcels)
-    for parcel in parcels:
-        if isinstance(parcel.content, SourcePackage):
-            releases[parcel.name] = _source(conn, to, parcel, parcel.content)
-        elif isinstance(parcel.content, StagingApiError):
-            releases[parcel.name] = parcel.content
+    places = placed(conn, to, parcels)
     known = _known(conn, to, parcels)
     rows: list[tuple[dict[str, Any], StagingApiError | None]] = []
     for parcel in parcels:
-        release = releases[parcel.name]
-        error = release if isinstance(release, StagingApiError) else None
+        place = places[parcel.name]
+        error = place if isinstance(place, StagingApiError) else None
         state = "rejected" if error else _state(to.suite, parcel, known)
         row = {
             "id": new_id(),
@@ -232,7 +169,7 @@ def _decided(
             "error_message": error.detail.replace("\0", "") if error else None,
             "source_release_id": None,
             "binary_release_id": None,
-            **({} if isinstance(release, StagingApiError) else release),
+            **({} if isinstance(place, StagingApiError) else place),
         }
         rows.append((row, error))
     taken = [
@@ -282,124 +219,16 @@ def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:
     }
 
 
-def _known(conn: Connection, to: Destination, parcels: Sequence[_Parcel]) -> set[str]:
+def _known(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> set[str]:
     if to.suite.auto_accept:
         return set()
     names = [p.content.package for p in parcels if not isinstance(p.content, StagingApiError)]
     return repository.known_packages(conn, to.archive.id, names)
 
 
-def _state(suite: Suite, parcel: _Parcel, known: set[str]) -> str:
+def _state(suite: Suite, parcel: Parcel, known: set[str]) -> str:
     if suite.auto_accept:
         return "accepted"
     content = parcel.content
     seen = not isinstance(content, StagingApiError) and content.package in known
     return "unapproved" if seen else "new"
-
-
-def _binaries(
-    conn: Connection, to: Destination, parcels: Sequence[_Parcel]
-) -> dict[str, dict[str, Any] | StagingApiError]:
-    """The releases of all .deb and .udeb files, added together."""
-    found: dict[str, dict[str, Any] | StagingApiError] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for parcel in parcels:
-        if isinstance(parcel.content, BinaryPackage):
-            try:
-                rows[parcel.name] = _binary_row(to, parcel.name, parcel.content)
-            except StagingApiError as error:
-                found[parcel.name] = error
-    there = repository.add_binaries(conn, to.archive.id, list(rows.values())) if rows else {}
-    for place, (name, row) in enumerate(rows.items()):
-        release = there.get(place)
-        if release is None:
-            found[name] = _path_is_taken(row["path"])
-        elif release.sha256 != row["sha256"]:
-            found[name] = Conflict(
-                f"{row['package']} {release.version} ({row['architecture']}) is in the archive with"
-                f" another content, at {release.path}: give the package a new version"
-            )
-        else:
-            found[name] = {"binary_release_id": release.id}
-    return found
-
-
-def _path_is_taken(path: str) -> Conflict:
-    return Conflict(
-        f"{path} is in the archive with another content, or was published with it, and what was"
-        " published keeps its bytes for ever: give the package a new version"
-    )
-
-
-def _binary_row(to: Destination, name: str, package: BinaryPackage) -> dict[str, Any]:
-    if package.architecture not in ("all", *to.suite.architectures):
-        raise PackageInvalid(f"{to.suite.name} has no architecture {package.architecture}")
-    suffix = name.rpartition(".")[2]
-    file_name = binary_file_name(package.package, package.version, package.architecture, suffix)
-    return {
-        "package": package.package,
-        "version": package.version.text,
-        "version_key": package.version.sort_key,
-        "architecture": package.architecture,
-        "installer": suffix == "udeb",
-        "source": package.source,
-        "source_version_key": package.source_version.sort_key,
-        "control": package.control,
-        "path": pool_path(to.component, package.source, file_name),
-        "sha256": package.sha256,
-        "size_bytes": package.size_bytes,
-    }
-
-
-def _source(
-    conn: Connection, to: Destination, parcel: _Parcel, source: SourcePackage
-) -> dict[str, Any] | StagingApiError:
-    """The release of a .dsc; files that it shares with another version need not be sent again."""
-    archive_id = to.archive.id
-    wanted = (source.dsc, *source.files)
-    paths = {file.name: pool_path(to.component, source.package, file.name) for file in wanted}
-    try:
-        there = repository.files_at(conn, archive_id, list(paths.values()))
-        in_pool = {
-            name: SourceFile(name, there[path].size_bytes, there[path].sha256)
-            for name, path in paths.items()
-            if path in there
-        }
-        check_files(source, {**in_pool, **parcel.files})
-        if (known := _known_source(conn, to, source)) is not None:
-            return known
-        rows = [{**vars(file), "path": paths[file.name]} for file in wanted]
-        repository.add_files(conn, archive_id, rows)
-        there = repository.files_at(conn, archive_id, list(paths.values()))
-        for file in wanted:
-            path = paths[file.name]
-            if path not in there or there[path].sha256 != file.sha256:
-                raise _path_is_taken(path)
-        values = {"package": source.package, "version": source.version.text}
-        values |= {"version_key": source.version.sort_key, "control": source.control}
-        ids = [there[paths[file.name]].id for file in wanted]
-        added = repository.add_source(conn, archive_id, values, ids)
-        # Another request may have added it since we looked.
-        return {"source_release_id": added} if added else _known_source(conn, to, source) or {}
-    except StagingApiError as error:
-        return error
-
-
-def _known_source(
-    conn: Connection, to: Destination, source: SourcePackage
-) -> dict[str, Any] | None:
-    """The release of this version, in whatever component; None if there is none.
-
-    Raises:
-        Conflict: it has other files.
-    """
-    package, version = source.package, source.version
-    release = repository.find_source(conn, to.archive.id, package, version.sort_key)
-    if release is None:
-        return None
-    if list(release.files) != [f"{f.name} {f.sha256}" for f in (source.dsc, *source.files)]:
-        raise Conflict(
-            f"{package} {release.version} is in the archive with other files, hence another"
-            " content: give the package a new version"
-        )
-    return {"source_release_id": release.id}

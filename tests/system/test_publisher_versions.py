@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
-from staging_api.publishing.forms import Form
+from staging_api.debian.forms import Form
 from tests import version_before
 from tests.archive_api import ArchiveApi
 from tests.databases import new_database

@@ -65,7 +65,9 @@ from staging_api.publishing.repository.package_rows import (
     unlisted,
 )
 from staging_api.publishing.repository.pool_rows import (
+    files_in_the_way,
     remove_condemned,
+    remove_given_up,
     remove_unused_files,
 )
 from staging_api.publishing.repository.run_rows import (
@@ -145,6 +147,7 @@ __all__ = [
     "enter_phases",
     "expiring_archives",
     "files_at",
+    "files_in_the_way",
     "files_to_publish",
     "find_archive",
     "find_distribution",
@@ -190,6 +193,7 @@ __all__ = [
     "release_at",
     "releases_of",
     "remove_condemned",
+    "remove_given_up",
     "remove_unused_files",
     "renew_statistics",
     "run_of_lock",

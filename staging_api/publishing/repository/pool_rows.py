@@ -1,7 +1,12 @@
 """What may leave the pool, and that it has.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction.
+Every function takes a connection that has passed `locks.store.guard` in the same transaction;
+`files_in_the_way` and `remove_given_up` alone need no lock: they touch what no client ever saw.
 """
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -46,14 +51,17 @@ _STATEMENTS = {
     )
     for release in ("binary_release", "source_release")
 }
-_UNUSED_FILES = """
-    f.archive_id = :archive_id AND f.removed_at IS NULL
-    AND f.created_at + make_interval(secs => :quarantine) < clock_timestamp()
+_NO_RELEASE = """
+    f.removed_at IS NULL
     AND NOT EXISTS (
         SELECT FROM binary_releases b WHERE b.file_id = f.id AND b.removed_at IS NULL)
     AND NOT EXISTS (
         SELECT FROM source_release_files s JOIN source_releases r ON r.id = s.source_release_id
         WHERE s.file_id = f.id AND r.removed_at IS NULL)
+"""
+_UNUSED_FILES = f"""
+    f.archive_id = :archive_id AND {_NO_RELEASE}
+    AND f.created_at + make_interval(secs => :quarantine) < clock_timestamp()
 """
 # Contents before files, as an upload takes them.
 _LOCK_FILES = text(
@@ -64,6 +72,89 @@ _REMOVE_FILES = text(
     "UPDATE package_files f SET removed_at = clock_timestamp()"  # noqa: S608
     f" WHERE f.id = ANY(:ids) AND {_UNUSED_FILES} RETURNING f.sha256"
 )
+# Files of the pool with other bytes than what is to have their path, or to be their version.
+_IN_THE_WAY = text("""
+    WITH wanted AS (
+        SELECT * FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS w (
+            package text, version_key text, architecture text, installer boolean, path text,
+            sha256 text))
+    SELECT f.id FROM wanted w
+    JOIN package_files f ON f.archive_id = :archive_id AND f.path = w.path
+        AND f.removed_at IS NULL AND f.sha256 <> w.sha256
+    UNION
+    SELECT f.id FROM wanted w
+    JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = w.package
+        AND r.version_key = w.version_key AND r.architecture = w.architecture
+        AND r.installer = w.installer AND r.removed_at IS NULL
+    JOIN package_files f ON f.id = r.file_id AND f.sha256 <> w.sha256
+    UNION
+    SELECT f.id FROM wanted w
+    JOIN source_releases r ON r.archive_id = :archive_id AND r.package = w.package
+        AND r.version_key = w.version_key AND w.architecture IS NULL AND r.removed_at IS NULL
+    JOIN source_release_files d ON d.source_release_id = r.id AND d.position = 0
+    JOIN package_files f ON f.id = d.file_id AND f.sha256 <> w.sha256
+""")
+# Rejected, or deleted before it was published; and nothing of it waits for a decision or a run.
+_GIVEN_UP = """
+    r.removed_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM package_publications p
+        WHERE p.{release}_id = r.id AND (p.published_at IS NOT NULL OR p.ended_at IS NULL))
+    AND NOT EXISTS (
+        SELECT FROM uploads u
+        WHERE u.{release}_id = r.id AND u.state IN ('new', 'unapproved', 'accepted'))
+"""
+_OF_FILES = {
+    "binary_release": "r.file_id = ANY(:files)",
+    "source_release": """r.id IN (
+        SELECT s.source_release_id FROM source_release_files s WHERE s.file_id = ANY(:files))""",
+}
+_GIVE_UP = [
+    (
+        text(f"SELECT r.id FROM {release}s r WHERE {files} ORDER BY r.id FOR UPDATE"),  # noqa: S608
+        text(
+            f"UPDATE {release}s r SET removed_at = clock_timestamp()"  # noqa: S608
+            f" WHERE r.id = ANY(:ids) AND {_GIVEN_UP.format(release=release)}"
+        ),
+    )
+    for release, files in _OF_FILES.items()
+]
+# Contents before all else, as an upload takes them.
+_LOCK_CONTENTS = text("""
+    SELECT FROM blobs WHERE sha256 IN (SELECT blob FROM package_files WHERE id = ANY(:files))
+    ORDER BY sha256 FOR UPDATE
+""")
+_LOCK_THESE = text("SELECT FROM package_files WHERE id = ANY(:files) ORDER BY id FOR UPDATE")
+_REMOVE_THESE = text(
+    "UPDATE package_files f SET removed_at = clock_timestamp()"  # noqa: S608
+    f" WHERE f.id = ANY(:files) AND {_NO_RELEASE} RETURNING f.sha256"
+)
+
+
+def files_in_the_way(
+    conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
+) -> list[int]:
+    """Files with other bytes at these paths, or of these versions.
+
+    Args:
+        conn: a connection.
+        archive_id: of which archive.
+        rows: ``path`` and ``sha256`` of each file; of a .deb, .udeb or .dsc also ``package``,
+            ``version_key``, and of the first two ``architecture`` and ``installer``.
+    """
+    given = {"archive_id": archive_id, "rows": json.dumps(list(rows))}
+    return list(conn.execute(_IN_THE_WAY, given).scalars())
+
+
+def remove_given_up(conn: Connection, files: Sequence[int]) -> None:
+    """Take these files out of the pool, those that were given up before a client saw them."""
+    given = {"files": list(files)}
+    conn.execute(_LOCK_CONTENTS, given)
+    for lock, remove in _GIVE_UP:
+        if ids := list(conn.execute(lock, given).scalars()):
+            conn.execute(remove, {"ids": ids})
+    conn.execute(_LOCK_THESE, given)
+    doom_unnamed(conn, set(conn.execute(_REMOVE_THESE, given).scalars()))
 
 
 def remove_condemned(conn: Connection, archive_id: int) -> int:

@@ -1,0 +1,56 @@
+"""The packages among the files that were sent: each read, or the reason why it cannot be."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
+from staging_api.debian.dsc import MAX_DSC_BYTES, SourceFile, SourcePackage, read_dsc
+from staging_api.errors import PackageInvalid, StagingApiError
+
+LIMITS = DebLimits()
+
+#: What was read of one package; or why it is rejected.
+Content = BinaryPackage | SourcePackage | StagingApiError
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One package among those that were sent: a .deb or .udeb, or a .dsc with its files.
+
+    Attributes:
+        name: of its file, as it was sent.
+        content: what was read of it; or why it is rejected.
+        files: of a source, by name.
+    """
+
+    name: str
+    content: Content
+    files: Mapping[str, SourceFile]
+
+
+def parcels_of(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator[Parcel]:
+    """The packages among files that are in the store, sources first; and what is none."""
+    listed: set[str] = set()
+    for name, file in files.items():
+        if name.endswith(".dsc"):
+            parcel = Parcel(name, _read(blobs, file), files)
+            if isinstance(parcel.content, SourcePackage):
+                listed |= {each.name for each in parcel.content.files}
+            yield parcel
+    for name, file in files.items():
+        if name.endswith((".deb", ".udeb")):
+            yield Parcel(name, _read(blobs, file), {})
+        elif name not in listed and not name.endswith(".dsc"):
+            yield Parcel(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
+
+
+def _read(blobs: BlobStore, file: SourceFile) -> Content:
+    try:
+        with closing(blobs.open(file.sha256, file.size_bytes)) as opened:
+            if file.name.endswith(".dsc"):
+                return read_dsc(opened.read(MAX_DSC_BYTES + 1))
+            return read_deb(opened, LIMITS)
+    except StagingApiError as error:
+        return error

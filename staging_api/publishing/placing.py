@@ -1,0 +1,181 @@
+"""The place of each package in the pool, and the release that it is: new, known, or refused.
+
+A path keeps its bytes from when clients could see it, and a version its content for as long as it
+is in the archive, or waits to be. What was given up before any client saw it keeps neither: it goes
+when something else is sent under its name, so a package that was rejected is corrected at once.
+
+What if the process dies? What was given up is gone by itself; all else is the transaction's that
+notes the uploads.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from staging_api.db.engine import Database
+from staging_api.debian.deb import BinaryPackage
+from staging_api.debian.dsc import SourceFile, SourcePackage, check_files
+from staging_api.errors import Conflict, PackageInvalid, StagingApiError
+from staging_api.publishing import repository
+from staging_api.publishing.model import AptArchive, Suite
+from staging_api.publishing.parcels import Parcel
+from staging_api.publishing.pool import binary_file_name, pool_path
+
+#: The column of an upload that names its release, or why there is none.
+Place = dict[str, Any] | StagingApiError
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where packages are to go."""
+
+    archive: AptArchive
+    suite: Suite
+    component: str
+
+
+def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> None:
+    """Take from the pool what was given up and is in the way of these packages."""
+    wanted = [row for parcel in parcels for row in _wanted(to, parcel)]
+    with database.connect() as conn:
+        in_the_way = repository.files_in_the_way(conn, to.archive.id, wanted)
+    if in_the_way:
+        with database.begin() as conn:
+            repository.remove_given_up(conn, in_the_way)
+
+
+def _wanted(to: Destination, parcel: Parcel) -> Iterator[dict[str, Any]]:
+    """The files of a package, by path; with what it is, that which tells it from another."""
+    content = parcel.content
+    if isinstance(content, BinaryPackage):
+        try:
+            yield _binary_row(to, parcel.name, content)
+        except StagingApiError:
+            return
+    elif isinstance(content, SourcePackage):
+        paths = _paths(to, content)
+        named = {"package": content.package, "version_key": content.version.sort_key}
+        yield {**named, "path": paths[content.dsc.name], "sha256": content.dsc.sha256}
+        yield from ({"path": paths[f.name], "sha256": f.sha256} for f in content.files)
+
+
+def placed(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict[str, Place]:
+    """The releases of all packages, by the names of their files."""
+    places: dict[str, Place] = _binaries(conn, to, parcels)
+    for parcel in parcels:
+        if isinstance(parcel.content, SourcePackage):
+            places[parcel.name] = _source(conn, to, parcel, parcel.content)
+        elif isinstance(parcel.content, StagingApiError):
+            places[parcel.name] = parcel.content
+    return places
+
+
+def _binaries(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict[str, Place]:
+    """The releases of all .deb and .udeb files, added together."""
+    found: dict[str, Place] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for parcel in parcels:
+        if isinstance(parcel.content, BinaryPackage):
+            try:
+                rows[parcel.name] = _binary_row(to, parcel.name, parcel.content)
+            except StagingApiError as error:
+                found[parcel.name] = error
+    there = repository.add_binaries(conn, to.archive.id, list(rows.values())) if rows else {}
+    for place, (name, row) in enumerate(rows.items()):
+        release = there.get(place)
+        if release is None:
+            found[name] = _path_is_taken(row["path"])
+        elif release.sha256 != row["sha256"]:
+            found[name] = Conflict(
+                f"{row['package']} {release.version} ({row['architecture']}) is in the archive with"
+                f" another content, at {release.path}: give the package a new version"
+            )
+        else:
+            found[name] = {"binary_release_id": release.id}
+    return found
+
+
+def _path_is_taken(path: str) -> Conflict:
+    return Conflict(
+        f"{path} is in the archive with another content, or was published with it, and what was"
+        " published keeps its bytes for ever: give the package a new version"
+    )
+
+
+def _binary_row(to: Destination, name: str, package: BinaryPackage) -> dict[str, Any]:
+    if package.architecture not in ("all", *to.suite.architectures):
+        raise PackageInvalid(f"{to.suite.name} has no architecture {package.architecture}")
+    suffix = name.rpartition(".")[2]
+    file_name = binary_file_name(package.package, package.version, package.architecture, suffix)
+    return {
+        "package": package.package,
+        "version": package.version.text,
+        "version_key": package.version.sort_key,
+        "architecture": package.architecture,
+        "installer": suffix == "udeb",
+        "source": package.source,
+        "source_version_key": package.source_version.sort_key,
+        "control": package.control,
+        "path": pool_path(to.component, package.source, file_name),
+        "sha256": package.sha256,
+        "size_bytes": package.size_bytes,
+    }
+
+
+def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePackage) -> Place:
+    """The release of a .dsc; files that it shares with another version need not be sent again."""
+    archive_id = to.archive.id
+    wanted, paths = (source.dsc, *source.files), _paths(to, source)
+    try:
+        there = repository.files_at(conn, archive_id, list(paths.values()))
+        in_pool = {
+            name: SourceFile(name, there[path].size_bytes, there[path].sha256)
+            for name, path in paths.items()
+            if path in there
+        }
+        check_files(source, {**in_pool, **parcel.files})
+        if (known := _known_source(conn, to, source)) is not None:
+            return known
+        rows = [{**vars(file), "path": paths[file.name]} for file in wanted]
+        repository.add_files(conn, archive_id, rows)
+        there = repository.files_at(conn, archive_id, list(paths.values()))
+        for file in wanted:
+            path = paths[file.name]
+            if path not in there or there[path].sha256 != file.sha256:
+                raise _path_is_taken(path)
+        values = {"package": source.package, "version": source.version.text}
+        values |= {"version_key": source.version.sort_key, "control": source.control}
+        ids = [there[paths[file.name]].id for file in wanted]
+        added = repository.add_source(conn, archive_id, values, ids)
+        # Another request may have added it since we looked.
+        return {"source_release_id": added} if added else _known_source(conn, to, source) or {}
+    except StagingApiError as error:
+        return error
+
+
+def _paths(to: Destination, source: SourcePackage) -> dict[str, str]:
+    """The path of each of its files, by name."""
+    names = [file.name for file in (source.dsc, *source.files)]
+    return {name: pool_path(to.component, source.package, name) for name in names}
+
+
+def _known_source(
+    conn: Connection, to: Destination, source: SourcePackage
+) -> dict[str, Any] | None:
+    """The release of this version, in whatever component; None if there is none.
+
+    Raises:
+        Conflict: it has other files.
+    """
+    package, version = source.package, source.version
+    release = repository.find_source(conn, to.archive.id, package, version.sort_key)
+    if release is None:
+        return None
+    if list(release.files) != [f"{f.name} {f.sha256}" for f in (source.dsc, *source.files)]:
+        raise Conflict(
+            f"{package} {release.version} is in the archive with other files, hence another"
+            " content: give the package a new version"
+        )
+    return {"source_release_id": release.id}
