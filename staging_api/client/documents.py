@@ -1,10 +1,11 @@
 """Configuration documents: buffer collections, review and commit them, go back."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
-from staging_api.client.calls import API, PAGE_SIZE, Calls, understood
+from staging_api.client.calls import API, PAGE_SIZE, Calls, once, understood
 from staging_api.client.pacing import Deadline, OnRetry, retried
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable
@@ -13,11 +14,24 @@ BufferMode = Literal["rejectoncontents", "append", "replace"]
 Document = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class PostedCollection:
+    """A collection as it was posted.
+
+    Attributes:
+        text: its documents, a YAML stream; empty where the buffer deletes it.
+        etag: for `Documents.create`, so that only this version of it is replaced; None if empty.
+    """
+
+    text: bytes
+    etag: str | None
+
+
 class Documents:
     """What `StagingClient.documents` is; every method retries as those of the client do.
 
-    A change whose answer was lost is sent again, and may then be refused because it was made the
-    first time: `buffer` shows what is there.
+    Changes wait in the service's queue while another request changes documents. One whose answer
+    was lost is sent again with the same Idempotency-Key, and gets the answer it would have got.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -54,15 +68,26 @@ class Documents:
             headers["If-Match"] = if_match
         path = f"/configdocs/{quote(collection, '')}"
         query = {"buffermode": mode, "reason": reason}
-        return self._sent("POST", path, query, text, headers=headers, on_retry=on_retry)
+        return self._sent(path, query, text, headers=headers, on_retry=on_retry)
 
     def empty(
-        self, collection: str, *, mode: BufferMode = "rejectoncontents", reason: str | None = None
+        self,
+        collection: str,
+        *,
+        mode: BufferMode = "rejectoncontents",
+        reason: str | None = None,
+        on_retry: OnRetry | None = None,
     ) -> Document:
-        """Remove all documents of a collection, in the buffer."""
+        """Remove all documents of a collection, in the buffer.
+
+        Raises:
+            Invalid: it has none.
+            Conflict: the buffer does not allow it.
+            LockHeld: another request changed documents all the time.
+        """
         path = f"/configdocs/{quote(collection, '')}"
         query = {"buffermode": mode, "empty-collection": "true", "reason": reason}
-        return self._sent("POST", path, query, b"")
+        return self._sent(path, query, b"", on_retry=on_retry)
 
     def status(self, versions: Sequence[str] = ()) -> list[Document]:
         """What became of each collection between two versions (default: committed and buffer)."""
@@ -71,7 +96,18 @@ class Documents:
         return found
 
     def get(self, collection: str, version: str = "buffer", *, secrets: bool = False) -> bytes:
-        """A collection as it was posted.
+        """The text of a collection as it was posted.
+
+        Raises:
+            NotFound: the version lacks it.
+            Forbidden: the caller may not see secrets.
+        """
+        return self.posted(collection, version, secrets=secrets).text
+
+    def posted(
+        self, collection: str, version: str = "buffer", *, secrets: bool = False
+    ) -> PostedCollection:
+        """A collection as it was posted, to be edited and posted again.
 
         Raises:
             NotFound: the version lacks it.
@@ -89,7 +125,7 @@ class Documents:
         """
         named = "revision" if version.isdigit() else "version"
         query = {named: version, "cleartext-secrets": "true" if secrets else None}
-        return self._text(_asked("/renderedconfigdocs", query))
+        return self._text(_asked("/renderedconfigdocs", query)).text
 
     def commit(
         self,
@@ -126,7 +162,7 @@ class Documents:
             "stage": "true" if stage else None,
             "reason": reason,
         }
-        return self._sent("POST", "/commitconfigdocs", query, b"", on_retry=on_retry)
+        return self._sent("/commitconfigdocs", query, b"", on_retry=on_retry)
 
     def buffer(self) -> Document:
         """What would be committed: revision, digest, and the collections that it changes."""
@@ -139,7 +175,7 @@ class Documents:
             NotFound: the buffer does not change that collection.
         """
         below = "" if collection is None else f"/{quote(collection, '')}"
-        return self._asked("DELETE", _asked(f"/document-buffer{below}", {"reason": reason}))
+        return self._changed("DELETE", _asked(f"/document-buffer{below}", {"reason": reason}))
 
     def rollback(
         self, revision: int, *, over_buffer: bool = False, reason: str | None = None
@@ -151,26 +187,32 @@ class Documents:
             Conflict: there is a buffer, or nothing would change.
         """
         body = {"over_buffer": over_buffer, "reason": reason}
-        return self._asked("POST", f"/document-revisions/{revision}/rollback", body)
+        return self._changed("POST", f"/document-revisions/{revision}/rollback", body)
 
-    def confirm(self, revision: int) -> Document:
+    def confirm(self, revision: int, *, reason: str | None = None) -> Document:
         """Make a commit final that would be undone otherwise.
 
         Raises:
             Conflict: it does not wait for that, or not any more.
         """
-        return self._asked("POST", f"/document-revisions/{revision}/confirm")
+        path = f"/document-revisions/{revision}/confirm"
+        return self._changed("POST", _asked(path, {"reason": reason}))
 
     def tag(
         self, revision: int, tag: str, data: object = None, *, reason: str | None = None
     ) -> Document:
         """Name a revision."""
         path = f"/document-revisions/{revision}/tags/{quote(tag, '')}"
-        return self._asked("PUT", path, {"data": data, "reason": reason})
+        return self._changed("PUT", path, {"data": data, "reason": reason})
 
-    def untag(self, revision: int, tag: str) -> Document:
-        """Take a name from a revision."""
-        return self._asked("DELETE", f"/document-revisions/{revision}/tags/{quote(tag, '')}")
+    def untag(self, revision: int, tag: str, *, reason: str | None = None) -> Document:
+        """Take a name from a revision.
+
+        Raises:
+            NotFound: it does not have that name.
+        """
+        path = f"/document-revisions/{revision}/tags/{quote(tag, '')}"
+        return self._changed("DELETE", _asked(path, {"reason": reason}))
 
     def site_action(
         self,
@@ -193,7 +235,7 @@ class Documents:
             "data": data,
             "reason": reason,
         }
-        return self._asked("POST", "/document-site-actions", body)
+        return self._changed("POST", "/document-site-actions", body)
 
     def revision(self, number: int) -> Document:
         """One revision: who made it, whether it was committed, its tags."""
@@ -247,15 +289,35 @@ class Documents:
             "rendered": "true" if rendered else None,
             "cleartext-secrets": "true" if secrets else None,
         }
-        return self._asked("GET", _asked("/document-differences", query))
+        whole: dict[str, Any] = {}
+        while True:
+            page = self._asked("GET", _asked("/document-differences", query))
+            with understood():
+                whole = whole or {**page, "changes": []}
+                whole["changes"] += page["changes"]
+                following = whole["next"] = page["next"]
+            if following is None:
+                return whole
+            query["after"] = following
 
     def _asked(self, method: str, path: str, body: Document | None = None) -> Document:
         found: Document = self._calls.ask(method, path, body).document
         return found
 
+    def _changed(self, method: str, path: str, body: Document | None = None) -> Document:
+        reply = self._calls.transport.exchange(
+            method,
+            API + path,
+            Deadline(self._calls.timeout),
+            body=body,
+            headers=once() if method == "POST" else None,
+            queues=True,
+        )
+        found: Document = reply.document
+        return found
+
     def _sent(
         self,
-        method: str,
         path: str,
         query: Mapping[str, Any],
         content: bytes,
@@ -264,31 +326,32 @@ class Documents:
         on_retry: OnRetry | None = None,
     ) -> Document:
         reply = self._calls.transport.exchange(
-            method,
+            "POST",
             API + _asked(path, query),
             Deadline(self._calls.timeout),
             content=content,
-            headers=headers,
+            headers={**once(), **(headers or {})},
             on_retry=on_retry,
+            queues=True,
         )
         found: Document = reply.document
         return found
 
-    def _text(self, path: str) -> bytes:
+    def _text(self, path: str) -> PostedCollection:
         deadline = Deadline(self._calls.timeout)
         transport = self._calls.transport
         headers = {"Accept": "application/x-yaml, application/json"}
 
-        def once() -> bytes:
+        def fetched() -> PostedCollection:
             with transport.sent("GET", API + path, deadline, headers) as answer:
                 body = answer.read()
                 if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
                     raise problem(answer.status, answer.headers, body)
                 if answer.status != 200:  # noqa: PLR2004 - success, RFC 9110
                     raise AnswerUnusable(f"status {answer.status} in the place of documents")
-                return body
+                return PostedCollection(body, answer.headers.get("ETag"))
 
-        return retried(once, deadline, transport.pacing)
+        return retried(fetched, deadline, transport.pacing)
 
 
 def _asked(path: str, query: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> str:

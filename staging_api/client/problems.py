@@ -10,6 +10,7 @@ from staging_api.errors import (
     Conflict,
     FieldError,
     Forbidden,
+    IdempotencyKeyBusy,
     Invalid,
     LimitExceeded,
     LockHeld,
@@ -35,6 +36,8 @@ _NOT_REACHED = frozenset({429, 502, 503, 504})
 #: Kinds of the documents by which the paths of configdocs refuse.
 _STATUS_KINDS = ("status", "Status")
 _BLOCKED = "Blocked by another process"
+#: `retry` is also set where another request has to come first, as for a commit of an empty buffer.
+_PASSING = (_BLOCKED, IdempotencyKeyBusy.title)
 
 _READ = frozenset({"type", "title", "code", "detail", "retryable", "errors", "message"})
 
@@ -124,7 +127,7 @@ def _of_status(
         kind = LockHeld
     error = kind(f"{message}: {document.get('reason') or ''}")
     error.title = message or kind.title
-    error.retryable = kind.retryable or bool(document.get("retry"))
+    error.retryable = kind.retryable or message in _PASSING
     error.retry_after_seconds = retry_after
     error.extra = {"messages": messages}
     return error

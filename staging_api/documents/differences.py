@@ -56,6 +56,10 @@ class DocumentChange:
     text: str = ""
 
 
+#: Where a document comes in a comparison: its collection, and its identity.
+Position = tuple[str, Identity]
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     """One document of one side."""
@@ -82,13 +86,36 @@ def compare(
     Returns:
         The documents that differ, by collection, then by identity.
     """
-    before, after = _sides(old, reveal=reveal), _sides(new, reveal=reveal)
-    changes = []
-    for identity in before.keys() | after.keys():
-        change = _compared(identity, before.get(identity), after.get(identity))
+    return tuple(differences(old, new, reveal=reveal))
+
+
+def differences(
+    old: Iterable[Document | RenderedDocument],
+    new: Iterable[Document | RenderedDocument],
+    *,
+    reveal: bool = False,
+    after: Position | None = None,
+) -> Iterator[DocumentChange]:
+    """Compare as `compare` does, each document when it is asked for.
+
+    Args:
+        old: the documents before.
+        new: the documents after.
+        reveal: show secrets too, to callers with the right to see them.
+        after: begin after this position; what comes before it is not compared.
+    """
+    before, there = _sides(old, reveal=reveal), _sides(new, reveal=reveal)
+    places = sorted(
+        ((there.get(identity) or before[identity]).collection, identity)
+        for identity in before.keys() | there.keys()
+    )
+    for position in places:
+        if after is not None and position <= after:
+            continue
+        identity = position[1]
+        change = _compared(identity, before.get(identity), there.get(identity))
         if change is not None:
-            changes.append(change)
-    return tuple(sorted(changes, key=lambda each: (each.collection, each.document)))
+            yield change
 
 
 def _sides(

@@ -7,7 +7,7 @@ from staging_api.db.engine import Database
 from staging_api.documents import rows, status
 from staging_api.documents.changing import Buffer, buffer_of, digest_of, etag_of, now
 from staging_api.documents.contents import Contents
-from staging_api.documents.differences import DocumentChange, compare
+from staging_api.documents.differences import DocumentChange, Position, differences
 from staging_api.documents.model import Document, RenderingFailed
 from staging_api.documents.refusals import RequestInvalid, VersionNotFound
 from staging_api.documents.rendering.model import RenderedDocument
@@ -16,6 +16,8 @@ from staging_api.documents.stored import BUFFER, COMMITTED, VERSIONS, Held, Revi
 from staging_api.errors import NotFound
 
 _MAX_NUMBER = (1 << 63) - 1
+#: Of unified diffs, after which a page of differences ends.
+_PAGE_CHARACTERS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,32 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Differences:
-    """The documents of two revisions, compared place by place; revision 0 has none."""
+class Compared:
+    """Which documents are compared, and how.
+
+    Attributes:
+        old: the revision before; 0 has no documents.
+        new: the revision after.
+        rendered: compare what is rendered, not what was posted.
+        reveal: show secrets too.
+        after: where the page before ended.
+        limit: documents of a page, at most.
+    """
 
     old: int
     new: int
+    rendered: bool
+    reveal: bool
+    after: Position | None
+    limit: int
+
+
+@dataclass(frozen=True)
+class Differences:
+    """A page of documents that differ, compared place by place."""
+
     changes: tuple[DocumentChange, ...]
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,12 @@ class DocumentReader:
         with self.database.connect() as conn:
             return now(conn, rows.versions(conn)).buffered
 
+    def buffer_and_collections(self) -> tuple[Buffer, list[str]]:
+        """The newest revision, and the collections that it changes, of the same moment."""
+        with self.database.connect() as conn:
+            there = now(conn, rows.versions(conn))
+        return buffer_of(there), there.buffered
+
     def compare(self, names: Sequence[str]) -> Comparison:
         """The collections of two versions (none named: committed and buffer), compared.
 
@@ -75,28 +103,34 @@ class DocumentReader:
             base, new = rows.state(conn, pair.base_revision), rows.state(conn, pair.new_revision)
         return Comparison(pair, digest_of(new), status.compare(pair, base, new))
 
-    def differences(self, old: str, new: str, *, rendered: bool, reveal: bool) -> Differences:
-        """Compare the documents of two versions, or of revisions by their numbers.
-
-        Args:
-            old: the version before; while nothing is committed, committed is revision 0.
-            new: the version after.
-            rendered: compare what is rendered, not what was posted.
-            reveal: show secrets too.
+    def differences(self, query: Compared) -> Differences:
+        """Compare the documents of two revisions, a page at a time.
 
         Raises:
-            RequestInvalid: one of them is no version.
-            VersionNotFound: a version of site actions does not exist.
             NotFound: there is no such revision.
             RenderingFailed: one of them cannot be rendered.
             DocumentsUnreadable: a key that sealed some documents is not here.
         """
-        numbers = self._number_or_zero(old), self._number_or_zero(new)
-        read = self._rendered if rendered else self._posted
-        before, after = (read(number) for number in numbers)
-        return Differences(*numbers, compare(before, after, reveal=reveal))
+        read = self._rendered if query.rendered else self._posted
+        old, new = read(query.old), read(query.new)
+        changes = differences(old, new, reveal=query.reveal, after=query.after)
+        page: list[DocumentChange] = []
+        size = 0
+        for change in changes:
+            if len(page) == query.limit or size > _PAGE_CHARACTERS:
+                return Differences(tuple(page), more=True)
+            page.append(change)
+            size += len(change.text)
+        return Differences(tuple(page), more=False)
 
-    def _number_or_zero(self, version: str) -> int:
+    def number_or_zero(self, version: str) -> int:
+        """The revision of a version, as `number_of`; 0 while nothing is committed, or of "0".
+
+        Raises:
+            RequestInvalid: it is no version.
+            VersionNotFound: a version of site actions does not exist.
+            NotFound: there is no such revision.
+        """
         if version == "0":
             return 0
         if version.lower() not in {BUFFER, COMMITTED}:

@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 _INCOMPLETE = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOURCE_NOT_FOUND})
 
 
+#: Looks at the buffer that is there, and refuses by raising.
+BufferCheck = Callable[[Buffer], None]
+
 _MAX_TAG_LENGTH = 64
 
 
@@ -73,7 +76,6 @@ class CommitRequest:
         reviewed: the revision that the caller looked at; None: whatever is there.
         confirm_seconds: undone after so long unless confirmed; None: final at once.
         stage: whether the builds that documents name are to be staged.
-        unless: looks at the buffer, and refuses by raising.
     """
 
     force: bool = False
@@ -81,7 +83,7 @@ class CommitRequest:
     reviewed: int | None = None
     confirm_seconds: float | None = None
     stage: bool = False
-    unless: Callable[[Buffer], None] | None = None
+    unless: BufferCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,9 @@ class DocumentService:
             )
         return Done(reviewed, verdict, commits, named)
 
-    def discard(self, collection: str | None, author: Author) -> Done:
+    def discard(
+        self, collection: str | None, author: Author, unless: BufferCheck | None = None
+    ) -> Done:
         """Drop what the buffer has, of one collection or of all.
 
         Raises:
@@ -183,12 +187,15 @@ class DocumentService:
             LockHeld: another request changes documents.
         """
         with self._changing(author) as change, change.deciding() as (conn, now):
+            _check_buffer(now, unless)
             target = now.discarded(collection)
             if target is None:
                 return Done(buffer_of(now))
             return Done(change.make(conn, now, target, collection))
 
-    def roll_back(self, number: int, author: Author, *, over_buffer: bool) -> Done:
+    def roll_back(
+        self, number: int, author: Author, *, over_buffer: bool, unless: BufferCheck | None = None
+    ) -> Done:
         """Let the buffer have exactly what an older revision has; 0 has nothing.
 
         Raises:
@@ -198,6 +205,7 @@ class DocumentService:
         """
         old = self.reader.state(number)
         with self._changing(author) as change, change.deciding() as (conn, now):
+            _check_buffer(now, unless)
             target = now.rolled_back(number, old, over_buffer=over_buffer)
             return Done(change.make(conn, now, target))
 
@@ -336,9 +344,13 @@ def _reviewed(now: Now, request: CommitRequest) -> Buffer:
     there = buffer_of(now)
     if request.reviewed not in (None, there.revision):
         raise moved(f"revision {request.reviewed}", there.revision)
-    if request.unless is not None:
-        request.unless(there)
+    _check_buffer(now, request.unless)
     return there
+
+
+def _check_buffer(now: Now, unless: BufferCheck | None) -> None:
+    if unless is not None:
+        unless(buffer_of(now))
 
 
 def _check_tag(tag: str) -> None:

@@ -1,36 +1,15 @@
-"""The bodies of the document routes that are our own, beside those of configdocs."""
+"""The answers of the document routes that are our own, beside those of configdocs."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from staging_api.documents.changing import Buffer
 from staging_api.documents.differences import DocumentChange
 from staging_api.documents.paths import path_text
 from staging_api.documents.stored import Revision
-from staging_api.http.bodies import Body, Text, Ulid
-
-_BIGINT = (1 << 63) - 1
-Number = Annotated[int, Field(ge=0, le=_BIGINT)]
-Reason = Annotated[Text, Field(min_length=1, max_length=500)]
-
-
-def _storable(value: Any) -> Any:
-    """JSON that a table can hold: no NUL character in any text."""
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str) and "\0" in part:
-            raise ValueError("must not contain a NUL character")
-        if isinstance(part, dict):
-            waiting += [*part, *part.values()]
-        elif isinstance(part, list):
-            waiting += part
-    return value
-
-
-Data = Annotated[Any, AfterValidator(_storable)]
+from staging_api.http.bodies import Body, Ulid
 
 
 class CommitBody(Body):
@@ -101,46 +80,6 @@ class RevisionList(Body):
     next: int | None = Field(description="the `before` of the next page")
 
 
-class RevisionQuery(Body):
-    """Which page of the revisions."""
-
-    limit: int = Field(100, ge=1, le=1000)
-    before: Number | None = Field(None, description="the `next` of the page before")
-
-
-class ReasonQuery(Body):
-    """Why something is changed."""
-
-    reason: Reason | None = None
-
-
-class RollbackRequest(Body):
-    """How the buffer is to become an older revision."""
-
-    over_buffer: bool = Field(False, description="even if that drops what is buffered")
-    reason: Reason | None = None
-
-
-class TagRequest(Body):
-    """What is to be kept with a tag."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    data: Data = None
-    reason: Reason | None = None
-
-
-class SiteActionRequest(Body):
-    """How a site action ended."""
-
-    outcome: Literal["success", "failure"]
-    revision: Number | None = Field(None, description="a committed one; default: the newest")
-    data: Data = None
-    require_staged: bool = Field(
-        False, description="refuse unless every build that its documents name is staged"
-    )
-    reason: Reason | None = None
-
-
 class BufferBody(Body):
     """The newest revision, as it would be committed."""
 
@@ -158,20 +97,6 @@ class BufferBody(Body):
             digest=buffer.digest,
             collections=collections,
         )
-
-
-class DocumentQuery(Body):
-    """Which version of a document, and what of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-    version: Text = Field(
-        "buffer", max_length=30, description="a version, or the number of a revision"
-    )
-    provenance: bool = Field(False, description="say where each value came from")
-    path: Text = Field(".", min_length=1, max_length=500, description="of one place: .a.b[0]")
-    cleartext_secrets: bool = Field(
-        False, alias="cleartext-secrets", description="show secrets; for operators"
-    )
 
 
 class IdentityBody(Body):
@@ -210,18 +135,6 @@ class DocumentBody(Body):
     sources: list[IdentityBody]
     used_by: list[IdentityBody]
     provenance: list[OriginBody] | None
-
-
-class DifferencesQuery(Body):
-    """Which versions are compared, and how."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-    old: Text = Field("committed", max_length=30, description="a version, or a revision's number")
-    new: Text = Field("buffer", max_length=30, description="a version, or a revision's number")
-    rendered: bool = Field(False, description="compare what is rendered, not what was posted")
-    cleartext_secrets: bool = Field(
-        False, alias="cleartext-secrets", description="show secrets; for operators"
-    )
 
 
 class PathChangeBody(Body):
@@ -271,3 +184,4 @@ class DifferencesBody(Body):
     old: int = Field(description="the revision before; 0: nothing")
     new: int
     changes: list[DocumentChangeBody]
+    next: str | None = Field(description="the `after` of the next page")

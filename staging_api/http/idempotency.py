@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import falcon
 
@@ -39,11 +39,19 @@ class Locking(Protocol):
     locks: Locks
 
 
+@runtime_checkable
+class TakesOtherBodies(Protocol):
+    """A resource whose requests have bodies that are not JSON."""
+
+    def sent_body(self, req: falcon.Request) -> bytes:
+        """Read the body that is part of the request; called once, before the responder."""
+
+
 R = TypeVar("R", bound=Locking)
 Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 _MAX_KEY_LENGTH = 255
-_KEPT_HEADERS = ("location", "content-type", "preference-applied")
+_KEPT_HEADERS = ("location", "etag", "content-type", "preference-applied")
 # From the release of a request's other locks to that of its key, at the most.
 _KEEPING_SECONDS = 2.0
 # Headers that say something of the one thing that an answer shows.
@@ -68,7 +76,8 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
             return
         _check(key)
         with ExitStack() as until_kept:
-            keyed = _Keyed(self.locks, req, resp, key, until_kept)
+            request = _fingerprints(self, req)
+            keyed = _Keyed(self.locks, req, resp, key, request=request, until_kept=until_kept)
             if keyed.replayed():
                 return
             if takes_locks(responder):
@@ -94,12 +103,14 @@ class _Keyed:
         req: falcon.Request,
         resp: falcon.Response,
         key: str,
+        *,
+        request: tuple[str, str],
         until_kept: ExitStack,
     ) -> None:
         self._locks, self._req, self._resp, self._key = locks, req, resp, key
         self._until_kept = until_kept
         self._caller: str = req.context.caller
-        self._request = _fingerprints(req)
+        self._request = request
         self._held: Hold | None = None
         self._replayed = False
 
@@ -185,13 +196,16 @@ def _check(key: str) -> None:
         raise Invalid.field("Idempotency-Key", f"must be 1 to {_MAX_KEY_LENGTH} ASCII characters")
 
 
-def _fingerprints(req: falcon.Request) -> tuple[str, str]:
+def _fingerprints(resource: object, req: falcon.Request) -> tuple[str, str]:
     """Digests of the request: ours, and that which versions before noted.
 
     How long a client would wait is no part of what it asks for; it was taken for one before, and
     its place is left empty now, so that the digests of requests without the header are the same.
     """
-    body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
+    if isinstance(resource, TakesOtherBodies):
+        body = hashlib.sha256(resource.sent_body(req)).hexdigest()
+    else:
+        body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
 
     def digest(prefer: str) -> str:
         parts = f"{req.method}\n{req.path}\n{req.query_string}\n{prefer}\n{body}"

@@ -174,6 +174,7 @@ def _ours(
     error: StagingApiError,
     _params: Any,
 ) -> None:
+    resp.delete_header("ETag")  # of an answer that there is not
     form = form_of(req)
     if form is None:
         answer(req, resp, error)
@@ -188,6 +189,7 @@ def _of_falcon(
     error: falcon.HTTPError,
     _params: Any,
 ) -> None:
+    resp.delete_header("ETag")
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
     status, form = int(error.status_code), form_of(req)

@@ -147,7 +147,7 @@ def test_an_answer_that_the_version_before_kept_is_found(
 ) -> None:
     def keep(self: object, req: falcon.Request, resp: falcon.Response, *_: object) -> None:
         with database.begin() as conn:
-            kept = KeptAnswer(_fingerprints(req)[1], 201, {}, b"of before")
+            kept = KeptAnswer(_fingerprints(self, req)[1], 201, {}, b"of before")
             answers.keep(conn, "tester", "k", kept)
 
     with pytest.MonkeyPatch.context() as patch:

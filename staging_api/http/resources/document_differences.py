@@ -1,15 +1,55 @@
-"""``/document-differences``: two versions compared by collection, document and path."""
+"""``/document-differences``: two versions compared by collection, document and path.
+
+A cursor names both revisions, so that all pages are of the same comparison, whatever is posted or
+committed in between.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import falcon
 
+from staging_api.documents.differences import DocumentChange, Position
+from staging_api.documents.model import Identity
+from staging_api.documents.reader import Compared
 from staging_api.documents.service import DocumentService
-from staging_api.http.document_bodies import (
-    DifferencesBody,
-    DifferencesQuery,
-    DocumentChangeBody,
-)
+from staging_api.errors import Invalid
+from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
+from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
-from staging_api.http.resources.configdocs.answers import may_see_secrets
+from staging_api.http.resources.configdocs.answers import may_see_secrets, not_modified
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page ended."""
+
+    old: int
+    new: int
+    position: Position
+
+    def __str__(self) -> str:
+        """Text for a URL."""
+        collection, identity = self.position
+        parts = [self.old, self.new, collection, *identity]
+        return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Read such a text.
+
+        Raises:
+            Invalid: it is none.
+        """
+        try:
+            old, new, *names = json.loads(base64.urlsafe_b64decode(text.encode()))
+            collection, schema, layer, name = (_text(each) for each in names)
+            return cls(_number(old), _number(new), (collection, Identity(schema, layer, name)))
+        except (ValueError, TypeError, RecursionError):
+            raise Invalid.field("after", "must be the `next` of the page before") from None
 
 
 class DocumentDifferences:
@@ -20,18 +60,63 @@ class DocumentDifferences:
         self._reader = documents.reader
 
     @spec.validate(
-        query=DifferencesQuery, resp=answers(404, HTTP_200=DifferencesBody), tags=["documents"]
+        query=DifferencesQuery,
+        headers=KnownHeaders,
+        resp=answers(404, HTTP_200=DifferencesBody, HTTP_304=None),
+        tags=["documents"],
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Compare the documents of two versions, as posted or rendered; secrets are masked."""
+        """Compare the documents of two versions, as posted or rendered; secrets are masked.
+
+        `next` goes on with the same two revisions, whatever `old` and `new` say.
+        """
         query: DifferencesQuery = req.context.query
         if query.cleartext_secrets:
             may_see_secrets(req)
-        found = self._reader.differences(
-            query.old, query.new, rendered=query.rendered, reveal=query.cleartext_secrets
-        )
+        compared = self._compared(query)
+        if not_modified(req, resp, _etag(asdict(compared))):
+            return
+        found = self._reader.differences(compared)
         resp.media = DifferencesBody(
-            old=found.old,
-            new=found.new,
+            old=compared.old,
+            new=compared.new,
             changes=[DocumentChangeBody.of(change) for change in found.changes],
+            next=_next(compared, found.changes[-1]) if found.more else None,
         )
+
+    def _compared(self, query: DifferencesQuery) -> Compared:
+        cursor = None if query.after is None else Cursor.parse(query.after)
+        if cursor is None:
+            old, new = (self._reader.number_or_zero(each) for each in (query.old, query.new))
+        else:
+            old, new = cursor.old, cursor.new
+        return Compared(
+            old=old,
+            new=new,
+            rendered=query.rendered,
+            reveal=query.cleartext_secrets,
+            after=None if cursor is None else cursor.position,
+            limit=query.limit,
+        )
+
+
+def _etag(compared: Mapping[str, object]) -> str:
+    """Of revisions, which never change, and of all that the answer depends on beside them."""
+    digest = hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
+    return f'"{digest[:32]}"'
+
+
+def _next(compared: Compared, last: DocumentChange) -> str:
+    return str(Cursor(compared.old, compared.new, (last.collection, last.document)))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError
+    return value

@@ -6,17 +6,22 @@ from staging_api.documents.changing import Author
 from staging_api.documents.service import DocumentService
 from staging_api.http.api_lock import api_lock
 from staging_api.http.auth import asker
-from staging_api.http.document_bodies import (
-    BufferBody,
+from staging_api.http.document_bodies import BufferBody, RevisionBody, RevisionList
+from staging_api.http.document_requests import (
+    ChangeHeaders,
+    ConditionalHeaders,
+    KnownHeaders,
+    OnceHeaders,
     ReasonQuery,
-    RevisionBody,
-    RevisionList,
     RevisionQuery,
+    RollbackHeaders,
     RollbackRequest,
     SiteActionRequest,
     TagRequest,
 )
+from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
+from staging_api.http.resources.configdocs.answers import not_modified, show, unless_moved
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
@@ -40,16 +45,22 @@ class DocumentRevisions:
         """Take what the responders need."""
         self._reader = documents.reader
 
-    @spec.validate(query=RevisionQuery, resp=answers(HTTP_200=RevisionList), tags=_TAGS)
+    @spec.validate(
+        query=RevisionQuery,
+        headers=KnownHeaders,
+        resp=answers(HTTP_200=RevisionList, HTTP_304=None),
+        tags=_TAGS,
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List revisions, newest first."""
         query: RevisionQuery = req.context.query
         found = self._reader.revisions(query.limit + 1, query.before)
         page = found[: query.limit]
-        resp.media = RevisionList(
+        listed = RevisionList(
             items=[RevisionBody.of(revision) for revision in page],
             next=page[-1].number if len(found) > len(page) else None,
         )
+        show(req, resp, listed)
 
 
 class OneDocumentRevision:
@@ -59,17 +70,25 @@ class OneDocumentRevision:
         """Take what the responders need."""
         self._reader = documents.reader
 
-    @spec.validate(resp=answers(404, HTTP_200=RevisionBody), tags=_TAGS)
-    def on_get(self, _req: falcon.Request, resp: falcon.Response, number: int) -> None:
+    @spec.validate(
+        headers=KnownHeaders,
+        resp=answers(404, HTTP_200=RevisionBody, HTTP_304=None),
+        tags=_TAGS,
+    )
+    def on_get(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Show a revision: who made it, whether it was committed, its tags."""
-        resp.media = RevisionBody.of(self._reader.find(number))
+        show(req, resp, RevisionBody.of(self._reader.find(number)))
 
 
 class RollbackToRevision(_OfDocuments):
     """Going back to a revision."""
 
+    @answers_once
     @spec.validate(
-        json=RollbackRequest, resp=answers(404, 409, 415, HTTP_201=BufferBody), tags=_TAGS
+        json=RollbackRequest,
+        headers=RollbackHeaders,
+        resp=answers(404, 409, 415, 422, HTTP_201=BufferBody),
+        tags=_TAGS,
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
@@ -79,7 +98,9 @@ class RollbackToRevision(_OfDocuments):
         """
         body: RollbackRequest = req.context.json
         author = Author(asker(req), body.reason)
-        done = self.documents.roll_back(number, author, over_buffer=body.over_buffer)
+        done = self.documents.roll_back(
+            number, author, over_buffer=body.over_buffer, unless=unless_moved(req)
+        )
         resp.status = falcon.HTTP_201
         resp.set_header("ETag", done.buffer.etag)
         resp.media = BufferBody.of(done.buffer, self.documents.reader.buffered())
@@ -88,7 +109,13 @@ class RollbackToRevision(_OfDocuments):
 class ConfirmationOfRevision(_OfDocuments):
     """Confirming a commit that would be undone otherwise."""
 
-    @spec.validate(query=ReasonQuery, resp=answers(404, 409, HTTP_200=RevisionBody), tags=_TAGS)
+    @answers_once
+    @spec.validate(
+        query=ReasonQuery,
+        headers=OnceHeaders,
+        resp=answers(404, 409, 422, HTTP_200=RevisionBody),
+        tags=_TAGS,
+    )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Make a commit with `confirm_within` final."""
@@ -100,7 +127,12 @@ class ConfirmationOfRevision(_OfDocuments):
 class TagOfRevision(_OfDocuments):
     """One name of a revision."""
 
-    @spec.validate(json=TagRequest, resp=answers(404, 409, 415, HTTP_200=RevisionBody), tags=_TAGS)
+    @spec.validate(
+        json=TagRequest,
+        headers=ChangeHeaders,
+        resp=answers(404, 409, 415, HTTP_200=RevisionBody),
+        tags=_TAGS,
+    )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Tag a revision; a tag that is there already gets this data."""
@@ -108,7 +140,12 @@ class TagOfRevision(_OfDocuments):
         author = Author(asker(req), body.reason)
         resp.media = RevisionBody.of(self.documents.tag(number, tag, body.data, author))
 
-    @spec.validate(query=ReasonQuery, resp=answers(404, 409, HTTP_200=RevisionBody), tags=_TAGS)
+    @spec.validate(
+        query=ReasonQuery,
+        headers=ChangeHeaders,
+        resp=answers(404, 409, HTTP_200=RevisionBody),
+        tags=_TAGS,
+    )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Remove a tag."""
@@ -120,8 +157,12 @@ class TagOfRevision(_OfDocuments):
 class SiteActions(_OfDocuments):
     """How site actions ended."""
 
+    @answers_once
     @spec.validate(
-        json=SiteActionRequest, resp=answers(404, 409, 415, HTTP_201=RevisionBody), tags=_TAGS
+        json=SiteActionRequest,
+        headers=OnceHeaders,
+        resp=answers(404, 409, 415, 422, HTTP_201=RevisionBody),
+        tags=_TAGS,
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -145,15 +186,21 @@ class SiteActions(_OfDocuments):
 class DocumentBuffer(_OfDocuments):
     """The buffer."""
 
-    @spec.validate(resp=answers(HTTP_200=BufferBody), tags=_TAGS)
-    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+    @spec.validate(
+        headers=KnownHeaders, resp=answers(HTTP_200=BufferBody, HTTP_304=None), tags=_TAGS
+    )
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show what would be committed: its revision, digest and collections."""
-        reader = self.documents.reader
-        buffer = reader.buffer()
-        resp.set_header("ETag", buffer.etag)
-        resp.media = BufferBody.of(buffer, reader.buffered())
+        buffer, collections = self.documents.reader.buffer_and_collections()
+        if not not_modified(req, resp, buffer.etag):
+            resp.media = BufferBody.of(buffer, collections)
 
-    @spec.validate(query=ReasonQuery, resp=answers(409, HTTP_200=BufferBody), tags=_TAGS)
+    @spec.validate(
+        query=ReasonQuery,
+        headers=ConditionalHeaders,
+        resp=answers(409, HTTP_200=BufferBody),
+        tags=_TAGS,
+    )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Discard the buffer: the documents are again what was committed."""
@@ -163,7 +210,12 @@ class DocumentBuffer(_OfDocuments):
 class CollectionOfBuffer(_OfDocuments):
     """What the buffer has of one collection."""
 
-    @spec.validate(query=ReasonQuery, resp=answers(404, 409, HTTP_200=BufferBody), tags=_TAGS)
+    @spec.validate(
+        query=ReasonQuery,
+        headers=ConditionalHeaders,
+        resp=answers(404, 409, HTTP_200=BufferBody),
+        tags=_TAGS,
+    )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
         """Discard the changes of one collection."""
@@ -174,6 +226,6 @@ def _discard(
     documents: DocumentService, req: falcon.Request, resp: falcon.Response, collection: str | None
 ) -> None:
     query: ReasonQuery = req.context.query
-    done = documents.discard(collection, Author(asker(req), query.reason))
+    done = documents.discard(collection, Author(asker(req), query.reason), unless_moved(req))
     resp.set_header("ETag", done.buffer.etag)
     resp.media = BufferBody.of(done.buffer, documents.reader.buffered())

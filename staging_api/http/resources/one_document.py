@@ -1,5 +1,7 @@
 """``/documents/{schema}/{name}``: one rendered document, why it is so, and who uses it."""
 
+import hashlib
+
 import falcon
 
 from staging_api.documents.model import Identity, RenderingFailed
@@ -9,14 +11,10 @@ from staging_api.documents.redaction import redacted
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
 from staging_api.documents.service import DocumentService
 from staging_api.errors import Invalid, NotFound
-from staging_api.http.document_bodies import (
-    DocumentBody,
-    DocumentQuery,
-    IdentityBody,
-    OriginBody,
-)
+from staging_api.http.document_bodies import DocumentBody, IdentityBody, OriginBody
+from staging_api.http.document_requests import DocumentQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
-from staging_api.http.resources.configdocs.answers import may_see_secrets
+from staging_api.http.resources.configdocs.answers import may_see_secrets, not_modified
 
 
 class OneDocument:
@@ -27,7 +25,10 @@ class OneDocument:
         self._reader = documents.reader
 
     @spec.validate(
-        query=DocumentQuery, resp=answers(404, HTTP_200=DocumentBody), tags=["documents"]
+        query=DocumentQuery,
+        headers=KnownHeaders,
+        resp=answers(404, HTTP_200=DocumentBody, HTTP_304=None),
+        tags=["documents"],
     )
     def on_get(
         self,
@@ -47,6 +48,8 @@ class OneDocument:
         if query.cleartext_secrets:
             may_see_secrets(req)
         number = self._reader.number_of(query.version)
+        if not_modified(req, resp, _etag(number, query)):
+            return
         made = self._reader.rendered(number)
         if made.rendering is None:
             raise RenderingFailed(made.findings)
@@ -93,6 +96,12 @@ def _shown(
             for place, origin in origins
         ],
     )
+
+
+def _etag(number: int, query: DocumentQuery) -> str:
+    """Of a revision, which never changes, and of what of it the answer shows."""
+    asked = query.model_dump_json(exclude={"version"})
+    return f'"{number}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"'
 
 
 def _identity(identity: Identity) -> IdentityBody:

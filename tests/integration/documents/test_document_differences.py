@@ -69,7 +69,7 @@ def test_a_document_that_moves_names_where_from(changed: DocumentApi) -> None:
 
 def test_without_a_buffer_nothing_differs_from_what_is_committed(changed: DocumentApi) -> None:
     assert changed.commit().status == 200
-    assert changed.ask("GET", ROUTE).json == {"old": 3, "new": 3, "changes": []}
+    assert changed.ask("GET", ROUTE).json == {"old": 3, "new": 3, "changes": [], "next": None}
     assert compared(changed, old="2", rendered="true").keys() == {
         ("a", "one"),
         ("a", "password"),

@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
 from staging_api.documents.sealing import new_key
 from staging_api.errors import DocumentsUnreadable, Invalid
-from staging_api.identity.issuing import make_token
-from staging_api.identity.model import Role
 from staging_api.locks.hold import Asker
 from tests.documents import (
     DocumentApi,
@@ -28,7 +25,6 @@ from tests.rows import dump, execute, refused_by_database, select
 
 SECRET = "swordfish"
 AUTHOR = Author(Asker("tester"))
-NAMES = ("viewer", "operator", "stager", "auditor")
 
 
 def everything(database: Database) -> str:
@@ -162,28 +158,6 @@ def test_a_lost_key_is_told_and_does_not_stop_the_rest(
 
 
 # Callers
-
-
-@pytest.fixture
-def callers(
-    database: Database, database_url: str, tmp_path: Path
-) -> Iterator[dict[str, DocumentApi]]:
-    """The API of one process, for callers of different roles."""
-    assert database is not None
-    file, made = tmp_path / "tokens", {}
-    lines = []
-    for name in NAMES:
-        made[name], entry = make_token(name, [Role(name)], None)
-        lines.append(entry)
-    file.write_text("tokens:\n" + "".join(lines))
-    with document_api(database_url, tmp_path, auth="tokens", tokens_file=str(file)) as api:
-        yield {
-            "nobody": api,
-            **{
-                name: DocumentApi(api.services, api.client, {"X-Auth-Token": token})
-                for name, token in made.items()
-            },
-        }
 
 
 @pytest.mark.parametrize("path", ["/configdocs/a", "/renderedconfigdocs"])

@@ -1,12 +1,15 @@
 """Bodies of answers: a validation result, and YAML; and what requests of several paths have."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import falcon
+from pydantic import BaseModel
 
-from staging_api.documents.changing import Author
+from staging_api.documents.changing import Author, Buffer
 from staging_api.documents.messages import Verdict
+from staging_api.documents.refusals import moved
 from staging_api.documents.service import Done
 from staging_api.errors import Forbidden, Invalid
 from staging_api.http.auth import asker
@@ -72,6 +75,23 @@ def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
         return False
     resp.status = falcon.HTTP_304
     return True
+
+
+def show(req: falcon.Request, resp: falcon.Response, body: BaseModel) -> None:
+    """Answer with a body, whose ETag is its digest, unless the caller has it already."""
+    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    if not not_modified(req, resp, f'"{digest[:32]}"'):
+        resp.media = body
+
+
+def unless_moved(req: falcon.Request) -> Callable[[Buffer], None]:
+    """A check that refuses if the buffer is not the one that ``If-Match`` names."""
+
+    def unless(there: Buffer) -> None:
+        if not matches(req, [there.etag]):
+            raise moved("what If-Match names", there.revision)
+
+    return unless
 
 
 def matches(req: falcon.Request, etags: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from staging_api.documents.stored import Held
 from staging_api.documents.text import load_documents
 from staging_api.errors import LimitExceeded
 from staging_api.http.api_lock import api_lock
+from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import (
     YAML,
     author,
@@ -53,10 +54,12 @@ def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> 
     _check_name(collection)
     mode = buffer_mode(req.get_param("buffermode"))
     req.context.author = author(req)
-    if req.get_param_as_bool("empty-collection"):
+    if _empties(req):
         req.context.post = Post(collection, mode=mode, unless=_unless(req))
         return GLOBAL
-    text = _body(req, self.max_bytes)
+    text = self.sent_body(req)
+    if not text:
+        raise _no_content("Content Length is 0 or not specified")
     documents = load_documents(text, collection=collection)
     if not documents:
         raise _no_content("the body has no document")
@@ -76,6 +79,18 @@ class Configdocs:
         self.wait_cap_seconds = wait_cap_seconds
         self.max_bytes = max_bytes
 
+    def sent_body(self, req: falcon.Request) -> bytes:
+        """Read the documents, once; a request that empties its collection has none.
+
+        Raises:
+            LimitExceeded: they are too long.
+        """
+        if not hasattr(req.context, "body"):
+            req.context.body = b"" if _empties(req) else _read_body(req, self.max_bytes)
+        body: bytes = req.context.body
+        return body
+
+    @answers_once
     @api_lock(CONFIGDOCS_UPDATE, scope=the_collection)
     def on_post(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
         """Put a collection into the buffer."""
@@ -133,12 +148,16 @@ def _check_name(collection: str) -> None:
         )
 
 
-def _body(req: falcon.Request, most: int) -> bytes:
+def _empties(req: falcon.Request) -> bool:
+    return req.get_param_as_bool("empty-collection") or False
+
+
+def _read_body(req: falcon.Request, most: int) -> bytes:
     if req.content_length and req.content_length > most:
         raise _too_long(most)
     chunked = "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
     if not req.content_length and not chunked:
-        raise _no_content("Content Length is 0 or not specified")
+        return b""
     # Of a chunked body only the server knows where it ends.
     stream = req.stream if chunked else req.bounded_stream
     body = bytearray()
@@ -146,8 +165,6 @@ def _body(req: falcon.Request, most: int) -> bytes:
         body += chunk
         if len(body) > most:
             raise _too_long(most)
-    if not body:
-        raise _no_content("Content Length is 0 or not specified")
     return bytes(body)
 
 

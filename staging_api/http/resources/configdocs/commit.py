@@ -4,11 +4,10 @@ from dataclasses import asdict
 
 import falcon
 
-from staging_api.documents.changing import Buffer
-from staging_api.documents.refusals import moved
 from staging_api.documents.service import CommitRequest, DocumentService
 from staging_api.http.api_lock import api_lock
-from staging_api.http.resources.configdocs.answers import author, matches, validation_result
+from staging_api.http.idempotency import answers_once
+from staging_api.http.resources.configdocs.answers import author, unless_moved, validation_result
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
@@ -19,11 +18,6 @@ _MAX_REVISION = (1 << 63) - 1
 def the_buffer(_self: "CommitConfigdocs", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     req.context.author = author(req)
-
-    def unless(there: Buffer) -> None:
-        if not matches(req, [there.etag]):
-            raise moved("what If-Match names", there.revision)
-
     req.context.commit = CommitRequest(
         force=req.get_param_as_bool("force") or False,
         dryrun=req.get_param_as_bool("dryrun") or False,
@@ -32,7 +26,7 @@ def the_buffer(_self: "CommitConfigdocs", req: falcon.Request, _kind: LockKind) 
             "confirm_within", min_value=1, max_value=_MAX_CONFIRM_SECONDS
         ),
         stage=req.get_param_as_bool("stage") or False,
-        unless=unless,
+        unless=unless_moved(req),
     )
     return GLOBAL
 
@@ -46,6 +40,11 @@ class CommitConfigdocs:
         self.locks: Locks = documents.locks
         self.wait_cap_seconds = wait_cap_seconds
 
+    def sent_body(self, _req: falcon.Request) -> bytes:
+        """Ignore the body, which says nothing; clients send an empty one of any type."""
+        return b""
+
+    @answers_once
     @api_lock(CONFIGDOCS_UPDATE, scope=the_buffer)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Validate the buffer, and commit it."""

@@ -92,6 +92,9 @@ _VERSION = parameter("version", "which version; default: buffer", schema={"enum"
 _SECRETS = parameter("cleartext-secrets", "show secrets; for operators", schema=_FLAG)
 _REASON = parameter("reason", "why, for the record", schema={"type": "string", "maxLength": 500})
 _IF_MATCH = parameter("If-Match", "the ETag of what was reviewed: 409 if it has moved", "header")
+_KEY = parameter(
+    "Idempotency-Key", "the same request sent again with it gets the same answer", "header"
+)
 _PREFER = parameter("Prefer", "`wait=N`: wait at most N seconds for the lock", "header")
 _VERBOSITY = parameter(
     "verbosity",
@@ -234,7 +237,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                 "post_configdocs",
                 "Put a collection of documents into the buffer",
                 {
-                    **_refused(404, 409),
+                    **_refused(404, 409, 422),
                     "201": _status("it is in the buffer; what its validations say"),
                 },
                 [
@@ -247,6 +250,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                     parameter("empty-collection", "remove all its documents", schema=_FLAG),
                     _REASON,
                     _IF_MATCH,
+                    _KEY,
                     _PREFER,
                 ],
             ),
@@ -260,7 +264,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
         "post": _operation(
             "commit_configdocs",
             "Validate the buffer, and make it the committed version",
-            {**_refused(409), "200": _status("committed, or validated by a dry run")},
+            {**_refused(409, 422), "200": _status("committed, or validated by a dry run")},
             [
                 parameter("force", "commit in spite of errors", schema=_FLAG),
                 parameter("dryrun", "validate only; goes before force", schema=_FLAG),
@@ -277,6 +281,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                 parameter("stage", "stage the builds that its documents name", schema=_FLAG),
                 _REASON,
                 _IF_MATCH,
+                _KEY,
                 _PREFER,
             ],
         )

@@ -32,7 +32,6 @@ class RenderedConfigdocs:
             return
         rendered = self._reader.rendered(number)
         if rendered.rendering is None:
-            resp.delete_header("ETag")  # of an answer that there is not
             raise _failed(RenderingFailed(rendered.findings))
         resp.content_type = YAML
         resp.data = rendered_text(rendered.rendering, secrets=secrets)

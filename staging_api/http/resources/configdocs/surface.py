@@ -38,7 +38,9 @@ def is_surface(path: str) -> bool:
 class ConfigdocsSurface:
     """Middleware: names the request as these clients log it, and checks what all requests have."""
 
-    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: Any, _succeeded: bool
+    ) -> None:
         """Set ``X-Shipyard-Req``, also for answers that no responder makes."""
         if is_surface(req.path):
             resp.set_header("X-Shipyard-Req", req.context.request_id)

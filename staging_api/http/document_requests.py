@@ -1,0 +1,136 @@
+"""What requests to the document routes that are our own say: queries, bodies, headers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from staging_api.http.bodies import Body, Text
+
+_BIGINT = (1 << 63) - 1
+Number = Annotated[int, Field(ge=0, le=_BIGINT)]
+Reason = Annotated[Text, Field(min_length=1, max_length=500)]
+
+
+def _storable(value: Any) -> Any:
+    """JSON that a table can hold: no NUL character in any text."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and "\0" in part:
+            raise ValueError("must not contain a NUL character")
+        if isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, list):
+            waiting += part
+    return value
+
+
+Data = Annotated[Any, AfterValidator(_storable)]
+
+
+class KnownHeaders(BaseModel):
+    """What a reader has already."""
+
+    if_none_match: str | None = Field(
+        None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
+    )
+
+
+class ChangeHeaders(BaseModel):
+    """How documents are changed."""
+
+    prefer: str | None = Field(
+        None, alias="Prefer", description="`wait=N`: wait at most N seconds for the lock"
+    )
+
+
+class ConditionalHeaders(ChangeHeaders):
+    """How the buffer is changed."""
+
+    if_match: str | None = Field(
+        None, alias="If-Match", description="the ETag of the buffer: 409 if it has moved"
+    )
+
+
+class OnceHeaders(ChangeHeaders):
+    """How a change is made once, however often it is sent."""
+
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="the same request sent again with it gets the same answer",
+    )
+
+
+class RollbackHeaders(ConditionalHeaders, OnceHeaders):
+    """How the buffer becomes an older revision."""
+
+
+class RevisionQuery(Body):
+    """Which page of the revisions."""
+
+    limit: int = Field(100, ge=1, le=1000)
+    before: Number | None = Field(None, description="the `next` of the page before")
+
+
+class ReasonQuery(Body):
+    """Why something is changed."""
+
+    reason: Reason | None = None
+
+
+class RollbackRequest(Body):
+    """How the buffer is to become an older revision."""
+
+    over_buffer: bool = Field(False, description="even if that drops what is buffered")
+    reason: Reason | None = None
+
+
+class TagRequest(Body):
+    """What is to be kept with a tag."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    data: Data = None
+    reason: Reason | None = None
+
+
+class SiteActionRequest(Body):
+    """How a site action ended."""
+
+    outcome: Literal["success", "failure"]
+    revision: Number | None = Field(None, description="a committed one; default: the newest")
+    data: Data = None
+    require_staged: bool = Field(
+        False, description="refuse unless every build that its documents name is staged"
+    )
+    reason: Reason | None = None
+
+
+class DocumentQuery(Body):
+    """Which version of a document, and what of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    version: Text = Field(
+        "buffer", max_length=30, description="a version, or the number of a revision"
+    )
+    provenance: bool = Field(False, description="say where each value came from")
+    path: Text = Field(".", min_length=1, max_length=500, description="of one place: .a.b[0]")
+    cleartext_secrets: bool = Field(
+        False, alias="cleartext-secrets", description="show secrets; for operators"
+    )
+
+
+class DifferencesQuery(Body):
+    """Which versions are compared, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    old: Text = Field("committed", max_length=30, description="a version, or a revision's number")
+    new: Text = Field("buffer", max_length=30, description="a version, or a revision's number")
+    rendered: bool = Field(False, description="compare what is rendered, not what was posted")
+    cleartext_secrets: bool = Field(
+        False, alias="cleartext-secrets", description="show secrets; for operators"
+    )
+    limit: int = Field(100, ge=1, le=1000, description="documents at most; long ones make fewer")
+    after: Text | None = Field(
+        None, min_length=1, max_length=2000, description="the `next` of the page before"
+    )
