@@ -78,7 +78,7 @@ def test_without_a_buffer_nothing_differs_from_what_is_committed(changed: Docume
 
 
 def test_nothing_at_all_differs_from_nothing(site: DocumentApi) -> None:
-    assert site.ask("GET", ROUTE).json == {"old": 0, "new": 0, "changes": []}
+    assert site.ask("GET", ROUTE).json == {"old": 0, "new": 0, "changes": [], "next": None}
     assert site.ask("GET", ROUTE, rendered="true").json["changes"] == []
 
 
