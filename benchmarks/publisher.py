@@ -27,10 +27,10 @@ from urllib.parse import urlencode
 import urllib3
 from sqlalchemy import text
 
+from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
-from staging_api.embedded_postgres.server import running
 from staging_api.locks.hold import hold
 from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.signing import stop_agent

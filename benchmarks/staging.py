@@ -27,7 +27,7 @@ from benchmarks import bench
 from benchmarks.bench import Comparison, of_call, of_shell
 from benchmarks.make_build import BOARD, BUILD, OLDER
 from staging_api.client import StagingClient
-from staging_api.embedded_postgres.server import acquire
+from staging_api.db.embedded import running
 
 FULL = f"chromeos_{BUILD}_x86-generic_full_dev.bin"
 NTON = f"chromeos_{BUILD}_{BUILD}_x86-generic_delta_dev.bin"
@@ -97,7 +97,7 @@ class Service:
 def service(source: str, scratch: Path) -> Iterator[Service]:
     """Two API processes and a worker on the embedded PostgreSQL, with only small builds staged."""
     port, home = bench.free_port(), tempfile.mkdtemp(prefix="service-", dir=scratch)
-    with closing(acquire(Path(home))) as server:
+    with running(Path(home)) as server:
         settings = {
             "STAGING_BIND": f"127.0.0.1:{port}",
             "STAGING_HOME": home,

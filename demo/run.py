@@ -24,7 +24,7 @@ from rich.table import Table
 from sqlalchemy import make_url
 
 from demo.archive import serving
-from staging_api.embedded_postgres.server import running
+from staging_api.db.embedded import running
 
 HERE = Path(__file__).parents[1]
 BUILD = "x86-generic-release/R17-1208.0.0-a1-b338"

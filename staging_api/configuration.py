@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from staging_api.bootstrap import build
-from staging_api.embedded_postgres.server import find_binaries
+from staging_api.db.embedded import find_binaries
 from staging_api.errors import CatalogueInvalid, DatabaseUnusable, Invalid
 from staging_api.http_url import is_http_url
 from staging_api.identity.bearer import is_token

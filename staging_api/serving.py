@@ -23,9 +23,9 @@ from staging_api import logs
 from staging_api.api_server import ApiServer
 from staging_api.bootstrap import Services, build
 from staging_api.configuration import Part, check_configuration
+from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
-from staging_api.embedded_postgres.server import running
 from staging_api.settings import Settings
 
 log = logging.getLogger(__name__)

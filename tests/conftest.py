@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 
 from staging_api.database_url import normalized
+from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.db.tables import metadata
-from staging_api.embedded_postgres.server import running
 from staging_api.errors import ConnectionLost
 from tests.databases import new_database
 

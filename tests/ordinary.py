@@ -9,13 +9,13 @@ import signal
 import sys
 from pathlib import Path
 
-from staging_api.embedded_postgres.unprivileged import become_ordinary
+from staging_api.embedded_postgres.unprivileged import become_ordinary_user
 
 _PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
     starter = os.getppid()
-    become_ordinary(Path(sys.argv[1]), [Path(sys.argv[2])])
+    become_ordinary_user(Path(sys.argv[1]), [Path(sys.argv[2])])
     # Afterwards: the kernel forgets it when a process becomes another user.
     # PostgreSQL cleans up behind itself even then; others need not be asked.
     last = signal.SIGQUIT if sys.argv[2].endswith("/postgres") else signal.SIGKILL

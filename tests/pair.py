@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg2
 
-from staging_api.embedded_postgres.server import find_binaries
+from staging_api.db.embedded import find_binaries
 
 _SETTINGS = {
     "listen_addresses": "",

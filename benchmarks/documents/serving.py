@@ -14,8 +14,8 @@ import yaml
 from falcon.testing import TestClient
 
 from staging_api.bootstrap import build
+from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
-from staging_api.embedded_postgres.server import running
 from staging_api.settings import Settings
 
 _COLLECTIONS = 100

@@ -20,9 +20,9 @@ from benchmarks.lock.contestants import (
     read_row,
     read_row_as_rows_are_read,
 )
+from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
-from staging_api.embedded_postgres.server import running
 from staging_api.locks import store
 
 _FILL = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from staging_api.embedded_postgres.server import find_binaries
+from staging_api.db.embedded import find_binaries
 
 Call = Callable[[], object]
 

@@ -7,7 +7,7 @@ import typer
 
 from staging_api import logs
 from staging_api.db import migrate as migration
-from staging_api.embedded_postgres.server import running
+from staging_api.db.embedded import running
 from staging_api.settings import Settings
 
 

@@ -1,9 +1,9 @@
 """One PostgreSQL data folder: made whole or not at all, started and stopped.
 
-What if it dies? While the folder is made: everything happens in ``18.new``, which nobody
-believes; it is renamed to ``18`` once the database ``staging`` is in it and on the disk. While
-the server runs or stops: PostgreSQL recovers by itself at the next start. The kernel tells each
-program started here when this process is gone: initdb is killed, the server shuts down.
+What if it dies? While the folder is made: everything happens in ``18.new``, which no start uses;
+it is renamed to ``18`` once the database is in it and on the disk. While the server runs or
+stops: PostgreSQL recovers by itself at the next start. The kernel signals each program started
+here when this process is gone: initdb is killed, the server shuts down.
 """
 
 import ctypes
@@ -17,11 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from staging_api.errors import DatabaseUnusable
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 
 PORT = 5432  # names the socket file; nothing listens on TCP
-DATABASE = "staging"
-USER = "staging"
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
@@ -58,20 +56,22 @@ class Programs:
 
     Attributes:
         binaries: the folder of ``postgres`` and ``initdb``.
-        held: a descriptor that each program inherits, and with it the lock on it.
+        lock: a locked descriptor that each program inherits, so that it keeps the lock.
         durable: whether data is forced to the disk.
+        database: the name of the database, and of its superuser.
     """
 
     binaries: Path
-    held: int
+    lock: int
     durable: bool
+    database: str
 
 
 def data_folder(programs: Programs, parent: Path) -> Path:
     """The data folder of this major version, made below `parent` if there is none.
 
     Raises:
-        DatabaseUnusable: the data was made by another major version, or initdb failed.
+        EmbeddedPostgresError: the data was made by another major version, or initdb failed.
     """
     major = _major(programs)
     data = parent / major
@@ -79,7 +79,7 @@ def data_folder(programs: Programs, parent: Path) -> Path:
         return data
     others = sorted(path.name for path in parent.glob("*") if path.name.isdigit())
     if others:
-        raise DatabaseUnusable(
+        raise EmbeddedPostgresError(
             f"the data in {parent} was made by PostgreSQL {', '.join(others)}, and the programs in"
             f" {programs.binaries} are version {major}: use programs of that version, or dump"
             " the data with them and move the old folder away"
@@ -94,7 +94,7 @@ def start(programs: Programs, data: Path, sockets: Path) -> subprocess.Popen[byt
     The caller must be sure that no other server uses the data: a ``postmaster.pid`` is removed.
 
     Raises:
-        DatabaseUnusable: it ended, or was not ready within two minutes.
+        EmbeddedPostgresError: it ended, or was not ready within two minutes.
     """
     state = data / "postmaster.pid"
     # PostgreSQL would refuse to start if some unrelated process now had the pid in it.
@@ -105,16 +105,16 @@ def start(programs: Programs, data: Path, sockets: Path) -> subprocess.Popen[byt
     server = subprocess.Popen(
         [programs.binaries / "postgres", "-D", data, *options],
         env=_ENVIRONMENT,
-        pass_fds=[programs.held],
-        preexec_fn=_ends_with_us(signal.SIGINT),  # noqa: PLW1509 - no threads here
+        pass_fds=[programs.lock],
+        preexec_fn=_signal_on_parent_death(signal.SIGINT),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + _START_SECONDS
     while not _is_ready(state):
         if server.poll() is not None:
-            raise DatabaseUnusable(f"postgres ended at once, with status {server.returncode}")
+            raise EmbeddedPostgresError(f"postgres ended at once, with status {server.returncode}")
         if time.monotonic() > deadline:
             stop(server)
-            raise DatabaseUnusable(f"postgres was not ready after {_START_SECONDS:g} s")
+            raise EmbeddedPostgresError(f"postgres was not ready after {_START_SECONDS:g} s")
         time.sleep(_POLL_SECONDS)
     return server
 
@@ -134,10 +134,11 @@ def _create(programs: Programs, data: Path) -> None:
         shutil.rmtree(fresh)
     data.parent.mkdir(mode=0o700, exist_ok=True)
     initdb, postgres = programs.binaries / "initdb", programs.binaries / "postgres"
-    quiet = ("--no-sync", "--no-instructions", f"--username={USER}", "--auth=trust")
+    quiet = ("--no-sync", "--no-instructions", f"--username={programs.database}", "--auth=trust")
     _run(programs, [initdb, "-D", fresh, *quiet, *_LOCALE])
     alone = ("--single", "-F", "-c", "exit_on_error=on")
-    _run(programs, [postgres, *alone, "-D", fresh, "postgres"], f"CREATE DATABASE {DATABASE}\n")
+    creation = f"CREATE DATABASE {programs.database}\n"
+    _run(programs, [postgres, *alone, "-D", fresh, "postgres"], creation)
     (fresh / "pg_hba.conf").write_text(_HBA)
     if programs.durable:
         _run(programs, [initdb, "--sync-only", "-D", fresh])
@@ -152,36 +153,36 @@ def _major(programs: Programs) -> str:
 
 
 def _run(programs: Programs, command: list[Path | str], text: str = "") -> str:
-    """Run one program to its end; what it complains about goes to the log."""
+    """Run one program to its end, and return its output; its errors go to the log."""
     done = subprocess.run(
         command,
         input=text,
         stdout=subprocess.PIPE,
         text=True,
         env=_ENVIRONMENT,
-        pass_fds=[programs.held],
-        preexec_fn=_ends_with_us(signal.SIGKILL),
+        pass_fds=[programs.lock],
+        preexec_fn=_signal_on_parent_death(signal.SIGKILL),
         check=False,
     )
     if done.returncode:
-        raise DatabaseUnusable(f"{command[0]} ended with status {done.returncode}")
+        raise EmbeddedPostgresError(f"{command[0]} ended with status {done.returncode}")
     return done.stdout
 
 
-def _ends_with_us(request: signal.Signals) -> Callable[[], None]:
-    """Make a function for the child to ask the kernel for a signal when its parent dies."""
+def _signal_on_parent_death(request: signal.Signals) -> Callable[[], None]:
+    """A function for the child: request this signal from the kernel for its parent's death."""
     parent = os.getpid()
 
     def ask() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 0)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # it died before the request
             os.kill(os.getpid(), signal.SIGKILL)
 
     return ask
 
 
 def _is_ready(state: Path) -> bool:
-    """Whether the last line of ``postmaster.pid`` says so; pg_ctl looks there too."""
+    """Whether the last line of ``postmaster.pid`` says "ready", as pg_ctl checks it."""
     with suppress(FileNotFoundError):
         return state.read_text().rstrip().endswith("ready")
     return False

@@ -1,19 +1,19 @@
-"""Where the embedded PostgreSQL lives under a home, and the locks that tell who is alive.
+"""The files of the embedded PostgreSQL below a home, and the locks that show which process lives.
 
-Every question of life and death is asked of the kernel through ``flock``, never of a pid in a
-file: a lock is gone the moment the last process that holds its descriptor is gone, whatever
-ended it. There are four, all in ``<home>/postgresql/locks``:
+Whether a process lives is decided by ``flock``, never by a pid in a file: the kernel drops a lock
+when the last process that has its descriptor open is gone, whatever ended it. There are four
+locks, all in ``<home>/postgresql/locks``:
 
 - ``users``: shared by every process that uses the server; the supervisor takes it exclusively,
-  which the kernel grants when the last user has gone. It stops the server with that lock in hand,
-  so that whoever comes meanwhile waits, and then starts a new one.
-- ``start``: held from the first look until the server accepts connections, first by the process
+  which the kernel grants when the last user has gone. It stops the server while it has that lock,
+  so that a process that comes meanwhile waits, and then starts a new server.
+- ``start``: held from the first check until the server accepts connections, first by the process
   that starts the supervisor, then by the supervisor, which inherits the descriptor. If both die
-  it is free, and the next in line looks for itself.
+  the lock is free, and the next process in line checks again.
 - ``supervisor``: held by the supervisor alone, for its life.
 - ``server``: held by the supervisor and inherited by initdb, PostgreSQL and all its backends.
-  Whoever has it knows that no process of an older server touches the data any more, and that a
-  ``postmaster.pid`` found there is stale.
+  The process that gets it may assume that no process of an older server touches the data any
+  more, and that a ``postmaster.pid`` found there is stale.
 
 ``flock`` locks follow descriptors only on a local file system: the home must not be on NFS.
 """
@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
-class EmbeddedFiles:
+class ServerFiles:
     """The paths of one embedded PostgreSQL.
 
     Attributes:
@@ -44,7 +44,7 @@ class EmbeddedFiles:
 
     @property
     def start_lock(self) -> Path:
-        """Locked while somebody looks for, or starts, the server."""
+        """Locked while a process looks for the server, or starts it."""
         return self.base / "locks" / "start"
 
     @property
@@ -63,17 +63,17 @@ class EmbeddedFiles:
         return self.base / "data"
 
     @property
-    def facts(self) -> Path:
-        """What joiners need to know of the running server, in JSON."""
+    def server_info(self) -> Path:
+        """How to connect to the running server, in JSON."""
         return self.base / "server.json"
 
     @property
     def log(self) -> Path:
-        """What this server and its supervisor said; ``server.log.1`` is of the server before."""
+        """Log of this server and its supervisor; ``server.log.1`` is of the server before."""
         return self.base / "server.log"
 
 
-def locked(path: Path, operation: int) -> int:
+def lock_file(path: Path, operation: int) -> int:
     """Wait for a lock on a file and return the descriptor that holds it.
 
     Args:
@@ -93,7 +93,7 @@ def locked(path: Path, operation: int) -> int:
     return descriptor
 
 
-def locked_within(path: Path, seconds: float) -> int:
+def lock_file_within(path: Path, seconds: float) -> int:
     """Take a lock exclusively and return its descriptor, or give up after some seconds.
 
     Raises:
@@ -102,7 +102,7 @@ def locked_within(path: Path, seconds: float) -> int:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} was still locked after {seconds:g} s") from None
@@ -112,7 +112,7 @@ def locked_within(path: Path, seconds: float) -> int:
 def is_locked(path: Path) -> bool:
     """Whether a living process holds this lock."""
     try:
-        os.close(locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        os.close(lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError:
         return True
     return False

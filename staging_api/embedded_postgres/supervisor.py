@@ -1,6 +1,6 @@
 """The process that owns the embedded PostgreSQL: starts it, and stops it after its last user.
 
-What if it dies, or is told to end? At any step the kernel signals the programs it started, see
+What if it dies, or gets SIGTERM? At any step the kernel signals the programs it started, see
 ``staging_api.embedded_postgres.cluster``; they keep the ``server`` lock until they are gone, and
 the next supervisor begins by waiting for that lock. So no step here has anything to undo. If
 PostgreSQL ends by itself (killed for lack of memory, say) this process starts it again.
@@ -20,37 +20,38 @@ from urllib.parse import quote
 
 from staging_api.embedded_postgres import cluster
 from staging_api.embedded_postgres.cluster import Programs
-from staging_api.embedded_postgres.files import EmbeddedFiles, locked, locked_within
-from staging_api.embedded_postgres.unprivileged import become_ordinary
-from staging_api.errors import StagingApiError
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError
+from staging_api.embedded_postgres.files import ServerFiles, lock_file, lock_file_within
+from staging_api.embedded_postgres.unprivileged import become_ordinary_user
 
 _GRACE_SECONDS = 1.0  # a restart of the only user then finds the server warm
 _OLD_SERVER_SECONDS = 90.0
 
 
 def main(arguments: list[str]) -> None:
-    """Detach, then supervise; the arguments are those that `embedded` passes."""
-    base, binaries, sockets, start, durable = arguments
+    """Detach, then supervise; the arguments are those that `server` passes."""
+    base, binaries, sockets, start, durable, database = arguments
     if os.fork():
         # The user waits for this parent only, and never has a child to reap.
         os._exit(0)
     _reset_signals()
     try:
         supervise(
-            EmbeddedFiles(Path(base)),
+            ServerFiles(Path(base)),
             Path(binaries),
             Path(sockets),
             start=int(start),
             durable=durable == "1",
+            database=database,
         )
-    except (StagingApiError, TimeoutError) as error:
+    except (EmbeddedPostgresError, TimeoutError) as error:
         sys.exit(str(error))
 
 
 def supervise(
-    files: EmbeddedFiles, binaries: Path, sockets: Path, *, start: int, durable: bool
+    files: ServerFiles, binaries: Path, sockets: Path, *, start: int, durable: bool, database: str
 ) -> None:
-    """Run the server until nobody uses it.
+    """Run the server until its last user has gone.
 
     Args:
         files: where everything is.
@@ -58,38 +59,39 @@ def supervise(
         sockets: an existing folder that only this user may enter.
         start: the descriptor of the ``start`` lock, closed once the server accepts connections.
         durable: whether data is forced to the disk.
+        database: the name of the database, and of its superuser.
 
     Raises:
-        DatabaseUnusable: the server cannot be started.
+        EmbeddedPostgresError: the server cannot be started.
         TimeoutError: an older server of this home did not end.
     """
-    locked(files.supervisor_lock, fcntl.LOCK_EX)
-    held = locked_within(files.server_lock, _OLD_SERVER_SECONDS)
-    become_ordinary(files.data, [files.base, binaries / "postgres"])
+    lock_file(files.supervisor_lock, fcntl.LOCK_EX)
+    lock = lock_file_within(files.server_lock, _OLD_SERVER_SECONDS)
+    become_ordinary_user(files.data, [files.base, binaries / "postgres"])
     try:
-        while not _serve(files, Programs(binaries, held, durable), sockets, start):
+        while not _serve(files, Programs(binaries, lock, durable, database), sockets, start):
             print("PostgreSQL ended by itself; it is started again", file=sys.stderr)  # noqa: T201
-            start = locked(files.start_lock, fcntl.LOCK_EX)
-            # Not ours alone: backends that outlived their server still have a copy.
-            os.close(held)
-            held = locked_within(files.server_lock, _OLD_SERVER_SECONDS)
+            start = lock_file(files.start_lock, fcntl.LOCK_EX)
+            # The lock is shared: backends that outlived their server still have a copy.
+            os.close(lock)
+            lock = lock_file_within(files.server_lock, _OLD_SERVER_SECONDS)
     finally:
         with suppress(OSError):
             sockets.rmdir()
 
 
-def _serve(files: EmbeddedFiles, programs: Programs, sockets: Path, start: int) -> bool:
+def _serve(files: ServerFiles, programs: Programs, sockets: Path, start: int) -> bool:
     """Run one server; True when its last user has gone, False when it ended before."""
-    files.facts.unlink(missing_ok=True)
+    files.server_info.unlink(missing_ok=True)
     data = cluster.data_folder(programs, files.data)
     server = cluster.start(programs, data, sockets)
     try:
-        _tell(files, sockets, server, durable=programs.durable)
+        _write_server_info(files, programs, sockets, server)
         os.close(start)
-        return _outlived_its_users(files, server)
+        return _wait_for_last_user(files, server)
     finally:
         # First, because the kernel drops the locks of a process that ends in any order.
-        files.facts.unlink(missing_ok=True)
+        files.server_info.unlink(missing_ok=True)
         cluster.stop(server)
 
 
@@ -97,26 +99,28 @@ def _reset_signals() -> None:
     """Undo what the user's process may have set and exec does not reset; leave on SIGTERM."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
 
 
-def _tell(files: EmbeddedFiles, sockets: Path, server: Popen[bytes], *, durable: bool) -> None:
-    facts = {
-        "url": f"postgresql+psycopg2://{cluster.USER}@/{cluster.DATABASE}"
+def _write_server_info(
+    files: ServerFiles, programs: Programs, sockets: Path, server: Popen[bytes]
+) -> None:
+    server_info = {
+        "url": f"postgresql://{programs.database}@/{programs.database}"
         f"?host={quote(str(sockets), safe='/')}&port={cluster.PORT}",
         "socket_dir": str(sockets),
         "port": cluster.PORT,
         "supervisor_pid": os.getpid(),
         "postmaster_pid": server.pid,
-        "durable": durable,
+        "durable": programs.durable,
     }
-    fresh = files.facts.with_suffix(".new")
-    fresh.write_text(json.dumps(facts, indent=2) + "\n")
-    fresh.replace(files.facts)
+    fresh = files.server_info.with_suffix(".new")
+    fresh.write_text(json.dumps(server_info, indent=2) + "\n")
+    fresh.replace(files.server_info)
 
 
-def _outlived_its_users(files: EmbeddedFiles, server: Popen[bytes]) -> bool:
-    """Wait for the last user to go, and keep the ``users`` lock: nobody joins a stopping server.
+def _wait_for_last_user(files: ServerFiles, server: Popen[bytes]) -> bool:
+    """Wait for the last user to go, and keep the ``users`` lock: no user joins a stopping server.
 
     Returns False at once when the server ends by itself.
     """
@@ -129,10 +133,10 @@ def _outlived_its_users(files: EmbeddedFiles, server: Popen[bytes]) -> bool:
         if server.poll() is not None:  # it ended before the line above
             return False
         while True:
-            os.close(locked(files.users_lock, fcntl.LOCK_EX))
+            os.close(lock_file(files.users_lock, fcntl.LOCK_EX))
             time.sleep(_GRACE_SECONDS)
             with suppress(BlockingIOError):
-                locked(files.users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(files.users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
     except ChildProcessError:
         return False

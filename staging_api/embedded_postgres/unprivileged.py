@@ -1,10 +1,10 @@
-"""How a process of root becomes one that PostgreSQL is willing to run in.
+"""Turn a process of root into one that PostgreSQL accepts to run in.
 
 initdb and postgres refuse user id 0, and initdb also refuses an id without an entry in passwd.
 Two ways, the first that the kernel allows:
 
-1. A user namespace in which our own id has the number of an ordinary account. To the rest of the
-   system nothing changes: files stay ours, and folders that only we may enter stay open to us.
+1. A user namespace in which this process's id has the number of an ordinary account. To the rest of
+   the system nothing changes: files keep their owner, and private folders stay open to the process.
 2. As root only: the ids of that account, keeping the one capability that opens folders which
    only root may enter. The data folder then belongs to the account.
 
@@ -17,7 +17,7 @@ import pwd
 from collections.abc import Sequence
 from pathlib import Path
 
-from staging_api.errors import DatabaseUnusable
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 
 _ACCOUNTS = ("postgres", "nobody", "daemon")
 _CLONE_NEWUSER = 0x10000000
@@ -28,7 +28,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def become_ordinary(data: Path, reach: Sequence[Path]) -> None:
+def become_ordinary_user(data: Path, reach: Sequence[Path]) -> None:
     """Make this process acceptable to PostgreSQL, for good; it must have no other thread.
 
     Args:
@@ -36,20 +36,20 @@ def become_ordinary(data: Path, reach: Sequence[Path]) -> None:
         reach: files and folders that must be open to the process afterwards.
 
     Raises:
-        DatabaseUnusable: the kernel allows neither way.
+        EmbeddedPostgresError: the kernel allows neither way.
     """
     if os.geteuid() != 0 and _has_account(os.geteuid()):
         return
     account = _account()
     try:
-        if _can_rename(account, reach):
-            _give(data, os.geteuid(), os.getegid())
-            _rename_user(account)
+        if _can_map_user(account, reach):
+            _change_owner(data, os.geteuid(), os.getegid())
+            _enter_user_namespace(account)
         else:
-            _give(data, account.pw_uid, account.pw_gid)
-            _switch_user(account)
+            _change_owner(data, account.pw_uid, account.pw_gid)
+            _change_user(account)
     except OSError as error:
-        raise DatabaseUnusable(
+        raise EmbeddedPostgresError(
             f"PostgreSQL refuses to run as user id {os.geteuid()}, and the kernel allows neither a"
             f" user namespace nor a change to {account.pw_name} ({error}): run as an ordinary user"
         ) from error
@@ -67,47 +67,47 @@ def _account() -> pwd.struct_passwd:
     """An account made for servers if there is one, else any that is not root's."""
     known = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     if not known:
-        raise DatabaseUnusable("PostgreSQL needs an account other than root's in /etc/passwd")
+        raise EmbeddedPostgresError("PostgreSQL needs an account other than root's in /etc/passwd")
     preferred = [known[name] for name in _ACCOUNTS if name in known]
     return (preferred or list(known.values()))[0]
 
 
-def _can_rename(account: pwd.struct_passwd, reach: Sequence[Path]) -> bool:
+def _can_map_user(account: pwd.struct_passwd, reach: Sequence[Path]) -> bool:
     """Try the user namespace in a child: a process that failed half-way could not go back."""
     child = os.fork()
     if child == 0:
         failed = 1
         try:
-            _rename_user(account)
+            _enter_user_namespace(account)
             failed = int(not all(os.access(path, os.R_OK | os.X_OK) for path in reach))
         finally:
             os._exit(failed)
     return os.waitpid(child, 0)[1] == 0
 
 
-def _rename_user(account: pwd.struct_passwd) -> None:
-    """Enter a user namespace in which our ids have the numbers of this account."""
+def _enter_user_namespace(account: pwd.struct_passwd) -> None:
+    """Enter a user namespace in which this process has the ids of the account."""
     uid, gid = os.geteuid(), os.getegid()
-    _check(_LIBC.unshare(_CLONE_NEWUSER))
+    _raise_on_failure(_LIBC.unshare(_CLONE_NEWUSER))
     Path("/proc/self/setgroups").write_text("deny")  # the kernel's condition for a gid_map
     Path("/proc/self/gid_map").write_text(f"{account.pw_gid} {gid} 1")
     Path("/proc/self/uid_map").write_text(f"{account.pw_uid} {uid} 1")
 
 
-def _switch_user(account: pwd.struct_passwd) -> None:
-    """Take the ids of this account, and keep the passage through folders of root across exec."""
-    _check(_LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+def _change_user(account: pwd.struct_passwd) -> None:
+    """Take the ids of this account; keep, across exec, the capability to enter root's folders."""
+    _raise_on_failure(_LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setgroups([])
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     bit = 1 << _CAP_DAC_OVERRIDE
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     low_and_high = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
-    _check(_LIBC.capset(header, low_and_high))
-    _check(_LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0))
+    _raise_on_failure(_LIBC.capset(header, low_and_high))
+    _raise_on_failure(_LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0))
 
 
-def _give(folder: Path, uid: int, gid: int) -> None:
+def _change_owner(folder: Path, uid: int, gid: int) -> None:
     """Change the owner of all data, its folder last: an interrupted change is begun again."""
     if not folder.exists() or folder.stat().st_uid == uid:
         return
@@ -117,7 +117,7 @@ def _give(folder: Path, uid: int, gid: int) -> None:
     os.chown(folder, uid, gid)
 
 
-def _check(result: int) -> None:
+def _raise_on_failure(result: int) -> None:
     if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

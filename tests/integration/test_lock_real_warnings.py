@@ -14,9 +14,9 @@ from typing import Any
 import psycopg2
 import pytest
 
+from staging_api.db.embedded import find_binaries
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
-from staging_api.embedded_postgres.server import find_binaries
 from staging_api.errors import Unavailable
 from staging_api.locks import store
 from staging_api.locks.hold import guarded, hold

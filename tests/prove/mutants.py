@@ -28,8 +28,8 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url
 
+from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
-from staging_api.embedded_postgres.server import running
 from tests.prove.equivalents import EQUIVALENT
 
 _ROOT = Path(__file__).parents[2]

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,16 +19,19 @@ import psycopg2
 
 from staging_api.embedded_postgres import server as embedded
 from staging_api.embedded_postgres import unprivileged
-from staging_api.embedded_postgres.files import EmbeddedFiles, is_locked, locked_within
+from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file_within
 
 PATIENCE_SECONDS = 60
 ROOT = os.geteuid() == 0
+DATABASE = "kept"
+acquire = partial(embedded.acquire, database=DATABASE)
+running = partial(embedded.running, database=DATABASE)
 PROJECT = Path(embedded.__file__).parents[2]
 USER_PROGRAM = """
 import json, os, subprocess, sys
 from pathlib import Path
 from staging_api.embedded_postgres import server as embedded
-server = embedded.acquire(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
+server = embedded.acquire(Path(sys.argv[1]), Path(sys.argv[2]), database="kept", durable=False)
 {then}
 print(json.dumps({{"url": server.url, "socket_dir": str(server.socket_dir),
                   "supervisor": server.supervisor_pid,
@@ -100,14 +104,14 @@ def temporary_home() -> Iterator[Path]:
 
 def nothing_lives(home: Path) -> None:
     """Wait until no supervisor, server or backend of this home is left."""
-    files = EmbeddedFiles(home / "postgresql")
+    files = ServerFiles(home / "postgresql")
     if files.users_lock.exists():
-        if is_locked(files.supervisor_lock) and files.facts.exists():
+        if is_locked(files.supervisor_lock) and files.server_info.exists():
             # It would end by itself; the wait for late users is tested elsewhere.
             with suppress(ProcessLookupError):
-                os.kill(json.loads(files.facts.read_text())["supervisor_pid"], signal.SIGTERM)
-        os.close(locked_within(files.supervisor_lock, PATIENCE_SECONDS))
-        os.close(locked_within(files.server_lock, PATIENCE_SECONDS))
+                os.kill(json.loads(files.server_info.read_text())["supervisor_pid"], signal.SIGTERM)
+        os.close(lock_file_within(files.supervisor_lock, PATIENCE_SECONDS))
+        os.close(lock_file_within(files.server_lock, PATIENCE_SECONDS))
 
 
 @contextmanager
@@ -130,7 +134,7 @@ def lives(pid: int) -> bool:
 
 
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    connection = psycopg2.connect(url)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
@@ -142,7 +146,7 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 def become_nobody() -> None:
     """Be an ordinary user, who may still enter the folder of root's interpreter."""
-    unprivileged._switch_user(pwd.getpwnam("nobody"))
+    unprivileged._change_user(pwd.getpwnam("nobody"))
 
 
 def forbid_user_namespaces() -> None:

