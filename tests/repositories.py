@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class Repository:
         name = binary_file_name(package.package, package.version, package.architecture, suffix)
         path = pool_path(component, package.source, name)
         self.write(path, raw)
-        made = binary_entry(package.control, path, package.size_bytes, package.sha256)
+        made = binary_entry(package.control, path, len(raw), sha256(raw).hexdigest())
         ours = {"amd64", "arm64"} & {package.architecture} or {"amd64", "arm64"}
         for architecture in ours:
             index = packages_path(component, architecture, installer=suffix == "udeb")

@@ -1,1 +1,5 @@
-"""Debian's file formats, read and written: .deb, .dsc, control stanzas, versions, joined .xz."""
+"""Debian's file formats: .deb, .dsc, control stanzas, versions, compressed forms.
+
+This package imports only itself and libraries of compression. Every input is taken for hostile,
+and every refusal is a `FormatError`.
+"""

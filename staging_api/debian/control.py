@@ -7,8 +7,8 @@ inside (the rest would become another package of the index), no field twice, no 
 import re
 from collections.abc import Iterator, Mapping
 
+from staging_api.debian.errors import FormatError
 from staging_api.debian.names import package_name
-from staging_api.errors import PackageInvalid
 
 #: Fields of a stanza by lower-case name, since policy compares names without regard to case.
 Fields = Mapping[str, str]
@@ -46,16 +46,16 @@ def decode_stanza(raw: bytes, limit_bytes: int) -> str:
     """The text of one stanza, newlines around it removed.
 
     Raises:
-        PackageInvalid: it is too long, not UTF-8, or holds a control character.
+        FormatError: it is too long, not UTF-8, or holds a control character.
     """
     if len(raw) > limit_bytes:
-        raise PackageInvalid(f"The control file has more than {limit_bytes} bytes")
+        raise FormatError(f"The control file has more than {limit_bytes} bytes")
     try:
         text = raw.decode("utf-8").strip("\n")
     except UnicodeDecodeError as error:
-        raise PackageInvalid(f"The control file is not UTF-8: {error}") from error
+        raise FormatError(f"The control file is not UTF-8: {error}") from error
     if found := _CONTROL_CHARACTER.search(text):
-        raise PackageInvalid(f"The control file has the character {found[0]!r}")
+        raise FormatError(f"The control file has the character {found[0]!r}")
     return text
 
 
@@ -65,12 +65,12 @@ def parse_stanza(text: str) -> dict[str, str]:
     A value of several lines keeps its newlines and the blank that opens each further line.
 
     Raises:
-        PackageInvalid: a line is neither a field nor its continuation, or a field comes twice.
+        FormatError: a line is neither a field nor its continuation, or a field comes twice.
     """
     found: list[tuple[str, str, str]] = _FIELD.findall(text)
     fields = {name.lower(): value.rstrip() for name, value, _ in found}
     if len(fields) < len(found) or "" in fields:
-        raise PackageInvalid(f"The control file has a wrong or repeated line: {_wrong_line(text)}")
+        raise FormatError(f"The control file has a wrong or repeated line: {_wrong_line(text)}")
     return fields
 
 
@@ -114,11 +114,11 @@ def required(fields: Fields, name: str) -> str:
     """The value of a field that must be there and not be empty.
 
     Raises:
-        PackageInvalid: it is not, or it is.
+        FormatError: it is not, or it is.
     """
     value = fields.get(name.lower(), "")
     if not value:
-        raise PackageInvalid(f"{name}: the field is missing or empty")
+        raise FormatError(f"{name}: the field is missing or empty")
     return value
 
 
@@ -128,12 +128,12 @@ def source_of(fields: Fields) -> tuple[str, str]:
     Both default to the binary's own: ``Source`` is written only where they differ.
 
     Raises:
-        PackageInvalid: ``Source`` is not ``name`` or ``name (version)``.
+        FormatError: ``Source`` is not ``name`` or ``name (version)``.
     """
     package, version = required(fields, "Package"), required(fields, "Version")
     match = _SOURCE.fullmatch(fields.get("source", package))
     if match is None:
-        raise PackageInvalid(f"Source: {fields['source'][:80]!r} is not 'name' or 'name (version)'")
+        raise FormatError(f"Source: {fields['source'][:80]!r} is not 'name' or 'name (version)'")
     return package_name(match[1]), match[2] or version
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from staging_api.debian import control
+from staging_api.debian.errors import FormatError
 from staging_api.debian.names import package_name, safe_file_name
 from staging_api.debian.version import Version, parse_version
-from staging_api.errors import PackageInvalid
 
 #: The largest .dsc of Debian has about 200 kB (a kernel's list of packages).
 MAX_DSC_BYTES = 4 << 20
@@ -68,13 +68,13 @@ def read_dsc(raw: bytes) -> SourcePackage:
     """Take a .dsc apart.
 
     Raises:
-        PackageInvalid: it is malformed, unsafe or over a limit.
+        FormatError: it is malformed, unsafe or over a limit.
     """
     whole = control.decode_stanza(raw, MAX_DSC_BYTES)
     text = _signed_text(whole)
     fields = control.parse_stanza(text)
     if fields.get("format") not in _FORMATS:
-        raise PackageInvalid(f"Format: {fields.get('format')!r} is not one of {sorted(_FORMATS)}")
+        raise FormatError(f"Format: {fields.get('format')!r} is not one of {sorted(_FORMATS)}")
     package = package_name(control.required(fields, "Source"))
     version = parse_version(control.required(fields, "Version"))
     dsc_name = safe_file_name(f"{package}_{version.without_epoch}.dsc")
@@ -93,15 +93,15 @@ def check_files(source: SourcePackage, found: Mapping[str, SourceFile]) -> None:
     """Compare what a .dsc lists with what was uploaded, by name.
 
     Raises:
-        PackageInvalid: a listed file is missing, or has another size or hash. Files that are not
+        FormatError: a listed file is missing, or has another size or hash. Files that are not
             listed are the caller's affair.
     """
     for listed in source.files:
         actual = found.get(listed.name)
         if actual is None:
-            raise PackageInvalid(f"{listed.name} is listed in {source.dsc.name} and is missing")
+            raise FormatError(f"{listed.name} is listed in {source.dsc.name} and is missing")
         if actual != listed:
-            raise PackageInvalid(f"{listed.name} differs from what {source.dsc.name} lists")
+            raise FormatError(f"{listed.name} differs from what {source.dsc.name} lists")
 
 
 def _signed_text(whole: str) -> str:
@@ -109,7 +109,7 @@ def _signed_text(whole: str) -> str:
         return whole
     match = _CLEARSIGNED.fullmatch(whole)
     if match is None:
-        raise PackageInvalid("The .dsc is not one clearsigned text and nothing else")
+        raise FormatError("The .dsc is not one clearsigned text and nothing else")
     return _DASH_ESCAPE.sub("", match["text"]).strip("\n")
 
 
@@ -120,10 +120,10 @@ def _files(value: str, package: str, dsc_name: str) -> tuple[SourceFile, ...]:
     files = tuple(SourceFile(m[3], int(m[2]), m[1]) for m in matches if m)
     names = {safe_file_name(file.name) for file in files}
     if first or not files or len(files) != len(lines) or len(names) != len(files):
-        raise PackageInvalid("Checksums-Sha256: not one line of hash, size and name for each file")
+        raise FormatError("Checksums-Sha256: not one line of hash, size and name for each file")
     # All files of a source share one folder of the pool with its other versions.
     if stray := [name for name in names if not name.startswith(f"{package}_")] or names & {
         dsc_name
     }:
-        raise PackageInvalid(f"Checksums-Sha256: {sorted(stray)} is not a file of {package}")
+        raise FormatError(f"Checksums-Sha256: {sorted(stray)} is not a file of {package}")
     return files

@@ -3,13 +3,12 @@
 import gzip
 import lzma
 import sys
-from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol, cast
 
 from isal import igzip_lib
 
-from staging_api.errors import ArchiveCorrupt, PackageInvalid
-from staging_api.formats.unpacking import Unpacker, new_zstd, pieces
+from staging_api.debian.errors import FormatError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,6 +27,13 @@ class Form(StrEnum):
 
 # What a decoder may allocate before it has written a byte; xz -9 asks for 65 MiB.
 _XZ_MEMORY_BYTES = 80 << 20
+# zstd's own limit without ``--long``, as a power of two.
+_ZSTD_WINDOW_LOG = 27
+# What one call of a decoder may give: small enough to stop a bomb soon after its limit.
+_PIECE_BYTES = 1 << 20
+# The library's stub gives an instance where the class stands.
+_ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
+_DAMAGED = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.ZstdError)
 
 # An index block has about 64 KiB. A larger dictionary finds nothing more in it, but costs every
 # client that memory. It is text: four bits of context and no alignment take 2 % off, which pays for
@@ -61,41 +67,64 @@ def pack(form: Form, data: bytes) -> bytes:
 
 
 def unpack(form: Form, data: bytes, limit_bytes: int) -> bytes:
-    """Decompress what `pack` or any other tool made as one piece.
+    """Decompress one stream of the form that the file's name declares.
 
-    Unlike `formats`, the form is what the name says, and one stream is all: where a package is
-    concerned, another tool might read less or more.
+    The form is not guessed, and a second stream is refused: another tool might read less or more.
 
     Raises:
-        PackageInvalid: it is damaged, cut short, followed by more, or unpacks to more than
-            `limit_bytes`; little more than that and a decoder's window is held.
+        FormatError: the data is damaged, cut short, followed by more, or unpacks to more than
+            `limit_bytes`; memory stays below that limit, one piece and a decoder's window.
     """
     if form is Form.PLAIN:
-        return _within([data], limit_bytes)
-    unpacker = _unpacker(form)
+        _check_size(data, limit_bytes)
+        return data
+    decoder = _decoder(form)
+    unpacked = bytearray()
     try:
-        unpacked = _within(pieces(unpacker, data, iter(())), limit_bytes)
-    except ArchiveCorrupt as error:
-        raise PackageInvalid(f"The {form} data is wrong: {error}") from error
-    if unpacker.unused_data:
-        raise PackageInvalid(f"The {form} data has something behind it")
-    return unpacked
+        while not decoder.eof:
+            piece = decoder.decompress(data, _PIECE_BYTES)
+            data = b""
+            if not piece and decoder.needs_input:
+                raise FormatError(f"The {form} data ends too early")
+            unpacked += piece
+            _check_size(unpacked, limit_bytes)
+    except _DAMAGED:
+        raise FormatError(f"The {form} data is damaged") from None
+    if decoder.unused_data:
+        raise FormatError(f"The {form} data has something behind it")
+    return bytes(unpacked)
 
 
-def _within(chunks: Iterable[bytes], limit_bytes: int) -> bytes:
-    held = bytearray()
-    for chunk in chunks:
-        held += chunk
-        if len(held) > limit_bytes:
-            raise PackageInvalid(f"A member unpacks to more than {limit_bytes} bytes")
-    return bytes(held)
+class _Decoder(Protocol):
+    """What the decompressors of the three libraries have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the stream was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether more input is needed before more output can come."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """The input beyond the end of the stream."""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Decode at most `max_length` bytes of output."""
 
 
-def _unpacker(form: Form) -> Unpacker:
+def _decoder(form: Form) -> _Decoder:
     match form:
         case Form.GZ:
             return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         case Form.XZ:
             return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
         case _:
-            return new_zstd()
+            window = {int(zstd.DecompressionParameter.window_log_max): _ZSTD_WINDOW_LOG}
+            return zstd.ZstdDecompressor(options=window)
+
+
+def _check_size(data: bytes | bytearray, limit_bytes: int) -> None:
+    if len(data) > limit_bytes:
+        raise FormatError(f"A member unpacks to more than {limit_bytes} bytes")

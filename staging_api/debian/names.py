@@ -2,7 +2,7 @@
 
 import re
 
-from staging_api.errors import PackageInvalid
+from staging_api.debian.errors import FormatError
 
 #: Bounds that keep file names and index rows within what file systems and PostgreSQL take.
 MAX_NAME_LENGTH = 128
@@ -19,10 +19,10 @@ def package_name(value: str) -> str:
     """The value, if it is a package's name by Debian policy 5.6.1.
 
     Raises:
-        PackageInvalid: it is not, or longer than `MAX_NAME_LENGTH`.
+        FormatError: it is not, or longer than `MAX_NAME_LENGTH`.
     """
     if len(value) > MAX_NAME_LENGTH or not _PACKAGE_NAME.fullmatch(value):
-        raise PackageInvalid(f"{value[:80]!r} is not a package name")
+        raise FormatError(f"{value[:80]!r} is not a package name")
     return value
 
 
@@ -30,11 +30,11 @@ def binary_architecture(value: str) -> str:
     """The value, if one binary package can be built for it: ``amd64`` or ``all``, not ``any``.
 
     Raises:
-        PackageInvalid: it cannot.
+        FormatError: it cannot.
     """
     valid = len(value) <= MAX_NAME_LENGTH and _ARCHITECTURE.fullmatch(value)
     if not valid or not is_of_one_machine(value):
-        raise PackageInvalid(f"Architecture: {value[:80]!r} is not the architecture of a binary")
+        raise FormatError(f"Architecture: {value[:80]!r} is not the architecture of a binary")
     return value
 
 
@@ -50,8 +50,8 @@ def safe_file_name(value: str) -> str:
     """The value, if it can be a file's name in the pool: no folder, nothing hidden, ASCII.
 
     Raises:
-        PackageInvalid: it can not.
+        FormatError: it can not.
     """
     if len(value) > MAX_FILE_NAME_LENGTH or not _FILE_NAME.fullmatch(value):
-        raise PackageInvalid(f"{value[:80]!r} can not be the name of a file in the pool")
+        raise FormatError(f"{value[:80]!r} can not be the name of a file in the pool")
     return value

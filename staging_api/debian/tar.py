@@ -6,7 +6,7 @@ pax headers rename members, skips damaged headers. Here each of these refuses th
 
 import re
 
-from staging_api.errors import PackageInvalid
+from staging_api.debian.errors import FormatError
 
 _BLOCK = 512
 _FILES = frozenset({b"0", b"\0"})
@@ -33,7 +33,7 @@ def tar_files(data: bytes, limit: int) -> dict[str, bytes]:
         limit: how many members it may have.
 
     Raises:
-        PackageInvalid: a name comes twice, leaves the folder or is spelt in a roundabout way; a
+        FormatError: a name comes twice, leaves the folder or is spelt in a roundabout way; a
             member is neither file nor folder; a header is damaged; or there are too many.
     """
     files: dict[str, bytes | None] = {}
@@ -46,9 +46,9 @@ def tar_files(data: bytes, limit: int) -> dict[str, bytes]:
         start, size = position + _BLOCK, _checked_size(header)
         position = start + -(-size // _BLOCK) * _BLOCK
         if position > len(data):
-            raise PackageInvalid("The control member is cut short")
+            raise FormatError("The control member is cut short")
         _add(files, header, data[start : start + size])
-    raise PackageInvalid(f"The control member has more than {limit} members")
+    raise FormatError(f"The control member has more than {limit} members")
 
 
 def _checked_size(header: bytes) -> int:
@@ -56,13 +56,13 @@ def _checked_size(header: bytes) -> int:
     # The sum is taken with eight blanks where it is to be written.
     actual = sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" ")
     if checksum is None or size is None or int(checksum[1], 8) != actual:
-        raise PackageInvalid("The control member has a damaged tar header")
+        raise FormatError("The control member has a damaged tar header")
     return int(size[1], 8)
 
 
 def _refuse_hidden(data: bytes, position: int) -> None:
     if data.count(0, position) < len(data) - position:
-        raise PackageInvalid("The control member has something behind its end")
+        raise FormatError("The control member has something behind its end")
 
 
 def _add(files: dict[str, bytes | None], header: bytes, content: bytes) -> None:
@@ -70,14 +70,14 @@ def _add(files: dict[str, bytes | None], header: bytes, content: bytes) -> None:
     kind = header[_TYPE]
     if kind in _PAX:
         if any(word in content for word in _PAX_DANGEROUS):
-            raise PackageInvalid("The control member has a pax header that renames or resizes")
+            raise FormatError("The control member has a pax header that renames or resizes")
         return
     path = _path(header)
     if path in files:
-        raise PackageInvalid(f"The control member has {path!r} twice")
+        raise FormatError(f"The control member has {path!r} twice")
     # A folder with bytes: some tools skip them, others read them as the next header.
     if kind not in _FILES and (kind != _FOLDER or content):
-        raise PackageInvalid(f"The control member has {path!r}, neither file nor empty folder")
+        raise FormatError(f"The control member has {path!r}, neither file nor empty folder")
     files[path] = content if kind in _FILES else None
 
 
@@ -91,5 +91,5 @@ def _path(header: bytes) -> str:
     # Only POSIX's own variant keeps the front of a long name there; control files need none.
     long = header[_MAGIC] == b"ustar\0" and header[_PREFIX].strip(b"\0")
     if long or not {"", ".", ".."}.isdisjoint(path.split("/")):
-        raise PackageInvalid(f"The control member has the unsafe name {name!r}")
+        raise FormatError(f"The control member has the unsafe name {name!r}")
     return path

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from staging_api.errors import PackageInvalid
+from staging_api.debian.errors import FormatError
 
 #: Our own bound, so that a key always fits into a PostgreSQL index row.
 MAX_LENGTH = 256
@@ -67,7 +67,7 @@ def parse_version(text: str) -> Version:
     """Take a version apart, by the letter of Debian policy 5.6.12.
 
     Raises:
-        PackageInvalid: it is not a version, or longer than `MAX_LENGTH`.
+        FormatError: it is not a version, or longer than `MAX_LENGTH`.
     """
     epoch, rest = text.split(":", 1) if ":" in text else ("0", text)
     upstream, hyphen, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
@@ -79,7 +79,7 @@ def parse_version(text: str) -> Version:
         and (not hyphen or _REVISION.fullmatch(revision))
     )
     if not valid:
-        raise PackageInvalid(f"Version: {text[:80]!r} is not a Debian version")
+        raise FormatError(f"Version: {text[:80]!r} is not a Debian version")
     return Version(text, int(epoch), upstream, revision)
 
 

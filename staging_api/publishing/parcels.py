@@ -8,6 +8,7 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
 from staging_api.debian.dsc import MAX_DSC_BYTES, SourceFile, SourcePackage, read_dsc
 from staging_api.errors import PackageInvalid, StagingApiError
+from staging_api.publishing.rules import package_refusals
 
 LIMITS = DebLimits()
 
@@ -22,7 +23,7 @@ class Parcel:
     Attributes:
         name: of its file, as it was sent.
         content: what was read of it; or why it is rejected.
-        files: of a source, by name.
+        files: those that were sent: the .deb itself, or all that may belong to a source; by name.
     """
 
     name: str
@@ -41,14 +42,15 @@ def parcels_of(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator[Pa
             yield parcel
     for name, file in files.items():
         if name.endswith((".deb", ".udeb")):
-            yield Parcel(name, _read(blobs, file), {})
+            yield Parcel(name, _read(blobs, file), {name: file})
         elif name not in listed and not name.endswith(".dsc"):
             yield Parcel(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
 
 
 def _read(blobs: BlobStore, file: SourceFile) -> Content:
     try:
-        with closing(blobs.open(file.sha256, file.size_bytes)) as opened:
+        opened = blobs.open(file.sha256, file.size_bytes)
+        with closing(opened), package_refusals():
             if file.name.endswith(".dsc"):
                 return read_dsc(opened.read(MAX_DSC_BYTES + 1))
             return read_deb(opened, LIMITS)

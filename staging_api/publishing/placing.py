@@ -22,6 +22,7 @@ from staging_api.publishing import repository
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.parcels import Parcel
 from staging_api.publishing.pool import binary_file_name, pool_path
+from staging_api.publishing.rules import package_refusals
 
 #: The column of an upload that names its release, or why there is none.
 Place = dict[str, Any] | StagingApiError
@@ -51,7 +52,7 @@ def _wanted(to: Destination, parcel: Parcel) -> Iterator[dict[str, Any]]:
     content = parcel.content
     if isinstance(content, BinaryPackage):
         try:
-            yield _binary_row(to, parcel.name, content)
+            yield _binary_row(to, parcel.files[parcel.name], content)
         except StagingApiError:
             return
     elif isinstance(content, SourcePackage):
@@ -79,7 +80,7 @@ def _binaries(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> d
     for parcel in parcels:
         if isinstance(parcel.content, BinaryPackage):
             try:
-                rows[parcel.name] = _binary_row(to, parcel.name, parcel.content)
+                rows[parcel.name] = _binary_row(to, parcel.files[parcel.name], parcel.content)
             except StagingApiError as error:
                 found[parcel.name] = error
     there = repository.add_binaries(conn, to.archive.id, list(rows.values())) if rows else {}
@@ -104,10 +105,10 @@ def _path_is_taken(path: str) -> Conflict:
     )
 
 
-def _binary_row(to: Destination, name: str, package: BinaryPackage) -> dict[str, Any]:
+def _binary_row(to: Destination, file: SourceFile, package: BinaryPackage) -> dict[str, Any]:
     if package.architecture not in ("all", *to.suite.architectures):
         raise PackageInvalid(f"{to.suite.name} has no architecture {package.architecture}")
-    suffix = name.rpartition(".")[2]
+    suffix = file.name.rpartition(".")[2]
     file_name = binary_file_name(package.package, package.version, package.architecture, suffix)
     return {
         "package": package.package,
@@ -119,8 +120,8 @@ def _binary_row(to: Destination, name: str, package: BinaryPackage) -> dict[str,
         "source_version_key": package.source_version.sort_key,
         "control": package.control,
         "path": pool_path(to.component, package.source, file_name),
-        "sha256": package.sha256,
-        "size_bytes": package.size_bytes,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
     }
 
 
@@ -135,7 +136,8 @@ def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePac
             for name, path in paths.items()
             if path in there
         }
-        check_files(source, {**in_pool, **parcel.files})
+        with package_refusals():
+            check_files(source, {**in_pool, **parcel.files})
         if (known := _known_source(conn, to, source)) is not None:
             return known
         rows = [{**vars(file), "path": paths[file.name]} for file in wanted]

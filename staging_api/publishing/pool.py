@@ -17,6 +17,7 @@ def component_name(value: str) -> str:
     return rules.component("component", value)
 
 
+@rules.package_refusals()
 def binary_file_name(package: str, version: Version, architecture: str, suffix: str) -> str:
     """The file name of a binary package: ``hello_2.10-3_amd64.deb``, the epoch left out.
 
@@ -36,13 +37,15 @@ def binary_file_name(package: str, version: Version, architecture: str, suffix: 
     return safe_file_name(f"{package}_{version.without_epoch}_{architecture}.{suffix}")
 
 
+@rules.package_refusals()
 def pool_path(component: str, source: str, file_name: str) -> str:
     """The path of a file relative to the archive's root.
 
     Sources whose names start with ``lib`` are so many that four letters sort them, not one.
 
     Raises:
-        Invalid: one of the three is not a safe path segment.
+        Invalid: the component is not a name of one.
+        PackageInvalid: source or file name is not a safe path segment.
     """
     prefix = source[:4] if source.startswith("lib") else source[:1]
     folder = component_name(component)

@@ -6,9 +6,12 @@ of the pool; nothing else is taken. So a request is refused, and not the next ru
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from staging_api.debian.errors import FormatError
 from staging_api.debian.names import is_of_one_machine
-from staging_api.errors import Invalid
+from staging_api.errors import Invalid, PackageInvalid
 
 #: The first segment below ``/archive``.
 ARCHIVE_NAME = r"^[a-z0-9][a-z0-9.+-]{0,63}$"
@@ -63,3 +66,12 @@ def architecture(name: str, value: str) -> str:
     if not is_of_one_machine(value):
         raise Invalid.field(name, f"{value!r} is not the architecture of a machine")
     return value
+
+
+@contextmanager
+def package_refusals() -> Iterator[None]:
+    """Translate a refusal by the package `staging_api.debian` to an error of the service."""
+    try:
+        yield
+    except FormatError as error:
+        raise PackageInvalid(str(error)) from error

@@ -1,18 +1,23 @@
 """What became of an upload is what its answer says; and a path of the pool keeps its bytes."""
 
+import dataclasses
 import gzip
+import hashlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.publishing import repository
 from staging_api.publishing.model import Publication, Run, Upload
-from tests.packages import control_text, deb, dsc, source_file
+from tests.factories import ASKER
+from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import Shop, find, shop
 from tests.rows import execute, select
 
@@ -77,6 +82,58 @@ def gone_for_good(shop: Shop) -> None:
         ):
             execute(shop.database, f"UPDATE {table} SET {column} = {column} - interval '9 days'")
     shop.run()
+
+
+class CountingStore:
+    """A store that counts the bytes that are read back from it."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self.read_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def open(self, sha256: str, size_bytes: int | None = None) -> io.BufferedReader:
+        store, opened = self, self._blobs.open(sha256, size_bytes)
+
+        class Counted(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def seekable(self) -> bool:
+                return True
+
+            def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+                return opened.seek(offset, whence)
+
+            def readinto(self, buffer: Any) -> int:
+                data = opened.read(len(buffer))
+                buffer[: len(data)] = data
+                store.read_bytes += len(data)
+                return len(data)
+
+            def close(self) -> None:
+                opened.close()
+                super().close()
+
+        return io.BufferedReader(Counted())
+
+
+def test_a_package_is_hashed_by_the_store_and_its_data_is_not_read_again(here: Shop) -> None:
+    version, control, (data, _) = deb_members(control_text("hello"))
+    hello = ar([version, control, (data, bytes(3 << 20))])
+    sent = [hello, deb(control_text("world"))]
+    counting = CountingStore(here.intake.blobs)
+    intake = dataclasses.replace(here.intake, blobs=cast("BlobStore", counting))
+    files = [(f"{number}.deb", iter([raw])) for number, raw in enumerate(sent)]
+    intake.take(intake.destination(here.name, "stable", "main"), files, ASKER)
+    assert 0 < counting.read_bytes < 64 << 10
+    here.run()
+    text = gzip.decompress(here.served("dists/stable/main/binary-amd64/Packages.gz")).decode()
+    for raw in sent:
+        assert f"SHA256: {hashlib.sha256(raw).hexdigest()}\n" in text
+        assert f"Size: {len(raw)}\n" in text
 
 
 def test_a_superseded_or_deleted_source_leaves_sources_before_its_files_leave_the_pool(

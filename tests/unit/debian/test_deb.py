@@ -1,7 +1,7 @@
 """Binary packages: good ones are read word for word, hostile ones refused with a reason."""
 
-import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
+from staging_api.debian.errors import FormatError
 from staging_api.debian.forms import Form, pack
-from staging_api.errors import PackageInvalid
 from tests.packages import (
     ar,
     ar_header,
@@ -40,8 +40,6 @@ def test_control_is_read_word_for_word_in_every_form(form: Form) -> None:
     raw = deb(form=form)
     package = read(raw)
     assert package.control + "\n" == control_text()
-    assert package.size_bytes == len(raw)
-    assert package.sha256 == hashlib.sha256(raw).hexdigest()
 
 
 def test_fields_are_taken_apart() -> None:
@@ -59,14 +57,21 @@ def test_source_defaults_to_the_package() -> None:
     assert (package.source, package.source_version) == (package.package, package.version)
 
 
-def test_a_stream_that_gives_one_byte_at_a_time_is_read_like_a_file() -> None:
-    raw = deb()
+@pytest.mark.parametrize("behind", [[], [("_gpgorigin", b"x")]])
+def test_the_data_of_a_package_is_not_read(behind: list[tuple[str, bytes]]) -> None:
+    version, control, (name, _) = deb_members()
+    members = [version, control, (name, b"!" * (4 << 20)), *behind]
+    counted = 0
 
-    class Trickle(BytesIO):
+    class Counting(BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            return super().read(min(1, size or 0))
+            nonlocal counted
+            data = super().read(size)
+            counted += len(data)
+            return data
 
-    assert read_deb(Trickle(raw)).sha256 == hashlib.sha256(raw).hexdigest()
+    assert read_deb(Counting(ar(members))).package == "hello"
+    assert counted < 4096
 
 
 def test_members_of_other_tools_are_passed_over() -> None:
@@ -81,7 +86,7 @@ def test_names_with_the_slash_of_other_ar_writers_are_known() -> None:
 def test_the_last_padding_may_be_missing() -> None:
     version, control, (name, data) = deb_members()
     whole = ar([version, control, (name, data + b"!" * (1 - len(data) % 2))])
-    assert read(whole[:-1]).size_bytes == len(whole) - 1
+    assert read(whole[:-1]).package == "hello"
 
 
 def test_harmless_pax_headers_are_passed_over() -> None:
@@ -122,7 +127,8 @@ def hostile_archives() -> Iterator[tuple[str, bytes]]:
     yield "cut short", ar([version]) + ar_header("control.tar", 100) + b"short"
     yield "cut short", ar([version, control]) + ar_header("data.tar", 100)
     yield "more than 8192 bytes", ar([version]) + ar_header("control.tar", 1 << 30)
-    yield "more than 1048576 bytes", ar([version, control]) + ar_header("data.tar", 9999999999)
+    yield "cut short", ar([version, control]) + ar_header("data.tar", 9999999999)
+    yield "more than 1048576 bytes", ar([version, control, (data[0], b"!" * (1 << 20))])
 
 
 def hostile_control_members() -> Iterator[tuple[str, bytes]]:
@@ -217,16 +223,16 @@ def hostile_names() -> Iterator[tuple[str, bytes]]:
     ],
 )
 def test_a_hostile_package_is_refused_with_its_reason(reason: str, raw: bytes) -> None:
-    with pytest.raises(PackageInvalid) as refusal:
+    with pytest.raises(FormatError) as refusal:
         read(raw)
-    assert reason in refusal.value.detail
+    assert reason in str(refusal.value)
 
 
 @pytest.mark.parametrize("filler", ["a", " ", "a ", "a\n", "\n ", "a:\n", "a:", "- "])
 def test_a_large_control_file_of_one_pattern_is_refused_without_delay(filler: str) -> None:
     """What takes quadratic time on some pattern would run into the time limit of all tests."""
     limits = DebLimits()
-    with pytest.raises(PackageInvalid):
+    with pytest.raises(FormatError):
         read(deb(filler * (limits.control_bytes // len(filler)), Form.GZ), limits)
 
 
@@ -238,7 +244,7 @@ def test_an_xz_stream_that_asks_for_much_memory_is_refused() -> None:
 
     header = bytes([2, 0, 0x21, 1, 40, 0, 0, 0])
     forged = control[:12] + header + zlib.crc32(header).to_bytes(4, "little") + control[24:]
-    with pytest.raises(PackageInvalid, match="damaged"):
+    with pytest.raises(FormatError, match="damaged"):
         read(ar([version, ("control.tar.xz", forged), data]))
 
 
@@ -247,16 +253,13 @@ def test_no_damage_raises_anything_but_a_refusal(position: int, noise: bytes) ->
     raw = bytearray(deb(form=Form.GZ))
     start = position % len(raw)
     raw[start : start + len(noise)] = noise
-    try:
-        package = read(bytes(raw))
-    except PackageInvalid:
-        return
-    assert package.sha256 == hashlib.sha256(raw).hexdigest()
+    with suppress(FormatError):
+        read(bytes(raw))
 
 
 @given(st.data())
 def test_a_package_cut_anywhere_is_refused(data: st.DataObject) -> None:
     raw = deb()
     kept = data.draw(st.integers(0, len(raw) - 2))
-    with pytest.raises(PackageInvalid):
+    with pytest.raises(FormatError):
         read(raw[:kept])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from staging_api.debian.errors import FormatError
 from staging_api.debian.version import MAX_LENGTH, parse_version
-from staging_api.errors import PackageInvalid
 from tests.versions import VERSIONS
 
 
@@ -92,7 +92,7 @@ def test_equal_versions_have_equal_keys(one: str, other: str) -> None:
     ],
 )
 def test_what_is_no_version_is_refused(text: str) -> None:
-    with pytest.raises(PackageInvalid):
+    with pytest.raises(FormatError):
         parse_version(text)
 
 
