@@ -21,6 +21,8 @@ project_name = service
 user_domain_id = default
 project_domain_id = default
 http_request_max_retries = 0
+# What is remembered is for the service to decide, and for tests to see.
+token_cache_time = -1
 """
 DEFAULT = {"id": "default", "name": "Default"}
 
@@ -46,12 +48,14 @@ class Keystone:
     Attributes:
         wrong: answers instead of it, if set.
         asked: the tokens that were asked for.
+        posts: how often somebody wanted a token.
     """
 
     url: str = ""
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     wrong: "Callable[[Answering], None] | None" = None
     asked: list[str] = field(default_factory=list)
+    posts: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -75,6 +79,7 @@ class Answering(BaseHTTPRequestHandler):
             self.answer(404, {"error": {"code": 404, "message": "no such token"}})
 
     def do_POST(self) -> None:
+        self.keystone.posts += 1
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
         if self.keystone.wrong is not None:

@@ -133,7 +133,9 @@ def _caller(claims: Mapping[str, Any]) -> str:
     """The user's name; with its domain where the name alone could be another's."""
     name, domain_id = claims["user"], claims["user_domain_id"]
     if domain_id != _DEFAULT_DOMAIN or "@" in str(name):
-        name = f"{name}@{claims['user_domain'] or domain_id}"
+        domain = claims["user_domain"] or domain_id
+        # What follows the last @ is the domain, whatever names have in them.
+        name = f"{name}@{domain_id if '@' in str(domain) else domain}"
     # Reserved names are compared without the domain, too: `worker@corp` is not the worker's.
     valid_name(claims["user"])
     return valid_name(name)

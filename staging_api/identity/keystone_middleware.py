@@ -10,15 +10,18 @@ What if the process dies? Nothing is kept but in memory.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from keystoneauth1 import access
 from keystonemiddleware import auth_token
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from staging_api.errors import Unauthenticated
-from staging_api.identity.calls import SharedCalls
+from staging_api.identity.calls import SharedCalls, asking
 from staging_api.identity.deadline import obey
 from staging_api.identity.outage import CannotCheck, Cause, cannot_check
 from staging_api.identity.recent import Recent
@@ -31,6 +34,8 @@ _JUNK_SECONDS = 5.0
 _MOST_TOKENS = 10_000
 _LONGEST_TOKEN = 16 << 10
 _NOT_FOUND = 404
+# All that the library below follows: not 300, by which Keystone lists its versions.
+_REDIRECTS = range(301, 400)
 
 Answer = Mapping[str, Any]
 
@@ -55,8 +60,11 @@ class Tokens:
         fresh = self.good.get(key, _FRESH_SECONDS)
         if fresh is not None:
             return fresh
+        was_good = self.good.get(key) is not None
         try:
-            found = self.calls.ask(key, ask)
+            # No guess: it may be asked for whatever else was refused to its address.
+            with asking(True) if was_good else nullcontext():
+                found = self.calls.ask(key, ask)
         except auth_token.InvalidToken:
             self.good.forget(key)
             self.junk.put(key, True)
@@ -135,11 +143,36 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
 
 
 class _LimitedAdapter(HTTPAdapter):
-    """Connections that a deadline can end."""
+    """Connections that a deadline can end, and that lead to no other host.
+
+    The library follows redirects with all headers: the service's own token and the caller's.
+    """
+
+    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        """Send a request.
+
+        Raises:
+            IdentityUnavailable: the answer is a redirect to another host, or to plain HTTP.
+        """
+        answer = super().send(request, *arguments, **options)
+        if answer.status_code in _REDIRECTS and not _stays(
+            request.url or "", answer.headers.get("Location", "")
+        ):
+            raise cannot_check(Cause.REFUSED, "Keystone sends us to another host")
+        return answer
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
         obey(self.poolmanager)
+
+
+def _stays(url: str, location: str) -> bool:
+    """Whether a redirect of `url` leads to the same host, by a line that is as safe."""
+    try:
+        here, there = urlsplit(url), urlsplit(urljoin(url, location))
+    except ValueError:
+        return False
+    return here.hostname == there.hostname and there.scheme in {"https", here.scheme}
 
 
 def _is_answer_no(cause: object) -> bool:
@@ -154,6 +187,8 @@ def _is_answer_no(cause: object) -> bool:
 
 
 def _cannot_check(cause: BaseException) -> CannotCheck:
+    if isinstance(cause, CannotCheck):
+        return cause
     status = getattr(cause, "http_status", None)
     if isinstance(status, int):
         return cannot_check(Cause.REFUSED, f"Keystone answered {status}")

@@ -1,7 +1,10 @@
 """Keystone's own middleware in front of the application, against a Keystone on loopback."""
 
+import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from staging_api.errors import Invalid
 from staging_api.identity.choice import authenticator
 from staging_api.settings import Settings
 from tests.keystone_server import CONFIG, Answering, Keystone, keystone, later, scoped
+from tests.service import eventually
 
 # The middleware brings libraries whose deprecations are not ours.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -112,6 +116,14 @@ def wrongs() -> dict[str, Callable[[Answering], None]]:
         "no object": lambda each: each.answer(200, []),
         "no token in it": lambda each: each.answer(200, {"token": None}),
         "half a token": lambda each: each.answer(200, {"token": {"user": {"name": "alice"}}}),
+        "413": lambda each: each.answer(413, {"error": {"code": 413}}),
+        "502": lambda each: each.answer(502, "<html>bad gateway</html>"),
+        "504": lambda each: each.answer(504, {}),
+        "300": lambda each: each.answer(300, {"versions": {"values": []}}),
+        "302 to a page": lambda each: each.answer(302, "", {"Location": "/login"}),
+        "302 to nowhere": lambda each: each.answer(302, "", {}),
+        "302 to no address": lambda each: each.answer(302, "", {"Location": "http://[::"}),
+        "half an answer": lambda each: each.answer(200, '{"tok', {"Content-Length": "500"}),
         "hangs up": lambda each: each.connection.close(),
         "hangs": Answering.hang,
         "drips": Answering.drip,
@@ -176,6 +188,77 @@ def test_a_closed_port_is_503_and_good_tokens_go_on(
             assert call(client, "GET", "/locks", "of-alice") == 200
     with served(running, database_url, tmp_path) as client:
         assert call(client, "GET", "/locks", "of-alice") == 503
+
+
+def test_a_good_token_is_asked_for_from_an_address_that_was_refused_too_often(
+    database_url: str, database: Database, tmp_path: Path, server: Keystone, monkeypatch: Any
+):
+    from staging_api.identity import keystone_middleware
+
+    monkeypatch.setattr(keystone_middleware, "_FRESH_SECONDS", 0.0)
+    with served(server, database_url, tmp_path, refused_per_address=0.001) as client:
+        assert call(client, "GET", "/locks", "of-alice") == 200
+        assert [call(client, "GET", "/locks", "junk") for _ in range(2)] == [401, 429]
+        assert call(client, "GET", "/locks", "of-boss") == 429
+        assert call(client, "GET", "/locks", "of-alice") == 200
+        server.wrong = lambda each: each.answer(500, {})
+        assert call(client, "GET", "/locks", "of-alice") == 200
+        server.wrong = None
+        del server.tokens["of-alice"]
+        assert call(client, "GET", "/locks", "of-alice") == 429
+        assert call(client, "GET", "/locks", "of-boss") == 429
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 305, 307, 308])
+def test_a_redirect_to_another_host_gets_no_token_of_ours(
+    client: TestClient, server: Keystone, status: int
+):
+    with keystone() as other:
+        other.tokens = server.tokens
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        server.wrong = lambda each: each.answer(status, "", {"Location": elsewhere + each.path})
+        assert call(client, "GET", "/locks", "of-alice") == 503
+        assert (other.asked, other.posts) == ([], 0)
+
+
+def test_a_redirect_on_the_same_host_is_followed(client: TestClient, server: Keystone):
+    """As of a proxy that adds a slash."""
+
+    def moved(each: Answering) -> None:
+        server.wrong = None
+        each.answer(307, "", {"Location": f"{server.url}{each.path.removeprefix('/v3')}"})
+
+    server.wrong = moved
+    assert call(client, "GET", "/locks", "of-boss") == 200
+
+
+def test_a_keystone_that_accepts_no_connection_costs_no_more_than_the_deadline(
+    database_url: str, database: Database, tmp_path: Path
+):
+    """Its host drops what is sent to it, and no socket is there yet that could be shut."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as full:
+        address = silent.getsockname()
+        for _ in range(2):
+            taken = full.enter_context(socket.socket())
+            taken.setblocking(False)
+            taken.connect_ex(address)
+        stands_for = Keystone(url=f"http://127.0.0.1:{address[1]}/v3")
+        with served(stands_for, database_url, tmp_path) as client:
+            for number in range(2):
+                assert call(client, "GET", "/locks", f"of-{number}") == 503
+            eventually(
+                lambda: not [each for each in threading.enumerate() if _connects(each)],
+                "a thread still waits for a connection",
+            )
+
+
+def _connects(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    names = set()
+    while frame is not None:
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return thread.name.startswith("identity") and "create_connection" in names
 
 
 def test_an_expired_token_is_refused_also_from_memory(client: TestClient, server: Keystone):
@@ -252,6 +335,8 @@ def test_callers_of_two_domains_are_two_callers(server: Keystone, tmp_path: Path
             "name": "alice@corp",
             "domain": {"id": "default", "name": "Default"},
         },
+        "alice@corp@c0": {"id": "a4", "name": "alice@corp", "domain": {"id": "c0", "name": "x@y"}},
+        "alice@c1": {"id": "a5", "name": "alice", "domain": {"id": "c1", "name": "corp@Default"}},
     }
     server.tokens = {user["id"]: scoped("any", user=user) for user in users.values()}
     (tmp_path / "k").write_text(CONFIG.format(url=server.url))
