@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi clean
+.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi functions clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ constraints: $(VENV)/.dev  ## pin what is installed now, for the next fresh inst
 
 openapi: $(VENV)/.test  ## write docs/openapi.json anew, after a change of the API
 	$(BIN)/python -m tests.contract
+
+functions: $(VENV)/.test  ## after a change of staging_api/db/functions: write what migration STEP=0000 applies
+	$(BIN)/python -m tests.functions $(STEP)
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

@@ -1,6 +1,6 @@
 """The record of what happened to stagings: append-only, and each row vouches for the one before.
 
-The rows are written by triggers of ``migrations/sql/0002_events.sql``, in the transaction of the
+The rows are written by triggers of ``db/functions/staging_events.sql``, in the transaction of the
 change that they tell of; no code can forget them, and a change by hand is told as well.
 """
 

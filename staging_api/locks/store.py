@@ -1,6 +1,6 @@
 """Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
-The statements themselves are the functions of ``migrations/sql/0015_locks.sql``; which of them
+The statements themselves are the functions of ``db/functions/lock_*.sql``; which of them
 decides what, and what happens when a process dies at each step, is told there and in
 ``docs/lock.md``. Every function takes the connection that it uses.
 """

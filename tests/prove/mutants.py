@@ -34,7 +34,13 @@ from tests.prove.equivalents import EQUIVALENT
 
 _ROOT = Path(__file__).parents[2]
 _FILES = (
-    "migrations/sql/0015_locks.sql",
+    "staging_api/db/functions/lock_acquire.sql",
+    "staging_api/db/functions/lock_expire.sql",
+    "staging_api/db/functions/lock_fences.sql",
+    "staging_api/db/functions/lock_guard.sql",
+    "staging_api/db/functions/lock_queue.sql",
+    "staging_api/db/functions/lock_release.sql",
+    "staging_api/db/functions/lock_renew.sql",
     "staging_api/locks/hold.py",
     "staging_api/locks/keeper.py",
     "staging_api/locks/queue.py",
@@ -268,15 +274,12 @@ class Trial:
 
 
 def _define(url: str, statements: str) -> None:
-    """Define the functions of the lock, and its trigger, as they are in these statements."""
-    functions = statements[statements.index("CREATE OR REPLACE") :]
-    # The migration makes some of them for the first time.
-    functions = re.sub(r"(?m)^CREATE (FUNCTION|TRIGGER)", r"CREATE OR REPLACE \1", functions)
+    """Define functions of the lock, and its trigger, as they are in these statements."""
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as cursor:
         # A change may make a function go round for ever.
         cursor.execute(f"ALTER DATABASE {make_url(url).database} SET statement_timeout = '10s'")
-        cursor.execute(functions)
+        cursor.execute(statements)
 
 
 def _in_fork(url: str, order: Order, change: Changed | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Reading the record of events, and saying who acts where no lock says it.
 
-Nothing here writes an event: the triggers of ``migrations/sql/0002_events.sql`` do.
+Nothing here writes an event: the triggers of ``db/functions/staging_events.sql`` do.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Stagings with their artifacts in one statement: the most frequent question there is.
 
-Asked of functions, whose plans are kept: see ``migrations/sql/0016_settled.sql``.
+Asked of functions, whose plans are kept: see ``db/functions/stagings_shown.sql``.
 
 What is shown of a staging belongs to it. An unfinished one shows the live rows of what it asked
 for, but for those that failed for it: a later request may have opened such a row again. A finished

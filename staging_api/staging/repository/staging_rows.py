@@ -104,7 +104,7 @@ def mark_cancelled(conn: Connection, archive_url: str, staging_id: str) -> None:
     """Cancelled for good: nobody works on it any more.
 
     What it leaves to do goes to another staging that asked for it, to a new one for those who
-    joined it, or fails: see ``migrations/sql/0016_settled.sql``.
+    joined it, or fails: see ``db/functions/staging_settle.sql``.
     """
     lock_stagings(conn, archive_url)
     conn.execute(

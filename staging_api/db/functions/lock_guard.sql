@@ -1,0 +1,34 @@
+-- Until the end of the transaction the scope cannot change hands: that needs the row FOR UPDATE.
+-- Several guarded writes may be open at once under one lease, and it is renewed beside them, so it
+-- outlives a write that is longer. The holder may freeze between here and its COMMIT, or write for too
+-- long; the server then ends the transaction, so that the scope is not blocked for longer than that.
+CREATE OR REPLACE FUNCTION lock_guard(p_kind text, p_scope text, p_id text, p_fence bigint)
+RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_expires_at timestamptz;
+BEGIN
+    PERFORM set_config('idle_in_transaction_session_timeout', '4s', true);
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '15s', true);
+    END IF;
+    SELECT s.expires_at INTO v_expires_at FROM lock_scopes s
+    WHERE s.kind = p_kind AND s.scope = p_scope AND s.lock_id = p_id AND s.fence = p_fence
+    FOR KEY SHARE;
+    RETURN coalesce(v_expires_at > clock_timestamp(), false);
+END $$;
+COMMENT ON FUNCTION lock_guard IS
+    'Whether the lease is current and unexpired; if so, it cannot change hands before this transaction ends.';
+
+CREATE OR REPLACE FUNCTION lock_scopes_change_hands() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM lock_scopes s WHERE s.kind = OLD.kind AND s.scope = OLD.scope FOR UPDATE;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION lock_scopes_change_hands IS
+    'Makes every change of holder wait for the guarded writes under the lease.';
+
+CREATE OR REPLACE TRIGGER lock_scopes_change_hands BEFORE UPDATE ON lock_scopes FOR EACH ROW
+WHEN (OLD.lock_id IS NOT NULL
+    AND (OLD.lock_id IS DISTINCT FROM NEW.lock_id OR OLD.fence <> NEW.fence))
+EXECUTE FUNCTION lock_scopes_change_hands();
+ALTER TABLE lock_scopes ENABLE ALWAYS TRIGGER lock_scopes_change_hands;

@@ -1,0 +1,101 @@
+-- The rules of the publisher that clients rely on. Triggers, because pods of a version before, which
+-- do not know of a path's past, holds of suites and sources that leave, publish beside those of this one.
+
+-- A path that clients could see once never gets other bytes: they and proxies may keep them for ever.
+-- The row is left out, as one that conflicts is. A file that is being removed is still there: whether
+-- that was published is not looked up while the insert waits.
+CREATE OR REPLACE FUNCTION publisher_path_keeps_bytes() RETURNS trigger
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM package_files o
+        WHERE o.archive_id = NEW.archive_id AND o.path = NEW.path AND o.removed_at IS NULL
+            AND o.sha256 <> NEW.sha256)
+    OR EXISTS (
+        SELECT FROM package_files o
+        WHERE o.archive_id = NEW.archive_id AND o.path = NEW.path AND o.removed_at IS NOT NULL
+            AND o.sha256 <> NEW.sha256 AND EXISTS (
+                SELECT FROM binary_releases b JOIN package_publications p
+                    ON p.binary_release_id = b.id
+                WHERE b.file_id = o.id AND p.published_at IS NOT NULL
+                UNION ALL
+                SELECT FROM source_release_files s JOIN package_publications p
+                    ON p.source_release_id = s.source_release_id
+                WHERE s.file_id = o.id AND p.published_at IS NOT NULL))
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION publisher_path_keeps_bytes IS
+    'Leaves out a file whose path has other bytes, or had other bytes that were published.';
+
+CREATE OR REPLACE TRIGGER publisher_path_keeps_bytes BEFORE INSERT ON package_files
+FOR EACH ROW EXECUTE FUNCTION publisher_path_keeps_bytes();
+
+-- A generation says of each suite that is held which packages it lists. One that does not was made by a
+-- pod that knows of no holds, and would undo them: its transaction fails as a whole, and its caller may
+-- try again, perhaps at another pod.
+CREATE OR REPLACE FUNCTION publisher_generation_keeps_holds() RETURNS trigger
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_suite text;
+BEGIN
+    SELECT s.name INTO v_suite
+    FROM suites s JOIN suite_holds h ON h.suite_id = s.id
+    WHERE s.archive_id = NEW.archive_id AND NOT EXISTS (
+        SELECT FROM generation_holds g
+        WHERE g.generation_id = NEW.live_generation_id AND g.suite_id = s.id
+            AND g.content_number = h.content_number)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the suite % is held: only pods that know of holds publish here', v_suite
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION publisher_generation_keeps_holds IS
+    'Refuses a live generation that does not show the held suites as their holds say.';
+
+-- OR REPLACE does not exist for a constraint trigger.
+DROP TRIGGER IF EXISTS publisher_generation_keeps_holds ON distributions;
+CREATE CONSTRAINT TRIGGER publisher_generation_keeps_holds
+AFTER INSERT OR UPDATE OF live_generation_id ON distributions
+DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION publisher_generation_keeps_holds();
+
+CREATE OR REPLACE FUNCTION publisher_hold_keeps_packages() RETURNS trigger
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM generation_holds h JOIN dists_generations g ON g.id = h.generation_id
+        WHERE h.suite_id = NEW.suite_id AND g.state IN ('live', 'retired')
+            AND h.content_number >= NEW.listed_in
+            AND (NEW.delisted_in IS NULL OR h.content_number < NEW.delisted_in))
+    THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION publisher_hold_keeps_packages IS
+    'Keeps a package in the pool while a hold makes a kept generation list it.';
+
+CREATE OR REPLACE TRIGGER publisher_hold_keeps_packages BEFORE UPDATE OF removed_at ON package_publications
+FOR EACH ROW WHEN (OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL)
+EXECUTE FUNCTION publisher_hold_keeps_packages();
+
+-- The version before may leave a source in its index that has left the suite. Its Releases have no time
+-- of change: the next run of this version looks at all packages of their suite.
+CREATE OR REPLACE FUNCTION publisher_look_again() RETURNS trigger
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE suites SET rebuild_since = clock_timestamp(), dirty_since = clock_timestamp()
+    WHERE id = NEW.suite_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION publisher_look_again IS
+    'Marks the suite of a Release for a full rebuild.';
+
+CREATE OR REPLACE TRIGGER publisher_look_again AFTER INSERT ON release_files
+FOR EACH ROW WHEN (NEW.modified_at IS NULL AND NEW.name = 'Release')
+EXECUTE FUNCTION publisher_look_again();

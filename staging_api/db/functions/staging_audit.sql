@@ -1,0 +1,12 @@
+-- For the tables of this moment and those that this owner adds later.
+CREATE OR REPLACE FUNCTION staging_grant_audit() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO staging_audit', current_schema());
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO staging_audit', current_schema());
+    EXECUTE format(
+        'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO staging_audit',
+        current_schema());
+    -- Whole answers, as they were sent.
+    REVOKE ALL ON idempotency_keys FROM staging_audit;
+END $$;
+COMMENT ON FUNCTION staging_grant_audit IS 'Grants the role staging_audit what auditors may read.';

@@ -1,0 +1,34 @@
+CREATE OR REPLACE FUNCTION ulid_floor(p_time timestamptz) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_left bigint := floor(extract(epoch FROM p_time) * 1000);
+    v_text text := '';
+BEGIN
+    FOR digit IN 1..10 LOOP
+        v_text := substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (v_left & 31)::int + 1, 1) || v_text;
+        v_left := v_left >> 5;
+    END LOOP;
+    RETURN v_text || '0000000000000000';
+END $$;
+COMMENT ON FUNCTION ulid_floor IS
+    'The lowest ULID of a time: ten digits of Crockford''s base 32, in milliseconds, then zeros.';
+
+CREATE OR REPLACE FUNCTION ulid_of(p_time timestamptz) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_random text := encode(uuid_send(gen_random_uuid()), 'hex');
+    v_text text := left(ulid_floor(p_time), 10);
+    v_bits bit(40);
+BEGIN
+    -- The ends of a random UUID: its middle has digits that are the same in all of them.
+    FOREACH v_bits IN ARRAY ARRAY[
+        ('x' || left(v_random, 10))::bit(40), ('x' || right(v_random, 10))::bit(40)]
+    LOOP
+        FOR digit IN 0..7 LOOP
+            v_text := v_text || substr(
+                '0123456789ABCDEFGHJKMNPQRSTVWXYZ',
+                substring(v_bits FROM digit * 5 + 1 FOR 5)::bit(5)::int + 1, 1);
+        END LOOP;
+    END LOOP;
+    RETURN v_text;
+END $$;
+COMMENT ON FUNCTION ulid_of IS
+    'A new ULID of a time: its first ten digits are the time, the others are random.';
