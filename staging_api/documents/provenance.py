@@ -25,19 +25,7 @@ def users(rendering: Rendering, identity: Identity) -> list[Identity]:
 
     They are what a change of it touches; in order of schema, layer and name.
     """
-    takers: dict[Identity, list[Identity]] = {}
-    for each in rendering.everything:
-        for needed in (each.parent, *each.sources):
-            if needed is not None:
-                takers.setdefault(needed, []).append(each.document.identity)
-    found: set[Identity] = set()
-    waiting = [identity]
-    while waiting:
-        for taker in takers.get(waiting.pop(), ()):
-            if taker not in found:
-                found.add(taker)
-                waiting.append(taker)
-    return sorted(found - {identity})
+    return sorted(rendering.relations.reached_from([identity]) - {identity})
 
 
 def _origins(trace: Trace, here: Path) -> Iterator[tuple[Path, Origin]]:

@@ -27,9 +27,9 @@ def redacted(rendered: RenderedDocument, rendering: Rendering) -> dict[str, Any]
         rendering: what it is part of, to know which sources are secret.
     """
     secret = {
-        (each.document.schema, each.document.name)
-        for each in rendering.by_identity.values()
-        if each.secret_paths and each.document.identity in rendered.sources
+        (source.schema, source.name)
+        for source in rendered.sources
+        if rendering.by_identity[source].secret_paths
     }
     metadata = _masked_metadata(rendered.document, secret)
     data = masked(rendered.data, rendered.secret_paths)

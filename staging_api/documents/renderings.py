@@ -23,10 +23,15 @@ _Key = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rendering, or why there is none, and all findings about it."""
+    """A rendering, or why there is none, and all findings about it.
+
+    Attributes:
+        sound: whether its checks found nothing; warnings of the rendering itself do not count.
+    """
 
     rendering: Rendering | None
     findings: tuple[Finding, ...]
+    sound: bool = False
 
 
 @dataclass
@@ -36,7 +41,9 @@ class Renderings:
     contents: Contents
     checker: Checker = field(default_factory=Checker)
     _kept: "OrderedDict[_Key, Rendered]" = field(default_factory=OrderedDict)
+    #: The newest rendering, to build the next one on, and the newest that had no finding.
     _newest: Rendering | None = None
+    _sound: Rendering | None = None
     _keeping: threading.Lock = field(default_factory=threading.Lock)
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,23 +67,26 @@ class Renderings:
         key = tuple(sorted((name, held.content_id) for name, held in state.items()))
         with self._keeping:
             found = self._kept.get(key)
-            previous = self._newest
+            previous, sound = self._newest, self._sound
         if found is None:
-            found = self._render(state, previous)
+            found = self._render(state, previous, sound)
         with self._keeping:
             self._kept[key] = found
             self._kept.move_to_end(key)
             self._newest = found.rendering or self._newest
+            self._sound = found.rendering if found.sound else self._sound
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return found
 
-    def _render(self, state: State, previous: Rendering | None) -> Rendered:
+    def _render(
+        self, state: State, previous: Rendering | None, sound: Rendering | None
+    ) -> Rendered:
         documents = self.contents.documents(state)
         try:
             rendering = render(documents, previous)
         except RenderingFailed as error:
             return Rendered(None, error.findings)
         with self._checking:
-            findings = self.checker.findings(rendering)
-        return Rendered(rendering, (*rendering.warnings, *findings))
+            findings = self.checker.findings(rendering, before=sound)
+        return Rendered(rendering, (*rendering.warnings, *findings), sound=not findings)

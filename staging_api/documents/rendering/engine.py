@@ -1,7 +1,7 @@
 """The walk over the graph: each document once, behind what it needs."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -24,6 +24,9 @@ from staging_api.documents.rendering.substitution import substitute
 from staging_api.documents.rendering.tracing import Origin, Trace
 from staging_api.documents.rendering.work import Unrenderable, Work
 
+#: Documents of a cycle that its finding names.
+_MOST_NAMED = 20
+
 
 def render(
     documents: Iterable[Document],
@@ -36,127 +39,139 @@ def render(
 
     Args:
         documents: those of all collections of the revision.
-        previous: an earlier rendering, of this or another revision: what was made of the same
-            documents there is taken over, so that only what a change reaches is rendered.
+        previous: an earlier rendering, of this or another revision: only what changed since then,
+            and what that change reaches, is related and rendered again.
         limits: what the rendering may cost.
 
     Raises:
         RenderingFailed: with a finding for each document that cannot be rendered.
     """
-    relations = relate(documents)
+    relations = relate(documents, None if previous is None else previous.relations)
     _fail_if_any(relations.findings, relations, limits)
-    rendered = _Walk(relations, previous, limits).walk(_order(relations, limits))
-    return Rendering(tuple(rendered[number] for number in range(len(relations.documents))))
+    walk = _Walk(relations, {} if previous is None else previous.by_identity, limits)
+    walk.render(_order(relations, limits))
+    return Rendering(dict(sorted(walk.done.items())), relations)
 
 
-def _order(relations: Relations, limits: Limits) -> Iterable[int]:
-    """Put every document behind those that it needs."""
-    needs = {number: set(relations.needs(number)) for number in range(len(relations.documents))}
-    users: dict[int, list[int]] = defaultdict(list)
-    for number, needed in needs.items():
-        for each in needed:
-            users[each].append(number)
-    missing = {number: len(needed) for number, needed in needs.items()}
-    order = [number for number, count in missing.items() if count == 0]
-    for number in order:
-        for user in users[number]:
+def _order(relations: Relations, limits: Limits) -> list[Identity]:
+    """Put every document that a change reaches behind those that it needs."""
+    # A cycle that was not there before has a document that changed, so all of it is reached.
+    reached = relations.reached_from(relations.touched)
+    needs = {each: reached.intersection(relations.needs(each)) for each in sorted(reached)}
+    missing = {identity: len(needed) for identity, needed in needs.items()}
+    order = [identity for identity, count in missing.items() if count == 0]
+    for identity in order:
+        for user in relations.needed_by(identity):
             missing[user] -= 1
             if missing[user] == 0:
                 order.append(user)
-    if len(order) < len(needs):
-        cycle = _cycle(needs)
-        way = " needs ".join(str(relations.documents[number].identity) for number in cycle)
-        names = tuple(relations.documents[number].identity for number in cycle[:-1])
-        finding = Finding(Fault.SUBSTITUTION_DEPENDENCY_CYCLE, f"{way}: a cycle", names)
-        raise RenderingFailed(_with_lines([finding], relations, limits))
+    stuck = needs.keys() - set(order)
+    if stuck:
+        # They are the same whatever was rendered before, and so is the cycle that is found.
+        among = {each: sorted(needs[each] & stuck) for each in sorted(stuck)}
+        raise RenderingFailed(_with_lines([_cycle(among)], relations, limits))
     return order
 
 
-def _cycle(needs: Mapping[int, set[int]]) -> list[int]:
-    """Give the documents of a cycle, each before what it needs; the first again as the last."""
+def _cycle(needs: Mapping[Identity, Sequence[Identity]]) -> Finding:
+    """Name the documents of a cycle, each before what it needs; the first again as the last."""
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
-        found: list[int] = error.args[1]
-        return found[::-1]
-    raise AssertionError
+        found: list[Identity] = error.args[1][::-1]
+    way = list(map(str, found))
+    if len(way) > _MOST_NAMED:
+        way[_MOST_NAMED - 1 : -1] = [f"({len(way) - _MOST_NAMED} more)"]
+    message = f"{' needs '.join(way)}: a cycle"
+    return Finding(Fault.SUBSTITUTION_DEPENDENCY_CYCLE, message, tuple(found[:-1][:_MOST_NAMED]))
 
 
 class _Walk:
-    def __init__(self, relations: Relations, previous: Rendering | None, limits: Limits) -> None:
+    """What was rendered before, and is being rendered anew."""
+
+    def __init__(
+        self,
+        relations: Relations,
+        previous: Mapping[Identity, RenderedDocument],
+        limits: Limits,
+    ) -> None:
         self._relations = relations
-        self._previous: Mapping[Identity, RenderedDocument] = (
-            previous.by_identity if previous else {}
-        )
+        self._previous = previous
         self._limits = limits
         self._work = Work(limits)
-        self._done: dict[int, RenderedDocument] = {}
         self._findings: list[Finding] = []
+        #: What is finished.
+        self.done: dict[Identity, RenderedDocument] = {}
 
-    def walk(self, order: Iterable[int]) -> Mapping[int, RenderedDocument]:
+    def render(self, order: Sequence[Identity]) -> None:
         """Render in `order`; what needs a failed document is left out, and adds no finding."""
-        for number in order:
-            needs = self._relations.needs(number)
-            try:
-                needed = [self._done[each] for each in needs]
-            except KeyError:
+        self._take_over(set(order))
+        failed: set[Identity] = set()
+        for identity in order:
+            needs = self._relations.needs(identity)
+            if not failed.isdisjoint(needs):
+                failed.add(identity)
                 continue
             try:
-                self._done[number] = self._rendered(number, needed)
+                needed = [self.done[each] for each in needs]
+                self.done[identity] = self._rendered(identity, needed)
             except Unrenderable as error:
+                failed.add(identity)
                 self._findings.append(error.finding)
         _fail_if_any(self._findings, self._relations, self._limits)
-        return self._done
 
-    def _rendered(self, number: int, needed: list[RenderedDocument]) -> RenderedDocument:
-        document = self._relations.documents[number]
-        digest = _digest(document, self._relations.parents.get(number), needed)
-        returned = not document.abstract and number not in self._relations.replaced_by
-        known = self._previous.get(document.identity)
+    def _take_over(self, reached: AbstractSet[Identity]) -> None:
+        """Keep what was rendered before, and is out of the reach of what changed."""
+        documents, size = self._relations.documents, 0
+        for identity, known in self._previous.items():
+            document = documents.get(identity)
+            if document is not None and identity not in reached:
+                size += known.size
+                same = known.document is document
+                self.done[identity] = known if same else replace(known, document=document)
+        self._work.keep(size)
+
+    def _rendered(self, identity: Identity, needed: list[RenderedDocument]) -> RenderedDocument:
+        relations = self._relations
+        document, parent = relations.documents[identity], relations.parent(identity)
+        digest = _digest(document, needed, layered=parent is not None)
+        returned = not document.abstract and identity not in relations.replaced_by
+        known = self._previous.get(identity)
         if known is not None and known.digest == digest:
-            self._work.spend(known.size, document.identity)
-            if known.document is document and known.returned == returned:
-                return known
+            self._work.spend(known.size, identity)
             return replace(known, document=document, returned=returned)
-        return self._made(number, document, digest, returned=returned)
-
-    def _made(
-        self, number: int, document: Document, digest: str, *, returned: bool
-    ) -> RenderedDocument:
-        own = Trace((Origin(document.identity, secret=document.encrypted),))
-        parent = self._done.get(self._relations.parents.get(number, -1))
-        self._work.warnings = []
-        if parent is None:
-            size = self._work.spend(document.size, document.identity)
-            draft = Draft(document.data, own)
-        else:
-            size = self._work.spend(parent.size + document.size, document.identity)
-            draft = layer(document, parent, own, self._work)
-        sources = self._relations.sources.get(number, ())
-        by_key = {
-            (each.document.schema, each.document.name): each
-            for each in (self._done[source] for source in sources)
-        }
-        size += substitute(document, draft, by_key, self._work)
+        before = self._work.spent
+        draft = self._draft(document, None if parent is None else self.done[parent])
+        sources = relations.sources.get(identity, ())
+        by_key = {(each.schema, each.name): self.done[each] for each in sources}
+        substitute(document, draft, by_key, self._work)
         return RenderedDocument(
             document=document,
             data=draft.data,
             trace=draft.trace.further((), secret=document.encrypted),
             digest=digest,
             returned=returned,
-            parent=parent.document.identity if parent else None,
-            sources=tuple(self._relations.documents[source].identity for source in sources),
-            size=size,
-            warnings=tuple(self._work.warnings),
+            parent=parent,
+            sources=sources,
+            size=self._work.spent - before,
+            warnings=self._work.warnings,
         )
 
+    def _draft(self, document: Document, parent: RenderedDocument | None) -> Draft:
+        own = Trace((Origin(document.identity, secret=document.encrypted),))
+        self._work.begin()
+        self._work.spend(document.size, document.identity)
+        if parent is None:
+            return Draft(document.data, own)
+        self._work.spend(parent.size, document.identity)
+        return layer(document, parent, own, self._work)
 
-def _digest(document: Document, parent: int | None, needed: Iterable[RenderedDocument]) -> str:
+
+def _digest(document: Document, needed: Sequence[RenderedDocument], *, layered: bool) -> str:
     """Digest a document with the digests of what it is made from, and so with all of its past."""
     if not needed:
         return document.digest
     digests = "".join(each.digest for each in needed)
-    layered = parent is not None
     return sha256(f"{document.digest}{layered}{digests}".encode()).hexdigest()
 
 
@@ -169,7 +184,7 @@ def _with_lines(
     findings: list[Finding], relations: Relations, limits: Limits
 ) -> tuple[Finding, ...]:
     """Give findings in the order of their documents, with the lines of the posted texts."""
-    documents = {document.identity: document for document in relations.documents}
+    documents = relations.documents
     ordered = sorted(findings, key=lambda finding: (finding.documents, finding.path))
     located = []
     for finding in ordered[: limits.findings]:

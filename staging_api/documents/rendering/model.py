@@ -1,12 +1,13 @@
 """What rendering gives: the finished documents, where each value came from, and warnings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from staging_api.documents.model import Document, Finding, Identity, Path
+from staging_api.documents.model import DATA_SCHEMA, Document, Finding, Identity, Path
+from staging_api.documents.rendering.relations import Relations
 from staging_api.documents.rendering.tracing import Trace
 
 
@@ -54,17 +55,19 @@ class Rendering:
     """All documents of one revision, rendered."""
 
     #: Every document, also abstract and replaced ones, ordered by identity.
-    everything: tuple[RenderedDocument, ...]
+    by_identity: Mapping[Identity, RenderedDocument]
+    #: What the next rendering builds on.
+    relations: Relations
+
+    @property
+    def everything(self) -> Iterable[RenderedDocument]:
+        """Every document, ordered by identity."""
+        return self.by_identity.values()
 
     @cached_property
     def documents(self) -> tuple[RenderedDocument, ...]:
         """The output: concrete documents that no other replaces, ordered by schema and name."""
         return tuple(self._by_key.values())
-
-    @cached_property
-    def by_identity(self) -> Mapping[Identity, RenderedDocument]:
-        """Every document by its identity."""
-        return {each.document.identity: each for each in self.everything}
 
     @cached_property
     def _by_key(self) -> Mapping[tuple[str, str], RenderedDocument]:
@@ -74,6 +77,15 @@ class Rendering:
             if each.returned
         }
         return dict(sorted(found.items()))
+
+    @cached_property
+    def data_schemas(self) -> Mapping[str, Document]:
+        """The DataSchema documents, by the schema of the documents that they are for."""
+        return {
+            each.document.name: each.document
+            for each in self.documents
+            if each.document.kind == DATA_SCHEMA
+        }
 
     @property
     def warnings(self) -> tuple[Finding, ...]:

@@ -1,243 +1,323 @@
 """How the documents of one revision relate: layers, parents, replacements, sources.
 
-Documents are numbered by their order of identity, so that nothing depends on the order in which
-they were given.
+Relations are made from those of an earlier set of documents, which they share what stayed the same
+with: only documents that changed, those whose selector matches one of them, and those that take
+from one of them are looked at. From no earlier ones, that is all of them. An earlier set that had
+findings is never built on, so whatever is wrong is found among what is looked at.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
 
 from staging_api.documents.model import LAYERING_POLICY, Document, Fault, Finding, Identity
 from staging_api.documents.paths import shortened
+from staging_api.documents.rendering.groups import Groups
+from staging_api.documents.rendering.parents import Candidates, Pair, Selector, pairs_of
+from staging_api.documents.rendering.replacements import Standing, standing_among
 
-_PARENT_SELECTOR = ".metadata.layeringDefinition.parentSelector"
+Key = tuple[str, str]
 
 
 @dataclass(slots=True)
 class Relations:
-    """The graph that rendering follows; numbers are places in `documents`."""
+    """The graph that rendering follows; must not be changed once it is made."""
 
-    documents: Sequence[Document]
+    documents: Mapping[Identity, Document]
+    #: Each layer's place in the order of layers, the base first.
+    ranks: Mapping[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    #: Child -> the document that it is layered on, its replacement if it has one.
-    parents: dict[int, int] = field(default_factory=dict)
+    #: New or with other contents, other needs or another part in the output than before.
+    touched: set[Identity] = field(default_factory=set)
+    #: Child -> the document that its selector finds.
+    chosen: dict[Identity, Identity] = field(default_factory=dict)
     #: Replaced document -> its replacement.
-    replaced_by: dict[int, int] = field(default_factory=dict)
+    replaced_by: dict[Identity, Identity] = field(default_factory=dict)
     #: Schema and name -> the document that stands for them in the output.
-    standing: dict[tuple[str, str], int] = field(default_factory=dict)
+    standing: dict[Key, Standing] = field(default_factory=dict)
     #: Document -> the documents that it takes values from, in order, each once.
-    sources: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    sources: dict[Identity, tuple[Identity, ...]] = field(default_factory=dict)
+    labelled: Groups[Pair, Identity] = field(default_factory=Groups)
+    selectors: Groups[Pair, Selector] = field(default_factory=Groups)
+    selecting: Groups[Selector, Identity] = field(default_factory=Groups)
+    children: Groups[Identity, Identity] = field(default_factory=Groups)
+    named: Groups[Key, Identity] = field(default_factory=Groups)
+    takers: Groups[Key, Identity] = field(default_factory=Groups)
 
-    def needs(self, number: int) -> tuple[int, ...]:
+    def parent(self, identity: Identity) -> Identity | None:
+        """The document that this one is layered on: the replacement of its parent if there is one.
+
+        A replacement itself is layered on what it replaces.
+        """
+        chosen = self.chosen.get(identity)
+        if chosen is None:
+            return None
+        replacement = self.replaced_by.get(chosen, chosen)
+        return chosen if replacement == identity else replacement
+
+    def needs(self, identity: Identity) -> tuple[Identity, ...]:
         """The documents that must be finished before this one."""
-        parent = self.parents.get(number)
-        sources = self.sources.get(number, ())
+        parent, sources = self.parent(identity), self.sources.get(identity, ())
         return sources if parent is None else (parent, *sources)
 
+    def needed_by(self, identity: Identity) -> set[Identity]:
+        """The documents that need this one themselves."""
+        key = identity.schema, identity.name
+        users: set[Identity] = set()
+        standing = self.standing.get(key)
+        if standing is not None and standing.identity == identity:
+            users |= self.takers.get(key)
+            if standing.replaced is not None:
+                users |= self.children.get(standing.replaced) - {identity}
+        replacement = self.replaced_by.get(identity)
+        users |= self.children.get(identity) if replacement is None else {replacement}
+        return users
 
-def relate(documents: Iterable[Document]) -> Relations:
-    """Find out how documents relate; `findings` has what is wrong."""
-    ordered = sorted(documents, key=lambda document: document.identity)
-    relations = Relations(ordered)
-    relations.findings += _repeated(ordered)
-    ranks = _ranks(relations)
-    if relations.findings or not ordered:
-        return relations
-    _check_layers(relations, ranks)
-    chosen = _parents(relations, ranks)
-    _replacements(relations, chosen)
-    for child, parent in chosen.items():
-        replacement = relations.replaced_by.get(parent, parent)
-        relations.parents[child] = parent if replacement == child else replacement
-    _sources(relations)
-    return relations
-
-
-def _repeated(ordered: Sequence[Document]) -> Iterable[Finding]:
-    for one, other in pairwise(ordered):
-        if one.identity == other.identity:
-            where = f"{one.collection or 'one'} and {other.collection or 'the same'}"
-            message = f"is there twice, in the collections {where}: keep one"
-            yield Finding(Fault.DUPLICATE_DOCUMENT, message, (other.identity,))
+    def reached_from(self, identities: Iterable[Identity]) -> set[Identity]:
+        """These documents, and all that need one of them, themselves or through others."""
+        found = set(identities)
+        waiting = list(found)
+        while waiting:
+            for user in self.needed_by(waiting.pop()):
+                if user not in found:
+                    found.add(user)
+                    waiting.append(user)
+        return found
 
 
-def _ranks(relations: Relations) -> Mapping[str, int]:
-    """Give each layer's place in the order of layers, the base first."""
-    policies = [each for each in relations.documents if each.kind == LAYERING_POLICY]
+def relate(documents: Iterable[Document], before: Relations | None = None) -> Relations:
+    """Find out how documents relate; `findings` has what is wrong.
+
+    Args:
+        documents: those of all collections, in any order.
+        before: relations without findings, of this or another revision.
+    """
+    given, repeated = _by_identity(documents)
+    ranks, wrong = _ranks(given.values())
+    if repeated or wrong:
+        return Relations(given, findings=[*repeated, *wrong])
+    if before is None or before.ranks != ranks:
+        before = Relations({})
+    return _Update(given, ranks, before).made()
+
+
+def _by_identity(
+    documents: Iterable[Document],
+) -> tuple[dict[Identity, Document], list[Finding]]:
+    found: dict[Identity, Document] = {}
+    copies: dict[Identity, list[Document]] = {}
+    for document in documents:
+        first = found.setdefault(document.identity, document)
+        if first is not document:
+            copies.setdefault(document.identity, [first]).append(document)
+    for identity, each in copies.items():
+        found[identity] = min(each, key=lambda copy: (copy.collection, copy.index))
+    return found, [_repeated(each) for each in copies.values()]
+
+
+def _repeated(copies: Sequence[Document]) -> Finding:
+    names = " and ".join(sorted(each.collection or "one" for each in copies))
+    message = f"is there {len(copies)} times, in the collections {shortened(names)}: keep one"
+    return Finding(Fault.DUPLICATE_DOCUMENT, message, (copies[0].identity,))
+
+
+def _ranks(documents: Iterable[Document]) -> tuple[Mapping[str, int], list[Finding]]:
+    policies = [each for each in documents if each.kind == LAYERING_POLICY]
     if len(policies) == 1:
-        return {layer: rank for rank, layer in enumerate(policies[0].data["layerOrder"])}
+        return {layer: rank for rank, layer in enumerate(policies[0].data["layerOrder"])}, []
     if policies:
-        names = tuple(policy.identity for policy in policies)
+        names = tuple(sorted(policy.identity for policy in policies))
         message = f"there are {len(policies)} LayeringPolicy documents, and must be one"
-        relations.findings.append(Finding(Fault.LAYERING_POLICY_NOT_UNIQUE, message, names))
-    elif relations.documents:
+        return {}, [Finding(Fault.LAYERING_POLICY_NOT_UNIQUE, message, names)]
+    if documents:
         message = f"there is no {LAYERING_POLICY}, and must be one: it orders the layers"
-        relations.findings.append(Finding(Fault.LAYERING_POLICY_NOT_FOUND, message))
-    return {}
+        return {}, [Finding(Fault.LAYERING_POLICY_NOT_FOUND, message)]
+    return {}, []
 
 
-def _check_layers(relations: Relations, ranks: Mapping[str, int]) -> None:
-    for document in relations.documents:
-        if not document.control and document.layer not in ranks:
-            layer, known = shortened(document.layer), shortened(", ".join(ranks))
-            message = f"its layer {layer!r} is not in the layerOrder of the LayeringPolicy: {known}"
-            finding = Finding(
+class _Update:
+    """Relations in the making: what was before, changed by what is given now."""
+
+    def __init__(
+        self, given: Mapping[Identity, Document], ranks: Mapping[str, int], before: Relations
+    ) -> None:
+        self._new = Relations(
+            given,
+            ranks,
+            chosen=dict(before.chosen),
+            replaced_by=dict(before.replaced_by),
+            standing=dict(before.standing),
+            sources=dict(before.sources),
+            labelled=before.labelled.copy(),
+            selectors=before.selectors.copy(),
+            selecting=before.selecting.copy(),
+            children=before.children.copy(),
+            named=before.named.copy(),
+            takers=before.takers.copy(),
+        )
+        old = before.documents
+        self._is_first = not old
+        self._gone = [each for identity, each in old.items() if identity not in given]
+        self._came: list[Document] = []
+        for identity, document in given.items():
+            was = old.get(identity)
+            # Posted again, it is another object; with the same digest nothing about it changed.
+            if was is not document and (was is None or was.digest != document.digest):
+                self._came.append(document)
+                self._gone += () if was is None else (was,)
+        #: Schemas and names whose documents, or the parents of these, changed.
+        self._keys: set[Key] = set()
+
+    def made(self) -> Relations:
+        for document in self._gone:
+            self._take_out(document)
+        for document in self._came:
+            self._put_in(document)
+            self._check_layer(document)
+        self._choose_parents()
+        self._choose_standing()
+        self._find_sources()
+        return self._new
+
+    def _take_out(self, document: Document) -> None:
+        new, identity, key = self._new, document.identity, (document.schema, document.name)
+        self._keys.add(key)
+        new.named.discard(key, identity)
+        new.sources.pop(identity, None)
+        for source in document.source_keys:
+            new.takers.discard(source, identity)
+        if document.control:
+            return
+        for pair in pairs_of(document.labels):
+            new.labelled.discard(pair, identity)
+        selector = pairs_of(document.parent_selector)
+        if selector:
+            new.selecting.discard(selector, identity)
+            if not new.selecting.get(selector):
+                new.selectors.discard(_first(selector), selector)
+            self._layer_on(identity, None)
+
+    def _put_in(self, document: Document) -> None:
+        new, identity, key = self._new, document.identity, (document.schema, document.name)
+        self._keys.add(key)
+        new.touched.add(identity)
+        new.named.add(key, identity)
+        for source in document.source_keys:
+            new.takers.add(source, identity)
+        if document.control:
+            return
+        for pair in pairs_of(document.labels):
+            new.labelled.add(pair, identity)
+        selector = pairs_of(document.parent_selector)
+        if selector:
+            new.selecting.add(selector, identity)
+            new.selectors.add(_first(selector), selector)
+
+    def _check_layer(self, document: Document) -> None:
+        ranks = self._new.ranks
+        if document.control or document.layer in ranks:
+            return
+        layer, known = shortened(document.layer), shortened(", ".join(ranks))
+        self._new.findings.append(
+            Finding(
                 Fault.INVALID_DOCUMENT_LAYER,
-                message,
+                f"its layer {layer!r} is not in the layerOrder of the LayeringPolicy: {known}",
                 (document.identity,),
                 ".metadata.layeringDefinition.layer",
             )
-            relations.findings.append(finding)
+        )
+
+    def _choose_parents(self) -> None:
+        for selector, children in self._selecting().items():
+            matching = Candidates(self._matching(selector), self._new.ranks)
+            for child in children:
+                rank = self._new.ranks.get(child.layer)
+                if rank is None:
+                    continue
+                parent, wrong = matching.parent_of(self._new.documents[child], rank)
+                self._new.findings += () if wrong is None else (wrong,)
+                self._layer_on(child, parent)
+
+    def _selecting(self) -> Mapping[Selector, set[Identity]]:
+        """The children whose parent may be another now, by their selectors."""
+        new = self._new
+        if self._is_first:
+            return {selector: set(new.selecting.get(selector)) for selector in new.selecting}
+        found: dict[Selector, set[Identity]] = {}
+        for document in self._came:
+            if document.parent_selector:
+                selector = pairs_of(document.parent_selector)
+                found.setdefault(selector, set()).add(document.identity)
+        for labels in {pairs_of(each.labels) for each in (*self._gone, *self._came)}:
+            for selector in {each for pair in labels for each in new.selectors.get(pair)}:
+                if selector <= labels:
+                    found.setdefault(selector, set()).update(new.selecting.get(selector))
+        return found
+
+    def _matching(self, selector: Selector) -> Iterator[Document]:
+        having = sorted((self._new.labelled.get(pair) for pair in selector), key=len)
+        for identity in having[0]:
+            if all(identity in each for each in having[1:]):
+                yield self._new.documents[identity]
+
+    def _layer_on(self, child: Identity, parent: Identity | None) -> None:
+        new, was = self._new, self._new.chosen.get(child)
+        if parent == was:
+            return
+        if was is not None:
+            new.children.discard(was, child)
+            del new.chosen[child]
+        if parent is not None:
+            new.children.add(parent, child)
+            new.chosen[child] = parent
+        self._keys.add((child.schema, child.name))
+        new.touched.add(child)
+
+    def _choose_standing(self) -> None:
+        new = self._new
+        for key in self._keys:
+            was = new.standing.pop(key, None)
+            now = None
+            members = [new.documents[each] for each in sorted(new.named.get(key))]
+            if members:
+                now, wrong = standing_among(members, new.chosen)
+                new.standing[key] = now
+                new.findings += () if wrong is None else (wrong,)
+            if was == now:
+                continue
+            for each in (was, now):
+                if each is not None and each.replaced is not None:
+                    new.touched |= {each.replaced, *new.children.get(each.replaced)}
+            if was is not None and was.replaced is not None:
+                del new.replaced_by[was.replaced]
+            if now is not None and now.replaced is not None:
+                new.replaced_by[now.replaced] = now.identity
+
+    def _find_sources(self) -> None:
+        new = self._new
+        users = {each.identity for each in self._came if each.substitutions}
+        users.update(user for key in self._keys for user in new.takers.get(key))
+        for user in users:
+            document = new.documents[user]
+            found = [new.standing.get(key) for key in document.source_keys]
+            sources = tuple(each.identity for each in found if each is not None)
+            if None in found or any(new.documents[each].abstract for each in sources):
+                new.findings += _missing_sources(document, new)
+            if new.sources.get(user) != sources:
+                new.sources[user] = sources
+                new.touched.add(user)
+        new.touched.intersection_update(new.documents)
 
 
-def _parents(relations: Relations, ranks: Mapping[str, int]) -> dict[int, int]:
-    """Choose each child's parent: the matching document on the nearest layer above."""
-    labelled = _labelled(relations.documents)
-    chosen: dict[int, int] = {}
-    for number, child in enumerate(relations.documents):
-        if not child.parent_selector or child.layer not in ranks:
-            continue
-        matching = _matching(child, labelled) - {number}
-        wrong = _wrong_parent(child, sorted(matching), relations.documents, ranks)
-        if wrong is not None:
-            relations.findings.append(wrong)
-        elif matching:
-            above = {other: ranks.get(relations.documents[other].layer, -1) for other in matching}
-            nearest = max(above.values())
-            found = sorted(other for other, rank in above.items() if rank == nearest)
-            chosen[number] = found[0]
-            if len(found) > 1:
-                relations.findings.append(_indeterminate(child, found, relations.documents))
-    return chosen
+def _first(selector: Selector) -> Pair:
+    """The pair under which a selector is found: whatever it matches has all of its pairs."""
+    return min(selector, key=lambda pair: pair[0])
 
 
-def _labelled(documents: Sequence[Document]) -> Mapping[tuple[Any, ...], set[int]]:
-    labelled: dict[tuple[Any, ...], set[int]] = defaultdict(set)
-    for number, document in enumerate(documents):
-        if not document.control:
-            for pair in _pairs(document.labels):
-                labelled[pair].add(number)
-    return labelled
-
-
-def _matching(child: Document, labelled: Mapping[tuple[Any, ...], set[int]]) -> set[int]:
-    candidates = [labelled.get(pair, set()) for pair in _pairs(child.parent_selector)]
-    candidates.sort(key=len)
-    return candidates[0].intersection(*candidates[1:])
-
-
-def _pairs(labels: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
-    """Labels as they are compared: 1, true and "1" are three values."""
-    return ((key, type(value), value) for key, value in labels.items())
-
-
-def _wrong_parent(
-    child: Document,
-    matching: Iterable[int],
-    documents: Sequence[Document],
-    ranks: Mapping[str, int],
-) -> Finding | None:
-    for number in matching:
-        other = documents[number]
-        if other.schema != child.schema:
-            reason = f"{other.identity}, whose schema is another"
-        elif other.layer in ranks and ranks[other.layer] >= ranks[child.layer]:
-            reason = f"{other.identity}, whose layer is not above"
-        else:
-            continue
-        return _parent_finding(Fault.INVALID_DOCUMENT_PARENT, child, reason, [other])
-    return None
-
-
-def _indeterminate(child: Document, found: Iterable[int], documents: Sequence[Document]) -> Finding:
-    others = [documents[number] for number in found]
-    reason = f"{len(others)} documents on the nearest layer, {others[0].layer}, and must match one"
-    return _parent_finding(Fault.INDETERMINATE_DOCUMENT_PARENT, child, reason, others)
-
-
-def _parent_finding(
-    fault: Fault, child: Document, reason: str, others: Iterable[Document]
-) -> Finding:
-    names = (child.identity, *(other.identity for other in others))
-    return Finding(fault, f"its parentSelector matches {reason}", names, _PARENT_SELECTOR)
-
-
-def _replacements(relations: Relations, chosen: Mapping[int, int]) -> None:
-    """Find which document stands for each schema and name."""
-    standing = relations.standing
-    groups: dict[tuple[str, str], list[int]] = {}
-    for number, document in enumerate(relations.documents):
-        key = document.schema, document.name
-        first = standing.setdefault(key, number)
-        if first != number or document.replacement:
-            groups.setdefault(key, [first]).append(number)
-    for key, found in groups.items():
-        numbers = tuple(dict.fromkeys(found))
-        wrong = _wrong_replacement(numbers, relations.documents, chosen)
-        if wrong is not None:
-            names = tuple(relations.documents[number].identity for number in numbers)
-            fault = Fault.INVALID_DOCUMENT_REPLACEMENT
-            relations.findings.append(Finding(fault, wrong, names, ".metadata.replacement"))
-        elif len(numbers) > 1:
-            replacing = next(each for each in numbers if relations.documents[each].replacement)
-            standing[key] = replacing
-            relations.replaced_by[chosen[replacing]] = replacing
-
-
-def _wrong_replacement(
-    numbers: Sequence[int], documents: Sequence[Document], chosen: Mapping[int, int]
-) -> str | None:
-    replacing = [number for number in numbers if documents[number].replacement]
-    if not replacing:
-        return _same_name(numbers, chosen) if len(numbers) > 1 else None
-    for number in replacing:
-        wrong = _wrong_parent_of_replacement(chosen.get(number), numbers, documents)
-        if wrong is not None:
-            return wrong
-    if len(replacing) > 1:
-        return "two documents replace the same one: keep one"
-    if len(numbers) > len(replacing) + 1:
-        return "more than two documents have this schema and name, and only one can be replaced"
-    return None
-
-
-def _wrong_parent_of_replacement(
-    parent: int | None, numbers: Sequence[int], documents: Sequence[Document]
-) -> str | None:
-    if parent is None:
-        return "a replacement must have a parent, and its parentSelector finds none"
-    if parent not in numbers:
-        name = documents[parent].identity
-        return f"a replacement must have its parent's schema and name, and its parent is {name}"
-    return "a replacement cannot be replaced again" if documents[parent].replacement else None
-
-
-def _same_name(numbers: Sequence[int], chosen: Mapping[int, int]) -> str:
-    if any(chosen.get(number) in numbers for number in numbers):
-        return "a child with its parent's schema and name must have replacement: true"
-    return "two documents have this schema and name, and none has replacement: true"
-
-
-def _sources(relations: Relations) -> None:
-    find = relations.standing.get
-    unusable = {number for number, each in enumerate(relations.documents) if each.abstract}
-    for number, document in enumerate(relations.documents):
-        if not document.substitutions:
-            continue
-        found = [source for source in map(find, document.source_keys) if source is not None]
-        if len(found) < len(document.source_keys) or not unusable.isdisjoint(found):
-            relations.findings += _missing_sources(document, relations)
-        relations.sources[number] = tuple(found)
-
-
-def _missing_sources(document: Document, relations: Relations) -> Iterable[Finding]:
+def _missing_sources(document: Document, relations: Relations) -> Iterator[Finding]:
     for place, substitution in enumerate(document.substitutions):
         schema, name = substitution.schema, substitution.name
         source = relations.standing.get((schema, name))
-        if source is not None and not relations.documents[source].abstract:
+        if source is not None and not relations.documents[source.identity].abstract:
             continue
         was = "is not there" if source is None else "is abstract, and must be concrete"
         yield Finding(

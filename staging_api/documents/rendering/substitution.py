@@ -20,27 +20,22 @@ from staging_api.documents.rendering.work import Unrenderable, Work
 Sources = Mapping[tuple[str, str], RenderedDocument]
 
 
-def substitute(document: Document, draft: Draft, sources: Sources, work: Work) -> int:
+def substitute(document: Document, draft: Draft, sources: Sources, work: Work) -> None:
     """Run a document's substitutions in order on its draft; each sees the ones before.
-
-    Returns:
-        The characters that they added, at most.
 
     Raises:
         Unrenderable: `SUBSTITUTION_SOURCE_DATA_NOT_FOUND` or `INVALID_SUBSTITUTION`.
     """
-    added = 0
     for number, substitution in enumerate(document.substitutions):
         source = sources[substitution.schema, substitution.name]
         place = f".metadata.substitutions[{number}]"
         one = _One(document.identity, source.document.identity, place, draft, work)
         try:
-            added += one.run(substitution, source)
+            one.run(substitution, source)
         except PlaceUnusable as error:
             raise one.failed(Fault.INVALID_SUBSTITUTION, f"{error}") from None
         except (PatternInvalid, PatternTooSlow) as error:
             raise one.failed(Fault.INVALID_SUBSTITUTION, reason_of(error)) from None
-    return added
 
 
 class _One:
@@ -55,15 +50,14 @@ class _One:
         self._place = place
         self._draft = draft
         self._work = work
-        self._added = 0
 
     def failed(self, fault: Fault, reason: str) -> Unrenderable:
         """Say why the substitution cannot be done."""
         message = f"cannot take a value from {self._source}: {reason}"
         return Unrenderable(fault, message, (self._document, self._source), self._place)
 
-    def run(self, substitution: Substitution, source: RenderedDocument) -> int:
-        """Take the value, and put it everywhere; give the characters added, at most."""
+    def run(self, substitution: Substitution, source: RenderedDocument) -> None:
+        """Take the value, and put it everywhere."""
         place = self._place
         self._place = f"{place}.src"
         value = self._value(substitution, source)
@@ -76,7 +70,6 @@ class _One:
                 self._set(destination.path, value, trace)
             else:
                 self._replace(destination, value, trace)
-        return self._added
 
     def _value(self, substitution: Substitution, source: RenderedDocument) -> Any:
         value = get(source.data, substitution.path)
@@ -149,7 +142,7 @@ class _One:
         return "".join([*parts, old[end:]])
 
     def _grow(self, size: int) -> None:
-        self._added += self._work.spend(size, self._document)
+        self._work.spend(size, self._document)
 
     def _invalid(self, reason: str) -> Unrenderable:
         return self.failed(Fault.INVALID_SUBSTITUTION, reason)

@@ -25,27 +25,42 @@ class Work:
         """Begin with nothing spent."""
         self.limits = limits
         self.patterns = Budget(limits.pattern_seconds)
-        self.warnings: list[Finding] = []
+        #: Characters counted so far.
+        self.spent = 0
+        self._warnings: list[Finding] = []
         self._size_left = limits.rendered_size
         # By id; the containers are kept, so that no other can get their id.
         self._measures: dict[int, tuple[int, int, Any]] = {}
 
     def warn(self, fault: Fault, message: str, document: Identity, path: str) -> None:
         """Note what may be a mistake."""
-        self.warnings.append(Finding(fault, message, (document,), path, level=Level.WARNING))
+        self._warnings.append(Finding(fault, message, (document,), path, level=Level.WARNING))
 
-    def spend(self, size: int, document: Identity) -> int:
+    def begin(self) -> None:
+        """Begin with another document, which has no warnings yet."""
+        self._warnings = []
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The warnings of the document at hand."""
+        return tuple(self._warnings)
+
+    def keep(self, size: int) -> None:
+        """Count characters of documents that were rendered before."""
+        self._size_left -= size
+
+    def spend(self, size: int, document: Identity) -> None:
         """Count characters of rendered documents.
 
         Raises:
             Unrenderable: if they are more than allowed.
         """
+        self.spent += size
         self._size_left -= size
         if self._size_left < 0:
             limit = self.limits.rendered_size
             message = f"the rendered documents have more than {limit} characters"
             raise Unrenderable(Fault.LIMIT_EXCEEDED, message, (document,))
-        return size
 
     def measure(self, value: Any) -> tuple[int, int]:
         """Give the size of a finished value in characters, and its depth."""

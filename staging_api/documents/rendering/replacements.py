@@ -1,0 +1,65 @@
+"""Which document stands for a schema and a name: the only one of them, or its replacement."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from staging_api.documents.model import Document, Fault, Finding, Identity
+
+
+class Standing(NamedTuple):
+    """What a schema and a name stand for in the output."""
+
+    identity: Identity
+    #: The document that `identity` replaces, if it replaces one.
+    replaced: Identity | None = None
+
+
+def standing_among(
+    documents: Sequence[Document], chosen: Mapping[Identity, Identity]
+) -> tuple[Standing, Finding | None]:
+    """Choose among the documents of one schema and name, and say what is wrong with them.
+
+    Args:
+        documents: ordered by identity; at least one.
+        chosen: the parent of each child.
+    """
+    wrong = _wrong(documents, chosen)
+    if wrong is not None:
+        names = tuple(document.identity for document in documents)
+        fault = Fault.INVALID_DOCUMENT_REPLACEMENT
+        return Standing(names[0]), Finding(fault, wrong, names, ".metadata.replacement")
+    for document in documents:
+        if document.replacement:
+            return Standing(document.identity, chosen[document.identity]), None
+    return Standing(documents[0].identity), None
+
+
+def _wrong(documents: Sequence[Document], chosen: Mapping[Identity, Identity]) -> str | None:
+    replacing = [document for document in documents if document.replacement]
+    if not replacing:
+        return _same_name(documents, chosen) if len(documents) > 1 else None
+    for document in replacing:
+        wrong = _wrong_parent(chosen.get(document.identity), documents)
+        if wrong is not None:
+            return wrong
+    if len(replacing) > 1:
+        return "two documents replace the same one: keep one"
+    if len(documents) > len(replacing) + 1:
+        return "more than two documents have this schema and name, and only one can be replaced"
+    return None
+
+
+def _wrong_parent(parent: Identity | None, documents: Sequence[Document]) -> str | None:
+    if parent is None:
+        return "a replacement must have a parent, and its parentSelector finds none"
+    for document in documents:
+        if document.identity == parent:
+            return "a replacement cannot be replaced again" if document.replacement else None
+    return f"a replacement must have its parent's schema and name, and its parent is {parent}"
+
+
+def _same_name(documents: Sequence[Document], chosen: Mapping[Identity, Identity]) -> str:
+    names = {document.identity for document in documents}
+    if any(chosen.get(name) in names for name in names):
+        return "a child with its parent's schema and name must have replacement: true"
+    return "two documents have this schema and name, and none has replacement: true"
