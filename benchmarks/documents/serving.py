@@ -1,18 +1,24 @@
-"""What the API of documents takes at 10,000 documents in 100 collections.
+"""What the API of documents takes: one site's set, and 10,000 documents in 100 collections.
 
-Beside each figure stands libyaml's load of the whole site in the same run: a machine that is busy
-is busy for both. Run with ``python -m benchmarks.documents.serving``; it starts a PostgreSQL.
+Beside each figure stands libyaml's load of the same text in the same run: a machine that is busy
+is busy for both. CPU is that of this process, which is the API; the time until the answer has
+PostgreSQL's in it too. Run with ``python -m benchmarks.documents.serving [--rounds 5]``; it starts
+a PostgreSQL.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from falcon.testing import TestClient
 
+from benchmarks.documents.site import documents, stream
 from staging_api.bootstrap import build
 from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
@@ -20,7 +26,6 @@ from staging_api.settings import Settings
 
 _COLLECTIONS = 100
 _DOCUMENTS = 100
-_ROUNDS = 5
 _API = "/api/v1.0"
 _POLICY = """---
 schema: deckhand/LayeringPolicy/v1
@@ -37,42 +42,90 @@ def collection(number: int, value: int = 0) -> str:
 
 def main() -> None:
     """Measure, and print a line for each figure."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
-        migrate(server.url)
-        settings = Settings.from_env(database_url=server.url, store=f"file://{folder}/store")
-        services = build(settings)
-        try:
-            _measure(TestClient(services.app()))
-        finally:
-            services.close()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    for measure in (_one_site, _many_collections):
+        with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
+            migrate(server.url)
+            settings = Settings.from_env(database_url=server.url, store=f"file://{folder}/store")
+            services = build(settings)
+            try:
+                measure(TestClient(services.app()), rounds)
+            finally:
+                services.close()
 
 
-def _measure(client: TestClient) -> None:
+def _one_site(client: TestClient, rounds: int) -> None:
+    """Three requests of a set that the service has not seen before, round by round."""
+    table = _Table()
+    # The first request of a process also opens connections and compiles statements.
+    _post(client, 0, "".join([_POLICY, _document(0, 0, 0)]))
+    for number in range(rounds):
+        raw = stream(_renamed(documents(), number))
+        with table.row(f"libyaml loads {len(raw):,} bytes"):
+            list(yaml.load_all(raw, Loader=yaml.CSafeLoader))
+        with table.row("POST, dry run and commit of 423 documents"):
+            _post(client, 0, raw, "replace")
+            _commit(client, "dryrun=true")
+            _commit(client)
+    table.show()
+
+
+def _many_collections(client: TestClient, rounds: int) -> None:
+    table = _Table()
     texts = [collection(number) for number in range(_COLLECTIONS)]
     whole = "".join(texts)
-    loading = _seconds(lambda: list(yaml.load_all(whole, Loader=yaml.CSafeLoader)))
-    began = time.perf_counter()
+    with table.row("libyaml loads 10,000 documents"):
+        list(yaml.load_all(whole, Loader=yaml.CSafeLoader))
     for number, text in enumerate(texts):
-        _post(client, number, text)
-    _commit(client)
-    first = time.perf_counter() - began
-    posts, commits = [], []
-    for value in range(1, _ROUNDS + 1):
+        with table.row("post of one of 100 collections"):
+            _post(client, number, text)
+    with table.row("commit of all"):
+        _commit(client)
+    for value in range(1, rounds + 1):
         text = collection(7, value)
-        posts.append(_seconds(lambda text=text: _post(client, 7, text), rounds=1))  # type: ignore[misc]
-        commits.append(_seconds(lambda: _commit(client), rounds=1))
-    status = _seconds(lambda: _get(client, "/configdocs"))
-    raw = _seconds(lambda: _get(client, "/configdocs/c7", "version=committed"))
-    figures = {
-        "libyaml loads all": loading,
-        "all posted, one by one, and committed": first,
-        "one changed document: post": statistics.median(posts),
-        "one changed document: commit": statistics.median(commits),
-        "status compare": status,
-        "raw get of one collection": raw,
-    }
-    for name, seconds in figures.items():
-        print(f"{name:40} {1000 * seconds:10.1f} ms {seconds / loading:8.3f} x libyaml")
+        with table.row("one changed document: post and commit"):
+            _post(client, 7, text)
+            _commit(client)
+        with table.row("status compare"):
+            _get(client, "/configdocs")
+        with table.row("raw get"):
+            _get(client, "/configdocs/c7", "version=committed")
+    table.show()
+
+
+def _renamed(values: Iterator[dict[str, Any]], number: int) -> Iterator[dict[str, Any]]:
+    """Change every document of a set, so that nothing of it was rendered before."""
+    for value in values:
+        value["metadata"].setdefault("labels", {})["round"] = str(number)
+        yield value
+
+
+class _Table:
+    """Rows of a table: what was measured, in the order in which it came first."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, list[tuple[float, float]]] = {}
+
+    @contextmanager
+    def row(self, name: str) -> Iterator[None]:
+        """Note the CPU and the time that the block takes."""
+        began, cpu = time.perf_counter(), time.process_time()
+        yield
+        taken = time.process_time() - cpu, time.perf_counter() - began
+        self._taken.setdefault(name, []).append(taken)
+
+    def show(self) -> None:
+        """Print medians, beside those of the first row."""
+        base = 0.0
+        for name, taken in self._taken.items():
+            cpu, wall = (statistics.median(each) for each in zip(*taken, strict=True))
+            base = base or cpu
+            print(
+                f"{name:42} {1000 * cpu:9.1f} ms CPU {cpu / base:7.3f} x libyaml"
+                f" {1000 * wall:9.1f} ms until the answer"
+            )
 
 
 def _document(number: int, place: int, value: int) -> str:
@@ -92,25 +145,16 @@ data:
 """
 
 
-def _seconds(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
-    taken = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
-
-
-def _post(client: TestClient, number: int, text: str) -> None:
+def _post(client: TestClient, number: int, text: str | bytes, mode: str = "append") -> None:
     answer = client.simulate_post(
-        f"{_API}/configdocs/c{number}", query_string="buffermode=append", body=text.encode()
+        f"{_API}/configdocs/c{number}", query_string=f"buffermode={mode}", body=text
     )
     if answer.status_code != 201:
         raise RuntimeError(answer.text[:500])
 
 
-def _commit(client: TestClient) -> None:
-    answer = client.simulate_post(f"{_API}/commitconfigdocs")
+def _commit(client: TestClient, query: str = "") -> None:
+    answer = client.simulate_post(f"{_API}/commitconfigdocs", query_string=query)
     if answer.status_code != 200:
         raise RuntimeError(answer.text[:500])
 

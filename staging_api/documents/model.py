@@ -160,6 +160,8 @@ class Limits:
     stream_bytes: int = 32 << 20
     #: Documents of one posted stream.
     documents: int = 50_000
+    #: Keys and values of a stream, which cost the same time however short they are.
+    values: int = 1_000_000
     #: Mappings and lists inside each other.
     depth: int = 100
     #: Characters of all values of a stream, aliases written out; a container counts as one.

@@ -6,6 +6,7 @@ are counted as if written out, since every later JSON, digest or copy writes the
 not stop the reading: further faults of the stream are found too, each with document, field, line.
 """
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -23,6 +24,7 @@ from staging_api.documents.scalars import (
 
 # Wheels of PyYAML bring libyaml; where somebody built it without, the slow one reads the same.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 _UNDEFINED = object()
 _MERGE = object()
 _TAG_DIRECTIVES = 1_000
@@ -62,12 +64,13 @@ def read_stream(raw: bytes, limits: Limits) -> Stream:
         message = f"the stream has more than {_TAG_DIRECTIVES} %TAG directives"
         stream.findings.append(Finding(Fault.LIMIT_EXCEEDED, message))
         return stream
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    encoding = "utf-16" if raw.startswith(_UTF_16) else "utf-8-sig"
     try:
-        text = raw.decode()
+        text = raw.decode(encoding)
+        raw = text.encode() if encoding == "utf-16" else raw.removeprefix(BOM_UTF8)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"the stream must be UTF-8: byte {error.start} is not"
+        message = f"the stream must be UTF-8, or UTF-16 with its mark: byte {error.start} is not"
         stream.findings.append(Finding(Fault.INVALID_YAML, message, line=line))
         return stream
     _Reader(raw, text, limits, stream).read()
@@ -121,6 +124,7 @@ class _Reader:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._plain: dict[str, Any] = {}
         self._size = 0
+        self._values = 0
         self._index = -1
         self._root: Any = None
         self._read_so_far: list[_Part] = []
@@ -188,6 +192,7 @@ class _Reader:
                 self._close(event)
 
     def _scalar(self, event: Any) -> None:
+        self._count(event)
         text = event.value
         frame = self._frames[-1] if self._frames else None
         is_plain = event.implicit[0]
@@ -219,6 +224,7 @@ class _Reader:
             return None
 
     def _open(self, event: Any, container: Any, expected: str) -> None:
+        self._count(event)
         if len(self._frames) >= self._limits.depth:
             limit = self._limits.depth
             self._stop(event, f"mappings and lists may lie in each other {limit} deep, not deeper")
@@ -241,6 +247,7 @@ class _Reader:
         self._add_value(container, event)
 
     def _alias(self, event: Any) -> None:
+        self._count(event)
         value, size = self._anchors.get(event.anchor, (_UNDEFINED, 0))
         if value is _UNDEFINED:
             name = shortened(event.anchor)
@@ -269,6 +276,12 @@ class _Reader:
                 self._merge(frame, value, event)
             else:
                 container[frame.key] = value
+
+    def _count(self, event: Any) -> None:
+        self._values += 1
+        if self._values > self._limits.values:
+            limit = self._limits.values
+            self._stop(event, f"a stream may have {limit} keys and values, not more")
 
     def _begin_value(self, frame: _Frame, key: Any, event: Any) -> None:
         frame.key = key

@@ -182,9 +182,38 @@ def test_a_stream_over_the_limit_is_refused_unread():
     assert "bytes" in refused("a: 1", Limits(stream_bytes=3))[0][2]
 
 
-@pytest.mark.parametrize("raw", [b"\xff", b"a: \xc3", "a: 1".encode("utf-16"), b"a\x00b"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"\xff", b"a: \xc3", b"\xff\xfea", b"\xfe\xff\xd8\x00", "a".encode("utf-32"), b"a\x00b"],
+)
 def test_bytes_that_are_not_text_are_refused(raw):
     assert refused(raw)[0][1] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_streams_of_every_encoding_and_line_end_read_the_same(encoding, end):
+    text = "a: é\nb:\t0644\n---\nc: [2020-01-01]\n".replace("\n", end)
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    stream = read_stream((mark + text).encode(encoding), LIMITS)
+    assert [node.value for node in stream.nodes] == [{"a": "é", "b": 420}]
+    [finding] = stream.findings
+    assert (finding.index, finding.line, finding.path) == (1, 4, ".c[0]")
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param("\n".join(f"k{number}: 1" for number in range(1000)), id="keys"),
+        pytest.param("[" + "1," * 1500 + "]", id="elements"),
+        pytest.param("[" + "[]," * 1500 + "]", id="containers"),
+        pytest.param("- &a 1\n" + "- *a\n" * 1500, id="aliases"),
+        pytest.param("--- 1\n" * 1500, id="documents"),
+    ],
+)
+def test_keys_and_values_of_one_stream_are_limited(stream):
+    assert "1000 keys and values" in refused(stream, Limits(values=1000))[0][2]
+    assert not refused(stream, Limits(values=2002))
 
 
 def test_findings_of_one_stream_are_limited():
