@@ -5,6 +5,7 @@ needs the optional extra.
 """
 
 import io
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.model import Environ, Identity, valid_name
-from staging_api.identity.rules import RoleRules
+from staging_api.identity.rules import RoleRule, RoleRules
+
+log = logging.getLogger(__name__)
 
 _DEFAULT_DOMAIN = "default"
 
@@ -35,9 +38,22 @@ def keystone_rules(setting: str) -> RoleRules:
         Invalid: a rule is malformed.
     """
     rules = RoleRules.parse(setting)
+    for rule in rules.rules:
+        if _holds_everywhere(rule):
+            log.warning(
+                "STAGING_ROLE_RULES: a rule gives %s by a role of Keystone alone, which a user may"
+                " have in a project of her own; add a project or system_scope to it",
+                rule.role,
+            )
     for name, domains in _DOMAINS_OF.items():
         rules = rules.qualified(name, domains, _DEFAULTS[name], _DEFAULT_DOMAIN)
     return rules
+
+
+def _holds_everywhere(rule: RoleRule) -> bool:
+    """Whether it asks for a role only, whatever project it is one of."""
+    claims = {condition.claim for condition in rule.conditions}
+    return bool(claims) and claims <= {"roles", "role_ids"}
 
 
 @dataclass

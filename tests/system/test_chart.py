@@ -319,6 +319,16 @@ def test_a_wrong_value_is_refused_with_a_message_that_names_it(wrong: str, messa
     assert re.search(message, done.stderr), done.stderr
 
 
+def test_files_that_settings_name_are_mounted_where_they_are_read():
+    manifests = render("-f", CHART / "ci" / "production.yaml")
+    pods = [each["spec"]["template"]["spec"] for each in manifests if each["kind"] == "Deployment"]
+    assert len(pods) == 2
+    for pod in pods:
+        (container,) = pod["containers"]
+        assert {"name": "documents", "secret": {"secretName": "document-keys"}} in pod["volumes"]
+        assert "/etc/documents" in {each["mountPath"] for each in container["volumeMounts"]}
+
+
 def test_a_bucket_needs_no_volume_but_room_and_a_credential():
     documents = render("-f", CHART / "ci" / "bucket.yaml")
     assert "PersistentVolumeClaim" not in {d["kind"] for d in documents}

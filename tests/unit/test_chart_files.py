@@ -47,6 +47,29 @@ def test_every_setting_of_the_config_map_is_one_of_the_service():
     assert named - {name.upper() for name in Settings.model_fields} == set()
 
 
+def derived() -> set[str]:
+    """The variables that the chart sets itself; a value of `settings` may be none of them."""
+    text = (CHART / "templates" / "_helpers.tpl").read_text()
+    block = text.partition('{{- define "staging-api.derived" -}}')[2].partition("{{- end }}")[0]
+    return set(yaml.safe_load(block))
+
+
+def test_each_setting_has_a_value_or_may_stand_in_settings():
+    settings = {name.upper() for name in Settings.model_fields}
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]
+    free = settings - derived()
+    assert derived() <= settings
+    assert {
+        name for name in free if not re.search(schema["propertyNames"]["pattern"], name)
+    } == set()
+
+
+def test_what_the_config_map_sets_is_refused_in_settings():
+    """It would stand there twice."""
+    text = (CHART / "templates" / "configmap.yaml").read_text()
+    assert set(re.findall(r"STAGING_([A-Z_]+):", text)) <= derived()
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_that_there_are_and_has_a_runbook(rule):
     asked = set(re.findall(r"\bstaging_\w+", rule["expr"]))

@@ -3,6 +3,7 @@
 import pytest
 
 from staging_api.errors import Invalid
+from staging_api.identity.keystone import keystone_rules
 from staging_api.identity.model import Role
 from staging_api.identity.rules import RoleRules
 
@@ -72,3 +73,21 @@ def test_each_rule_that_fits_adds_its_role(rules, claims, roles):
 def test_a_malformed_rule_is_refused_at_start(rule):
     with pytest.raises(Invalid, match="STAGING_ROLE_RULES"):
         RoleRules.parse(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "warned"),
+    [
+        ("operator:roles=admin", True),
+        ("operator:role_ids=a1&roles=admin", True),
+        ("operator:roles=admin&system_scope=all", False),
+        ("operator:roles=admin&project=ci", False),
+        ("viewer:*", False),
+    ],
+)
+def test_a_role_that_anybody_can_have_somewhere_is_warned_of(
+    rule: str, warned: bool, caplog: pytest.LogCaptureFixture
+):
+    """Of Keystone: an admin of her own project is no operator of all the service."""
+    keystone_rules(f"stager:project=ci,{rule}")
+    assert ("in a project of her own" in caplog.text) == warned

@@ -112,6 +112,7 @@ TRACES_ENDPOINT: monitoring.tracesEndpoint
 WORKERS: api.processes
 WORKER_BIND: nothing (probes always listen on 8081)
 WORKER_JOBS: worker.jobs
+WORKER_JOBS_PER_CALLER: worker.jobsPerCaller
 {{- end }}
 
 {{- define "staging-api.podSecurity" -}}
@@ -258,6 +259,9 @@ spec:
         - {name: store, mountPath: /srv/staging}
         {{- end }}
         {{- include "staging-api.authMounts" .root | nindent 8 }}
+        {{- with $values.volumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}
@@ -269,6 +273,9 @@ spec:
         claimName: {{ include "staging-api.claim" .root }}
     {{- end }}
     {{- include "staging-api.authVolumes" .root | nindent 4 }}
+    {{- with $values.volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{- /* Folders, not files: only so does a pod see a Secret that changed. */}}
