@@ -3,7 +3,9 @@
 A client that has gone is noticed by its connection: its other end is closed, so nobody takes the
 answer. A client may also have closed only its own half, and still read: after the end of its input
 it is sent `100 Continue`, which every HTTP/1.1 client skips. A machine that has closed the
-connection refuses that packet, and a client that reads is none the wiser.
+connection refuses that packet, and a client that reads is none the wiser. Once an answer has begun
+nothing can come between its bytes, so the request that gives the answer is woken instead: if it has
+something to send that means nothing, as a stream of events has, the same follows from that.
 """
 
 import logging
@@ -126,22 +128,25 @@ class ConnectedClient:
         self._departures = departures
         self._parked = parked
         self._skips_continue = skips_continue
-        self._probed = False
+        self._has_begun = False
+        self._input_has_ended = False
         self._wake: Callable[[], None] | None = None
         # Nothing is sent by another thread once the answer may have begun.
         self._mutex = threading.Lock()
         self.gone = False
 
     def begin_answer(self) -> None:
-        """From now on nothing but the answer is sent, so only a broken connection is noticed."""
-        self._probed = True
+        """From now on nothing but the answer is sent."""
+        self._has_begun = True
 
     @contextmanager
     def waiting(self, wake: Callable[[], None]) -> Iterator[None]:
         """As `Client.waiting`."""
         descriptor = self._sock.fileno()
         self._wake = wake
-        self._departures.add(self, descriptor, 0 if self._probed else select.EPOLLRDHUP)
+        # The end of the input is told once; what breaks a connection, always.
+        events = 0 if self._input_has_ended else select.EPOLLRDHUP
+        self._departures.add(self, descriptor, events)
         try:
             with self._parked():
                 yield
@@ -156,16 +161,22 @@ class ConnectedClient:
             wake = self._wake
             if wake is None:
                 return
-            if not events & _BROKEN and self._skips_continue and self._probe():
+            if events & _BROKEN or not self._may_read():
+                self.gone = True
+                # Of a broken connection more would be told without end.
+                self._departures.remove(self._sock.fileno())
+            elif not self._has_begun:
                 return
-            self.gone = True
-            # Of a broken connection more would be told without end.
-            self._departures.remove(self._sock.fileno())
         wake()
 
-    def _probe(self) -> bool:
-        self._probed = True
+    def _may_read(self) -> bool:
+        """Whether a client whose input has ended may still read."""
+        self._input_has_ended = True
         self._departures.look_for(self._sock.fileno(), 0)
+        if self._has_begun:
+            return True
+        if not self._skips_continue:
+            return False
         try:
             return self._sock.send(_CONTINUE, socket.MSG_DONTWAIT) == len(_CONTINUE)
         except OSError:

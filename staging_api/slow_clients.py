@@ -5,6 +5,7 @@ now and then, or ask for much and take little of it, could hold all threads of a
 thread reads or writes, its socket is in a list with the time by which that has to be done; another
 thread shuts what is late, and the reader sees the end of its input, the writer a broken pipe. The
 kernel gives up a client that takes nothing at all, or is gone, before that (`TCP_USER_TIMEOUT`).
+Of one that is sent nothing it asks now and then whether its machine is there (`SO_KEEPALIVE`).
 """
 
 import socket
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LOOK_SECONDS = 0.5
+_KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 10,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 3,
+}
 
 
 class SlowClients:
@@ -57,6 +63,9 @@ class SlowClients:
         with suppress(OSError):
             milliseconds = int(self.seconds * 1000)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE.items():
+                client.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def _run(self) -> None:
         while True:

@@ -13,7 +13,8 @@ from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.staging.watch import Watch
 
-#: Between two signs of life; a reader that is gone is noticed by the next one.
+#: Between two signs of life. There is one, too, when the reader has closed its half: if all of its
+#: connection is closed, that is refused, and the next wait ends at once.
 KEEP_ALIVE_SECONDS = 15.0
 _EVENTS_AT_ONCE = 500
 

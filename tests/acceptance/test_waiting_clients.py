@@ -14,6 +14,8 @@ from tests.service import STAGINGS, Pod, Service, eventually, service
 from tests.source import ArchiveSource, Stop
 
 THREADS = 4
+# Of Linux: a socket that is closed in this state sends nothing.
+TCP_REPAIR = 19
 
 
 @pytest.fixture
@@ -186,6 +188,29 @@ def test_waiters_for_a_lock_that_hung_up_leave_the_queue_to_the_next(
     assert set(states(rows, url)) == {"full_payload", "test_suites"}
 
 
+def test_a_waiter_whose_machine_is_gone_leaves_the_queue(
+    pod: Pod, source: ArchiveSource, rows: Database
+) -> None:
+    """Nothing tells of its end; the other machine does not know the connection any more."""
+    url, held = held_build(source)
+    holder = ask_for(pod, url, "full_payload")
+    held.wait_until_reached()
+    stays = ask_for(pod, url, "stateful", "Prefer: wait=50\r\n")
+    eventually(lambda: waiting_for_lock(rows) == 1, "it does not wait")
+    gone = ask_for(pod, url, "test_suites", "Prefer: wait=50\r\n")
+    eventually(lambda: waiting_for_lock(rows) == 2, "it does not wait")
+    try:
+        gone.sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    except PermissionError:
+        pytest.skip("this user may not take a connection away without a word")
+    gone.sock.close()
+    eventually(lambda: waiting_for_lock(rows) == 1, "it stays in the queue")
+    held.release()
+    wait_for_answers([holder, stays], 60)
+    assert [holder.status, stays.status] == [201, 201]
+    assert set(states(rows, url)) == {"full_payload", "stateful"}
+
+
 def ask_for(pod: Pod, url: str, artifact: str, header: str = "") -> Caller:
     """Stage one artifact by the API, and do not wait for the answer."""
     host, port = pod.url.removeprefix("http://").split(":")
@@ -227,3 +252,56 @@ def answers_at_once(pod: Pod, location: str, tag: str) -> bool:
             return sock.recv(64).startswith(b"HTTP/1.1 304")
         except TimeoutError:
             return False
+
+
+def follow(pod: Pod, location: str) -> socket.socket:
+    """Read the events of a staging of two artifacts up to where they wait for more."""
+    host, port = pod.url.removeprefix("http://").split(":")
+    sock = socket.create_connection((host, int(port)), timeout=60)
+    sock.sendall(f"GET {location}/events?after=3 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    read = b""
+    while b"event: progress" not in read:
+        read += sock.recv(65536)
+    return sock
+
+
+@pytest.fixture
+def followed(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[tuple[Pod, str, str]]:
+    """A pod with two seats; a staging that two may follow; whose long poll finds no seat then."""
+    with service(tmp_path, own_url, f"{source.url}/", waiters="2") as pods:
+        (pod,) = pods.api()
+        url = source.add(build_path(), build())
+        asked = pod.client.stage(url, "full_payload", "stateful", Prefer="respond-async")
+        yield pod, asked.headers["Location"], asked.headers["ETag"]
+
+
+def test_a_reader_of_events_that_hung_up_gives_its_seat_back_at_once(
+    followed: tuple[Pod, str, str],
+) -> None:
+    """Before the next sign of life, by which it would be noticed anyway."""
+    pod, location, tag = followed
+    with follow(pod, location) as stays:
+        gone = follow(pod, location)
+        assert answers_at_once(pod, location, tag)
+        gone.close()
+        eventually(lambda: not answers_at_once(pod, location, tag), "the seat stays taken")
+        stays.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            stays.recv(65536)
+
+
+def test_a_reader_of_events_that_closed_only_its_own_half_reads_on(
+    followed: tuple[Pod, str, str],
+) -> None:
+    pod, location, tag = followed
+    with follow(pod, location) as half, follow(pod, location) as whole:
+        half.shutdown(socket.SHUT_WR)
+        assert b": still here" in half.recv(65536)
+        assert answers_at_once(pod, location, tag)
+        assert pod.client.delete(location).status == 202
+        for each in (half, whole):
+            read = b""
+            while b'"to_state":"cancelled"' not in read:
+                part = each.recv(65536)
+                assert part, read
+                read += part
