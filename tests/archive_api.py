@@ -49,17 +49,21 @@ class ArchiveApi:
     def get(self, path: str, **headers: str) -> Answer:
         return self.client.get(f"/archive/{self.name}/{quote(path)}", **headers)
 
-    def upload(self, name: str, raw: bytes, component: str = "main") -> Answer:
+    def upload(
+        self, name: str, raw: bytes, component: str = "main", suite: str = "stable"
+    ) -> Answer:
         """Send one package."""
-        query = urlencode({"suite": "stable", "component": component, "name": name})
+        query = urlencode({"suite": suite, "component": component, "name": name})
         headers = {"Content-Type": "application/octet-stream"}
         return self.client.send("POST", f"{self.path}/uploads?{query}", raw, headers)
 
-    def send(self, files: Mapping[str, bytes], component: str = "main") -> Answer:
+    def send(
+        self, files: Mapping[str, bytes], component: str = "main", suite: str = "stable"
+    ) -> Answer:
         """Send several files as a form."""
         fields = [("file", (name, raw)) for name, raw in files.items()]
         body, media = urllib3.encode_multipart_formdata(fields)
-        query = urlencode({"suite": "stable", "component": component})
+        query = urlencode({"suite": suite, "component": component})
         return self.client.send(
             "POST", f"{self.path}/uploads?{query}", body, {"Content-Type": media}
         )

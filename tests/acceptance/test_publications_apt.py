@@ -7,13 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Semaphore, Thread
-from typing import Any, Self
+from threading import Event, Semaphore
 
 import pytest
-import urllib3
 
 from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
@@ -24,10 +21,10 @@ from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb, dsc, source_file
 from tests.service import Client, Service, service
+from tests.slow_front import SlowFront
 
 pytestmark = pytest.mark.system
 
-DELAY_SECONDS = 0.020
 UPDATES = 1000
 
 
@@ -189,54 +186,6 @@ def test_without_its_key_a_signed_archive_goes_on_unsigned_and_leaves_no_stale_s
     assert archive.get("dists/stable/InRelease").status == 404
     assert archive.get("dists/stable/Release.gpg").status == 404
     assert archive.get("dists/stable/Release").status == 200
-
-
-@dataclass
-class SlowFront:
-    """A proxy before a pod that adds 20 ms to each request, as a network does."""
-
-    target: str
-    after_release: Callable[[], None] = lambda: None
-    server: ThreadingHTTPServer = field(init=False)
-
-    def __enter__(self) -> Self:
-        pool = urllib3.PoolManager(maxsize=16, retries=False)
-        front = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                time.sleep(DELAY_SECONDS)
-                passed = {k: v for k, v in self.headers.items() if k in PASSED}
-                got = pool.request("GET", front.target + self.path, headers=passed)
-                if self.path.endswith("/Release"):
-                    front.after_release()
-                self.send_response(got.status)
-                for name in ("Content-Type", "Last-Modified", "ETag"):
-                    if name in got.headers:
-                        self.send_header(name, got.headers[name])
-                self.send_header("Content-Length", str(len(got.data)))
-                self.end_headers()
-                self.wfile.write(got.data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-
-PASSED = ("If-Modified-Since", "If-Range", "Range")
 
 
 @dataclass

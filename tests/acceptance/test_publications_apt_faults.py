@@ -1,6 +1,7 @@
 """Real apt after all that an archive may live through: nothing that it names is gone."""
 
 import itertools
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
@@ -24,7 +25,8 @@ from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb, dsc, source_file
 from tests.rows import execute
-from tests.service import API, Client, Service, eventually, service
+from tests.service import API, Answer, Client, Service, eventually, service
+from tests.slow_front import SlowFront
 
 pytestmark = pytest.mark.system
 
@@ -45,7 +47,9 @@ def small(package: str, version: str = "1.0-1") -> bytes:
     return deb(control_text(package, version), Form.GZ, holds=package)
 
 
-def send_source(archive: ArchiveApi, version: str, component: str = "main") -> None:
+def send_source(
+    archive: ArchiveApi, version: str, component: str = "main", suite: str = "stable"
+) -> None:
     """A source that apt downloads, with an upstream archive that its revisions share."""
     upstream = version.partition("-")[0]
     files = {f"hello_{upstream}.orig.tar.gz": b"orig", f"hello_{version}.debian.tar.xz": b"debian"}
@@ -55,12 +59,15 @@ def send_source(archive: ArchiveApi, version: str, component: str = "main") -> N
         version=version,
         Files="".join(f"\n {'0' * 32} {f.size_bytes} {f.name}" for f in listed),
     )
-    sent = archive.send({f"hello_{version}.dsc": text.encode(), **files}, component)
+    sent = archive.send({f"hello_{version}.dsc": text.encode(), **files}, component, suite)
     assert sent.status == 201, sent.body
 
 
-def delete(archive: ArchiveApi, package: str, architecture: str = "amd64") -> None:
-    listed = archive.client.get(f"{archive.path}/packages?package={package}").json["items"]
+def delete(
+    archive: ArchiveApi, package: str, architecture: str = "amd64", suite: str = "stable"
+) -> None:
+    query = f"package={package}&suite={suite}"
+    listed = archive.client.get(f"{archive.path}/packages?{query}").json["items"]
     for each in listed:
         if each["state"] == "published" and each["architecture"] == architecture:
             path = f"{archive.path}/packages/{each['id']}"
@@ -283,88 +290,163 @@ class Troubled:
 
     Attributes:
         archive: by the pod that publishes now.
+        names: of its packages.
         published: generations that showed something new.
+        failed: what apt said, of each update that failed.
+        seen: by number of an update, the newest version of the withdrawn package that it showed.
     """
 
     archive: ArchiveApi
-    count: int
+    names: list[str]
     published: int = 0
+    failed: list[str] = field(default_factory=list)
+    seen: dict[int, str] = field(default_factory=dict)
     stop: Event = field(default_factory=Event)
     _versions: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+    _sent: Semaphore = field(default_factory=lambda: Semaphore(0))
+    _wanted: Semaphore = field(default_factory=lambda: Semaphore(2))
+
+    def upload(self) -> None:
+        """Upload to the suite that is never held, while what came before is published."""
+        while not self.stop.is_set():
+            if self._wanted.acquire(timeout=1):
+                version = next(self._versions)
+                name = self.names[version % len(self.names)]
+                raw = small(name, str(version))
+                assert self.archive.upload("x.deb", raw, suite="testing").status == 201
+                self._sent.release()
 
     def publish(self) -> None:
         while not self.stop.is_set():
-            version = next(self._versions)
-            name = f"package-{version % self.count:04}"
-            self.insist(lambda: self.archive.upload("x.deb", small(name, str(version))).status)  # noqa: B023
-            run = self.insist(lambda: self.archive.publish().status)
-            self.published += run == 201
+            if self._sent.acquire(timeout=1):
+                run = self.insist(self.archive.publish)
+                self.published += run.json["generation_id"] is not None
+                self._wanted.release()
 
-    def insist(self, ask: Callable[[], int]) -> int:
+    def meanwhile(self) -> None:
+        """Let some be published, before a client gets the Release that it asked for."""
+        wanted = self.published + MEANWHILE
+        eventually(lambda: self.published >= wanted or self.stop.is_set(), "nothing is published")
+
+    def insist(self, ask: Callable[[], Answer]) -> Answer:
         """Until another operation lets it through."""
-        while (status := ask()) == 409 and not self.stop.is_set():
+        while (answer := ask()).status == 409:
             time.sleep(0.02)
-        return status
+        assert answer.status in (200, 201), answer.body
+        return answer
 
 
-def updates(apt: Apt, keys: Keys, count: int, packages: int) -> tuple[Troubled, list[str]]:
-    """Update so often, beside publishing; at three moments something worse happens."""
+#: Publishes between each Release that a client gets and the index files that it names.
+MEANWHILE = 2
+#: Publishes for each update: ten a second beside updates of 0.4 s.
+FOR_EACH = 4
+#: Of a hundred updates: when another key signs, the suite goes back, the source goes, it is lifted.
+NEW_KEY, BACK, GONE, LIFTED = 20, 40, 60, 80
+#: The package that is withdrawn by going back, and the version that clients get by that.
+WITHDRAWN, OLDER = "package-0000", "1.0-1"
+
+
+def troubled_updates(apt: Apt, keys: Keys, count: int, packages: int) -> Troubled:
+    """Update so often, beside publishing; at four moments something worse happens."""
     serving, publishing = keys.services[0].api(2)
     (other,) = keys.services[1].api()
     archive = ArchiveApi.make(publishing.client)
+    suite = {"name": "testing", "architectures": ["amd64"]}
+    assert archive.client.post(f"{archive.path}/suites", suite).status == 201
     names = [f"package-{n:04}" for n in range(packages)]
-    archive.send({f"{name}.deb": small(name) for name in names})
+    for suite_name in ("stable", "testing"):
+        archive.send({f"{name}.deb": small(name, OLDER) for name in names}, suite=suite_name)
     send_source(archive, "1.0-1")
     first = archive.published()["generation_id"]
     archive.client.send("PUT", f"{API}/generations/{first}/pin")
-    troubled = Troubled(archive, packages)
+    archive.upload("x.deb", small(WITHDRAWN, "2.0"))
+    archive.published()
+    troubled = Troubled(archive, names)
+    holds = f"{API}/distributions/{archive.name}"
+    back = json.dumps({"generation_id": first, "suites": ["stable"]}).encode()
     events: dict[int, Callable[[], Any]] = {
-        count // 4: lambda: setattr(troubled, "archive", archive.at(other.client)),
-        count // 2: lambda: troubled.insist(lambda: _back(archive, first)),
-        5 * count // 8: lambda: delete(archive, "hello", "source"),
-        3 * count // 4: lambda: archive.client.delete(
-            f"{API}/distributions/{archive.name}/holds/stable"
-        ),
+        NEW_KEY: lambda: setattr(troubled, "archive", archive.at(other.client)),
+        BACK: lambda: troubled.insist(lambda: archive.client.send("PATCH", holds, back, JSON)),
+        GONE: lambda: delete(archive, "hello", "source", "testing"),
+        LIFTED: lambda: archive.client.delete(f"{holds}/holds/stable"),
     }
-    apt.use(f"{serving.client.url}/archive/{archive.name}", options=keys.trust(apt, 0, 1))
-    line = apt.home / "etc/apt/sources.list"
-    line.write_text(line.read_text() + line.read_text().replace("deb ", "deb-src ", 1))
-    failed: list[str] = []
-    with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(troubled.publish)
+    send_source(archive, "1.0-1", suite="testing")
+    with (
+        SlowFront(serving.client.url, troubled.meanwhile) as front,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        apt.use(f"{front.url}/archive/{archive.name}", options=keys.trust(apt, 0, 1))
+        reads_both_suites(apt)
+        working = [pool.submit(troubled.upload), pool.submit(troubled.publish)]
+        for each in working:
+            each.add_done_callback(lambda _: troubled.stop.set())
         try:
             for number in range(count):
-                if number in events:
-                    events[number]()
+                done, rest = divmod(100 * number, count)
+                if rest < 100 and done in events:
+                    events.pop(done)()
                 outcome = apt.update()
-                failed += [outcome.stderr] * (outcome.returncode != 0)
+                troubled.failed += [outcome.stderr] * (outcome.returncode != 0)
+                troubled.seen[done] = newest(apt, WITHDRAWN)
+                if troubled.stop.is_set():
+                    break
         finally:
             troubled.stop.set()
-        working.result()
-    return troubled, failed
+        for each in working:
+            each.result()
+    assert not events
+    return troubled
 
 
-def _back(archive: ArchiveApi, generation: str) -> int:
-    body = f'{{"generation_id": "{generation}"}}'.encode()
-    return archive.client.send("PATCH", f"{API}/distributions/{archive.name}", body, JSON).status
+def reads_both_suites(apt: Apt) -> None:
+    path = apt.home / "etc/apt/sources.list"
+    line = path.read_text()
+    testing = line.replace(" stable ", " testing ").replace("main contrib", "main")
+    path.write_text(
+        line
+        + testing
+        + line.replace("deb ", "deb-src ", 1)
+        + testing.replace("deb ", "deb-src ", 1)
+    )
+
+
+def newest(apt: Apt, package: str) -> str:
+    """The newest version of a package that stable has."""
+    table = succeeds(apt.run("madison", package, program="apt-cache"))
+    versions = [line.split("|")[1].strip() for line in table.splitlines() if " stable/" in line]
+    return max(versions, default="")
+
+
+def holds_what_was_decided(troubled: Troubled) -> None:
+    """All clients saw the withdrawn version until the suite went back, and none while it held."""
+    seen = troubled.seen
+    before = {seen[number] for number in seen if number < BACK}
+    held = {seen[number] for number in seen if BACK <= number < LIFTED}
+    assert (before, held) == ({"2.0"}, {OLDER})
+    assert seen[max(seen)] == "2.0"
 
 
 def test_no_update_fails_beside_a_new_key_a_return_and_a_deleted_source(
     apt: Apt, keys: Keys
 ) -> None:
-    troubled, failed = updates(apt, keys, count=40, packages=50)
-    assert failed == []
-    assert troubled.published > 0
+    troubled = troubled_updates(apt, keys, count=40, packages=50)
+    assert troubled.failed == []
+    assert troubled.published >= 40
+    holds_what_was_decided(troubled)
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_of_a_thousand_updates_none_fails_beside_a_new_key_a_return_and_a_deleted_source(
     apt: Apt, keys: Keys
 ) -> None:
     began = time.monotonic()
-    troubled, failed = updates(apt, keys, count=1000, packages=500)
+    troubled = troubled_updates(apt, keys, count=1000, packages=500)
     seconds = time.monotonic() - began
-    print(f"{troubled.published / seconds:.1f} publishes a second beside 1000 updates")
-    assert failed == []
-    assert troubled.published > 100
+    print(
+        f"{troubled.published} publishes, {troubled.published / seconds:.1f} a second, beside 1000"
+        f" updates of {seconds / 1000:.2f} s"
+    )
+    assert troubled.failed == []
+    assert troubled.published >= FOR_EACH * 1000
+    holds_what_was_decided(troubled)
