@@ -1,4 +1,4 @@
-"""What clients see is what was decided, after thousands of series of events, some longer ones.
+"""What clients see is what was decided, after two thousand series of events, some longer ones.
 
 More by hand: ``python -m pytest -m prove tests/prove/test_series_long.py``; a seed that fails is
 told with its events, and `tests.archive_series.live` repeats it.
@@ -12,12 +12,12 @@ from staging_api.db.engine import Database
 from tests.archive_series import keys_in, live
 from tests.publisher import shop
 
-FIRST, SERIES, TOGETHER = 100_000, 2_000, 50
+FIRST, SEEDS, TOGETHER = 100_000, 1_000, 50
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("first", range(FIRST, FIRST + SERIES, TOGETHER))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, TOGETHER))
 def test_after_any_long_series_clients_see_what_was_decided(
     database: Database, database_url: str, tmp_path: Path, first: int
 ) -> None:
@@ -26,7 +26,7 @@ def test_after_any_long_series_clients_see_what_was_decided(
         for seed in range(first, first + TOGETHER):
             told: list[str] = []
             try:
-                told.extend(live(made, seed, keys, steps=30 if seed % 10 == 0 else 12))
+                told.extend(live(made, seed, keys, steps=60 if seed % 10 == 0 else 24))
             except BaseException as error:
                 error.add_note("\n".join([f"seed {seed}", *told]))
                 raise

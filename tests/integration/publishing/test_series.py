@@ -1,4 +1,4 @@
-"""What clients see is what was decided, after any series of events: hundreds of short series."""
+"""What clients see is what was decided, after any series of events: two hundred short series."""
 
 from pathlib import Path
 
@@ -8,15 +8,16 @@ from staging_api.db.engine import Database
 from tests.archive_series import keys_in, live
 from tests.publisher import shop
 
-SERIES = 200
-#: Series of one test, which share a database as archives of a service do.
+#: Each tells two series, of two archives.
+SEEDS = 100
+#: Of one test, which share a database as archives of a service do.
 TOGETHER = 10
-STEPS = 10
+STEPS = 20
 
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.mark.parametrize("first", range(0, SERIES, TOGETHER))
+@pytest.mark.parametrize("first", range(0, SEEDS, TOGETHER))
 def test_after_any_series_clients_see_what_was_decided(
     database: Database, database_url: str, tmp_path: Path, first: int
 ) -> None:
