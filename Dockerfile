@@ -24,6 +24,9 @@ LABEL org.opencontainers.image.title="staging-api" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
+# What signs APT archives.
+RUN apt-get update && apt-get install -y --no-install-recommends gpg gpg-agent gpgconf \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 staging \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/staging-api --shell /usr/sbin/nologin staging \
     && install -d -o staging -g staging /var/lib/staging-api /srv/staging

@@ -21,6 +21,7 @@ from staging_api.http.resources.health import (
     Reading,
     nothing_beside,
 )
+from staging_api.publishing.repository import validity_left
 from staging_api.shutdown import Drain
 from staging_api.staging import repository
 
@@ -53,6 +54,7 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
             with database.connect() as conn:
                 queue = repository.queue(conn)
                 space = repository.space(conn)
+                validity = validity_left(conn)
         except StagingApiError:
             yield "staging_database_up", "Whether the database answers", {"database": 0}
             return
@@ -64,6 +66,8 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
         yield "staging_queue_artifacts", "Artifacts that are not settled, by state", depth
         age = {state: seconds for state, (_, seconds) in states.items()}
         yield "staging_queue_oldest_seconds", "Since the oldest of them was due", age
+        share = "Least share of Valid-Until that is left, by APT archive; below 0: expired"
+        yield "staging_release_validity_left", share, validity
 
     return read
 

@@ -1,7 +1,8 @@
 """Renewing what clients would soon not believe any more, in archives that nobody publishes to.
 
 A worker looks every few seconds for Releases of which half of the time is over. Which packages a
-suite shows is not decided here: the new Releases are of the same index files.
+suite shows is not decided here: the new Releases are of the same index files. A worker renews what
+is signed by the key that it has itself; of the rest it says once that it does not.
 
 What if the process dies? Before the new Releases go live: nothing happened, and another worker, or
 the next look, does it. They go live in one transaction of the lock's holder, as those of any run.
@@ -34,6 +35,7 @@ class Renewal:
     publisher: Publisher
     poll_seconds: float = POLL_SECONDS
     _rests: dict[str, float] = field(default_factory=dict)
+    _foreign: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -55,9 +57,25 @@ class Renewal:
             Unavailable: the database cannot be reached.
         """
         with self.publisher.database.connect() as conn:
-            names = repository.expiring_archives(conn)
-        now = time.monotonic()
-        return [name for name in names if self._rests.get(name, now) <= now and self._renew(name)]
+            expiring = repository.expiring_archives(conn)
+        signer, now = self.publisher.builder.releaser.signer, time.monotonic()
+        self._tell_of_foreign({name for name, signers in expiring.items() if signers - {signer}})
+        return [
+            name
+            for name, signers in expiring.items()
+            if signer in signers and self._rests.get(name, now) <= now and self._renew(name)
+        ]
+
+    def _tell_of_foreign(self, names: set[str]) -> None:
+        """Say once of an archive that another process has to renew it, as long as that is so."""
+        for name in sorted(names - self._foreign):
+            log.warning(
+                "Releases of %s will expire, and this worker does not renew them: they are"
+                " signed by a key that it does not have. Give it the STAGING_SIGNING_HOME and"
+                " STAGING_SIGNING_KEY of the API, or publish",
+                name,
+            )
+        self._foreign = names
 
     def _renew(self, name: str) -> bool:
         try:

@@ -85,6 +85,15 @@ CASES = {
         part="worker",
         labels={"step": "collect"},
     ),
+    "StagingReleasesExpire": Case(
+        {"staging_release_validity_left{of='tools'}": "0.2x120"},
+        {
+            "staging_release_validity_left{of='tools'}": "0.4x120",
+            "staging_release_validity_left{of='others'}": "1x120",
+        },
+        part="worker",
+        labels={"of": "tools"},
+    ),
     "StagingDatabaseConnections": Case(
         {"staging_database_unavailable_total": "0+6x120"},
         {"staging_database_unavailable_total": "0+1x120"},

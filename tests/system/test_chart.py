@@ -1,16 +1,21 @@
 """The chart as Helm renders it: valid for Kubernetes, hard to misuse, safe to run."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import kubernetes_validate
 import pytest
 
 from staging_api.artifacts.bucket_store import Bucket
+from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
+from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
 from tests.charts import CHART, KUBERNETES, VALUE_FILES, helm, render
+from tests.keys import signing_key
 
 pytestmark = pytest.mark.system
 
@@ -348,3 +353,42 @@ def test_notes_say_how_many_connections_the_database_must_allow():
     assert done.returncode == 0, done.stderr
     # (3 pods x 2 processes + 2 workers) x (2 pools of 10 + 3)
     assert "must allow 184 connections" in done.stdout
+
+
+def test_the_key_of_a_secret_becomes_a_home_that_pods_sign_with(tmp_path: Path):
+    """The init container's own commands, with folders of this machine in place of the pod's."""
+    key = signing_key(tmp_path)
+    secret = ["gpg", "--homedir", str(key.home), "--batch", "--armor", "--export-secret-keys"]
+    exported = subprocess.run(secret, check=True, capture_output=True).stdout
+    stop_agent(key.home)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "signing.asc").write_bytes(exported)
+    values = {"existingSecret": "staging-signing", "fingerprint": key.fingerprint}
+    given = [word for n, v in values.items() for word in ("--set-string", f"signing.{n}={v}")]
+    documents = render("-f", LEAST, *given)
+    (config,) = [d["data"] for d in documents if "STAGING_BIND" in d.get("data", {})]
+    found = [pod for d, pod in pods(documents) if d["kind"] in LONG_RUNNING]
+    assert len(found) == 2
+    for number, pod in enumerate(found):
+        (first,) = pod["initContainers"]
+        mounts = {each["name"]: each["mountPath"] for each in first["volumeMounts"]}
+        (container,) = pod["containers"]
+        assert {"name": "gnupg", "mountPath": mounts["gnupg"]} in container["volumeMounts"]
+        (script,) = first["args"]
+        with TemporaryDirectory(prefix="gpg-") as run:
+            script = script.replace(mounts["signing"], str(tmp_path / "secret"))
+            script = script.replace(mounts["gnupg"], run)
+            done = subprocess.run([*first["command"], script], capture_output=True, check=False)
+            assert done.returncode == 0, (number, done.stderr)
+            home = Path(config["STAGING_SIGNING_HOME"].replace(mounts["gnupg"], run))
+            assert home.stat().st_mode & 0o077 == 0
+            made = checked(SigningKey(home, config["STAGING_SIGNING_KEY"]))
+            assert isinstance(sign(b"Suite: x\n", made), Signed)
+            stop_agent(home)
+
+
+def test_half_a_signing_key_is_refused():
+    for half in ("existingSecret=staging-signing", f"fingerprint={'A' * 40}"):
+        done = helm("template", "release", CHART, "-f", LEAST, "--set-string", f"signing.{half}")
+        assert done.returncode != 0
+        assert "signing.existingSecret and signing.fingerprint go together" in done.stderr

@@ -140,6 +140,16 @@ def test_the_installed_package_is_whole_and_has_its_extras(image: Image):
     assert status == 0, output
 
 
+def test_it_can_sign_archives(image: Image):
+    made = (
+        "mkdir -m 700 /tmp/k && cd /tmp && "
+        "gpg --homedir /tmp/k --batch --passphrase '' --quick-generate-key x ed25519 sign && "
+        "echo x | gpg --homedir /tmp/k --batch --clearsign | grep -c 'BEGIN PGP SIGNATURE'"
+    )
+    status, output = image.run("-c", made, entrypoint="sh")
+    assert status == 0, output
+
+
 def test_it_leaves_out_what_only_builds_need(image: Image):
     script = "ls -d /src /opt/staging-api/lib/*/site-packages/pytest"
     status, output = image.run("-c", script, entrypoint="sh")

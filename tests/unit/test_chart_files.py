@@ -24,6 +24,7 @@ READINGS = {
     "staging_database_up",
     "staging_queue_artifacts",
     "staging_queue_oldest_seconds",
+    "staging_release_validity_left",
 }
 
 

@@ -57,6 +57,11 @@ app.kubernetes.io/component: {{ .part }}
 {{- fail "auth.roleRules is empty: nobody would have a role; for example --set 'auth.roleRules={viewer:*,stager:groups=ci}'" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.signing -}}
+{{- if ne (empty .existingSecret) (empty .fingerprint) -}}
+{{- fail "signing.existingSecret and signing.fingerprint go together: a Secret whose key `signing.asc` is what `gpg --armor --export-secret-keys FINGERPRINT` writes, and that fingerprint" -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq .Values.store.type "url") (not .Values.store.url) -}}
 {{- fail "store.url must be set when store.type is url" -}}
 {{- end -}}
@@ -104,6 +109,8 @@ POSTGRES_BINARIES: database.existingSecret (pods start no database)
 RATE_PER_CALLER: limits.ratePerCaller
 ROLE_RULES: auth.roleRules
 SHUTDOWN_SECONDS: shutdownSeconds
+SIGNING_HOME: signing.existingSecret
+SIGNING_KEY: signing.fingerprint
 SOURCES: sources
 STORE: store
 THREADS: api.threads
@@ -206,6 +213,28 @@ spec:
         matchLabels:
           {{- include "staging-api.selector" (dict "root" $.root "part" $.part) | nindent 10 }}
     {{- end }}
+  {{- if $values.signing.existingSecret }}
+  initContainers:
+    # gpg wants a home directory that it may write and that is its user's alone; no Secret is that.
+    - name: signing
+      image: {{ include "staging-api.image" .root }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      command: [/bin/sh, -euc]
+      args:
+        - |
+          umask 077
+          mkdir -p /run/signing/gnupg
+          gpg --batch --homedir /run/signing/gnupg --import /etc/signing/{{ $values.signing.key }}
+          gpgconf --homedir /run/signing/gnupg --kill gpg-agent
+      securityContext:
+        {{- include "staging-api.containerSecurity" .root | nindent 8 }}
+      resources:
+        requests: {cpu: 10m, memory: 32Mi}
+        limits: {memory: 128Mi}
+      volumeMounts:
+        - {name: signing, mountPath: /etc/signing, readOnly: true}
+        - {name: gnupg, mountPath: /run/signing}
+  {{- end }}
   containers:
     - name: {{ .part }}
       image: {{ include "staging-api.image" .root }}
@@ -258,6 +287,9 @@ spec:
         {{- if eq $values.store.type "volume" }}
         - {name: store, mountPath: /srv/staging}
         {{- end }}
+        {{- if $values.signing.existingSecret }}
+        - {name: gnupg, mountPath: /run/signing}
+        {{- end }}
         {{- include "staging-api.authMounts" .root | nindent 8 }}
         {{- with $values.volumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -271,6 +303,14 @@ spec:
     - name: store
       persistentVolumeClaim:
         claimName: {{ include "staging-api.claim" .root }}
+    {{- end }}
+    {{- if $values.signing.existingSecret }}
+    - name: signing
+      secret:
+        secretName: {{ $values.signing.existingSecret }}
+        defaultMode: 0440
+    - name: gnupg
+      emptyDir: {medium: Memory, sizeLimit: 16Mi}
     {{- end }}
     {{- include "staging-api.authVolumes" .root | nindent 4 }}
     {{- with $values.volumes }}

@@ -12,6 +12,7 @@ from staging_api.publishing.repository.archives import (
     lift_for,
     mark_dirty,
     suites_with_work,
+    validity_left,
 )
 from staging_api.publishing.repository.domination_rows import (
     binaries_to_dominate,
@@ -206,4 +207,5 @@ __all__ = [
     "supersede",
     "unhurried",
     "unlisted",
+    "validity_left",
 ]

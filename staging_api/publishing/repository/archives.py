@@ -49,12 +49,22 @@ _WITH_WORK = text("""
                 OR cast(:signer AS text) IS NOT NULL AND r.signed_by IS DISTINCT FROM :signer)))
 """)
 _EXPIRING = text("""
-    SELECT DISTINCT a.name FROM apt_archives a
+    SELECT DISTINCT a.name, r.signed_by FROM apt_archives a
     JOIN suites s ON s.archive_id = a.id
     JOIN release_files r ON r.suite_id = s.id AND r.gone_number IS NULL
     WHERE r.name = 'Release'
         AND r.valid_until < clock_timestamp() + make_interval(secs => a.valid_for_seconds / 2.0)
-    ORDER BY a.name
+    ORDER BY a.name, r.signed_by
+""")
+_VALIDITY_LEFT = text("""
+    SELECT a.name, min(
+        extract(epoch FROM r.valid_until - clock_timestamp())
+        / greatest(1, extract(epoch FROM r.valid_until - r.dated_at))) AS share
+    FROM release_files r
+    JOIN suites s ON s.id = r.suite_id
+    JOIN apt_archives a ON a.id = s.archive_id
+    WHERE r.gone_number IS NULL AND r.name = 'Release' AND r.valid_until IS NOT NULL
+    GROUP BY a.name
 """)
 # Two requests at once: the second one sees what the first one has written.
 _LOCK = text("SELECT FROM apt_archives WHERE id = :archive_id FOR UPDATE")
@@ -107,9 +117,17 @@ def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> s
     return set(conn.execute(_WITH_WORK, given).scalars())
 
 
-def expiring_archives(conn: Connection) -> list[str]:
-    """Archives with a Release of which half of the time is over."""
-    return list(conn.execute(_EXPIRING).scalars())
+def expiring_archives(conn: Connection) -> dict[str, set[str | None]]:
+    """Archives with a Release of which half of the time is over: who signed those."""
+    signers: dict[str, set[str | None]] = {}
+    for row in conn.execute(_EXPIRING):
+        signers.setdefault(row.name, set()).add(row.signed_by)
+    return signers
+
+
+def validity_left(conn: Connection) -> dict[str, float]:
+    """By archive, the least share of its time that a live Release has left; below 0: expired."""
+    return {row.name: float(row.share) for row in conn.execute(_VALIDITY_LEFT)}
 
 
 def lift(conn: Connection, suite_ids: Sequence[int]) -> list[str]:

@@ -130,15 +130,53 @@ def runs(shop: Shop) -> list[Run]:
         ]
 
 
-def test_a_worker_with_another_key_changes_nothing(here: Shop, keys: list[SigningKey]) -> None:
+def test_a_worker_with_another_key_changes_nothing_and_says_so_once(
+    here: Shop, keys: list[SigningKey], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     signed_with(here, keys[0])
     here.run()
     nearly_over(here)
-    for key in (None, keys[1]):
+    for key in (None, keys[1], replace(keys[0], home=tmp_path / "gone")):
         signed_with(here, key)
-        assert Renewal(here.publisher).once() == []
+        renewal = Renewal(here.publisher)
+        caplog.clear()
+        assert [renewal.once() for _ in range(3)] == [[], [], []]
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert "Releases of example will expire" in line
+        assert "STAGING_SIGNING_KEY" in line
     assert signers(here) == [b"signed by AAAA"] * 2
     assert expiring(here) == set(SUITES)
+
+
+def test_a_worker_speaks_again_of_what_was_renewed_meanwhile_and_renews_its_own(
+    here: Shop, keys: list[SigningKey], caplog: pytest.LogCaptureFixture
+) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    worker = replace(here, publisher=here.publisher, name="own")
+    signed_with(worker, keys[1])
+    worker.set_up(valid_for_seconds=3600)
+    worker.run()
+    renewal = Renewal(worker.publisher)
+    for _ in range(2):
+        nearly_over(here)
+        assert renewal.once() == ["own"]
+        here.run()
+        assert renewal.once() == []
+    told = [record.getMessage() for record in caplog.records if "will expire" in record.message]
+    assert ["of example will" in line for line in told] == [True, True]
+
+
+def test_the_share_of_valid_until_that_is_left_is_known_by_archive(here: Shop) -> None:
+    replace(here, name="without").set_up()
+    replace(here, name="without").run()
+    with here.database.connect() as conn:
+        (left,) = repository.validity_left(conn).items()
+    assert left[0] == "example"
+    assert 0.9 < left[1] <= 1
+    nearly_over(here, "-1 second")
+    with here.database.connect() as conn:
+        assert repository.validity_left(conn)["example"] < 0
 
 
 def test_last_modified_differs_for_each_release_however_fast_they_come(here: Shop) -> None:
