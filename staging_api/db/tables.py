@@ -139,6 +139,12 @@ stagings = Table(
         "joined", ARRAY(Text), comment="artifacts that others asked for and leave to it; null: none"
     ),
     Column("joined_by", Text, comment="the first caller who left artifacts to it"),
+    Column(
+        "turn_of",
+        Text,
+        comment="whose turn it takes among callers: of one without a name, that of the client's"
+        " address; null: the caller's",
+    ),
     CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
         f"({one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
@@ -149,9 +155,17 @@ stagings = Table(
     Index(None, "caller", "id"),
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
     Index(
+        # For the version before.
         "stagings_turn_idx",
         text("(state = 'foreground_staged')"),
         "caller",
+        "id",
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+    Index(
+        "stagings_turn_of_idx",
+        text("(state = 'foreground_staged')"),
+        text("(coalesce(turn_of, caller))"),
         "id",
         postgresql_where=text("finished_at IS NULL"),
     ),

@@ -6,9 +6,11 @@ import falcon
 
 from staging_api.clients import ALWAYS_THERE, ENVIRON_KEY, Client
 from staging_api.errors import Forbidden, IdentityUnavailable, Unauthenticated
+from staging_api.http.addresses import share_of
 from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
 from staging_api.identity.calls import asking
+from staging_api.identity.choice import ANONYMOUS
 from staging_api.identity.model import Authenticator, Identity, Role
 from staging_api.locks.hold import Asker
 from staging_api.logs import about
@@ -64,9 +66,14 @@ class Authentication:
 
 def asker(req: falcon.Request) -> Asker:
     """On whose behalf the request's locks are taken."""
+    caller: str = req.context.caller
     return Asker(
-        caller=req.context.caller,
+        caller=caller,
         reference_id=getattr(req.context, "reference_id", None),
+        # Callers without a name are many: each address has its own turn, as it has its own limits.
+        turn_of=f"{caller} at {share_of(req.context.client_address)}"
+        if caller == ANONYMOUS
+        else None,
         client=client_of(req),
     )
 

@@ -93,10 +93,15 @@ _held_here: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=(
 
 @dataclass(frozen=True)
 class Asker:
-    """On whose behalf a lock is asked for."""
+    """On whose behalf a lock is asked for.
+
+    Attributes:
+        turn_of: whose turn the work takes among callers; None: the caller's.
+    """
 
     caller: str
     reference_id: str | None = None
+    turn_of: str | None = None
     client: Client = field(default=ALWAYS_THERE, compare=False, repr=False)
 
 

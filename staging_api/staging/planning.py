@@ -36,6 +36,7 @@ def plan(
         caller=asker.caller,
         reference_id=asker.reference_id,
         upload_wait_seconds=wanted.upload_wait_seconds,
+        turn_of=asker.turn_of,
     )
     repository.lock_stagings(conn, wanted.archive_url)
     # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.

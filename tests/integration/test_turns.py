@@ -6,13 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from falcon.testing import TestClient
 
 from staging_api.db.engine import Database
+from staging_api.http.app import create_app
 from staging_api.locks.hold import Asker
+from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
 from staging_api.staging import repository
+from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from tests.factories import ASKER
+from tests.parts import parts_of
 from tests.rows import execute
 from tests.service import eventually
 from tests.stagings import Bench, bench
@@ -68,6 +73,32 @@ def test_callers_take_turns_however_many_stagings_one_has(at):
     queued(at, QUIET, "Q-0", "Q-1")
     queued(at, ASKER, "T-0")
     assert order(at, 9) == ["B-0", "Q-0", "T-0", "B-1", "Q-1", "B-2", "B-3", "B-4", "B-5"]
+
+
+def test_callers_without_a_name_take_turns_by_their_address(at):
+    """Also beside one with a name, and one whose pod is of the version before."""
+    here, there = (replace(ASKER, caller="anonymous", turn_of=f"anonymous at {n}") for n in "12")
+    queued(at, here, *(f"H-{number}" for number in range(4)))
+    queued(at, there, "T-0", "T-1")
+    queued(at, QUIET, "Q-0")
+    queued(at, replace(ASKER, caller="anonymous"), "O-0")
+    assert order(at, 8) == ["H-0", "T-0", "Q-0", "O-0", "H-1", "T-1", "H-2", "H-3"]
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.1", "2001:db8::1"])
+def test_a_request_without_a_credential_takes_the_turn_of_its_address(at, peer: str):
+    asked = {"archive_url": at.build("A-1"), "artifacts": ["build"]}
+    watch = Watch(at.database, threading.Semaphore(1), Shutdown())
+    client = TestClient(create_app(parts_of(at.service, watch)))
+    answer = client.simulate_post(
+        "/api/v1.0/stagings", json=asked, headers={"Prefer": "respond-async"}, remote_addr=peer
+    )
+    watch.close()
+    assert answer.status_code == 202, answer.text
+    share = {"10.0.0.1": "10.0.0.1", "2001:db8::1": "2001:db8::/64"}[peer]
+    assert at.rows("SELECT caller, turn_of FROM stagings") == [
+        ("anonymous", f"anonymous at {share}")
+    ]
 
 
 def test_foreground_comes_before_background_of_whoever(at):

@@ -165,6 +165,7 @@ class Turn:
     """A staging with something due, and what decides whose turn it is.
 
     Attributes:
+        caller: whose turn it takes; of callers without a name, those at one address.
         background: all that somebody waits for is staged.
     """
 
@@ -219,20 +220,20 @@ _BRINGER = text("""
     WHERE q.archive_url = :archive_url AND q.name = ANY (:names)
     ORDER BY q.cancel_requested, q.staging_id LIMIT 1
 """)
-# Each caller of each class by one probe of stagings_turn_idx, however long its queue is.
+# Each caller of each class by one probe of stagings_turn_of_idx, however long its queue is.
 _DUE = text("""
     WITH RECURSIVE callers AS (
         SELECT class.background, (
-            SELECT s.caller FROM stagings s
+            SELECT coalesce(s.turn_of, s.caller) FROM stagings s
             WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = class.background
-            ORDER BY s.caller LIMIT 1) AS caller
+            ORDER BY coalesce(s.turn_of, s.caller) LIMIT 1) AS caller
         FROM (VALUES (false), (true)) AS class (background)
         UNION ALL
         SELECT c.background, (
-            SELECT s.caller FROM stagings s
+            SELECT coalesce(s.turn_of, s.caller) FROM stagings s
             WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = c.background
-              AND s.caller > c.caller
-            ORDER BY s.caller LIMIT 1)
+              AND coalesce(s.turn_of, s.caller) > c.caller
+            ORDER BY coalesce(s.turn_of, s.caller) LIMIT 1)
         FROM callers c WHERE c.caller IS NOT NULL
     )
     SELECT t.id AS staging_id, t.archive_url, c.caller, c.background
@@ -240,7 +241,7 @@ _DUE = text("""
     CROSS JOIN LATERAL (
         SELECT s.id, s.archive_url FROM stagings s
         WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = c.background
-          AND s.caller = c.caller
+          AND coalesce(s.turn_of, s.caller) = c.caller
           AND EXISTS (SELECT FROM staging_queue q WHERE q.staging_id = s.id AND q.due)
         ORDER BY s.id LIMIT :each
     ) t

@@ -22,10 +22,12 @@ def add_staging(
     caller: str,
     reference_id: str | None,
     upload_wait_seconds: float | None = None,
+    turn_of: str | None = None,
 ) -> str:
     """A new staging, not begun; returns its id.
 
     Args:
+        turn_of: whose turn it takes in workers; None: its caller's.
         upload_wait_seconds: how long its caller would wait for an upload, if it said so.
     """
     staging_id = new_id()
@@ -38,6 +40,7 @@ def add_staging(
             caller=caller,
             reference_id=reference_id,
             upload_wait_seconds=upload_wait_seconds,
+            turn_of=turn_of,
         )
     )
     return staging_id
