@@ -186,11 +186,12 @@ _CATALOGUE = {
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         LEFT JOIN pg_collation co ON co.oid = a.attcollation
         WHERE c.relname IN (:ours)""",
-    # Rows that were there before a constraint need not have been looked through.
+    # Rows that were there before a constraint need not have been looked through. Constraints of
+    # type t are triggers, which only migrations make.
     "constraints": """
         SELECT conrelid::regclass::text, conname,
             replace(pg_get_constraintdef(oid), ' NOT VALID', '')
-        FROM pg_constraint WHERE conrelid::regclass::text IN (:ours)""",
+        FROM pg_constraint WHERE conrelid::regclass::text IN (:ours) AND contype <> 't'""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename IN (:ours)",
     "tables": """
         SELECT relname, relkind, relpersistence, reloptions::text, pg_get_partkeydef(oid),
