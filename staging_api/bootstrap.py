@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.opening import open_archive
 from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.damage import losses_noticed
 from staging_api.staging.download import Speed
 from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
@@ -102,7 +104,7 @@ class Services:
                 ),
                 probes=self._probes(),
                 publisher=self.publisher,
-                intake=Intake(self.publisher.database, self.publisher.blobs),
+                intake=Intake(self.publisher.database, self.publisher.blobs, self.stagings.upkeep),
                 blocks=self.blocks,
                 documents=self.documents,
                 documents_max_bytes=self.settings.documents_max_bytes,
@@ -115,12 +117,13 @@ class Services:
 
     def _devserver(self) -> DevserverParts:
         program, stagings = self.settings.stackwalk, self.stagings
-        return DevserverParts(
-            joining=self.joining,
-            symbolication=(
-                Symbolication(program, stagings.database, stagings.blobs) if program else None
-            ),
-        )
+        symbolication = None
+        if program:
+            noticed = partial(losses_noticed, stagings.upkeep)
+            symbolication = Symbolication(
+                program, stagings.database, stagings.blobs, noticed=noticed
+            )
+        return DevserverParts(joining=self.joining, symbolication=symbolication)
 
     def probes(self) -> falcon.App[Any, Any]:
         """What an API process serves at the probes' own address."""

@@ -29,7 +29,9 @@
     |   |-- StoreClockSkew      it refuses signatures because the clocks differ
     |   |-- StoreCredentialExpired  the credential ran out; the platform renews it
     |   |-- StoreThrottled      it asks for fewer requests
-    |   `-- StoreReadOnly       it can be read and not written
+    |   |-- StoreReadOnly       it can be read and not written
+    |   `-- StoreAbsent         it is not mounted, or was emptied
+    |       `-- WrongStore      another volume or bucket is mounted
     |-- RecordBroken            the record of events was altered
     |-- DocumentsUnreadable     a sealed document cannot be opened: key missing, or altered
     |-- SigningFailed           a key is configured and no signature came of it
@@ -296,6 +298,21 @@ class StoreReadOnly(StoreFailed):
     """The store can be read, and not written."""
 
     code, title, retryable = "store_read_only", "The store is read-only", True
+
+
+class StoreAbsent(StoreFailed):
+    """The store is not mounted, or was emptied; nothing is known of what it had.
+
+    No verdict on what is staged or read: it passes when the right store is mounted.
+    """
+
+    title = "The store is not there"
+
+
+class WrongStore(StoreAbsent):
+    """The volume or bucket is another store than the one that belongs to the database."""
+
+    code, title = "wrong_store", "Another store is mounted"
 
 
 class RecordBroken(StagingApiError):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import obstore
 
-from staging_api.artifacts.bucket_store import Bucket
+from staging_api.artifacts.bucket import Bucket
 from staging_api.artifacts.store import key_of
 
 
@@ -56,7 +56,9 @@ def grown(content: bytes) -> bytes:
 
 
 def flipped(content: bytes) -> bytes:
-    """The same length, with one bit in the middle changed."""
+    """The same length, with one bit in the middle changed; of nothing, none can be."""
+    if not content:
+        return content
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 

@@ -20,33 +20,40 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
 import obstore
 import urllib3
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
+from staging_api.artifacts.bucket import (
+    BRIEF_SECONDS,
+    READ_BYTES,
+    Bucket,
+    ObjectReader,
+    bucket_failures,
+)
 from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.refusals import refusal
 from staging_api.artifacts.spool import Spool, Swept
 from staging_api.artifacts.store import (
     KEPT_ASIDE_SECONDS,
+    MARKER,
     Batch,
     Blob,
     Checkpoint,
     Room,
+    identity_in,
     is_digest,
     key_of,
     no_limit,
 )
-from staging_api.errors import Invalid, NotFound, StagingApiError, StoreDenied, StoreFailed
+from staging_api.errors import NotFound, StagingApiError, StoreDenied, StoreFailed
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta
@@ -58,81 +65,19 @@ R = TypeVar("R")
 #: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=4)
 _DELETE_LIFE = timedelta(minutes=1)
-_DELETE_SECONDS = 10.0
+#: Of each request of those that remove blobs.
+_DELETE_SECONDS = BRIEF_SECONDS
 _http = urllib3.PoolManager(maxsize=16)
 _REQUESTS_AT_ONCE = 16
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4
-_READ_BYTES = 1 << 20
-_CLIENT: Mapping[str, Any] = {
-    "allow_http": True,  # only an endpoint that says http is reached so
-    "connect_timeout": timedelta(seconds=5),
-    "read_timeout": timedelta(seconds=30),
-    # Over the whole of a request, its body included: a large blob is no error.
-    "timeout": timedelta(hours=12),
-    "user_agent": "staging-api",
-}
-_BRIEF: Mapping[str, Any] = {
-    "read_timeout": timedelta(seconds=10),
-    "timeout": timedelta(seconds=10),
-}
-_RETRIES: Mapping[str, Any] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """Where the blobs are.
-
-    Attributes:
-        endpoint: of the service; empty: Amazon's.
-        public_endpoint: where clients reach it, for links; empty: the same.
-        region: empty: as the environment says.
-    """
-
-    name: str
-    prefix: str = ""
-    endpoint: str = ""
-    public_endpoint: str = ""
-    region: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> "Bucket":
-        """Read ``s3://bucket/prefix?endpoint=...&public_endpoint=...&region=...``.
-
-        Raises:
-            Invalid: it is not of this form.
-        """
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query))
-        unknown = options.keys() - {"endpoint", "public_endpoint", "region"}
-        if unknown or not parts.netloc or parts.scheme != "s3" or "@" in parts.netloc:
-            form = "s3://bucket/prefix?endpoint=...&public_endpoint=...&region=..."
-            raise Invalid.field("STAGING_STORE", f"must be {form}; credentials are found elsewhere")
-        return cls(parts.netloc, parts.path.strip("/"), **options)
-
-    def connect(self, endpoint: str, *, brief: bool = False) -> S3Store:
-        """A client of it, by one of its endpoints.
-
-        Args:
-            endpoint: of the service.
-            brief: for requests that are better tried later than long.
-        """
-        where = {"endpoint": endpoint, "region": self.region}
-        given: dict[str, Any] = {name: value for name, value in where.items() if value}
-        client: Any = {**_CLIENT, **_BRIEF} if brief else _CLIENT
-        retries: Any = {"max_retries": 0} if brief else _RETRIES
-        with _told():
-            return S3Store(
-                self.name,
-                prefix=self.prefix or None,
-                client_options=client,
-                retry_config=retries,
-                **given,
-            )
 
 
 class BucketStore:
     """Blobs in a bucket; what is on its way there, in a folder of this pod."""
+
+    # Some fifty blobs are removed, sixteen at a time, within `BRIEF_SECONDS` each.
+    removal_seconds = 30.0
 
     def __init__(self, bucket: Bucket, spool: Path) -> None:
         self._objects = bucket.connect(bucket.endpoint)
@@ -149,7 +94,7 @@ class BucketStore:
     def check(self) -> None:
         """Make sure that the bucket is there and lets us in, and that the spool can be written."""
         self._spool.check()
-        with _told():
+        with bucket_failures():
             # Nothing lies below a blob, so this lists nothing, however much there is.
             list(self._objects.list(key_of("0" * 64)))
 
@@ -157,9 +102,24 @@ class BucketStore:
         """Room in the spool; a bucket has no end."""
         return self._spool.free_bytes()
 
-    def check_present(self) -> None:
-        """Make sure that what is not found here is really gone, and not the bucket itself."""
-        self.check()
+    def identity(self) -> str | None:
+        """The ULID in the marker; None: there is none, or it was damaged."""
+        marker = self._marker()
+        return None if marker is None else identity_in(marker)
+
+    def identify(self, identity: str, *, replace: bool = False) -> None:
+        """Put the marker; a damaged one is replaced."""
+        marker = self._marker()
+        damaged = marker is not None and identity_in(marker) is None
+        mode: Literal["create", "overwrite"] = "overwrite" if replace or damaged else "create"
+        content = f"{identity}\n".encode()
+        with bucket_failures(), suppress(AlreadyExistsError):  # another process was faster
+            self._objects.put(MARKER, content, mode=mode, use_multipart=False)
+
+    def is_empty(self) -> bool:
+        """Whether no blob is listed."""
+        with bucket_failures():
+            return not any(map(len, self._objects.list("sha256", chunk_size=1)))
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Whether the blob is here, of this length if one is given."""
@@ -179,12 +139,12 @@ class BucketStore:
     def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
         """Open the blob for reading; bytes come as they are read."""
         found = self._found(sha256, size_bytes)
-        return io.BufferedReader(_Reading(self._objects, found), _READ_BYTES)
+        return io.BufferedReader(ObjectReader(self._objects, found), READ_BYTES)
 
-    def place(self, sha256: str, file: Path) -> None:
+    def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
         """Fetch the blob."""
-        with self.open(sha256) as stream, file.open("xb") as copy:
-            while chunk := stream.read(_READ_BYTES):
+        with self.open(sha256, size_bytes) as stream, file.open("xb") as copy:
+            while chunk := stream.read(READ_BYTES):
                 copy.write(chunk)
 
     def link(self, sha256: str, size_bytes: int) -> str:
@@ -194,7 +154,7 @@ class BucketStore:
         and a client without the digest could not notice.
         """
         self._found(sha256, size_bytes)
-        with _told():
+        with bucket_failures():
             return obstore.sign(self._public, "GET", key_of(sha256), LINK_LIFE)
 
     def name_of(self, growing: Path) -> str:
@@ -211,7 +171,7 @@ class BucketStore:
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
         """Free these blobs by one request, or each by its own where the service has no such one."""
         try:
-            with _told():
+            with bucket_failures():
                 self._removing.delete([key_of(sha256) for sha256 in digests])
         except StagingApiError as error:
             log.info("the bucket did not delete %d at once: %s", len(digests), error.detail)
@@ -227,7 +187,7 @@ class BucketStore:
             copied = self._copied(key, aside)
         except NotFound:
             return False
-        with io.BufferedReader(_Reading(self._objects, copied), _READ_BYTES) as stream:
+        with io.BufferedReader(ObjectReader(self._objects, copied), READ_BYTES) as stream:
             bad = differs(stream)
         if bad or copied["path"] == aside:
             self._delete(key if bad else aside)
@@ -236,17 +196,17 @@ class BucketStore:
     def _copied(self, key: str, aside: str) -> "ObjectMeta":
         """Copy an object; where the service cannot, as with more than 5 GiB, give the object."""
         try:
-            with _told():
+            with bucket_failures():
                 self._objects.copy(key, aside)
                 return self._objects.head(aside)
         except StoreFailed as error:
             log.warning("%s cannot be kept aside: %s", key, error.detail)
-            with _told():
+            with bucket_failures():
                 return self._objects.head(key)
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their upload."""
-        with _told():
+        with bucket_failures():
             for batch in self._objects.list(f"sha256/{shard}"):
                 for found in batch:
                     folder, _, name = found["path"].rpartition("/")
@@ -255,7 +215,7 @@ class BucketStore:
 
     def last_use(self, sha256: str) -> float | None:
         """When the blob was uploaded, by the clock of the bucket; a use of it leaves no trace."""
-        found = self._head(sha256)
+        found = self._head(sha256, self._removing)
         return None if found is None else found["last_modified"].timestamp()
 
     def used_since(self, digests: Collection[str], since: float) -> set[str]:
@@ -273,7 +233,7 @@ class BucketStore:
         """Remove the spool's files of dead processes, and what was quarantined a month ago."""
         horizon = time.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         removed, failed = 0, []
-        with _told():
+        with bucket_failures():
             aside = [found for batch in self._objects.list("quarantine") for found in batch]
         for found in aside:
             if found["last_modified"].timestamp() >= horizon:
@@ -301,7 +261,7 @@ class BucketStore:
             if self.mark_used(blob):
                 return
             try:
-                with _told():
+                with bucket_failures():
                     self._objects.put(
                         key_of(blob.sha256),
                         Path(files[blob]),
@@ -315,6 +275,14 @@ class BucketStore:
         _at_once(upload, files)
         checkpoint("names synced")
 
+    def _marker(self) -> bytes | None:
+        try:
+            with bucket_failures():
+                return bytes(self._objects.get(MARKER).bytes())
+        except NotFound:
+            self.check()  # a bucket that is not there is none without a marker
+            return None
+
     def _failure(self, sha256: str) -> StagingApiError | None:
         try:
             self.remove(sha256)
@@ -327,7 +295,7 @@ class BucketStore:
 
         A failure that passes is left to the caller, who comes back.
         """
-        with _told():
+        with bucket_failures():
             url = obstore.sign(self._objects, "DELETE", key, _DELETE_LIFE)
         try:
             answer = _http.request("DELETE", url, retries=False, timeout=_DELETE_SECONDS)
@@ -338,17 +306,17 @@ class BucketStore:
         if answer.status not in (200, 202, 204, 404):
             raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
 
-    def _head(self, sha256: str) -> "ObjectMeta | None":
-        key = key_of(sha256)
+    def _head(self, sha256: str, objects: S3Store | None = None) -> "ObjectMeta | None":
+        key, objects = key_of(sha256), objects or self._objects
         try:
-            with _told():
-                return self._objects.head(key)
+            with bucket_failures():
+                return objects.head(key)
         except NotFound:
             return None
         except StoreDenied:
             # An answer to HEAD has no body, and so no reason: the same refusal by GET has one.
-            with _told():
-                self._objects.get_range(key, start=0, end=1)
+            with bucket_failures():
+                objects.get_range(key, start=0, end=1)
             raise
 
     def _found(self, sha256: str, size_bytes: int | None = None) -> "ObjectMeta":
@@ -360,68 +328,8 @@ class BucketStore:
         return found
 
 
-class _Reading(io.RawIOBase):
-    """One blob as a file: read on from wherever it was sought."""
-
-    def __init__(self, objects: S3Store, found: "ObjectMeta") -> None:
-        self._objects = objects
-        self._found = found
-        self._position = 0
-        self._chunks: Iterator[Any] = iter(())
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._found["size"]}
-        position = base[whence] + offset
-        if position != self._position:
-            self._position, self._chunks, self._left = position, iter(()), memoryview(b"")
-        return position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        if self._position >= self._found["size"]:
-            return 0
-        with _told():
-            if not self._left:
-                self._left = memoryview(next(self._chunks, b"") or self._asked_for())
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        self._position += count
-        return count
-
-    def _asked_for(self) -> bytes:
-        """The first bytes from the position on; the ones behind them come from `_chunks`."""
-        part = (self._position, self._found["size"])
-        answer = self._objects.get(self._found["path"], options={"range": part})
-        self._chunks = iter(answer.stream(min_chunk_size=_READ_BYTES))
-        first = bytes(next(self._chunks, b""))
-        if not first:
-            raise StoreFailed("the object store sent less than the object has")
-        return first
-
-
 def _at_once(ask: Callable[[T], R], given: Iterable[T]) -> list[tuple[T, R]]:
     """Ask the bucket for each, several at a time; the first failure is raised."""
     items = list(given)
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "bucket") as threads:
         return list(zip(items, threads.map(ask, items), strict=True))
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell a failure by its class: the library's text holds addresses, and signatures in them."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise NotFound("the object store has not got it") from None
-    except BaseError as error:
-        raise refusal(str(error), type(error).__name__) from None

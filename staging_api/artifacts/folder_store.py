@@ -37,21 +37,27 @@ from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.spool import Spool, Swept, sweep_folders
 from staging_api.artifacts.store import (
     KEPT_ASIDE_SECONDS,
+    MARKER,
     Batch,
     Blob,
     Checkpoint,
     Room,
+    identity_in,
     is_digest,
     key_of,
     no_limit,
 )
-from staging_api.errors import NotFound, StagingApiError, StoreFailed, StoreReadOnly
+from staging_api.errors import NotFound, StagingApiError, StoreAbsent, StoreFailed, StoreReadOnly
 
 log = logging.getLogger(__name__)
+
+_MARKER_BYTES = 100
 
 
 class FolderStore:
     """Files by digest below one folder, written by everybody who can write there."""
+
+    removal_seconds = 10.0
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -78,13 +84,39 @@ class FolderStore:
         """
         return self._root / key_of(sha256)
 
-    def check_present(self) -> None:
-        """Make sure that what is not found here is really gone, and not the volume itself."""
+    def identity(self) -> str | None:
+        """The ULID in the marker; None: there is none, or it was damaged."""
+        descriptor = open_file(self._root / MARKER)
+        if descriptor is None:
+            return None
         if not (self._root / "sha256").is_dir():
-            raise StoreFailed(
+            os.close(descriptor)
+            raise StoreAbsent(
                 "the store has no folder of blobs at all: is its volume mounted?",
                 retry_after_seconds=10,
             )
+        with disk_told(), os.fdopen(descriptor, "rb") as stream:
+            return identity_in(stream.read(_MARKER_BYTES))
+
+    def identify(self, identity: str, *, replace: bool = False) -> None:
+        """Write the marker beside, and give it its name when it is durable."""
+        marker = self._root / MARKER
+        with self._spool.folder("store-id") as folder, disk_told():
+            written = folder / MARKER
+            written.write_text(f"{identity}\n")
+            sync([written])
+            (self._root / "sha256").mkdir(exist_ok=True)
+            if replace or self.identity() is None:
+                if os.path.lexists(marker):
+                    self._put_aside(marker)
+                with suppress(FileExistsError):  # another process was faster
+                    marker.hardlink_to(written)
+                sync([self._root])
+
+    def is_empty(self) -> bool:
+        """Whether no shard has a blob."""
+        shards = children(self._root / "sha256")
+        return not any(any(self.shard(folder.name)) for folder in shards)
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Whether the blob is here, of this length if one is given."""
@@ -110,10 +142,10 @@ class FolderStore:
             raise NotFound(f"the store has no whole blob {sha256}")
         return os.fdopen(descriptor, "rb")
 
-    def place(self, sha256: str, file: Path) -> None:
+    def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
         """Link to the blob."""
-        if not self.has(sha256):
-            raise NotFound(f"the store has no blob {sha256}")
+        if not self.has(sha256, size_bytes):
+            raise NotFound(f"the store has no whole blob {sha256}")
         file.symlink_to(self.path(sha256).absolute())
 
     def link(self, sha256: str, size_bytes: int) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from staging_api.artifacts.bucket_store import Bucket, BucketStore
+from staging_api.artifacts.bucket import Bucket
+from staging_api.artifacts.bucket_store import BucketStore
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.artifacts.store import BlobStore
 from staging_api.errors import Invalid

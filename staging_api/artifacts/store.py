@@ -37,6 +37,9 @@ _WORTH_RESERVING = 1 << 20
 #: After so many bytes the disk begins to write them, while more arrive.
 _WRITE_BACK_BYTES = 8 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+#: The marker of a store, at its root: a ULID, which its database has, too.
+MARKER = "store-id"
+_MARKER = re.compile(rb"([0-9A-HJKMNP-TV-Z]{26})\n?")
 #: How long what was quarantined is kept for an operator to look at.
 KEPT_ASIDE_SECONDS = 30 * 24 * 3600.0
 
@@ -60,6 +63,12 @@ def key_of(sha256: str) -> str:
     return f"sha256/{sha256[:2]}/{sha256}"
 
 
+def identity_in(marker: bytes) -> str | None:
+    """The ULID that a marker has; None: it was damaged."""
+    found = _MARKER.fullmatch(marker)
+    return found[1].decode() if found else None
+
+
 def is_digest(name: str, shard: str) -> bool:
     """Whether a file of this name can be a blob of this shard."""
     return name.startswith(shard) and _DIGEST.fullmatch(name) is not None
@@ -76,6 +85,9 @@ class Blob:
 class BlobStore(Protocol):
     """Where blobs are."""
 
+    #: How long `remove_all` of some fifty may take at most, unless this process hangs.
+    removal_seconds: float
+
     @property
     def parts(self) -> PartStore:
         """What has arrived of objects that are on their way."""
@@ -87,12 +99,23 @@ class BlobStore(Protocol):
             Unavailable: it cannot.
         """
 
-    def check_present(self) -> None:
-        """Make sure that the store itself is there, before a blob is said to be lost.
+    def identity(self) -> str | None:
+        """The ULID in the store's marker, which says which store this is; None: it has no marker.
 
         Raises:
-            StoreFailed: it is not, or cannot be asked: an unmounted volume, a missing bucket.
+            StoreAbsent: there is a marker, and no place for blobs.
+            StoreFailed: the store cannot say.
         """
+
+    def identify(self, identity: str, *, replace: bool = False) -> None:
+        """Put a marker into the store, durably.
+
+        A marker that is there stays, unless `replace`; so of several that do this at once all find
+        the same one afterwards.
+        """
+
+    def is_empty(self) -> bool:
+        """Whether the store has no blob at all."""
 
     def free_bytes(self) -> int:
         """Room on the disk that bytes are first written to."""
@@ -114,11 +137,11 @@ class BlobStore(Protocol):
             StoreFailed: the store cannot say.
         """
 
-    def place(self, sha256: str, file: Path) -> None:
+    def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
         """Let the blob be found at a file of this machine that is not there yet.
 
         Raises:
-            NotFound: it is not here.
+            NotFound: it is not here, or not of the length that is given.
         """
 
     def link(self, sha256: str, size_bytes: int) -> str | None:

@@ -25,6 +25,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "token": ("staging_api.cli.token", "Make a credential for a caller"),
     "prune": ("staging_api.cli.prune", "Evict what nobody reads, drop old history and events"),
+    "adopt-store": ("staging_api.cli.adopt_store", "Let the mounted store be that of the database"),
     "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),
     "wait": ("staging_api.cli.wait", "Wait for a staging"),
     "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -12,10 +13,11 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
 
 upload_polls = Table(
     "upload_polls",
@@ -120,6 +122,23 @@ blobs = Table(
     comment="Contents that are durably in the store.",
 )
 
+store_identity = Table(
+    "store_identity",
+    metadata,
+    Column("id", Ulid, primary_key=True, comment="the same as in the marker of the store"),
+    Column(
+        "sole",
+        Boolean,
+        nullable=False,
+        unique=True,
+        server_default=true(),
+        comment="true: a database belongs to one store",
+    ),
+    Column("adopted_at", Time, nullable=False, server_default=now, comment="since when"),
+    CheckConstraint("sole", name="sole"),
+    comment="Which store this database belongs to; another one is refused.",
+)
+
 store_ledger = Table(
     "store_ledger",
     metadata,
@@ -145,6 +164,36 @@ store_reservations = Table(
     Column("made_at", Time, nullable=False, server_default=now, comment="when it was last raised"),
     CheckConstraint("bytes >= 0", name="bytes"),
     comment="Space promised to artifacts on their way; dies with the lease under which it was.",
+)
+
+upload_reservations = Table(
+    "upload_reservations",
+    metadata,
+    Column("id", Ulid, primary_key=True, comment="drawn for one request"),
+    Column("bytes", BigInteger, nullable=False, comment="that it may write"),
+    Column(
+        "expires_at",
+        Time,
+        nullable=False,
+        comment="it counts until then; renewed while bytes arrive",
+    ),
+    CheckConstraint("bytes >= 0", name="bytes"),
+    comment="Space promised to packages that are being uploaded.",
+)
+
+lost_contents = Table(
+    "lost_contents",
+    metadata,
+    Column(
+        "sha256",
+        ForeignKey("blobs.sha256", ondelete="CASCADE"),
+        primary_key=True,
+        comment="of the content, in hex",
+    ),
+    Column("reason", Text, nullable=False, comment="lost, corrupt"),
+    Column("found_at", Time, nullable=False, server_default=now, comment="when it was seen"),
+    CheckConstraint(one_of("reason", ("lost", "corrupt")), name="reason"),
+    comment="Contents of pools that the store lost or has wrong, until they are there again.",
 )
 
 store_checks = Table(

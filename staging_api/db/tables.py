@@ -28,11 +28,14 @@ from staging_api.db.store_tables import (
     blobs,
     growing_files,
     held_objects,
+    lost_contents,
     manifests,
     store_checks,
+    store_identity,
     store_ledger,
     store_reservations,
     upload_polls,
+    upload_reservations,
 )
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "idempotency_keys",
     "lock_scopes",
     "lock_waiters",
+    "lost_contents",
     "manifests",
     "metadata",
     "publication_tables",
@@ -58,9 +62,11 @@ __all__ = [
     "staging_events",
     "stagings",
     "store_checks",
+    "store_identity",
     "store_ledger",
     "store_reservations",
     "upload_polls",
+    "upload_reservations",
 ]
 
 STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")

@@ -24,6 +24,7 @@ from staging_api.http.resources.health import (
 from staging_api.publishing.repository import validity_left
 from staging_api.shutdown import Drain
 from staging_api.staging import repository
+from staging_api.staging.store_identity import StoreIdentity
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,13 @@ def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapp
         if drain.begun:
             raise ShuttingDown("this pod is shutting down")
 
-    return {"process": draining, "database": lambda: check_schema(database), "store": blobs.check}
+    identity = StoreIdentity(database, blobs)
+
+    def store() -> None:
+        blobs.check()
+        identity.check()
+
+    return {"process": draining, "database": lambda: check_schema(database), "store": store}
 
 
 def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Reading]]:
@@ -55,12 +62,15 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
                 queue = repository.queue(conn)
                 space = repository.space(conn)
                 validity = validity_left(conn)
+                lost = repository.lost_count(conn)
         except StagingApiError:
             yield "staging_database_up", "Whether the database answers", {"database": 0}
             return
         yield "staging_database_up", "Whether the database answers", {"database": 1}
         used = {"used": space.used, "doomed": space.doomed, "reserved": space.reserved}
         yield "staging_store_bytes", "What the store holds and has promised", used
+        waiting = {"pool": float(lost)}
+        yield "staging_store_lost_contents", "Lost contents that nobody can stage again", waiting
         states = {"pending": (0, 0.0), "staging": (0, 0.0), **queue}
         depth = {state: float(count) for state, (count, _) in states.items()}
         yield "staging_queue_artifacts", "Artifacts that are not settled, by state", depth

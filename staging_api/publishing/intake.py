@@ -8,12 +8,13 @@ it: the uploads are there, and whoever sends the same again gets the same releas
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from staging_api.artifacts.store import Blob, BlobStore
+from staging_api.artifacts.store import Blob, BlobStore, Room, no_limit
 from staging_api.db.engine import Database
 from staging_api.debian.deb import BinaryPackage
 from staging_api.debian.dsc import SourceFile, SourcePackage
@@ -31,7 +32,9 @@ from staging_api.publishing import repository
 from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
 from staging_api.publishing.placing import Destination, make_way, placed
-from staging_api.staging.repository import doom_unnamed, name_blobs, served_file
+from staging_api.staging.repository import doom_unnamed, name_blobs, note_there, served_file
+from staging_api.staging.room import UploadRoom
+from staging_api.staging.upkeep import Upkeep
 
 _REMOVED = "contents were removed from the store meanwhile: send them again"
 #: Files that one request may bring.
@@ -40,10 +43,15 @@ MAX_FILES = 10_000
 
 @dataclass(frozen=True)
 class Intake:
-    """Takes packages in."""
+    """Takes packages in.
+
+    Attributes:
+        upkeep: keeps the quota of the store; None: it has none.
+    """
 
     database: Database
     blobs: BlobStore
+    upkeep: Upkeep | None = None
 
     def destination(self, archive: str, suite: str, component: str) -> Destination:
         """Check where packages are to go, before their bytes are read.
@@ -65,25 +73,40 @@ class Intake:
         return Destination(found, to, component)
 
     def take(
-        self, to: Destination, files: Iterable[tuple[str, Iterable[bytes]]], asker: Asker
+        self,
+        to: Destination,
+        files: Iterable[tuple[str, Iterable[bytes]]],
+        asker: Asker,
+        expected_bytes: int = 0,
     ) -> list[Upload]:
         """Take in files by name.
+
+        Args:
+            to: where they go.
+            files: their names and bytes.
+            asker: who sends them.
+            expected_bytes: of all files, as far as that is known; room is made for them before the
+                first is read.
 
         Raises:
             Invalid: there is no package among them, or a name comes twice.
             PackageInvalid, Conflict: every package was rejected; the uploads say so, too.
             NoSpace: the store is full.
+            StoreAbsent: it is not mounted, or another one is.
             Unavailable: the store lost what had just been sent.
         """
         kept: list[SourceFile] = []
-        with self.blobs.batch(f"upload-{to.archive.name}") as batch:
+        with (
+            self._room(expected_bytes) as room,
+            self.blobs.batch(f"upload-{to.archive.name}", room) as batch,
+        ):
             for name, chunks in files:
                 blob = batch.keep(_bounded(chunks))
                 kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
                 if len(kept) > MAX_FILES:
                     raise LimitExceeded(f"more than {MAX_FILES} files in one request")
             batch.commit()
-        return self._note(to, kept, asker)
+            return self._note(to, kept, asker)
 
     def take_staged(self, to: Destination, paths: Sequence[str], asker: Asker) -> list[Upload]:
         """Take in what is served below ``/static``; nothing is copied.
@@ -105,6 +128,16 @@ class Intake:
                 kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
         return self._note(to, kept, asker)
 
+    @contextmanager
+    def _room(self, expected_bytes: int) -> Iterator[Room]:
+        """Keep space for what comes until it counts by itself."""
+        if self.upkeep is None:
+            yield no_limit
+            return
+        self.upkeep.identity.check()
+        with UploadRoom(self.upkeep, expected_bytes) as room:
+            yield room
+
     def _note(self, to: Destination, kept: Sequence[SourceFile], asker: Asker) -> list[Upload]:
         by_name = {file.name: file for file in kept}
         if len(by_name) < len(kept):
@@ -118,6 +151,7 @@ class Intake:
         with self.database.begin() as conn:
             if name_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
+            note_there(conn, contents)
             rows = _decided(conn, to, sent, asker)
             uploads = repository.add_uploads(conn, [row for row, _ in rows])
         errors = [error for _, error in rows if error is not None]

@@ -12,6 +12,7 @@ from staging_api.publishing import repository
 from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
 from staging_api.publishing.model import AptArchive, Options
 from staging_api.publishing.runlog import RunLog
+from staging_api.staging.store_identity import StoreIdentity
 
 _ACCEPTED_AT_ONCE = 200
 _PUBLISHED_AT_ONCE = 500
@@ -48,6 +49,7 @@ def publish(
     with run.database.connect() as conn:
         files = repository.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
+    StoreIdentity(run.database, blobs).check()
     gone = blobs.lacks({file.sha256: file.size_bytes for file in files})
     missing = {file.id: file.path for file in files if file.sha256 in gone}
     ready = sorted({file.id for file in files} - missing.keys())

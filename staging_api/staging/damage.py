@@ -2,8 +2,10 @@
 
 A lost content is noticed by the first reader that misses it, or by the comparison of disk and
 tables (`reconcile`); a wrong one by the scrub (`scrub`). In either case each artifact that has it
-is evicted, with the reason, so that the next request stages it again. Nothing is called lost while
-the store itself is away: a volume that is not mounted has lost nothing.
+is evicted, with the reason, so that the next request stages it again. A pool of an APT archive
+cannot bring it again: its content is noted in ``lost_contents`` until somebody uploads it again.
+Nothing is called lost while the store itself is away: a volume that is not mounted has lost
+nothing, and one that is another store has not, either.
 
 What if the process dies? Before an artifact is evicted: the next reader, or the next comparison,
 finds the same. After it: the row says ``evicted``.
@@ -32,18 +34,19 @@ def losses_noticed(upkeep: Upkeep, sha256: str, size_bytes: int) -> Iterator[Non
 
     Raises:
         NotFound: it is not there.
-        StoreFailed: the store is away, so that nobody knows.
+        StoreFailed: the store is away, or another one: nothing is known.
     """
     try:
         yield
     except NotFound:
-        upkeep.blobs.check_present()
+        upkeep.identity.check()
         try:
             lose(upkeep, sha256, size_bytes)
         except StagingApiError as error:
             log.warning("what has the lost %s was not evicted: %s", sha256, error.detail)
         raise NotFound(
-            "the store has lost the bytes of this file: stage its artifact again"
+            "the store has lost the bytes of this file: stage its artifact again,"
+            " or upload its package again"
         ) from None
 
 
@@ -57,18 +60,25 @@ def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
         promised = repository.blobs_of(conn, sha256)
     if not promised or upkeep.blobs.has(sha256, size_bytes):
         return False  # it was removed, or came back, since it was looked for
-    metrics.STORE_DAMAGED.labels("lost").inc()
     evict_holders(upkeep, sha256, "lost")
     return True
 
 
 def evict_holders(upkeep: Upkeep, sha256: str, reason: str) -> list[StagedArtifact]:
-    """Evict every artifact that has a content; gives those that were evicted."""
+    """Evict every artifact that has a content, and note it if a pool has it, too.
+
+    Gives the artifacts that were evicted.
+    """
     with upkeep.database.connect() as conn:
         holders = [
             repository.find_artifact(conn, each) for each in repository.artifacts_with(conn, sha256)
         ]
-    log.error("the store has %s %s, which %d artifacts have", reason, sha256, len(holders))
+        noted = repository.note_lost(conn, sha256, reason)
+    # Of a content of a pool each reader comes by here, until it is uploaded again.
+    if holders or noted or reason == "corrupt":
+        metrics.STORE_DAMAGED.labels(reason).inc()
+        pools = ", and a pool" if noted else ""
+        log.error("%s is %s, which %d artifacts have%s", sha256, reason, len(holders), pools)
     evicted = [each for each in holders if upkeep.evict(_idle(each), reason)]
     with upkeep.database.connect() as conn:
         repository.doom_unnamed(conn, [sha256])

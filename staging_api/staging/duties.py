@@ -66,6 +66,7 @@ def store_steps(stagings: StagingService) -> list[Step]:
     upkeep = stagings.upkeep
 
     def sweep() -> Done:
+        upkeep.identity.check()
         return Done(failed=len(upkeep.blobs.sweep(_STALE_SECONDS).failed))
 
     def collect() -> Done:
@@ -97,6 +98,7 @@ def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
     def turn() -> Done:
         if not stagings.store.scrub_bytes_per_second:
             return Done()
+        stagings.upkeep.identity.check()
         found = scrub.turn()
         return Done(more=bool(found.good or found.corrupt), failed=found.failed)
 

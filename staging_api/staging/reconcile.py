@@ -51,7 +51,12 @@ def check_next(upkeep: Upkeep) -> Checked | None:
 
 
 def check(upkeep: Upkeep, shard: str) -> Checked:
-    """Check one part of the store, and write down what was found."""
+    """Check one part of the store, and write down what was found.
+
+    Raises:
+        StoreAbsent: it is not mounted, or another one is, which says nothing of this one.
+    """
+    upkeep.identity.check()
     with upkeep.database.connect() as conn:
         # Before the files: a content that comes in between has a file that is young.
         rows = repository.blobs_of(conn, shard)
@@ -60,6 +65,8 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
     lost, failed = _lose_all(upkeep, missing)
     strangers = _strangers(upkeep, files)
     with upkeep.database.begin() as conn:
+        noted = repository.lost_of(conn, shard)
+        repository.note_there(conn, noted & rows.keys() - missing.keys())
         repository.adopt_strangers(conn, strangers)
         repository.doom_unnamed(
             conn, repository.unnamed_of(conn, shard, upkeep.terms.grace_seconds)
@@ -85,9 +92,6 @@ def _size(file: tuple[int, float] | None) -> int | None:
 
 def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
     """Evict what has these contents, each by itself; gives the lost ones, and how many failed."""
-    if not missing:
-        return (), 0
-    upkeep.blobs.check_present()
     lost, failed = [], 0
     for digest, size in missing.items():
         try:

@@ -101,7 +101,6 @@ class Scrub:
         # Read once more where nobody replaces it: a reader's own fault accuses no blob.
         if not self._upkeep.blobs.quarantine(sha256, lambda aside: self._differs(aside, sha256)):
             return False
-        metrics.STORE_DAMAGED.labels("corrupt").inc()
         for artifact in evict_holders(self._upkeep, sha256, "corrupt"):
             try:
                 self._stage_again(artifact)

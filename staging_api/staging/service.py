@@ -38,6 +38,7 @@ from staging_api.errors import (
     LockLost,
     ShuttingDown,
     StagingApiError,
+    StoreAbsent,
     Unavailable,
 )
 from staging_api.locks import store as lock_store
@@ -86,7 +87,7 @@ class StagingService:
         """Tells requests of this process that wait when a staging changes."""
         return Watch(self.database, self.uploads.seats, self.locks.shutdown)
 
-    @property
+    @cached_property
     def upkeep(self) -> Upkeep:
         """What keeping the store takes."""
         return Upkeep(self.database, self.locks, self.blobs, self.store)
@@ -242,7 +243,7 @@ class StagingService:
                 ) as work:
                     work.foreground()
                     work.background()
-            except (Cancelled, LockLost, ShuttingDown, Unavailable):
+            except (Cancelled, LockLost, ShuttingDown, Unavailable, StoreAbsent):
                 raise
             except StagingApiError as error:
                 # Not of one artifact, whose row would say so: nothing of it can be begun.

@@ -13,8 +13,8 @@ import resource
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -32,27 +32,36 @@ _MOST_OUTPUT_BYTES = 16 << 20
 _MOST_MEMORY_BYTES = 8 << 30
 _ERROR_BYTES = 500
 
+#: Digest and length of symbols, by their path below the tree that the program reads.
+_Symbols = Mapping[str, tuple[str, int]]
+
 
 @dataclass(frozen=True)
 class Symbolication:
-    """Runs the program, with limits of time, memory and output."""
+    """Runs the program, with limits of time, memory and output.
+
+    Attributes:
+        noticed: round each look for a blob, by digest and length: notices that it is lost.
+    """
 
     program: Path
     database: Database
     blobs: BlobStore
     limit_seconds: float = 60.0
+    noticed: Callable[[str, int], AbstractContextManager[None]] = lambda *_: nullcontext()
 
     def of_build(self, dump: Path, archive_url: str) -> bytes:
         """The stack trace by the symbols of one build, which are staged.
 
         Raises:
+            NotFound: the store has lost symbols of it: stage them again.
             StagingApiError: the program failed, or took too long.
         """
         with self.database.connect() as conn:
             prefix = repository.folder_of(conn, archive_url)
             found = repository.files_below(conn, prefix, _FOLDER)
         below = f"{prefix}/{_FOLDER}"
-        symbols = {file.path.removeprefix(below): file.sha256 for file in found}
+        symbols = {f.path.removeprefix(below): (f.sha256, f.size_bytes) for f in found}
         needed: set[str] = set()
         # What is no minidump needs none, and the program says in its own words what it is.
         with suppress(Invalid):
@@ -64,14 +73,15 @@ class Symbolication:
 
         Raises:
             Invalid: it is no minidump.
+            NotFound: the store has lost symbols that it needs: stage them again.
             StagingApiError: the program failed, or took too long.
         """
         paths = {_FOLDER + path for path in _named_by(dump)}
         with self.database.connect() as conn:
             found = repository.newest_of_each(conn, SYMBOLS.name, paths, _MOST_BUILDS)
-        return self._walk(dump, {p.removeprefix(_FOLDER): sha for p, sha in found.items()})
+        return self._walk(dump, {p.removeprefix(_FOLDER): blob for p, blob in found.items()})
 
-    def _walk(self, dump: Path, symbols: Mapping[str, str]) -> bytes:
+    def _walk(self, dump: Path, symbols: _Symbols) -> bytes:
         with tempfile.TemporaryDirectory(prefix="symbols-", dir=dump.parent) as folder:
             tree, output, errors = (Path(folder, name) for name in ("symbols", "out", "err"))
             tree.mkdir()
@@ -84,12 +94,14 @@ class Symbolication:
                 raise LimitExceeded("the stack trace is too long")
             return output.read_bytes()
 
-    def _link(self, tree: Path, symbols: Mapping[str, str]) -> None:
-        for path, sha256 in symbols.items():
+    def _link(self, tree: Path, symbols: _Symbols) -> None:
+        for path, (sha256, size_bytes) in symbols.items():
             # Paths of staged files were found safe when they were unpacked.
             link = tree / PurePosixPath(path)
             link.parent.mkdir(parents=True, exist_ok=True)
-            self.blobs.place(sha256, link)
+            # A cut file would give a trace that looks whole and is not.
+            with self.noticed(sha256, size_bytes):
+                self.blobs.place(sha256, link, size_bytes)
 
     def _run(self, command: list[str], output: Path, errors: Path) -> int:
         with output.open("wb") as out, errors.open("wb") as err:

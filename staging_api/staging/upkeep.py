@@ -12,17 +12,17 @@ What if the process dies?
 
 - After an eviction: its contents are doomed, and the next `collect`, anywhere, removes them.
 - After the claim, or with some files removed: nobody may name the claimed ones until the claim is
-  over (`repository.CLAIM_SECONDS`); then the next `collect` takes them up.
+  over (`BlobStore.removal_seconds`); then the next `collect` takes them up.
 - With space reserved: the reservation counts as long as the lease under which it was made.
 - Frozen past its claim, and continued just before it removes a file: the file is lost to whoever
   named it meanwhile; the first read notices, and it is staged again (`staging.damage`).
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from staging_api import metrics
 from staging_api.artifacts.store import BlobStore
@@ -33,13 +33,14 @@ from staging_api.locks.keeper import Hold
 from staging_api.staging import eviction, repository
 from staging_api.staging.model import LOCK_BY_NAME
 from staging_api.staging.repository import Idle, Space
+from staging_api.staging.store_identity import StoreIdentity
 
 log = logging.getLogger(__name__)
 
-#: Claimed and removed together: what a slow bucket removes well within the time of a claim.
-_AT_ONCE = 100
-#: Of an artifact whose length nobody knows, so much is kept at a time.
-_STEP_BYTES = 64 << 20
+#: Claimed and removed together: what a slow bucket removes within the time of a claim.
+_AT_ONCE = 50
+#: What is promised to an upload counts for so long, unless it is renewed.
+UPLOAD_SECONDS = 900.0
 #: How often others may be faster to take the room that was just made.
 _TRIES = 5
 
@@ -110,6 +111,11 @@ class Upkeep:
     blobs: BlobStore
     terms: StoreTerms = field(default_factory=StoreTerms)
 
+    @cached_property
+    def identity(self) -> StoreIdentity:
+        """Which store this is: to be checked before anything is believed of it."""
+        return StoreIdentity(self.database, self.blobs)
+
     def space(self) -> Space:
         """How full the store is."""
         with self.database.connect() as conn:
@@ -139,31 +145,27 @@ class Upkeep:
                 is less.
             LockLost: another works on the archive now.
         """
-        quota = self.terms.quota_bytes
-        if not quota:
-            return
-        if count > quota:
-            raise NoSpace(
-                f"{count} bytes are needed, and the quota of the whole store is {quota}:"
-                " raise STAGING_QUOTA_BYTES, or ask for less",
-                retryable=False,
-            )
-        lacking = self._promise(artifact_id, held, count)
-        if lacking and self.collect():
-            lacking = self._promise(artifact_id, held, count)
-        skipped: set[str] = set()
-        for _ in range(_TRIES):
-            if not lacking or not self._make_room(lacking, held.lease.scope, skipped, check):
-                break
-            lacking = self._promise(artifact_id, held, count)
-        if lacking and self.collect(busy_too=True):
-            lacking = self._promise(artifact_id, held, count)
-        if lacking:
-            raise NoSpace(
-                f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
-                " and what is not in use does not make up for it",
-                retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
-            )
+        self._find_room(
+            count, lambda: self._promise(artifact_id, held, count), held.lease.scope, check
+        )
+
+    def reserve_upload(self, upload_id: str, count: int) -> None:
+        """Keep space for an upload, so many bytes in all, for `UPLOAD_SECONDS`; see `reserve`.
+
+        Raises:
+            NoSpace: as with `reserve`.
+        """
+        self._find_room(count, lambda: self._promise_upload(upload_id, count))
+
+    def reserve_more_for_upload(self, upload_id: str, count: int) -> bool:
+        """Keep space as `reserve_upload`, if it is there; says whether, and makes no room."""
+        return not self.terms.quota_bytes or not self._promise_upload(upload_id, count)
+
+    def release_upload(self, upload_id: str) -> None:
+        """Give back what was kept for an upload: what it wrote counts by itself."""
+        if self.terms.quota_bytes:
+            with self.database.connect() as conn:
+                repository.release_upload(conn, upload_id)
 
     def reserve_more(self, artifact_id: str, held: Hold, count: int) -> bool:
         """Keep space as `reserve`, if it is there; says whether, and makes no room for it.
@@ -188,8 +190,11 @@ class Upkeep:
 
     def collect_some(self, *, busy_too: bool = False) -> Collected:
         """One turn of `collect`: some contents, each by itself; what fails is tried again later."""
+        claim_seconds = self.blobs.removal_seconds
+        # In another store would be found that all of it is gone already.
+        self.identity.check()
         with self.database.begin() as conn:
-            claimed = repository.claim_doomed(conn, _AT_ONCE, busy_too=busy_too)
+            claimed = repository.claim_doomed(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
         if not claimed:
             return Collected()
         busy: set[str] = set()
@@ -197,12 +202,13 @@ class Upkeep:
             if not busy_too:
                 since = time.time() - self.terms.busy_seconds
                 busy = self.blobs.used_since(claimed, since)
-            going = [digest for digest in claimed if digest not in busy]
+            with self.database.begin() as conn:
+                going = repository.renew_claim(conn, set(claimed) - busy, claim_seconds)
             failed = self.blobs.remove_all(going)
         except (OSError, StagingApiError) as error:
             # Whatever it is, it must not be met again and again at the head of the line.
-            failed = dict.fromkeys(claimed, StoreFailed(str(error)))
-        gone = [digest for digest in claimed if digest not in failed and digest not in busy]
+            going, failed = claimed, dict.fromkeys(claimed, StoreFailed(str(error)))
+        gone = [digest for digest in going if digest not in failed]
         with self.database.begin() as conn:
             repository.forget_blobs(conn, gone)
             repository.put_back(conn, busy - failed.keys(), self.terms.busy_seconds)
@@ -241,8 +247,49 @@ class Upkeep:
         if 0 < self.terms.quota_bytes < self.space().used:
             prune(self, keep_bytes=self.terms.quota_bytes)
 
+    def _find_room(
+        self,
+        count: int,
+        promise: Callable[[], int],
+        sparing: str | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Have so many bytes promised, and make room for them if that helps.
+
+        Args:
+            count: bytes.
+            promise: asks for them; gives how many are lacking.
+            sparing: evict nothing of this archive.
+            check: see `reserve`.
+        """
+        quota = self.terms.quota_bytes
+        if not quota:
+            return
+        if count > quota:
+            raise NoSpace(
+                f"{count} bytes are needed, and the quota of the whole store is {quota}:"
+                " raise STAGING_QUOTA_BYTES, or ask for less",
+                retryable=False,
+            )
+        lacking = promise()
+        if lacking and self.collect():
+            lacking = promise()
+        skipped: set[str] = set()
+        for _ in range(_TRIES):
+            if not lacking or not self._make_room(lacking, sparing, skipped, check):
+                break
+            lacking = promise()
+        if lacking and self.collect(busy_too=True):
+            lacking = promise()
+        if lacking:
+            raise NoSpace(
+                f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
+                " and what is not in use does not make up for it",
+                retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
+            )
+
     def _make_room(
-        self, lacking: int, sparing: str, skipped: set[str], check: Callable[[], None]
+        self, lacking: int, sparing: str | None, skipped: set[str], check: Callable[[], None]
     ) -> bool:
         """Evict what frees so many bytes; False: nothing does, and nothing was evicted."""
         idle_seconds = self.terms.evictable_seconds
@@ -261,6 +308,11 @@ class Upkeep:
     def _promise(self, artifact_id: str, held: Hold, count: int) -> int:
         with guarded(self.database, held) as conn:
             return repository.reserve(conn, artifact_id, held.lease, count, self.terms.quota_bytes)
+
+    def _promise_upload(self, upload_id: str, count: int) -> int:
+        quota = self.terms.quota_bytes
+        with self.database.begin() as conn:
+            return repository.reserve_upload(conn, upload_id, count, quota, UPLOAD_SECONDS)
 
 
 def prune(
@@ -281,8 +333,10 @@ def prune(
         dry_run: only say what would be evicted.
 
     Raises:
+        StoreAbsent: it is not mounted, or another one is.
         Unavailable: the database cannot be reached.
     """
+    upkeep.identity.check()
     idle_seconds = upkeep.terms.evictable_seconds if idle_seconds is None else idle_seconds
     before = upkeep.space().staying
     evicted: list[Idle] = []
@@ -299,37 +353,3 @@ def prune(
         skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
     upkeep.collect()
     return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))
-
-
-class Room:
-    """Space for one artifact: asked for in steps, before its bytes are written."""
-
-    def __init__(self, reserve: Callable[[int], None], reserve_more: Callable[[int], bool]) -> None:
-        """Ask for space.
-
-        Args:
-            reserve: is told how many bytes are needed in all, and raises if there is no room.
-            reserve_more: is told how many would save the next questions; evicts nothing for them.
-        """
-        self._reserve = reserve
-        self._reserve_more = reserve_more
-        self._needed = 0
-        self._kept = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, count: int) -> None:
-        """So many bytes more are needed now; safe from several threads.
-
-        Raises:
-            NoSpace: there is no room for them.
-        """
-        with self._lock:
-            self._needed += count
-            if self._needed <= self._kept:
-                return
-            step = self._needed + _STEP_BYTES
-            if self._kept and self._reserve_more(step):
-                self._kept = step
-                return
-            self._reserve(self._needed)
-            self._kept = self._needed

@@ -19,6 +19,7 @@ from staging_api.errors import (
     LockLost,
     ShuttingDown,
     StagingApiError,
+    StoreAbsent,
     Unavailable,
     UploadWaitOver,
 )
@@ -34,7 +35,8 @@ from staging_api.staging.growth import Growth
 from staging_api.staging.held import Known, told
 from staging_api.staging.model import Failure, StagedArtifact, Wanted
 from staging_api.staging.progress import Progress
-from staging_api.staging.upkeep import Room, Upkeep
+from staging_api.staging.room import Room
+from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import Upload
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ Holds = Mapping[str, Hold]
 
 _FIRST_RETRY_SECONDS = 5.0
 # What ends the work on a staging, and says nothing of an artifact.
-_NO_VERDICT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable)
+_NO_VERDICT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
 #: How often contents may be removed, and come back, while a row is written that names them.
 _TRIES = 5
 
@@ -91,7 +93,8 @@ class Work:
             Cancelled: somebody cancelled the staging; its row says so.
             LockLost: another works on it now; nothing more was written.
             ShuttingDown: this process ends; what is left is due again at once.
-            Unavailable: something that all of it needs is away; what is left is due again at once.
+            Unavailable, StoreAbsent: something that all of it needs is away; what is left is due
+                again at once.
         """
         first: StagingApiError | None = None
         for artifact in self._there_first(self._due("foreground")):
@@ -117,7 +120,7 @@ class Work:
                 return
             try:
                 self._stage(artifact)
-            except (Cancelled, ClientGone, LockLost, ShuttingDown):
+            except (Cancelled, ClientGone, LockLost, ShuttingDown, StoreAbsent):
                 raise
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
@@ -141,6 +144,8 @@ class Work:
         with self._failure_told(artifact, held):
             if not self.upload.awaited(self._kind(artifact), held, patient=self.patient):
                 return
+        # What goes to a volume that is another one would be lost to everybody else.
+        self.upkeep.identity.check()
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
@@ -163,7 +168,7 @@ class Work:
         except ShuttingDown:
             self._give_back(artifact, held)
             raise
-        except (LockLost, Unavailable):
+        except (LockLost, Unavailable, StoreAbsent):
             raise
         except (Cancelled, ClientGone):
             self._cancel(artifact, held)

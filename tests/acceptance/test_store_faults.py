@@ -2,17 +2,22 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import urllib3
+from staging_api.publishing.forms import Form
 
 from staging_api.artifacts.bucket_store import LINK_LIFE
 from staging_api.db.engine import Database, open_database
 from staging_api.staging.upkeep import StoreTerms
 from tests import damage
+from tests.archive_api import ArchiveApi
 from tests.builds import FULL_PAYLOAD, build, build_path
+from tests.packages import control_text, deb
 from tests.rows import execute, select
-from tests.service import Pod, Service, service
+from tests.service import Pod, Service, eventually, free_port, service
 from tests.source import ArchiveSource
 
 PAYLOAD_BYTES = 300_000
@@ -132,3 +137,86 @@ def test_while_the_volume_is_away_nothing_is_lost(own: Service, source: ArchiveS
     assert int(away.headers["Retry-After"]) >= 1
     (own.store / "unmounted").rename(own.store / "sha256")
     assert pod.client.get(path).body == content
+
+
+def test_a_pod_that_mounts_another_volume_is_not_ready_and_loses_nothing(
+    own: Service, own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path
+) -> None:
+    (right,) = own.api()
+    kept = [staged(right, source), staged(right, source)]
+    folder = tmp_path / "another"
+    folder.mkdir()
+    (tmp_path / "volume" / "sha256").mkdir(parents=True)
+    volume = f"file://{tmp_path}/volume"
+    with service(folder, own_url, f"{source.url}/", store=volume) as others:
+        pod = others.start("api", f"127.0.0.1:{free_port()}")
+
+        def answers() -> bool:
+            with suppress(urllib3.exceptions.HTTPError):
+                return pod.client.get("/livez").status == 200
+            return False
+
+        eventually(answers, "the pod does not live")
+        ready = pod.client.get("/readyz")
+        assert ready.status == 503
+        assert "adopt-store" in ready.json["checks"]["store"]
+        others.worker()
+        for _, path, _ in kept:
+            away = pod.client.get(path)
+            assert (away.status, away.json["retryable"]) == (503, True)
+            assert int(away.headers["Retry-After"]) >= 1
+        refused = pod.client.stage(add(source)[0], "full_payload")
+        assert refused.status == 503
+    assert select(rows, "SELECT 1 FROM staged_artifacts WHERE state = 'evicted'") == []
+    for _, path, content in kept:
+        assert right.client.get(path).body == content
+
+
+def test_an_upload_is_refused_before_it_is_read_if_it_does_not_fit(
+    own: Service, rows: Database, source: ArchiveSource
+) -> None:
+    (pod,) = own.api()
+    kept, archive = [staged(pod, source) for _ in range(2)], ArchiveApi.make(pod.client)
+    package = deb(control_text("hello"), Form.GZ)
+    never = archive.upload("hello_1.0-1_amd64.deb", bytes(3 * PAYLOAD_BYTES))
+    assert never.problem == (507, "no_space")
+    assert never.json["retryable"] is False
+    large = bytes(PAYLOAD_BYTES)
+    for sent in (archive.upload("a_1_all.deb", large), archive.send({"a_1_all.deb": large})):
+        assert sent.problem == (507, "no_space")
+        assert sent.json["retryable"] is True
+        assert int(sent.headers["Retry-After"]) >= 1
+    assert select(rows, "SELECT 1 FROM upload_reservations") == []
+    for _, path, content in kept:
+        assert pod.client.get(path).body == content
+    # What is idle makes room.
+    age(rows)
+    assert archive.upload("hello_1.0-1_amd64.deb", package).status == 201
+    assert select(rows, "SELECT 1 FROM upload_reservations") == []
+
+
+def test_a_lost_file_of_a_pool_is_noted_until_it_is_uploaded_again(
+    own: Service, rows: Database
+) -> None:
+    (pod,) = own.api()
+    archive = ArchiveApi.make(pod.client)
+    packages = {name: deb(control_text(name), Form.GZ) for name in ("hello", "other")}
+    for name, raw in packages.items():
+        assert archive.upload(f"{name}_1.0-1_amd64.deb", raw).status == 201
+    archive.published()
+    paths = {name: f"pool/main/{name[0]}/{name}/{name}_1.0-1_amd64.deb" for name in packages}
+    assert archive.get(paths["hello"]).body == packages["hello"]
+    digest = hashlib.sha256(packages["hello"]).hexdigest()
+    damage.change(f"file://{own.store}", digest, damage.cut)
+    for _ in range(2):
+        missed = archive.get(paths["hello"])
+        assert missed.problem == (404, "not_found")
+        assert "upload its package again" in missed.json["detail"]
+    assert select(rows, "SELECT sha256, reason FROM lost_contents") == [(digest, "lost")]
+    metrics = pod.client.get("/metrics").body.decode()
+    assert 'staging_store_lost_contents{of="pool"} 1.0' in metrics
+    assert 'staging_store_damaged_total{how="lost"} 1.0' in metrics
+    assert archive.get(paths["other"]).body == packages["other"]
+    assert archive.upload("hello_1.0-1_amd64.deb", packages["hello"]).status == 201
+    assert select(rows, "SELECT 1 FROM lost_contents") == []
+    assert archive.get(paths["hello"]).body == packages["hello"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts import bucket_store
+from staging_api.artifacts import bucket
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.errors import NoSpace, StagingApiError, StoreFailed
@@ -32,7 +32,7 @@ def proxy(endpoint: str) -> Iterator[FaultyBucket]:
 def store(
     endpoint: str, proxy: FaultyBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> BlobStore:
-    monkeypatch.setitem(bucket_store._RETRIES, "max_retries", 1)
+    monkeypatch.setitem(bucket._RETRIES, "max_retries", 1)
     url = new_bucket(endpoint)
     return open_store(url.replace(endpoint, proxy.endpoint), tmp_path / "home")
 

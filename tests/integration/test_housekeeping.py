@@ -240,7 +240,7 @@ def test_a_content_is_not_named_while_it_is_removed_and_can_be_afterwards(
 def test_the_claim_of_a_dead_collector_runs_out(at: Bench) -> None:
     (doomed,) = evicted(at, "R17-1")
     with at.database.begin() as conn:
-        assert repository.claim_doomed(conn, 10) == [doomed]
+        assert repository.claim_doomed(conn, 10, 60.0) == [doomed]
     assert at.service.upkeep.collect() == 0
     at.tamper("UPDATE blobs SET removing_until = clock_timestamp() - interval '1 s'")
     assert at.service.upkeep.collect() == 1

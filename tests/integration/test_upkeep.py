@@ -16,7 +16,8 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.staging import reconcile, repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
-from staging_api.staging.upkeep import Room, StoreTerms, prune
+from staging_api.staging.room import Room
+from staging_api.staging.upkeep import StoreTerms, prune
 from tests.factories import ASKER
 from tests.stagings import Bench, bench, packed
 

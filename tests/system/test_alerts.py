@@ -79,6 +79,10 @@ CASES = {
         {"staging_store_damaged_total{how='corrupt'}": "1x120"},
         part="worker",
     ),
+    "StagingPackagesLost": Case(
+        {"staging_store_lost_contents{of='pool'}": "1x120"},
+        {"staging_store_lost_contents{of='pool'}": "0x120"},
+    ),
     "StagingHousekeepingFails": Case(
         {"staging_housekeeping_failures_total{step='collect'}": "0+1x120"},
         {"staging_housekeeping_failures_total{step='collect'}": "0x100 1x20"},

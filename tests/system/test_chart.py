@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from staging_api.artifacts.bucket_store import Bucket
+from staging_api.artifacts.bucket import Bucket
 from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
 from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings

@@ -52,9 +52,9 @@ class Uploads:
         to = self._intake.destination(archive, query.suite, query.component)
         kind = media_type(req)
         if kind in _ONE_PACKAGE:
-            uploads = self._intake.take(to, _one(query.name, req), asker(req))
+            uploads = self._intake.take(to, _one(query.name, req), asker(req), _length(req))
         elif kind == falcon.MEDIA_MULTIPART:
-            uploads = self._intake.take(to, _several(req), asker(req))
+            uploads = self._intake.take(to, _several(req), asker(req), _length(req))
         else:
             uploads = self._intake.take_staged(to, _staged(req), asker(req))
         resp.status = falcon.HTTP_201
@@ -143,6 +143,11 @@ def _several(req: falcon.Request) -> Files:
         if not part.file_name:
             raise Invalid.field(part.name or "files", "must be a file with a name")
         yield part.file_name.rpartition("/")[2], part.chunks
+
+
+def _length(req: falcon.Request) -> int:
+    """Of the body, which is what its files have, and a little more if it is a form."""
+    return req.content_length or 0
 
 
 def _staged(req: falcon.Request) -> list[str]:

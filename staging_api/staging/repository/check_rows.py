@@ -1,9 +1,10 @@
 """Which parts of the store were compared and read again, and when."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, delete, func, select, text, update
 
+from staging_api.db.store_tables import lost_contents
 from staging_api.db.tables import blobs
 from staging_api.staging.repository.terms import now
 
@@ -45,6 +46,32 @@ def longest_unchecked(
     """
     given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
     return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
+
+
+def note_lost(conn: Connection, sha256: str, reason: str) -> bool:
+    """Note a content of a pool that the store has not, or has wrong; whether that is news.
+
+    Contents of builds alone are not noted: they are evicted, and staged again.
+    """
+    given = {"sha256": sha256, "reason": reason}
+    return conn.execute(_NOTE_LOST, given).rowcount > 0
+
+
+def note_there(conn: Connection, digests: Iterable[str]) -> None:
+    """These contents are in the store, whole: if they were noted as lost, they are no more."""
+    conn.execute(delete(lost_contents).where(lost_contents.c.sha256.in_(sorted(digests))))
+
+
+def lost_of(conn: Connection, shard: str) -> set[str]:
+    """What is noted as lost of a part of the store."""
+    column = lost_contents.c.sha256
+    found = select(column).where(column >= shard, column < shard + "g")
+    return set(conn.execute(found).scalars())
+
+
+def lost_count(conn: Connection) -> int:
+    """How many contents of pools wait to be uploaded again."""
+    return int(conn.execute(select(func.count()).select_from(lost_contents)).scalar_one())
 
 
 def note_scrubbed(conn: Connection, digests: Collection[str]) -> None:
@@ -92,4 +119,13 @@ _LONGEST_UNCHECKED = text("""
     WHERE sha256 >= :low AND sha256 < :high AND removing_until IS NULL
       AND coalesce(checked_at, stored_at) <= clock_timestamp() - make_interval(secs => :pause)
     ORDER BY coalesce(checked_at, stored_at) LIMIT :limit
+""")
+
+_NOTE_LOST = text("""
+    INSERT INTO lost_contents (sha256, reason)
+    SELECT sha256, :reason FROM blobs b
+    WHERE sha256 = :sha256 AND doomed_at IS NULL
+      AND (SELECT count(*) FROM blob_names n WHERE n.sha256 = b.sha256)
+        > (SELECT count(*) FROM staged_files f WHERE f.sha256 = b.sha256)
+    ON CONFLICT DO NOTHING
 """)

@@ -85,8 +85,8 @@ def builds_below(conn: Connection, folder: str, names: Sequence[str]) -> list[Bu
 
 def newest_of_each(
     conn: Connection, lock_kind: str, endings: Iterable[str], archives: int
-) -> Mapping[str, str]:
-    """The sha256 of the newest staged file for each path below an archive's folder.
+) -> Mapping[str, tuple[str, int]]:
+    """Sha256 and length of the newest staged file for each path below an archive's folder.
 
     Args:
         lock_kind: of the artifacts that have them.
@@ -94,7 +94,8 @@ def newest_of_each(
         archives: so many are looked through, the newest first.
     """
     given = {"kind": lock_kind, "endings": list(endings), "archives": archives}
-    return {str(ending): str(sha256) for ending, sha256 in conn.execute(_NEWEST_OF_EACH, given)}
+    rows = conn.execute(_NEWEST_OF_EACH, given)
+    return {row.ending: (row.sha256, row.size_bytes) for row in rows}
 
 
 _OUTCOMES = "SELECT name, state, error_message FROM artifact_outcomes(%s, %s)"
@@ -128,7 +129,7 @@ _NEWEST_OF_EACH = text("""
         WHERE a.lock_kind = :kind AND a.state = 'staged'
         ORDER BY a.id DESC LIMIT :archives
     )
-    SELECT DISTINCT ON (ending) ending, f.sha256
+    SELECT DISTINCT ON (ending) ending, f.sha256, f.size_bytes
     FROM newest n CROSS JOIN unnest(CAST(:endings AS text[])) AS ending
     JOIN staged_files f ON f.artifact_id = n.id AND f.path = n.static_prefix || '/' || ending
     ORDER BY ending, n.staged_at DESC

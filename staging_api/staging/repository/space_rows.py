@@ -8,8 +8,9 @@ metrics show the same sums.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, delete, func, select, text
 
+from staging_api.db.store_tables import upload_reservations
 from staging_api.locks.model import Lease
 
 
@@ -94,6 +95,19 @@ def reserve(conn: Connection, artifact_id: str, lease: Lease, count: int, quota:
     return int(conn.execute(_RESERVE, given).scalar_one())
 
 
+def reserve_upload(
+    conn: Connection, upload_id: str, count: int, quota: int, for_seconds: float
+) -> int:
+    """Promise an upload so many bytes in all, for a time; gives how many are lacking."""
+    given = {"id": upload_id, "bytes": count, "quota": quota, "seconds": for_seconds}
+    return int(conn.execute(_RESERVE_UPLOAD, given).scalar_one())
+
+
+def release_upload(conn: Connection, upload_id: str) -> None:
+    """Forget what was promised to an upload."""
+    conn.execute(delete(upload_reservations).where(upload_reservations.c.id == upload_id))
+
+
 def space(conn: Connection) -> Space:
     """How full the store is."""
     row = conn.execute(_SPACE).one()
@@ -149,6 +163,8 @@ _SHARES = text("""
 _RESERVE = text("""
     SELECT store_reserve(:artifact_id, :kind, :scope, :lock_id, :fence, :bytes, :quota)
 """)
+
+_RESERVE_UPLOAD = text("SELECT store_reserve_upload(:id, :bytes, :quota, :seconds)")
 
 _SPACE = text("""
     SELECT CAST(coalesce(sum(bytes), 0) AS bigint) AS used, store_reserved_bytes() AS reserved,

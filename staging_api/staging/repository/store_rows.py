@@ -10,14 +10,14 @@ open while a disk or a bucket is asked.
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, Text, column, delete, select, table, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
+from staging_api.db.store_tables import store_identity
 from staging_api.db.tables import blobs, staged_files
 from staging_api.errors import Unavailable
 from staging_api.staging.repository.terms import now, seconds
 
-#: After so long a collector that has not said what became of its claim is taken for dead.
-CLAIM_SECONDS = 120.0
 _LONGEST_PUT_OFF_SECONDS = 6 * 3600.0
 _IN_USE = "55006"
 
@@ -57,14 +57,17 @@ def doom_unnamed(conn: Connection, digests: Collection[str]) -> None:
     )
 
 
-def claim_doomed(conn: Connection, limit: int, *, busy_too: bool = False) -> list[str]:
+def claim_doomed(
+    conn: Connection, limit: int, claim_seconds: float = 30.0, *, busy_too: bool = False
+) -> list[str]:
     """Claim some contents that are to be removed, the longest doomed first.
 
     From the end of this transaction nobody names them, until they are forgotten or put back, or
-    `CLAIM_SECONDS` are over.
+    the time of the claim is over.
 
     Args:
         limit: how many at most.
+        claim_seconds: after so long a collector that has said nothing is taken for dead.
         busy_too: also those that were put back because a batch had just used them.
     """
     given = {"limit": limit, "busy_too": busy_too}
@@ -75,8 +78,19 @@ def claim_doomed(conn: Connection, limit: int, *, busy_too: bool = False) -> lis
         conn.execute(update(blobs).where(blobs.c.sha256.in_(named)).values(doomed_at=None))
     claimed = [digest for digest in digests if digest not in named]
     rows = update(blobs).where(blobs.c.sha256.in_(claimed))
-    conn.execute(rows.values(removing_until=now() + seconds(CLAIM_SECONDS)))
+    conn.execute(rows.values(removing_until=now() + seconds(claim_seconds)))
     return claimed
+
+
+def renew_claim(conn: Connection, digests: Collection[str], claim_seconds: float) -> list[str]:
+    """Claim these contents for longer; gives those whose claim was not over yet."""
+    rows = update(blobs).where(
+        blobs.c.sha256.in_(sorted(digests)),
+        blobs.c.doomed_at.is_not(None),
+        blobs.c.removing_until > now(),
+    )
+    claimed = rows.values(removing_until=now() + seconds(claim_seconds)).returning(blobs.c.sha256)
+    return list(conn.execute(claimed).scalars())
 
 
 def forget_blobs(conn: Connection, digests: Collection[str]) -> None:
@@ -112,6 +126,23 @@ def blobs_of(conn: Connection, shard: str) -> dict[str, int]:
         )
     )
     return {row.sha256: row.size_bytes for row in rows}
+
+
+def some_blobs(conn: Connection, beside: str, limit: int) -> dict[str, int]:
+    """Some contents, digest to length, that should be in the store: those next to a digest."""
+    given = {"beside": beside, "limit": limit}
+    return {row.sha256: row.size_bytes for row in conn.execute(_SOME_BLOBS, given)}
+
+
+def store_id(conn: Connection) -> str | None:
+    """The id of the store that belongs to this database; None: it has none yet."""
+    return conn.execute(select(store_identity.c.id)).scalar_one_or_none()
+
+
+def keep_store_id(conn: Connection, identity: str) -> str:
+    """Let a store belong to this database for good, unless one does; gives the id of that one."""
+    conn.execute(insert(store_identity).values(id=identity).on_conflict_do_nothing())
+    return str(conn.execute(select(store_identity.c.id)).scalar_one())
 
 
 def unnamed_of(conn: Connection, shard: str, older_than_seconds: float) -> list[str]:
@@ -160,6 +191,14 @@ _ADOPT = text("""
     INSERT INTO blobs (sha256, size_bytes, doomed_at)
     SELECT *, clock_timestamp() FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[]))
     ON CONFLICT DO NOTHING
+""")
+
+_SOME_BLOBS = text("""
+    (SELECT sha256, size_bytes FROM blobs
+     WHERE sha256 >= :beside AND doomed_at IS NULL ORDER BY sha256 LIMIT :limit)
+    UNION
+    (SELECT sha256, size_bytes FROM blobs
+     WHERE sha256 < :beside AND doomed_at IS NULL ORDER BY sha256 DESC LIMIT :limit)
 """)
 
 _UNNAMED_OF = text("""

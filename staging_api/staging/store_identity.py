@@ -1,0 +1,121 @@
+"""Which store this is: noticed before anything is believed of it, written to it or removed from it.
+
+The store has a marker with an id, and the database has the same one. A pod that mounts another
+volume, an empty one or none, or whose bucket is another one, finds another marker or none: then
+nothing is known of any content, nothing is staged there, and nothing is lost.
+
+A store without a marker, as the version before left it, is adopted if it has what the database says
+that it has. What if the process dies, or two adopt at once? The marker is first, and the first one
+put is the only one; then the database takes it, and it, too, keeps the first. So of two pods with a
+volume each, one is refused. A marker that was lost or damaged comes back if the blobs are there.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import StoreAbsent, StoreFailed, WrongStore
+from staging_api.locks.model import new_id
+from staging_api.staging import repository
+
+log = logging.getLogger(__name__)
+
+#: So many blobs are looked for in a store that has no marker; of its own it has most.
+_SAMPLE = 20
+_RETRY_SECONDS = 30.0
+_CURE = (
+    "mount the store that belongs to this database; if this one is to take its place,"
+    " run `staging-api adopt-store`"
+)
+
+
+class StoreIdentity:
+    """Compares the marker of a store with the database; remembers what the database has."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        """Ask neither yet."""
+        self._database = database
+        self._blobs = blobs
+        self._expected: str | None = None
+
+    def check(self) -> None:
+        """Make sure that the store is the one of the database; adopt one that nobody owns yet.
+
+        Raises:
+            WrongStore: it is another one.
+            StoreAbsent: it is not mounted, or was emptied.
+            StoreFailed: the store cannot say.
+            Unavailable: the database cannot be reached.
+        """
+        if self._expected is None:
+            with self._database.connect() as conn:
+                self._expected = repository.store_id(conn)
+        found = self._blobs.identity()
+        if self._expected is None:
+            self._adopt(found)
+        elif found is None:
+            self._mark_again(self._expected)
+        elif found != self._expected:
+            raise WrongStore(
+                f"the store is {found}, and the database belongs to {self._expected}: {_CURE}",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+
+    def replace(self) -> str:
+        """Let this store be that of the database, as an operator says; gives its id.
+
+        Contents that it does not have are found lost by the comparison, and staged again.
+        """
+        with self._database.connect() as conn:
+            known = repository.store_id(conn)
+            chosen = known or self._blobs.identity() or new_id()
+            self._blobs.identify(chosen, replace=True)
+            self._expected = repository.keep_store_id(conn, chosen)
+        return self._expected
+
+    def _adopt(self, found: str | None) -> None:
+        """Make a pair of a database that has no id and this store."""
+        sample = self._sample()
+        if sample and not self._has_most(sample):
+            raise self._unmarked("and the database has contents")
+        if not sample and found is not None and not self._blobs.is_empty():
+            raise WrongStore(
+                f"the store {found} has contents of another database: {_CURE}",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        self._blobs.identify(new_id())
+        if (marker := self._blobs.identity()) is None:
+            raise StoreFailed("the marker of the store cannot be read", retry_after_seconds=1)
+        with self._database.connect() as conn:
+            self._expected = repository.keep_store_id(conn, marker)
+        log.info("the store %s belongs to this database", self._expected)
+        if self._expected != marker:
+            self.check()
+
+    def _mark_again(self, expected: str) -> None:
+        sample = self._sample()
+        if not sample or not self._has_most(sample):
+            raise self._unmarked(f"and the database belongs to {expected}")
+        log.warning("the marker of the store was lost, and is written again: %s", expected)
+        self._blobs.identify(expected)
+
+    def _unmarked(self, and_yet: str) -> StoreAbsent:
+        """What is wrong with a store that has no marker and not what it should have."""
+        if self._blobs.is_empty():
+            return StoreAbsent(
+                f"the store is empty, {and_yet}: is its volume mounted? {_CURE}",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        return WrongStore(
+            f"the store has other contents and no marker, {and_yet}: {_CURE}",
+            retry_after_seconds=_RETRY_SECONDS,
+        )
+
+    def _sample(self) -> Mapping[str, int]:
+        with self._database.connect() as conn:
+            return repository.some_blobs(conn, secrets.token_hex(32), _SAMPLE)
+
+    def _has_most(self, sample: Mapping[str, int]) -> bool:
+        return len(self._blobs.lacks(sample)) * 2 < len(sample)

@@ -1,0 +1,216 @@
+"""Which store it is: another volume or bucket, empty or full, is never taken for the right one."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import obstore
+import pytest
+
+from staging_api.artifacts.bucket import Bucket
+from staging_api.artifacts.opening import open_store
+from staging_api.artifacts.store import MARKER, BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import NotFound, StoreAbsent, WrongStore
+from staging_api.staging.damage import losses_noticed
+from staging_api.staging.duties import store_steps
+from staging_api.staging.housekeeping import Housekeeping
+from staging_api.staging.reconcile import check
+from staging_api.staging.store_identity import StoreIdentity
+from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
+from tests.buckets import new_bucket, s3_server
+from tests.factories import ASKER
+from tests.stagings import Bench, bench
+
+TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, grace_seconds=0, busy_seconds=0)
+CONTENT = b"payload of R17-1"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as found:
+        yield found
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Gives the URL of one store after the other."""
+    numbers = iter(range(10))
+    if request.param == "bucket":
+        endpoint = request.getfixturevalue("endpoint")
+        return lambda: new_bucket(endpoint)
+    return lambda: f"file://{tmp_path}/store-{next(numbers)}"
+
+
+@pytest.fixture
+def url(new_url: Callable[[], str]) -> str:
+    return new_url()
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path, url: str) -> Iterator[Bench]:
+    blobs = open_store(url, tmp_path / "home")
+    with bench(database, database_url, tmp_path, blobs=blobs, store=TERMS) as made:
+        yield made
+
+
+@pytest.fixture
+def other(new_url: Callable[[], str], tmp_path: Path) -> BlobStore:
+    """An empty store that can be written: a wrong volume, a bucket of a wrong name."""
+    return open_store(new_url(), tmp_path / "home of another")
+
+
+def keep(blobs: BlobStore, content: bytes) -> None:
+    with blobs.batch("somebody") as batch:
+        batch.keep([content])
+        batch.commit()
+
+
+def elsewhere(at: Bench, blobs: BlobStore) -> Bench:
+    """A pod of the same database that has mounted another store."""
+    return replace(at, service=replace(at.service, blobs=blobs))
+
+
+def states(at: Bench) -> list[tuple[str, str | None]]:
+    return at.rows("SELECT state, evict_reason FROM staged_artifacts ORDER BY id")
+
+
+def put_marker(url: str, content: bytes | None) -> None:
+    """Write the marker behind the service's back; None removes it."""
+    if url.startswith("s3:"):
+        bucket = Bucket.parse(url)
+        objects = bucket.connect(bucket.endpoint)
+        if content is None:
+            obstore.delete(objects, MARKER)
+        else:
+            obstore.put(objects, MARKER, content, use_multipart=False)
+        return
+    marker = Path(url.removeprefix("file://")) / MARKER
+    marker.unlink()
+    if content is not None:
+        marker.write_bytes(content)
+
+
+def test_a_new_store_and_a_new_database_become_a_pair(
+    at: Bench, url: str, tmp_path: Path, other: BlobStore
+) -> None:
+    at.stage(at.build(), "payload")
+    [(known,)] = at.rows("SELECT id FROM store_identity")
+    assert at.service.blobs.identity() == known
+    StoreIdentity(at.database, open_store(url, tmp_path / "home of a third")).check()
+    assert other.identity() is None
+
+
+def test_a_store_of_the_version_before_is_adopted(at: Bench, url: str, other: BlobStore) -> None:
+    at.stage(at.build(), "payload")
+    put_marker(url, None)
+    at.tamper("DELETE FROM store_identity")
+    with pytest.raises(StoreAbsent):
+        StoreIdentity(at.database, other).check()
+    assert at.rows("SELECT id FROM store_identity") == []
+    StoreIdentity(at.database, at.service.blobs).check()
+    assert at.rows("SELECT id FROM store_identity") == [(at.service.blobs.identity(),)]
+
+
+@pytest.mark.parametrize("what", ["empty", "of another database", "with one content of ours"])
+def test_a_pod_with_another_store_believes_nothing_of_it(
+    at: Bench, other: BlobStore, what: str
+) -> None:
+    at.stage(at.build(), "payload", "symbols")
+    doomed = at.stage(at.build("R17-2"), "payload").artifacts[0]
+    at.service.artifacts.evict(doomed.id, ASKER)
+    if what == "of another database":
+        other.identify("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    if what == "with one content of ours":
+        keep(other, CONTENT)
+    before = at.rows("SELECT sha256, size_bytes, doomed_at FROM blobs ORDER BY sha256")
+    lost = elsewhere(at, other)
+    upkeep = lost.service.upkeep
+    believing: list[Callable[[], object]] = [
+        lambda: check(upkeep, DIGEST[:2]),
+        upkeep.collect,
+        lambda: prune(upkeep, idle_seconds=0),
+        lambda: lost.stage(lost.build("R17-3"), "payload"),
+    ]
+    for each in believing:
+        with pytest.raises(StoreAbsent) as refused:
+            each()
+        assert isinstance(refused.value, WrongStore) == (what != "empty")
+    with pytest.raises(StoreAbsent), losses_noticed(upkeep, "0" * 64, 7):
+        raise NotFound("it has not got it")
+    Housekeeping("of the store", store_steps(lost.service)).turn()
+    assert at.rows("SELECT sha256, size_bytes, doomed_at FROM blobs ORDER BY sha256") == before
+    # Nothing failed for good: where the right store is, it goes on.
+    assert states(at) == [
+        ("staged", None),
+        ("staged", None),
+        ("evicted", "asked"),
+        ("pending", None),
+    ]
+    assert at.service.blobs.has(DIGEST, len(CONTENT))
+
+
+def test_of_two_pods_with_a_volume_each_one_is_refused(at: Bench, other: BlobStore) -> None:
+    other.check()
+    at.service.blobs.check()
+    StoreIdentity(at.database, other).check()
+    with pytest.raises(StoreAbsent):
+        at.service.upkeep.identity.check()
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"01ARZ3NDEK", b"\xff" * 200])
+def test_a_marker_that_was_lost_comes_back_if_the_blobs_are_there(
+    at: Bench, url: str, damaged: bytes | None
+) -> None:
+    at.stage(at.build(), "payload", "symbols")
+    known = at.service.blobs.identity()
+    put_marker(url, damaged)
+    at.service.upkeep.identity.check()
+    assert at.service.blobs.identity() == known is not None
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/nowhere")])
+def test_what_is_no_file_at_the_markers_name_is_put_aside(
+    at: Bench, url: str, made: Callable[[Path], None]
+) -> None:
+    if not url.startswith("file:"):
+        pytest.skip("a bucket has only objects")
+    at.stage(at.build(), "payload")
+    marker = Path(url.removeprefix("file://")) / MARKER
+    known = at.service.blobs.identity()
+    marker.unlink()
+    made(marker)
+    at.service.upkeep.identity.check()
+    assert at.service.blobs.identity() == known
+
+
+def test_a_store_that_was_emptied_waits_for_an_operators_word_and_heals(
+    at: Bench, other: BlobStore
+) -> None:
+    url = at.build()
+    at.stage(url, "payload")
+    replaced = elsewhere(at, other)
+    upkeep: Upkeep = replaced.service.upkeep
+    with pytest.raises(StoreAbsent):
+        upkeep.identity.check()
+    assert upkeep.identity.replace() == at.service.blobs.identity() == other.identity()
+    assert check(upkeep, DIGEST[:2]).lost == (DIGEST,)
+    (artifact,) = replaced.stage(url, "payload").artifacts
+    assert (artifact.state, other.has(DIGEST, len(CONTENT))) == ("staged", True)
+
+
+def test_a_new_database_does_not_sweep_the_store_of_another(at: Bench, url: str) -> None:
+    at.stage(at.build(), "payload")
+    at.tamper("DELETE FROM staged_files")
+    at.tamper("DELETE FROM blobs")
+    at.tamper("DELETE FROM store_identity")
+    upkeep = replace(at.service).upkeep
+    with pytest.raises(StoreAbsent):
+        upkeep.identity.check()
+    assert at.service.blobs.has(DIGEST)
+    # The operator knows that the database was made anew.
+    assert upkeep.identity.replace() == at.service.blobs.identity()
+    upkeep.identity.check()
