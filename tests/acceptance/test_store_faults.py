@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from staging_api.publishing.forms import Form
 
 from staging_api.artifacts.bucket_store import LINK_LIFE
 from staging_api.db.engine import Database, open_database
+from staging_api.debian.forms import Form
 from staging_api.staging.upkeep import StoreTerms
 from tests import damage
 from tests.archive_api import ArchiveApi
