@@ -1,4 +1,6 @@
--- What is promised: to artifacts whose lock is held just now, and to uploads that still arrive.
+-- Statements of staging_api/db/functions as they were at this step.
+SET LOCAL check_function_bodies = off;
+
 CREATE OR REPLACE FUNCTION store_reserved_bytes() RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT (SELECT coalesce(sum(r.bytes), 0)::bigint
             FROM store_reservations r
@@ -8,9 +10,11 @@ CREATE OR REPLACE FUNCTION store_reserved_bytes() RETURNS bigint LANGUAGE sql ST
         + (SELECT coalesce(sum(bytes), 0)::bigint
             FROM upload_reservations WHERE expires_at > clock_timestamp())
 $$;
+COMMENT ON FUNCTION store_reserved_bytes IS
+    'The bytes reserved for artifacts whose lock is held now, and for uploads that still arrive.';
 
--- As store_reserve, for an upload, which holds no lock: its promise ends by its time.
-CREATE FUNCTION store_reserve_upload(
+-- An upload holds no lock: its reservation ends by its time.
+CREATE OR REPLACE FUNCTION store_reserve_upload(
     p_id text, p_bytes bigint, p_quota bigint, p_seconds double precision)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -27,3 +31,5 @@ BEGIN
     VALUES (p_id, p_bytes, clock_timestamp() + make_interval(secs => p_seconds));
     RETURN 0;
 END $$;
+COMMENT ON FUNCTION store_reserve_upload IS
+    'Reserves p_bytes for an upload for p_seconds, as store_reserve; returns the bytes that lack, or 0.';

@@ -45,13 +45,16 @@ $$;
 COMMENT ON FUNCTION store_ledger_compact IS 'Replaces the lines of the ledger by their sum.';
 
 CREATE OR REPLACE FUNCTION store_reserved_bytes() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT coalesce(sum(r.bytes), 0)::bigint
-    FROM store_reservations r
-    JOIN lock_scopes s ON s.kind = r.kind AND s.scope = r.scope
-        AND s.lock_id = r.lock_id AND s.fence = r.fence AND s.expires_at > clock_timestamp()
+    SELECT (SELECT coalesce(sum(r.bytes), 0)::bigint
+            FROM store_reservations r
+            JOIN lock_scopes s ON s.kind = r.kind AND s.scope = r.scope
+                AND s.lock_id = r.lock_id AND s.fence = r.fence
+                AND s.expires_at > clock_timestamp())
+        + (SELECT coalesce(sum(bytes), 0)::bigint
+            FROM upload_reservations WHERE expires_at > clock_timestamp())
 $$;
 COMMENT ON FUNCTION store_reserved_bytes IS
-    'The bytes reserved for artifacts whose lock is held now.';
+    'The bytes reserved for artifacts whose lock is held now, and for uploads that still arrive.';
 
 -- One after the other, until each commits.
 CREATE OR REPLACE FUNCTION store_reserve(
@@ -74,6 +77,27 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION store_reserve IS
     'Reserves p_bytes for an artifact, unless the quota is too small; returns the bytes that lack, or 0.';
+
+-- An upload holds no lock: its reservation ends by its time.
+CREATE OR REPLACE FUNCTION store_reserve_upload(
+    p_id text, p_bytes bigint, p_quota bigint, p_seconds double precision)
+RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_lacking bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('staging_api store_reserve', 0));
+    DELETE FROM upload_reservations WHERE id = p_id OR expires_at <= clock_timestamp();
+    SELECT p_bytes + store_reserved_bytes() + coalesce(sum(bytes), 0) - p_quota INTO v_lacking
+    FROM store_ledger;
+    IF v_lacking > 0 THEN
+        RETURN v_lacking;
+    END IF;
+    INSERT INTO upload_reservations (id, bytes, expires_at)
+    VALUES (p_id, p_bytes, clock_timestamp() + make_interval(secs => p_seconds));
+    RETURN 0;
+END $$;
+COMMENT ON FUNCTION store_reserve_upload IS
+    'Reserves p_bytes for an upload for p_seconds, as store_reserve; returns the bytes that lack, or 0.';
 
 -- What is staged, failed or given up needs no reservation: what it wrote is in the ledger.
 CREATE OR REPLACE FUNCTION staged_artifacts_settle_space() RETURNS trigger LANGUAGE plpgsql AS $$
