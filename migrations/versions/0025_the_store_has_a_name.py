@@ -5,8 +5,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0024"
-down_revision = "0023"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
@@ -40,7 +40,7 @@ def upgrade() -> None:
     _add_space_for_uploads()
     _add_lost_contents()
     # The driver alone, without parameters: a colon or percent sign in the file is only itself.
-    statements = (SQL / "0024_space_for_uploads.sql").read_text().replace("%", "%%")
+    statements = (SQL / "0025_space_for_uploads.sql").read_text().replace("%", "%%")
     op.get_bind().exec_driver_sql(statements)
 
 
