@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from staging_api.vocabulary.staging import DAMAGE_REASONS
+
 LOCKS_HELD = Gauge(
     "staging_locks_held", "Locks held by this process", ["kind"], multiprocess_mode="livesum"
 )
@@ -101,5 +103,5 @@ DATABASE_UNAVAILABLE = Counter(
 )
 
 # So that an alert sees the first of them, too.
-for _how in ("lost", "corrupt"):
+for _how in DAMAGE_REASONS:
     STORE_DAMAGED.labels(_how)

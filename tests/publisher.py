@@ -19,7 +19,6 @@ from staging_api.publishing.intake import Intake
 from staging_api.publishing.model import (
     AptArchive,
     Generation,
-    Operation,
     Options,
     Run,
     Served,
@@ -30,6 +29,7 @@ from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.serving import served_at
 from staging_api.publishing.signing import SigningKey
+from staging_api.vocabulary.publishing import Operation
 from tests.factories import ASKER, locks_of
 from tests.packages import control_text, deb
 

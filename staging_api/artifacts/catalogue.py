@@ -22,6 +22,7 @@ from staging_api.artifacts.model import (
     plain_kind,
 )
 from staging_api.errors import CatalogueInvalid, Invalid
+from staging_api.vocabulary.staging import PHASES
 
 #: How an object can be unpacked; the engine has a function for each.
 EXTRACTS = ("plain", "tar", "zip")
@@ -140,11 +141,11 @@ def _check_words(entry: Entry, kind: ArtifactKind, others: Sequence[ArtifactKind
 
 def _kind(entry: Entry) -> ArtifactKind:
     entry.refuse_keys_outside(_ALL_KEYS)
-    phase = entry.one_of("phase", ("foreground", "background"))
+    phase = entry.one_of("phase", PHASES)
     kind = ArtifactKind(
         name=entry.matching("name", _NAME),
         group=entry.matching("group", _NAME),
-        phase="background" if phase == "background" else "foreground",
+        phase=phase,
         choices=tuple(_choice(each) for each in entry.alternatives(_CHOICE_KEYS)),
         optional=entry.flag("optional"),
         every=entry.flag("every"),

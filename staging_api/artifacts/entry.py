@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import yaml
 
 from staging_api.errors import CatalogueInvalid
+
+Word = TypeVar("Word", bound=str)
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -53,12 +56,13 @@ class Entry:
             raise self.wrong(f"{key} must look like {shape.pattern}", key)
         return text
 
-    def one_of(self, key: str, allowed: tuple[str, ...], default: str = "") -> str:
+    def one_of(self, key: str, allowed: tuple[Word, ...], default: str = "") -> Word:
         """The text of a key that must be one of a few words."""
         text = self.text(key) or default
-        if text not in allowed:
-            raise self.wrong(f"{key} must be one of {', '.join(allowed)}", key)
-        return text
+        for word in allowed:
+            if word == text:
+                return word
+        raise self.wrong(f"{key} must be one of {', '.join(allowed)}", key)
 
     def flag(self, key: str) -> bool:
         """True or false; false if it is absent."""

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
-Phase = Literal["foreground", "background"]
+from staging_api.vocabulary.staging import Phase
+
 #: The group of objects that are no entry of a catalogue, and how a request names one of them.
 FILES, FILE_WORD = "files", "file:"
 #: How a request names one member of an archive: ``member:OBJECT!/MEMBER``.

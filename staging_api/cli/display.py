@@ -12,13 +12,12 @@ import typer
 from staging_api.cli.output import size
 from staging_api.client import StagedArtifact, Staging
 from staging_api.errors import StagingApiError
+from staging_api.vocabulary.staging import SETTLED_STATES
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _SECONDS_BETWEEN_LINES = 5.0
-#: States in which an artifact has no bytes to come.
-_SETTLED = ("staged", "missing")
 
 
 class Display(Protocol):
@@ -125,7 +124,7 @@ class Bars:
         for artifact in staging.artifacts:
             if artifact.id not in self._tasks:
                 self._tasks[artifact.id] = self._progress.add_task(artifact.name, state="")
-            settled = artifact.state in _SETTLED
+            settled = artifact.state in SETTLED_STATES
             self._progress.update(
                 self._tasks[artifact.id],
                 completed=artifact.bytes_done,

@@ -12,8 +12,8 @@ import typer
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import in_columns, print_json, told
 from staging_api.client import StagingClient
-from staging_api.client.documents import BufferMode
 from staging_api.errors import Invalid, StagingApiError
+from staging_api.vocabulary.documents import BufferMode
 
 _SUFFIXES = (".yaml", ".yml")
 _VERSIONS = ("buffer", "committed", "last_site_action", "successful_site_action")

@@ -12,8 +12,8 @@ from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import in_columns, print_json, told
 from staging_api.client import Publication, StagingClient
-from staging_api.client.archives import Operation
 from staging_api.errors import NotFound, StagingApiError
+from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES, Operation
 
 
 class Action(StrEnum):
@@ -184,7 +184,7 @@ def _to_remove(client: StagingClient, wish: _Wish) -> list[Mapping[str, Any]]:
         some = [
             package
             for package in client.archives.packages(wish.archive, package=name)
-            if package["state"] in ("pending", "published")
+            if package["state"] in CURRENT_PUBLICATION_STATES
             and version in ("", package["version"])
             and (not wish.suites or package["suite"] in wish.suites)
             and (not wish.components or package["component"] in wish.components)

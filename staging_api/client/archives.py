@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from staging_api.client import download
@@ -13,11 +13,10 @@ from staging_api.client.copies import CopiedFile, copy_at
 from staging_api.client.file_forms import FileForm
 from staging_api.client.model import Publication, Upload
 from staging_api.client.pacing import Deadline, OnRetry
+from staging_api.vocabulary.publishing import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
 
 _POOL_PAGE_SIZE = 1000
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -16,7 +16,9 @@ from staging_api.client.following import follow
 from staging_api.client.model import Event, Lock, StagedArtifact, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
 from staging_api.client.transport import Transport
-from staging_api.client.waiting import Changes, Until, has_reached
+from staging_api.client.waiting import Changes, has_reached
+from staging_api.vocabulary.locks import Listed
+from staging_api.vocabulary.staging import Until
 
 
 class StagingClient:
@@ -271,7 +273,7 @@ class StagingClient:
 
     def locks(
         self,
-        state: Literal["held", "all"] = "held",
+        state: Listed = "held",
         *,
         scope: str | None = None,
         page_size: int = PAGE_SIZE,

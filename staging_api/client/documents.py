@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from staging_api.client.calls import API, PAGE_SIZE, Calls, once, understood
 from staging_api.client.pacing import Deadline, OnRetry, retried
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable
+from staging_api.vocabulary.documents import BufferMode, Outcome
 
-BufferMode = Literal["rejectoncontents", "append", "replace"]
 Document = Mapping[str, Any]
 
 
@@ -216,7 +216,7 @@ class Documents:
 
     def site_action(
         self,
-        outcome: Literal["success", "failure"],
+        outcome: Outcome,
         *,
         revision: int | None = None,
         require_staged: bool = False,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
+from staging_api.vocabulary import staging
+
 #: States that a staging does not leave again.
-FINAL_STATES = frozenset({"staged", "failed", "cancelled"})
+FINAL_STATES = frozenset(staging.FINAL_STATES)
 
 _TIMES = ("_at", "_until")
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import quote
 
 from staging_api.client.calls import API, read
@@ -12,11 +11,8 @@ from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.problems import error_of
 from staging_api.client.transport import Reply, Transport
 from staging_api.errors import Cancelled, DeadlineOver, StagingApiError
+from staging_api.vocabulary.staging import REACHED, Until
 
-#: How far to wait for a staging.
-Until = Literal["staged", "foreground_staged"]
-
-_REACHED = {"staged": ("staged",), "foreground_staged": ("foreground_staged", "staged")}
 _LONG_POLL_SECONDS = 30
 #: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
 _POLL_FLOOR_SECONDS = 0.25
@@ -76,7 +72,7 @@ def has_reached(staging: Staging, until: Until) -> bool:
         Cancelled: it was cancelled, so it never will.
         StagingApiError: it failed; the class says why.
     """
-    if staging.state in _REACHED[until]:
+    if staging.state in REACHED[until]:
         return True
     if not staging.final:
         return False

@@ -23,9 +23,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
+from staging_api.vocabulary.publishing import (
+    GENERATION_STATES,
+    INDEX_FORMS,
+    KEPT_GENERATION_STATES,
+    PAST_GENERATION_STATES,
+    SHOWN_GENERATION_STATES,
+)
 
-GENERATION_STATES = ("building", "live", "retired", "reaped", "abandoned")
-FORMS = ("plain", "gz", "xz", "zst")
 _SHA256 = is_sha256("sha256")
 # Debian's version order, and the order of index files, is that of bytes.
 Bytewise = Text(collation="C")
@@ -48,11 +53,15 @@ dists_generations = Table(
     CheckConstraint(one_of("state", GENERATION_STATES), name="state"),
     CheckConstraint("content_number <= number", name="content"),
     CheckConstraint(
-        "(state IN ('live', 'retired', 'reaped')) = (live_at IS NOT NULL)", name="was_live"
+        f"({one_of('state', SHOWN_GENERATION_STATES)}) = (live_at IS NOT NULL)", name="was_live"
     ),
-    CheckConstraint("(state IN ('retired', 'reaped')) = (retired_at IS NOT NULL)", name="retired"),
+    CheckConstraint(
+        f"({one_of('state', PAST_GENERATION_STATES)}) = (retired_at IS NOT NULL)", name="retired"
+    ),
     CheckConstraint("(state = 'reaped') = (reaped_at IS NOT NULL)", name="reaped"),
-    CheckConstraint("pinned_at IS NULL OR state IN ('live', 'retired')", name="pinned_is_kept"),
+    CheckConstraint(
+        f"pinned_at IS NULL OR {one_of('state', KEPT_GENERATION_STATES)}", name="pinned_is_kept"
+    ),
     UniqueConstraint("archive_id", "number"),
     # One live generation an archive, whatever anybody writes.
     Index(
@@ -156,7 +165,7 @@ index_files = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
     Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="of which suite"),
     Column("path", Bytewise, nullable=False, comment="below the suite, without the form's ending"),
-    Column("form", Text, nullable=False, comment=", ".join(FORMS)),
+    Column("form", Text, nullable=False, comment=", ".join(INDEX_FORMS)),
     Column("served", Boolean, nullable=False, comment="or listed in Release only"),
     Column(
         "layout", ForeignKey("index_layouts.sha256"), nullable=False, comment="what it is made of"
@@ -166,7 +175,7 @@ index_files = Table(
     Column("first_number", BigInteger, nullable=False, comment="first generation that has it"),
     Column("gone_number", BigInteger, comment="first generation that does not"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
-    CheckConstraint(one_of("form", FORMS), name="form"),
+    CheckConstraint(one_of("form", INDEX_FORMS), name="form"),
     CheckConstraint(_SHA256, name="sha256"),
     CheckConstraint("gone_number > first_number", name="numbers"),
     Index(

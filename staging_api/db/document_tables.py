@@ -23,10 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
-
-REVISION_KINDS = ("posted", "emptied", "replaced", "discarded", "rolled_back", "undone")
-STORAGE_POLICIES = ("cleartext", "encrypted")
-DOCUMENT_EVENT_KINDS = ("revision", "commit", "confirm", "undo", "tag", "untag")
+from staging_api.vocabulary.documents import EVENT_KINDS, REVISION_KINDS, STORAGE_POLICIES
 
 _LAYERING_POLICY = r"schema ~ '^deckhand/LayeringPolicy/'"
 _IS_CURRENT = "until_revision IS NULL"
@@ -281,7 +278,7 @@ document_events = Table(
     Column("number", BigInteger, primary_key=True, comment="place in the chain: 1, 2, 3 ..."),
     Column("id", Ulid, nullable=False, unique=True, comment="ULID; its time is that of the event"),
     Column("at", Time, nullable=False, comment="when, by the database's clock"),
-    Column("kind", Text, nullable=False, comment=", ".join(DOCUMENT_EVENT_KINDS)),
+    Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
     Column("revision", BigInteger, nullable=False, comment="which revision it is about"),
     Column("name", Text, comment="of the collection or of the tag, by kind"),
     Column("actor", Text, nullable=False, comment="on whose behalf"),
@@ -295,7 +292,7 @@ document_events = Table(
     Column(
         "digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"
     ),
-    CheckConstraint(one_of("kind", DOCUMENT_EVENT_KINDS), name="kind"),
+    CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
     CheckConstraint(is_sha256("digest"), name="digest"),
     Index(None, "revision"),

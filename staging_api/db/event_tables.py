@@ -8,8 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, I
 from sqlalchemy.dialects.postgresql import JSONB
 
 from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
-
-EVENT_KINDS = ("staging", "artifact", "cancel_requested", "pin")
+from staging_api.vocabulary.staging import EVENT_KINDS
 
 staging_events = Table(
     "staging_events",

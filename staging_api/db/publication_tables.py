@@ -21,12 +21,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+from staging_api.vocabulary.publishing import (
+    ENDED_PUBLICATION_STATES,
+    HOOK_STAGES,
+    OPERATIONS,
+    PUBLICATION_STATES,
+    PURPOSES,
+    RUN_STATES,
+    UPLOAD_STATES,
+)
 
-UPLOAD_STATES = ("new", "unapproved", "accepted", "done", "rejected")
-PUBLICATION_STATES = ("pending", "published", "superseded", "deleted")
-RUN_STATES = ("running", "succeeded", "published_hook_failed", "failed", "abandoned")
-OPERATIONS = ("process-accepted", "publish-distro", "publish-ftpmaster")
-PURPOSES = ("go-back", "renewal")
 _none = text("'{}'")
 # Debian's version order, and the order of index files, is that of bytes.
 Bytewise = Text(collation="C")
@@ -111,7 +115,9 @@ package_publications = Table(
     Column("delisted_in", BigInteger, comment="number of the first generation without it"),
     CheckConstraint(one_of("state", PUBLICATION_STATES), name="state"),
     CheckConstraint("num_nonnulls(source_release_id, binary_release_id) = 1", name="one_release"),
-    CheckConstraint("(state IN ('superseded', 'deleted')) = (ended_at IS NOT NULL)", name="ended"),
+    CheckConstraint(
+        f"({one_of('state', ENDED_PUBLICATION_STATES)}) = (ended_at IS NOT NULL)", name="ended"
+    ),
     CheckConstraint("(state = 'superseded') = (superseded_by IS NOT NULL)", name="superseded"),
     CheckConstraint(
         "state <> 'deleted' OR (deleted_by IS NOT NULL AND reason IS NOT NULL)",
@@ -243,7 +249,7 @@ hook_runs = Table(
     Column("seconds", Double, nullable=False, comment="how long it ran"),
     Column("output", Text, nullable=False, comment="the end of it"),
     Column("ended_at", Time, nullable=False, server_default=now, comment="when it ended"),
-    CheckConstraint("stage IN ('before', 'after')", name="stage"),
+    CheckConstraint(one_of("stage", HOOK_STAGES), name="stage"),
     Index(None, "run_id"),
     comment="One row an operator's program that a run started.",
 )

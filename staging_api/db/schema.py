@@ -1,5 +1,6 @@
 """What every table is made of: the one catalogue of tables, and the types that they share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import DateTime, MetaData, Text, text
@@ -21,7 +22,7 @@ Time = DateTime(timezone=True)
 now = text("clock_timestamp()")
 
 
-def one_of(column: str, words: tuple[str, ...]) -> str:
+def one_of(column: str, words: Sequence[str]) -> str:
     """The condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
 

@@ -37,6 +37,14 @@ from staging_api.db.store_tables import (
     upload_polls,
     upload_reservations,
 )
+from staging_api.vocabulary.staging import (
+    ARTIFACT_STATES,
+    EVICT_REASONS,
+    FINAL_STATES,
+    PHASES,
+    STAGING_STATES,
+    TO_DO_STATES,
+)
 
 __all__ = [
     "Domain",
@@ -68,11 +76,6 @@ __all__ = [
     "upload_polls",
     "upload_reservations",
 ]
-
-STAGING_STATES = ("queued", "running", "foreground_staged", "staged", "failed", "cancelled")
-STAGING_FINAL_STATES = ("staged", "failed", "cancelled")
-ARTIFACT_STATES = ("pending", "staging", "staged", "missing", "failed", "evicted")
-EVICT_REASONS = ("asked", "space", "lost", "corrupt")
 
 archives = Table(
     "archives",
@@ -153,7 +156,7 @@ stagings = Table(
     ),
     CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
-        f"({one_of('state', STAGING_FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
+        f"({one_of('state', FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
     ),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
@@ -191,7 +194,7 @@ staged_artifacts = Table(
     ),
     Column("name", Text, nullable=False, comment="entry of the catalogue"),
     Column("lock_kind", Text, nullable=False, comment="the lock under which it is staged"),
-    Column("phase", Text, nullable=False, comment="foreground or background"),
+    Column("phase", Text, nullable=False, comment=" or ".join(PHASES)),
     Column("state", Text, nullable=False, comment=", ".join(ARTIFACT_STATES)),
     Column("path", Text, nullable=False, comment="below /static; a folder ends in /"),
     Column("size_bytes", BigInteger, comment="of what sha256 is of"),
@@ -246,7 +249,7 @@ staged_artifacts = Table(
         server_default="1",
         comment="rises with every change but that of last_accessed_at",
     ),
-    CheckConstraint("phase IN ('foreground', 'background')", name="phase"),
+    CheckConstraint(one_of("phase", PHASES), name="phase"),
     CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(
         "state <> 'staged' OR (sha256 IS NOT NULL AND size_bytes IS NOT NULL"
@@ -270,12 +273,12 @@ staged_artifacts = Table(
     Index(
         "staged_artifacts_due_idx",
         "next_attempt_at",
-        postgresql_where=text("state IN ('pending', 'staging')"),
+        postgresql_where=text(one_of("state", TO_DO_STATES)),
     ),
     Index(
         "staged_artifacts_coming_idx",
         "path",
-        postgresql_where=text("state IN ('pending', 'staging')"),
+        postgresql_where=text(one_of("state", TO_DO_STATES)),
     ),
     Index(None, "archive_url", "name"),
     Index(None, "sha256"),

@@ -18,6 +18,7 @@ from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import Asker
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
+from staging_api.vocabulary.staging import SETTLED_STATES
 
 BUILDS_SCHEMA = "staging/Builds/v1"
 _MOST = 1000
@@ -86,7 +87,7 @@ class Builds:
         if staging is None:
             return BuildState(url, names, "not_staged")
         states = {each.state for each in staging.artifacts if each.name in names}
-        done = states <= {"staged", "missing"}
+        done = states <= set(SETTLED_STATES)
         return BuildState(url, names, "staged" if done else staging.state, staging.id)
 
 

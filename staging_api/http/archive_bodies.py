@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -13,6 +13,7 @@ from staging_api.publishing.model import (
     AptArchive,
     Suite,
 )
+from staging_api.vocabulary.publishing import IndexForm, PublicationState, UploadState
 
 
 def _line(value: str, info: ValidationInfo) -> str:
@@ -35,9 +36,6 @@ SuiteName = Annotated[str, Field(pattern=rules.SUITE_NAME)]
 Component = Annotated[str, Field(pattern=rules.WORD)]
 Architecture = Annotated[str, Field(pattern=rules.WORD), AfterValidator(_architecture)]
 Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), AfterValidator(_line)]
-Form = Literal["plain", "gz", "xz", "zst"]
-UploadState = Literal["new", "unapproved", "accepted", "done", "rejected"]
-PublicationState = Literal["pending", "published", "superseded", "deleted"]
 
 _EACH_ONCE: Any = {"uniqueItems": True}
 # No bound of ours, but far below that of the tables.
@@ -113,7 +111,7 @@ class ArchiveChange(Body):
 
     origin: Line | None = None
     label: Line | None = None
-    forms: list[Form] | None = Field(
+    forms: list[IndexForm] | None = Field(
         None, min_length=1, description="of index files", json_schema_extra=_EACH_ONCE
     )
     publish_by_hash: bool | None = None
@@ -144,7 +142,7 @@ class ArchiveBody(Shown):
     name: str
     origin: str
     label: str
-    forms: list[Form]
+    forms: list[IndexForm]
     publish_by_hash: bool
     advertise_by_hash: bool
     valid_for_seconds: int | None

@@ -7,11 +7,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from staging_api.locks.repository import Grant
 from staging_api.staging.model import Failure, StagedArtifact, Staging
+from staging_api.vocabulary.locks import Listed, Outcome
+from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
 
 Ulid = Annotated[str, Field(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
-
-StagingState = Literal["queued", "running", "foreground_staged", "staged", "failed", "cancelled"]
-ArtifactState = Literal["pending", "staging", "staged", "missing", "failed", "evicted"]
 
 
 def _storable(text: str) -> str:
@@ -146,7 +145,7 @@ class ArtifactBody(Body):
 
     id: Ulid
     name: str
-    phase: Literal["foreground", "background"]
+    phase: Phase
     state: ArtifactState
     path: str
     url: str | None = Field(description="where it is served; null until it is staged")
@@ -284,7 +283,7 @@ class LockBody(Body):
     acquired_at: datetime
     expires_at: datetime
     ended_at: datetime | None
-    outcome: Literal["released", "expired", "broken", "superseded"] | None
+    outcome: Outcome | None
     ended_by: str | None
     reason: str | None
     fence: int | None = Field(description="for operators only; else null")
@@ -346,7 +345,7 @@ class LockQuery(Page):
         None,
         description="only those granted after this one: the `next` of the page before, or an id",
     )
-    state: Literal["held", "all"] = "held"
+    state: Listed = "held"
     scope: Text | None = Field(None, description="only of this scope; with state=all")
 
 

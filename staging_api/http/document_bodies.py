@@ -1,7 +1,7 @@
 """The answers of the document routes that are our own, beside those of configdocs."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
@@ -10,6 +10,7 @@ from staging_api.documents.differences import DocumentChange
 from staging_api.documents.paths import path_text
 from staging_api.documents.stored import Revision
 from staging_api.http.bodies import Body, Ulid
+from staging_api.vocabulary.documents import Change, RevisionKind
 
 
 class CommitBody(Body):
@@ -42,7 +43,7 @@ class RevisionBody(Body):
     """One state of all documents, and who made it."""
 
     number: int
-    kind: Literal["posted", "emptied", "replaced", "discarded", "rolled_back", "undone"]
+    kind: RevisionKind
     collection: str | None
     copied_from: int | None
     digest: str
@@ -141,7 +142,7 @@ class PathChangeBody(Body):
     """One place that differs."""
 
     path: str = Field(description="in the whole document: .data.a[0]")
-    change: Literal["created", "deleted", "modified"]
+    change: Change
     old: Any = Field(description="null: it is not there; REDACTED: a secret")
     new: Any
 
@@ -151,7 +152,7 @@ class DocumentChangeBody(Body):
 
     collection: str
     document: IdentityBody
-    change: Literal["created", "deleted", "modified"]
+    change: Change
     moved_from: str | None = Field(description="the collection that it was in before")
     paths: list[PathChangeBody] = Field(description="of a modified document")
     text: str = Field(description="a unified diff of the documents as YAML")

@@ -1,10 +1,11 @@
 """What requests to the document routes that are our own say: queries, bodies, headers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from staging_api.http.bodies import Body, Text
+from staging_api.vocabulary.documents import Outcome
 
 _BIGINT = (1 << 63) - 1
 Number = Annotated[int, Field(ge=0, le=_BIGINT)]
@@ -97,7 +98,7 @@ class TagRequest(Body):
 class SiteActionRequest(Body):
     """How a site action ended."""
 
-    outcome: Literal["success", "failure"]
+    outcome: Outcome
     revision: Number | None = Field(None, description="a committed one; default: the newest")
     data: Data = None
     require_staged: bool = Field(

@@ -9,12 +9,15 @@ from staging_api.http.archive_bodies import ArchiveName, Shown, SuiteName
 from staging_api.http.bodies import Body, Page, Text, Ulid
 from staging_api.publishing.model import (
     Distribution,
-    Purpose,
     Run,
 )
-
-Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
-RunState = Literal["running", "succeeded", "published_hook_failed", "failed", "abandoned"]
+from staging_api.vocabulary.publishing import (
+    GenerationState,
+    HookStage,
+    Operation,
+    Purpose,
+    RunState,
+)
 
 
 class OptionsBody(Body):
@@ -49,7 +52,7 @@ class PhaseBody(Shown):
 class HookBody(Shown):
     """One of the operator's programs that a run started."""
 
-    stage: Literal["before", "after"]
+    stage: HookStage
     name: str
     exit_code: int | None
     timed_out: bool
@@ -120,7 +123,7 @@ class GenerationBody(Shown):
     archive: str
     number: int
     content_number: int = Field(description="whose packages it lists")
-    state: Literal["building", "live", "retired", "reaped", "abandoned"]
+    state: GenerationState
     run_id: Ulid | None
     created_at: datetime
     live_at: datetime | None

@@ -35,6 +35,7 @@ from staging_api.publishing.model import (
 from staging_api.publishing.releasing import Releaser, expires
 from staging_api.publishing.repository import Unlisted
 from staging_api.publishing.runlog import RunLog
+from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ class Builder:
             target_id = wish.generation_id or now.live.id
             target = repository.find_generation(conn, target_id)
             contents = repository.contents_of(conn, target_id)
-        kept = target.archive == archive.name and target.state in ("live", "retired")
+        kept = target.archive == archive.name and target.state in KEPT_GENERATION_STATES
         if not kept:
             raise Conflict(f"generation {target_id} of {target.archive} is {target.state}")
         files = self._index_files(archive.suites, target)

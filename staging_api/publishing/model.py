@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 from staging_api.debian.forms import Form
-
-Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
-
-#: What a run does that is none of the three operations; it counts as a `publish-distro`.
-Purpose = Literal["go-back", "renewal"]
+from staging_api.vocabulary.publishing import Purpose
 
 #: The word for a form in API and tables, where "" would say too little.
-FORM_OF = {"plain": Form.PLAIN, "gz": Form.GZ, "xz": Form.XZ, "zst": Form.ZST}
+FORM_OF = {
+    "plain": Form.PLAIN,
+    "gz": Form.GZ,
+    "xz": Form.XZ,
+    "zst": Form.ZST,
+}
 WORD_OF = {form: word for word, form in FORM_OF.items()}
 
 

@@ -30,10 +30,9 @@ from staging_api.publishing.model import (
     AptArchive,
     BegunPhase,
     NewPhases,
-    Operation,
     Options,
-    Purpose,
 )
+from staging_api.vocabulary.publishing import Operation, Purpose
 
 log = logging.getLogger(__name__)
 

@@ -40,13 +40,12 @@ from staging_api.publishing.model import (
     AptArchive,
     Distribution,
     Generation,
-    Operation,
     Options,
-    Purpose,
     Run,
     Suite,
 )
 from staging_api.publishing.runlog import RunLog
+from staging_api.vocabulary.publishing import Operation, Purpose
 
 log = logging.getLogger(__name__)
 

@@ -34,11 +34,11 @@ from staging_api.staging import repository
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
+from staging_api.vocabulary.staging import PHASES, Phase
 
 #: Between two looks at the rows of a staging whose version did not change.
 _LOOK_SECONDS = 5.0
-_FOREGROUND = ("foreground",)
-_ALL = ("foreground", "background")
+_FOREGROUND: tuple[Phase, ...] = ("foreground",)
 
 
 @dataclass
@@ -158,15 +158,15 @@ class Joining:
 
     def _wait_for_all(self, wanted: Wanted, asker: Asker | None, client: Client) -> None:
         # One that may ask anew must not wait for one that may not.
-        key = (_key(wanted, _ALL), asker is None)
-        if not self.flights.goes_on(key) and not self._left(wanted, _ALL):
+        key = (_key(wanted, PHASES), asker is None)
+        if not self.flights.goes_on(key) and not self._left(wanted, PHASES):
             return
         with self.seats.one():
-            work = partial(self._wait, wanted, _ALL, asker, client)
+            work = partial(self._wait, wanted, PHASES, asker, client)
             self.flights.run(key, work, client, self.patience_seconds)
 
     def _wait(
-        self, wanted: Wanted, phases: tuple[str, ...], asker: Asker | None, client: Client
+        self, wanted: Wanted, phases: tuple[Phase, ...], asker: Asker | None, client: Client
     ) -> None:
         """Return once it is there; what nobody brings any more is asked for anew, by `asker`."""
         deadline = time.monotonic() + self.patience_seconds
@@ -186,7 +186,7 @@ class Joining:
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
 
-    def _left(self, wanted: Wanted, phases: tuple[str, ...]) -> set[str]:
+    def _left(self, wanted: Wanted, phases: tuple[Phase, ...]) -> set[str]:
         """What is not settled: on its way, or evicted meanwhile and without a row.
 
         Raises:
@@ -218,6 +218,6 @@ class Joining:
             return repository.outcomes(conn, wanted.archive_url, wanted.names)
 
 
-def _key(wanted: Wanted, phases: tuple[str, ...]) -> Hashable:
+def _key(wanted: Wanted, phases: tuple[Phase, ...]) -> Hashable:
     """What two requests have in common that wait for the very same."""
     return wanted.archive_url, frozenset(wanted.names), phases, wanted.upload_wait_seconds

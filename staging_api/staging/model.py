@@ -8,13 +8,15 @@ from typing import Any
 from staging_api.artifacts.model import ArtifactKind
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
 from staging_api.sources.url import ArchiveUrl
-
-#: States that a staging does not leave again.
-FINAL_STATES = frozenset({"staged", "failed", "cancelled"})
-#: States of an artifact on which nothing is left to do.
-SETTLED_STATES = frozenset({"staged", "missing"})
-#: States of an artifact that somebody brings, or will.
-TO_DO_STATES = frozenset({"pending", "staging"})
+from staging_api.vocabulary.staging import (
+    FINAL_STATES,
+    SETTLED_STATES,
+    TO_DO_STATES,
+    ArtifactState,
+    EventKind,
+    Phase,
+    StagingState,
+)
 
 #: The lock under which a group of the catalogue is staged; any other group uses `ARCHIVE`.
 LOCK_OF_GROUP: Mapping[str, LockKind] = {"images": IMAGES, "symbols": SYMBOLS}
@@ -94,8 +96,8 @@ class StagedArtifact:
     archive_url: str
     name: str
     lock_kind: str
-    phase: str
-    state: str
+    phase: Phase
+    state: ArtifactState
     path: str
     size_bytes: int | None
     sha256: str | None
@@ -138,7 +140,7 @@ class Staging:
 
     id: str
     archive_url: str
-    state: str
+    state: StagingState
     requested: Sequence[str]
     caller: str
     reference_id: str | None
@@ -189,7 +191,7 @@ class StagingEvent:
     id: str
     staging_id: str
     at: datetime
-    kind: str
+    kind: EventKind
     artifact_id: str | None
     name: str | None
     from_state: str | None

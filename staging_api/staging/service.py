@@ -59,6 +59,7 @@ from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.work import Holds, Work
+from staging_api.vocabulary.staging import TO_DO_STATES
 from staging_api.work_slots import WorkSlots, no_slot
 
 log = logging.getLogger(__name__)
@@ -319,7 +320,7 @@ class StagingService:
             for other in others:
                 lock_store.guard(conn, other.lease)
             prefix = reserve_folder(conn, wanted)
-            over = ("pending", "staging", "failed")
+            over = (*TO_DO_STATES, "failed")
             staging_id = plan(conn, wanted, asker, prefix, over=over)
             repository.settle(conn, wanted.archive_url, first.lease)
         about(staging_id=staging_id)

@@ -18,8 +18,9 @@ from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.publishing.model import Operation, Options
+from staging_api.publishing.model import Options
 from staging_api.publishing.service import Publisher
+from staging_api.vocabulary.publishing import OPERATIONS
 from tests.archive_api import PUBLICATIONS, ArchiveApi
 from tests.archive_series import fake_signature, keys_in
 from tests.builds import build, build_path
@@ -33,7 +34,6 @@ from tests.source import ArchiveSource
 INDEX = "dists/stable/main/binary-amd64/Packages.gz"
 #: What workers write now and then, whatever anybody asks for.
 OF_WORKERS = ("store_ledger", "store_checks", "store_reservations", "artifact_accesses")
-OPERATIONS: tuple[Operation, ...] = ("process-accepted", "publish-distro", "publish-ftpmaster")
 
 
 @pytest.fixture

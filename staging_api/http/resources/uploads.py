@@ -19,9 +19,9 @@ from staging_api.http.media import form, media_type, raw
 from staging_api.http.openapi import answers, spec, validated
 from staging_api.publishing import repository
 from staging_api.publishing.intake import Intake, lifted
+from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 _ONE_PACKAGE = {"application/octet-stream", "application/vnd.debian.binary-package"}
-_OPEN = ("new", "unapproved")
 
 Files = Iterator[tuple[str, Iterator[bytes]]]
 
@@ -113,7 +113,7 @@ class DecisionOnUpload:
         body: Decision = req.context.json
         if rejects and not body.reason:
             raise Invalid.field("reason", "an upload is rejected for a reason")
-        before = (*_OPEN, "accepted") if rejects else _OPEN
+        before = (*OPEN_UPLOAD_STATES, "accepted") if rejects else OPEN_UPLOAD_STATES
         with self._database.begin() as conn:
             done = repository.decide(
                 conn,

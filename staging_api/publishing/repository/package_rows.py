@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, text
 
 from staging_api.publishing.model import Publication
 from staging_api.publishing.repository.rows import made
+from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
 
 _TO_PUBLISH = text("""
     SELECT p.id, f.sha256, f.size_bytes, f.path
@@ -157,7 +158,7 @@ def files_to_publish(
     conn: Connection, suite_ids: Sequence[int], *, published_too: bool
 ) -> list[Row[Any]]:
     """``id``, ``sha256``, ``size_bytes``, ``path`` of each file that is to be published."""
-    states = ["pending", "published"] if published_too else ["pending"]
+    states = list(CURRENT_PUBLICATION_STATES) if published_too else ["pending"]
     given = {"suites": list(suite_ids), "states": states}
     return list(conn.execute(_TO_PUBLISH, given))
 

@@ -20,6 +20,7 @@ from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.staging_rows import settle
 from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
+from staging_api.vocabulary.staging import DAMAGE_REASONS
 
 _NO_FAILURE: Mapping[str, None] = {
     "error_code": None,
@@ -215,7 +216,7 @@ def is_evictable(conn: Connection, artifact_id: str, reason: str, idle_seconds: 
     It stays so until this transaction ends: a reader that is handed it waits, and is refused.
     """
     conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
-    given = {"id": artifact_id, "bad": reason in ("lost", "corrupt"), "idle": idle_seconds}
+    given = {"id": artifact_id, "bad": reason in DAMAGE_REASONS, "idle": idle_seconds}
     return conn.execute(_EVICTABLE, given).one_or_none() is not None
 
 
@@ -223,9 +224,6 @@ def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
     """Stop serving an artifact; its row stays as history, its files are forgotten.
 
     An unfinished staging that asked for it brings it again: it has not been answered yet.
-
-    Args:
-        reason: one of `EVICT_REASONS`.
     """
     _forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from staging_api.db.engine import rows
 from staging_api.errors import NotFound
-from staging_api.staging.model import SETTLED_STATES
+from staging_api.vocabulary.staging import SETTLED_STATES, ArtifactState
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Outcome:
     """What became of one catalogue entry of an archive so far."""
 
     name: str
-    state: str
+    state: ArtifactState
     error_message: str | None
 
     @property

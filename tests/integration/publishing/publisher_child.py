@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from staging_api.db.engine import open_database
-from staging_api.publishing.model import Operation
+from staging_api.vocabulary.publishing import Operation
 from tests.publisher import shop
 
 

@@ -13,6 +13,7 @@ from staging_api.http.described import (
     parameter,
     problems,
 )
+from staging_api.vocabulary.documents import BUFFER_MODES, STORAGE_POLICIES
 
 _TAG = "configdocs"
 _JSON = "application/json"
@@ -112,7 +113,7 @@ _DOCUMENT = {
             "properties": {
                 "schema": {"const": "metadata/Document/v1"},
                 "name": {"type": "string", "pattern": "^[a-z-]{1,64}$"},
-                "storagePolicy": {"enum": ["cleartext", "encrypted"]},
+                "storagePolicy": {"enum": list(STORAGE_POLICIES)},
                 "layeringDefinition": {
                     "type": "object",
                     "required": ["layer"],
@@ -245,7 +246,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                     parameter(
                         "buffermode",
                         "what to do with a buffer that is not empty",
-                        schema={"enum": ["rejectoncontents", "append", "replace"]},
+                        schema={"enum": list(BUFFER_MODES)},
                     ),
                     parameter("empty-collection", "remove all its documents", schema=_FLAG),
                     _REASON,

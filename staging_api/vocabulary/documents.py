@@ -1,0 +1,24 @@
+"""The kinds of revisions, events and changes of documents; how they are stored and posted."""
+
+from typing import Literal, get_args
+
+#: How a revision came to be.
+RevisionKind = Literal["posted", "emptied", "replaced", "discarded", "rolled_back", "undone"]
+REVISION_KINDS: tuple[RevisionKind, ...] = get_args(RevisionKind)
+
+EventKind = Literal["revision", "commit", "confirm", "undo", "tag", "untag"]
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
+
+#: How a document's data is stored; `staging_api.documents.model` has it as an enum.
+StoragePolicy = Literal["cleartext", "encrypted"]
+STORAGE_POLICIES: tuple[StoragePolicy, ...] = get_args(StoragePolicy)
+
+#: What a post does with a buffer that is not empty; `staging_api.documents.buffering` has an enum.
+BufferMode = Literal["rejectoncontents", "append", "replace"]
+BUFFER_MODES: tuple[BufferMode, ...] = get_args(BufferMode)
+
+#: How something differs; `staging_api.documents.differences` has it as an enum.
+Change = Literal["created", "deleted", "modified"]
+
+#: How a site action ended.
+Outcome = Literal["success", "failure"]

@@ -1,0 +1,91 @@
+"""Each closed set of words stands once, in `staging_api.vocabulary`; everything else uses it."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import staging_api
+from staging_api import vocabulary
+from staging_api.documents.buffering import BufferMode
+from staging_api.documents.differences import Change
+from staging_api.documents.model import StoragePolicy
+from staging_api.publishing.model import FORM_OF
+from staging_api.vocabulary import documents, publishing
+
+PACKAGE = Path(staging_api.__file__).parent
+_TEXT = re.compile(r'"([^"\n]*)"')
+_LIST_OF_TEXTS = re.compile(r'[(\[{]\s*(?:"[^"\n]*"\s*,\s*)+(?:"[^"\n]*"\s*)?[)\]}]')
+
+
+@cache
+def sets_of_words() -> dict[str, frozenset[str]]:
+    """Every set of the vocabulary, by module and name."""
+    found = {}
+    for module in pkgutil.iter_modules(vocabulary.__path__, f"{vocabulary.__name__}."):
+        for name, kind in vars(importlib.import_module(module.name)).items():
+            if words := get_args(kind):
+                found[f"{module.name}.{name}"] = frozenset(words)
+    return found
+
+
+def second_lists(source: str) -> Iterator[str]:
+    """The sets of which a module lists words again: two or more of one set, and nothing else."""
+    for found in _LIST_OF_TEXTS.finditer(source):
+        listed = set(_TEXT.findall(found[0]))
+        for name, allowed in sets_of_words().items():
+            if len(listed) > 1 and listed <= allowed:
+                yield f"{source.count(chr(10), 0, found.start()) + 1}: {name}"
+
+
+#: Lists of such words that are no second copy of the set: the file, and why.
+OTHERS = {
+    "http/resources/apt_archives.py": "an example of a request",
+    "publishing/indexing.py": "the forms in the order in which they are preferred",
+    "publishing/repository/index_rows.py": "the forms in the order in which they are preferred",
+}
+
+
+def test_no_module_lists_the_words_of_a_set_again() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{where}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.parent.name != "vocabulary" and str(path.relative_to(PACKAGE)) not in OTHERS
+        for where in second_lists(path.read_text())
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'State = Literal["held", "all"]',
+        'STATES = ("pending", "staging")',
+        'if reason in ["lost", "corrupt"]: pass',
+        'ENDED = frozenset({"released", "expired"})',
+    ],
+)
+def test_a_second_list_is_found_however_it_is_written(source: str) -> None:
+    assert list(second_lists(source))
+
+
+def test_a_list_of_something_else_is_not_one() -> None:
+    assert not list(second_lists('NAMES = ("id", "state", "staged_at"); ONE = ("staged",)'))
+
+
+@pytest.mark.parametrize(
+    ("used", "words"),
+    [
+        (BufferMode, documents.BufferMode),
+        (Change, documents.Change),
+        (StoragePolicy, documents.StoragePolicy),
+        (FORM_OF, publishing.IndexForm),
+    ],
+)
+def test_enums_and_mappings_have_the_words_of_their_set(used: Iterable[str], words: object) -> None:
+    assert tuple(used) == get_args(words)
