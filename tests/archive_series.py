@@ -86,6 +86,13 @@ class Life:
         raw = deb(text, Form.GZ, holds=self.rng.choice(("one", "one", "other")))
         self._send({f"x.{self.rng.choice(('deb', 'deb', 'udeb'))}": raw})
 
+    def send_for_one_and_all(self) -> None:
+        """A package for all, and a newer one that replaces it on one architecture only."""
+        name, suite = self.rng.choice(NAMES), self.rng.choice(SUITES)
+        for version, architecture in (("1.0", "all"), ("1.1", "amd64")):
+            raw = deb(control_text(name, version, architecture), Form.GZ, holds="one")
+            self._send({"x.deb": raw}, suite)
+
     def send_source(self) -> None:
         name, version = self.rng.choice((*NAMES, "src")), self.rng.choice(("1.0-1", "1.0-2", "2-1"))
         upstream = version.partition("-")[0]
@@ -100,8 +107,9 @@ class Life:
         if self.sent:
             self._send(self.rng.choice(self.sent))
 
-    def _send(self, files: Sent) -> None:
-        suite, component = self.rng.choice(SUITES), self.rng.choice(COMPONENTS)
+    def _send(self, files: Sent, suite: str | None = None) -> None:
+        suite = suite or self.rng.choice(SUITES)
+        component = self.rng.choice(COMPONENTS)
         try:
             self.shop.send(files, suite=suite, component=component)
         except StagingApiError:
@@ -141,6 +149,10 @@ class Life:
 
     def run(self) -> None:
         self.shop.run()
+
+    def rebuild(self) -> None:
+        self.shop.run()
+        _check_careful(self)
 
     def go_back(self) -> None:
         kept = self.generations()
@@ -251,10 +263,12 @@ class Life:
 #: How often each event comes, against the others.
 EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.send_binary: 8,
+    Life.send_for_one_and_all: 2,
     Life.send_source: 5,
     Life.send_again: 4,
     Life.delete: 4,
     Life.run: 6,
+    Life.rebuild: 1,
     Life.run_some: 2,
     Life.run_and_die: 1,
     Life.go_back: 3,
@@ -263,7 +277,7 @@ EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.pin: 1,
     Life.describe: 1,
     Life.change_parts: 1,
-    Life.change_architectures: 1,
+    Life.change_architectures: 3,
     Life.change_forms: 1,
     Life.change_key: 2,
     Life.let_time_pass: 2,

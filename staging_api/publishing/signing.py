@@ -155,6 +155,16 @@ def list_key(key: SigningKey) -> str:
     return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
 
 
+def list_own_signatures(key: SigningKey) -> str:
+    """The key, its names and subkeys, with the signatures that it made over them itself.
+
+    Raises:
+        SigningFailed: it does not know it.
+    """
+    listing = ["--with-colons", "--check-sigs", key.fingerprint]
+    return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
+
+
 def stop_agent(home: Path) -> None:
     """End the agent that gpg left running for a home directory, if there is one."""
     argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]

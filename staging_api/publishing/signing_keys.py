@@ -2,19 +2,32 @@
 
 A key that apt refuses would lock every client out at the next publication, so the process does not
 start with it. Where gpg or its home directory is missing nothing is signed, which runs say.
+
+A subkey may be named: then the key that it belongs to is looked at as well, for clients need both.
+What ties a key to its owner, and a subkey to its key, is a signature of the key's own, and one over
+MD5 or SHA-1 counts for nothing with newer clients (apt with sqv, from February 2026 on).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from staging_api.errors import Invalid, SigningFailed
-from staging_api.publishing.signing import SigningKey, list_key, signer_of
+from staging_api.publishing.signing import (
+    SigningKey,
+    list_key,
+    list_own_signatures,
+    signer_of,
+)
 
 # Of RFC 4880 and RFC 9580. DSA, of any length, signs with a key that apt counts as weak.
 _RSA = frozenset({"1", "3"})
 _ELLIPTIC = frozenset({"19", "22", "27", "28"})
 _LEAST_RSA_BITS = 2048
 _LENGTHS_OF_FINGERPRINTS = (40, 64)
+#: Digests of RFC 4880 and RFC 9580 that a key's own signatures may not be over any more.
+_BROKEN_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}
+_OVER_NAMES = frozenset({"10x", "11x", "12x", "13x", "1fx", "1Fx"})
+_OVER_SUBKEYS = frozenset({"18x"})
 _UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is invalid"}
 
 
@@ -49,15 +62,81 @@ def checked(home_key: SigningKey) -> SigningKey:
     found = next((each for each in keys if each.fingerprint == fingerprint), None)
     if found is None or not found.has_secret:
         raise _refused(f"is not the fingerprint of a secret key in {key.home}")
-    if reason := _UNUSABLE.get(found.validity):
-        raise _refused(f"{reason}: no client believes what it signs")
     if "s" not in found.uses:
         raise _refused("is a key that may not sign")
-    if found.algorithm in _RSA and found.bits < _LEAST_RSA_BITS:
-        raise _refused(f"has {found.bits} bits: clients want {_LEAST_RSA_BITS} of RSA at least")
-    if found.algorithm not in _RSA | _ELLIPTIC:
-        raise _refused("is of a kind that clients count as weak: make one of RSA or ed25519")
+    owner = keys[0]
+    for each, named in ((found, ""), (owner, "belongs to a key that ")):
+        if reason := _weakness(each):
+            raise _refused(f"{named if each is not found else ''}{reason}")
+    _check_own_signatures(key, owner, found)
     return key
+
+
+def _weakness(listed: _Listed) -> str | None:
+    """Why clients would not believe it; None if they would."""
+    if reason := _UNUSABLE.get(listed.validity):
+        return f"{reason}: no client believes what it signs"
+    if listed.algorithm in _RSA and listed.bits < _LEAST_RSA_BITS:
+        return f"has {listed.bits} bits: clients want {_LEAST_RSA_BITS} of RSA at least"
+    if listed.algorithm not in _RSA | _ELLIPTIC:
+        return "is of a kind that clients count as weak: make one of RSA or ed25519"
+    return None
+
+
+def _check_own_signatures(key: SigningKey, owner: _Listed, found: _Listed) -> None:
+    """Look at what ties the key to its names, and a subkey to the key: the newest of each counts.
+
+    Raises:
+        Invalid: it is over a digest that newer clients do not believe.
+    """
+    parts = list(_parts(list_own_signatures(key)))
+    names = [_digest(part, owner, _OVER_NAMES) for part in parts if part.kind in ("pub", "uid")]
+    ties = [[each for each in names if each is not None]]
+    if found is not owner:
+        own = [part for part in parts if part.fingerprint == found.fingerprint]
+        ties.append([_digest(part, owner, _OVER_SUBKEYS) or "" for part in own])
+    for digests in ties:
+        if digests and all(each in _BROKEN_DIGESTS for each in digests):
+            raise _refused(
+                f"is tied to its owner by a signature over {_BROKEN_DIGESTS[digests[0]]}, which"
+                " clients do not believe any more: sign it anew with"
+                " `gpg --cert-digest-algo SHA512 --quick-set-expire FINGERPRINT 2y`"
+            )
+
+
+@dataclass
+class _Part:
+    """A key, a name or a subkey, with the signatures behind it: keyid, time, class and digest."""
+
+    kind: str
+    fingerprint: str
+    signatures: list[tuple[str, int, str, str]]
+
+
+def _parts(colons: str) -> Iterator[_Part]:
+    part: _Part | None = None
+    for line in colons.splitlines():
+        kind, *values = line.split(":")
+        if kind in ("pub", "uid", "sub", "uat"):
+            if part is not None:
+                yield part
+            part = _Part(kind, "", [])
+        elif part is not None and kind == "fpr":
+            part.fingerprint = values[8]
+        elif part is not None and kind == "sig" and values[0] == "!":
+            part.signatures.append((values[3], int(values[4] or 0), values[9], values[14]))
+    if part is not None:
+        yield part
+
+
+def _digest(part: _Part, owner: _Listed, classes: Iterable[str]) -> str | None:
+    """Over which digest the newest signature of the key's own is; None if there is none."""
+    own: Sequence[tuple[int, str]] = [
+        (made, digest)
+        for keyid, made, kind, digest in part.signatures
+        if owner.fingerprint.endswith(keyid) and kind in classes
+    ]
+    return max(own)[1] if own else None
 
 
 def _refused(why: str) -> Invalid:

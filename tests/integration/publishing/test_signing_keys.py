@@ -9,7 +9,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from staging_api.errors import Invalid
-from staging_api.publishing.signing import Signed, SigningKey, public_key, sign, stop_agent
+from staging_api.publishing.signing import (
+    Signed,
+    SigningKey,
+    list_own_signatures,
+    public_key,
+    sign,
+    stop_agent,
+)
 from staging_api.publishing.signing_keys import checked
 from tests.keys import signing_key
 
@@ -37,10 +44,10 @@ def gpg(home: Path, *arguments: str, given: bytes = b"") -> str:
     return done.stdout.decode(errors="replace")
 
 
-def made(home: Path, kind: str, use: str = "sign") -> SigningKey:
+def made(home: Path, kind: str, *how: str, use: str = "sign") -> SigningKey:
     """A key of a kind, in a home of its own."""
     home.mkdir(mode=0o700)
-    gpg(home, "--allow-weak-key-signatures", "--quick-generate-key", "x", kind, use)
+    gpg(home, "--allow-weak-key-signatures", *how, "--quick-generate-key", "x", kind, use)
     listing = gpg(home, "--with-colons", "--list-secret-keys")
     fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line[:3] == "fpr")
     return SigningKey(home, fingerprint)
@@ -149,6 +156,119 @@ def test_a_key_that_has_expired_is_refused(key: SigningKey) -> None:
     old = next(line.split(":")[9] for line in listing.splitlines() if line[:3] == "fpr")
     with pytest.raises(Invalid, match="has expired"):
         checked(SigningKey(key.home, old))
+
+
+def fingerprints(home: Path) -> list[str]:
+    """Of the key and its subkeys."""
+    listing = gpg(home, "--with-colons", "--list-keys").splitlines()
+    return [line.split(":")[9] for line in listing if line.startswith("fpr")]
+
+
+@pytest.mark.parametrize("digest", ["SHA1", "RIPEMD160"])
+def test_a_key_that_vouches_for_itself_over_a_broken_digest_is_refused_until_it_does_it_anew(
+    folder: Path, digest: str
+) -> None:
+    old = made(folder / "old", "rsa2048", *("--cert-digest-algo", digest))
+    try:
+        named = "SHA-1" if digest == "SHA1" else "RIPEMD-160"
+        with pytest.raises(Invalid, match=f"over {named}.*--quick-set-expire"):
+            checked(old)
+        anew = ("--cert-digest-algo", "SHA512", "--quick-set-expire", old.fingerprint, "2y")
+        gpg(old.home, "--faked-system-time", "20270101T000000", *anew)
+        assert checked(old) == old
+    finally:
+        stop_agent(old.home)
+
+
+def with_subkey(home: Path, kind: str, sub: str) -> SigningKey:
+    """A subkey that signs, of a key of a kind."""
+    owner = made(home, kind)
+    gpg(home, "--quick-add-key", owner.fingerprint, sub, "sign")
+    return SigningKey(home, fingerprints(home)[1])
+
+
+def test_a_subkey_signs_if_it_and_its_key_are_believed(folder: Path) -> None:
+    good = with_subkey(folder / "good", "ed25519", "rsa2048")
+    try:
+        assert checked(good) == good
+        assert isinstance(sign(b"Suite: x\n", good), Signed)
+    finally:
+        stop_agent(good.home)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sub", "reason"),
+    [
+        ("rsa1024", "rsa2048", "belongs to a key that has 1024 bits"),
+        ("dsa2048", "rsa2048", "belongs to a key that is of a kind"),
+        ("ed25519", "rsa1024", "has 1024 bits"),
+        ("ed25519", "dsa2048", "is of a kind"),
+    ],
+)
+def test_a_subkey_that_clients_would_not_believe_is_refused(
+    folder: Path, kind: str, sub: str, reason: str
+) -> None:
+    weak = with_subkey(folder / "weak", kind, sub)
+    try:
+        with pytest.raises(Invalid, match=reason):
+            checked(weak)
+    finally:
+        stop_agent(weak.home)
+
+
+def test_a_subkey_that_is_tied_to_its_key_over_sha_1_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As gpg of long ago did it; the one of today makes no such subkey, and lists it so."""
+    key = with_subkey(folder / "old", "ed25519", "rsa2048")
+    listing = list_own_signatures(key)
+    stop_agent(key.home)
+    of_old = re.sub(r"^(sig:.*:18x:.*:)\d+:$", r"\g<1>2:", listing, flags=re.MULTILINE)
+    assert of_old != listing
+    monkeypatch.setattr(
+        "staging_api.publishing.signing_keys.list_own_signatures", lambda _key: of_old
+    )
+    with pytest.raises(Invalid, match="over SHA-1"):
+        checked(key)
+    owner = SigningKey(key.home, fingerprints(key.home)[0])
+    assert checked(owner) == owner
+
+
+def test_a_key_or_subkey_that_was_revoked_is_refused(folder: Path) -> None:
+    revoked = with_subkey(folder / "revoked", "ed25519", "rsa2048")
+    owner = SigningKey(revoked.home, fingerprints(revoked.home)[0])
+    try:
+        edit = [*("--command-fd", "0", "--no-tty", "--edit-key"), owner.fingerprint]
+        gpg(owner.home, *edit, given=b"key 1\nrevkey\ny\n0\n\ny\nsave\n")
+        with pytest.raises(Invalid, match="is revoked"):
+            checked(revoked)
+        assert checked(owner) == owner
+        written = (owner.home / "openpgp-revocs.d" / f"{owner.fingerprint}.rev").read_bytes()
+        gpg(owner.home, "--import", given=written.replace(b":-----BEGIN", b"-----BEGIN"))
+        for each in (owner, revoked):
+            with pytest.raises(Invalid, match="revoked"):
+                checked(each)
+    finally:
+        stop_agent(owner.home)
+
+
+def test_a_subkey_without_its_key_s_secret_part_signs(folder: Path) -> None:
+    """The key itself may be kept elsewhere."""
+    whole = with_subkey(folder / "whole", "ed25519", "rsa2048")
+    owner, sub = fingerprints(whole.home)
+    away = folder / "away"
+    away.mkdir(mode=0o700)
+    secret = ["gpg", "--homedir", str(whole.home), "--batch", "--export-secret-subkeys", f"{sub}!"]
+    exported = subprocess.run(secret, check=True, capture_output=True).stdout
+    gpg(away, "--import", given=exported)
+    try:
+        assert checked(SigningKey(away, sub)) == SigningKey(away, sub)
+        assert isinstance(sign(b"Suite: x\n", SigningKey(away, sub)), Signed)
+        with pytest.raises(Invalid, match="not the fingerprint of a secret key"):
+            checked(SigningKey(away, owner))
+    finally:
+        for home in (whole.home, away):
+            stop_agent(home)
 
 
 def test_without_gpg_or_its_home_the_process_starts_and_signs_nothing(tmp_path: Path) -> None:
