@@ -5,38 +5,50 @@ The verbs of the service import all of it; those of a client must start at once 
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib import import_module
 
 import typer
 
 from staging_api.cli.exits import EXIT_CODES
+from staging_api.cli.extras import needing
 from staging_api.cli.output import told
 
-#: Verb -> the module that has a function of this name, and its line in the list of verbs.
-VERBS: Mapping[str, tuple[str, str]] = {
-    "serve": ("staging_api.cli.serve", "Run the API, and on the embedded default a worker"),
-    "api": ("staging_api.cli.serve", "Run only the API processes"),
-    "worker": ("staging_api.cli.worker", "Run a worker"),
-    "migrate": ("staging_api.cli.migrate", "Bring the database to this version's schema"),
-    "check": ("staging_api.cli.check", "Check the settings, and start nothing"),
-    "rotate-keys": (
-        "staging_api.cli.rotate_keys",
-        "Seal encrypted documents with the current key",
-    ),
-    "token": ("staging_api.cli.token", "Make a credential for a caller"),
-    "prune": ("staging_api.cli.prune", "Evict what nobody reads, drop old history and events"),
-    "adopt-store": ("staging_api.cli.adopt_store", "Let the mounted store be that of the database"),
-    "stage": ("staging_api.cli.stage", "Stage artifacts of an archive, and wait for them"),
-    "wait": ("staging_api.cli.wait", "Wait for a staging"),
-    "status": ("staging_api.cli.status", "Show a staging, or the newest ones"),
-    "cancel": ("staging_api.cli.cancel", "Stop a staging"),
-    "documents": (
-        "staging_api.cli.documents",
-        "Buffer, review and commit configuration documents",
-    ),
-    "publish": ("staging_api.cli.publish", "Fill, publish and copy APT archives"),
-    "locks": ("staging_api.cli.locks", "Show who holds what, and break a lock"),
-    "audit": ("staging_api.cli.audit", "Prove that the record of events is whole"),
+
+@dataclass(frozen=True)
+class Verb:
+    """A word of the command line.
+
+    Attributes:
+        module: which has a function of the verb's name.
+        line: of the list of verbs.
+        extra: of the package, without which the module cannot be imported; "" for a client's verb.
+    """
+
+    module: str
+    line: str
+    extra: str = "server"
+
+
+VERBS: Mapping[str, Verb] = {
+    "serve": Verb("serve", "Run the API, and on the embedded default a worker"),
+    "api": Verb("serve", "Run only the API processes"),
+    "worker": Verb("worker", "Run a worker"),
+    "migrate": Verb("migrate", "Bring the database to this version's schema"),
+    "check": Verb("check", "Check the settings, and start nothing"),
+    "rotate-keys": Verb("rotate_keys", "Seal encrypted documents with the current key"),
+    "token": Verb("token", "Make a credential for a caller"),
+    "prune": Verb("prune", "Evict what nobody reads, drop old history and events"),
+    "adopt-store": Verb("adopt_store", "Let the mounted store be that of the database"),
+    "stage": Verb("stage", "Stage artifacts of an archive, and wait for them", extra=""),
+    "wait": Verb("wait", "Wait for a staging", extra=""),
+    "status": Verb("status", "Show a staging, or the newest ones", extra=""),
+    "cancel": Verb("cancel", "Stop a staging", extra=""),
+    "documents": Verb("documents", "Buffer, review and commit configuration documents", extra=""),
+    "publish": Verb("publish", "Fill, publish and copy APT archives", extra=""),
+    "locks": Verb("locks", "Show who holds what, and break a lock", extra=""),
+    "audit": Verb("audit", "Prove that the record of events is whole"),
 }
 
 
@@ -58,11 +70,17 @@ def _application(given: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     asked = next((word for word in given if not word.startswith("-")), None)
-    for verb, (module, line) in VERBS.items():
-        name = verb.replace("-", "_")
-        loaded = getattr(import_module(module), name) if verb == asked else _named(line)
-        application.command(verb, epilog=EXIT_CODES)(loaded)
+    for name, verb in VERBS.items():
+        function = _loaded(name, verb) if name == asked else _named(verb.line)
+        application.command(name, epilog=EXIT_CODES)(function)
     return application
+
+
+def _loaded(name: str, verb: Verb) -> Callable[..., None]:
+    with needing(verb.extra, name) if verb.extra else nullcontext():
+        module = import_module(f"staging_api.cli.{verb.module}")
+    function: Callable[..., None] = getattr(module, name.replace("-", "_"))
+    return function
 
 
 def _named(line: str) -> Callable[[], None]:

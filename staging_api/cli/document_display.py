@@ -1,43 +1,20 @@
-"""How findings, changes and origins of documents look on a terminal, and as JSON."""
+"""Findings, changes and origins of documents as JSON; findings and origins on a terminal."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import typer
 
-from staging_api.documents.differences import Change, DocumentChange, PathChange
+from staging_api.documents.differences import DocumentChange
 from staging_api.documents.folders import Located
 from staging_api.documents.model import Identity, Level
-from staging_api.documents.paths import parse_path, path_text
+from staging_api.documents.paths import path_text
 from staging_api.documents.rendering import Origin
 
-_COLOURS = {
-    Change.CREATED: typer.colors.GREEN,
-    Change.DELETED: typer.colors.RED,
-    Change.MODIFIED: typer.colors.YELLOW,
-}
-_SIGNS = {Change.CREATED: "+", Change.DELETED: "-", Change.MODIFIED: "~"}
 _LEVEL_COLOURS = {Level.ERROR: typer.colors.RED, Level.WARNING: typer.colors.YELLOW}
-#: Characters of a value that a line of a comparison shows.
-_VALUE_LENGTH = 200
-
-
-def print_changes(changes: Sequence[DocumentChange], *, unified: bool = False) -> None:
-    """Print changes by collection, document and path, in colours on a terminal."""
-    for collection, of_collection in groupby(changes, key=lambda each: each.collection):
-        typer.echo(typer.style(f"collection {collection}", bold=True))
-        for each in of_collection:
-            moved = f", moved from {each.moved_from}" if each.moved_from else ""
-            line = f"  {each.change} {each.document}{moved}"
-            typer.echo(typer.style(line, fg=_COLOURS[each.change]))
-            for below in _unified_lines(each) if unified else _path_lines(each):
-                typer.echo(f"    {below}")
 
 
 def change_json(change: DocumentChange) -> dict[str, Any]:
-    """A changed document, as JSON."""
+    """A changed document, as the service shows it."""
     return {
         "collection": change.collection,
         "document": _identity_json(change.document),
@@ -54,22 +31,6 @@ def change_json(change: DocumentChange) -> dict[str, Any]:
         ],
         "text": change.text,
     }
-
-
-def change_of(told: Mapping[str, Any]) -> DocumentChange:
-    """A changed document, from the JSON of the service."""
-    named = told["document"]
-    return DocumentChange(
-        collection=told["collection"],
-        document=Identity(named["schema"], named["layer"] or "", named["name"]),
-        change=Change(told["change"]),
-        paths=tuple(
-            PathChange(parse_path(each["path"]), Change(each["change"]), each["old"], each["new"])
-            for each in told["paths"]
-        ),
-        moved_from=told["moved_from"],
-        text=told["text"],
-    )
 
 
 def finding_line(located: Located) -> str:
@@ -120,31 +81,6 @@ def origin_cells(origin: Origin) -> tuple[str, ...]:
     way = ", ".join(steps)
     secret = " (secret)" if origin.secret else ""
     return f"{origin.document} {path_text(origin.path)}{secret}", f"by {way}" if way else ""
-
-
-def _path_lines(change: DocumentChange) -> Iterator[str]:
-    for each in change.paths:
-        line = f"{_SIGNS[each.change]} {path_text(each.path)}: {_values(each)}"
-        yield typer.style(line, fg=_COLOURS[each.change])
-
-
-def _values(change: PathChange) -> str:
-    if change.change is Change.CREATED:
-        return _shown(change.new)
-    if change.change is Change.DELETED:
-        return _shown(change.old)
-    return f"{_shown(change.old)} -> {_shown(change.new)}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= _VALUE_LENGTH else f"{text[:_VALUE_LENGTH]}..."
-
-
-def _unified_lines(change: DocumentChange) -> Iterator[str]:
-    colours = {"+": typer.colors.GREEN, "-": typer.colors.RED, "@": typer.colors.CYAN}
-    for line in change.text.splitlines():
-        yield typer.style(line, fg=colours.get(line[:1]))
 
 
 def _identity_json(identity: Identity) -> dict[str, str]:

@@ -5,13 +5,13 @@ from typing import NoReturn
 
 import typer
 
+from staging_api.cli.document_changes import DIFFERENT, print_changes
 from staging_api.cli.document_display import (
     change_json,
     finding_json,
     finding_line,
     origin_cells,
     origin_json,
-    print_changes,
 )
 from staging_api.cli.exits import REFUSED
 from staging_api.cli.output import in_columns, print_json
@@ -30,9 +30,6 @@ from staging_api.documents.redaction import redacted
 from staging_api.documents.rendering import RenderedDocument, Rendering
 from staging_api.documents.text import dump
 from staging_api.errors import Invalid, NotFound
-
-#: As programs that compare count two that differ.
-DIFFERENT = 1
 
 
 def lint(folder: Path, *, as_json: bool) -> None:
@@ -69,11 +66,12 @@ def diff(
     else:
         posted = [_sound(_opened(each), as_json=as_json).documents for each in (old, new)]
         changes = compare(posted[0], posted[1], reveal=secrets)
+    shown = [change_json(each) for each in changes]
     if as_json:
-        print_json({"changes": [change_json(each) for each in changes]})
+        print_json({"changes": shown})
     else:
-        print_changes(changes, unified=unified)
-    if changes:
+        print_changes(shown, unified=unified)
+    if shown:
         raise typer.Exit(DIFFERENT)
 
 

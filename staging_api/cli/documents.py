@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from staging_api.cli.document_changes import DIFFERENT, print_changes
+from staging_api.cli.extras import needing
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import in_columns, print_json, told
 from staging_api.client import StagingClient
@@ -259,9 +261,6 @@ def _history(client: StagingClient, asked: _Asked) -> None:
 
 
 def _diff(client: StagingClient, asked: _Asked) -> None:
-    from staging_api.cli.document_display import change_of, print_changes
-    from staging_api.cli.document_folders import DIFFERENT
-
     if len(asked.arguments) not in {0, 2}:
         raise typer.BadParameter("diff compares two versions, revisions or folders")
     old, new = asked.arguments or ("committed", "buffer")
@@ -269,7 +268,7 @@ def _diff(client: StagingClient, asked: _Asked) -> None:
     if asked.as_json:
         print_json(found)
     else:
-        print_changes([change_of(each) for each in found["changes"]], unified=asked.unified)
+        print_changes(found["changes"], unified=asked.unified)
     if found["changes"]:
         raise typer.Exit(DIFFERENT)
 
@@ -302,7 +301,8 @@ def _needs_no_server(action: Action, given: tuple[str, ...]) -> bool:
 
 def _work_in_folders(action: Action, asked: _Asked) -> None:
     """Do without a server what needs none; the engine is loaded only for these."""
-    from staging_api.cli import document_folders as folders
+    with needing("documents", f"documents {action} on folders"):
+        from staging_api.cli import document_folders as folders
 
     given, as_json = asked.arguments, asked.as_json
     if action is Action.LINT:

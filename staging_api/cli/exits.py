@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from staging_api.cli.extras import NotInstalled
 from staging_api.errors import (
     Cancelled,
     CatalogueInvalid,
@@ -17,7 +18,7 @@ from staging_api.errors import (
     Unavailable,
 )
 
-FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER = 1, 3, 4, 5, 6, 7
+FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER, NOT_INSTALLED = 1, 3, 4, 5, 6, 7, 8
 #: As a shell counts a program that SIGINT ended.
 INTERRUPTED = 130
 
@@ -32,6 +33,7 @@ _CODES: Mapping[type[StagingApiError], int] = {
     Unauthenticated: REFUSED,
     Forbidden: REFUSED,
     NotFound: NOT_FOUND,
+    NotInstalled: NOT_INSTALLED,
     Unavailable: UNREACHABLE,
     DeadlineOver: TIME_OVER,
     StagingApiError: FAILED,
@@ -48,6 +50,7 @@ Exit codes:
   5    not found: the staging, the archive, an artifact of it
   6    the service cannot be reached or is out of order
   7    not done in time; the service goes on with it
+  8    this verb needs an extra of the package that is not installed
   130  interrupted; the service goes on with it
 """
 

@@ -88,9 +88,14 @@ class _Bucket:
     """Objects below a prefix."""
 
     def __init__(self, url: str) -> None:
-        # Only those who copy to a bucket pay for this import.
-        from obstore.exceptions import BaseError
-        from obstore.store import from_url
+        # Only a copy to a bucket needs the extra, and pays for this import.
+        try:
+            from obstore.exceptions import BaseError
+            from obstore.store import from_url
+        except ModuleNotFoundError:
+            raise Invalid.field(
+                "target", f"{url} needs an optional extra: pip install 'staging_api[buckets]'"
+            ) from None
 
         try:
             self._store = from_url(url)

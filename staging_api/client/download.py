@@ -6,7 +6,6 @@ the rename: the next call finds nothing to fetch, verifies and renames. The name
 old file or the new one. A part that was damaged meanwhile is found by its digest and begun anew.
 """
 
-import fcntl
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from staging_api.client.file_lock import RENAMES_OPEN_FILES, try_lock
 from staging_api.client.pacing import Deadline, retried
 from staging_api.client.problems import problem
 from staging_api.client.transport import Transport
@@ -88,11 +88,9 @@ class _Part:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("a+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(self._file):
             self._file.close()
-            raise Conflict(f"another process is writing {path}") from None
+            raise Conflict(f"another process is writing {path}")
         self._file.seek(0)
         self._digest = hashlib.file_digest(self._file, "sha256")
 
@@ -115,9 +113,13 @@ class _Part:
 
     def appear_as(self, name: Path) -> None:
         self._file.flush()
+        if not RENAMES_OPEN_FILES:
+            self._file.close()
         self._path.replace(name)
 
     def close(self) -> None:
+        if self._file.closed:
+            return
         empty = self.size == 0
         self._file.close()
         if empty:

@@ -266,7 +266,7 @@ def test_a_wrong_command_line_sends_nothing(run: Run, arguments: list[str]) -> N
 def test_help_lists_each_verb_and_the_exit_codes(run: Run) -> None:
     code, out, _ = run(in_turn(), "--help")
     assert code == 0
-    assert all(f"  {verb} " in out and line in out for verb, (_, line) in VERBS.items())
+    assert all(f"  {verb} " in out and each.line in out for verb, each in VERBS.items())
     assert "    3    in conflict" in out
 
 

@@ -1,0 +1,44 @@
+"""The optional parts of this package: one line that says what to install, instead of a traceback.
+
+The base install is the client and its verbs, on every platform. The extra ``server`` is everything
+that the verbs of the service import, ``documents`` what works on documents without a server.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from staging_api.errors import StagingApiError
+
+_OWN = "staging_api"
+#: Modules of the standard library that Windows has not got.
+_UNIX_ONLY = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
+
+
+class NotInstalled(StagingApiError):
+    """This verb needs an extra of the package that is not installed, or another platform."""
+
+    code, title = "not_installed", "Not installed"
+
+
+@contextmanager
+def needing(extra: str, verb: str) -> Iterator[None]:
+    """Translate a missing module in the block into the extra that brings it.
+
+    Args:
+        extra: of ``setup.cfg``.
+        verb: what the caller wanted to run, for the message.
+
+    Raises:
+        NotInstalled: a module of the extra is missing, or one that only Unix has.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == _OWN:
+            raise  # a broken installation, which another install line would not mend
+        if missing in _UNIX_ONLY:
+            raise NotInstalled(f"{verb} runs on Linux only: there is no {missing} here") from None
+        raise NotInstalled(
+            f"{verb} needs {missing}: run pip install 'staging_api[{extra}]'"
+        ) from None
