@@ -1,0 +1,158 @@
+"""The base install against the running service: client verbs work, others say what to install."""
+
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.cli import VERBS
+from staging_api.cli.exits import NOT_INSTALLED, REFUSED
+from tests.archive_api import ArchiveApi
+from tests.base_install import ROOT, base_distributions, base_modules
+from tests.builds import build, build_path
+from tests.packages import control_text, deb
+from tests.service import Client
+from tests.source import ArchiveSource
+
+MODULES = json.dumps(base_modules())
+OF_SERVER = sorted(name for name, verb in VERBS.items() if verb.extra)
+
+
+class Machine:
+    """A machine with the base install; each of its commands is a process."""
+
+    def __init__(self, server: str, *options: str) -> None:
+        self._server, self._options = server, options
+
+    def run(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "tests.base_install", MODULES, *self._options]
+            + [str(argument) for argument in arguments],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", "STAGING_SERVER": self._server},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    def refused(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, output, and the one line of its error."""
+        done = self.run(*arguments)
+        assert done.stderr.count("\n") == 1, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    def document(self, *arguments: object) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(params=["linux", "windows"])
+def machine(request: pytest.FixtureRequest, client: Client) -> Machine:
+    """One with all modules of Unix, and one without those that Windows has not got."""
+    return Machine(client.url, *(["--windows"] if request.param == "windows" else []))
+
+
+@pytest.fixture
+def nowhere() -> Machine:
+    """A machine whose service is not reached."""
+    return Machine("http://127.0.0.1:9")
+
+
+def test_a_build_is_staged_awaited_and_shown(machine: Machine, source: ArchiveSource) -> None:
+    url = source.add(build_path(), build())
+    made = machine.document("stage", url)
+    assert machine.document("wait", made["id"])["state"] == "staged"
+    assert machine.document("status", made["id"])["archive_url"] == url
+    assert url in {each["scope"] for each in machine.document("locks", "--all")["items"]}
+
+
+def test_an_archive_is_filled_published_and_exported(
+    machine: Machine, client: Client, tmp_path: Path
+) -> None:
+    archive = ArchiveApi.make(client)
+    packages = {name: deb(control_text(name)) for name in ("hello", "world")}
+    for name, raw in packages.items():
+        (tmp_path / f"{name}.deb").write_bytes(raw)
+    sent = [tmp_path / f"{name}.deb" for name in packages]
+    assert machine.run("publish", "upload", archive.name, *sent).returncode == 0
+    assert machine.run("publish", "publish-ftpmaster", archive.name).returncode == 0
+    copy = tmp_path / "copy"
+    assert machine.run("publish", "export", archive.name, copy).returncode == 0
+    for name, raw in packages.items():
+        assert (copy / f"pool/main/{name[0]}/{name}/{name}_1.0-1_amd64.deb").read_bytes() == raw
+    assert not list(copy.rglob("*.part"))
+
+
+def test_changes_of_documents_are_shown_without_the_engine(machine: Machine) -> None:
+    assert "buffer" in machine.document("documents", "status")
+    done = machine.run("documents", "diff", "0", "committed")
+    assert (done.returncode in {0, 1}, done.stderr) == (True, "")
+
+
+@pytest.mark.parametrize("verb", OF_SERVER)
+def test_a_verb_of_the_server_says_what_to_install(nowhere: Machine, verb: str) -> None:
+    code, out, error = nowhere.refused(verb)
+    assert (code, out) == (NOT_INSTALLED, "")
+    assert error.startswith(f"staging-api: Not installed: {verb} needs ")
+    assert "pip install 'staging_api[server]'" in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lint", "."),
+        ("render", "."),
+        ("diff", "./a", "./b"),
+        ("why", "a/B/v1", "c", "--folder", "."),
+    ],
+    ids=lambda given: given[0],
+)
+def test_documents_without_a_server_say_what_to_install(
+    nowhere: Machine, arguments: tuple[str, ...]
+) -> None:
+    code, out, error = nowhere.refused("documents", *arguments)
+    assert (code, out) == (NOT_INSTALLED, "")
+    assert "pip install 'staging_api[documents]'" in error
+
+
+def test_a_copy_to_a_bucket_says_what_to_install(machine: Machine, client: Client) -> None:
+    archive = ArchiveApi.make(client)
+    done = machine.run("publish", "export", archive.name, "s3://copies/tools")
+    assert done.returncode == REFUSED
+    assert "pip install 'staging_api[buckets]'" in done.stderr
+
+
+def test_help_lists_every_verb(nowhere: Machine) -> None:
+    done = nowhere.run("--help")
+    assert done.returncode == 0
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+
+
+@pytest.mark.timeout(900)
+def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(tmp_path: Path) -> None:
+    code, home = tmp_path / "code", tmp_path / "venv"
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
+        (code / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, code)
+    for folder in ("staging_api", "migrations"):
+        shutil.copytree(ROOT / folder, code / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    venv.create(home, with_pip=True)
+    pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "install", "--quiet", "--constraint", str(code / "constraints.txt"), str(code)],
+        check=True,
+    )
+    listed = subprocess.run([*pip, "list", "--format=json"], check=True, stdout=subprocess.PIPE)
+    names = {each["name"].lower().replace("_", "-") for each in json.loads(listed.stdout)}
+    assert names - {"pip", "setuptools"} == {"staging-api", *base_distributions()}
+    done = subprocess.run(
+        [home / "bin" / "staging-api", "serve"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (NOT_INSTALLED, "", 1)
