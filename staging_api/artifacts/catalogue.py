@@ -22,10 +22,8 @@ from staging_api.artifacts.model import (
     plain_kind,
 )
 from staging_api.errors import CatalogueInvalid, Invalid
+from staging_api.formats.extracts import EXTRACTS
 from staging_api.vocabulary.staging import PHASES
-
-#: How an object can be unpacked; the engine has a function for each.
-EXTRACTS = ("plain", "tar", "zip")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without"}
@@ -162,7 +160,7 @@ def _choice(entry: Entry) -> Choice:
     choice = Choice(
         pattern=Pattern(entry.required("pattern")),
         excluding=Pattern(excluding) if excluding else None,
-        extract=entry.one_of("extract", EXTRACTS, "plain"),
+        extract=entry.one_of("extract", tuple(EXTRACTS), "plain"),
         only=tuple(entry.paths("only")),
         without=tuple(entry.paths("without")),
     )

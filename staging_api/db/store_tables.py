@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
+from staging_api.vocabulary.staging import DAMAGE_REASONS
 
 upload_polls = Table(
     "upload_polls",
@@ -190,9 +191,9 @@ lost_contents = Table(
         primary_key=True,
         comment="of the content, in hex",
     ),
-    Column("reason", Text, nullable=False, comment="lost, corrupt"),
+    Column("reason", Text, nullable=False, comment=", ".join(DAMAGE_REASONS)),
     Column("found_at", Time, nullable=False, server_default=now, comment="when it was seen"),
-    CheckConstraint(one_of("reason", ("lost", "corrupt")), name="reason"),
+    CheckConstraint(one_of("reason", DAMAGE_REASONS), name="reason"),
     comment="Contents of pools that the store lost or has wrong, until they are there again.",
 )
 

@@ -103,7 +103,7 @@ def _embedded(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
 
 def _entry(words: list[str]) -> AllowedPrefix:
     url = parse_prefix(words[0], _FIELD)
-    if url.scheme == "file" and not url.segments:
+    if url.local and not url.segments:
         raise Invalid.field(_FIELD, "a file entry must name a folder below /")
     try:
         return AllowedPrefix(url, tuple(ipaddress.ip_network(word) for word in words[1:]))

@@ -26,6 +26,6 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _
         SourceNotAllowed: the allow-list does not cover it.
     """
     source = OPENERS[url.scheme](url, allowed, options)
-    if url.scheme == "file":
+    if url.local:
         return source
     return Guarded(source, f"{url.scheme}://{url.authority}", options.breakers)

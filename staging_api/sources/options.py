@@ -9,9 +9,8 @@ from staging_api.http_url import is_http_url
 from staging_api.settings import Settings
 from staging_api.small_files import read_small_file
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.url import is_safe_name, parse_prefix
+from staging_api.sources.url import SCHEMES, is_safe_name, parse_prefix
 
-_BUCKETS = ("gs", "s3")
 _ENDPOINT_FORM = "must be http://host:port or https://host:port, and no more"
 
 
@@ -59,7 +58,7 @@ def _buckets(field: str, text: str) -> frozenset[str]:
     found = set()
     for word in text.replace(",", " ").split():
         url = parse_prefix(word, field)
-        if url.scheme not in _BUCKETS or url.segments:
+        if not SCHEMES[url.scheme].bucket or url.segments:
             raise Invalid.field(field, "must name whole buckets, such as gs://builds,s3://mirror")
         found.add(f"{url.scheme}://{url.authority}")
     return frozenset(found)

@@ -20,7 +20,7 @@ from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.retrying import Interrupted
-from staging_api.sources.url import DEFAULT_PORTS, ArchiveUrl
+from staging_api.sources.url import SCHEMES, ArchiveUrl
 
 Pool = urllib3.HTTPConnectionPool
 
@@ -144,4 +144,4 @@ class _Lines:
 
 
 def _port_of(url: ArchiveUrl) -> int:
-    return urlsplit(f"//{url.authority}").port or DEFAULT_PORTS[url.scheme] or 0
+    return urlsplit(f"//{url.authority}").port or SCHEMES[url.scheme].default_port or 0

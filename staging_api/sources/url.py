@@ -8,14 +8,37 @@ later decoding can turn it into a separator.
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
 from staging_api.errors import Invalid
 
-#: The schemes, each with the port that need not be written.
-DEFAULT_PORTS = {"gs": None, "s3": None, "http": 80, "https": 443, "file": None}
+
+@dataclass(frozen=True)
+class Scheme:
+    """What the spelling of a URL depends on.
+
+    Attributes:
+        default_port: the port that need not be written; None: it has no port.
+        bucket: whether a bucket stands where others have a host.
+        local: whether it names a place of this machine: no host, nothing to wait for.
+    """
+
+    default_port: int | None = None
+    bucket: bool = False
+    local: bool = False
+
+
+#: Every scheme; `staging_api.sources.opening` has the function that opens an archive of it.
+SCHEMES: Mapping[str, Scheme] = {
+    "gs": Scheme(bucket=True),
+    "s3": Scheme(bucket=True),
+    "http": Scheme(default_port=80),
+    "https": Scheme(default_port=443),
+    "file": Scheme(local=True),
+}
 MAX_URL_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
 _MAX_HOST_LENGTH = 253
@@ -34,7 +57,7 @@ class ArchiveUrl:
     """Where an archive is, in its only spelling.
 
     Attributes:
-        scheme: one of `DEFAULT_PORTS`.
+        scheme: one of `SCHEMES`.
         authority: bucket, or host with its port unless that is the default; empty for ``file``.
         segments: the decoded path, each segment found safe.
     """
@@ -48,6 +71,11 @@ class ArchiveUrl:
         """The one text of this URL."""
         path = "".join("/" + quote(segment, safe=_PLAIN) for segment in self.segments)
         return f"{self.scheme}://{self.authority}{path or '/'}"
+
+    @property
+    def local(self) -> bool:
+        """Whether the archive lies on this machine."""
+        return SCHEMES[self.scheme].local
 
     @property
     def build(self) -> str:
@@ -106,8 +134,8 @@ def _parse(text: str) -> ArchiveUrl:
     if shape is None:
         raise ValueError("must be absolute: scheme://bucket-or-host/path")
     scheme = shape["scheme"].lower()
-    if scheme not in DEFAULT_PORTS:
-        raise ValueError(f"the scheme must be one of {', '.join(DEFAULT_PORTS)}")
+    if scheme not in SCHEMES:
+        raise ValueError(f"the scheme must be one of {', '.join(SCHEMES)}")
     url = ArchiveUrl(scheme, _authority(scheme, shape["authority"]), _segments(shape["path"] or ""))
     if len(url.canonical.encode()) > MAX_URL_BYTES:
         raise ValueError(f"is longer than {MAX_URL_BYTES} bytes")
@@ -164,13 +192,13 @@ def _check_segment(segment: str) -> None:
 def _authority(scheme: str, text: str) -> str:
     if "@" in text:
         raise ValueError("must not carry a user name or password")
-    if scheme == "file":
+    if SCHEMES[scheme].local:
         if text:
             raise ValueError("a file URL has no host: write file:///path")
         return ""
     if not text:
         raise ValueError("has no host or bucket")
-    if scheme in ("gs", "s3"):
+    if SCHEMES[scheme].bucket:
         return _bucket(text)
     return _host_and_port(scheme, text)
 
@@ -188,7 +216,7 @@ def _host_and_port(scheme: str, text: str) -> str:
     if colon and not (digits.isascii() and digits.isdigit() and 0 < int(digits) <= _MAX_PORT):
         raise ValueError("the port must be a number from 1 to 65535")
     host = _ipv6(host) if host.startswith("[") else _host(host)
-    if not colon or int(digits) == DEFAULT_PORTS[scheme]:
+    if not colon or int(digits) == SCHEMES[scheme].default_port:
         return host
     return f"{host}:{int(digits)}"
 

@@ -21,7 +21,9 @@ from staging_api.vocabulary.staging import (
 #: The lock under which a group of the catalogue is staged; any other group uses `ARCHIVE`.
 LOCK_OF_GROUP: Mapping[str, LockKind] = {"images": IMAGES, "symbols": SYMBOLS}
 #: The locks of staging, in the order in which they are taken: two never wait crosswise.
-LOCK_BY_NAME: Mapping[str, LockKind] = {kind.name: kind for kind in (ARCHIVE, IMAGES, SYMBOLS)}
+LOCK_BY_NAME: Mapping[str, LockKind] = {
+    kind.name: kind for kind in (ARCHIVE, *LOCK_OF_GROUP.values())
+}
 
 
 def lock_kind_of(kind: ArtifactKind) -> LockKind:

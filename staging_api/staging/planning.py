@@ -59,6 +59,6 @@ def _prefixes(url: ArchiveUrl) -> tuple[str, str]:
 
     Of a local folder only the last two segments are shown: the rest is this machine's business.
     """
-    segments = url.segments[-2:] if url.scheme == "file" else url.segments
+    segments = url.segments[-2:] if url.local else url.segments
     preferred = "/".join(segments)
     return preferred, f"{preferred}~{hashlib.sha256(url.canonical.encode()).hexdigest()[:12]}"

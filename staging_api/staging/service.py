@@ -374,7 +374,7 @@ class StagingService:
     def _opened(self, url: ArchiveUrl, attention: Attention) -> Source:
         source = self.open_archive(url)
         # A disk is never silent for long, and needs no second thread.
-        return source if url.scheme == "file" else Interruptible(source, attention.check)
+        return source if url.local else Interruptible(source, attention.check)
 
     def _mark_cancelled(self, staging: Staging, holds: Holds) -> None:
         with guarded(self.database, next(iter(holds.values()))) as conn:

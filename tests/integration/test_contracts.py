@@ -1,0 +1,112 @@
+"""Every import contract of setup.cfg bites: one offence against each, in a copy of the package."""
+
+import os
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("importlinter")
+
+ROOT = Path(__file__).parents[2]
+PREFIX = "importlinter:contract:"
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+#: By contract: the modules that offend it, each with what it may not import. A module that does not
+#: exist is made: what holds for it holds for every new one.
+OFFENCES: dict[str, list[tuple[str, str]]] = {
+    "rooms": [
+        ("locks.offender", "staging_api.publishing.model"),
+        *[("client.offender", f"staging_api.{room}.model") for room in ("publishing", "locks")],
+    ],
+    "staging": [("staging.model", "staging_api.staging.worker")],
+    "publishing": [("publishing.model", "staging_api.publishing.service")],
+    "debian": [("debian.version", "staging_api.debian.deb")],
+    "embedded-postgres": [("embedded_postgres.files", "staging_api.embedded_postgres.server")],
+    "locks": [("locks.model", "staging_api.locks.hold")],
+    "documents-service": [("documents.stored", "staging_api.documents.rows")],
+    "http": [("http.prefer", "staging_api.http.app")],
+    "falcon": [("staging.offender", "falcon"), ("publishing.offender", "spectree")],
+    "gunicorn": [("http.prefer", "gunicorn"), ("staging.offender", "gunicorn")],
+    "database": [
+        ("http.offender", "sqlalchemy"),
+        ("client.offender", "sqlalchemy"),
+        ("publishing.offender", "psycopg2"),
+        ("cli.offender", "alembic"),
+    ],
+    "pydantic": [("documents.offender", "pydantic"), ("client.offender", "pydantic_settings")],
+    "terminal": [("http.offender", "typer"), ("client.offender", "rich")],
+    "client": [("http.offender", "staging_api.client.client")],
+    "side-houses": [("staging.offender", "staging_api.debian.deb")],
+    "embedded": [("cli.offender", "staging_api.embedded_postgres.server")],
+    "documents": [("documents.text", "staging_api.db.engine")],
+}
+
+
+def contracts() -> dict[str, str]:
+    """The name of each contract, by its id."""
+    found = ConfigParser()
+    found.read(ROOT / "setup.cfg")
+    return {
+        section.removeprefix(PREFIX): found[section]["name"]
+        for section in found.sections()
+        if section.startswith(PREFIX)
+    }
+
+
+def lint(folder: Path, *options: str) -> str:
+    """What the linter says of the package in a folder."""
+    given = {**os.environ, "COLUMNS": "1000", "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", LINT, "--config", "setup.cfg", "--no-cache", *options]
+    # Its end says whether a contract is broken: here always one is.
+    return subprocess.run(
+        command, cwd=folder, env=given, capture_output=True, text=True, check=False
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it is, to be spoiled."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "staging_api", folder / "staging_api")
+    shutil.copy(ROOT / "setup.cfg", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(copy: Path) -> str:
+    """What the linter says of all offences."""
+    for offences in OFFENCES.values():
+        for module, imported in offences:
+            path = copy / "staging_api" / f"{module.replace('.', '/')}.py"
+            with path.open("a") as file:
+                file.write(f"\nimport {imported}\n")
+    # An http module that no layer names would hide the others.
+    config = (copy / "setup.cfg").read_text()
+    (copy / "setup.cfg").write_text(config.replace("    addresses :", "    offender : addresses :"))
+    return lint(copy)
+
+
+def test_every_contract_has_an_offence() -> None:
+    assert OFFENCES.keys() == contracts().keys()
+
+
+@pytest.mark.parametrize("contract", OFFENCES)
+def test_an_offence_breaks_its_contract(report: str, contract: str) -> None:
+    name = contracts()[contract]
+    assert f"{name} BROKEN" in report
+    _, _, said = report.partition(f"\n{name}\n---")
+    for module, imported in OFFENCES[contract]:
+        assert f"staging_api.{module} -> {imported} (l." in said
+
+
+def test_a_room_or_an_http_module_that_no_layer_names_is_reported(copy: Path, report: str) -> None:
+    assert report
+    (copy / "staging_api" / "new_room.py").touch()
+    (copy / "staging_api" / "http" / "new_module.py").touch()
+    said = lint(copy, "--contract", "rooms", "--contract", "http")
+    assert "- staging_api.new_room\n" in said
+    assert "- staging_api.http.new_module\n" in said

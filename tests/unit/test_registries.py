@@ -1,0 +1,91 @@
+"""A new scheme, form of archive, kind of artifact or kind of lock is added in one place."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+
+from staging_api.artifacts.catalogue import Catalogue
+from staging_api.errors import CatalogueInvalid, Invalid, NotFound
+from staging_api.formats.extracts import EXTRACTS
+from staging_api.locks.model import ARCHIVE, LockKind
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import SourceObject, SourceOptions
+from staging_api.sources.opening import OPENERS, open_archive
+from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme, parse
+from staging_api.staging import model
+from staging_api.staging.model import LOCK_BY_NAME, LOCK_OF_GROUP, lock_kind_of
+
+FIRMWARE = """\
+artifacts:
+  - {name: firmware, group: images, phase: foreground, pattern: firmware.lz, extract: EXTRACT}
+"""
+
+
+class Nothing:
+    """An archive without objects."""
+
+    def __init__(self, url: ArchiveUrl, _allowed: AllowList, _options: SourceOptions) -> None:
+        self.url = url.canonical
+
+    def names(self) -> list[str]:
+        return []
+
+    def stat(self, name: str) -> SourceObject:
+        raise NotFound(name)
+
+    def open(
+        self, _found: SourceObject, _start: int = 0, _end: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return nullcontext(iter(()))
+
+    def close(self) -> None:
+        return None
+
+
+def test_every_scheme_can_be_parsed_and_opened() -> None:
+    assert SCHEMES.keys() == OPENERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "written", "canonical"),
+    [
+        (Scheme(default_port=8443), "dav://Mirror.example:8443/b/R1", "dav://mirror.example/b/R1"),
+        (Scheme(bucket=True), "dav://builds/b/R1", "dav://builds/b/R1"),
+        (Scheme(local=True), "dav:///srv/R1", "dav:///srv/R1"),
+    ],
+)
+def test_a_new_scheme_is_one_line_and_its_module(
+    monkeypatch: pytest.MonkeyPatch, scheme: Scheme, written: str, canonical: str
+) -> None:
+    with pytest.raises(Invalid, match="the scheme must be one of gs, s3, http, https, file"):
+        parse(written)
+    monkeypatch.setitem(SCHEMES, "dav", scheme)
+    monkeypatch.setitem(OPENERS, "dav", Nothing)
+    url = parse(written)
+    assert url.canonical == canonical
+    assert open_archive(url, AllowList.parse(""), SourceOptions()).names() == []
+
+
+def test_a_new_form_of_archive_is_one_line_and_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = FIRMWARE.replace("EXTRACT", "lz")
+    with pytest.raises(CatalogueInvalid, match="extract must be one of plain, tar, zip"):
+        Catalogue.read(text)
+    monkeypatch.setitem(EXTRACTS, "lz", EXTRACTS["plain"])
+    (kind,) = Catalogue.read(text).resolve(["firmware"])
+    assert kind.choices[0].extract == "lz"
+
+
+def test_a_new_kind_of_artifact_is_one_entry_of_a_catalogue() -> None:
+    text = FIRMWARE.replace("EXTRACT", "zip").replace("images", "firmware_files")
+    (kind,) = Catalogue.read(text).resolve(["firmware"])
+    assert lock_kind_of(kind) == ARCHIVE
+
+
+def test_a_new_lock_of_a_group_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(LOCK_BY_NAME.values()) == [ARCHIVE, *LOCK_OF_GROUP.values()]
+    another: dict[str, Any] = {**LOCK_OF_GROUP, "images": LockKind("firmware")}
+    monkeypatch.setattr(model, "LOCK_OF_GROUP", another)
+    (kind,) = Catalogue.read(FIRMWARE.replace("EXTRACT", "zip")).resolve(["firmware"])
+    assert lock_kind_of(kind) == LockKind("firmware")
