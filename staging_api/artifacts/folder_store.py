@@ -210,7 +210,8 @@ class FolderStore:
         for file in children(self._root / "sha256" / shard):
             if not is_digest(file.name, shard):
                 continue
-            with suppress(FileNotFoundError):  # removed while we look
+            # Removed while we look; or one that cannot be looked at, and does not hide the others.
+            with suppress(OSError):
                 facts = file.lstat()
                 if stat.S_ISREG(facts.st_mode):
                     yield Blob(file.name, facts.st_size), facts.st_mtime

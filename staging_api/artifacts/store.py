@@ -248,7 +248,9 @@ class Batch:
         try:
             blob = _write(descriptor, chunks, expected_bytes, self._room)
         finally:
-            os.close(descriptor)
+            # A network file system may say only now that the disk or its quota is full.
+            with disk_told():
+                os.close(descriptor)
         return self._written_as(blob, name)
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
@@ -262,10 +264,11 @@ class Batch:
         for chunk in chunks:
             digest.update(chunk)
             size += len(chunk)
-        os.truncate(path, size)
-        # A second name, not a move: until the row is written the parts must stay complete.
         temporary = self.new_file()
-        temporary.hardlink_to(path)
+        with disk_told():
+            os.truncate(path, size)
+            # A second name, not a move: until the row is written the parts must stay complete.
+            temporary.hardlink_to(path)
         return self._written_as(Blob(digest.hexdigest(), size), str(temporary))
 
     def reuse(self, blob: Blob) -> None:

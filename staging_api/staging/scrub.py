@@ -86,8 +86,9 @@ class Scrub:
                 (corrupt if self._check(sha256) else good).append(sha256)
             except NotFound:
                 continue  # removed, or lost: `reconcile` tells which
-            except StagingApiError as error:
-                log.warning("%s could not be read again: %s", sha256, error.detail)
+            except (OSError, StagingApiError) as error:
+                # A sector that cannot be read stops at this one content, and proves nothing.
+                log.warning("%s could not be read again: %s", sha256, error)
                 failed += 1
         with self._upkeep.database.connect() as conn:
             repository.note_scrubbed(conn, good)

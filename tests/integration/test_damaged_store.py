@@ -1,12 +1,16 @@
 """Stagings over a store that was damaged: nothing bad is reused, served or kept for staged."""
 
+import errno
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from staging_api.artifacts.opening import open_store
+from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound, StoreFailed
 from staging_api.staging.damage import losses_noticed
@@ -156,6 +160,33 @@ def test_a_scrub_finds_every_flipped_bit_and_accuses_nothing_else(at: Bench, url
     for digest in chosen:
         assert at.service.blobs.has(digest)
     assert scrubbed(at) == set()
+
+
+def test_a_content_that_cannot_be_read_stops_no_scrub_and_is_not_accused(
+    at: Bench, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = {f"suites/{n}": b"%d" % n * 20 for n in range(40)}
+    at.stage(at.build("R17-1", suites_tgz=packed(members)), "suites")
+    unreadable, flipped = (hashlib.sha256(b"%d" % n * 20).hexdigest() for n in (3, 17))
+    damage.change(url, flipped, damage.flipped)
+    store, real = type(at.service.blobs), type(at.service.blobs).open
+
+    class BadSector(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def opened(blobs: BlobStore, sha256: str, size_bytes: int | None = None) -> BinaryIO:
+        return BadSector() if sha256 == unreadable else real(blobs, sha256, size_bytes)
+
+    monkeypatch.setattr(store, "open", opened)
+    scrub = Scrub(at.service.upkeep, lambda _artifact: None)
+    turns = [scrub.turn() for _ in range(256)]
+    assert sum(turn.failed for turn in turns) == 1
+    assert [digest for turn in turns for digest in turn.corrupt] == [flipped]
+    # It alone is still to be read.
+    assert at.rows(
+        "SELECT sha256 FROM blobs WHERE checked_at IS NULL AND sha256 <> :f", f=flipped
+    ) == [(unreadable,)]
 
 
 def test_what_was_read_again_says_when_and_the_longest_unchecked_come_first(at: Bench) -> None:
