@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,13 +14,16 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound, StoreFailed
+from staging_api.formats.minidump import modules
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.held import Known
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
+from staging_api.staging.symbolication import Symbolication
 from staging_api.staging.upkeep import StoreTerms
 from tests import damage
 from tests.buckets import new_bucket, s3_server
+from tests.minidumps import elf, minidump
 from tests.stagings import Bench, bench, packed
 
 CONTENT = bytes(range(256)) * 100
@@ -196,3 +200,32 @@ def test_what_was_read_again_says_when_and_the_longest_unchecked_come_first(at: 
     scrubbed(at)
     assert at.rows("SELECT count(*) FROM blobs WHERE checked_at > stored_at") == [(2,)]
     assert at.rows("SELECT count(*) FROM store_checks WHERE scrubbed_at IS NULL") == [(0,)]
+
+
+@pytest.mark.parametrize("by", damage.CHANGED_LENGTHS)
+def test_a_stack_trace_is_not_made_of_symbols_that_were_cut(
+    at: Bench, url: str, tmp_path: Path, by: Callable[[bytes], bytes | None]
+) -> None:
+    symbols, dump = b"MODULE Linux x86_64 lib.so", tmp_path / "dump"
+    dump.write_bytes(minidump([elf("/lib.so", bytes(range(16)))]))
+    (path,) = (module.symbol_path for module in modules(dump))
+    builds = [
+        at.build(name, debug_tgz=packed({f"debug/breakpad/{path}": symbols + name.encode()}))
+        for name in ("R17-1", "R17-2")
+    ]
+    for each in builds:
+        at.stage(each, "symbols")
+    program = tmp_path / "stackwalk"
+    program.write_text('#!/bin/sh\ncat "$2"/*/*/*\n')
+    program.chmod(0o755)
+    service = at.service
+    noticed = partial(losses_noticed, service.upkeep)
+    walk = Symbolication(program, service.database, service.blobs, noticed=noticed)
+    assert walk.of_build(dump, builds[0]) == symbols + b"R17-1"
+    damage.change(url, hashlib.sha256(symbols + b"R17-1").hexdigest(), by)
+    with pytest.raises(NotFound, match="stage its artifact again"):
+        walk.of_build(dump, builds[0])
+    assert states(at) == [("evicted", "lost"), ("staged", None)]
+    assert walk.of_build(dump, builds[1]) == symbols + b"R17-2"
+    at.stage(builds[0], "symbols")
+    assert walk.of_build(dump, builds[0]) == symbols + b"R17-1"
