@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -43,6 +43,7 @@ _ARTIFACTS = ("full_payload", "stateful")
 _SERVED = {"full_payload": "update.gz", "stateful": "stateful.tgz"}
 _QUOTAS = (600_000, 900_000, 1_500_000, 0)
 _IDLE_SECONDS = 1.0
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass
@@ -102,8 +103,8 @@ class Chaos:
         self.api: list[Pod] = []
         self.workers: list[Pod] = []
 
-    def run(self, seconds: float) -> None:
-        """Make chaos for so long."""
+    def run(self, seconds: float, until: Collection[str] = ()) -> None:
+        """Make chaos for so long, and on a busy machine until each of these was seen."""
         self.api = [self._services[0].api()[0] for _ in range(2)]
         self.workers = [self._services[0].worker()]
         actors: list[Callable[[random.Random], None]] = [
@@ -121,6 +122,9 @@ class Chaos:
                 for number, each in enumerate(actors)
             ]
             self._over.wait(seconds)
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while not all(map(self.seen.get, until)) and time.monotonic() < deadline:
+                self._over.wait(0.5)
             self._over.set()
             for done in doing:
                 done.result()

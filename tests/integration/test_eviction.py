@@ -135,8 +135,11 @@ def test_artifacts_without_bytes_are_never_evicted_for_space(ten: Bench) -> None
 
 
 def test_what_is_doomed_is_collected_when_room_is_needed_without_any_worker(ten: Bench) -> None:
+    idle = payload(ten, "idle", 4)
     for turn in range(3):
-        ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 9), ASKER)
+        ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 5), ASKER)
+    # What nothing names made the room: nobody had to go for it.
+    assert ten.rows("SELECT state FROM staged_artifacts WHERE id = :id", id=idle) == [("staged",)]
     check_sums(ten)
 
 
