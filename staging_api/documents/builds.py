@@ -95,7 +95,7 @@ def named_by(rendering: Rendering | None) -> Iterator[tuple[str, tuple[str, ...]
     """The archive_url and artifacts of each build that the documents name, each once."""
     seen = set()
     for each in rendering.documents if rendering else ():
-        if each.document.schema != BUILDS_SCHEMA or faults_of(each.data):
+        if each.document.schema != BUILDS_SCHEMA or each.secret_paths or faults_of(each.data):
             continue
         for build in each.data["builds"]:
             named = (build["archive_url"], tuple(build.get("artifacts", ())))
@@ -107,7 +107,11 @@ def named_by(rendering: Rendering | None) -> Iterator[tuple[str, tuple[str, ...]
 def check(rendering: Rendering) -> Iterator[Finding]:
     """What is wrong with documents that name builds."""
     for each in rendering.documents:
-        if each.document.schema == BUILDS_SCHEMA:
+        if each.document.schema == BUILDS_SCHEMA and each.secret_paths:
+            # Everyone sees which builds are staged.
+            message = "names builds, which are no secret: it must not be, or hold, one"
+            yield Finding(Fault.INVALID_DATA, message, (each.document.identity,), ".data")
+        elif each.document.schema == BUILDS_SCHEMA:
             for path, message in faults_of(each.data):
                 yield Finding(Fault.INVALID_DATA, message, (each.document.identity,), path)
 

@@ -121,6 +121,9 @@ class Checker:
         if isinstance(known, CompiledSchema):
             return known
         complaints = complaints_about(document.data, watch)
+        if complaints and document.encrypted:
+            message = "is not a JSON Schema of draft 4"
+            return (_located(document, ("data",), Fault.INVALID_DATA_SCHEMA, message),)
         if complaints:
             return tuple(
                 _located(document, ("data", *path), Fault.INVALID_DATA_SCHEMA, message)
@@ -147,7 +150,8 @@ def _data_findings(
         yield Finding(Fault.INVALID_DATA, message, names, ".data")
         return
     except SchemaUnusable as unusable:
-        message = f"cannot be applied to {rendered.document.identity}: {unusable}"
+        reason = "it is encrypted, so not why" if schema.encrypted else str(unusable)
+        message = f"cannot be applied to {rendered.document.identity}: {reason}"
         yield _located(schema, ("data",), Fault.INVALID_DATA_SCHEMA, message)
         return
     for error in errors:
@@ -157,11 +161,13 @@ def _data_findings(
 def _data_finding(rendered: RenderedDocument, schema: Document, error: ValidationError) -> Finding:
     path: Path = tuple(error.absolute_path)
     shown = visible_path(path, rendered.secret_paths)
-    finding = _located(rendered.document, ("data", *shown), Fault.INVALID_DATA, complaint(error))
-    diagnostic: dict[str, Any] = {
-        "schema_path": [str(step) for step in error.absolute_schema_path],
-        "validation_schema": schema.name,
-    }
+    diagnostic: dict[str, Any] = {"validation_schema": schema.name}
+    if schema.encrypted:
+        message = f"must satisfy {error.validator}, as its DataSchema, a secret, has it"
+    else:
+        message = complaint(error)
+        diagnostic["schema_path"] = [str(step) for step in error.absolute_schema_path]
+    finding = _located(rendered.document, ("data", *shown), Fault.INVALID_DATA, message)
     section = get(rendered.data, path)
     if not rendered.touches_secret(path) and len(canonical_json(section)) <= _SECTION_LENGTH:
         diagnostic["error_section"] = section

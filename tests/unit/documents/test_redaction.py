@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from staging_api.documents.builds import BUILDS_SCHEMA, check, named_by
 from staging_api.documents.redaction import REDACTED, masked, redacted, redacted_document
 from tests.document_sets import SECRET, doc, documents, rendered, secret, sub
 
@@ -155,3 +156,20 @@ def test_masking_changes_a_copy():
         "l": [1, REDACTED],
     }
     assert data == {"a": {"b": 1, "c": 2}, "l": [1, 2]}
+
+
+@pytest.mark.parametrize("by", ["policy", "substitution"])
+def test_builds_that_are_a_secret_are_refused_and_not_listed(by):
+    """Whoever may see stagings sees what is staged, so a secret URL would not stay one."""
+    policy = "encrypted" if by == "policy" else "cleartext"
+    subs = [from_secret(".builds[0].archive_url")] if by == "substitution" else []
+    urls = {"builds": [{"archive_url": f"gs://{WORD}"}]}
+    rendering = rendered(
+        secret("pass", f"gs://{WORD}"),
+        doc("hidden", urls, schema=BUILDS_SCHEMA, policy=policy, subs=subs),
+        doc("open", {"builds": [{"archive_url": "gs://open"}]}, schema=BUILDS_SCHEMA),
+    )
+    [finding] = check(rendering)
+    assert [each.name for each in finding.documents] == ["hidden"]
+    assert WORD not in repr(finding)
+    assert [url for url, _ in named_by(rendering)] == ["gs://open"]

@@ -240,6 +240,29 @@ def test_findings_never_quote_a_secret():
     assert shown == [".data.open"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        ({"enum": ["swordfish"]}, "x"),
+        ({"required": ["swordfish"]}, {}),
+        ({"pattern": "^swordfish$"}, "x"),
+        ({"not": {"enum": ["x", "swordfish"]}}, "x"),
+        ({"$ref": "#/definitions/swordfish"}, 1),
+        ({"properties": {"swordfish": {"type": "oops"}}}, {}),
+        ({"patternProperties": {"swordfish(": {}}}, {}),
+    ],
+)
+def test_findings_never_quote_a_schema_that_is_a_secret(schema, data):
+    hidden = data_schema("site/Thing/v1", schema)
+    hidden["metadata"]["storagePolicy"] = "encrypted"
+    found = Checker().findings(rendered(hidden, doc("one", data)))
+    found += check_schemas(documents(hidden))
+    assert found
+    assert "swordfish" not in repr(found)
+    # A schema that is no secret is still quoted.
+    assert "swordfish" in repr(findings({"enum": ["swordfish"]}, "x"))
+
+
 def test_keys_below_a_secret_are_not_named():
     schema = {"properties": {"a": {"additionalProperties": False}}}
     rendering = rendered(
