@@ -3,7 +3,7 @@
 Each object version has a folder under ``parts/``, and each attempt two files in it: the bytes,
 at their own offsets, and a journal of the ranges that are durable. An attempt writes only its own
 files and reads those of all, so two attempts at once, or one that was thought dead, never touch
-each other's bytes.
+each other's bytes. A range has a checksum: bytes that went bad meanwhile are fetched again.
 
 What happens if the process dies, or the machine loses power:
 
@@ -14,6 +14,7 @@ What happens if the process dies, or the machine loses power:
 - after the artifact is staged: `PartStore.forget` was to come; `Spool.sweep` does it by age.
 """
 
+import logging
 import os
 import shutil
 import threading
@@ -23,9 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Self
+from zlib import crc32
 
 from staging_api.artifacts.disk import disk_told, open_file, write_at
 from staging_api.errors import NoSpace, StoreFailed
+
+log = logging.getLogger(__name__)
 
 #: After so many bytes the journal moves on: what a crash can cost, and a sync has to carry.
 PART_BYTES = 8 << 20
@@ -34,11 +38,16 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Held:
-    """A range of an object that an earlier attempt left on the disk."""
+    """A range of an object that an earlier attempt left on the disk.
+
+    Attributes:
+        checksum: CRC-32 of its bytes; None: the version before did not write it.
+    """
 
     start: int
     end: int
     descriptor: int
+    checksum: int | None = None
 
 
 class PartStore:
@@ -86,13 +95,24 @@ class Parts:
         self._data = data
         self._done = done
         self._held = held
+        self._whole: set[Held] = set()
         #: Whether bytes of an earlier attempt were read.
         self.resumed = False
 
     def held_at(self, position: int) -> Held | None:
-        """The range from an earlier attempt that goes furthest from this position on."""
+        """The range from an earlier attempt that goes furthest from this position on.
+
+        One whose bytes changed on the disk is forgotten: many sources declare no digest that would
+        tell.
+        """
         found = [each for each in self._held if each.start <= position < each.end]
-        return max(found, key=lambda each: each.end, default=None)
+        for held in sorted(found, key=lambda each: each.end, reverse=True):
+            if held in self._whole or self._is_whole(held):
+                self._whole.add(held)
+                return held
+            log.warning("bytes %d to %d of %s are damaged", held.start, held.end, self.path.parent)
+            self._held.remove(held)
+        return None
 
     def next_held(self, position: int, end: int) -> int:
         """Where the next held range after this position begins, or `end`."""
@@ -133,7 +153,13 @@ class Parts:
         """
         with disk_told():
             os.fdatasync(self._data)
-            os.write(self._done, b"".join(b"%d %d\n" % each for each in ranges))
+            lines = (b"%d %d %d\n" % (*each, _checksum(self._data, *each)) for each in ranges)
+            os.write(self._done, b"".join(lines))
+
+    @staticmethod
+    def _is_whole(held: Held) -> bool:
+        with disk_told():
+            return held.checksum in (None, _checksum(held.descriptor, held.start, held.end))
 
 
 class Journal:
@@ -213,7 +239,11 @@ def _held_by(journal: Path, size_bytes: int, stack: ExitStack) -> list[Held]:
     end = min(size_bytes, os.fstat(descriptor).st_size)
     with open(noted, "rb", closefd=False) as lines:
         ranges = [_range_of(line) for line in lines]
-    return [Held(*each, descriptor) for each in ranges if each and each[1] <= end]
+    return [
+        Held(first, last, descriptor, checksum)
+        for first, last, checksum in filter(None, ranges)
+        if last <= end
+    ]
 
 
 def _make_folder(folder: Path) -> None:
@@ -224,9 +254,19 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _range_of(line: bytes) -> tuple[int, int] | None:
+def _range_of(line: bytes) -> tuple[int, int, int | None] | None:
+    """Start, end and checksum, which a journal of the version before has not."""
     words = line.split()
-    if not line.endswith(b"\n") or len(words) != 2 or not all(map(bytes.isdigit, words)):  # noqa: PLR2004
+    if not line.endswith(b"\n") or len(words) not in (2, 3) or not all(map(bytes.isdigit, words)):
         return None
-    start, end = map(int, words)
-    return (start, end) if start < end else None
+    start, end, *more = map(int, words)
+    return (start, end, more[0] if more else None) if start < end else None
+
+
+def _checksum(descriptor: int, start: int, end: int) -> int:
+    """CRC-32 of a range of a file, or of what is there of it."""
+    checksum = 0
+    while start < end and (chunk := os.pread(descriptor, min(_READ_BYTES, end - start), start)):
+        checksum = crc32(chunk, checksum)
+        start += len(chunk)
+    return checksum

@@ -299,12 +299,46 @@ def test_a_part_that_was_cut_is_used_as_far_as_it_goes(store, tmp_path):
     assert source.sent >= SIZE - PART_BYTES - 5
 
 
-def test_a_part_with_a_flipped_bit_is_no_fault_of_the_source_and_is_fetched_anew(store, tmp_path):
-    source = begun(store)
-    data = part_of(tmp_path, "data")
+def flip(data, position):
     content = bytearray(data.read_bytes())
-    content[7] ^= 1
+    content[position] ^= 1
     data.write_bytes(content)
+
+
+def test_a_part_with_a_flipped_bit_is_fetched_again_and_the_others_are_not(store, tmp_path):
+    source = begun(store)
+    flip(part_of(tmp_path, "data"), 7)
+    sent = source.sent
+    check_whole(store, fetch(source, store))
+    assert source.sent - sent < SIZE
+
+
+@pytest.mark.parametrize("position", [0, PART_BYTES - 1, SIZE - 1])
+def test_no_flipped_bit_of_a_part_reaches_a_reader_though_the_source_declares_no_digest(
+    tmp_path, position
+):
+    source = Remote()
+    assert read(tmp_path, source) == BODY
+    (data,) = (tmp_path / "key").glob("*.data")
+    flip(data, position)
+    assert read(tmp_path, source) == BODY
+    assert SIZE < source.sent < 2 * SIZE
+
+
+def test_a_journal_of_the_version_before_which_has_no_checksums_is_believed(store, tmp_path):
+    source = Remote()
+    assert read(tmp_path, source) == BODY
+    (done,) = (tmp_path / "key").glob("*.done")
+    lines = [line.rpartition(" ")[0] for line in done.read_text().splitlines()]
+    done.write_text("".join(f"{line}\n" for line in lines))
+    assert read(tmp_path, source) == BODY
+    assert source.sent == SIZE
+    # Bits that flipped in such a part are found by the digest, where the source declares one.
+    source = begun(store)
+    done = part_of(tmp_path, "done")
+    lines = [line.rpartition(" ")[0] for line in done.read_text().splitlines()]
+    done.write_text("".join(f"{line}\n" for line in lines))
+    flip(part_of(tmp_path, "data"), 7)
     with pytest.raises(StoreFailed) as failed:
         fetch(source, store)
     assert failed.value.retryable
