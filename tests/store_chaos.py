@@ -264,6 +264,16 @@ class Chaos:
         pods[place].kill()
         pods[place] = service.again(pods[place])
         self.seen["restarts"] += 1
+        # On a busy machine, too, each pod does something before it is killed.
+        while pods is self.api and not self._answers(pods[place]) and not self._over.wait(0.1):
+            pass
+
+    @staticmethod
+    def _answers(pod: Pod) -> bool:
+        try:
+            return pod.client.get("/readyz").status in _EXPECTED
+        except urllib3.exceptions.HTTPError:
+            return False
 
 
 def settle(chaos: Chaos) -> None:
