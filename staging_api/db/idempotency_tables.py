@@ -1,0 +1,22 @@
+"""The table of answers that are given again to the same request."""
+
+from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from staging_api.db.schema import Time, metadata, now
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("caller", Text, primary_key=True, comment="who sent the key"),
+    Column("key", Text, primary_key=True, comment="the caller's Idempotency-Key"),
+    Column("request_sha256", Text, nullable=False, comment="of method, path, query and body"),
+    Column("status", Integer, nullable=False, comment="of the answer, as HTTP has it"),
+    Column("headers", JSONB, nullable=False, comment="of the answer"),
+    Column("body", LargeBinary, nullable=False, comment="of the answer, as it was sent"),
+    Column(
+        "created_at", Time, nullable=False, server_default=now, comment="when the answer was given"
+    ),
+    Index(None, "created_at"),
+    comment="Answers that are given again to the same request.",
+)
