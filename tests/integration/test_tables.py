@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import Table, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql
 
 from staging_api.db.engine import Database
@@ -64,3 +64,29 @@ def test_the_database_explains_itself(database: Database) -> None:
         for table in metadata.tables.values()
         for column in table.columns
     }
+
+
+def test_the_database_has_the_checks_of_the_tables_and_no_others(database: Database) -> None:
+    with database.begin() as conn, conn.begin_nested() as savepoint:
+        there = checks(conn, "public")
+        conn.execute(text("CREATE SCHEMA beside"))
+        conn.execute(text("SET LOCAL search_path = beside, public"))
+        metadata.create_all(conn, checkfirst=False)
+        wanted = checks(conn, "beside")
+        savepoint.rollback()
+    assert there == wanted
+
+
+def checks(conn: Connection, schema: str) -> dict[tuple[str, str], str]:
+    """The CHECK constraints of a schema's tables, by table and name, in PostgreSQL's own words."""
+    rows = conn.execute(
+        text(
+            "SELECT t.relname, c.conname, pg_get_constraintdef(c.oid)"
+            " FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+            " WHERE c.contype = 'c' AND t.relnamespace = CAST(:schema AS regnamespace)"
+            " AND NOT t.relispartition"
+        ),
+        {"schema": schema},
+    )
+    # NOT VALID says how a constraint came to be, not what it is.
+    return {(table, name): said.removesuffix(" NOT VALID") for table, name, said in rows}
