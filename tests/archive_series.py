@@ -86,12 +86,15 @@ class Life:
         raw = deb(text, Form.GZ, holds=self.rng.choice(("one", "one", "other")))
         self._send({f"x.{self.rng.choice(('deb', 'deb', 'udeb'))}": raw})
 
-    def send_for_one_and_all(self) -> None:
-        """A package for all, and a newer one that replaces it on one architecture only."""
+    def narrow(self) -> None:
+        """Take away the one architecture on which a package for all was still the newest."""
         name, suite = self.rng.choice(NAMES), self.rng.choice(SUITES)
+        self.shop.change(suite, architectures=list(ARCHITECTURES))
         for version, architecture in (("1.0", "all"), ("1.1", "amd64")):
             raw = deb(control_text(name, version, architecture), Form.GZ, holds="one")
             self._send({"x.deb": raw}, suite)
+        self.shop.run()
+        self.shop.change(suite, architectures=["amd64"])
 
     def send_source(self) -> None:
         name, version = self.rng.choice((*NAMES, "src")), self.rng.choice(("1.0-1", "1.0-2", "2-1"))
@@ -263,7 +266,6 @@ class Life:
 #: How often each event comes, against the others.
 EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.send_binary: 8,
-    Life.send_for_one_and_all: 2,
     Life.send_source: 5,
     Life.send_again: 4,
     Life.delete: 4,
@@ -277,7 +279,8 @@ EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.pin: 1,
     Life.describe: 1,
     Life.change_parts: 1,
-    Life.change_architectures: 3,
+    Life.change_architectures: 1,
+    Life.narrow: 1,
     Life.change_forms: 1,
     Life.change_key: 2,
     Life.let_time_pass: 2,

@@ -121,6 +121,30 @@ def test_a_worker_renews_what_nobody_publishes_and_decides_on_no_package(
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
 
+def test_a_worker_renews_a_suite_that_went_back_within_its_hold(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    signed_with(here, keys[0])
+    first = here.run().generation_id
+    here.add("world")
+    here.run()
+    back = here.hold(first, "stable")
+    nearly_over(here)
+    assert Renewal(here.publisher).once() == ["example"]
+    assert expiring(here) == set()
+    assert here.names() == ["hello 1.0-1"]
+    here.run(careful=True)
+    assert here.names() == ["hello 1.0-1"]
+    with here.database.connect() as conn:
+        made = repository.find_run(conn, back.run_id or "")
+    assert (made.operation, made.purpose, made.state) == ("publish-distro", "go-back", "succeeded")
+    # One that was pinned while it was held is believed after its time, too.
+    execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+    release = snapshot(here, back.id, "Release")
+    assert snapshot(here, back.id, "InRelease") == b"signed by AAAA\n" + release
+    assert here.names(generation=back.id) == ["hello 1.0-1"]
+
+
 def runs(shop: Shop) -> list[Run]:
     with shop.database.connect() as conn:
         return [
