@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects import postgresql
 
 from staging_api.db.engine import Database
+from staging_api.db.schema import DOMAINS
 from staging_api.db.tables import metadata
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -75,6 +76,34 @@ def test_the_database_has_the_checks_of_the_tables_and_no_others(database: Datab
         wanted = checks(conn, "beside")
         savepoint.rollback()
     assert there == wanted
+
+
+def test_the_database_has_the_domains_of_the_tables(database: Database) -> None:
+    with database.begin() as conn, conn.begin_nested() as savepoint:
+        there = domains(conn, "public")
+        conn.execute(text("CREATE SCHEMA beside"))
+        for name, (kind, condition) in DOMAINS.items():
+            conn.exec_driver_sql(f"CREATE DOMAIN beside.{name} AS {kind} CHECK ({condition})")
+        wanted = domains(conn, "beside")
+        savepoint.rollback()
+    assert there == wanted
+
+
+def domains(conn: Connection, schema: str) -> dict[str, tuple[str, str, str]]:
+    """The type, the collation and the condition of each domain of a schema."""
+    rows = conn.execute(
+        text(
+            "SELECT d.typname, format_type(d.typbasetype, d.typtypmod), o.collname,"
+            " pg_get_constraintdef(c.oid)"
+            " FROM pg_type d JOIN pg_constraint c ON c.contypid = d.oid"
+            " JOIN pg_collation o ON o.oid = d.typcollation"
+            " WHERE d.typnamespace = CAST(:schema AS regnamespace)"
+        ),
+        {"schema": schema},
+    )
+    return {
+        name: (kind, order, said.removesuffix(" NOT VALID")) for name, kind, order, said in rows
+    }
 
 
 def checks(conn: Connection, schema: str) -> dict[tuple[str, str], str]:
