@@ -42,5 +42,20 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def test_a_device_may_read_files_and_nothing_else():
+    """But for what needs no credential: probes, metrics, descriptions."""
+    theirs = {
+        (route, method)
+        for route, methods in ALLOWED.items()
+        for method, roles in methods.items()
+        if Role.DEVICE in roles
+    }
+    assert theirs == {
+        (route, method)
+        for route in ("/static/{path:path}", "/archive/{archive}/{path:path}")
+        for method in ("GET", "HEAD")
+    }
+
+
 def test_the_documented_table_is_that_of_the_code():
     assert table() in DOCUMENT.read_text(), f"the table should be:\n{table()}"

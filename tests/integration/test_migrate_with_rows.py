@@ -1,0 +1,120 @@
+"""Rows that each earlier schema was filled with: they are there, and worked on, in the newest."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+
+from staging_api.db import migrate as migration
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import check_schema, migrate, revisions
+from staging_api.locks.model import new_id
+from staging_api.staging import repository
+from tests.databases import new_database
+from tests.rows import select
+
+#: Rows that a pod of each version writes; only columns that the first schema had.
+_STATEMENTS = (
+    "INSERT INTO archives (archive_url, static_prefix) VALUES (:url, :url)",
+    "INSERT INTO blobs (sha256, size_bytes) VALUES (:sha256, 5)",
+    "INSERT INTO lock_scopes (kind, scope, fence) VALUES ('archive', :url, 7)",
+    """INSERT INTO api_locks (id, kind, scope, caller, holder, fence, acquired_at, expires_at,
+           ended_at, outcome)
+       VALUES (:lock, 'archive', :url, 'ci', 'pod', 7, now(), now(), now(), 'released')""",
+    """INSERT INTO stagings (id, archive_url, state, requested, caller)
+       VALUES (:staging, :url, 'queued', '{payload,notes}', 'ci')""",
+    """INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state,
+           path, sha256, size_bytes, staged_at, source_url, lock_id, fence)
+       VALUES (:payload, :staging, :url, 'payload', 'archive', 'foreground', 'staged', :path,
+           :sha256, 5, clock_timestamp(), :url, :lock, 7)""",
+    """INSERT INTO staged_files (artifact_id, path, sha256, size_bytes)
+       VALUES (:payload, :path, :sha256, 5)""",
+    """INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state,
+           path)
+       VALUES (:notes, :staging, :url, 'notes', 'archive', 'foreground', 'pending', :other)""",
+    """INSERT INTO idempotency_keys (caller, key, request_sha256, status, headers, body)
+       VALUES ('ci', :url, :sha256, 200, '{}', '')""",
+)
+
+
+def filled(conn: Connection, revision: str) -> None:
+    """Let a version with this schema have staged one artifact of an archive, and not the other."""
+    ids = {name: new_id() for name in ("lock", "staging", "payload", "notes")}
+    given = {
+        **ids,
+        "url": archive_of(revision),
+        "path": f"{archive_of(revision)}/payload.bin",
+        "other": f"{archive_of(revision)}/notes.txt",
+        "sha256": hashlib.sha256(revision.encode()).hexdigest(),
+    }
+    for statement in _STATEMENTS:
+        conn.execute(text(statement), given)
+
+
+def archive_of(revision: str) -> str:
+    return f"file:///of-{revision}"
+
+
+@pytest.fixture
+def url(database_url: str) -> Iterator[str]:
+    """An empty database."""
+    with new_database(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def pools(url: str) -> Iterator[Database]:
+    made = open_database(url, 2)
+    yield made
+    made.close()
+
+
+def step(pools: Database, revision: str) -> None:
+    with pools.begin() as conn:
+        command.upgrade(migration._config(conn), revision)
+
+
+def check_rows(pools: Database, *versions: str) -> None:
+    """Fail unless everything that these versions wrote is there, and what is left is due."""
+    urls = [archive_of(version) for version in versions]
+    assert select(pools, "SELECT archive_url, state FROM stagings ORDER BY 1") == [
+        (url, "queued") for url in urls
+    ]
+    assert select(pools, "SELECT scope, fence FROM lock_scopes ORDER BY 1") == [
+        (url, 7) for url in urls
+    ]
+    assert select(pools, "SELECT scope, outcome FROM api_locks ORDER BY 1") == [
+        (url, "released") for url in urls
+    ]
+    assert select(pools, "SELECT key, status FROM idempotency_keys ORDER BY 1") == [
+        (url, 200) for url in urls
+    ]
+    with pools.connect() as conn:
+        assert sorted(turn.archive_url for turn in repository.due(conn, each=100)) == urls
+        for version, url in zip(versions, urls, strict=True):
+            found = repository.served_file(conn, f"{url}/payload.bin")
+            assert found is not None
+            assert found.sha256 == hashlib.sha256(version.encode()).hexdigest()
+
+
+def test_rows_of_every_earlier_schema_are_there_and_worked_on(pools: Database):
+    """One database that took every upgrade, and was used in between."""
+    for revision in revisions():
+        step(pools, revision)
+        with pools.begin() as conn:
+            filled(conn, revision)
+    check_schema(pools)
+    check_rows(pools, *revisions())
+
+
+@pytest.mark.parametrize("revision", revisions()[:-1:5])
+def test_a_filled_database_takes_all_steps_at_once(url: str, pools: Database, revision: str):
+    step(pools, revision)
+    with pools.begin() as conn:
+        filled(conn, revision)
+        filled(conn, revision + "b")
+    assert migrate(url) == revisions()[-1]
+    check_schema(pools)
+    check_rows(pools, revision, revision + "b")
