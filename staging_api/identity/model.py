@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from staging_api.errors import Unauthenticated
-from staging_api.identity.names import looks_reserved
+from staging_api.identity.names import is_seen, looks_reserved
 
 _MAX_NAME_LENGTH = 200
 
@@ -61,7 +61,7 @@ def valid_name(name: object) -> str:
     if (
         not isinstance(name, str)
         or not 1 <= len(name) <= _MAX_NAME_LENGTH
-        or not name.isprintable()
+        or not is_seen(name)
         or looks_reserved(name)
     ):
         raise Unauthenticated("the credential names nobody that can be a caller here")

@@ -7,14 +7,24 @@ from functools import cache
 #: What rows name as their caller when no caller of the API was at work.
 RESERVED = frozenset({"anonymous", "worker", "upkeep"})
 
-# ASCII's own likenesses; those of other scripts are in Unicode's list.
+# ASCII's own likenesses; those of other scripts are in Unicode's list, but for some.
 _LIKE = (("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w"))
+_NOT_LISTED = {"κ": "k", "ĸ": "k", "ω": "w", "ш": "w", "þ": "p", "ƿ": "p"}
+# With a hook, a stroke, in a black circle: what no decomposition shows, the name does.
+_LETTER = re.compile("(?:^|.* )LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])(?: WITH .*)?")
+# Letters of Unicode that are shown as nothing, or as a space.
+_UNSEEN = re.compile("[\u115f\u1160\u3164\uffa0\u17b4\u17b5]")
 _MARK = re.compile(r"[\W_]+")
 
 
 def looks_reserved(name: str) -> bool:
     """Whether a reader could take `name` for one of the service's own."""
     return any(skeleton in _reserved() for skeleton in _skeletons(name))
+
+
+def is_seen(name: str) -> bool:
+    """Whether every character of `name` is shown."""
+    return name.isprintable() and not _UNSEEN.search(name)
 
 
 @cache
@@ -59,4 +69,5 @@ def _like_latin(char: str) -> str:
             for likeness in found["homoglyphs"]:
                 if likeness["c"].isascii() and likeness["c"].isalnum():
                     return str(likeness["c"])
-    return char
+    letter = _LETTER.fullmatch(unicodedata.name(char, ""))
+    return letter[1].lower() if letter else _NOT_LISTED.get(char, char)

@@ -1,5 +1,7 @@
 """Names that a reader of a row could take for the service's own."""
 
+import unicodedata
+
 import pytest
 
 from staging_api.errors import Unauthenticated
@@ -30,6 +32,13 @@ def test_the_services_own_names_are_refused_in_any_form(own: str):
         "up-keep",
         "upkee\N{GREEK SMALL LETTER RHO}",
         "work\N{COMBINING DIAERESIS}er",
+        "w\N{LATIN SMALL LETTER O WITH STROKE}rker",
+        "wor\N{LATIN SMALL LETTER K WITH HOOK}er",
+        "wor\N{GREEK SMALL LETTER KAPPA}er",
+        "\N{GREEK SMALL LETTER OMEGA}orker",
+        "\N{CYRILLIC SMALL LETTER SHA}orker",
+        "\N{NEGATIVE CIRCLED LATIN CAPITAL LETTER W}orker",
+        "upkee\N{LATIN SMALL LETTER P WITH STROKE}",
     ],
 )
 def test_so_are_names_that_look_like_them(name: str):
@@ -38,7 +47,30 @@ def test_so_are_names_that_look_like_them(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["worker2", "workers", "co-worker", "ci", "Александр", "山田太郎", "upkeeper", "Ωmega"]
+    "unseen",
+    ["HANGUL FILLER", "HANGUL CHOSEONG FILLER", "HALFWIDTH HANGUL FILLER", "NO-BREAK SPACE"],
+)
+def test_a_name_has_no_letter_that_is_not_seen(unseen: str):
+    """Neither of the service's own, nor beside another caller's name."""
+    for name in ("worker", "alice"):
+        for made in (f"{name}{unicodedata.lookup(unseen)}", f"{unicodedata.lookup(unseen)}{name}"):
+            with pytest.raises(Unauthenticated):
+                valid_name(made)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "worker2",
+        "workers",
+        "co-worker",
+        "ci",
+        "Александр",
+        "山田太郎",
+        "upkeeper",
+        "Ωmega",
+        "홍길동",
+    ],
 )
 def test_other_names_are_not(name: str):
     assert valid_name(name) == name
