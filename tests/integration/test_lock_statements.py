@@ -1,6 +1,7 @@
 """The statements of the lock, one by one, on a real PostgreSQL."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
@@ -206,3 +207,32 @@ def test_the_version_before_renews_as_it_did(database: Database) -> None:
         ).all()
     assert renewed_id == lease.id
     assert 89 < left <= 90
+
+
+def test_leases_are_renewed_while_others_of_the_same_process_are_released(
+    database: Database,
+) -> None:
+    """As one statement of a function in SQL, the renewal made PostgreSQL 18 crash by that."""
+    long = {"lease_seconds": 300}
+    kept = [acquired(database, scope=f"kept-{number}", **long) for number in range(3)]
+    for _ in range(3):
+        leases = [acquired(database, scope=f"s{number}", **long) for number in range(300)]
+        over = threading.Event()
+
+        def renew_all(leases: list[Lease] = leases, over: threading.Event = over) -> int:
+            count = 0
+            while not over.is_set():
+                with database.connect() as conn:
+                    left = store.renew(conn, [(lease, 300) for lease in (*kept, *leases)])
+                assert all((left[lease.id] or 0) > 200 for lease in kept)
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(1) as pool:
+            renewing = pool.submit(renew_all)
+            try:
+                assert {released(database, lease) for lease in leases} == {"released"}
+            finally:
+                over.set()
+            assert renewing.result() > 0
+    assert [grant_of(database, lease).outcome for lease in kept] == [None, None, None]

@@ -1,3 +1,6 @@
+-- A loop, not one statement of a function in SQL: while other sessions release leases, PostgreSQL 18
+-- crashes in the update of the partitioned api_locks that such a statement makes beside its answer.
+--
 -- A lease that is not in the answer is lost; an expired one never comes back to life. Guarded writes
 -- do not stand in the way. A lease whose row is locked in another way at that moment is not extended,
 -- and the answer says so: the leases of a process do not wait for each other.
@@ -6,36 +9,40 @@ CREATE OR REPLACE FUNCTION lock_extend(
     p_ttls_seconds double precision[])
 RETURNS TABLE (
     id text, expires_at timestamptz, remaining_seconds double precision, extended boolean)
-LANGUAGE sql VOLATILE AS $$
-    WITH mine AS (
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+DECLARE
+    v_mine record;
+BEGIN
+    FOR v_mine IN
         SELECT * FROM unnest(p_kinds, p_scopes, p_ids, p_fences, p_ttls_seconds)
             AS m (kind, scope, id, fence, ttl_seconds)
-    ), current AS (
-        SELECT s.lock_id, s.expires_at
-        FROM mine m JOIN lock_scopes s ON s.kind = m.kind AND s.scope = m.scope
-        WHERE s.lock_id = m.id AND s.fence = m.fence AND s.expires_at > clock_timestamp()
-    ), free AS (
-        SELECT s.kind, s.scope, m.ttl_seconds
-        FROM mine m JOIN lock_scopes s ON s.kind = m.kind AND s.scope = m.scope
-        WHERE s.lock_id = m.id AND s.fence = m.fence AND s.expires_at > clock_timestamp()
-        FOR NO KEY UPDATE OF s SKIP LOCKED
-    ), renewed AS (
-        UPDATE lock_scopes s SET expires_at = clock_timestamp() + f.ttl_seconds * interval '1 s'
-        FROM free f
-        WHERE s.kind = f.kind AND s.scope = f.scope
-        RETURNING s.lock_id, s.expires_at
-    ), told AS (
-        UPDATE api_locks l SET expires_at = r.expires_at
-        FROM renewed r WHERE l.id = r.lock_id AND l.outcome IS NULL
-    ), answer AS (
-        SELECT lock_id, expires_at, true AS extended FROM renewed
-        UNION ALL
-        SELECT c.lock_id, c.expires_at, false FROM current c
-        WHERE NOT EXISTS (SELECT FROM renewed r WHERE r.lock_id = c.lock_id)
-    )
-    SELECT lock_id, expires_at, extract(epoch FROM expires_at - clock_timestamp())::float8, extended
-    FROM answer
-$$;
+    LOOP
+        SELECT s.expires_at INTO lock_extend.expires_at FROM lock_scopes s
+        WHERE s.kind = v_mine.kind AND s.scope = v_mine.scope
+          AND s.lock_id = v_mine.id AND s.fence = v_mine.fence
+          AND s.expires_at > clock_timestamp()
+        FOR NO KEY UPDATE SKIP LOCKED;
+        extended := FOUND;
+        IF extended THEN
+            UPDATE lock_scopes s
+            SET expires_at = clock_timestamp() + v_mine.ttl_seconds * interval '1 s'
+            WHERE s.kind = v_mine.kind AND s.scope = v_mine.scope
+            RETURNING s.expires_at INTO lock_extend.expires_at;
+            UPDATE api_locks l SET expires_at = lock_extend.expires_at
+            WHERE l.id = v_mine.id AND l.outcome IS NULL;
+        ELSE
+            SELECT s.expires_at INTO lock_extend.expires_at FROM lock_scopes s
+            WHERE s.kind = v_mine.kind AND s.scope = v_mine.scope
+              AND s.lock_id = v_mine.id AND s.fence = v_mine.fence
+              AND s.expires_at > clock_timestamp();
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        id := v_mine.id;
+        remaining_seconds := date_part('epoch', lock_extend.expires_at - clock_timestamp());
+        RETURN NEXT;
+    END LOOP;
+END $$;
 COMMENT ON FUNCTION lock_extend IS
     'Extends all current leases of a process in one statement, and returns what is left of each.';
 
