@@ -96,6 +96,35 @@ class Life:
         self.shop.run()
         self.shop.change(suite, architectures=["amd64"])
 
+    def come_back(self) -> None:
+        """Send with other bytes what has left the pool after clients saw it."""
+        name, suite = self.rng.choice(NAMES), self.rng.choice(SUITES)
+        one, other = (
+            deb(control_text(name, "1.0", "amd64"), Form.GZ, holds=holds)
+            for holds in ("one", "other")
+        )
+        self._send({"x.deb": one}, suite)
+        self.shop.run()
+        self._delete(self._see(name))
+        for _ in range(2):
+            self.shop.run()
+            self.let_time_pass()
+        self.shop.run()
+        self._send({"x.deb": other}, suite)
+        self.shop.run()
+        self._see(name)
+
+    def _see(self, name: str) -> list[int]:
+        """Look at the files of a package that is published; gives its publications."""
+        with self.shop.database.connect() as conn:
+            archive = repository.find_archive(conn, self.shop.name)
+            found = repository.list_publications(
+                conn, archive.id, limit=1000, state="published", package=name
+            )
+        for each in found:
+            check_path(self, each.path, each.sha256)
+        return [each.id for each in found]
+
     def send_source(self) -> None:
         name, version = self.rng.choice((*NAMES, "src")), self.rng.choice(("1.0-1", "1.0-2", "2-1"))
         upstream = version.partition("-")[0]
@@ -125,8 +154,13 @@ class Life:
             archive = repository.find_archive(conn, self.shop.name)
             found = repository.list_publications(conn, archive.id, limit=1000)
             active = [each for each in found if each.state in ("pending", "published")]
-            if active:
-                one = self.rng.choice(active).id
+        if active:
+            self._delete([self.rng.choice(active).id])
+
+    def _delete(self, publications: Sequence[int]) -> None:
+        with self.shop.database.begin() as conn:
+            archive = repository.find_archive(conn, self.shop.name)
+            for one in publications:
                 repository.delete_publication(conn, archive.id, one, "ada", "a mistake")
 
     def run_some(self) -> None:
@@ -266,6 +300,7 @@ class Life:
 #: How often each event comes, against the others.
 EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.send_binary: 8,
+    Life.come_back: 1,
     Life.send_source: 5,
     Life.send_again: 4,
     Life.delete: 4,
@@ -406,10 +441,15 @@ def _check_files(life: Life) -> None:
                 if path.endswith(".gz"):
                     named |= dict(_named(gzip.decompress(content or b"").decode()))
     for path, digest in named.items():
-        served = find(life.shop.database, path, archive=life.shop.name)
-        assert served is not None, f"{path} is named and not there"
-        assert served.sha256 == digest, path
-        assert life.paths.setdefault(path, digest) == digest, f"{path} had other bytes"
+        check_path(life, path, digest)
+
+
+def check_path(life: Life, path: str, digest: str) -> None:
+    """A file that an index names is there, and is what was there whenever it was looked at."""
+    served = find(life.shop.database, path, archive=life.shop.name)
+    assert served is not None, f"{path} is named and not there"
+    assert served.sha256 == digest, path
+    assert life.paths.setdefault(path, digest) == digest, f"{path} had other bytes"
 
 
 def _named(index: str) -> Iterator[tuple[str, str]]:
