@@ -49,6 +49,7 @@ class Keystone:
         wrong: answers instead of it, if set.
         asked: the tokens that were asked for.
         posts: how often somebody wanted a token.
+        endpoints: addresses in the catalog, by type of service, beside its own.
     """
 
     url: str = ""
@@ -56,6 +57,7 @@ class Keystone:
     wrong: "Callable[[Answering], None] | None" = None
     asked: list[str] = field(default_factory=list)
     posts: int = 0
+    endpoints: dict[str, str] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -85,11 +87,22 @@ class Answering(BaseHTTPRequestHandler):
         if self.keystone.wrong is not None:
             with suppress(OSError):
                 self.keystone.wrong(self)
-        elif b"open-sesame" not in body:
-            self.answer(401, {"error": {"code": 401, "message": "wrong password"}})
         else:
-            made = {"token": self._with_catalog(scoped("staging", "service"))}
-            self.answer(201, made, {"X-Subject-Token": "of-service"})
+            self._log_in(json.loads(body)["auth"]["identity"])
+
+    def _log_in(self, identity: dict[str, Any]) -> None:
+        """Give a token by a password, the same for everybody, or by another token."""
+        user = identity.get("password", {}).get("user", {})
+        given = identity.get("token", {}).get("id")
+        if given not in self.keystone.tokens and user.get("password") != "open-sesame":
+            self.answer(401, {"error": {"code": 401, "message": "wrong password"}})
+            return
+        name = given or f"of-{user['name']}"
+        token = self.keystone.tokens.get(name)
+        if token is None:
+            name, token = "of-service", scoped("staging", "service")
+        made = {"token": self._with_catalog(token)}
+        self.answer(201, made, {"X-Subject-Token": name})
 
     def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
         """Answer with JSON; with a text as it is."""
@@ -116,11 +129,17 @@ class Answering(BaseHTTPRequestHandler):
         return {"version": version, "versions": {"values": [version]}}
 
     def _with_catalog(self, token: dict[str, Any]) -> dict[str, Any]:
-        endpoints = [
-            {"interface": kind, "region": "one", "region_id": "one", "url": self._url()}
-            for kind in ("public", "internal", "admin")
+        catalog = [
+            {
+                "type": service,
+                "name": service,
+                "endpoints": [
+                    {"interface": kind, "region": "one", "region_id": "one", "url": url}
+                    for kind in ("public", "internal", "admin")
+                ],
+            }
+            for service, url in {"identity": self._url(), **self.keystone.endpoints}.items()
         ]
-        catalog = [{"type": "identity", "name": "keystone", "endpoints": endpoints}]
         return {**token, "catalog": catalog}
 
     def _url(self) -> str:
