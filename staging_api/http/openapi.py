@@ -95,6 +95,8 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     spec.models = models
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
+    for told in made["paths"].values():
+        told.pop("head", None)  # as GET, without its body
     for paths in (FILE_PATHS, PROBE_PATHS, DEVSERVER_PATHS, CONFIGDOCS_PATHS):
         made["paths"] |= deepcopy(dict(paths))
     for path in made["paths"].values():

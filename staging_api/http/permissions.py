@@ -71,19 +71,25 @@ _PUBLISHER: Mapping[str, Mapping[str, Roles]] = {
 }
 
 _REVISION = f"{API}/document-revisions/{{number:int}}"
+
+
+def _read(roles: Roles) -> dict[str, Roles]:
+    return {"GET": roles, "HEAD": roles}
+
+
 _DOCUMENTS: Mapping[str, Mapping[str, Roles]] = {
-    "/versions": {"GET": ANYBODY},
-    f"{API}/health": {"GET": ANYBODY},
-    f"{API}/configdocs": {"GET": READERS},
-    f"{API}/configdocs/{{collection}}": {"GET": READERS, "POST": DEPLOYERS},
+    "/versions": _read(ANYBODY),
+    f"{API}/health": _read(ANYBODY),
+    f"{API}/configdocs": _read(READERS),
+    f"{API}/configdocs/{{collection}}": _read(READERS) | {"POST": DEPLOYERS},
     f"{API}/commitconfigdocs": {"POST": DEPLOYERS},
-    f"{API}/renderedconfigdocs": {"GET": READERS},
-    f"{API}/documents/{{namespace}}/{{kind}}/{{version}}/{{name:path}}": {"GET": READERS},
-    f"{API}/document-buffer": {"GET": READERS, "DELETE": DEPLOYERS},
+    f"{API}/renderedconfigdocs": _read(READERS),
+    f"{API}/documents/{{namespace}}/{{kind}}/{{version}}/{{name:path}}": _read(READERS),
+    f"{API}/document-buffer": _read(READERS) | {"DELETE": DEPLOYERS},
     f"{API}/document-buffer/{{collection}}": {"DELETE": DEPLOYERS},
-    f"{API}/document-differences": {"GET": READERS},
-    f"{API}/document-revisions": {"GET": READERS},
-    _REVISION: {"GET": READERS},
+    f"{API}/document-differences": _read(READERS),
+    f"{API}/document-revisions": _read(READERS),
+    _REVISION: _read(READERS),
     f"{_REVISION}/rollback": {"POST": DEPLOYERS},
     f"{_REVISION}/confirm": {"POST": DEPLOYERS},
     f"{_REVISION}/tags/{{tag}}": {"PUT": DEPLOYERS, "DELETE": DEPLOYERS},

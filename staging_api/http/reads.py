@@ -35,7 +35,9 @@ class Router(CompiledRouter):
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> Any:
         """The responders of a resource, by method."""
-        responders = super().map_http_methods(resource, **kwargs)
+        responders = dict(super().map_http_methods(resource, **kwargs))
+        if getattr(resource, "answers_head", False):
+            responders["HEAD"] = responders["GET"]  # Falcon leaves the body out
         return {
             method: RunOnceMore(cast(Responder, responder)) if method in _READS else responder
             for method, responder in responders.items()

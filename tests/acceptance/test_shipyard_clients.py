@@ -218,12 +218,12 @@ def test_a_token_of_the_environment_or_of_a_token_does_what_a_password_does(
     provider: Keystone, admin: ShipyardClient
 ) -> None:
     by_token = v3.Token(auth_url=provider.url, token="of-deployer")
-    for client in (
-        ShipyardClient(by_token),
-        ShipyardClient(password(provider, "deployer"), token="of-deployer"),
-    ):
-        assert client.create("a", document("one"), policy(), mode="replace").endswith(NO_ERRORS)
-        assert "name: one" in client.documents("a")
+    for name, client in {
+        "one": ShipyardClient(by_token),
+        "two": ShipyardClient(password(provider, "deployer"), token="of-deployer"),
+    }.items():
+        assert client.create("a", document(name), policy(), mode="replace").endswith(NO_ERRORS)
+        assert f"name: {name}" in client.documents("a")
     assert admin.status().endswith("a, not present, created")
 
 

@@ -55,6 +55,8 @@ class Cursor:
 class DocumentDifferences:
     """Two versions, compared."""
 
+    answers_head = True
+
     def __init__(self, documents: DocumentService) -> None:
         """Take what the responders need."""
         self._reader = documents.reader

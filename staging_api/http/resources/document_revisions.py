@@ -41,6 +41,8 @@ class _OfDocuments:
 class DocumentRevisions:
     """All revisions."""
 
+    answers_head = True
+
     def __init__(self, documents: DocumentService) -> None:
         """Take what the responders need."""
         self._reader = documents.reader
@@ -65,6 +67,8 @@ class DocumentRevisions:
 
 class OneDocumentRevision:
     """One revision."""
+
+    answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
         """Take what the responders need."""
@@ -185,6 +189,8 @@ class SiteActions(_OfDocuments):
 
 class DocumentBuffer(_OfDocuments):
     """The buffer."""
+
+    answers_head = True
 
     @spec.validate(
         headers=KnownHeaders, resp=answers(HTTP_200=BufferBody, HTTP_304=None), tags=_TAGS

@@ -20,6 +20,8 @@ from staging_api.http.resources.configdocs.answers import may_see_secrets, not_m
 class OneDocument:
     """One document of a version."""
 
+    answers_head = True
+
     def __init__(self, documents: DocumentService) -> None:
         """Take what the responders need."""
         self._reader = documents.reader

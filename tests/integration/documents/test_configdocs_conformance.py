@@ -3,6 +3,7 @@
 The rows are those of the ancestor's own server, but for the ones where it does something wrong.
 """
 
+import gzip
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.locks.hold import Asker, hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
-from tests.documents import API, DocumentApi, document, policy, stream
+from tests.documents import API, DocumentApi, document, loaded, policy, stream
 from tests.rows import select
 from tests.service import Answer
 
@@ -548,24 +549,154 @@ def test_every_verbosity_is_taken(site: DocumentApi, verbosity: int) -> None:
     assert site.get("/configdocs", verbosity=verbosity).status == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", ["/configdocs/a", "/commitconfigdocs", "/renderedconfigdocs"])
+ALLOWED = {
+    "/versions": "GET, HEAD",
+    f"{API}/health": "GET, HEAD",
+    f"{API}/configdocs": "GET, HEAD",
+    f"{API}/configdocs/a": "GET, HEAD, POST",
+    f"{API}/commitconfigdocs": "POST",
+    f"{API}/renderedconfigdocs": "GET, HEAD",
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("path", ALLOWED)
 def test_another_method_is_405_with_a_message(site: DocumentApi, method: str, path: str) -> None:
-    answer = site.ask(method, path)
+    if method in ALLOWED[path]:
+        return
+    answer = site.send(method, path)
     assert answer.status == 405
-    assert answer.json["message"]
-    assert answer.json["details"]["errorType"] == "HTTPMethodNotAllowed"
-    assert set(answer.headers["Allow"].replace(" ", "").split(",")) <= {"GET", "POST", "OPTIONS"}
+    assert answer.headers["Allow"] == ALLOWED[path]
+    assert answer.headers["X-Shipyard-Req"]
+    if method != "HEAD":
+        told = refused(answer, "405 Method Not Allowed", answer.json["message"])
+        assert told["message"] == f"{path} answers {ALLOWED[path]}, not {method}"
+        assert told["details"]["errorType"] == "HTTPMethodNotAllowed"
 
 
 @pytest.mark.parametrize(
-    "path", ["/configdocs/a/b", "/actions", "/site_statuses", "/workflows/1", "/configdocs/"]
+    "path",
+    [
+        *("/versions", f"{API}/health", f"{API}/configdocs", f"{API}/configdocs/a"),
+        *(f"{API}/configdocs/never", f"{API}/renderedconfigdocs", f"{API}/document-buffer"),
+        *(f"{API}/documents/pegleg/Script/v1/one", f"{API}/document-revisions"),
+        f"{API}/document-differences",
+    ],
 )
-def test_an_unknown_path_is_404_with_a_message(site: DocumentApi, path: str) -> None:
-    answer = site.ask("GET", path)
-    assert answer.status == 404
+def test_head_is_get_without_its_body(site: DocumentApi, path: str) -> None:
+    site.add("a", document("one"), policy())
+    whole, head = site.send("GET", path), site.send("HEAD", path)
+    assert (head.status, head.body) == (whole.status, b"")
+    own = {"X-Shipyard-Req", "X-Request-Id"}
+    for answer in (whole, head):
+        assert own & set(answer.headers)
+    same = {name: value for name, value in whole.headers.items() if name not in own}
+    assert {name: head.headers.get(name) for name in same} == same
+    assert site.status() == {"a": "created"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/versions/", f"{API}/health/", f"{API}/configdocs/a/b", f"{API}/configdocs/a/"),
+        *(f"{API}/configdocs//", f"{API}/commitconfigdocs/", f"{API}/renderedconfigdocs/"),
+        *(f"{API}/configdocs/a%2Fb", f"{API}/configdocs/", f"{API}/configdocs/a%00b"),
+        *(f"{API}/actions", f"{API}/site_statuses", f"{API}/workflows/1"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_path_is_404_with_a_message(site: DocumentApi, method: str, path: str) -> None:
+    answer = site.send(method, path, b"a: 1", {"Content-Type": "application/x-yaml"})
+    refused(answer, "404 Not Found", answer.json["message"])
     assert answer.json["message"]
-    assert answer.json["status"] == "Failure"
+    assert site.status() == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("%20", "a%20", "%20a", "a%0Ab", "a%7Fb", "a%C2%85b", "a%E2%80%AEb", "a%E2%80%A8b"),
+        *("%FF", "%C3%28", "a" * 37, "%2E", "%2E%2E", "%E2%80%8B"),
+    ],
+)
+def test_a_collection_name_that_cannot_be_read_or_reached_is_refused(
+    site: DocumentApi, database: Database, name: str
+) -> None:
+    told = refused(site.post(name, document("one")), "400 Bad Request", "Invalid collection name")
+    assert "1 to 36 printable characters" in told["reason"]
+    assert site.get(f"/configdocs/{name}").status == 404
+    assert select(database, "SELECT count(*) FROM api_locks") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("a", "a"), ("A-b_c.d", "A-b_c.d"), ("%C3%BC", "\u00fc"), ("%E6%97%A5", "\u65e5")),
+        *(("a%20b", "a b"), ("a+b", "a+b"), ("a%2Bb", "a+b"), ("%25", "%"), ("a%3Fb%23c", "a?b#c")),
+        *(("...", "..."), ("a" * 36, "a" * 36), ("%F0%9F%92%A1", "\U0001f4a1"), ("'", "'")),
+        *(("buffer", "buffer"), ("%61", "a"), ("a;b=c", "a;b=c"), ("a,b", "a,b")),
+    ],
+)
+def test_a_name_that_is_merely_odd_is_taken_and_comes_back(
+    site: DocumentApi, name: str, meant: str
+) -> None:
+    answer = site.post(name, document("one"))
+    assert answer.status == 201
+    assert site.status() == {meant: "created"}
+    there = answer.headers["Location"]
+    assert loaded(site.send("GET", there).body) == [document("one")]
+    assert site.get(f"/configdocs/{name}").status == 200
+
+
+@pytest.mark.parametrize(
+    "media", ["application/x-yaml", "text/yaml", "application/json", "text/plain", "a", None]
+)
+def test_documents_are_yaml_whatever_their_media_type_says(
+    site: DocumentApi, media: str | None
+) -> None:
+    headers = {} if media is None else {"Content-Type": media}
+    body = stream(document("one"))
+    assert site.send("POST", f"{API}/configdocs/a", body, headers).status == 201
+    answer = site.send("POST", f"{API}/commitconfigdocs?force=true", b"ignored", headers)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+def test_an_encoded_body_is_refused(site: DocumentApi, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/x-yaml"}
+    answer = site.send("POST", f"{API}/configdocs/a", gzip.compress(stream(document("a"))), headers)
+    refused(answer, "415 Unsupported Media Type", answer.json["message"])
+    assert "without an encoding" in answer.json["message"]
+
+
+def test_an_identity_encoding_is_none(site: DocumentApi) -> None:
+    headers = {"Content-Encoding": "Identity", "Content-Type": "application/x-yaml"}
+    body = stream(document("a"))
+    assert site.send("POST", f"{API}/configdocs/a", body, headers).status == 201
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/x-yaml", "text/html", "application/json"])
+def test_every_accept_is_answered_alike(site: DocumentApi, accept: str) -> None:
+    site.add("a", document("one"), policy())
+    for path, media in (
+        ("/configdocs", "application/json"),
+        ("/configdocs/a", "application/x-yaml"),
+        ("/renderedconfigdocs", "application/x-yaml"),
+    ):
+        answer = site.send("GET", API + path, None, {"Accept": accept})
+        assert (answer.status, answer.headers["Content-Type"]) == (200, media)
+
+
+@pytest.mark.parametrize("path", ["/configdocs", "/configdocs/a", "/renderedconfigdocs"])
+def test_unknown_parameters_are_ignored_and_the_last_of_two_counts(
+    site: DocumentApi, path: str
+) -> None:
+    site.add("a", document("one"), policy())
+    assert site.get(path, whatever="1", verbosity=[0, 5]).status == 200
+    if path != "/configdocs":
+        assert site.get(path, version=["committed", "buffer"]).status == 200
+    told = site.commit(dryrun=["false", "true"], force="false", nothing="")
+    assert told.json["message"] == "Validations succeeded DRYRUN"
 
 
 def test_health_and_versions(site: DocumentApi) -> None:

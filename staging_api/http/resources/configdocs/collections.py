@@ -1,6 +1,5 @@
 """``/configdocs``: how versions compare, and collections of documents, read and posted."""
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -28,12 +27,18 @@ from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
 PATH = "/api/v1.0/configdocs"
-_NAME = re.compile(r"[^/\s\x00-\x1f\x7f](?:[^/\x00-\x1f\x7f]{0,34}[^/\s\x00-\x1f\x7f])?")
+_MAX_NAME_LENGTH = 36
+# Clients and proxies take these out of a path, so that nothing named so could be asked for.
+_NO_NAMES = frozenset({".", ".."})
+# What is not UTF-8 in a path is decoded to the second.
+_NO_CHARACTERS = frozenset("/\ufffd")
 _CHUNK_BYTES = 1 << 20
 
 
 class ConfigdocsStatus:
     """All collections."""
+
+    answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
         """Take what the responders need."""
@@ -51,6 +56,8 @@ class ConfigdocsStatus:
 def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     collection = req.path.removeprefix(f"{PATH}/")
+    if not collection:
+        raise falcon.HTTPRouteNotFound
     _check_name(collection)
     mode = buffer_mode(req.get_param("buffermode"))
     req.context.author = author(req)
@@ -69,6 +76,8 @@ def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> 
 
 class Configdocs:
     """One collection."""
+
+    answers_head = True
 
     takes_files = True  # the limit is our own, and is kept while the body is read
 
@@ -141,10 +150,17 @@ def _unless(req: falcon.Request) -> Callable[[Held | None], None]:
 
 
 def _check_name(collection: str) -> None:
-    if not _NAME.fullmatch(collection):
+    if not (
+        1 <= len(collection) <= _MAX_NAME_LENGTH
+        and collection.isprintable()
+        and collection == collection.strip()
+        and collection not in _NO_NAMES
+        and not set(collection) & _NO_CHARACTERS
+    ):
         raise RequestInvalid(
             "Invalid collection name",
-            "a collection is named by 1 to 36 printable characters without a slash",
+            f"a collection is named by 1 to {_MAX_NAME_LENGTH} printable characters in UTF-8,"
+            " without a slash, and not . or ..",
         )
 
 
@@ -153,6 +169,8 @@ def _empties(req: falcon.Request) -> bool:
 
 
 def _read_body(req: falcon.Request, most: int) -> bytes:
+    if (req.get_header("Content-Encoding") or "identity").lower() != "identity":
+        raise falcon.HTTPUnsupportedMediaType(description="documents are sent without an encoding")
     if req.content_length and req.content_length > most:
         raise _too_long(most)
     chunked = "chunked" in (req.get_header("Transfer-Encoding") or "").lower()

@@ -238,7 +238,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                 "post_configdocs",
                 "Put a collection of documents into the buffer",
                 {
-                    **_refused(404, 409, 422),
+                    **_refused(404, 409, 415, 422),
                     "201": _status("it is in the buffer; what its validations say"),
                 },
                 [

@@ -17,6 +17,8 @@ _TITLE = "The documents cannot be rendered"
 class RenderedConfigdocs:
     """Rendered documents."""
 
+    answers_head = True
+
     def __init__(self, documents: DocumentService) -> None:
         """Take what the responders need."""
         self._reader = documents.reader
