@@ -63,7 +63,8 @@ spec = SpecTree(
     version="v1.0",
     openapi_version="3.1.0",
     description="Every answer says how browsers may treat it: X-Content-Type-Options,"
-    " X-Frame-Options, Referrer-Policy, Cache-Control; a stream of events, X-Accel-Buffering too.",
+    " X-Frame-Options, Referrer-Policy, Cache-Control; a stream of events, X-Accel-Buffering too."
+    " HEAD, where Allow lists it, is as GET without its body.",
 )
 
 
