@@ -246,6 +246,27 @@ def test_the_claim_of_a_dead_collector_runs_out(at: Bench) -> None:
     assert at.service.upkeep.collect() == 1
 
 
+def test_a_collector_that_is_killed_holds_up_a_staging_for_seconds_only(
+    at: Bench, monkeypatch
+) -> None:
+    (doomed,) = evicted(at, "R17-1")
+    again = at.build("R17-2", payload_bin=b"R17-1")
+
+    def killed(_store: FolderStore, digests: object) -> dict[str, StagingApiError]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FolderStore, "remove_all", killed)
+    with pytest.raises(KeyboardInterrupt):
+        at.service.upkeep.collect()
+    monkeypatch.undo()
+    with pytest.raises(Unavailable):
+        at.stage(again, "payload")
+    claims = "SELECT removing_until - clock_timestamp() <= interval '10 s' FROM blobs"
+    assert at.rows(f"{claims} WHERE sha256 = :d", d=doomed) == [(True,)]
+    at.tamper("UPDATE blobs SET removing_until = clock_timestamp() WHERE sha256 = :d", d=doomed)
+    assert at.stage(again, "payload").state == "staged"
+
+
 def test_months_are_made_ahead_though_other_steps_fail(at: Bench, monkeypatch) -> None:
     monkeypatch.setattr(
         "staging_api.locks.store.note_expired", lambda *_: (_ for _ in ()).throw(ValueError("x"))
