@@ -1,10 +1,10 @@
 """Serving while a worker reads the contents of the store again, against serving without it.
 
-    python -m benchmarks.scrub [--turns 7] [--files 200] [--seconds 5]
+    python -m benchmarks.scrub [--turns 7] [--files 2000] [--seconds 5]
 
 In each turn the worker is stopped (SIGSTOP) and let go on, so that both are
 seen in the same minutes of the same machine; before each, every content is due to be read again.
-What is compared is the 99th percentile of a GET, of files of 256 kB, over four connections.
+What is compared is the 99th percentile of a GET, of files of 64 kB, over four connections.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from benchmarks import bench
 from staging_api.client import StagingClient
 from staging_api.db.embedded import running
 
-_FILE_BYTES = 256 << 10
+_FILE_BYTES = 64 << 10
 _CONNECTIONS = 4
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     """Stage the files, and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scrub-bench-") as name:
@@ -143,7 +143,7 @@ def main() -> None:
                 bench.wait_for(f"{url}/readyz", api)
                 with StagingClient(url) as client:
                     client.stage(f"file://{build}", [f"file:{each}" for each in names])
-                print(f"{options.files} files of 256 kB, {bench.machine()}, load {os.getloadavg()}")
+                print(f"{options.files} files of 64 kB, {bench.machine()}, load {os.getloadavg()}")
                 ask = partial(p99, port, names, options.seconds)
                 measure(ask, worker, server.url, options.turns)
 

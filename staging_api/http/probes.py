@@ -44,7 +44,7 @@ def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapp
 
     def store() -> None:
         blobs.check()
-        identity.check()
+        identity.check(adopt=False)
 
     return {"process": draining, "database": lambda: check_schema(database), "store": store}
 

@@ -40,8 +40,11 @@ class StoreIdentity:
         self._blobs = blobs
         self._expected: str | None = None
 
-    def check(self) -> None:
+    def check(self, *, adopt: bool = True) -> None:
         """Make sure that the store is the one of the database; adopt one that nobody owns yet.
+
+        Args:
+            adopt: whether a marker may be written; a probe writes nothing.
 
         Raises:
             WrongStore: it is another one.
@@ -54,9 +57,14 @@ class StoreIdentity:
                 self._expected = repository.store_id(conn)
         found = self._blobs.identity()
         if self._expected is None:
-            self._adopt(found)
+            self._check_unowned(found)
+            if adopt:
+                self._adopt()
         elif found is None:
-            self._mark_again(self._expected)
+            self._check_unmarked(self._expected)
+            if adopt:
+                log.warning("the marker of the store was lost, and is written again")
+                self._blobs.identify(self._expected)
         elif found != self._expected:
             raise WrongStore(
                 f"the store is {found}, and the database belongs to {self._expected}: {_CURE}",
@@ -75,8 +83,8 @@ class StoreIdentity:
             self._expected = repository.keep_store_id(conn, chosen)
         return self._expected
 
-    def _adopt(self, found: str | None) -> None:
-        """Make a pair of a database that has no id and this store."""
+    def _check_unowned(self, found: str | None) -> None:
+        """Make sure that a database without an id and this store may become a pair."""
         sample = self._sample()
         if sample and not self._has_most(sample):
             raise self._unmarked("and the database has contents")
@@ -85,6 +93,8 @@ class StoreIdentity:
                 f"the store {found} has contents of another database: {_CURE}",
                 retry_after_seconds=_RETRY_SECONDS,
             )
+
+    def _adopt(self) -> None:
         self._blobs.identify(new_id())
         if (marker := self._blobs.identity()) is None:
             raise StoreFailed("the marker of the store cannot be read", retry_after_seconds=1)
@@ -94,12 +104,11 @@ class StoreIdentity:
         if self._expected != marker:
             self.check()
 
-    def _mark_again(self, expected: str) -> None:
+    def _check_unmarked(self, expected: str) -> None:
+        """Make sure that only the marker is missing."""
         sample = self._sample()
         if not sample or not self._has_most(sample):
             raise self._unmarked(f"and the database belongs to {expected}")
-        log.warning("the marker of the store was lost, and is written again: %s", expected)
-        self._blobs.identify(expected)
 
     def _unmarked(self, and_yet: str) -> StoreAbsent:
         """What is wrong with a store that has no marker and not what it should have."""

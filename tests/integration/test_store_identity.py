@@ -104,6 +104,17 @@ def test_a_new_store_and_a_new_database_become_a_pair(
     assert other.identity() is None
 
 
+def test_a_probe_compares_and_writes_nothing(at: Bench, url: str, other: BlobStore) -> None:
+    StoreIdentity(at.database, at.service.blobs).check(adopt=False)
+    assert (at.service.blobs.identity(), at.rows("SELECT id FROM store_identity")) == (None, [])
+    at.stage(at.build(), "payload")
+    put_marker(url, None)
+    StoreIdentity(at.database, at.service.blobs).check(adopt=False)
+    assert at.service.blobs.identity() is None
+    with pytest.raises(StoreAbsent):
+        StoreIdentity(at.database, other).check(adopt=False)
+
+
 def test_a_store_of_the_version_before_is_adopted(at: Bench, url: str, other: BlobStore) -> None:
     at.stage(at.build(), "payload")
     put_marker(url, None)
