@@ -86,7 +86,7 @@ class StoreIdentity:
     def _check_unowned(self, found: str | None) -> None:
         """Make sure that a database without an id and this store may become a pair."""
         sample = self._sample()
-        if sample and not self._has_most(sample):
+        if sample and self._lacking(sample) * 2 > len(sample):
             raise self._unmarked("and the database has contents")
         if not sample and found is not None and not self._blobs.is_empty():
             raise WrongStore(
@@ -107,7 +107,7 @@ class StoreIdentity:
     def _check_unmarked(self, expected: str) -> None:
         """Make sure that only the marker is missing."""
         sample = self._sample()
-        if not sample or not self._has_most(sample):
+        if self._lacking(sample) * 2 >= len(sample):
             raise self._unmarked(f"and the database belongs to {expected}")
 
     def _unmarked(self, and_yet: str) -> StoreAbsent:
@@ -126,5 +126,5 @@ class StoreIdentity:
         with self._database.connect() as conn:
             return repository.some_blobs(conn, secrets.token_hex(32), _SAMPLE)
 
-    def _has_most(self, sample: Mapping[str, int]) -> bool:
-        return len(self._blobs.lacks(sample)) * 2 < len(sample)
+    def _lacking(self, sample: Mapping[str, int]) -> int:
+        return len(self._blobs.lacks(sample))

@@ -27,7 +27,14 @@ from functools import cached_property
 from staging_api import metrics
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import LockHeld, LockLost, NoSpace, StagingApiError, StoreFailed
+from staging_api.errors import (
+    LockHeld,
+    LockLost,
+    NoSpace,
+    StagingApiError,
+    StoreAbsent,
+    StoreFailed,
+)
 from staging_api.locks.hold import Asker, Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.staging import eviction, repository
@@ -191,8 +198,12 @@ class Upkeep:
     def collect_some(self, *, busy_too: bool = False) -> Collected:
         """One turn of `collect`: some contents, each by itself; what fails is tried again later."""
         claim_seconds = self.blobs.removal_seconds
-        # In another store would be found that all of it is gone already.
-        self.identity.check()
+        try:
+            self.identity.check()
+        except StoreAbsent:
+            raise  # in another store would be found that all of it is gone already
+        except StoreFailed as error:
+            log.info("whether this is the right store is not known: %s", error.detail)
         with self.database.begin() as conn:
             claimed = repository.claim_doomed(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
         if not claimed:

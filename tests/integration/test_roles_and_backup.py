@@ -65,10 +65,16 @@ def source() -> Iterator[ArchiveSource]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Has the store that belongs to the database."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def services(installed: Installed, source: ArchiveSource, tmp_path: Path) -> Iterator[Services]:
+def services(installed: Installed, source: ArchiveSource, home: Path) -> Iterator[Services]:
     """A process with the rights of a pod."""
-    made = services_on(installed.url("staging_app"), source, tmp_path)
+    made = services_on(installed.url("staging_app"), source, home)
     yield made
     made.close()
 
@@ -143,7 +149,7 @@ def test_an_auditor_reads_and_changes_nothing(installed: Installed):
 
 
 def test_a_dump_taken_under_load_is_restored_and_worked_on(
-    installed: Installed, services: Services, source: ArchiveSource, tmp_path: Path
+    installed: Installed, services: Services, source: ArchiveSource, home: Path, tmp_path: Path
 ):
     if not programs_are_of(services):
         pytest.skip("the programs that come with the wheel are of another version")
@@ -162,7 +168,7 @@ def test_a_dump_taken_under_load_is_restored_and_worked_on(
             f"--dbname={make_url(empty).database}",
             dump,
         )
-        restored = services_on(empty, source, tmp_path)
+        restored = services_on(empty, source, home)
         check_schema(restored.stagings.database)
         assert restored.stagings.find(staged.id) == staged
         # The lease in the dump must run out; its next holder must have a higher fence.
