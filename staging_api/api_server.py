@@ -13,10 +13,12 @@ What if it dies? A process: gunicorn starts another. The parent: the processes s
 """
 
 import signal
+import time
 from types import FrameType
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # has no types
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]  # has no types
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # has no types
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -31,6 +33,8 @@ from staging_api.bootstrap import Services, build
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 
+# Between two tries to start a process.
+_PAUSE_SECONDS = 1.0
 # gunicorn's own lines go where ours go, once.
 _GUNICORN_LOGS = {
     "version": 1,
@@ -89,6 +93,10 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             raise AssertionError("asked for before `load`")
         return self.services.probes()
 
+    def run(self) -> None:
+        """Run the parent; does not return."""
+        _Parent(self).run()
+
     def _when_ready(self, arbiter: Any) -> None:
         logs.configure(self.settings.log_format)
 
@@ -106,6 +114,18 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
     def _close(self) -> None:
         if self.services is not None:
             self.services.close()
+
+
+class _Parent(Arbiter):  # type: ignore[misc]
+    """gunicorn's parent, which would end all processes if it is refused a new one."""
+
+    def spawn_worker(self) -> Any:
+        """Start a process; if the system refuses it, the next turn tries again."""
+        try:
+            return super().spawn_worker()
+        except OSError as error:
+            self.log.error("no process can be started: %s", error)  # noqa: TRY400 - one line says it
+            time.sleep(_PAUSE_SECONDS)
 
 
 class _Lines(Logger):  # type: ignore[misc]

@@ -16,6 +16,7 @@ What if this process dies? Its connections end, its locks run out; the parent st
 import errno
 import os
 import resource
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -35,9 +36,11 @@ from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no 
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has no types
 
 from staging_api.clients import ENVIRON_KEY, ConnectedClient, Departures
+from staging_api.errors import StagingApiError
 from staging_api.http.problems import refused_before_read
 from staging_api.request_heads import Connection, RequestHeads, Terms
 from staging_api.request_threads import RequestThreads
+from staging_api.scarcity import starting
 from staging_api.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
@@ -49,6 +52,8 @@ IDLE_SECONDS = 15.0
 # After SIGTERM a client may be sending its next request already.
 _LAST_IDLE_SECONDS = 2.0
 _TURN_SECONDS = 1.0
+# Before the parent may start another process for one that could not start.
+_PAUSE_SECONDS = 1.0
 # Connections of a process, most of them idle; its files and sources need descriptors, too.
 _MOST_CONNECTIONS = 4096
 _OTHER_DESCRIPTORS = 512
@@ -68,7 +73,22 @@ class ApiWorker(Worker):  # type: ignore[misc]
     wsgi: Any
 
     def init_process(self) -> None:
-        """Begin, after the fork: start what must run before the first request, then serve."""
+        """Begin, after the fork: start what must run before the first request, then serve.
+
+        What is refused to it just now, another process tries again, which the parent starts. It
+        would take an exception for a reason to end all its processes.
+        """
+        try:
+            with starting():
+                self._begin()
+        except StagingApiError as error:
+            if self.booted:
+                raise
+            self.log.error("%s", error)  # noqa: TRY400 - one line says it
+            time.sleep(_PAUSE_SECONDS)
+            sys.exit(1)
+
+    def _begin(self) -> None:
         settings = self.app.settings
         threading.stack_size(_STACK_BYTES)
         self._slow = SlowClients(settings.client_seconds, settings.client_bytes_per_second)
@@ -87,16 +107,17 @@ class ApiWorker(Worker):  # type: ignore[misc]
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Build the application, and the one of the probes' own address."""
+        """Build the application, the one of the probes' own address, and start what runs them."""
         super().load_wsgi()
         self.wsgi = TimedAnswers(self.wsgi, self._slow)
         self._probes = TimedAnswers(self.app.probes(), self._slow)
-
-    def run(self) -> None:
-        """Serve until the parent says that it is enough, or is gone."""
         for threads in (self._threads, *self._lanes.values()):
             threads.start()
         self._departures.start()
+        self._slow.start()
+
+    def run(self) -> None:
+        """Serve until the parent says that it is enough, or is gone."""
         last = len(self.sockets) - 1 if self.app.settings.probes_bind else None
         for number, listener in enumerate(self.sockets):
             self._heads.listen(listener, for_probes=number == last)
@@ -112,7 +133,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
             give_back_in = services.locks.shutdown.begin(self.app.settings.shutdown_seconds)
             last = threading.Timer(give_back_in, services.locks.give_back)
             last.daemon = True
-            last.start()
+            with suppress(RuntimeError):  # no thread is to be had: leases that hang run out
+                last.start()
         super().handle_exit(sig, frame)
         self._heads.wake()
 

@@ -20,13 +20,13 @@ from staging_api.db.embedded import find_binaries
 from staging_api.errors import CatalogueInvalid, DatabaseUnusable, Invalid
 from staging_api.http_url import is_http_url
 from staging_api.identity.bearer import is_token
+from staging_api.listening import bound, unix_path, wait_until_free
 from staging_api.settings import Settings
 from staging_api.small_files import read_small_file
 
 Part = Literal["api", "worker", "both"]
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
-_HIGHEST_PORT = 65535
 _BINARIES = "STAGING_POSTGRES_BINARIES"
 # To build the services takes a URL, and connects to nothing.
 _NO_DATABASE = "postgresql+psycopg2:///"
@@ -67,6 +67,16 @@ def check_who_may_call(settings: Settings) -> None:
         )
 
 
+def wait_for_addresses(settings: Settings, part: Part) -> None:
+    """Wait a moment for addresses that another process has, as it may be about to leave.
+
+    Raises:
+        AddressTaken: it stays; names the setting.
+    """
+    for setting, bind in _binds(settings, part):
+        wait_until_free(setting, bind)
+
+
 def _binds(settings: Settings, part: Part) -> Iterator[tuple[str, str]]:
     if part != "worker":
         for bind in settings.bind.split(","):
@@ -79,23 +89,17 @@ def _binds(settings: Settings, part: Part) -> Iterator[tuple[str, str]]:
 
 def _check_bind(setting: str, bind: str) -> None:
     """Bind to the address and let it go; one that is in use may be free in a moment."""
-    if bind.startswith("unix:"):
-        folder = Path(bind.removeprefix("unix:")).parent
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise Invalid.field(setting, f"{bind}: nothing can be made in {folder}")
+    path = unix_path(bind)
+    if path is not None:
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise Invalid.field(setting, f"{bind}: nothing can be made in {path.parent}")
         return
-    host, colon, port = bind.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
-        raise Invalid.field(setting, f"{bind!r} must be address:port or unix:/path")
-    host = host.strip("[]")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(address)
+        bound(bind).close()
+    except ValueError:
+        raise Invalid.field(setting, f"{bind!r} must be address:port or unix:/path") from None
     except socket.gaierror:
+        host = bind.rpartition(":")[0]
         raise Invalid.field(setting, f"{bind}: {host} is no address of this machine") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

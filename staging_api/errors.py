@@ -42,6 +42,7 @@
     |-- MigrationFailed         PostgreSQL refused a step of the schema
     |   `-- MigrationRefused    the role may not change the schema
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
+    |-- AddressTaken            another program listens where this one should
     |-- Unavailable             the service cannot work just now (database away)
     |   |-- ConnectionLost      a connection broke; whether it was done is not known
     |   |-- IdentityUnavailable whether a credential holds cannot be found out just now
@@ -367,6 +368,12 @@ class MigrationRefused(MigrationFailed):
     """The role of the database URL may not change the schema."""
 
     code, title = "migration_refused", "The role may not change the schema"
+
+
+class AddressTaken(StagingApiError):
+    """Another program listens at the address at which this one should."""
+
+    code, title, retryable = "address_taken", "The address is in use", True
 
 
 class DatabaseUnusable(StagingApiError):

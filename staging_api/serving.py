@@ -13,27 +13,32 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from staging_api import logs
 from staging_api.api_server import ApiServer
 from staging_api.bootstrap import Services, build
-from staging_api.configuration import Part, check_configuration
+from staging_api.configuration import Part, check_configuration, wait_for_addresses
 from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
+from staging_api.scarcity import starting
 from staging_api.settings import Settings
+from staging_api.worker_probes import WorkerProbes
 
 log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+# So long a life is no failure to start.
+_LONG_LIFE_SECONDS = 30.0
 _NOT_FOR_OTHERS = 0o027
-#: How a process ends that cannot work with its settings; see ``cli/exits.py``.
-REFUSED_STATUS = 4
+#: How a process ends that cannot work with its settings, or whose address another program has; see
+#: ``cli/exits.py``.
+REFUSED_STATUS, TAKEN_STATUS = 4, 9
+_FINAL_STATUSES = frozenset({REFUSED_STATUS, TAKEN_STATUS})
 
 
 @contextmanager
@@ -86,18 +91,20 @@ def run_worker(settings: Settings) -> None:
     keep_from_others()
     services = build(settings)
     worker = services.worker()
+    if settings.worker_bind:
+        with starting():
+            WorkerProbes(settings.worker_bind, services.worker_probes(worker)).start()
 
     def stop() -> None:
         services.drain.begin()
         give_back_in = services.locks.shutdown.begin(settings.shutdown_seconds)
+        worker.stop()
         last = threading.Timer(give_back_in, _end_at_once, [services])
         last.daemon = True
-        last.start()
-        worker.stop()
+        with suppress(RuntimeError):  # no thread is to be had: leases that hang run out
+            last.start()
 
     _on_stop(stop)
-    if settings.worker_bind:
-        _serve_probes(settings.worker_bind, services.worker_probes(worker))
     log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
     try:
         with services.renewal().running():
@@ -105,22 +112,6 @@ def run_worker(settings: Settings) -> None:
     finally:
         services.close()
     log.info("worker %s stopped", services.locks.holder)
-
-
-def _serve_probes(bind: str, app: Callable[..., Any]) -> None:
-    """Answer probes from a thread: a few small requests a minute need no server of their own."""
-    host, _, port = bind.rpartition(":")
-    server = make_server(host, int(port), app, _Probes, _Silent)
-    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
-
-
-class _Probes(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Silent(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing: a line a probe would bury all others."""
 
 
 def _end_at_once(services: Services) -> None:
@@ -131,47 +122,78 @@ def _end_at_once(services: Services) -> None:
 
 
 @dataclass
+class _Life:
+    """One run of a child's program, and when the next one begins should it end."""
+
+    process: "subprocess.Popen[bytes]"
+    began_at: float
+    pause_seconds: float
+    again_at: float | None = None
+
+
+@dataclass
 class Children:
     """Programs that run as long as this one, each started again should it end.
 
-    One that refuses its settings would do so each time: then all of them end, and so does this.
+    One that cannot work as things are would end each time: then all of them end, and so does this,
+    with the same status. One that ends soon after its start for another reason is started again
+    after a pause, which grows each time.
     """
 
     commands: Sequence[Sequence[str]]
-    _running: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _lives: dict[int, _Life] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
-    _refused: bool = False
+    _status: int = 0
 
     def run(self) -> None:
-        """Run them until a signal says stop, then stop them all and wait."""
+        """Run them until a signal says stop, then stop them all and wait.
+
+        Raises:
+            SystemExit: one of them cannot work; with its status.
+        """
         _on_stop(self._stopping.set)
         try:
             while not self._stopping.wait(0.2):
                 for number, command in enumerate(self.commands):
                     self._keep(number, command)
         finally:
-            for child in self._running.values():
-                child.terminate()
-            for child in self._running.values():
-                child.wait()
-        if self._refused:
-            raise SystemExit(REFUSED_STATUS)
+            for life in self._lives.values():
+                life.process.terminate()
+            for life in self._lives.values():
+                life.process.wait()
+        if self._status:
+            raise SystemExit(self._status)
 
     def _keep(self, number: int, command: Sequence[str]) -> None:
-        child = self._running.get(number)
-        if child is not None:
-            if child.poll() is None:
-                return
-            if child.returncode == REFUSED_STATUS:
-                self._refused = True
-                self._stopping.set()
-                return
-            log.warning(
-                "%s ended with status %s; it is started again", command[-2], child.returncode
-            )
-            time.sleep(_RESTART_SECONDS)
+        life = self._lives.get(number)
+        if life is None:
+            self._start(number, command, _RESTART_SECONDS)
+        elif life.again_at is not None:
+            if time.monotonic() >= life.again_at:
+                self._start(number, command, life.pause_seconds)
+        elif life.process.poll() is not None:
+            self._note_end(life, command)
+
+    def _start(self, number: int, command: Sequence[str], pause_seconds: float) -> None:
         # The pipe says nothing: its end tells the child that this process is gone.
-        self._running[number] = subprocess.Popen(command, stdin=subprocess.PIPE)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        self._lives[number] = _Life(process, time.monotonic(), pause_seconds)
+
+    def _note_end(self, life: _Life, command: Sequence[str]) -> None:
+        status = life.process.returncode
+        if status in _FINAL_STATUSES:
+            self._status = status
+            self._stopping.set()
+            return
+        now, pause = time.monotonic(), life.pause_seconds
+        is_late = now - life.began_at >= _LONG_LIFE_SECONDS
+        if is_late:
+            pause = _RESTART_SECONDS
+        log.warning(
+            "%s ended with status %s; it is started again in %.0f s", command[-2], status, pause
+        )
+        life.again_at = now + pause
+        life.pause_seconds = pause if is_late else min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _on_stop(stop: Callable[[], None]) -> None:
@@ -202,11 +224,16 @@ def in_child(
 
     Raises:
         Invalid: they cannot; nothing was started.
+        AddressTaken: another program listens at one of its addresses.
+        Unavailable: the database or the system refuses what it needs to start.
     """
     settings = Settings.from_env(**chosen)
     check_configuration(settings, part)
+    wait_for_addresses(settings, part)
     logs.configure(settings.log_format)
-    if with_parent:
-        stop_with_parent()
-    with database_of(settings) as ready:
+    with ExitStack() as uses:
+        with starting():
+            if with_parent:
+                stop_with_parent()
+            ready = uses.enter_context(database_of(settings))
         run(ready)

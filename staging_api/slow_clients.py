@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from staging_api.background import BackgroundThread
+from staging_api.errors import Unavailable
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -30,7 +33,7 @@ class SlowClients:
     """The connections of one process that are being read from, or written to."""
 
     def __init__(self, seconds: float, bytes_per_second: int) -> None:
-        """Start no thread yet: a process may fork before its first client.
+        """Start no thread yet: a process may fork first.
 
         Args:
             seconds: for the head of a request, for any part of an answer to be taken, and on top
@@ -41,16 +44,32 @@ class SlowClients:
         self._bytes_per_second = bytes_per_second
         self._late_at: dict[socket.socket, float] = {}
         self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = BackgroundThread("slow-clients", self._run)
+
+    def start(self) -> None:
+        """Begin to look, before the first client.
+
+        Raises:
+            Unavailable: the system gives no thread.
+        """
+        self._thread.ensure()
+
+    def check(self) -> None:
+        """Refuse to go on if nothing shuts what is late.
+
+        Raises:
+            Unavailable: the thread does not run.
+        """
+        self._thread.check()
 
     def begin(self, client: socket.socket, size_bytes: int = 0) -> None:
         """So much has to come from a client, or to be taken by it, in time."""
         seconds = self.seconds + size_bytes / self._bytes_per_second
         with self._mutex:
             self._late_at[client] = time.monotonic() + seconds
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="slow-clients", daemon=True)
-                self._thread.start()
+        # Should it have ended, and none can be started just now, the next client tries again.
+        with suppress(Unavailable):
+            self._thread.ensure()
 
     def end(self, client: socket.socket) -> None:
         """It is done, or nothing is awaited any more."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from staging_api.cli.extras import NotInstalled
 from staging_api.errors import (
+    AddressTaken,
     Cancelled,
     CatalogueInvalid,
     Conflict,
@@ -18,7 +19,8 @@ from staging_api.errors import (
     Unavailable,
 )
 
-FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER, NOT_INSTALLED = 1, 3, 4, 5, 6, 7, 8
+FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER = 1, 3, 4, 5, 6, 7
+NOT_INSTALLED, TAKEN = 8, 9
 #: As a shell counts a program that SIGINT ended.
 INTERRUPTED = 130
 
@@ -36,6 +38,7 @@ _CODES: Mapping[type[StagingApiError], int] = {
     NotInstalled: NOT_INSTALLED,
     Unavailable: UNREACHABLE,
     DeadlineOver: TIME_OVER,
+    AddressTaken: TAKEN,
     StagingApiError: FAILED,
 }
 
@@ -51,6 +54,7 @@ Exit codes:
   6    the service cannot be reached or is out of order
   7    not done in time; the service goes on with it
   8    this verb needs an extra of the package that is not installed
+  9    an address to listen at is taken by another program
   130  interrupted; the service goes on with it
 """
 

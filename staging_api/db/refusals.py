@@ -38,6 +38,7 @@ def _away(detail: str = "the database cannot be reached") -> Meaning:
 
 _CREDENTIALS = _refused("the database refuses the credentials of STAGING_DATABASE_URL")
 _NO_DATABASE = _refused("the server has no such database as STAGING_DATABASE_URL names")
+_NO_PERMISSION = _refused("the role of STAGING_DATABASE_URL lacks a permission in the database")
 _NO_CONNECTION = _busy("the database has no connection left for this process", 5)
 _STARTING = _away("the database is starting up or shutting down")
 _TOO_LONG = _busy("the database ended a transaction that took too long; nothing of it was done", 2)
@@ -54,6 +55,7 @@ _MEANINGS: Mapping[str, Meaning] = {
     "53": _busy("the database is short of memory or of another resource", 10),
     "28": _CREDENTIALS,
     "3D000": _NO_DATABASE,
+    "42501": _NO_PERMISSION,
     "57P03": _STARTING,
     "57": _away("the database is being shut down or restarted"),
     "58": _away("the database reports a fault of its machine"),

@@ -26,6 +26,7 @@ from staging_api.errors import (
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
+from staging_api.scarcity import is_scarcity
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
@@ -177,6 +178,11 @@ class Work:
             self._fail(artifact, held, error)
             raise
         except Exception as error:
+            if is_scarcity(error):
+                raise Unavailable(
+                    f"this process lacks what it takes to stage {artifact.name} just now: {error}",
+                    retry_after_seconds=2,
+                ) from error
             log.exception("staging %s of %s failed", artifact.name, artifact.archive_url)
             internal = StagingApiError(f"{type(error).__name__} while staging {artifact.name}")
             self._fail(artifact, held, internal)

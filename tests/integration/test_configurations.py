@@ -238,10 +238,10 @@ def test_a_child_that_refuses_its_settings_is_not_started_again():
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert ended.value.code == REFUSED_STATUS == REFUSED
-    for child in children._running.values():
-        assert child.poll() is not None
-        assert child.stdin is not None
-        child.stdin.close()
+    for life in children._lives.values():
+        assert life.process.poll() is not None
+        assert life.process.stdin is not None
+        life.process.stdin.close()
 
 
 #: Settings that name a file, a folder, a program, a URL or an address.

@@ -1,8 +1,10 @@
 """Moments in which a process can start no thread, and threads that are gone."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from falcon.testing import TestClient
@@ -14,9 +16,11 @@ from staging_api.errors import Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.settings import Settings
+from staging_api.slow_clients import SlowClients
 from tests.factories import ASKER, locks_of
 from tests.leases import acquired, grant_of, released, rows
 from tests.service import eventually
+from tests.stagings import bench
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -141,3 +145,36 @@ def test_a_process_without_its_threads_is_not_live(services: Services) -> None:
         assert (answer.status_code, "lease-renewal" in answer.text) == (503, True)
     services.locks.keeper.start()
     assert client.simulate_get("/livez").status_code == 200
+
+
+def test_slow_clients_are_shut_though_the_thread_could_not_be_started_at_first() -> None:
+    slow = SlowClients(0.1, 1 << 20)
+    ours, theirs = socket.socketpair()
+    first, first_end = socket.socketpair()
+    with ours, theirs, first, first_end:
+        with no_room_for("slow-clients"):
+            with pytest.raises(Unavailable):
+                slow.start()
+            slow.begin(first)
+            assert missed(slow.check)
+        slow.begin(ours)
+        for end in (theirs, first_end):
+            end.settimeout(60)
+            assert end.recv(1) == b""
+        slow.check()
+
+
+def test_an_artifact_is_tried_again_after_a_moment_without_threads(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """It has no verdict, nor have its siblings; a worker takes all of them up."""
+    with bench(database, database_url, tmp_path) as at:
+        url, other = at.build("R1"), at.build("R2")
+        with no_room_for("ahead"), pytest.raises(Unavailable, match="suites"):
+            at.stage(url)
+        verdicts = "SELECT name FROM staged_artifacts WHERE state IN ('failed', 'missing')"
+        assert at.rows(verdicts) == []
+        ((staging_id,),) = at.rows("SELECT id FROM stagings WHERE finished_at IS NULL")
+        at.service.resume(at.service.find(staging_id), ASKER)
+        assert at.service.find(staging_id).state == "staged"
+        assert at.stage(other).state == "staged"

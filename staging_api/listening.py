@@ -1,0 +1,94 @@
+"""Addresses at which processes of this service listen: ``address:port`` or ``unix:/path``."""
+
+import errno
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from staging_api.errors import AddressTaken
+
+_UNIX = "unix:"
+_BACKLOG = 128
+_HIGHEST_PORT = 65535
+# A process that is being replaced may take so long to let its address go.
+_PATIENCE_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
+
+
+def unix_path(bind: str) -> Path | None:
+    """The path of a Unix socket; None: it is no address of one."""
+    return Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
+
+
+def bound(bind: str) -> socket.socket:
+    """A socket that has the address, and does not listen yet.
+
+    Raises:
+        ValueError: it is not of the form ``address:port``.
+        OSError: this machine does not give it.
+    """
+    path = unix_path(bind)
+    if path is not None:
+        with suppress(FileNotFoundError):
+            path.unlink()  # of a process that has ended
+        found = socket.socket(socket.AF_UNIX)
+        found.bind(str(path))
+        return found
+    host, colon, port = bind.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise ValueError(bind)
+    family, kind, _, _, address = socket.getaddrinfo(
+        host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    found = socket.socket(family, kind)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+def listener(bind: str) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OSError: this machine does not give the address.
+    """
+    found = bound(bind)
+    found.listen(_BACKLOG)
+    return found
+
+
+def wait_until_free(setting: str, bind: str, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    """Wait for an address that another program is about to let go.
+
+    Raises:
+        AddressTaken: it did not; names the setting.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return  # systemd listens for this process, and hands it the sockets
+    deadline = time.monotonic() + patience_seconds
+    while _is_taken(bind):
+        if time.monotonic() >= deadline:
+            raise AddressTaken(
+                f"{setting}: another program listens at {bind}; end it, or choose another address"
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _is_taken(bind: str) -> bool:
+    path = unix_path(bind)
+    try:
+        if path is None:
+            bound(bind).close()
+            return False
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(str(path))
+    except OSError as error:
+        # Anything else is found, and named, when it is listened at.
+        return error.errno == errno.EADDRINUSE
+    return True

@@ -1,0 +1,101 @@
+"""The probes of a worker, on an address of their own; a worker serves nothing else.
+
+As in a process of the API, one thread polls the connections and reads the heads of requests, and
+each probe has a thread of its own. So half heads take no thread, and a probe that hangs, or whose
+answer is not read, holds up no other.
+
+What if it dies? The polling thread begins again after an error. Should it be gone, no probe is
+answered, and kubelet ends the process; its locks run out, and its work is taken up elsewhere.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from gunicorn.config import Config  # type: ignore[import-untyped]  # has no types
+from gunicorn.http import get_parser  # type: ignore[import-untyped]  # has no types
+from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
+
+from staging_api.api_worker import PROBES
+from staging_api.background import BackgroundThread
+from staging_api.listening import listener
+from staging_api.request_heads import Connection, RequestHeads, Terms
+from staging_api.request_threads import RequestThreads
+from staging_api.slow_clients import SlowClients, TimedAnswers
+
+log = logging.getLogger(__name__)
+
+# Of a probe, which is one small packet.
+_HEAD_SECONDS = 5.0
+# kubelets, load balancers, Prometheus; beyond that the oldest half head makes room.
+_MOST_CONNECTIONS = 256
+_LEAST_BYTES_PER_SECOND = 16 << 10
+_TURN_SECONDS = 1.0
+
+
+class WorkerProbes:
+    """A server of one small application, for as long as its process lives."""
+
+    def __init__(self, bind: str, app: Callable[..., Any]) -> None:
+        """Listen.
+
+        Args:
+            bind: ``address:port`` or ``unix:/path``.
+            app: the WSGI application.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        slow = SlowClients(_HEAD_SECONDS, _LEAST_BYTES_PER_SECOND)
+        self._slow = slow
+        self._app = TimedAnswers(app, slow)
+        self._cfg = Config()
+        self._lanes = {path: RequestThreads(1, 0) for path in PROBES}
+        self._heads = RequestHeads(
+            Terms(_HEAD_SECONDS, _HEAD_SECONDS, _MOST_CONNECTIONS), self._dispatch
+        )
+        self._heads.listen(listener(bind), for_probes=True)
+        self._thread = BackgroundThread("worker-probes", self._run)
+
+    def start(self) -> None:
+        """Answer from now on.
+
+        Raises:
+            RuntimeError: the system gives no more threads.
+            Unavailable: the same.
+        """
+        for lane in self._lanes.values():
+            lane.start()
+        self._slow.start()
+        self._thread.ensure()
+
+    def _run(self) -> None:
+        while True:
+            self._heads.turn(_TURN_SECONDS)
+
+    def _dispatch(self, connection: Connection) -> None:
+        lane = self._lanes.get(connection.path, self._lanes[PROBES[0]])
+        lane.submit(partial(self._answer_and_close, connection))
+
+    def _answer_and_close(self, connection: Connection) -> None:
+        self._slow.limit_answers(connection.sock)
+        try:
+            self._answer(connection)
+        except Exception as error:  # noqa: BLE001 - its connection is closed, whatever it sent
+            log.debug("a probe was not answered: %r", error)
+        finally:
+            self._slow.end(connection.sock)
+            self._heads.done(connection, keep=False)
+
+    def _answer(self, connection: Connection) -> None:
+        parser = get_parser(self._cfg, connection.sock, connection.address)
+        parser.unreader.unread(bytes(connection.head))
+        resp, environ = create(
+            next(parser), connection.sock, connection.address, connection.server, self._cfg
+        )
+        resp.force_close()
+        body = self._app(environ, resp.start_response)
+        for part in body:
+            resp.write(part)
+        resp.close()
