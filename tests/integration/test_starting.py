@@ -1,26 +1,23 @@
 """Processes that cannot start: one line, a documented exit code, and no storm of new ones."""
 
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, text
 
 from staging_api import serving
-from staging_api.cli.exits import FAILED, TAKEN, UNREACHABLE
-from staging_api.db.engine import open_database
+from staging_api.cli.exits import TAKEN
 from staging_api.errors import Unavailable
 from staging_api.scarcity import starting
 from staging_api.serving import TAKEN_STATUS, Children
-from tests.service import Pod, eventually, free_port, service, wait_until_ready
+from tests.service import eventually, free_port
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -85,68 +82,6 @@ def test_an_address_that_another_program_has_is_named(
     assert not (tmp_path / "home").exists(), "something was started"
 
 
-def test_an_address_that_is_let_go_in_a_moment_is_waited_for(own_url: str, tmp_path: Path) -> None:
-    bind = f"127.0.0.1:{free_port()}"
-    with service(tmp_path, own_url) as pods:
-        with socket.create_server(("127.0.0.1", int(bind.rpartition(":")[2]))) as other:
-            pod = pods.start("api", bind)
-            threading.Timer(2, other.close).start()
-            wait_until_ready(pod)
-
-
-def without_permission(url: str) -> str:
-    with closing(open_database(url, 1)) as database, database.connect() as conn:
-        conn.execute(text("DROP ROLE IF EXISTS stranger"))
-        conn.execute(text("CREATE ROLE stranger LOGIN"))
-    return make_url(url).set(username="stranger").render_as_string(hide_password=False)
-
-
-def of_another_service(url: str) -> str:
-    with closing(open_database(url, 1)) as database, database.connect() as conn:
-        conn.execute(text("UPDATE alembic_version SET version_num = 'f00'"))
-    return url
-
-
-def without_its_rows(url: str) -> str:
-    with closing(open_database(url, 1)) as database, database.connect() as conn:
-        conn.execute(text("DELETE FROM alembic_version"))
-    return url
-
-
-def gone(url: str) -> str:
-    return make_url(url).set(database="gone").render_as_string(hide_password=False)
-
-
-UNUSABLE: Mapping[str, tuple[Callable[[str], str], int, str]] = {
-    "no permission": (without_permission, UNREACHABLE, "permission"),
-    "not there": (gone, UNREACHABLE, "no such database"),
-    "of another service": (of_another_service, FAILED, "f00"),
-    "never migrated": (without_its_rows, FAILED, "staging-api migrate"),
-}
-
-
-@pytest.mark.parametrize(("verb", "name"), [*zip(("api", "worker") * 2, UNUSABLE, strict=True)])
-def test_a_database_that_cannot_be_used_is_told_in_one_line(
-    verb: str, name: str, own_url: str, tmp_path: Path
-) -> None:
-    spoil, status, words = UNUSABLE[name]
-    assert_one_line(run(verb, tmp_path, DATABASE_URL=spoil(own_url)), status, words)
-
-
-def test_a_server_that_is_no_postgresql_is_told_in_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-
-        def answer() -> None:
-            conn, _ = other.accept()
-            conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            conn.close()
-
-        threading.Thread(target=answer, daemon=True).start()
-        url = f"postgresql://127.0.0.1:{other.getsockname()[1]}/staging"
-        ended = run("worker", tmp_path, DATABASE_URL=url)
-    assert_one_line(ended, UNREACHABLE)
-
-
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Handlers of signals, which `Children` takes."""
@@ -200,32 +135,3 @@ def test_what_the_system_refuses_is_an_error_of_one_line() -> None:
             raise error
     with pytest.raises(RuntimeError, match="a fault of ours"), starting():
         raise RuntimeError("a fault of ours")
-
-
-def children_of(pod: Pod) -> list[int]:
-    found = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text()
-    return [int(pid) for pid in found.split()]
-
-
-@pytest.mark.parametrize(
-    ("room", "said"), [(0, "no process can be started"), (4, "this process cannot start")]
-)
-def test_a_process_without_descriptors_does_not_end_the_others(
-    room: int, said: str, own_url: str, tmp_path: Path
-) -> None:
-    with service(tmp_path, own_url, workers="2") as pods:
-        (pod,) = pods.api()
-        parent = pod.process.pid
-        before = resource.prlimit(parent, resource.RLIMIT_NOFILE)
-        used = len(list(Path(f"/proc/{parent}/fd").iterdir()))
-        first, second = children_of(pod)
-        resource.prlimit(parent, resource.RLIMIT_NOFILE, (used + room, used + room))
-        pod.kill_one(first)
-        pod.wait_for_log(said)
-        assert pod.client.get("/readyz").status == 200
-        assert second in children_of(pod)
-        resource.prlimit(parent, resource.RLIMIT_NOFILE, before)
-        eventually(lambda: len(children_of(pod)) == 2, "no other is started")
-        pod.kill_one(second)
-        wait_until_ready(pod)
-    assert "Traceback" not in pod.log.read_text()
