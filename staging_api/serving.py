@@ -181,6 +181,8 @@ class Children:
 
     def _note_end(self, life: _Life, command: Sequence[str]) -> None:
         status = life.process.returncode
+        if life.process.stdin is not None:
+            life.process.stdin.close()
         if status in _FINAL_STATUSES:
             self._status = status
             self._stopping.set()
