@@ -143,10 +143,10 @@ class Work:
             self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
         with self._failure_told(artifact, held):
+            # What goes to a volume that is another one would be lost to everybody else.
+            self.upkeep.identity.check()
             if not self.upload.awaited(self._kind(artifact), held, patient=self.patient):
                 return
-        # What goes to a volume that is another one would be lost to everybody else.
-        self.upkeep.identity.check()
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
