@@ -307,7 +307,7 @@ class StoreAbsent(StoreFailed):
     No verdict on what is staged or read: it passes when the right store is mounted.
     """
 
-    title = "The store is not there"
+    code, title = "store_absent", "The store is not there"
 
 
 class WrongStore(StoreAbsent):

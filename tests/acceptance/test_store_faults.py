@@ -133,7 +133,7 @@ def test_while_the_volume_is_away_nothing_is_lost(own: Service, source: ArchiveS
     _, path, content = staged(pod, source)
     (own.store / "sha256").rename(own.store / "unmounted")
     away = pod.client.get(path)
-    assert away.problem == (503, "store_failed")
+    assert away.problem == (503, "store_absent")
     assert int(away.headers["Retry-After"]) >= 1
     (own.store / "unmounted").rename(own.store / "sha256")
     assert pod.client.get(path).body == content

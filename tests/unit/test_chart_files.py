@@ -25,6 +25,7 @@ READINGS = {
     "staging_queue_artifacts",
     "staging_queue_oldest_seconds",
     "staging_release_validity_left",
+    "staging_store_lost_contents",
 }
 
 
