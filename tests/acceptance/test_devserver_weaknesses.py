@@ -219,7 +219,7 @@ def test_8_bad_types_are_told_by_name_and_locks_leave_nothing_behind(
         return ended == [("released",)]
 
     eventually(released, "a lock is still held")
-    assert {path.name for path in cluster.store.iterdir()} <= {"sha256", "tmp"}
+    assert {path.name for path in cluster.store.iterdir()} <= {"sha256", "tmp", "store-id"}
     assert all(len(path.name) == 64 for path in (cluster.store / "sha256").glob("*/*"))
 
 

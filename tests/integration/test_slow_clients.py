@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from staging_api.db.engine import open_database
+from staging_api.db.migrate import migrate
 from staging_api.locks.model import new_id
 from tests.builds import FULL_PAYLOAD, build_path
+from tests.databases import new_database
 from tests.rows import execute
 from tests.service import API, STAGINGS, Pod, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, archive_source
@@ -34,14 +36,22 @@ def source() -> Iterator[ArchiveSource]:
 
 
 @pytest.fixture(scope="module")
+def module_url(database_url: str) -> Iterator[str]:
+    """A database of this module: its store is another than that of the tests beside."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(scope="module")
 def pod(
-    database_url: str, source: ArchiveSource, tmp_path_factory: pytest.TempPathFactory
+    module_url: str, source: ArchiveSource, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pod]:
     """A pod with few threads and little patience."""
     given = {"threads": str(THREADS), "waiters": "1", "client_seconds": "1"}
     given["client_bytes_per_second"] = str(BYTES_PER_SECOND)
     folder = tmp_path_factory.mktemp("slow")
-    with service(folder, database_url, f"{source.url}/", **given) as pods:
+    with service(folder, module_url, f"{source.url}/", **given) as pods:
         yield pods.api()[0]
 
 
@@ -55,9 +65,9 @@ def big_file(pod: Pod, source: ArchiveSource) -> str:
 
 
 @pytest.fixture(scope="module")
-def big_list(pod: Pod, database_url: str) -> str:
+def big_list(pod: Pod, module_url: str) -> str:
     """The path of a page of a list, of half a megabyte."""
-    with contextlib.closing(open_database(database_url, 1)) as database:
+    with contextlib.closing(open_database(module_url, 1)) as database:
         execute(database, _MANY_LOCKS, id=new_id())
     path = f"{API}/locks?state=all&limit=1000"
     assert len(pod.client.get(path).body) > 500_000
