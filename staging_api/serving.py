@@ -199,8 +199,25 @@ class Children:
 
 
 def _on_stop(stop: Callable[[], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+    """Run it in a thread of its own, once for each SIGTERM or SIGINT.
+
+    A handler would run it in the middle of whatever the main thread does, which may hold the very
+    lock that `threading.Event.set` or a thread's start needs, and then nothing would ever stop.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    numbers = {signal.SIGTERM, signal.SIGINT}
+
+    def watch() -> None:
+        while got := os.read(reading, 1):
+            if got[0] in numbers:
+                stop()
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    # The interpreter's own handler writes the signal's number there.
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
 
 
 def child_command(verb: str) -> list[str]:

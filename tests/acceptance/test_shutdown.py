@@ -1,5 +1,7 @@
 """A pod that is told to end: readiness first, then its work; nobody is left without an answer."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -229,3 +231,27 @@ def test_a_rolling_restart_under_load_shows_no_client_an_error_without_a_retry(
         check_store(own_rows, pods.store)
     query = "SELECT DISTINCT outcome FROM api_locks"
     assert select(own_rows, query) == [("released",)]
+
+
+STOPPED_WHILE_A_LOCK_IS_HELD = """
+import os, signal, threading
+from staging_api import serving
+lock, stopped = threading.Lock(), threading.Event()
+
+def stop():
+    with lock:
+        stopped.set()
+
+serving._on_stop(stop)
+with lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    # Any bytecode of the main thread lets a handler run.
+    sum(range(10_000))
+print(stopped.wait(30))
+"""
+
+
+def test_a_signal_stops_the_process_though_its_main_thread_holds_a_lock_that_stopping_needs():
+    command = [sys.executable, "-c", STOPPED_WHILE_A_LOCK_IS_HELD]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "True\n"
