@@ -1,6 +1,8 @@
 # Every command sets up what it needs: a virtual environment in .venv, from PyPI.
 PYTHON ?= python3
 VENV := .venv
+# Of tests at once: much of their time is spent waiting for processes to start.
+TESTERS ?= 3
 BIN := $(VENV)/bin
 
 .PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi functions clean
@@ -18,11 +20,11 @@ cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer
 	$(BIN)/python -m tests.cluster
 
 test: $(VENV)/.test  ## the tests that need only PyPI
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope -m "not system and not prove"
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope -m "not system and not prove"
 
 test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "system and not prove"
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile -m "system and not prove"
 
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove

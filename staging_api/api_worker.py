@@ -31,6 +31,7 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no typ
     LimitRequestHeaders,
     LimitRequestLine,
     NoMoreData,
+    UnsupportedTransferCoding,
 )
 from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has no types
@@ -180,7 +181,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         except OSError as error:
             if error.errno not in _CLIENT_IS_GONE:
                 self.log.exception("an answer could not be sent")
-        except (LimitRequestLine, LimitRequestHeaders) as error:
+        except (LimitRequestLine, LimitRequestHeaders, UnsupportedTransferCoding) as error:
             _refuse(sock, type(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             self.handle_error(req, sock, connection.address, error)
@@ -245,10 +246,12 @@ def _reach_next(connection: Connection) -> bool:
 
 
 def _refuse(sock: Any, reason: type[Exception]) -> None:
-    """Answer what is too long to be a request as everything else is answered."""
+    """Answer what can be no request as everything else is answered."""
     status, detail = 431, "the headers are too long, or too many"
     if reason is LimitRequestLine:
         status, detail = 414, "the request line is too long"
+    elif reason is UnsupportedTransferCoding:
+        status, detail = 501, "of transfer codings, only chunked is supported"
     with suppress(OSError):
         util.write(sock, refused_before_read(status, detail))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from staging_api.artifacts.bucket import Bucket
 from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
@@ -146,7 +147,10 @@ def test_every_variable_that_the_chart_sets_is_refused_among_the_settings():
     taken: set[str] = set()
     for values in VALUE_FILES:
         documents = render("-f", values)
-        taken |= {name for d in documents for name in d.get("data", ()) if "STAGING_" in name}
+        settings = yaml.safe_load(values.read_text()).get("settings", {})
+        given = {f"STAGING_{name}" for name in settings}
+        set_by_it = {name for d in documents for name in d.get("data", ()) if "STAGING_" in name}
+        taken |= set_by_it - given
         for _, pod in pods(documents):
             taken |= {v["name"] for c in pod["containers"] for v in c.get("env", [])}
     free = {"STAGING_WAIT_CAP_SECONDS"}

@@ -37,6 +37,14 @@ def own_url(database_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def another_url(database_url: str) -> Iterator[str]:
+    """A database of one test: its store is another than that of the module."""
+    with new_database(database_url) as url:
+        migrate(url)
+        yield url
+
+
 @pytest.fixture(scope="module")
 def behind_nginx(
     own_url: str, source: ArchiveSource, tmp_path_factory: pytest.TempPathFactory
@@ -173,10 +181,10 @@ def test_nobody_gets_into_the_store_by_its_own_path(front: Client, pod: Pod, url
 
 
 def test_without_nginx_the_server_sends_by_sendfile(
-    own_url: str, source: ArchiveSource, tmp_path: Path, content: bytes
+    another_url: str, source: ArchiveSource, tmp_path: Path, content: bytes
 ) -> None:
     """As its system calls tell: a file read into the process and written again is the slow way."""
-    with service(tmp_path, own_url, f"{source.url}/") as own:
+    with service(tmp_path, another_url, f"{source.url}/") as own:
         (pod,) = own.api()
         path = build_path()
         archive = source.add(path, {FULL_PAYLOAD: content, "UPLOADED": FULL_PAYLOAD.encode()})

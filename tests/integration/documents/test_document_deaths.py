@@ -179,6 +179,7 @@ def final(world: World, number: int) -> None:
     discard(world.site, 0)
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("prepare", "operation", "tidy"),
@@ -217,6 +218,7 @@ def test_killed_at_any_step_a_change_is_done_or_not_begun(
     assert step > 1
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 def test_killed_at_any_step_a_rotation_leaves_all_readable_and_goes_on(world: World) -> None:
     posted = {f"c{number}": stream(secret(f"s{number}", f"word {number}")) for number in range(3)}
