@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
 from staging_api.errors import Conflict, Invalid
 from staging_api.http.archive_bodies import ArchiveChange, ArchiveRequest, SuiteChange
 from staging_api.publishing import repository
 from tests.archive_series import fake_signature, keys_in
+from tests.databases import new_database
 from tests.publisher import Shop, find, shop
 
 #: Text of all that JSON can say; and what has to do with lines, blanks and fields.
@@ -75,11 +77,20 @@ ARCHIVE = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def here(
-    database_url: str, tmp_path_factory: pytest.TempPathFactory, _pools: Database
-) -> Iterator[Shop]:
+def rows(database_url: str) -> Iterator[tuple[str, Database]]:
+    """A database of this module: its store is another than that of the tests beside."""
+    with new_database(database_url) as url:
+        migrate(url)
+        pools = open_database(url, pool_size=8)
+        yield url, pools
+        pools.close()
+
+
+@pytest.fixture(scope="module")
+def here(rows: tuple[str, Database], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder: Path = tmp_path_factory.mktemp("door")
-    with shop(_pools, database_url, folder) as made:
+    url, pools = rows
+    with shop(pools, url, folder) as made:
         builder = made.publisher.builder
         releaser = replace(builder.releaser, key=keys_in(folder)[1], sign=fake_signature)
         made.publisher = replace(made.publisher, builder=replace(builder, releaser=releaser))
