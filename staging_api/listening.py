@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from staging_api.errors import AddressTaken
 
@@ -33,9 +34,7 @@ def bound(bind: str) -> socket.socket:
     if path is not None:
         with suppress(FileNotFoundError):
             path.unlink()  # of a process that has ended
-        found = socket.socket(socket.AF_UNIX)
-        found.bind(str(path))
-        return found
+        return _bind(socket.socket(socket.AF_UNIX), str(path))
     host, colon, port = bind.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
         raise ValueError(bind)
@@ -43,8 +42,12 @@ def bound(bind: str) -> socket.socket:
         host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     found = socket.socket(family, kind)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return _bind(found, address)
+
+
+def _bind(found: socket.socket, address: Any) -> socket.socket:
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
     except OSError:
         found.close()

@@ -27,7 +27,7 @@ _CLIENT: Mapping[str, Any] = {
     "timeout": timedelta(hours=12),
     "user_agent": "staging-api",
 }
-#: A request for which nobody waits: better tried again later than waited for.
+#: Time-out of housekeeping requests: no client waits for them, so a slow one is retried later.
 BRIEF_SECONDS = 4.0
 _BRIEF: Mapping[str, Any] = {
     "read_timeout": timedelta(seconds=BRIEF_SECONDS),
