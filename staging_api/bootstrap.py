@@ -15,6 +15,8 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
+from staging_api.devserver.joining import Joining, Seats
+from staging_api.devserver.symbolication import Symbolication
 from staging_api.documents.builds import Builds
 from staging_api.documents.contents import Contents
 from staging_api.documents.keys import Keys
@@ -53,9 +55,7 @@ from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.download import Speed
-from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
-from staging_api.staging.symbolication import Symbolication
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch

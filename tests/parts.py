@@ -1,6 +1,7 @@
 """What an application is made of, for tests that serve one without processes."""
 
 from staging_api.bootstrap import documents_of
+from staging_api.devserver.joining import Joining, Seats
 from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes
@@ -11,7 +12,6 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from tests.publisher import publisher_of

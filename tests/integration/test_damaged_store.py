@@ -13,13 +13,13 @@ import pytest
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
+from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import NotFound, StoreFailed
 from staging_api.formats.minidump import modules
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.held import Known
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
-from staging_api.staging.symbolication import Symbolication
 from staging_api.staging.upkeep import StoreTerms
 from tests import damage
 from tests.buckets import new_bucket, s3_server

@@ -15,6 +15,8 @@ from sqlalchemy import text
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
+from staging_api.devserver.joining import Joining, Seats
+from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import LockHeld, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
@@ -22,10 +24,8 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging import repository
-from staging_api.staging.joining import Joining, Seats
 from staging_api.staging.model import Staging, Wanted
 from staging_api.staging.service import StagingService
-from staging_api.staging.symbolication import Symbolication
 from staging_api.staging.watch import Watch
 from tests.builds import build, build_path
 from tests.factories import ASKER, locks_of

@@ -4,12 +4,12 @@ import pytest
 from falcon import Request
 from falcon.testing import create_environ
 
+from staging_api.devserver.joining import Seats
+from staging_api.devserver.load import Counters, Rates
 from staging_api.errors import Invalid, Unavailable
 from staging_api.http.resources.devserver.answers import legible
 from staging_api.http.resources.devserver.builds import version_key
-from staging_api.http.resources.devserver.load import Counters, Rates
 from staging_api.http.resources.devserver.query import Query
-from staging_api.staging.joining import Seats
 from tests.devserver_client import stripped
 
 

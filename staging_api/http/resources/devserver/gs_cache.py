@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import falcon
 
 from staging_api.artifacts.model import FILE_WORD, MEMBER_WORD
+from staging_api.devserver.joining import Joining
 from staging_api.http.auth import asker
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
 from staging_api.staging import repository
-from staging_api.staging.joining import Joining
 
 
 class FromBucket:

@@ -5,8 +5,8 @@ import falcon
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
-from staging_api.http.resources.devserver.load import Rates
-from staging_api.staging.joining import Seats
+from staging_api.devserver.joining import Seats
+from staging_api.devserver.load import Rates
 
 _GIGABYTE = 1_000_000_000
 

@@ -5,13 +5,13 @@ from datetime import datetime
 
 import falcon
 
+from staging_api.devserver.joining import Joining
 from staging_api.errors import Invalid, NotFound
 from staging_api.http.auth import asker
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.model import IMAGES
 from staging_api.staging import repository
-from staging_api.staging.joining import Joining
 from staging_api.staging.model import Wanted
 from staging_api.staging.repository import FoundFile
 from staging_api.staging.service import StagingService

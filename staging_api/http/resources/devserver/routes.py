@@ -6,6 +6,8 @@ from typing import Any
 
 import falcon
 
+from staging_api.devserver.joining import Joining
+from staging_api.devserver.symbolication import Symbolication
 from staging_api.http.problems import ErrorForm
 from staging_api.http.resources.devserver.answers import text_error, word_error
 from staging_api.http.resources.devserver.builds import LatestBuild
@@ -24,8 +26,6 @@ from staging_api.http.resources.devserver.images import ListImageDir, StageImage
 from staging_api.http.resources.devserver.staging import Download, IsStaged, Stage, WaitForStatus
 from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
 from staging_api.http.resources.static import StaticFiles
-from staging_api.staging.joining import Joining
-from staging_api.staging.symbolication import Symbolication
 
 _WORDS = ("download", "wait_for_status", "stage", "is_staged", "stage_images", "stage_debug")
 _TEXTS = (

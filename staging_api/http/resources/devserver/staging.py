@@ -3,13 +3,13 @@
 import falcon
 
 from staging_api.artifacts.model import FILE_WORD
+from staging_api.devserver.joining import Joining
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
 from staging_api.http.auth import asker, client_of
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.hold import Asker
 from staging_api.staging import repository
-from staging_api.staging.joining import Joining
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 

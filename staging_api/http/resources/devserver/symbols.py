@@ -6,13 +6,13 @@ from pathlib import Path
 
 import falcon
 
+from staging_api.devserver.joining import Joining
+from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import Invalid, LimitExceeded
 from staging_api.http.auth import asker, client_of
 from staging_api.http.media import form, media_type
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
-from staging_api.staging.joining import Joining
-from staging_api.staging.symbolication import Symbolication
 
 _MAX_DUMP_BYTES = 64 << 20
 
