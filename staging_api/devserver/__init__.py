@@ -1,0 +1,1 @@
+"""What the clients of the Chromium OS devserver get: its semantics as use cases over staging."""
