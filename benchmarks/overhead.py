@@ -30,7 +30,7 @@ from staging_api.http.auth import Authentication
 from staging_api.http.limits import CallerLimits, Limits, Refusals
 from staging_api.http.middleware import RequestContext
 from staging_api.http.permissions import API
-from staging_api.identity.choice import anonymous, authenticator
+from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.settings import Settings

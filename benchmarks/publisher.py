@@ -34,7 +34,7 @@ from staging_api.debian.forms import Form
 from staging_api.locks.hold import hold
 from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.signing import stop_agent
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.keys import signing_key
 from tests.packages import control_text, deb
 from tests.service import service
@@ -148,7 +148,7 @@ class Ours:
 
         with (
             locks_of(self._database, self._database_url) as locks,
-            hold(locks, PUBLISHER, GLOBAL, ASKER),
+            hold(locks, PUBLISHER, GLOBAL, ORIGIN),
         ):
             return [timed(ask) for _ in range(_REFUSALS)]
 

@@ -36,12 +36,12 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no typ
 from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has no types
 
-from staging_api.clients import ENVIRON_KEY, ConnectedClient, Departures
+from staging_api.clients import ENVIRON_KEY, ConnectedClient, DisconnectWatcher
 from staging_api.errors import StagingApiError
+from staging_api.exhaustion import startup_errors
 from staging_api.http.problems import refused_before_read
 from staging_api.request_heads import Connection, RequestHeads, Terms
 from staging_api.request_threads import RequestThreads
-from staging_api.scarcity import starting
 from staging_api.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
@@ -80,7 +80,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         would take an exception for a reason to end all its processes.
         """
         try:
-            with starting():
+            with startup_errors():
                 self._begin()
         except StagingApiError as error:
             if self.booted:
@@ -102,7 +102,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
             for at_own_address in (True, False)
             for path in PROBES
         }
-        self._departures = Departures()
+        self._departures = DisconnectWatcher()
         terms = Terms(settings.client_seconds, IDLE_SECONDS, _most_connections())
         self._heads = RequestHeads(terms, self._dispatch)
         super().init_process()

@@ -15,7 +15,7 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
-from staging_api.devserver.joining import Joining, Seats
+from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.documents.builds import Builds
 from staging_api.documents.contents import Contents
@@ -32,11 +32,11 @@ from staging_api.http.limits import Limits
 from staging_api.http.origins import hosts_of
 from staging_api.http.probes import Probes, worker_probes
 from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.identity.choice import anonymous, authenticator
+from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.identity.model import Authenticator
+from staging_api.locks.factory import process_name
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
-from staging_api.locks.opening import process_name
 from staging_api.locks.queue import WaitQueue
 from staging_api.publishing.building import Builder
 from staging_api.publishing.indexing import Indexer
@@ -209,9 +209,9 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
-    seats = threading.BoundedSemaphore(settings.waiters)
-    locks = _locks(settings, seats)
-    stagings = _stagings(settings, locks, seats)
+    waiter_slots = threading.BoundedSemaphore(settings.waiters)
+    locks = _locks(settings, waiter_slots)
+    stagings = _stagings(settings, locks, waiter_slots)
     blocks = BlockReader(locks.database)
     return Services(
         settings=settings,
@@ -229,20 +229,20 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
     )
 
 
-def _locks(settings: Settings, seats: threading.BoundedSemaphore) -> Locks:
+def _locks(settings: Settings, waiter_slots: threading.BoundedSemaphore) -> Locks:
     database = _opened(settings, settings.database_pool_size)
     direct_url = settings.database_direct_url or settings.database_url
     return Locks(
         database=database,
         keeper=LeaseKeeper(_opened(settings, pool_size=1)),
-        queue=WaitQueue(database, direct_url, seats),
+        queue=WaitQueue(database, direct_url, waiter_slots),
         holder=process_name(),
         lease_seconds=settings.lease_seconds,
     )
 
 
 def _stagings(
-    settings: Settings, locks: Locks, seats: threading.BoundedSemaphore
+    settings: Settings, locks: Locks, waiter_slots: threading.BoundedSemaphore
 ) -> StagingService:
     # One for all archives: what is known of hosts that fail is in it.
     options = options_of(settings)
@@ -257,7 +257,7 @@ def _stagings(
         uploads=UploadTerms(
             settings.upload_wait_seconds,
             settings.upload_poll_seconds,
-            seats,
+            waiter_slots,
             options,
         ),
         speed=Speed(settings.sources_connections),
@@ -269,12 +269,12 @@ def _stagings(
 
 
 def _joining(settings: Settings, stagings: StagingService) -> Joining:
-    # Seats of their own: old clients wait by default, and must not keep the new ones from it.
-    seats = threading.BoundedSemaphore(settings.devserver_waiters)
+    # WaiterSlots of their own: old clients wait by default, and must not keep the new ones from it.
+    waiter_slots = threading.BoundedSemaphore(settings.devserver_waiters)
     return Joining(
         stagings=stagings,
-        watch=Watch(stagings.database, seats, stagings.locks.shutdown),
-        seats=Seats(settings.devserver_waiters),
+        watch=Watch(stagings.database, waiter_slots, stagings.locks.shutdown),
+        waiter_slots=WaiterSlots(settings.devserver_waiters),
         patience_seconds=settings.devserver_wait_seconds,
         refuses=settings.devserver_conflict == "409",
     )

@@ -44,7 +44,7 @@ class Client(Protocol):
         """Enter to wait; `wake` is called, from another thread, should the client go."""
 
 
-class AlwaysThere:
+class AlwaysConnected:
     """A client of which nothing is known: of a worker, or of another WSGI server."""
 
     gone = False
@@ -55,10 +55,10 @@ class AlwaysThere:
         return nullcontext()
 
 
-ALWAYS_THERE = AlwaysThere()
+ALWAYS_CONNECTED = AlwaysConnected()
 
 
-def check_there(client: Client) -> None:
+def check_connected(client: Client) -> None:
     """Go on only if somebody takes the answer.
 
     Raises:
@@ -68,7 +68,7 @@ def check_there(client: Client) -> None:
         raise ClientGone("the client closed its connection while its request waited")
 
 
-class Departures:
+class DisconnectWatcher:
     """Notices that the other end of a connection is closed, for requests that wait."""
 
     def __init__(self) -> None:
@@ -116,7 +116,12 @@ class ConnectedClient:
     """The client at the other end of a connection."""
 
     def __init__(
-        self, sock: socket.socket, departures: Departures, parked: Parked, *, skips_continue: bool
+        self,
+        sock: socket.socket,
+        departures: DisconnectWatcher,
+        parked: Parked,
+        *,
+        skips_continue: bool,
     ) -> None:
         """Watch nothing yet.
 

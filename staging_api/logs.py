@@ -49,7 +49,9 @@ _TELLTALES = ("://", "bearer", "basic", "stg_", "eyj", "passw", "secret", "token
 _NO_IDS = dict.fromkeys(IDS)
 _to_json = json.JSONEncoder(default=repr).encode
 
-_about: ContextVar[Mapping[str, str | None]] = ContextVar("about", default=MappingProxyType({}))
+_context: ContextVar[Mapping[str, str | None]] = ContextVar(
+    "log_context", default=MappingProxyType({})
+)
 
 
 def configure(form: Literal["console", "json"]) -> None:
@@ -70,7 +72,7 @@ class JsonLines(logging.Formatter):
         """The line, with every id and without a secret."""
         line: EventDict = {
             **_NO_IDS,
-            **_about.get(),
+            **_context.get(),
             "event": record.getMessage(),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -82,14 +84,14 @@ class JsonLines(logging.Formatter):
         return _to_json(_without_secrets(line)) if _may_tell(text) else text
 
 
-def about(**ids: str | None) -> None:
+def bind_log_context(**ids: str | None) -> None:
     """Put these ids into every further line of this request, or of this piece of work."""
-    _about.set({**_about.get(), **ids})
+    _context.set({**_context.get(), **ids})
 
 
-def forget() -> None:
+def clear_log_context() -> None:
     """The request, or the piece of work, is done: the next line is about something else."""
-    _about.set({})
+    _context.set({})
 
 
 def redact(text: str) -> str:
@@ -127,7 +129,7 @@ def _for_people() -> logging.Formatter:
 
 
 def _with_ids(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    return {**_about.get(), **line}
+    return {**_context.get(), **line}
 
 
 def _redacted(_logger: Any, _method: str, line: EventDict) -> EventDict:

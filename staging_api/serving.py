@@ -24,7 +24,7 @@ from staging_api.configuration import Part, check_configuration, wait_for_addres
 from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
-from staging_api.scarcity import starting
+from staging_api.exhaustion import startup_errors
 from staging_api.settings import Settings
 from staging_api.worker_probes import WorkerProbes
 
@@ -92,7 +92,7 @@ def run_worker(settings: Settings) -> None:
     services = build(settings)
     worker = services.worker()
     if settings.worker_bind:
-        with starting():
+        with startup_errors():
             WorkerProbes(settings.worker_bind, services.worker_probes(worker)).start()
 
     def stop() -> None:
@@ -251,7 +251,7 @@ def in_child(
     wait_for_addresses(settings, part)
     logs.configure(settings.log_format)
     with ExitStack() as uses:
-        with starting():
+        with startup_errors():
             if with_parent:
                 stop_with_parent()
             ready = uses.enter_context(database_of(settings))

@@ -14,11 +14,11 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from staging_api.clients import Client, check_there
+from staging_api.clients import Client, check_connected
 from staging_api.errors import ClientGone, StagingApiError, Unavailable
 
 
-class PatienceOver(Unavailable):
+class WaitTimedOut(Unavailable):
     """A request has waited as long as it may; others may wait longer."""
 
 
@@ -31,7 +31,7 @@ class _Flight:
 
 @dataclass(eq=False)
 class _Follower:
-    bell: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     is_over: bool = False
     error: StagingApiError | None = None
@@ -45,7 +45,7 @@ class SingleFlight:
         self._flights: dict[Hashable, _Flight] = {}
         self._mutex = threading.Lock()
 
-    def goes_on(self, key: Hashable) -> bool:
+    def is_running(self, key: Hashable) -> bool:
         """Whether a request for this key would wait for another one."""
         return key in self._flights
 
@@ -56,7 +56,7 @@ class SingleFlight:
 
         Raises:
             ClientGone: the client closed its connection while its request waited.
-            PatienceOver: this request waited for another's work as long as it may.
+            WaitTimedOut: this request waited for another's work as long as it may.
             StagingApiError: what the work raised, here or for the other request.
         """
         follower = _Follower()
@@ -71,7 +71,7 @@ class SingleFlight:
             self._follow(flight, follower, client, time.monotonic() + patience_seconds)
         if follower.leads:
             with self._leading(key, flight):
-                check_there(client)
+                check_connected(client)
                 work()
         elif follower.error is not None:
             # A copy: each thread writes its own traceback into what it raises.
@@ -80,20 +80,20 @@ class SingleFlight:
     def _follow(
         self, flight: _Flight, follower: _Follower, client: Client, deadline: float
     ) -> None:
-        with client.waiting(follower.bell.set):
-            follower.bell.wait(max(0.0, deadline - time.monotonic()))
+        with client.waiting(follower.wake.set):
+            follower.wake.wait(max(0.0, deadline - time.monotonic()))
         with self._mutex:
             if follower.is_over or follower.leads:
                 return
             flight.followers.remove(follower)
-        check_there(client)
-        raise PatienceOver("the request that it waited for is not done yet")
+        check_connected(client)
+        raise WaitTimedOut("the request that it waited for is not done yet")
 
     @contextmanager
     def _leading(self, key: Hashable, flight: _Flight) -> Iterator[None]:
         try:
             yield
-        except (ClientGone, PatienceOver):
+        except (ClientGone, WaitTimedOut):
             self._hand_over(key, flight)
             raise
         except StagingApiError as error:
@@ -111,7 +111,7 @@ class SingleFlight:
             del self._flights[key]
             for follower in flight.followers:
                 follower.is_over, follower.error = True, error
-                follower.bell.set()
+                follower.wake.set()
 
     def _hand_over(self, key: Hashable, flight: _Flight) -> None:
         with self._mutex:
@@ -120,4 +120,4 @@ class SingleFlight:
                 return
             following = flight.followers.pop(0)
             following.leads = True
-            following.bell.set()
+            following.wake.set()

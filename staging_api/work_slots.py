@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from staging_api.clients import ALWAYS_THERE, Client, check_there
+from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.errors import Unavailable
 from staging_api.shutdown import Shutdown
 
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 1.0
 class _Turn:
     """The place of one request in the queue."""
 
-    bell: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
     has_come: bool = False
 
 
@@ -71,9 +71,9 @@ class WorkSlots:
                 self._queue.append(turn)
         try:
             while not turn.has_come:
-                with client.waiting(turn.bell.set):
-                    turn.bell.wait(_LOOK_SECONDS)
-                check_there(client)
+                with client.waiting(turn.wake.set):
+                    turn.wake.wait(_LOOK_SECONDS)
+                check_connected(client)
                 shutdown.check_begun()
         except BaseException:
             with self._mutex:
@@ -89,7 +89,7 @@ class WorkSlots:
             if self._queue:
                 turn = self._queue.popleft()
                 turn.has_come = True
-                turn.bell.set()
+                turn.wake.set()
             else:
                 self._free += 1
 
@@ -129,4 +129,4 @@ class Slot:
 @contextmanager
 def no_slot() -> Iterator[Client]:
     """The `Slot.aside` of work that has none, as nobody waits for it here."""
-    yield ALWAYS_THERE
+    yield ALWAYS_CONNECTED

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from staging_api.db.engine import Database, open_database
-from staging_api.locks.hold import Asker, Locks
+from staging_api.locks.hold import Locks, RequestOrigin
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import ARCHIVE, LockKind, LockRequest, new_id
 from staging_api.locks.queue import WaitQueue
 
-ASKER = Asker(caller="tester")
+ORIGIN = RequestOrigin(caller="tester")
 
 
 def lock_request(
@@ -37,13 +37,13 @@ def locks_of(
     url: str,
     holder: str = "this-process",
     lease_seconds: float = 30.0,
-    seats: int = 8,
+    waiter_slots: int = 8,
 ) -> Iterator[Locks]:
     """The locks of one process; several of them in one test stand for several processes."""
     locks = Locks(
         database=database,
         keeper=LeaseKeeper(open_database(url, pool_size=1)),
-        queue=WaitQueue(database, url, threading.BoundedSemaphore(seats)),
+        queue=WaitQueue(database, url, threading.BoundedSemaphore(waiter_slots)),
         holder=holder,
         lease_seconds=lease_seconds,
     )

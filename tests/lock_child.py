@@ -14,7 +14,7 @@ from staging_api.errors import LockLost
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
 from tests.contest import INSERT_WRITE
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 
 
 def main(url: str, scope: str, lease_seconds: float) -> None:
@@ -23,7 +23,7 @@ def main(url: str, scope: str, lease_seconds: float) -> None:
     pause = threading.Event()
     with locks_of(database, url, holder="child", lease_seconds=lease_seconds) as locks:
         try:
-            with hold(locks, ARCHIVE, scope, ASKER) as held:
+            with hold(locks, ARCHIVE, scope, ORIGIN) as held:
                 say(f"held {held.lease.id} {held.lease.fence}")
                 while True:
                     with guarded(database, held) as conn:

@@ -1,12 +1,12 @@
 """What an application is made of, for tests that serve one without processes."""
 
 from staging_api.bootstrap import documents_of
-from staging_api.devserver.joining import Joining, Seats
+from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.http.app import Parts
 from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes
 from staging_api.http.resources.devserver.routes import DevserverParts
-from staging_api.identity.choice import anonymous, authenticator
+from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.settings import Settings
@@ -31,7 +31,7 @@ def parts_of(
         stagings=stagings,
         locks=stagings.locks,
         watch=watch,
-        devserver=DevserverParts(Joining(stagings, watch, Seats(4), 60, refuses=False), None),
+        devserver=DevserverParts(Joining(stagings, watch, WaiterSlots(4), 60, refuses=False), None),
         authenticator=authenticator(settings),
         anonymous=anonymous(settings),
         limits=Limits(),

@@ -30,7 +30,7 @@ from staging_api.publishing.service import Publisher
 from staging_api.publishing.serving import served_at
 from staging_api.publishing.signing import SigningKey
 from staging_api.vocabulary.publishing import Operation
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.packages import control_text, deb
 
 ARCHIVE = "example"
@@ -92,7 +92,7 @@ class Shop:
     ) -> list[Upload]:
         """Send files."""
         to = self.intake.destination(self.name, suite, component)
-        return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ASKER)
+        return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ORIGIN)
 
     def add(self, *names: str, version: str = "1.0-1", architecture: str = "amd64") -> None:
         """Send packages of these names."""
@@ -101,11 +101,13 @@ class Shop:
     def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> Run:
         """Run an operation."""
         asked = Options(**options)
-        return self.publisher.run(operation, self.publisher.archive(self.name, asked), asked, ASKER)
+        return self.publisher.run(
+            operation, self.publisher.archive(self.name, asked), asked, ORIGIN
+        )
 
     def hold(self, generation: str | None = None, *suites: str) -> Generation:
         """Go back to a generation, or hold what clients see."""
-        return self.publisher.go_back(self.name, generation, ASKER, suites=suites)
+        return self.publisher.go_back(self.name, generation, ORIGIN, suites=suites)
 
     def served(self, path: str, generation: str | None = None) -> bytes:
         """What a client gets from the archive."""

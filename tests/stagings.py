@@ -22,7 +22,7 @@ from staging_api.staging.model import Staging
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 
 NO_QUOTA = StoreTerms(busy_seconds=0)
 NO_UPLOADS = UploadTerms(wait_seconds=0)
@@ -89,8 +89,8 @@ class Bench:
 
     def stage(self, url: str, *artifacts: str) -> Staging:
         """Stage artifacts, foreground and background."""
-        staging = self.service.stage(self.service.wanted(url, artifacts), ASKER)
-        self.service.resume(staging, ASKER)
+        staging = self.service.stage(self.service.wanted(url, artifacts), ORIGIN)
+        self.service.resume(staging, ORIGIN)
         return self.service.find(staging.id)
 
     def rows(self, query: str, **given: object) -> list[tuple[Any, ...]]:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from benchmarks.lock.measure import Figure
 from staging_api.db.engine import Database, open_database
 from staging_api.errors import LockHeld
-from staging_api.locks.hold import Asker, Locks, hold
+from staging_api.locks.hold import Locks, RequestOrigin, hold
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import ARCHIVE
 from staging_api.locks.queue import WaitQueue
 
-_ASKER = Asker("bench")
+_ASKER = RequestOrigin("bench")
 _POLL_SECONDS = 0.1
 
 

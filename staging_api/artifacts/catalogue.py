@@ -22,7 +22,7 @@ from staging_api.artifacts.model import (
     plain_kind,
 )
 from staging_api.errors import CatalogueInvalid, Invalid
-from staging_api.formats.extracts import EXTRACTS
+from staging_api.formats.extractors import EXTRACTORS
 from staging_api.vocabulary.staging import PHASES
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -160,7 +160,7 @@ def _choice(entry: Entry) -> Choice:
     choice = Choice(
         pattern=Pattern(entry.required("pattern")),
         excluding=Pattern(excluding) if excluding else None,
-        extract=entry.one_of("extract", tuple(EXTRACTS), "plain"),
+        extract=entry.one_of("extract", tuple(EXTRACTORS), "plain"),
         only=tuple(entry.paths("only")),
         without=tuple(entry.paths("without")),
     )

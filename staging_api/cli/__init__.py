@@ -13,7 +13,7 @@ import typer
 
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.extras import needing
-from staging_api.cli.output import told
+from staging_api.cli.output import exit_on_error
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ VERBS: Mapping[str, Verb] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends by `SystemExit` with one of the documented codes."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    with told(as_json=False):
+    with exit_on_error(as_json=False):
         _application(given)(given, prog_name="staging-api")
 
 

@@ -6,7 +6,7 @@ import typer
 
 from staging_api.bootstrap import build
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import print_json, told
+from staging_api.cli.output import exit_on_error, print_json
 from staging_api.serving import database_of
 from staging_api.settings import Settings
 
@@ -19,7 +19,7 @@ def adopt_store(*, as_json: AsJson = False) -> None:
     asks for them; contents that no row names are removed after a day. Pods notice by themselves.
     """
     with (
-        told(as_json),
+        exit_on_error(as_json),
         database_of(Settings.from_env()) as settings,
         closing(build(settings)) as services,
     ):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import print_json, told
+from staging_api.cli.output import exit_on_error, print_json
 from staging_api.db.engine import open_database
 from staging_api.documents.audit import DocumentVerdict, verify_documents
 from staging_api.errors import RecordBroken
@@ -52,7 +52,7 @@ def audit(
 
     Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
     """
-    with told(as_json), database_of(Settings.from_env()) as settings:
+    with exit_on_error(as_json), database_of(Settings.from_env()) as settings:
         database = open_database(settings.database_url, 1)
         try:
             verdict = verify(database, _in_utc(since), _in_utc(until))

@@ -1,7 +1,7 @@
 """``staging-api cancel``: stop a staging."""
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Token, quick
-from staging_api.cli.output import print_staging, told
+from staging_api.cli.output import exit_on_error, print_staging
 
 
 def cancel(
@@ -12,5 +12,5 @@ def cancel(
     token: Token = None,
 ) -> None:
     """Ask a staging to stop: what is staged stays, the rest stops within a second or so."""
-    with told(as_json), quick(server, token) as client:
+    with exit_on_error(as_json), quick(server, token) as client:
         print_staging(client.cancel(staging_id), as_json)

@@ -12,7 +12,7 @@ import typer
 from staging_api.cli.document_changes import DIFFERENT, print_changes
 from staging_api.cli.extras import needing
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns, print_json, told
+from staging_api.cli.output import exit_on_error, in_columns, print_json
 from staging_api.client import StagingClient
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.vocabulary.documents import BufferMode
@@ -134,10 +134,10 @@ def documents(
         unified=unified,
     )
     if folder is not None or _needs_no_server(action, asked.arguments):
-        with told(as_json):
+        with exit_on_error(as_json):
             _work_in_folders(action, asked)
         return
-    with told(as_json), StagingClient(server, token=token, timeout=timeout) as client:
+    with exit_on_error(as_json), StagingClient(server, token=token, timeout=timeout) as client:
         try:
             _ACTIONS[action](client, asked)
         except StagingApiError as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import in_columns, print_json, print_lock, told
+from staging_api.cli.output import exit_on_error, in_columns, print_json, print_lock
 from staging_api.client import Lock
 
 
@@ -43,10 +43,10 @@ def locks(
     if action is Action.BREAK:
         if lock_id is None or reason is None:
             raise typer.BadParameter("break needs the ID of a lock, and --reason")
-        with told(as_json), quick(server, token) as client:
+        with exit_on_error(as_json), quick(server, token) as client:
             print_lock(client.break_lock(lock_id, reason), as_json)
         return
-    with told(as_json), quick(server, token) as client:
+    with exit_on_error(as_json), quick(server, token) as client:
         found = list(client.locks("all" if everything else "held", scope=scope))
     if as_json:
         print_json({"items": [lock.document for lock in found]})

@@ -15,7 +15,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @contextmanager
-def told(as_json: bool) -> Iterator[None]:
+def exit_on_error(as_json: bool) -> Iterator[None]:
     """Tell an error of the block as its reader wants it, and exit with its code."""
     try:
         yield

@@ -9,11 +9,11 @@ import typer
 
 from staging_api.bootstrap import build
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import print_json, told
+from staging_api.cli.output import exit_on_error, print_json
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
 from staging_api.locks import store
-from staging_api.locks.opening import process_name
+from staging_api.locks.factory import process_name
 from staging_api.serving import database_of
 from staging_api.settings import Settings
 from staging_api.staging import repository
@@ -56,7 +56,7 @@ def prune(
     What is still needed stays: a month with a lock that is held, an artifact that is pinned, read
     or being staged. Safe to run at any time, and from several places at once.
     """
-    with told(as_json), database_of(Settings.from_env()) as settings:
+    with exit_on_error(as_json), database_of(Settings.from_env()) as settings:
         if events_days is not None and not reason:
             raise Invalid.field("--reason", "must say why events are dropped")
         with closing(build(settings)) as services:

@@ -10,7 +10,7 @@ import typer
 
 from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns, print_json, told
+from staging_api.cli.output import exit_on_error, in_columns, print_json
 from staging_api.client import Publication, StagingClient
 from staging_api.errors import NotFound, StagingApiError
 from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES, Operation
@@ -92,7 +92,7 @@ def publish(
         timeout=timeout,
         as_json=as_json,
     )
-    with told(as_json), StagingClient(server, token=token, timeout=timeout) as client:
+    with exit_on_error(as_json), StagingClient(server, token=token, timeout=timeout) as client:
         _ACTIONS.get(action, _run)(client, action, wish)
 
 

@@ -7,10 +7,10 @@ import typer
 
 from staging_api.bootstrap import build
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import print_json, told
+from staging_api.cli.output import exit_on_error, print_json
 from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.serving import database_of
 from staging_api.settings import Settings
 
@@ -28,11 +28,11 @@ def rotate_keys(
     leave the file when this is done. Safe to run again; uses the database of STAGING_DATABASE_URL.
     """
     with (
-        told(as_json),
+        exit_on_error(as_json),
         database_of(Settings.from_env()) as settings,
         closing(build(settings)) as services,
     ):
-        author = Author(Asker("rotate-keys"))
+        author = Author(RequestOrigin("rotate-keys"))
         count = rotate(services.documents, author, new_key=new_key)
     if as_json:
         print_json({"sealed": count})

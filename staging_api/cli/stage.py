@@ -16,7 +16,7 @@ import typer
 
 from staging_api.cli.display import Display, WaitNotes, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import print_staging, told
+from staging_api.cli.output import exit_on_error, print_staging
 from staging_api.client import Staging, StagingClient
 from staging_api.errors import StagingApiError
 
@@ -55,7 +55,11 @@ def stage(
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
     began = monotonic()
-    with told(as_json), StagingClient(server, token=token) as client, display(as_json) as shown:
+    with (
+        exit_on_error(as_json),
+        StagingClient(server, token=token) as client,
+        display(as_json) as shown,
+    ):
 
         def ask(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
             return client.stage(

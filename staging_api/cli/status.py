@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import in_columns, print_json, print_staging, size, told
+from staging_api.cli.output import exit_on_error, in_columns, print_json, print_staging, size
 from staging_api.client import Staging
 
 
@@ -27,7 +27,7 @@ def status(
     token: Token = None,
 ) -> None:
     """Show a staging with its artifacts, or list the newest; exits 0 also if it failed."""
-    with told(as_json), quick(server, token) as client:
+    with exit_on_error(as_json), quick(server, token) as client:
         if staging_id is not None:
             print_staging(client.staging(staging_id), as_json)
             return

@@ -6,7 +6,7 @@ import typer
 
 from staging_api.cli.display import WaitNotes, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Timeout, Token
-from staging_api.cli.output import print_staging, told
+from staging_api.cli.output import exit_on_error, print_staging
 from staging_api.client import StagingClient
 
 
@@ -23,7 +23,11 @@ def wait(
     token: Token = None,
 ) -> None:
     """Wait until a staging is staged."""
-    with told(as_json), StagingClient(server, token=token) as client, display(as_json) as shown:
+    with (
+        exit_on_error(as_json),
+        StagingClient(server, token=token) as client,
+        display(as_json) as shown,
+    ):
         staging = client.wait(
             staging_id,
             until="staged" if background else "foreground_staged",

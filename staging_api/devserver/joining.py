@@ -8,7 +8,7 @@ process that died makes no difference to the rows.
 
 What if the process dies while somebody waits here? What was wanted is written down, so a worker
 brings it; the client asks again and joins again. It ends in good order: it says so at once. The
-worker dies: another takes its rows up, and the wait goes on. The client goes away: its seat is free
+worker dies: another takes its rows up, and the wait goes on. The client goes away: its slot is free
 at once, and another request that waits for the same goes on in its place.
 """
 
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from staging_api.clients import ALWAYS_THERE, Client
+from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.errors import (
     LockHeld,
     LockLost,
@@ -28,8 +28,8 @@ from staging_api.errors import (
     StagingApiError,
     Unavailable,
 )
-from staging_api.locks.hold import Asker
-from staging_api.single_flight import PatienceOver, SingleFlight
+from staging_api.locks.hold import RequestOrigin
+from staging_api.single_flight import SingleFlight, WaitTimedOut
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
@@ -42,7 +42,7 @@ _FOREGROUND: tuple[Phase, ...] = ("foreground",)
 
 
 @dataclass
-class Seats:
+class WaiterSlots:
     """How many requests of this process may stage or wait at once."""
 
     number: int
@@ -51,7 +51,7 @@ class Seats:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """A seat for the block.
+        """A slot for the block.
 
         Raises:
             Unavailable: all are taken.
@@ -72,14 +72,14 @@ class Joining:
     """Staging for callers that wait for each other.
 
     Attributes:
-        watch: has a seat for each of `seats`.
+        watch: has a slot for each of `waiter_slots`.
         patience_seconds: how long a caller may wait.
         refuses: tell a second caller that the lock is held, instead of letting it wait.
     """
 
     stagings: StagingService
     watch: Watch
-    seats: Seats
+    waiter_slots: WaiterSlots
     patience_seconds: float
     refuses: bool = False
     flights: SingleFlight = field(default_factory=SingleFlight)
@@ -96,93 +96,97 @@ class Joining:
             upload_wait_seconds = self.stagings.uploads.wait_seconds
         return self.stagings.wanted(archive_url, artifacts, upload_wait_seconds)
 
-    def stage(self, wanted: Wanted, asker: Asker) -> None:
+    def stage(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Return once the foreground is staged; what follows is on its way.
 
         Raises:
             LockHeld: another works on it, and this service `refuses`.
-            Unavailable: no seat is free, or the wait took too long; the work goes on.
+            Unavailable: no slot is free, or the wait took too long; the work goes on.
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
         key = _key(wanted, _FOREGROUND)
-        if not self.flights.goes_on(key) and self._nothing_left(wanted, asker):
+        if not self.flights.is_running(key) and self._nothing_left(wanted, origin):
             return
-        with self.seats.one():
+        with self.waiter_slots.one():
             if self.refuses:
-                self.stagings.stage(wanted, asker)
+                self.stagings.stage(wanted, origin)
             else:
-                work = partial(self._bring, wanted, asker)
-                self.flights.run(key, work, asker.client, self.patience_seconds)
+                work = partial(self._bring, wanted, origin)
+                self.flights.run(key, work, origin.client, self.patience_seconds)
 
-    def _bring(self, wanted: Wanted, asker: Asker) -> None:
+    def _bring(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Stage it, or wait for the request that does, in whatever process."""
         try:
-            self.stagings.stage(wanted, asker)
+            self.stagings.stage(wanted, origin)
         except (LockHeld, LockLost):
-            self.stagings.queue_behind(wanted, asker)
-            self._wait(wanted, _FOREGROUND, asker, asker.client)
+            self.stagings.queue_behind(wanted, origin)
+            self._wait(wanted, _FOREGROUND, origin, origin.client)
 
-    def stage_all(self, wanted: Wanted, asker: Asker) -> None:
+    def stage_all(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Return once everything is staged, what would follow included.
 
         Raises:
             StagingApiError: as `stage` does.
         """
-        self.stage(wanted, asker)
-        self._wait_for_all(wanted, asker, asker.client)
+        self.stage(wanted, origin)
+        self._wait_for_all(wanted, origin, origin.client)
 
-    def queue(self, wanted: Wanted, asker: Asker) -> None:
+    def queue(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Return at once; a worker stages it.
 
         Raises:
             LockHeld: another works on it, and this service `refuses`.
         """
-        if self._nothing_left(wanted, asker):
+        if self._nothing_left(wanted, origin):
             return
         if self.refuses:
-            self.stagings.queue(wanted, asker)
+            self.stagings.queue(wanted, origin)
         else:
-            self.stagings.queue_behind(wanted, asker)
+            self.stagings.queue_behind(wanted, origin)
 
-    def wait_for_all(self, wanted: Wanted, client: Client = ALWAYS_THERE) -> None:
+    def wait_for_all(self, wanted: Wanted, client: Client = ALWAYS_CONNECTED) -> None:
         """Return once everything that was asked for before is staged, the background included.
 
         Raises:
             NotFound: nobody asked for it.
-            Unavailable: no seat is free, or the wait took too long.
+            Unavailable: no slot is free, or the wait took too long.
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed.
         """
         self._wait_for_all(wanted, None, client)
 
-    def _wait_for_all(self, wanted: Wanted, asker: Asker | None, client: Client) -> None:
+    def _wait_for_all(self, wanted: Wanted, origin: RequestOrigin | None, client: Client) -> None:
         # One that may ask anew must not wait for one that may not.
-        key = (_key(wanted, PHASES), asker is None)
-        if not self.flights.goes_on(key) and not self._left(wanted, PHASES):
+        key = (_key(wanted, PHASES), origin is None)
+        if not self.flights.is_running(key) and not self._left(wanted, PHASES):
             return
-        with self.seats.one():
-            work = partial(self._wait, wanted, PHASES, asker, client)
+        with self.waiter_slots.one():
+            work = partial(self._wait, wanted, PHASES, origin, client)
             self.flights.run(key, work, client, self.patience_seconds)
 
     def _wait(
-        self, wanted: Wanted, phases: tuple[Phase, ...], asker: Asker | None, client: Client
+        self,
+        wanted: Wanted,
+        phases: tuple[Phase, ...],
+        origin: RequestOrigin | None,
+        client: Client,
     ) -> None:
-        """Return once it is there; what nobody brings any more is asked for anew, by `asker`."""
+        """Return once it is there; what nobody brings any more is asked for anew, by `origin`."""
         deadline = time.monotonic() + self.patience_seconds
         while left := self._left(wanted, phases):
             with self.stagings.database.connect() as conn:
                 bringer = repository.bringer(conn, wanted.archive_url, sorted(left))
             if bringer is None and (left := self._left(wanted, phases)):
                 # Evicted since: all that was to do when we looked first is settled or gone.
-                if asker is None:
+                if origin is None:
                     raise NotFound(f"nobody stages {wanted.archive_url}")
-                self.stagings.queue_behind(wanted, asker)
+                self.stagings.queue_behind(wanted, origin)
             if self.watch.closed:
                 raise ShuttingDown(f"{wanted.archive_url} is still being staged")
             seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
-                raise PatienceOver(f"{wanted.archive_url} is still being staged")
+                raise WaitTimedOut(f"{wanted.archive_url} is still being staged")
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
 
@@ -200,7 +204,7 @@ class Joining:
                 raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
         return left
 
-    def _nothing_left(self, wanted: Wanted, asker: Asker) -> bool:
+    def _nothing_left(self, wanted: Wanted, origin: RequestOrigin) -> bool:
         """Whether a request for it makes no work; most ask for what is staged, at one probe.
 
         What is on its way is relied upon from now on, and whoever brings it learns that.
@@ -210,7 +214,7 @@ class Joining:
             return True
         if self.stagings.nothing_left(wanted) is None:
             return False
-        self.stagings.queue_behind(wanted, asker)
+        self.stagings.queue_behind(wanted, origin)
         return True
 
     def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:

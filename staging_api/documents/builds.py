@@ -15,7 +15,7 @@ from typing import Any
 from staging_api.documents.model import Fault, Finding
 from staging_api.documents.rendering.model import Rendering
 from staging_api.errors import LockHeld, StagingApiError
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 from staging_api.vocabulary.staging import SETTLED_STATES
@@ -56,9 +56,9 @@ class Builds:
         """Which builds are there."""
         return tuple(self._look(*each) for each in named_by(rendering))
 
-    def stage(self, rendering: Rendering | None, asker: Asker) -> tuple[BuildState, ...]:
+    def stage(self, rendering: Rendering | None, origin: RequestOrigin) -> tuple[BuildState, ...]:
         """Leave to a worker what is missing; answers which are there already."""
-        return tuple(self._stage(*each, asker) for each in named_by(rendering))
+        return tuple(self._stage(*each, origin) for each in named_by(rendering))
 
     def _look(self, archive_url: str, artifacts: tuple[str, ...]) -> BuildState:
         try:
@@ -66,15 +66,17 @@ class Builds:
         except StagingApiError as error:
             return BuildState(archive_url, artifacts, "refused", detail=error.detail)
 
-    def _stage(self, archive_url: str, artifacts: tuple[str, ...], asker: Asker) -> BuildState:
+    def _stage(
+        self, archive_url: str, artifacts: tuple[str, ...], origin: RequestOrigin
+    ) -> BuildState:
         try:
             wanted = self.stagings.wanted(archive_url, artifacts)
             state = self._state(wanted)
             if state.state == "not_staged":
                 try:
-                    staging = self.stagings.queue(wanted, asker)
+                    staging = self.stagings.queue(wanted, origin)
                 except LockHeld:
-                    self.stagings.queue_behind(wanted, asker)
+                    self.stagings.queue_behind(wanted, origin)
                     return BuildState(state.archive_url, state.artifacts, "queued")
                 return replace(state, state=staging.state, staging_id=staging.id)
         except StagingApiError as error:

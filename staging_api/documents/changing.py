@@ -12,7 +12,7 @@ from staging_api.documents import rows, status
 from staging_api.documents.buffering import Now, Target
 from staging_api.documents.refusals import elsewhere
 from staging_api.documents.stored import Stamp, State, Versions
-from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
@@ -21,7 +21,7 @@ from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 class Author:
     """On whose behalf documents are changed, and why."""
 
-    asker: Asker
+    origin: RequestOrigin
     reason: str | None = None
 
 
@@ -109,11 +109,11 @@ def changing(database: Database, locks: Locks, author: Author) -> Iterator[Chang
         LockHeld: another request changes documents.
         LockLost: the lease was lost before the block ended.
     """
-    with hold(locks, CONFIGDOCS_UPDATE, GLOBAL, author.asker) as held:
+    with hold(locks, CONFIGDOCS_UPDATE, GLOBAL, author.origin) as held:
         stamp = Stamp(
-            caller=author.asker.caller,
+            caller=author.origin.caller,
             holder=locks.holder,
-            reference_id=author.asker.reference_id,
+            reference_id=author.origin.reference_id,
             reason=author.reason,
             lock_id=held.lease.id,
             fence=held.lease.fence,

@@ -38,7 +38,7 @@ from staging_api.documents.stored import (
 )
 from staging_api.documents.validators import Validators
 from staging_api.errors import NotFound
-from staging_api.locks.hold import Asker, Locks
+from staging_api.locks.hold import Locks, RequestOrigin
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class DocumentService:
         if request.stage:
             rendering = self.renderings.of(now.newest).rendering
             named = (
-                self.builds.stage(rendering, author.asker)
+                self.builds.stage(rendering, author.origin)
                 if commits
                 else self.builds.look(rendering)
             )
@@ -219,13 +219,13 @@ class DocumentService:
         """
         self.reader.find(number)
         with self._changing(author) as change, change.deciding() as (conn, _):
-            if not rows.confirm(conn, number, author.asker.caller):
+            if not rows.confirm(conn, number, author.origin.caller):
                 raise BufferConflict(
                     "Nothing to confirm", f"revision {number} does not wait to be confirmed"
                 )
         return self.reader.find(number)
 
-    def undo_overdue(self, asker: Asker) -> int | None:
+    def undo_overdue(self, origin: RequestOrigin) -> int | None:
         """Undo a commit that was not confirmed in time; gives its revision, None: there is none.
 
         What was committed before is committed again, as a new revision; what was posted since
@@ -236,7 +236,7 @@ class DocumentService:
         if overdue is None:
             return None
         reason = f"the commit of revision {overdue} was not confirmed in time"
-        with self._changing(Author(asker, reason)) as change, change.deciding() as (conn, now):
+        with self._changing(Author(origin, reason)) as change, change.deciding() as (conn, now):
             if rows.overdue(conn) != overdue:
                 return None
             before = rows.committed_before(conn, overdue)
@@ -274,7 +274,7 @@ class DocumentService:
         _check_tag(tag)
         self.reader.find(number)
         with self._changing(author) as change, change.deciding() as (conn, _):
-            if not rows.remove_tag(conn, number, tag, author.asker.caller):
+            if not rows.remove_tag(conn, number, tag, author.origin.caller):
                 raise NotFound(f"revision {number} has no tag {tag}")
         return self.reader.find(number)
 
@@ -324,7 +324,7 @@ class DocumentService:
         verdict = Verdict(tuple(map(of_finding, self._findings(now.newest))))
         if verdict.errors:
             return verdict
-        asked = self.validators.ask(now.newest_revision, author.asker.reference_id)
+        asked = self.validators.ask(now.newest_revision, author.origin.reference_id)
         return verdict.adding(asked)
 
     def _findings(self, collections: State) -> Iterator[Finding]:

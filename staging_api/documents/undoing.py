@@ -7,7 +7,7 @@ import logging
 
 from staging_api.documents.service import DocumentService
 from staging_api.errors import LockHeld, LockLost
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def undo_overdue(documents: DocumentService) -> None:
         Unavailable: the database cannot be reached.
     """
     try:
-        while documents.undo_overdue(Asker(caller="worker")) is not None:
+        while documents.undo_overdue(RequestOrigin(caller="worker")) is not None:
             pass
     except (LockHeld, LockLost) as error:
         log.info("an overdue commit is undone later: %s", error.detail)

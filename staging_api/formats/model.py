@@ -71,4 +71,4 @@ Select = Callable[[str], str | None]
 Keep = Callable[[Member, Iterable[bytes]], None]
 
 #: Unpacks the selected members of one object.
-Extract = Callable[[Readable, Select, Keep, Limits], None]
+Extractor = Callable[[Readable, Select, Keep, Limits], None]

@@ -10,13 +10,13 @@ import tarfile
 from collections.abc import Generator, Iterator
 from typing import IO, cast
 
-from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.links import Links
 from staging_api.formats.members import Guard, check_mode, exactly, shown
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
 from staging_api.formats.unpacking import unpacked
+from staging_api.prefetch import prefetched
 
 _FOLDERS = (tarfile.DIRTYPE,)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
@@ -35,7 +35,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     guard = Guard(select, limits)
     with readable.open() as chunks:
         packed = _Counter(chunks)
-        with ahead(_limited(unpacked(packed), packed, guard)) as pieces:
+        with prefetched(_limited(unpacked(packed), packed, guard)) as pieces:
             stream = ForwardFile(pieces)
             _members(stream, guard, select, keep, readable.size_bytes)
             stream.drain()

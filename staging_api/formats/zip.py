@@ -13,7 +13,6 @@ from contextlib import closing
 
 from isal import igzip_lib, isal_zlib
 
-from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.members import Guard, check_mode, exactly, shown
@@ -27,6 +26,7 @@ from staging_api.formats.zip_directory import (
     length_of_rest,
     read_directory,
 )
+from staging_api.prefetch import prefetched
 
 _OWNER_MAY_RUN = 0o100
 _MAX_LOCAL_EXTRA = 0xFFFF
@@ -124,7 +124,7 @@ def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes
     if entry.packed < _WORTH_A_THREAD:
         yield from data
         return
-    with ahead(data) as pieces_ahead:
+    with prefetched(data) as pieces_ahead:
         yield from pieces_ahead
 
 

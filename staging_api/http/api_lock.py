@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import falcon
 
 from staging_api.errors import LockHeld
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.model import LockKind
@@ -85,7 +85,7 @@ def api_lock(
                 with _waiting(self, req, resp) as deadline:
                     req.context.holds = {
                         kind: locks.enter_context(
-                            hold(self.locks, kind, name, asker(req), until(deadline))
+                            hold(self.locks, kind, name, origin(req), until(deadline))
                         )
                         for kind, name in wanted
                     }

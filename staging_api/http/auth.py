@@ -4,16 +4,16 @@ from typing import Any
 
 import falcon
 
-from staging_api.clients import ALWAYS_THERE, ENVIRON_KEY, Client
+from staging_api.clients import ALWAYS_CONNECTED, ENVIRON_KEY, Client
 from staging_api.errors import Forbidden, IdentityUnavailable, Unauthenticated
 from staging_api.http.addresses import share_of
 from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
+from staging_api.identity.authenticators import ANONYMOUS
 from staging_api.identity.calls import asking
-from staging_api.identity.choice import ANONYMOUS
 from staging_api.identity.model import Authenticator, Identity, Role
-from staging_api.locks.hold import Asker
-from staging_api.logs import about
+from staging_api.locks.hold import RequestOrigin
+from staging_api.logs import bind_log_context
 
 
 class Authentication:
@@ -50,7 +50,7 @@ class Authentication:
             identity = known or self._anonymous
             req.context.caller = identity.name
             req.context.roles = identity.roles | self._anonymous.roles
-            about(caller=identity.name)
+            bind_log_context(caller=identity.name)
             if needed != ANYBODY and not needed & req.context.roles:
                 raise _refusal(needed, known)
         except (Unauthenticated, IdentityUnavailable, Forbidden) as error:
@@ -64,10 +64,10 @@ class Authentication:
             return self._authenticator.identify(req.env)
 
 
-def asker(req: falcon.Request) -> Asker:
+def origin(req: falcon.Request) -> RequestOrigin:
     """On whose behalf the request's locks are taken."""
     caller: str = req.context.caller
-    return Asker(
+    return RequestOrigin(
         caller=caller,
         reference_id=getattr(req.context, "reference_id", None),
         # Callers without a name are many: each address has its own turn, as it has its own limits.
@@ -80,7 +80,7 @@ def asker(req: falcon.Request) -> Asker:
 
 def client_of(req: falcon.Request) -> Client:
     """The client at the other end of the connection, as far as the server knows it."""
-    client: Client = req.env.get(ENVIRON_KEY, ALWAYS_THERE)
+    client: Client = req.env.get(ENVIRON_KEY, ALWAYS_CONNECTED)
     return client
 
 

@@ -20,11 +20,11 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import falcon
 
-from staging_api.db import answers
-from staging_api.db.answers import KeptAnswer
+from staging_api.db import idempotency_rows
+from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
 from staging_api.http.api_lock import WHEN_LOCKED, takes_locks
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.locks import repository
 from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.keeper import Hold
@@ -125,7 +125,7 @@ class _Keyed:
             IdempotencyKeyBusy: the first request with this key still runs.
         """
         patience = min(wait_seconds, _KEEPING_SECONDS)
-        lock = hold(self._locks, IDEMPOTENCY, self._scope, asker(self._req), patience)
+        lock = hold(self._locks, IDEMPOTENCY, self._scope, origin(self._req), patience)
         try:
             self._held = self._until_kept.enter_context(lock)
         except LockHeld as error:
@@ -139,7 +139,7 @@ class _Keyed:
             IdempotencyKeyReused: the key came before with another request.
         """
         with self._locks.database.connect() as conn:
-            kept = answers.find(conn, self._caller, self._key)
+            kept = idempotency_rows.find(conn, self._caller, self._key)
         if kept is None:
             return False
         if kept.request_sha256 not in self._request:
@@ -177,7 +177,9 @@ class _Keyed:
                 self._resp.set_headers({name: value for name, value in said.items() if value})
         if self._held is not None and not self._replayed:
             with guarded(self._locks.database, self._held) as conn:
-                answers.keep(conn, self._caller, self._key, _kept(self._request[0], self._resp))
+                idempotency_rows.keep(
+                    conn, self._caller, self._key, _kept(self._request[0], self._resp)
+                )
 
     @property
     def _scope(self) -> str:
@@ -214,7 +216,7 @@ def _fingerprints(resource: object, req: falcon.Request) -> tuple[str, str]:
     return digest(""), digest(req.get_header("Prefer") or "")
 
 
-def _kept(request: str, resp: falcon.Response) -> KeptAnswer:
+def _kept(request: str, resp: falcon.Response) -> KeptResponse:
     body = resp.render_body() or b""
     headers = {name: value for name in _KEPT_HEADERS if (value := resp.get_header(name))}
-    return KeptAnswer(request, resp.status_code, headers, body)
+    return KeptResponse(request, resp.status_code, headers, body)

@@ -20,7 +20,7 @@ import falcon
 from staging_api.errors import LimitExceeded, TooManyRequests
 from staging_api.http.addresses import share_of
 from staging_api.http.permissions import ANYBODY, allowed
-from staging_api.identity.choice import ANONYMOUS
+from staging_api.identity.authenticators import ANONYMOUS
 
 # A second's worth may come at once: clients of a build farm start together.
 _BURST_SECONDS = 1.0

@@ -56,9 +56,11 @@ class RequestContext:
         resp.set_header("X-Request-Id", req.context.request_id)
         resp.set_headers(_UNLESS_SAID_OTHERWISE)
         metrics.REQUESTS_RUNNING.inc()
-        logs.about(request_id=req.context.request_id, client_address=req.context.client_address)
+        logs.bind_log_context(
+            request_id=req.context.request_id, client_address=req.context.client_address
+        )
         if (trace := trace_id()) is not None:
-            logs.about(trace_id=trace)
+            logs.bind_log_context(trace_id=trace)
         if "\0" in req.path:
             raise NotFound("no path has a NUL character")
         for pair in req.query_string.split("&"):
@@ -69,7 +71,7 @@ class RequestContext:
         if marker:
             lenient = req.context.request_id if is_surface(req.path) else None
             req.context.reference_id = _marker(marker, lenient)
-            logs.about(reference_id=req.context.reference_id)
+            logs.bind_log_context(reference_id=req.context.reference_id)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: Any, _succeeded: bool
@@ -78,7 +80,7 @@ class RequestContext:
         seconds = time.monotonic() - req.context.started
         log.info("%s %s %s %.1f ms", req.method, req.path, resp.status_code, 1000 * seconds)
         _count(req, resp, seconds)
-        logs.forget()
+        logs.clear_log_context()
 
 
 def _count(req: falcon.Request, resp: falcon.Response, seconds: float) -> None:

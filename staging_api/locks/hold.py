@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from staging_api import clock, metrics
-from staging_api.clients import ALWAYS_THERE, Client, check_there
+from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, LockLost, StagingApiError, Unavailable
 from staging_api.locks import store
 from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_id
 from staging_api.locks.queue import Waiter, WaitQueue, until
-from staging_api.logs import about
+from staging_api.logs import bind_log_context
 from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ _held_here: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=(
 
 
 @dataclass(frozen=True)
-class Asker:
+class RequestOrigin:
     """On whose behalf a lock is asked for.
 
     Attributes:
@@ -102,12 +102,12 @@ class Asker:
     caller: str
     reference_id: str | None = None
     turn_of: str | None = None
-    client: Client = field(default=ALWAYS_THERE, compare=False, repr=False)
+    client: Client = field(default=ALWAYS_CONNECTED, compare=False, repr=False)
 
 
 @contextmanager
 def hold(
-    locks: Locks, kind: LockKind, scope: str, asker: Asker, wait_seconds: float = 0.0
+    locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin, wait_seconds: float = 0.0
 ) -> Iterator[Hold]:
     """Hold one lock for the length of the block.
 
@@ -128,8 +128,8 @@ def hold(
             outer.hold.assert_held()
             yield outer.hold
             return
-    held = _take(locks, _request(locks, kind, scope, asker), asker.client, wait_seconds)
-    about(lock_id=held.lease.id)
+    held = _take(locks, _request(locks, kind, scope, origin), origin.client, wait_seconds)
+    bind_log_context(lock_id=held.lease.id)
     _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
     started = time.monotonic()
     metrics.LOCKS_HELD.labels(kind.name).inc()
@@ -188,14 +188,14 @@ def _renew(database: Database, held: Hold) -> None:
         held.trust(asked_at, seconds)
 
 
-def _request(locks: Locks, kind: LockKind, scope: str, asker: Asker) -> LockRequest:
+def _request(locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin) -> LockRequest:
     return LockRequest(
         id=new_id(),
         kind=kind,
         scope=scope,
-        caller=asker.caller,
+        caller=origin.caller,
         holder=locks.holder,
-        reference_id=asker.reference_id,
+        reference_id=origin.reference_id,
         lease_seconds=locks.lease_seconds,
     )
 
@@ -243,7 +243,7 @@ def _wait(
     """Queue in order of arrival until granted, until the time is over or the client is gone."""
     deadline = time.monotonic() + wait_seconds
     taken: Hold | Refusal = refusal
-    with locks.queue.seat(request.id) as waiter:
+    with locks.queue.waiter_slot(request.id) as waiter:
         if waiter is None:
             return refusal
         metrics.LOCKS_WAITED.labels(request.kind.name).inc()
@@ -272,12 +272,12 @@ def _wait(
 
 def _wait_for_bell(locks: Locks, waiter: Waiter, client: Client, deadline: float) -> None:
     """Wait for a reason to ask; the deadline and the end of this process are such reasons, too."""
-    with client.waiting(waiter.bell.set):
-        while not waiter.bell.wait(min(until(deadline), _LOOK_SECONDS)):
+    with client.waiting(waiter.wake.set):
+        while not waiter.wake.wait(min(until(deadline), _LOOK_SECONDS)):
             if until(deadline) == 0 or locks.shutdown.begun:
                 break
-    waiter.bell.clear()
-    check_there(client)
+    waiter.wake.clear()
+    check_connected(client)
 
 
 def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for a lock: a seat in this process, woken by a notification, with polling behind it.
+"""Waiting for a lock: a slot in this process, woken by a notification, with polling behind it.
 
 One connection listens for the whole process, straight to the server (a transaction pooler keeps no
 LISTEN). A notification is only a hint to ask at once. Should one be lost, or the listener be away,
@@ -47,30 +47,32 @@ class Waiter:
     """A request that waits for a lock.
 
     Attributes:
-        bell: set when the request has reason to ask for the lock.
+        wake: set when the request has reason to ask for the lock.
         has_place: False if the database did not know of it when it was last looked after: the lock
             was handed to it, or its place is lost.
     """
 
-    bell: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
     has_place: bool = True
 
 
 class WaitQueue:
     """The waiters of this process."""
 
-    def __init__(self, database: Database, direct_url: str, seats: threading.Semaphore) -> None:
+    def __init__(
+        self, database: Database, direct_url: str, waiter_slots: threading.Semaphore
+    ) -> None:
         """Start no thread yet: a process may fork before its first waiter.
 
         Args:
             database: for the poll.
             direct_url: of the same database, without a pooler in transaction mode.
-            seats: shared by all requests of this process that park a thread.
+            waiter_slots: shared by all requests of this process that park a thread.
         """
         url = make_url(direct_url).set(drivername="postgresql")
         self._session = Session(url.render_as_string(hide_password=False), {})
         self._database = database
-        self._seats = seats
+        self._waiter_slots = waiter_slots
         self._waiters: dict[str, Waiter] = {}
         self._changed = threading.Condition()
         self._look_at = 0.0
@@ -79,16 +81,16 @@ class WaitQueue:
         self._poll = BackgroundThread("lock-poll", self._look_after_all)
 
     @contextmanager
-    def seat(self, waiter_id: str) -> Iterator[Waiter | None]:
-        """A seat for the block, in which `waiter_id` is looked after.
+    def waiter_slot(self, waiter_id: str) -> Iterator[Waiter | None]:
+        """Take a waiter slot for the block, in which the poll covers `waiter_id`.
 
-        Yields None when all seats are taken: parked requests must never use up the threads that
+        Yields None when every slot is taken: parked requests must never use up the threads that
         other requests need.
 
         Raises:
             Unavailable: this process can start no thread just now.
         """
-        if not self._seats.acquire(blocking=False):
+        if not self._waiter_slots.acquire(blocking=False):
             yield None
             return
         waiter = Waiter()
@@ -107,7 +109,7 @@ class WaitQueue:
         finally:
             with self._changed:
                 self._waiters.pop(waiter_id, None)
-            self._seats.release()
+            self._waiter_slots.release()
 
     def look_in(self, seconds: float) -> None:
         """Look after the waiters in so many seconds, or sooner: a lease that is waited for ends."""
@@ -193,7 +195,7 @@ class WaitQueue:
         with self._changed:
             for waiter in filter(None, map(self._waiters.get, ids)):
                 waiter.has_place = has_place
-                waiter.bell.set()
+                waiter.wake.set()
 
 
 def _first_of_free(places: Sequence[WaitingPlace]) -> list[str]:

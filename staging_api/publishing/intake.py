@@ -26,7 +26,7 @@ from staging_api.errors import (
     StagingApiError,
     Unavailable,
 )
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
 from staging_api.publishing.model import Suite, Upload
@@ -76,7 +76,7 @@ class Intake:
         self,
         to: Destination,
         files: Iterable[tuple[str, Iterable[bytes]]],
-        asker: Asker,
+        origin: RequestOrigin,
         expected_bytes: int = 0,
     ) -> list[Upload]:
         """Take in files by name.
@@ -84,7 +84,7 @@ class Intake:
         Args:
             to: where they go.
             files: their names and bytes.
-            asker: who sends them.
+            origin: who sends them.
             expected_bytes: of all files, as far as that is known; room is made for them before the
                 first is read.
 
@@ -106,9 +106,11 @@ class Intake:
                 if len(kept) > MAX_FILES:
                     raise LimitExceeded(f"more than {MAX_FILES} files in one request")
             batch.commit()
-            return self._note(to, kept, asker)
+            return self._note(to, kept, origin)
 
-    def take_staged(self, to: Destination, paths: Sequence[str], asker: Asker) -> list[Upload]:
+    def take_staged(
+        self, to: Destination, paths: Sequence[str], origin: RequestOrigin
+    ) -> list[Upload]:
         """Take in what is served below ``/static``; nothing is copied.
 
         Raises:
@@ -126,7 +128,7 @@ class Intake:
                 batch.reuse(blob)
                 name = path.rpartition("/")[2]
                 kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
-        return self._note(to, kept, asker)
+        return self._note(to, kept, origin)
 
     @contextmanager
     def _room(self, expected_bytes: int) -> Iterator[Room]:
@@ -138,7 +140,9 @@ class Intake:
         with UploadRoom(self.upkeep, expected_bytes) as room:
             yield room
 
-    def _note(self, to: Destination, kept: Sequence[SourceFile], asker: Asker) -> list[Upload]:
+    def _note(
+        self, to: Destination, kept: Sequence[SourceFile], origin: RequestOrigin
+    ) -> list[Upload]:
         by_name = {file.name: file for file in kept}
         if len(by_name) < len(kept):
             raise Invalid.field("files", "a name comes twice")
@@ -152,7 +156,7 @@ class Intake:
             if name_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
             note_there(conn, contents)
-            rows = _decided(conn, to, sent, asker)
+            rows = _decided(conn, to, sent, origin)
             uploads = repository.add_uploads(conn, [row for row, _ in rows])
         errors = [error for _, error in rows if error is not None]
         if len(errors) == len(rows):
@@ -181,7 +185,7 @@ def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _decided(
-    conn: Connection, to: Destination, parcels: Sequence[Parcel], asker: Asker
+    conn: Connection, to: Destination, parcels: Sequence[Parcel], origin: RequestOrigin
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
     """The row of each upload, and the reason if it is rejected."""
     places = placed(conn, to, parcels)
@@ -197,8 +201,8 @@ def _decided(
             "component": to.component,
             "name": parcel.name,
             "state": state,
-            "caller": asker.caller,
-            "reference_id": asker.reference_id,
+            "caller": origin.caller,
+            "reference_id": origin.reference_id,
             "error_code": error.code if error else None,
             "error_message": error.detail.replace("\0", "") if error else None,
             "source_release_id": None,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from staging_api.errors import LockHeld, StagingApiError
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.publishing import repository
 from staging_api.publishing.service import Publisher
 
@@ -79,7 +79,7 @@ class Renewal:
 
     def _renew(self, name: str) -> bool:
         try:
-            renewed = self.publisher.renew(name, Asker(caller="worker"))
+            renewed = self.publisher.renew(name, RequestOrigin(caller="worker"))
         except LockHeld:
             return False  # the operation that runs may do it; if not, we look again soon
         except StagingApiError as error:

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import LockLost, StagingApiError, Unavailable
-from staging_api.locks.hold import Asker, Locks, guarded
+from staging_api.locks.hold import Locks, RequestOrigin, guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
 from staging_api.publishing import repository
@@ -69,12 +69,12 @@ class RunLog:
         operation: Operation,
         archive: AptArchive,
         options: Options,
-        asker: Asker,
+        origin: RequestOrigin,
         reached: Callable[[str], None],
         purpose: Purpose | None = None,
     ) -> "RunLog":
         """Write down that it runs; what died before it is abandoned by that."""
-        run = cls(new_id(), locks.database, held, asker.caller, reached)
+        run = cls(new_id(), locks.database, held, origin.caller, reached)
         with run.writing() as conn:
             dead = repository.begin_run(
                 conn,
@@ -84,9 +84,9 @@ class RunLog:
                 purpose=purpose,
                 archive_id=archive.id,
                 options=asdict(options),
-                caller=asker.caller,
+                caller=origin.caller,
                 holder=locks.holder,
-                reference_id=asker.reference_id,
+                reference_id=origin.reference_id,
             )
         if dead:
             run.note("the run before this one ended in the middle; what it left was given up")

@@ -31,7 +31,7 @@ from typing import Any
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import HookFailed, Invalid
-from staging_api.locks.hold import Asker, Locks, hold
+from staging_api.locks.hold import Locks, RequestOrigin, hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, repository
 from staging_api.publishing.building import Builder, Draft, Return
@@ -80,7 +80,9 @@ class Publisher:
     many: int = 1000
     reached: Callable[[str], None] = field(default=_nowhere)
 
-    def run(self, operation: Operation, archive: AptArchive, options: Options, asker: Asker) -> Run:
+    def run(
+        self, operation: Operation, archive: AptArchive, options: Options, origin: RequestOrigin
+    ) -> Run:
         """Run one operation on one archive, to its end.
 
         Raises:
@@ -89,7 +91,7 @@ class Publisher:
             SigningFailed: there is a key, and no signature came of it; clients see what they saw.
             HookFailed: a hook before going live said no; clients see what they saw.
         """
-        with self._running(operation, archive, options, asker) as run:
+        with self._running(operation, archive, options, origin) as run:
             # Only the lock's holder knows that no suite is taken back meanwhile.
             archive = self.archive(archive.name)
             run.finish(_OPERATIONS[operation](self, run, archive, options))
@@ -101,7 +103,7 @@ class Publisher:
         operation: Operation,
         archive: AptArchive,
         options: Options,
-        asker: Asker,
+        origin: RequestOrigin,
         purpose: Purpose | None = None,
     ) -> Iterator[RunLog]:
         """A run that holds the lock, and that those who find the lock held are told of.
@@ -109,14 +111,14 @@ class Publisher:
         Raises:
             LockHeld: another one runs.
         """
-        with hold(self.locks, PUBLISHER, GLOBAL, asker) as held:
+        with hold(self.locks, PUBLISHER, GLOBAL, origin) as held:
             run = RunLog.begin(
                 self.locks,
                 held,
                 operation=operation,
                 archive=archive,
                 options=options,
-                asker=asker,
+                origin=origin,
                 reached=self.reached,
                 purpose=purpose,
             )
@@ -126,7 +128,7 @@ class Publisher:
                 run.fail(error)
                 raise
 
-    def renew(self, name: str, asker: Asker) -> Run | None:
+    def renew(self, name: str, origin: RequestOrigin) -> Run | None:
         """Write the Releases anew of which half of the time is over, and decide on no package.
 
         Only where this process signs as those were signed; None if there is nothing to do for it.
@@ -138,7 +140,7 @@ class Publisher:
         archive, options = self.archive(name), Options()
         if not self.builder.has_to_renew(archive, self._distribution(name)):
             return None
-        with self._running("publish-distro", archive, options, asker, "renewal") as run:
+        with self._running("publish-distro", archive, options, origin, "renewal") as run:
             archive = self.archive(name)
             draft = self.builder.renewal(run, archive, self._distribution(name))
             if draft.differs:
@@ -171,14 +173,14 @@ class Publisher:
             return repository.find_run(conn, run_id)
 
     def go_back(
-        self, name: str, generation_id: str | None, asker: Asker, **wish: Any
+        self, name: str, generation_id: str | None, origin: RequestOrigin, **wish: Any
     ) -> Generation:
         """Let clients see the packages of an older generation, until that is lifted.
 
         Args:
             name: of the archive.
             generation_id: whose packages; None for those that clients see now.
-            asker: who wishes it.
+            origin: who wishes it.
             wish: `suites` and `reason`, as `Return` has them.
 
         Raises:
@@ -191,9 +193,9 @@ class Publisher:
         archive = self.archive(name, options)
         # What cannot be done is refused without a run, or found out again by the lock's holder.
         self.builder.returning(archive, wanted)
-        with self._running("publish-distro", archive, options, asker, "go-back") as run:
+        with self._running("publish-distro", archive, options, origin, "go-back") as run:
             archive = self.archive(name)
-            shown = self.builder.go_back(run, archive, wanted, asker.caller)
+            shown = self.builder.go_back(run, archive, wanted, origin.caller)
             run.finish()
         return shown
 

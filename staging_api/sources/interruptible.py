@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TypeVar
 
-from staging_api.ahead import Lane
+from staging_api.prefetch import BoundedQueue
 from staging_api.sources.model import Source, SourceObject
 
 T = TypeVar("T")
@@ -68,9 +68,9 @@ def _brought(
     opened: Callable[[], AbstractContextManager[Iterator[T]]], check: Callable[[], None]
 ) -> Generator[T, None, None]:
     """What a thread of its own gets out of the block, in order; left at once, if it is left."""
-    lane: Lane[T] = Lane()
-    lane.feed(opened, "source")
+    queue: BoundedQueue[T] = BoundedQueue()
+    queue.feed(opened, "source")
     try:
-        yield from lane.pieces(check)
+        yield from queue.items(check)
     finally:
-        lane.leave()
+        queue.abandon()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
-from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.staging import repository
 from staging_api.staging.model import LOCK_BY_NAME, StagedArtifact
 
@@ -21,7 +21,7 @@ class Artifacts:
     database: Database
     locks: Locks
 
-    def evict(self, artifact_id: str, asker: Asker) -> StagedArtifact:
+    def evict(self, artifact_id: str, origin: RequestOrigin) -> StagedArtifact:
         """Stop serving an artifact; whoever wants it again stages it again.
 
         Raises:
@@ -29,7 +29,7 @@ class Artifacts:
             Conflict: it is pinned.
             LockHeld: a request works on its archive.
         """
-        with self._holding_artifact(artifact_id, asker) as conn:
+        with self._holding_artifact(artifact_id, origin) as conn:
             artifact = repository.find_artifact(conn, artifact_id)
             if not artifact.settled:
                 raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
@@ -38,25 +38,27 @@ class Artifacts:
             repository.mark_evicted(conn, artifact_id, "asked")
             return repository.find_artifact(conn, artifact_id)
 
-    def pin(self, artifact_id: str, until: datetime | None, asker: Asker) -> StagedArtifact:
+    def pin(
+        self, artifact_id: str, until: datetime | None, origin: RequestOrigin
+    ) -> StagedArtifact:
         """Keep an artifact from being evicted until then; None unpins it.
 
         Raises:
             NotFound: there is no such artifact, or it is evicted already.
             LockHeld: a request works on its archive.
         """
-        with self._holding_artifact(artifact_id, asker) as conn:
+        with self._holding_artifact(artifact_id, origin) as conn:
             repository.pin(conn, artifact_id, until)
             return repository.find_artifact(conn, artifact_id)
 
     @contextmanager
-    def _holding_artifact(self, artifact_id: str, asker: Asker) -> Iterator[Connection]:
+    def _holding_artifact(self, artifact_id: str, origin: RequestOrigin) -> Iterator[Connection]:
         """A guarded transaction under the lock of the artifact's archive."""
         with self.database.connect() as conn:
             artifact = repository.find_artifact(conn, artifact_id)
         kind = LOCK_BY_NAME[artifact.lock_kind]
         with (
-            hold(self.locks, kind, artifact.archive_url, asker) as held,
+            hold(self.locks, kind, artifact.archive_url, origin) as held,
             guarded(self.database, held) as conn,
         ):
             yield conn

@@ -8,7 +8,7 @@ from pathlib import Path
 from staging_api.artifacts.model import ArtifactKind, Choice
 from staging_api.artifacts.store import Batch, Blob
 from staging_api.errors import ArtifactNotFound
-from staging_api.formats.extracts import EXTRACTS
+from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Keep, Limits, Member
 from staging_api.sources.model import SourceObject
 from staging_api.staging.download import key_of
@@ -52,7 +52,7 @@ class Delivery:
             limits: how much may come out.
         """
         self._came_out.clear()
-        EXTRACTS[self._choice.extract](reading, self._selected, self._keeper(own), limits)
+        EXTRACTORS[self._choice.extract](reading, self._selected, self._keeper(own), limits)
         if not self._came_out:
             raise ArtifactNotFound(f"{reading.name} has nothing of {self._kind.name}")
         self._whole = reading.verified(self._came_out[-1].sha256)

@@ -3,7 +3,7 @@
 import threading
 
 from staging_api.locks import store as locks
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.housekeeping import Done, Step
 from staging_api.staging.model import StagedArtifact
@@ -87,11 +87,11 @@ def store_steps(stagings: StagingService) -> list[Step]:
 
 def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
     """What reads contents again."""
-    asker = Asker(caller="upkeep")
+    origin = RequestOrigin(caller="upkeep")
 
     def stage_again(artifact: StagedArtifact) -> None:
         wanted = stagings.wanted(artifact.archive_url, (artifact.name,))
-        stagings.queue_behind(wanted, asker)
+        stagings.queue_behind(wanted, origin)
 
     scrub = Scrub(stagings.upkeep, stage_again, stop)
 

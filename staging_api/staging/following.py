@@ -7,7 +7,7 @@ comes back names the number of the last one that it got.
 import time
 from collections.abc import Generator
 
-from staging_api.clients import ALWAYS_THERE, Client
+from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
 from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingEvent
@@ -26,7 +26,7 @@ def follow(
     after: int,
     seconds: float,
     *,
-    client: Client = ALWAYS_THERE,
+    client: Client = ALWAYS_CONNECTED,
 ) -> Generator[StagingEvent | Staging | None, None, None]:
     """Give the events behind number `after`, and go on until the staging is final.
 
@@ -41,7 +41,7 @@ def follow(
         Unavailable: the database cannot be reached.
     """
     deadline = time.monotonic() + seconds
-    with watch.seat() as seated:
+    with watch.waiter_slot() as has_slot:
         while True:
             # First the staging, then its events: one that is final has all of them by then.
             with database.connect() as conn:
@@ -55,7 +55,7 @@ def follow(
             if not staging.final and not events:
                 yield staging
             left = deadline - time.monotonic()
-            if staging.final or not seated or watch.closed or left <= 0:
+            if staging.final or not has_slot or watch.closed or left <= 0:
                 return
             while not watch.changed(
                 staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left), client

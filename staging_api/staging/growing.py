@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from staging_api.artifacts.store import BlobStore
-from staging_api.clients import ALWAYS_THERE, Client
+from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
 from staging_api.staging import repository
@@ -58,7 +58,7 @@ class Growing:
     patience_seconds: float = 600.0
 
     def begin(
-        self, path: str, seconds: float, client: Client = ALWAYS_THERE
+        self, path: str, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> "FollowedFile | None":
         """Follow what comes to `path` below ``/static``, once its first bytes are there.
 
@@ -75,7 +75,7 @@ class Growing:
             ClientGone: the client closed its connection meanwhile.
         """
         with ExitStack() as stack:
-            if not stack.enter_context(self.watch.seat()):
+            if not stack.enter_context(self.watch.waiter_slot()):
                 raise Unavailable("as many requests as may wait at once do already")
             deadline = time.monotonic() + seconds
             while (found := self.look(path)) is not None:
@@ -113,12 +113,12 @@ class FollowedFile:
     """The bytes of one file, from its front to its verified end; close it, read or not."""
 
     def __init__(
-        self, growing: Growing, path: str, found: Coming, seat: ExitStack, client: Client
+        self, growing: Growing, path: str, found: Coming, slot: ExitStack, client: Client
     ) -> None:
         self._growing = growing
         self._path = path
         self._found = found
-        self._seat = seat
+        self._slot = slot
         self._client = client
         self._digest = hashlib.sha256()
         self._position = 0
@@ -159,12 +159,12 @@ class FollowedFile:
         if served is None:
             raise Broken(f"{self._path} was not staged")
         # Whoever reads slowly what is there waits for nobody.
-        self._seat.close()
+        self._slot.close()
         yield from self._verified(served)
 
     def close(self) -> None:
-        """Give the seat back."""
-        self._seat.close()
+        """Give the slot back."""
+        self._slot.close()
 
     def _grown(self, found: Coming) -> Iterator[bytes]:
         """What was written since, less what is held back."""

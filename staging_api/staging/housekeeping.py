@@ -112,4 +112,4 @@ class Housekeeping:
             metrics.HOUSEKEEPING_DONE.labels(step.name).set_to_current_time()
             step.due_at = time.monotonic() + (0.0 if done.more else step.every_seconds)
         finally:
-            logs.forget()
+            logs.clear_log_context()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted, lock_kind_of
@@ -17,7 +17,7 @@ def reserve_folder(conn: Connection, wanted: Wanted) -> str:
 
 
 def plan(
-    conn: Connection, wanted: Wanted, asker: Asker, prefix: str, *, over: Sequence[str]
+    conn: Connection, wanted: Wanted, origin: RequestOrigin, prefix: str, *, over: Sequence[str]
 ) -> str:
     """Add a staging; gives its id.
 
@@ -25,7 +25,7 @@ def plan(
         conn: guarded by the locks of what is wanted; or, if `over` names nothing that anybody may
             work on, any transaction.
         wanted: what.
-        asker: by whom.
+        origin: by whom.
         prefix: what `reserve_folder` gave.
         over: artifacts in one of these states are due again.
     """
@@ -33,10 +33,10 @@ def plan(
         conn,
         wanted.archive_url,
         wanted.names,
-        caller=asker.caller,
-        reference_id=asker.reference_id,
+        caller=origin.caller,
+        reference_id=origin.reference_id,
         upload_wait_seconds=wanted.upload_wait_seconds,
-        turn_of=asker.turn_of,
+        turn_of=origin.turn_of,
     )
     repository.lock_stagings(conn, wanted.archive_url)
     # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.

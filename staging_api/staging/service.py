@@ -42,9 +42,9 @@ from staging_api.errors import (
     Unavailable,
 )
 from staging_api.locks import store as lock_store
-from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.locks.model import ARCHIVE, LockKind
-from staging_api.logs import about
+from staging_api.logs import bind_log_context
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
@@ -86,7 +86,7 @@ class StagingService:
     @cached_property
     def watch(self) -> Watch:
         """Tells requests of this process that wait when a staging changes."""
-        return Watch(self.database, self.uploads.seats, self.locks.shutdown)
+        return Watch(self.database, self.uploads.waiter_slots, self.locks.shutdown)
 
     @cached_property
     def upkeep(self) -> Upkeep:
@@ -151,17 +151,17 @@ class StagingService:
             return None
         return bringer if newest.final else newest
 
-    def queue(self, wanted: Wanted, asker: Asker) -> Staging:
+    def queue(self, wanted: Wanted, origin: RequestOrigin) -> Staging:
         """Write down what is to be done, and leave it to a worker.
 
         Raises:
             LockHeld: another request works on this archive.
         """
-        with self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds:
-            staging_id = self._plan(wanted, holds, asker)
+        with self._holding(wanted.lock_kinds, wanted.archive_url, origin) as holds:
+            staging_id = self._plan(wanted, holds, origin)
         return self.find(staging_id)
 
-    def queue_behind(self, wanted: Wanted, asker: Asker) -> None:
+    def queue_behind(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Leave it to a worker, behind whoever works on the archive now; needs no lock.
 
         Nothing that it writes says that something is staged: only that something is wanted. If an
@@ -173,20 +173,20 @@ class StagingService:
         if coming is not None and set(wanted.names) <= set(coming.joined):
             return
         with self.database.begin() as conn:
-            repository.act_as(conn, asker.caller, self.locks.holder)
+            repository.act_as(conn, origin.caller, self.locks.holder)
             prefix = reserve_folder(conn, wanted)
             # One after the other: of a herd that finds the lock held, all but the first find now
             # that it is coming.
             repository.lock_archive(conn, wanted.archive_url)
             coming = self._coming(conn, wanted)
             if coming is not None and repository.note_joined(
-                conn, coming.id, wanted.names, asker.caller
+                conn, coming.id, wanted.names, origin.caller
             ):
                 return
-            plan(conn, wanted, asker, prefix, over=("failed",))
+            plan(conn, wanted, origin, prefix, over=("failed",))
             repository.settle(conn, wanted.archive_url)
 
-    def stage(self, wanted: Wanted, asker: Asker) -> Staging:
+    def stage(self, wanted: Wanted, origin: RequestOrigin) -> Staging:
         """Stage what the caller has to wait for; a worker does the rest.
 
         Raises:
@@ -198,10 +198,10 @@ class StagingService:
             StagingApiError: an artifact failed; the staging says so too.
         """
         with (
-            self.slots.one(asker.client, self.locks.shutdown) as slot,
-            self._holding(wanted.lock_kinds, wanted.archive_url, asker) as holds,
+            self.slots.one(origin.client, self.locks.shutdown) as slot,
+            self._holding(wanted.lock_kinds, wanted.archive_url, origin) as holds,
         ):
-            staging_id = self._plan(wanted, holds, asker)
+            staging_id = self._plan(wanted, holds, origin)
             with self._working(staging_id, wanted, holds, patient=True, aside=slot.aside) as work:
                 failed = work.foreground()
                 if failed is not None:
@@ -213,7 +213,7 @@ class StagingService:
         return self.find(staging_id)
 
     def resume(
-        self, staging: Staging, asker: Asker, gives_way: Callable[[], bool] = lambda: False
+        self, staging: Staging, origin: RequestOrigin, gives_way: Callable[[], bool] = lambda: False
     ) -> None:
         """Do what is left of a staging, if nobody else does; failures are in its rows.
 
@@ -227,8 +227,8 @@ class StagingService:
             LockLost: somebody else took over.
             ShuttingDown: this process ends; somebody else may go on at once.
         """
-        about(staging_id=staging.id, reference_id=staging.reference_id)
-        with self._holding(_kinds_of(staging), staging.archive_url, asker) as holds:
+        bind_log_context(staging_id=staging.id, reference_id=staging.reference_id)
+        with self._holding(_kinds_of(staging), staging.archive_url, origin) as holds:
             staging = self.find(staging.id)
             if staging.final:
                 return
@@ -259,7 +259,7 @@ class StagingService:
         with self.database.connect() as conn:
             return repository.find(conn, staging_id)
 
-    def cancel(self, staging_id: str, asker: Asker) -> Staging:
+    def cancel(self, staging_id: str, origin: RequestOrigin) -> Staging:
         """Stop a staging: at once if nobody works on it, else as soon as whoever does notices.
 
         Raises:
@@ -267,10 +267,10 @@ class StagingService:
         """
         staging = self.find(staging_id)
         with self.database.begin() as conn:
-            repository.act_as(conn, asker.caller, self.locks.holder)
+            repository.act_as(conn, origin.caller, self.locks.holder)
             repository.request_cancel(conn, staging_id)
         try:
-            with self._holding(_kinds_of(staging), staging.archive_url, asker) as holds:
+            with self._holding(_kinds_of(staging), staging.archive_url, origin) as holds:
                 self._mark_cancelled(staging, holds)
         except LockHeld:
             log.info("staging %s: whoever works on it was asked to stop", staging_id)
@@ -306,24 +306,24 @@ class StagingService:
 
     @contextmanager
     def _holding(
-        self, kinds: Sequence[LockKind], archive_url: str, asker: Asker
+        self, kinds: Sequence[LockKind], archive_url: str, origin: RequestOrigin
     ) -> Iterator[Holds]:
         with ExitStack() as stack:
             yield {
-                kind.name: stack.enter_context(hold(self.locks, kind, archive_url, asker))
+                kind.name: stack.enter_context(hold(self.locks, kind, archive_url, origin))
                 for kind in kinds
             }
 
-    def _plan(self, wanted: Wanted, holds: Holds, asker: Asker) -> str:
+    def _plan(self, wanted: Wanted, holds: Holds, origin: RequestOrigin) -> str:
         first, *others = holds.values()
         with guarded(self.database, first) as conn:
             for other in others:
                 lock_store.guard(conn, other.lease)
             prefix = reserve_folder(conn, wanted)
             over = (*TO_DO_STATES, "failed")
-            staging_id = plan(conn, wanted, asker, prefix, over=over)
+            staging_id = plan(conn, wanted, origin, prefix, over=over)
             repository.settle(conn, wanted.archive_url, first.lease)
-        about(staging_id=staging_id)
+        bind_log_context(staging_id=staging_id)
         return staging_id
 
     @contextmanager

@@ -35,7 +35,7 @@ from staging_api.errors import (
     StoreAbsent,
     StoreFailed,
 )
-from staging_api.locks.hold import Asker, Locks, guarded, hold
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.staging import eviction, repository
 from staging_api.staging.model import LOCK_BY_NAME
@@ -238,10 +238,10 @@ class Upkeep:
                 ``corrupt``.
             idle_seconds: as the tables have it.
         """
-        kind, asker = LOCK_BY_NAME[artifact.lock_kind], Asker(caller="upkeep")
+        kind, origin = LOCK_BY_NAME[artifact.lock_kind], RequestOrigin(caller="upkeep")
         try:
             with (
-                hold(self.locks, kind, artifact.archive_url, asker) as held,
+                hold(self.locks, kind, artifact.archive_url, origin) as held,
                 guarded(self.database, held) as conn,
             ):
                 if not repository.is_evictable(conn, artifact.id, reason, idle_seconds):

@@ -53,13 +53,15 @@ class UploadTerms:
     Attributes:
         wait_seconds: the longest wait; 0 never waits.
         poll_seconds: between two looks at an archive, half of it more or less.
-        seats: of the requests that may wait, for whatever.
+        waiter_slots: of the requests that may wait, for whatever.
         options: what a manifest is called, and how long it may be.
     """
 
     wait_seconds: float = 600.0
     poll_seconds: float = 10.0
-    seats: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(16))
+    waiter_slots: threading.Semaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(16)
+    )
     options: SourceOptions = field(default_factory=SourceOptions)
 
 
@@ -81,7 +83,7 @@ class Upload:
         """Ask nothing yet.
 
         Args:
-            watch: tells that the staging was cancelled; has `terms.seats`.
+            watch: tells that the staging was cancelled; has `terms.waiter_slots`.
             aside: entered to wait, without the slot of those that work.
         """
         self._database = database
@@ -145,8 +147,8 @@ class Upload:
             )
         if not patient:
             return self._put_off(kind, held, left)
-        with self._watch.seat() as seated:
-            if not seated:
+        with self._watch.waiter_slot() as has_slot:
+            if not has_slot:
                 raise Unavailable(
                     "too many requests wait for uploads here; a worker waits for this one",
                     retry_after_seconds=self._terms.poll_seconds,

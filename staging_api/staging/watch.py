@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from staging_api.background import BackgroundThread
-from staging_api.clients import ALWAYS_THERE, Client, check_there
+from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
 from staging_api.shutdown import Shutdown
@@ -21,20 +21,22 @@ class _Waiter:
     """One request that waits until its staging has a newer version than it knows."""
 
     version: int
-    bell: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
     has_news: bool = False
 
 
 class Watch:
     """Tells requests that wait when a staging has another version."""
 
-    def __init__(self, database: Database, seats: threading.Semaphore, shutdown: Shutdown) -> None:
+    def __init__(
+        self, database: Database, waiter_slots: threading.Semaphore, shutdown: Shutdown
+    ) -> None:
         """Start no thread yet: a process may fork before anybody waits.
 
-        `seats` are shared by all requests of this process that wait.
+        `waiter_slots` are shared by all requests of this process that wait.
         """
         self._database = database
-        self._seats = seats
+        self._waiter_slots = waiter_slots
         self._shutdown = shutdown
         self._waiting: dict[str, set[_Waiter]] = {}
         self._mutex = threading.Lock()
@@ -42,17 +44,17 @@ class Watch:
         self._closed = threading.Event()
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """A seat for the block, if one is free; who gets none answers at once."""
-        seated = self._seats.acquire(blocking=False)
+    def waiter_slot(self) -> Iterator[bool]:
+        """A slot for the block, if one is free; who gets none answers at once."""
+        has_slot = self._waiter_slots.acquire(blocking=False)
         try:
-            yield seated
+            yield has_slot
         finally:
-            if seated:
-                self._seats.release()
+            if has_slot:
+                self._waiter_slots.release()
 
     def wait_for_change(
-        self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_THERE
+        self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> bool:
         """Wait until the staging has another version, for at most so many seconds.
 
@@ -61,19 +63,19 @@ class Watch:
         Raises:
             ClientGone: the client closed its connection meanwhile.
         """
-        with self.seat() as seated:
-            return seated and self.changed(staging_id, version, seconds, client)
+        with self.waiter_slot() as has_slot:
+            return has_slot and self.changed(staging_id, version, seconds, client)
 
     def changed(
-        self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_THERE
+        self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> bool:
-        """The same, for whoever has a seat already."""
+        """The same, for whoever has a slot already."""
         waiter = _Waiter(version)
         with self._interest(staging_id, waiter):
             if not self.closed:
-                with client.waiting(waiter.bell.set):
-                    waiter.bell.wait(max(0.0, seconds))
-        check_there(client)
+                with client.waiting(waiter.wake.set):
+                    waiter.wake.wait(max(0.0, seconds))
+        check_connected(client)
         return waiter.has_news
 
     @property
@@ -138,10 +140,10 @@ class Watch:
                     # A look that began before the waiter's own may have seen an older one.
                     if version > waiter.version:
                         waiter.has_news = True
-                        waiter.bell.set()
+                        waiter.wake.set()
 
     def _let_all_go(self) -> None:
         with self._mutex:
             for waiters in self._waiting.values():
                 for waiter in waiters:
-                    waiter.bell.set()
+                    waiter.wake.set()

@@ -23,10 +23,10 @@ from staging_api.errors import (
     Unavailable,
     UploadWaitOver,
 )
+from staging_api.exhaustion import is_exhaustion
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
-from staging_api.scarcity import is_scarcity
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
@@ -178,7 +178,7 @@ class Work:
             self._fail(artifact, held, error)
             raise
         except Exception as error:
-            if is_scarcity(error):
+            if is_exhaustion(error):
                 raise Unavailable(
                     f"this process lacks what it takes to stage {artifact.name} just now: {error}",
                     retry_after_seconds=2,

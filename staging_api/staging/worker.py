@@ -28,7 +28,7 @@ from staging_api.errors import (
     StagingApiError,
     Unavailable,
 )
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.duties import database_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, Step
@@ -81,7 +81,7 @@ class Worker:
         self._stagings = stagings
         self._jobs = jobs
         self._jobs_per_caller = jobs_per_caller
-        self._asker = Asker(caller="worker")
+        self._origin = RequestOrigin(caller="worker")
         self._running: dict[str, _Job] = {}
         self._served = 0
         self._served_at: dict[str, int] = {}
@@ -169,7 +169,7 @@ class Worker:
             told = {"staging.id": turn.staging_id, "staging.archive_url": turn.archive_url}
             with self._spans("staging", told):
                 staging = self._stagings.find(turn.staging_id)
-                self._stagings.resume(staging, self._asker, self._foreground_waits)
+                self._stagings.resume(staging, self._origin, self._foreground_waits)
         except (Cancelled, LockHeld, LockLost, ShuttingDown) as error:
             log.info("staging %s is left to another: %s", turn.staging_id, error.detail)
         except StagingApiError as error:
@@ -177,7 +177,7 @@ class Worker:
         except Exception:
             log.exception("staging %s is left for later", turn.staging_id)
         finally:
-            logs.forget()
+            logs.clear_log_context()
 
     def _housekeeping(self) -> tuple[Housekeeping, ...]:
         """The duties of a worker, by what they need."""

@@ -69,7 +69,7 @@ def one_seat(
         "stackwalk": str(stackwalk),
         "store": f"file://{cluster.store}",
     }
-    folder = tmp_path_factory.mktemp("one-seat")
+    folder = tmp_path_factory.mktemp("one-slot")
     with service(folder, cluster_url, f"{_source.url}/", **settings) as found:
         yield found.api()[0]
 

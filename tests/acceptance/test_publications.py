@@ -24,7 +24,7 @@ from staging_api.vocabulary.publishing import OPERATIONS
 from tests.archive_api import PUBLICATIONS, ArchiveApi
 from tests.archive_series import fake_signature, keys_in
 from tests.builds import build, build_path
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import shop
 from tests.rows import dump, execute, select
@@ -348,14 +348,14 @@ def begin(publisher: Publisher, archive: ArchiveApi, what: str) -> object:
     """Do what takes the lock, to its end."""
     match what:
         case "go-back":
-            return publisher.go_back(archive.name, None, ASKER)
+            return publisher.go_back(archive.name, None, ORIGIN)
         case "hold":
-            return publisher.go_back(archive.name, None, ASKER, suites=("stable",))
+            return publisher.go_back(archive.name, None, ORIGIN, suites=("stable",))
         case "renewal":
-            return publisher.renew(archive.name, ASKER)
+            return publisher.renew(archive.name, ORIGIN)
         case _:
             found = publisher.archive(archive.name)
-            return publisher.run(what, found, Options(), ASKER)  # type: ignore[arg-type]
+            return publisher.run(what, found, Options(), ORIGIN)  # type: ignore[arg-type]
 
 
 def ask(archive: ArchiveApi, what: str) -> Answer:
@@ -481,7 +481,7 @@ def test_who_comes_second_is_told_when_the_run_will_be_over(
         go_on.clear()
         with ThreadPoolExecutor(1) as pool:
             made = holder.archive(archive.name)
-            running = pool.submit(holder.run, "publish-distro", made, Options(), ASKER)
+            running = pool.submit(holder.run, "publish-distro", made, Options(), ORIGIN)
             assert begun.wait(60)
             refused = archive.publish("publish-distro")
             go_on.set()
@@ -515,7 +515,7 @@ def test_of_many_callers_on_two_pods_exactly_one_gets_through(
 
     def ask(number: int) -> int:
         if number == 0:
-            holder.run("publish-ftpmaster", holder.archive(archive.name), Options(), ASKER)
+            holder.run("publish-ftpmaster", holder.archive(archive.name), Options(), ORIGIN)
             return 201
         wait_until_held(rows)
         return archive.at(pods[number % 2].client).publish(OPERATIONS[number % 3]).status

@@ -10,7 +10,7 @@ from keystoneauth1.identity import v3
 
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
-from staging_api.locks.hold import Asker, hold
+from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 from tests.databases import new_database
 from tests.documents import DocumentApi, document, document_api, loaded, policy, secret
@@ -186,7 +186,7 @@ def test_faults_of_documents_are_printed_with_kind_and_document(admin: ShipyardC
 def test_the_second_of_two_writers_reads_the_words_that_it_knows(
     admin: ShipyardClient, another: DocumentApi
 ) -> None:
-    with hold(another.services.locks, CONFIGDOCS_UPDATE, GLOBAL, Asker("another")):
+    with hold(another.services.locks, CONFIGDOCS_UPDATE, GLOBAL, RequestOrigin("another")):
         answer = admin.post("configdocs/a", {}, "{}\n")
         assert (answer.status_code, answer.json()["retry"]) == (400, False)  # read before the lock
         answer = admin.post("commitconfigdocs", {"force": False, "dryrun": False})

@@ -233,7 +233,7 @@ def test_a_long_poll_whose_client_hung_up_gives_its_seat_back(
         gone = poll(pod, location, tag, 50)
         eventually(lambda: answers_at_once(pod, location, tag), "nobody waits")
         gone.close()
-        eventually(lambda: not answers_at_once(pod, location, tag), "the seat stays taken")
+        eventually(lambda: not answers_at_once(pod, location, tag), "the slot stays taken")
 
 
 def poll(pod: Pod, location: str, tag: str, seconds: int) -> socket.socket:
@@ -245,7 +245,7 @@ def poll(pod: Pod, location: str, tag: str, seconds: int) -> socket.socket:
 
 
 def answers_at_once(pod: Pod, location: str, tag: str) -> bool:
-    """Whether a long poll is answered without a wait, as it finds no seat."""
+    """Whether a long poll is answered without a wait, as it finds no slot."""
     with poll(pod, location, tag, 1) as sock:
         sock.settimeout(0.5)
         try:
@@ -267,7 +267,7 @@ def follow(pod: Pod, location: str) -> socket.socket:
 
 @pytest.fixture
 def followed(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[tuple[Pod, str, str]]:
-    """A pod with two seats; a staging that two may follow; whose long poll finds no seat then."""
+    """A pod with two waiter slots; a staging that two may follow; a long poll then finds none."""
     with service(tmp_path, own_url, f"{source.url}/", waiters="2") as pods:
         (pod,) = pods.api()
         url = source.add(build_path(), build())
@@ -284,7 +284,7 @@ def test_a_reader_of_events_that_hung_up_gives_its_seat_back_at_once(
         gone = follow(pod, location)
         assert answers_at_once(pod, location, tag)
         gone.close()
-        eventually(lambda: not answers_at_once(pod, location, tag), "the seat stays taken")
+        eventually(lambda: not answers_at_once(pod, location, tag), "the slot stays taken")
         stays.settimeout(0)
         with pytest.raises(BlockingIOError):
             stays.recv(65536)

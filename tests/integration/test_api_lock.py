@@ -14,12 +14,12 @@ from staging_api import metrics
 from staging_api.db.engine import Database, open_database
 from staging_api.errors import Invalid
 from staging_api.http.api_lock import api_lock
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.middleware import RequestContext
 from staging_api.http.problems import add_error_handlers
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.model import ARCHIVE, IMAGES, LockKind
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, rows
 from tests.proxy import proxied
 
@@ -204,7 +204,7 @@ def test_promise_15_a_responder_may_take_its_own_lock_again(
     thing: Thing, client: TestClient, database: Database
 ) -> None:
     def nested(req, resp) -> None:
-        with hold(thing.locks, ARCHIVE, "s", asker(req)) as held:
+        with hold(thing.locks, ARCHIVE, "s", origin(req)) as held:
             resp.text = held.lease.id
 
     thing.body = nested
@@ -234,7 +234,7 @@ def test_promise_14_prefer_wait_is_answered_when_the_lock_is_free(
     thing: Thing, client: TestClient, database: Database
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with hold(thing.locks, ARCHIVE, "s", ASKER):
+        with hold(thing.locks, ARCHIVE, "s", ORIGIN):
             waiting = pool.submit(post, client, Prefer="wait=15")
             while not rows(database, "SELECT 1 FROM lock_waiters"):
                 time.sleep(0.005)
@@ -265,7 +265,7 @@ def test_promise_14_nobody_waits_longer_than_the_cap_for_all_locks_together(
 def test_promise_14_without_a_seat_the_answer_comes_at_once(
     database: Database, database_url: str
 ) -> None:
-    with locks_of(database, database_url, seats=0) as locks:
+    with locks_of(database, database_url, waiter_slots=0) as locks:
         acquired(database, scope="s")
         result = post(client_of(Thing(locks)), Prefer="wait=20")
     assert result.status_code == 409

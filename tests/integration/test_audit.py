@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from staging_api.db.engine import Database
 from staging_api.staging.accesses import Accesses
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.rows import refused_by_database
 from tests.stagings import bench
 
@@ -86,7 +86,7 @@ def test_an_eviction_and_a_second_fetch_show(at, database):
     url = at.build()
     staging = at.stage(url)
     payload = next(each for each in staging.artifacts if each.name == "payload")
-    at.service.artifacts.evict(payload.id, ASKER)
+    at.service.artifacts.evict(payload.id, ORIGIN)
     at.stage(url)
     [evicted] = ask(database, 7)
     assert (evicted["name"], evicted["evict_reason"]) == ("payload", "asked")
@@ -99,7 +99,7 @@ def test_a_lease_that_ran_out_shows_with_who_took_over(at, database):
     at.stage(at.build())
     at.tamper("UPDATE api_locks SET outcome = 'superseded', expires_at = ended_at")
     at.service.stage(
-        at.service.wanted(at.rows("SELECT archive_url FROM archives")[0][0], ()), ASKER
+        at.service.wanted(at.rows("SELECT archive_url FROM archives")[0][0], ()), ORIGIN
     )
     lost = ask(database, 8)
     assert lost[0]["next_holder"] == "this-process"

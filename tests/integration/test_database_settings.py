@@ -15,7 +15,7 @@ from staging_api.errors import DatabaseRefused
 from staging_api.locks import repository
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import rows
 from tests.service import eventually
 
@@ -96,7 +96,7 @@ def test_the_lock_works_whatever_a_role_or_a_database_sets(
         locks_of(careless, url, lease_seconds=95.5) as locks,
     ):
         waited = threading.Thread(target=wait_for, args=(locks,))
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             assert 90 < held.lease.remaining_seconds <= 95.5
             waited.start()
             with guarded(careless, held) as conn:
@@ -114,7 +114,7 @@ def test_the_lock_works_whatever_a_role_or_a_database_sets(
 
 
 def wait_for(locks) -> None:
-    with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=60):
+    with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=60):
         pass
 
 

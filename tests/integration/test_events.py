@@ -15,7 +15,7 @@ from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.staging import repository
 from staging_api.staging.audit import verify
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.rows import refused_by_database
 from tests.stagings import Bench, bench
 
@@ -80,10 +80,10 @@ def test_a_failure_says_why_and_a_retry_is_told_too(at):
 
 def test_a_request_to_cancel_and_an_eviction_name_their_actor(at):
     url = at.build()
-    queued = at.service.queue(at.service.wanted(url, ()), ASKER)
-    at.service.cancel(queued.id, ASKER)
+    queued = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    at.service.cancel(queued.id, ORIGIN)
     staged = at.stage(url)
-    at.service.artifacts.evict(staged.artifacts[0].id, ASKER)
+    at.service.artifacts.evict(staged.artifacts[0].id, ORIGIN)
     assert at.rows(
         "SELECT kind, actor, code FROM staging_events"
         " WHERE kind = 'cancel_requested' OR to_state = 'evicted' ORDER BY id"
@@ -186,7 +186,7 @@ def test_the_head_of_a_time_that_is_over_stays(at):
     staging = at.stage(url)
     [(moment,)] = at.rows("SELECT clock_timestamp()")
     kept = verify(at.database, until=moment).head
-    at.service.artifacts.evict(staging.artifacts[0].id, ASKER)
+    at.service.artifacts.evict(staging.artifacts[0].id, ORIGIN)
     at.stage(at.build("R17-2"))
     assert verify(at.database, until=moment).head == kept
 
@@ -202,7 +202,7 @@ def test_only_stagings_of_the_given_time_are_looked_at(at):
 
 def test_writers_under_locks_of_two_kinds_make_one_chain(at):
     url = at.build()
-    both = at.service.queue(at.service.wanted(url, ("build", "symbols")), ASKER)
+    both = at.service.queue(at.service.wanted(url, ("build", "symbols")), ORIGIN)
     [build] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'payload'")
     [symbols] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'symbols'")
     start = threading.Barrier(2)
@@ -227,8 +227,8 @@ def test_writers_under_locks_of_two_kinds_make_one_chain(at):
 
 def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
     url = at.build()
-    at.service.queue(at.service.wanted(url, ("symbols",)), ASKER)
-    at.service.queue(at.service.wanted(url, ("build",)), ASKER)
+    at.service.queue(at.service.wanted(url, ("symbols",)), ORIGIN)
+    at.service.queue(at.service.wanted(url, ("build",)), ORIGIN)
     start = threading.Barrier(2)
 
     def change(name: str) -> None:
@@ -248,13 +248,13 @@ def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
 
 def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
     url = at.build()
-    at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
+    at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN)
     [(payload,)] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'payload'")
     start = threading.Barrier(2)
 
     def work() -> None:
         start.wait()
-        with hold(at.service.locks, ARCHIVE, url, ASKER) as held:
+        with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
             for _ in range(40):
                 with guarded(at.database, held) as conn:
                     repository.begin_artifact(conn, payload, held.lease)
@@ -266,7 +266,7 @@ def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
     def plan() -> None:
         start.wait()
         for _ in range(40):
-            at.service.queue_behind(at.service.wanted(url, ("build",)), ASKER)
+            at.service.queue_behind(at.service.wanted(url, ("build",)), ORIGIN)
             # Locked in the order of their ids, as every writer of ours does.
             at.tamper(
                 "WITH locked AS MATERIALIZED (SELECT id FROM stagings ORDER BY id FOR UPDATE)"

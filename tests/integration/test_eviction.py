@@ -15,7 +15,7 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.upkeep import StoreTerms, prune
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
 KB = 1000
@@ -83,7 +83,7 @@ def test_what_is_unpacked_to_more_than_the_quota_is_refused_for_good_too(ten: Be
 def test_nothing_is_evicted_when_all_that_may_be_is_not_enough(ten: Bench) -> None:
     idle, pinned = payload(ten, "idle", 3), payload(ten, "pinned", 6)
     [(tomorrow,)] = ten.rows("SELECT clock_timestamp() + interval '1 day'")
-    ten.service.artifacts.pin(pinned, tomorrow, ASKER)
+    ten.service.artifacts.pin(pinned, tomorrow, ORIGIN)
     with pytest.raises(NoSpace) as refused:
         payload(ten, "large", 5)
     assert refused.value.retryable
@@ -99,7 +99,7 @@ def test_what_shares_its_contents_with_others_is_not_evicted_in_vain(ten: Bench)
     kept = payload(ten, "shared-2", 4, "shared")
     payload(ten, "alone", 3)
     [(tomorrow,)] = ten.rows("SELECT clock_timestamp() + interval '1 day'")
-    ten.service.artifacts.pin(kept, tomorrow, ASKER)
+    ten.service.artifacts.pin(kept, tomorrow, ORIGIN)
     payload(ten, "new", 5)
     # The idlest of all would have freed nothing, as another that is pinned has the same content.
     assert evicted(ten) == {"alone"}
@@ -137,7 +137,7 @@ def test_artifacts_without_bytes_are_never_evicted_for_space(ten: Bench) -> None
 def test_what_is_doomed_is_collected_when_room_is_needed_without_any_worker(ten: Bench) -> None:
     idle = payload(ten, "idle", 4)
     for turn in range(3):
-        ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 5), ASKER)
+        ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 5), ORIGIN)
     # What nothing names made the room: nobody had to go for it.
     assert ten.rows("SELECT state FROM staged_artifacts WHERE id = :id", id=idle) == [("staged",)]
     check_sums(ten)
@@ -189,7 +189,7 @@ def test_a_request_that_is_cancelled_evicts_no_further(ten: Bench) -> None:
     for name in ("a", "b", "c"):
         payload(ten, name, 3)
     url = ten.build("new", payload_bin=b"x")
-    artifact = ten.service.queue(ten.service.wanted(url, ("payload",)), ASKER).artifacts[0]
+    artifact = ten.service.queue(ten.service.wanted(url, ("payload",)), ORIGIN).artifacts[0]
     asked = []
 
     def check() -> None:
@@ -197,7 +197,7 @@ def test_a_request_that_is_cancelled_evicts_no_further(ten: Bench) -> None:
         if len(asked) == 2:
             raise Cancelled("nobody waits any more")
 
-    with pytest.raises(Cancelled), hold(ten.service.locks, ARCHIVE, url, ASKER) as held:
+    with pytest.raises(Cancelled), hold(ten.service.locks, ARCHIVE, url, ORIGIN) as held:
         ten.service.upkeep.reserve(artifact.id, held, 9 * KB, check)
     assert asked == [0, 1]
     assert len(evicted(ten)) == 1

@@ -9,7 +9,7 @@ from staging_api.http.app import create_app
 from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.watch import Watch
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.parts import parts_of
 from tests.stagings import bench, packed
 
@@ -95,7 +95,7 @@ def test_a_folder_in_which_nothing_is_staged_is_not_found(at, client, path):
 def test_what_is_evicted_is_not_listed(at, client):
     url = staged(at)
     [(artifact_id,)] = at.rows("SELECT id FROM staged_artifacts")
-    at.service.artifacts.evict(artifact_id, ASKER)
+    at.service.artifacts.evict(artifact_id, ORIGIN)
     assert client.simulate_get(url).status_code == 404
 
 

@@ -19,7 +19,7 @@ from staging_api.http.app import create_app
 from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 from staging_api.staging.watch import Watch
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.parts import parts_of
 from tests.stagings import Bench, bench
 
@@ -42,9 +42,9 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 @contextmanager
-def serving(at: Bench, seats: int = 4, wait_cap_seconds: float = 20.0) -> Iterator[str]:
+def serving(at: Bench, waiter_slots: int = 4, wait_cap_seconds: float = 20.0) -> Iterator[str]:
     """The API over this bench; at its end every stream has ended."""
-    free = threading.BoundedSemaphore(seats) if seats else threading.Semaphore(0)
+    free = threading.BoundedSemaphore(waiter_slots) if waiter_slots else threading.Semaphore(0)
     watch = Watch(at.database, free, Shutdown())
     app = create_app(parts_of(at.service, watch, wait_cap_seconds))
     server = make_server("127.0.0.1", 0, app, Server, Quiet)
@@ -67,11 +67,11 @@ def stream(url: str, staging_id: str, **headers: str) -> urllib3.BaseHTTPRespons
 
 def test_a_reader_gets_every_change_until_the_staging_is_final(at):
     url = at.build()
-    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
+    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
     with serving(at) as service, StagingClient(service) as client:
         events = client.events(staging.id)
         assert next(events).to_state == "queued"
-        at.service.resume(staging, ASKER)
+        at.service.resume(staging, ORIGIN)
         rest = list(events)
     assert [event.number for event in rest] == list(range(2, 14))
     assert (rest[-1].kind, rest[-1].to_state, rest[-1].actor) == ("staging", "staged", "tester")
@@ -91,7 +91,7 @@ def test_nothing_can_follow_the_last_event_of_a_final_staging(at):
 
 def test_progress_comes_between_the_changes(at):
     url = at.build()
-    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
+    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
     with serving(at) as service:
         answer = stream(service, staging.id, Last_Event_ID=str(staging.events_count))
         [artifact, *_] = staging.artifacts
@@ -109,8 +109,8 @@ def test_progress_comes_between_the_changes(at):
 
 
 def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
-    staging = at.service.queue(at.service.wanted(at.build(), ()), ASKER)
-    with serving(at, seats=0) as service:
+    staging = at.service.queue(at.service.wanted(at.build(), ()), ORIGIN)
+    with serving(at, waiter_slots=0) as service:
         told = stream(service, staging.id).read().decode()
     assert told.startswith("retry: ")
     assert told.count("event: change") == staging.events_count == 4
@@ -118,12 +118,12 @@ def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
 
 def test_a_stream_gives_its_seat_back_when_its_reader_is_gone(at, monkeypatch):
     monkeypatch.setattr("staging_api.staging.following.KEEP_ALIVE_SECONDS", 0.05)
-    staging = at.service.queue(at.service.wanted(at.build(), ()), ASKER)
-    with serving(at, seats=1) as service:
+    staging = at.service.queue(at.service.wanted(at.build(), ()), ORIGIN)
+    with serving(at, waiter_slots=1) as service:
         first = stream(service, staging.id)
         assert first.read1(10)
         first.close()
-        # The next reader without a seat would be sent away at once; with it, it waits for more.
+        # The next reader without a slot would be sent away at once; with it, it waits for more.
         while True:
             with stream(service, staging.id, Last_Event_ID="4") as second:
                 told = b""
@@ -134,7 +134,7 @@ def test_a_stream_gives_its_seat_back_when_its_reader_is_gone(at, monkeypatch):
 
 
 def test_a_stream_ends_after_the_longest_wait(at):
-    staging = at.service.queue(at.service.wanted(at.build(), ()), ASKER)
+    staging = at.service.queue(at.service.wanted(at.build(), ()), ORIGIN)
     with serving(at, wait_cap_seconds=0.2) as service, StagingClient(service) as client:
         assert b"event: progress" in stream(service, staging.id, Last_Event_ID="4").read()
         with pytest.raises(DeadlineOver):
@@ -155,7 +155,7 @@ def test_the_number_of_an_event_must_be_one(at):
 
 def test_a_change_of_an_archive_wakes_all_who_follow(at):
     url = at.build()
-    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
+    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
     with serving(at) as service, StagingClient(service) as client:
         readers = [client.events(staging.id, after=4) for _ in range(3)]
         got: list[str | None] = []
@@ -164,7 +164,7 @@ def test_a_change_of_an_archive_wakes_all_who_follow(at):
         ]
         for thread in threads:
             thread.start()
-        at.service.cancel(staging.id, ASKER)
+        at.service.cancel(staging.id, ORIGIN)
         for thread in threads:
             thread.join()
     assert got == ["cancel_requested"] * 3

@@ -18,7 +18,7 @@ from staging_api.staging.accesses import Accesses
 from staging_api.staging.growing import HELD_BACK_BYTES, Broken, FollowedFile, Growing
 from staging_api.staging.model import Staging
 from staging_api.staging.watch import Watch
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.service import eventually
 from tests.source import PATIENCE_SECONDS
 from tests.stagings import Bench, bench
@@ -81,8 +81,8 @@ def files(at) -> Growing:
     return growing(at)
 
 
-def growing(at, seats=4, patience_seconds=PATIENCE_SECONDS) -> Growing:
-    watch = Watch(at.database, threading.BoundedSemaphore(seats), Shutdown())
+def growing(at, waiter_slots=4, patience_seconds=PATIENCE_SECONDS) -> Growing:
+    watch = Watch(at.database, threading.BoundedSemaphore(waiter_slots), Shutdown())
     return Growing(at.database, at.service.blobs, watch, patience_seconds)
 
 
@@ -168,7 +168,7 @@ def test_a_reader_that_is_cancelled_upon_is_cut_off(at, gate, files):
         followed = coming.follow(files)
         body = iter(followed)
         read(body, 1)
-        at.service.cancel(followed.staging_id, ASKER)
+        at.service.cancel(followed.staging_id, ORIGIN)
         with pytest.raises(Broken):
             list(body)
         with pytest.raises(StagingApiError):
@@ -194,7 +194,7 @@ def test_what_does_not_begin_in_time_is_told_as_such(at, gate, files):
 
 
 def test_readers_that_find_no_seat_are_told_so_and_give_theirs_back(at, gate):
-    files = growing(at, seats=1)
+    files = growing(at, waiter_slots=1)
     with staging(at, gate, 200_000) as coming:
         first = coming.follow(files)
         with pytest.raises(Unavailable, match="at once"):

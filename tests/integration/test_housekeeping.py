@@ -17,7 +17,7 @@ from staging_api.staging.duties import database_steps, store_steps
 from staging_api.staging.housekeeping import Done, Housekeeping, Step
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.worker import Worker
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.service import eventually
 from tests.stagings import Bench, bench
 
@@ -39,7 +39,7 @@ def evicted(at: Bench, *names: str) -> list[str]:
     digests = []
     for name in names:
         (artifact,) = at.stage(at.build(name, payload_bin=name.encode()), "payload").artifacts
-        at.service.artifacts.evict(artifact.id, ASKER)
+        at.service.artifacts.evict(artifact.id, ORIGIN)
         assert artifact.sha256 is not None
         digests.append(artifact.sha256)
     return digests
@@ -116,7 +116,7 @@ def test_a_worker_dispatches_while_its_housekeeping_hangs(at: Bench, monkeypatch
     running.start()
     try:
         assert hangs.wait(10)
-        staging = at.service.queue(at.service.wanted(at.build(), ("payload",)), ASKER)
+        staging = at.service.queue(at.service.wanted(at.build(), ("payload",)), ORIGIN)
         eventually(lambda: at.service.find(staging.id).state == "staged", "it was not dispatched")
     finally:
         released.set()

@@ -9,9 +9,9 @@ import falcon
 import pytest
 from falcon.testing import Result, TestClient
 
-from staging_api.db import answers
-from staging_api.db.answers import KeptAnswer
+from staging_api.db import idempotency_rows
 from staging_api.db.engine import Database
+from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.http.api_lock import api_lock
 from staging_api.http.idempotency import _fingerprints, answers_once
 from staging_api.http.middleware import RequestContext
@@ -147,8 +147,8 @@ def test_an_answer_that_the_version_before_kept_is_found(
 ) -> None:
     def keep(self: object, req: falcon.Request, resp: falcon.Response, *_: object) -> None:
         with database.begin() as conn:
-            kept = KeptAnswer(_fingerprints(self, req)[1], 201, {}, b"of before")
-            answers.keep(conn, "tester", "k", kept)
+            kept = KeptResponse(_fingerprints(self, req)[1], 201, {}, b"of before")
+            idempotency_rows.keep(conn, "tester", "k", kept)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Thing, "on_put", keep)
@@ -156,7 +156,7 @@ def test_an_answer_that_the_version_before_kept_is_found(
         noting.add_route("/things", Thing(thing.locks))
         TestClient(noting).simulate_put("/things", headers={"Prefer": "wait=5"})
     with database.begin() as conn:
-        kept = answers.find(conn, "tester", "k")
+        kept = idempotency_rows.find(conn, "tester", "k")
     assert kept is not None
     assert send(client, "k", "PUT", Prefer="wait=5").content == b"of before"
     assert send(client, "k", "PUT", Prefer="wait=6").status_code == 422, "as it was before"
@@ -246,13 +246,13 @@ def test_who_waits_behind_the_first_with_its_key_gets_its_answer(
     client: TestClient, thing: Thing, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thing.go_on.clear()
-    keep = answers.keep
+    keep = idempotency_rows.keep
 
     def keep_late(*given: Any) -> None:
         eventually(lambda: rows(database, WAITING) == [("idempotency",)], "nobody asks for the key")
         keep(*given)
 
-    monkeypatch.setattr(answers, "keep", keep_late)
+    monkeypatch.setattr(idempotency_rows, "keep", keep_late)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(send, client, "k")
         eventually(lambda: thing.runs == ["tester"], "the first does not run")

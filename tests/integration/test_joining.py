@@ -15,7 +15,7 @@ from sqlalchemy import text
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
-from staging_api.devserver.joining import Joining, Seats
+from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import LockHeld, ShuttingDown, StagingApiError, Unavailable
 from staging_api.locks.hold import hold
@@ -28,12 +28,12 @@ from staging_api.staging.model import Staging, Wanted
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from tests.builds import build, build_path
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.rows import execute, select, states
 from tests.service import eventually
 from tests.source import ArchiveSource, archive_source
 
-OTHER = replace(ASKER, caller="another")
+OTHER = replace(ORIGIN, caller="another")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def source() -> Iterator[ArchiveSource]:
 def joining(
     database: Database, database_url: str, source: ArchiveSource, tmp_path: Path
 ) -> Iterator[Joining]:
-    """Joining as one process has it, with two seats and a patience that is soon over."""
+    """Joining as one process has it, with two waiter_slots and a patience that is soon over."""
     allowed = AllowList.parse(f"{source.url}/")
     with ExitStack() as stack:
         stagings = StagingService(
@@ -59,7 +59,7 @@ def joining(
         )
         watch = Watch(database, threading.BoundedSemaphore(2), stagings.locks.shutdown)
         stack.callback(watch.close)
-        yield Joining(stagings, watch, Seats(2), patience_seconds=0.5)
+        yield Joining(stagings, watch, WaiterSlots(2), patience_seconds=0.5)
 
 
 def patient(joining: Joining) -> Joining:
@@ -87,23 +87,23 @@ def noted(joining: Joining, asked: Wanted) -> Staging:
 
 
 def wait_for_seats(joining: Joining, taken: int) -> None:
-    eventually(lambda: joining.seats.taken == taken, "nobody took the seat")
+    eventually(lambda: joining.waiter_slots.taken == taken, "nobody took the slot")
 
 
 def test_a_wait_ends_when_patience_does_and_the_wish_stays(joining, source):
     asked = wanted(joining, source, "stateful")
     with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
         with pytest.raises(Unavailable):
-            p.submit(joining.stage, asked, ASKER).result()
+            p.submit(joining.stage, asked, ORIGIN).result()
     assert noted(joining, asked).state == "queued"
-    assert joining.seats.taken == 0
+    assert joining.waiter_slots.taken == 0
 
 
 def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):
     asked = wanted(joining, source, "stateful")
     with ThreadPoolExecutor() as pool:
         with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
-            waiting = pool.submit(patient(joining).stage, asked, ASKER)
+            waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
             noted(joining, asked)
         joining.stagings.cancel(noted(joining, asked).id, OTHER)
         with pytest.raises(StagingApiError, match="stateful: the staging was cancelled"):
@@ -113,10 +113,10 @@ def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):
 def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, source, database):
     asked = wanted(joining, source, "stateful", "test_suites")
     stagings = joining.stagings
-    stagings.stage(stagings.wanted(asked.archive_url, ["stateful"]), ASKER)
+    stagings.stage(stagings.wanted(asked.archive_url, ["stateful"]), ORIGIN)
     with ThreadPoolExecutor() as pool:
         with hold(stagings.locks, ARCHIVE, asked.archive_url, OTHER) as held:
-            waiting = pool.submit(patient(joining).stage, asked, ASKER)
+            waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
             noted(joining, asked)
             with stagings.database.connect() as conn:
                 (row,) = repository.artifacts_of(conn, asked.archive_url, ["stateful"])
@@ -133,11 +133,11 @@ def test_what_failed_before_is_tried_again_behind_the_holder(joining, source):
     asked = wanted(joining, source, "stateful")
     content = source.objects.pop(f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz")
     with pytest.raises(StagingApiError):
-        joining.stage(asked, ASKER)
+        joining.stage(asked, ORIGIN)
     source.objects[f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz"] = content
     with ThreadPoolExecutor() as pool:
         with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
-            waiting = pool.submit(patient(joining).stage, asked, ASKER)
+            waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
             noted(joining, asked)
         joining.stagings.resume(noted(joining, asked), OTHER)
         waiting.result()
@@ -153,9 +153,9 @@ def test_who_finds_that_a_part_failed_does_not_rely_on_the_staging_that_goes_on(
         "UPDATE staged_artifacts SET state = 'failed', error_code = 'x' WHERE name = 'autotest'",
     )
     part = joining.stagings.wanted(asked.archive_url, ["autotest", "stateful"])
-    joining.queue(part, ASKER)
+    joining.queue(part, ORIGIN)
     assert states(database, asked.archive_url)["autotest"] == "pending"
-    joining.queue(part, ASKER)
+    joining.queue(part, ORIGIN)
     assert select(database, "SELECT count(*) FROM stagings") == [(2,)]
 
 
@@ -166,7 +166,7 @@ def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, sourc
     with ThreadPoolExecutor() as pool:
         working = pool.submit(stagings.stage, asked, OTHER)
         held.wait_until_reached()
-        joining.queue(stagings.wanted(asked.archive_url, ["stateful", "symbols"]), ASKER)
+        joining.queue(stagings.wanted(asked.archive_url, ["stateful", "symbols"]), ORIGIN)
         with stagings.database.connect() as conn:
             rows = repository.artifacts_of(conn, asked.archive_url, ["full_payload", "stateful"])
         held.release()
@@ -182,7 +182,7 @@ def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining,
         names = ["full_payload", "stateful", "test_suites", "symbols"]
         gate.wait()
         joining.queue(
-            joining.stagings.wanted(asked.archive_url, names if number % 2 else names[::-1]), ASKER
+            joining.stagings.wanted(asked.archive_url, names if number % 2 else names[::-1]), ORIGIN
         )
 
     with ThreadPoolExecutor(8) as pool:
@@ -198,7 +198,7 @@ def test_of_a_herd_that_wants_the_same_one_writes_it_down(joining, source, datab
 
     def queue(_number: int) -> None:
         gate.wait()
-        joining.queue(asked, ASKER)
+        joining.queue(asked, ORIGIN)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(queue, range(8)))
@@ -209,14 +209,14 @@ def test_one_who_waits_leaves_a_seat_and_a_third_finds_none(joining, source):
     asked = wanted(joining, source, "stateful")
     with ThreadPoolExecutor() as pool:
         with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
-            waiting = [pool.submit(patient(joining).stage, asked, ASKER) for _ in range(2)]
+            waiting = [pool.submit(patient(joining).stage, asked, ORIGIN) for _ in range(2)]
             wait_for_seats(joining, 2)
             with pytest.raises(Unavailable, match="may wait"):
-                joining.stage(asked, ASKER)
+                joining.stage(asked, ORIGIN)
         joining.stagings.resume(noted(joining, asked), OTHER)
         for one in waiting:
             one.result()
-    assert joining.seats.taken == 0
+    assert joining.waiter_slots.taken == 0
 
 
 def test_a_process_that_ends_lets_go_who_waits(joining, source):
@@ -225,7 +225,7 @@ def test_a_process_that_ends_lets_go_who_waits(joining, source):
         ThreadPoolExecutor() as pool,
         hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER),
     ):
-        waiting = pool.submit(patient(joining).stage, asked, ASKER)
+        waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
         noted(joining, asked)
         joining.stagings.locks.shutdown.begin(seconds=60)
         with pytest.raises(ShuttingDown):
@@ -238,7 +238,7 @@ def test_a_service_that_refuses_lets_nobody_wait(joining, source):
     with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
         for method in (refusing.stage, refusing.queue):
             with pytest.raises(LockHeld):
-                p.submit(method, asked, ASKER).result()
+                p.submit(method, asked, ORIGIN).result()
     assert bringer(joining, asked) is None
 
 
@@ -278,7 +278,7 @@ def symbolication(joining: Joining, path: Path, seconds: float = 60.0) -> Symbol
 def stack_of(joining: Joining, source: ArchiveSource, walk: Symbolication, folder: Path) -> bytes:
     """The stack trace of a dump, with the symbols of a new build."""
     asked = wanted(joining, source, "symbols")
-    joining.stage(asked, ASKER)
+    joining.stage(asked, ORIGIN)
     dump = folder / "dump"
     dump.write_bytes(b"dump")
     return walk.of_build(dump, asked.archive_url)
@@ -331,7 +331,7 @@ def names(found: Sequence[repository.FoundFile]) -> list[str]:
 
 def test_files_below_a_folder_are_those_of_its_own_archive(joining, source):
     asked = wanted(joining, source, "stateful", "test_suites")
-    joining.stage(asked, ASKER)
+    joining.stage(asked, ORIGIN)
     with joining.stagings.database.connect() as conn:
         prefix = repository.folder_of(conn, asked.archive_url)
         below = names(repository.files_below(conn, prefix, "autotest/"))

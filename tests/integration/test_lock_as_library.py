@@ -11,8 +11,8 @@ from falcon.testing import Result, TestClient
 from sqlalchemy import text
 
 from staging_api.db.engine import Database
-from staging_api.locks.hold import Asker, Locks, hold
-from staging_api.locks.opening import open_locks
+from staging_api.locks.factory import open_locks
+from staging_api.locks.hold import Locks, RequestOrigin, hold
 from tests.leases import rows
 
 PAGE = Path(__file__).parents[2] / "docs/lock.md"
@@ -54,7 +54,7 @@ def test_the_program_of_the_page_counts_one_at_a_time(
     # In another thread: in this one the request would enter the lock again.
     with (
         ThreadPoolExecutor(1) as pool,
-        hold(locks, program["COUNTER"], "a", Asker("me")) as held,
+        hold(locks, program["COUNTER"], "a", RequestOrigin("me")) as held,
     ):
         refused = pool.submit(add, "a").result()
         assert (refused.status_code, refused.json["code"]) == (409, "lock_held")
@@ -71,7 +71,7 @@ def test_what_is_held_at_the_end_is_given_back(
     program: dict[str, Any], database: Database, database_url: str
 ) -> None:
     with open_locks(database_url, lease_seconds=60) as locks:
-        block = hold(locks, program["COUNTER"], "left", Asker("me"))
+        block = hold(locks, program["COUNTER"], "left", RequestOrigin("me"))
         held = block.__enter__()
     assert held.lost
     assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]

@@ -14,7 +14,7 @@ from staging_api.locks import store
 from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import ARCHIVE, Lease, Refusal
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, asked, broken, expire, grant_of, refused, released, renewed, rows
 from tests.service import eventually
 
@@ -50,9 +50,9 @@ def test_promise_09_a_holder_that_writes_without_a_pause_keeps_its_lock(
     with (
         locks_of(database, database_url, lease_seconds=LEASE) as locks,
         locks_of(database, database_url, "another", lease_seconds=LEASE) as others,
-        hold(others, ARCHIVE, "idle", ASKER) as idle,
+        hold(others, ARCHIVE, "idle", ORIGIN) as idle,
     ):
-        with hold(locks, ARCHIVE, "s", ASKER) as held, ThreadPoolExecutor(threads) as pool:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held, ThreadPoolExecutor(threads) as pool:
             writers = [
                 pool.submit(write_without_a_pause, database, held, seconds) for _ in range(threads)
             ]
@@ -72,7 +72,7 @@ def test_promise_09_so_does_one_whose_threads_share_a_single_connection(
         closing(open_database(database_url, pool_size=1)) as single,
         locks_of(single, database_url, lease_seconds=LEASE) as locks,
     ):
-        with hold(locks, ARCHIVE, "s", ASKER) as held, ThreadPoolExecutor(3) as pool:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held, ThreadPoolExecutor(3) as pool:
             for writer in [pool.submit(write_without_a_pause, single, held, 0.2) for _ in range(3)]:
                 writer.result()
     assert grant_of(database, held.lease).outcome == "released"
@@ -82,7 +82,7 @@ def test_promise_09_a_write_longer_than_the_lease_is_followed_by_another(
     database: Database, database_url: str
 ) -> None:
     with locks_of(database, database_url, lease_seconds=1) as locks:
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             with guarded(database, held) as conn:
                 write(conn, 2.5)
                 conn.execute(text("INSERT INTO archives VALUES ('gs://b/long', 'long')"))
@@ -97,7 +97,7 @@ def test_promise_09_a_lease_that_was_not_extended_stays_due(
 ) -> None:
     """Its row is locked just when the renewal comes; then not."""
     with locks_of(database, database_url, lease_seconds=3) as locks:
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             with database.begin() as other, database.connect() as renewing:
                 other.execute(text("SELECT 1 FROM lock_scopes FOR NO KEY UPDATE"))
                 assert store.renew(renewing, [(held.lease, 300)]) == {held.lease.id: None}
@@ -203,7 +203,7 @@ def test_nobody_who_asks_or_waits_is_blocked_by_an_open_write(
 
 
 def wait_for(locks: Locks) -> None:
-    with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=60):
+    with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=60):
         pass
 
 
@@ -212,7 +212,7 @@ def test_a_waiter_that_leaves_in_time_leaves_under_an_open_write_too(
 ) -> None:
     lease = acquired(database, scope="s")
     with locks_of(database, database_url) as locks, writing(database, lease):
-        with pytest.raises(LockHeld), hold(locks, ARCHIVE, "s", ASKER, wait_seconds=0.3):
+        with pytest.raises(LockHeld), hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=0.3):
             pass
         assert rows(database, "SELECT * FROM lock_waiters") == []
 

@@ -13,7 +13,7 @@ from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import ARCHIVE
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, refused, rows
 
 
@@ -32,11 +32,11 @@ def refuses(database: Database, held: Hold) -> bool:
 
 
 def test_an_ended_hold_refuses_whoever_still_refers_to_it(locks: Locks, database: Database) -> None:
-    with hold(locks, ARCHIVE, "other", ASKER) as other:
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+    with hold(locks, ARCHIVE, "other", ORIGIN) as other:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             held.assert_held()
         assert refuses(database, held)
-        with hold(locks, ARCHIVE, "s", ASKER) as again:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as again:
             assert again.lease.id != held.lease.id
             assert refuses(database, held)
             again.assert_held()
@@ -46,14 +46,14 @@ def test_an_ended_hold_refuses_whoever_still_refers_to_it(locks: Locks, database
 def test_a_thread_that_outlives_the_block_is_refused(locks: Locks, database: Database) -> None:
     over = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             late = pool.submit(lambda: over.wait(10) and refuses(database, held))
         over.set()
         assert late.result(10)
 
 
 def test_a_hold_ends_with_an_error_too(locks: Locks, database: Database) -> None:
-    with pytest.raises(KeyError), hold(locks, ARCHIVE, "s", ASKER) as held:
+    with pytest.raises(KeyError), hold(locks, ARCHIVE, "s", ORIGIN) as held:
         raise KeyError
     assert refuses(database, held)
 
@@ -64,11 +64,11 @@ def test_a_context_copied_inside_the_block_does_not_enter_it_later(
     """In the same thread, where a context inside the block may enter."""
 
     def enter() -> str:
-        with hold(locks, ARCHIVE, "s", ASKER) as entered:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as entered:
             with guarded(database, entered):
                 return entered.lease.id
 
-    with hold(locks, ARCHIVE, "s", ASKER) as held:
+    with hold(locks, ARCHIVE, "s", ORIGIN) as held:
         context = copy_context()
         assert context.run(enter) == held.lease.id
     assert context.run(enter) != held.lease.id
@@ -81,15 +81,15 @@ def test_a_listener_that_comes_after_the_end_is_called_at_once_and_an_earlier_on
     locks: Locks,
 ) -> None:
     told: list[str] = []
-    with hold(locks, ARCHIVE, "s", ASKER) as held:
+    with hold(locks, ARCHIVE, "s", ORIGIN) as held:
         held.on_lost(lambda: told.append("earlier"))
     held.on_lost(lambda: told.append("later"))
     assert told == ["later"]
 
 
 def test_inner_blocks_of_the_same_lock_do_not_end_it(locks: Locks, database: Database) -> None:
-    with hold(locks, ARCHIVE, "s", ASKER) as held:
-        with hold(locks, ARCHIVE, "s", ASKER):
+    with hold(locks, ARCHIVE, "s", ORIGIN) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN):
             pass
         held.assert_held()
         assert refused(database, scope="s").id == held.lease.id
@@ -106,7 +106,7 @@ def test_a_lease_that_ran_out_while_the_machine_was_suspended_is_not_trusted(
         return real(which) + (suspended if which == time.CLOCK_BOOTTIME else 0.0)
 
     monkeypatch.setattr(time, "clock_gettime", gettime)
-    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ASKER) as held:
+    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
         held.assert_held()
         suspended = 3600.0
         with guarded(database, held):

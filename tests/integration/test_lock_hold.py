@@ -15,7 +15,7 @@ from staging_api.locks import store
 from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import ARCHIVE, Lease
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, broken, expire, refused, released, rows
 from tests.service import eventually
 
@@ -35,7 +35,7 @@ def test_a_release_whose_connection_was_cut_is_sent_again(
     with (
         closing(open_database(database_url, pool_size=1)) as own,
         locks_of(own, database_url) as locks,
-        hold(locks, ARCHIVE, "s", ASKER),
+        hold(locks, ARCHIVE, "s", ORIGIN),
     ):
         ((pid,),) = rows(own, "SELECT pg_backend_pid()")
         rows(database, "SELECT pg_terminate_backend(:pid, 10000)", pid=pid)
@@ -49,7 +49,7 @@ def test_a_holder_that_writes_without_a_pause_keeps_its_lease(
     """A renewal passes over a lease under which a write is open; here it never finds another."""
     with (
         locks_of(database, database_url, lease_seconds=1.5) as locks,
-        hold(locks, ARCHIVE, "s", ASKER) as held,
+        hold(locks, ARCHIVE, "s", ORIGIN) as held,
     ):
         locks.keeper.remove(held)
         end = time.monotonic() + 2 * locks.lease_seconds
@@ -65,7 +65,7 @@ def test_a_waiter_shows_that_it_lives_even_if_nothing_rings(
     lease = acquired(database, scope="s")
 
     def wait() -> None:
-        with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=30):
+        with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=30):
             pass
 
     waiter = threading.Thread(target=wait)
@@ -92,7 +92,7 @@ def test_a_lock_that_is_freed_in_the_last_moment_of_a_wait_is_taken(
             " FOR EACH ROW EXECUTE FUNCTION free_scopes()"
         )
     try:
-        with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=0.1) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=0.1) as held:
             assert refused(database, scope="s").id == held.lease.id
     finally:
         with database.begin() as conn:

@@ -13,7 +13,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import ARCHIVE
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired
 from tests.service import eventually
 
@@ -51,7 +51,7 @@ def kept_by(
 def test_short_locks_do_not_wake_the_keeper(database: Database, database_url: str) -> None:
     with kept_by(Counting, database, database_url, lease_seconds=600) as locks:
         for _ in range(20):
-            with hold(locks, ARCHIVE, "s", ASKER):
+            with hold(locks, ARCHIVE, "s", ORIGIN):
                 pass
         assert isinstance(locks.keeper, Counting)
         assert locks.keeper.looks == 1
@@ -62,8 +62,8 @@ def test_a_short_lease_is_renewed_beside_a_long_one(database: Database, database
     with kept_by(LeaseKeeper, database, database_url, lease_seconds=600) as locks:
         short = dataclasses.replace(locks, lease_seconds=2)
         with (
-            hold(locks, ARCHIVE, "long", ASKER),
-            hold(short, ARCHIVE, "short", ASKER) as held,
+            hold(locks, ARCHIVE, "long", ORIGIN),
+            hold(short, ARCHIVE, "short", ORIGIN) as held,
         ):
             held.on_lost(lost.set)
             assert not lost.wait(4)
@@ -75,7 +75,7 @@ def test_a_lease_is_renewed_though_the_thread_of_the_last_renewal_ends_late(
     lost = threading.Event()
     with (
         kept_by(LateToEnd, database, database_url, lease_seconds=2) as locks,
-        hold(locks, ARCHIVE, "s", ASKER) as held,
+        hold(locks, ARCHIVE, "s", ORIGIN) as held,
     ):
         held.on_lost(lost.set)
         assert not lost.wait(4)

@@ -32,7 +32,7 @@ from staging_api.locks.model import (
     Refusal,
     new_id,
 )
-from tests.factories import ASKER, lock_request, locks_of
+from tests.factories import ORIGIN, lock_request, locks_of
 from tests.leases import (
     RESTING,
     acquired,
@@ -68,7 +68,7 @@ def test_promise_01_no_two_leases_of_a_scope_overlap(locks: Locks, database: Dat
     def take_often(name: str) -> None:
         for _ in range(25):
             try:
-                with hold(locks, ARCHIVE, "contended", ASKER, wait_seconds=0.05):
+                with hold(locks, ARCHIVE, "contended", ORIGIN, wait_seconds=0.05):
                     inside.append(name)
                     seen.append(len(inside))
                     inside.remove(name)
@@ -101,12 +101,12 @@ def test_promise_03_acquire_and_release_are_one_round_trip_each_and_reentry_none
 ) -> None:
     through = open_database(proxy.url, pool_size=2)
     with locks_of(through, proxy.url) as locks:
-        with hold(locks, ARCHIVE, "warm the connection up", ASKER):
+        with hold(locks, ARCHIVE, "warm the connection up", ORIGIN):
             pass
         before = proxy.queries
-        with hold(locks, ARCHIVE, "counted", ASKER):
+        with hold(locks, ARCHIVE, "counted", ORIGIN):
             acquiring = proxy.queries - before
-            with hold(locks, ARCHIVE, "counted", ASKER):
+            with hold(locks, ARCHIVE, "counted", ORIGIN):
                 nested = proxy.queries - before - acquiring
         assert (acquiring, nested, proxy.queries - before - acquiring) == (1, 0, 1)
     through.close()
@@ -130,7 +130,7 @@ def test_promise_04_a_refusal_writes_nothing_and_waits_for_nobody(database: Data
 def test_promise_05_fences_rise_in_the_order_of_grants(locks: Locks, database: Database) -> None:
     def take_often(_: int) -> None:
         for _ in range(10):
-            with hold(locks, ARCHIVE, "contended", ASKER, wait_seconds=20):
+            with hold(locks, ARCHIVE, "contended", ORIGIN, wait_seconds=20):
                 pass
 
     with ThreadPoolExecutor(4) as pool:
@@ -171,7 +171,7 @@ def test_promise_06_whoever_lost_the_lock_writes_nothing(database: Database, los
 
 
 def test_promise_06_a_stale_write_leaves_no_row(locks: Locks, database: Database) -> None:
-    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ASKER) as held:
+    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
         broken(database, held.lease)
         with guarded(database, held) as conn:
             conn.execute(text("INSERT INTO archives VALUES ('gs://b/stale', 'stale')"))
@@ -242,7 +242,7 @@ def test_promise_08_an_acquire_whose_answer_was_lost_is_the_same_grant(
     through = open_database(proxy.url, pool_size=2)
     with locks_of(through, proxy.url) as locks:
         lost = proxy.swallow_reply()
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             assert lost.is_set()
             assert refused(database, scope="s").id == held.lease.id
     assert rows(database, "SELECT outcome, id FROM api_locks") == [("released", held.lease.id)]
@@ -265,7 +265,7 @@ def test_promise_08_a_release_whose_answer_was_lost_is_a_release(
 ) -> None:
     through = open_database(proxy.url, pool_size=2)
     with locks_of(through, proxy.url) as locks:
-        with hold(locks, ARCHIVE, "s", ASKER):
+        with hold(locks, ARCHIVE, "s", ORIGIN):
             lost = proxy.swallow_reply()
         assert lost.is_set()
     assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
@@ -312,7 +312,7 @@ def test_promise_09_a_renewal_without_an_answer_extends_no_trust(
 ) -> None:
     through = open_database(proxy.url, pool_size=2)
     with locks_of(through, proxy.url, lease_seconds=1.5) as locks:
-        with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ASKER) as held:
+        with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
             proxy.go_deaf()
             trusted_until = held.trusted_until
             lost = threading.Event()
@@ -362,7 +362,7 @@ def test_promise_11_a_break_reaches_the_holder_with_the_next_renewal(
 ) -> None:
     told: list[int] = []
     with locks_of(database, database_url, lease_seconds=1) as locks:
-        with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ASKER) as held:
+        with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
             lost = threading.Event()
             held.on_lost(lambda: told.append(1))
             held.on_lost(lost.set)
@@ -376,7 +376,7 @@ def test_promise_11_a_lease_is_kept_alive_for_as_long_as_it_is_held(
     database: Database, database_url: str
 ) -> None:
     with locks_of(database, database_url, lease_seconds=9) as locks:
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             ends = held.lease.expires_at
             # Twice: the second renewal follows from the first.
             while grant_of(database, held.lease).expires_at < ends + timedelta(seconds=5):
@@ -429,7 +429,7 @@ def test_promise_13_a_refusal_tells_the_true_rest_of_the_lease(
     locks: Locks, database: Database
 ) -> None:
     lease = acquired(database, lease_seconds=20)
-    with pytest.raises(LockHeld) as caught, hold(locks, ARCHIVE, lease.scope, ASKER):
+    with pytest.raises(LockHeld) as caught, hold(locks, ARCHIVE, lease.scope, ORIGIN):
         pass
     assert caught.value.retry_after_seconds == pytest.approx(20, abs=1)
     assert caught.value.extra["lock"]["id"] == lease.id
@@ -442,7 +442,7 @@ def test_promise_14_waiters_are_served_in_order_of_arrival_across_processes(
     served: list[int] = []
 
     def wait(locks: Locks, number: int) -> None:
-        with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=30):
+        with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=30):
             served.append(number)
 
     with (
@@ -450,7 +450,7 @@ def test_promise_14_waiters_are_served_in_order_of_arrival_across_processes(
         locks_of(database, database_url, "two") as two,
         ThreadPoolExecutor(6) as pool,
     ):
-        with hold(one, ARCHIVE, "s", ASKER):
+        with hold(one, ARCHIVE, "s", ORIGIN):
             for number in range(6):
                 pool.submit(wait, (one, two)[number % 2], number)
                 while rows(database, "SELECT count(*) FROM lock_waiters") != [(number + 1,)]:
@@ -463,7 +463,7 @@ def test_promise_14_waiters_are_served_in_order_of_arrival_across_processes(
 def test_promise_14_a_wait_ends_in_time_and_leaves_no_row(locks: Locks, database: Database) -> None:
     acquired(database, scope="s")
     started = time.monotonic()
-    with pytest.raises(LockHeld), hold(locks, ARCHIVE, "s", ASKER, wait_seconds=0.3):
+    with pytest.raises(LockHeld), hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=0.3):
         pass
     assert 0.3 <= time.monotonic() - started < 1.3
     assert rows(database, "SELECT * FROM lock_waiters") == []
@@ -481,11 +481,11 @@ def test_promise_14_who_asks_without_waiting_does_not_overtake(database: Databas
 def test_promise_14_no_more_threads_are_parked_than_there_are_seats(
     database: Database, database_url: str
 ) -> None:
-    with locks_of(database, database_url, seats=1) as locks, ThreadPoolExecutor(1) as pool:
-        with hold(locks, ARCHIVE, "s", ASKER):
+    with locks_of(database, database_url, waiter_slots=1) as locks, ThreadPoolExecutor(1) as pool:
+        with hold(locks, ARCHIVE, "s", ORIGIN):
 
             def wait() -> None:
-                with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=30):
+                with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=30):
                     pass
 
             parked = pool.submit(wait)
@@ -591,13 +591,13 @@ def test_promise_14_a_waiter_that_died_with_the_lock_does_not_stop_the_others(
 
 def test_promise_15_the_same_request_enters_again_and_nobody_else(locks: Locks) -> None:
     def enter() -> None:
-        with hold(locks, ARCHIVE, "s", ASKER):
+        with hold(locks, ARCHIVE, "s", ORIGIN):
             pass
 
-    with hold(locks, ARCHIVE, "s", ASKER) as outer, ThreadPoolExecutor(1) as pool:
-        with hold(locks, ARCHIVE, "s", ASKER) as inner:
+    with hold(locks, ARCHIVE, "s", ORIGIN) as outer, ThreadPoolExecutor(1) as pool:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as inner:
             assert inner is outer
-        with hold(locks, ARCHIVE, "another scope", ASKER) as other:
+        with hold(locks, ARCHIVE, "another scope", ORIGIN) as other:
             assert other is not outer
         with pytest.raises(LockHeld):
             pool.submit(enter).result(10)
@@ -609,8 +609,8 @@ def test_promise_15_the_same_request_enters_again_and_nobody_else(locks: Locks) 
 def test_promise_15_another_process_is_refused_even_in_the_same_thread(
     database: Database, database_url: str, locks: Locks
 ) -> None:
-    with locks_of(database, database_url) as other, hold(locks, ARCHIVE, "s", ASKER):
-        with pytest.raises(LockHeld), hold(other, ARCHIVE, "s", ASKER):
+    with locks_of(database, database_url) as other, hold(locks, ARCHIVE, "s", ORIGIN):
+        with pytest.raises(LockHeld), hold(other, ARCHIVE, "s", ORIGIN):
             pass
 
 
@@ -709,7 +709,7 @@ def test_promise_18_without_the_database_no_work_is_begun(proxy: Proxy, database
     through = open_database(proxy.url, pool_size=1)
     with locks_of(through, proxy.url) as locks:
         proxy.close()
-        with pytest.raises(Unavailable), hold(locks, ARCHIVE, "s", ASKER):
+        with pytest.raises(Unavailable), hold(locks, ARCHIVE, "s", ORIGIN):
             pytest.fail("ran without the lock")
     through.close()
 
@@ -720,7 +720,7 @@ def test_promise_18_a_release_that_fails_is_counted_and_healed_by_time(
     failed = metrics.LOCK_RELEASES_FAILED._value.get()
     through = open_database(proxy.url, pool_size=1)
     with locks_of(through, proxy.url, lease_seconds=1) as locks:
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             proxy.close()
     assert metrics.LOCK_RELEASES_FAILED._value.get() == failed + 1
     assert held.lease.id in caplog.text
@@ -734,7 +734,7 @@ def test_promise_19_work_that_outlived_its_lease_is_never_a_success(
 ) -> None:
     for lose in (expire, broken):
         done = []
-        with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ASKER) as held:
+        with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
             lose(database, held.lease)
             done.append(True)
         assert done
@@ -743,7 +743,7 @@ def test_promise_19_work_that_outlived_its_lease_is_never_a_success(
 def test_promise_19_a_grant_that_a_failover_forgot_is_lost(
     locks: Locks, database: Database
 ) -> None:
-    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ASKER):
+    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN):
         rows(database, "WITH gone AS (DELETE FROM api_locks RETURNING 1) SELECT * FROM gone")
         rows(database, "WITH gone AS (DELETE FROM lock_scopes RETURNING 1) SELECT * FROM gone")
 

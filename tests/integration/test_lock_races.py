@@ -27,8 +27,8 @@ def raced(database: Database, before: Step, after: Step, **given: object) -> Lea
     """Ask while another transaction holds the row of the scope.
 
     Args:
-        before: what that transaction does before it is asked: the asker reads what was before.
-        after: what it does, and commits, while the asker waits to write.
+        before: what that transaction does before it is asked: the origin reads what was before.
+        after: what it does, and commits, while the origin waits to write.
     """
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as other:

@@ -21,7 +21,7 @@ from staging_api.errors import Unavailable
 from staging_api.locks import store
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, asked, grant_of, renewed, rows
 from tests.pair import Node, Pair
 from tests.service import eventually
@@ -93,7 +93,7 @@ def test_a_database_near_wraparound_grants_and_renews(server: Node) -> None:
     with closing(open_database(server.url, 4)) as database:
         for scope in ("a", "b"):
             with locks_of(database, server.url, lease_seconds=2) as locks:
-                with hold(locks, ARCHIVE, scope, ASKER) as held:
+                with hold(locks, ARCHIVE, scope, ORIGIN) as held:
                     first = held.trusted_until
                     eventually(lambda: held.trusted_until > first, "it is not renewed")  # noqa: B023
                     with guarded(database, held):

@@ -25,7 +25,7 @@ from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.model import ARCHIVE, Lease
 from staging_api.locks.queue import WaitQueue
 from tests.contest import INSERT_WRITE, TABLES
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.history import Write, violations
 from tests.leases import acquired, asked, grant_of, refused, released, renewed, rows
 from tests.pair import Node
@@ -93,13 +93,13 @@ def test_everything_works_through_a_transaction_pooler(
         )
 
         def wait(number: int) -> None:
-            with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=30) as held:
+            with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=30) as held:
                 with guarded(pooled, held) as conn:
                     conn.execute(text("SELECT 1"))
                 served.append(number)
 
         with ThreadPoolExecutor(4) as pool:
-            with hold(locks, ARCHIVE, "s", ASKER) as held:
+            with hold(locks, ARCHIVE, "s", ORIGIN) as held:
                 for number in range(4):
                     pool.submit(wait, number)
                     while rows(database, "SELECT count(*) FROM lock_waiters") != [(number + 1,)]:

@@ -17,7 +17,7 @@ from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.settings import Settings
 from staging_api.slow_clients import SlowClients
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, grant_of, released, rows
 from tests.service import eventually
 from tests.stagings import bench
@@ -46,13 +46,13 @@ def test_no_lock_is_granted_that_nothing_would_keep_alive(
 ) -> None:
     with locks_of(database, database_url, lease_seconds=1.2) as locks:
         with no_room_for(*names):
-            with pytest.raises(Unavailable), hold(locks, ARCHIVE, "s", ASKER):
+            with pytest.raises(Unavailable), hold(locks, ARCHIVE, "s", ORIGIN):
                 pytest.fail("ran though nothing keeps the lease alive")
             with pytest.raises(Unavailable):
                 locks.check()
         assert rows(database, "SELECT * FROM lock_scopes") == []
         lost = threading.Event()
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             held.on_lost(lost.set)
             assert not lost.wait(2.5)
         locks.check()
@@ -76,11 +76,11 @@ def test_a_thread_that_was_killed_under_a_hold_is_started_again_by_the_next(
                 raise SystemExit
 
         monkeypatch.setattr(locks.keeper, work, kill_once)
-        with hold(locks, ARCHIVE, "s", ASKER) as held:
+        with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             assert killed.wait(10)
             eventually(lambda: missed(locks.check), "it is not missed")
             first = held.renew_at
-            with hold(locks, ARCHIVE, "other", ASKER):
+            with hold(locks, ARCHIVE, "other", ORIGIN):
                 locks.check()
                 eventually(lambda: held.renew_at > first, "it is not renewed")
     assert grant_of(database, held.lease).outcome == "released"
@@ -100,7 +100,7 @@ def test_a_waiter_is_served_without_a_listener(database: Database, database_url:
         locks.keeper.start()
 
         def wait() -> None:
-            with hold(locks, ARCHIVE, "s", ASKER, wait_seconds=30):
+            with hold(locks, ARCHIVE, "s", ORIGIN, wait_seconds=30):
                 pass
 
         waiter = threading.Thread(target=wait, name="waiter")
@@ -110,7 +110,7 @@ def test_a_waiter_is_served_without_a_listener(database: Database, database_url:
             assert missed(locks.queue.check)
             released(database, lease)
             waiter.join()
-        with hold(locks, ARCHIVE, "s", ASKER):
+        with hold(locks, ARCHIVE, "s", ORIGIN):
             again = threading.Thread(target=wait)
             again.start()
             eventually(lambda: not missed(locks.queue.check), "no listener")
@@ -170,11 +170,11 @@ def test_an_artifact_is_tried_again_after_a_moment_without_threads(
     """It has no verdict, nor have its siblings; a worker takes all of them up."""
     with bench(database, database_url, tmp_path) as at:
         url, other = at.build("R1"), at.build("R2")
-        with no_room_for("ahead"), pytest.raises(Unavailable, match="suites"):
+        with no_room_for("prefetch"), pytest.raises(Unavailable, match="suites"):
             at.stage(url)
         verdicts = "SELECT name FROM staged_artifacts WHERE state IN ('failed', 'missing')"
         assert at.rows(verdicts) == []
         ((staging_id,),) = at.rows("SELECT id FROM stagings WHERE finished_at IS NULL")
-        at.service.resume(at.service.find(staging_id), ASKER)
+        at.service.resume(at.service.find(staging_id), ORIGIN)
         assert at.service.find(staging_id).state == "staged"
         assert at.stage(other).state == "staged"

@@ -15,7 +15,7 @@ from staging_api.errors import LockHeld
 from staging_api.locks import store
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.model import ARCHIVE, LockKind, new_id
-from tests.factories import ASKER, lock_request, locks_of
+from tests.factories import ORIGIN, lock_request, locks_of
 from tests.leases import acquired, broken, expire, released, rows
 from tests.proxy import Proxy, proxied
 from tests.service import eventually
@@ -42,7 +42,7 @@ class Process:
         return self.pool.submit(self._wait, scope, **{"kind": ARCHIVE, "seconds": 60, **given})
 
     def _wait(self, scope: str, kind, seconds: float) -> None:
-        with hold(self.locks, kind, scope, ASKER, wait_seconds=seconds):
+        with hold(self.locks, kind, scope, ORIGIN, wait_seconds=seconds):
             self.served.append(scope)
 
 

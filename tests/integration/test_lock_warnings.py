@@ -10,7 +10,7 @@ from staging_api.errors import LockLost, Unavailable
 from staging_api.locks import store
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE, Lease
-from tests.factories import ASKER, lock_request, locks_of
+from tests.factories import ORIGIN, lock_request, locks_of
 from tests.leases import acquired, asked, grant_of, refused, released, renewed, rows
 
 WRAPAROUND = "Datenbank »staging« muss innerhalb von 36999999 Transaktionen gevacuumt werden"
@@ -41,7 +41,7 @@ def test_a_warning_about_something_else_stops_no_grant(
 ) -> None:
     other = acquired(database, scope="other")
     with warned(database, WRAPAROUND, at_commit=False):
-        with locks_of(database, database_url) as locks, hold(locks, ARCHIVE, "s", ASKER) as held:
+        with locks_of(database, database_url) as locks, hold(locks, ARCHIVE, "s", ORIGIN) as held:
             assert held.lease.remaining_seconds == pytest.approx(30, abs=1)
             assert renewed(database, held.lease, 90) == pytest.approx(90, abs=1)
             with guarded(database, held):

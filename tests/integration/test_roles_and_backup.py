@@ -20,7 +20,7 @@ from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path
 from tests.databases import new_database
-from tests.factories import ASKER, lock_request
+from tests.factories import ORIGIN, lock_request
 from tests.source import ArchiveSource, archive_source
 
 ROLES_SQL = Path(__file__).parents[2] / "docs" / "roles.sql"
@@ -114,8 +114,8 @@ def test_a_pod_needs_no_more_than_its_role(services: Services, source: ArchiveSo
     check_schema(services.stagings.database)
     url = source.add(build_path(), objects_of_a_build())
     wanted = services.stagings.wanted(url, ["build"])
-    staging = services.stagings.stage(wanted, ASKER)
-    services.stagings.resume(staging, ASKER)
+    staging = services.stagings.stage(wanted, ORIGIN)
+    services.stagings.resume(staging, ORIGIN)
     assert services.stagings.find(staging.id).state == "staged"
     with services.stagings.database.connect() as conn:
         store.note_expired(conn, "tester")
@@ -154,10 +154,10 @@ def test_a_dump_taken_under_load_is_restored_and_worked_on(
     if not programs_are_of(services):
         pytest.skip("the programs that come with the wheel are of another version")
     url = source.add(build_path(), objects_of_a_build("dumped"))
-    staged = services.stagings.stage(services.stagings.wanted(url, ["build"]), ASKER)
+    staged = services.stagings.stage(services.stagings.wanted(url, ["build"]), ORIGIN)
     other = source.add(build_path(), objects_of_a_build("in the middle"))
     dump = tmp_path / "staging.dump"
-    with hold(services.locks, ARCHIVE, other, ASKER) as held:
+    with hold(services.locks, ARCHIVE, other, ORIGIN) as held:
         backup = make_url(installed.url("staging_backup"))
         program("pg_dump", backup, "--format=custom", f"--file={dump}")
     with new_database(installed.url(str(installed.superuser.username))) as empty:

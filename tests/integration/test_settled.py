@@ -11,18 +11,18 @@ from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
 from staging_api.errors import ArchiveNotFound, ArtifactNotFound
-from staging_api.locks.hold import Asker, hold
+from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.model import Staging
 from staging_api.staging.uploads import UploadTerms
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.rows import execute, states
 from tests.stagings import Bench, bench, packed
 
-OTHER = replace(ASKER, caller="another")
-THIRD = replace(ASKER, caller="third")
+OTHER = replace(ORIGIN, caller="another")
+THIRD = replace(ORIGIN, caller="third")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def work(at: Bench) -> None:
     """Be a worker until nothing is due."""
     while due := due_ids(at):
         for staging_id in due:
-            at.service.resume(at.service.find(staging_id), replace(ASKER, caller="worker"))
+            at.service.resume(at.service.find(staging_id), replace(ORIGIN, caller="worker"))
 
 
 def due_ids(at: Bench) -> list[str]:
@@ -56,7 +56,7 @@ def due_ids(at: Bench) -> list[str]:
         return [turn.staging_id for turn in repository.due(conn, each=10)]
 
 
-def ask(at: Bench, url: str, *names: str, caller: Asker = ASKER) -> Staging:
+def ask(at: Bench, url: str, *names: str, caller: RequestOrigin = ORIGIN) -> Staging:
     """Ask for it, to be done by a worker."""
     return at.service.queue(at.service.wanted(url, names), caller)
 
@@ -65,7 +65,7 @@ def test_an_absent_object_does_not_keep_its_siblings_away(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}), notes_txt=b"notes")
     other = at.build("R17-2")
     with pytest.raises(ArtifactNotFound):
-        at.service.stage(at.service.wanted(url, ("build", "symbols")), ASKER)
+        at.service.stage(at.service.wanted(url, ("build", "symbols")), ORIGIN)
     [staging] = at.rows("SELECT id, state, error_code FROM stagings")
     assert staging[1:] == ("failed", "artifact_not_found")
     assert told(at.service.find(staging[0])) == {
@@ -81,12 +81,12 @@ def test_an_absent_object_does_not_keep_its_siblings_away(at):
 def test_of_an_absent_archive_each_artifact_has_its_own_error_and_the_queue_is_empty(at):
     url = at.build().replace("R17-1", "R17-9")
     with pytest.raises(ArchiveNotFound):
-        at.service.stage(at.service.wanted(url, ()), ASKER)
+        at.service.stage(at.service.wanted(url, ()), ORIGIN)
     [(staging_id,)] = at.rows("SELECT id FROM stagings")
     assert set(told(at.service.find(staging_id)).values()) == {("failed", "archive_not_found")}
     with at.database.connect() as conn:
         assert repository.queue(conn) == {}
-    at.service.cancel(staging_id, ASKER)
+    at.service.cancel(staging_id, ORIGIN)
     assert unsettled(at) == []
 
 
@@ -103,7 +103,7 @@ def test_what_a_cancelled_staging_leaves_is_carried_on_for_those_who_joined(at):
     url, other = at.build(), at.build("R17-2")
     first, beside = ask(at, url, "payload", "suites"), ask(at, other, "payload")
     at.service.queue_behind(at.service.wanted(url, ("suites",)), OTHER)
-    at.service.cancel(first.id, ASKER)
+    at.service.cancel(first.id, ORIGIN)
     shown = at.service.find(first.id)
     assert shown.state == "cancelled"
     assert told(shown) == {"payload": ("failed", "cancelled"), "suites": ("failed", "cancelled")}
@@ -161,8 +161,8 @@ def test_an_impatient_request_does_not_fail_one_that_waits_for_the_upload(
         first = ask(at, url, "payload")
         at.service.queue_behind(at.service.wanted(url, ("payload",), 60), OTHER)
         for staging_id in due_ids(at):
-            at.service.resume(at.service.find(staging_id), ASKER)
-        at.service.resume(at.service.find(first.id), ASKER)
+            at.service.resume(at.service.find(staging_id), ORIGIN)
+        at.service.resume(at.service.find(first.id), ORIGIN)
         assert told(at.service.find(first.id)) == {"payload": ("failed", "archive_not_found")}
         [(waiting,)] = at.rows("SELECT id FROM stagings WHERE finished_at IS NULL")
         assert told(at.service.find(waiting)) == {"payload": ("pending", None)}
@@ -176,7 +176,7 @@ def test_an_impatient_request_does_not_fail_one_that_waits_for_the_upload(
 def test_a_finished_staging_keeps_its_own_error_when_another_brings_it(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}))
     with pytest.raises(ArtifactNotFound):
-        at.service.stage(at.service.wanted(url, ("payload", "suites")), ASKER)
+        at.service.stage(at.service.wanted(url, ("payload", "suites")), ORIGIN)
     [(first_id,)] = at.rows("SELECT id FROM stagings")
     before = at.service.find(first_id)
     (at.builds / "board" / "R17-1" / "payload.bin").write_bytes(b"late")
@@ -196,7 +196,7 @@ def test_what_is_evicted_is_shown_as_evicted_and_the_tag_moves_each_time(at):
     staging = at.stage(url, "payload", "suites")
     tags = [staging.tag]
     [payload] = [a for a in staging.artifacts if a.name == "payload"]
-    at.service.artifacts.evict(payload.id, ASKER)
+    at.service.artifacts.evict(payload.id, ORIGIN)
     shown = at.service.find(staging.id)
     tags.append(shown.tag)
     assert told(shown) == {"payload": ("evicted", None), "suites": ("staged", None)}
@@ -235,7 +235,7 @@ def test_a_cancellation_asked_for_while_another_holds_the_lock_is_done_afterward
     first = ask(at, at.build(), "payload")
     # A hold is its thread's: the request to cancel comes from another.
     with hold(at.service.locks, ARCHIVE, first.archive_url, OTHER), ThreadPoolExecutor() as pool:
-        assert pool.submit(at.service.cancel, first.id, ASKER).result().state == "queued"
+        assert pool.submit(at.service.cancel, first.id, ORIGIN).result().state == "queued"
     work(at)
     shown = at.service.find(first.id)
     assert (shown.state, told(shown)) == ("cancelled", {"payload": ("failed", "cancelled")})

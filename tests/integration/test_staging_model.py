@@ -27,10 +27,10 @@ from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.model import Staging
 from tests.conftest import empty
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
-WORKER, JOINER = replace(ASKER, caller="worker"), replace(ASKER, caller="joiner")
+WORKER, JOINER = replace(ORIGIN, caller="worker"), replace(ORIGIN, caller="joiner")
 BUILDS = ("R17-1", "R17-2")
 OBJECTS = {
     "payload": ("payload.bin", b"payload"),
@@ -74,7 +74,7 @@ class Stagings(RuleBasedStateMachine):
         service = self.at.service
         asked = service.wanted(self.urls[build], wanted)
         if service.nothing_left(asked) is None:
-            service.queue(asked, ASKER)
+            service.queue(asked, ORIGIN)
 
     @rule(build=builds, wanted=names, patience=st.sampled_from([None, 60.0]))
     def join(self, build: str, wanted: list[str], patience: float | None) -> None:
@@ -85,7 +85,7 @@ class Stagings(RuleBasedStateMachine):
     @rule(build=builds, wanted=names)
     def stage_at_once(self, build: str, wanted: list[str]) -> None:
         with suppress(StagingApiError):
-            self.at.service.stage(self.at.service.wanted(self.urls[build], wanted), ASKER)
+            self.at.service.stage(self.at.service.wanted(self.urls[build], wanted), ORIGIN)
 
     @rule()
     def work(self) -> None:
@@ -104,14 +104,14 @@ class Stagings(RuleBasedStateMachine):
     @rule(which=some)
     def cancel(self, which: int) -> None:
         # Not those of the joiner: whoever cancels these takes the promise back.
-        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller and not s.final]
+        mine = [s.id for s in self.stagings() if s.caller == ORIGIN.caller and not s.final]
         if mine:
-            self.at.service.cancel(mine[which % len(mine)], ASKER)
+            self.at.service.cancel(mine[which % len(mine)], ORIGIN)
 
     @rule(which=some)
     def ask_to_cancel(self, which: int) -> None:
         """As while another holds the lock: a worker notices it afterwards."""
-        mine = [s.id for s in self.stagings() if s.caller == ASKER.caller and not s.final]
+        mine = [s.id for s in self.stagings() if s.caller == ORIGIN.caller and not s.final]
         if mine:
             with self.at.database.begin() as conn:
                 repository.request_cancel(conn, mine[which % len(mine)])
@@ -120,13 +120,13 @@ class Stagings(RuleBasedStateMachine):
     def evict(self, which: int) -> None:
         if rows := self.live():
             with suppress(NotFound, Conflict):
-                self.at.service.artifacts.evict(rows[which % len(rows)], ASKER)
+                self.at.service.artifacts.evict(rows[which % len(rows)], ORIGIN)
 
     @rule(which=some, pinned=st.booleans())
     def pin(self, which: int, pinned: bool) -> None:
         until = datetime.now(UTC) + timedelta(hours=1) if pinned else None
         if rows := self.live():
-            self.at.service.artifacts.pin(rows[which % len(rows)], until, ASKER)
+            self.at.service.artifacts.pin(rows[which % len(rows)], until, ORIGIN)
 
     @rule(which=some)
     def die(self, which: int) -> None:

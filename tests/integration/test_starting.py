@@ -15,7 +15,7 @@ import pytest
 from staging_api import serving
 from staging_api.cli.exits import TAKEN
 from staging_api.errors import Unavailable
-from staging_api.scarcity import starting
+from staging_api.exhaustion import startup_errors
 from staging_api.serving import TAKEN_STATUS, Children
 from tests.service import eventually, free_port
 
@@ -131,7 +131,7 @@ def test_a_child_that_ends_at_once_is_started_again_ever_more_rarely(
 
 def test_what_the_system_refuses_is_an_error_of_one_line() -> None:
     for error in (OSError(24, "Too many open files"), RuntimeError("can't start new thread")):
-        with pytest.raises(Unavailable, match="cannot start"), starting():
+        with pytest.raises(Unavailable, match="cannot start"), startup_errors():
             raise error
-    with pytest.raises(RuntimeError, match="a fault of ours"), starting():
+    with pytest.raises(RuntimeError, match="a fault of ours"), startup_errors():
         raise RuntimeError("a fault of ours")

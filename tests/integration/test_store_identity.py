@@ -21,7 +21,7 @@ from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
 from tests.buckets import new_bucket, s3_server
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.stagings import Bench, bench
 
 TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, grace_seconds=0, busy_seconds=0)
@@ -132,7 +132,7 @@ def test_a_pod_with_another_store_believes_nothing_of_it(
 ) -> None:
     at.stage(at.build(), "payload", "symbols")
     doomed = at.stage(at.build("R17-2"), "payload").artifacts[0]
-    at.service.artifacts.evict(doomed.id, ASKER)
+    at.service.artifacts.evict(doomed.id, ORIGIN)
     if what == "of another database":
         other.identify("01ARZ3NDEKTSV4RRFFQ69G5FAV")
     if what == "with one content of ours":

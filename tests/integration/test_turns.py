@@ -10,19 +10,19 @@ from falcon.testing import TestClient
 
 from staging_api.db.engine import Database
 from staging_api.http.app import create_app
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
 from staging_api.staging import repository
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.parts import parts_of
 from tests.rows import execute
 from tests.service import eventually
 from tests.stagings import Bench, bench
 
-BUSY, QUIET = replace(ASKER, caller="busy"), replace(ASKER, caller="quiet")
+BUSY, QUIET = replace(ORIGIN, caller="busy"), replace(ORIGIN, caller="quiet")
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ class Gate:
         return source
 
 
-def queued(at: Bench, asker: Asker, *builds: str, name: str = "payload") -> None:
+def queued(at: Bench, origin: RequestOrigin, *builds: str, name: str = "payload") -> None:
     for build in builds:
-        at.service.queue(at.service.wanted(at.build(build), (name,)), asker)
+        at.service.queue(at.service.wanted(at.build(build), (name,)), origin)
 
 
 def order(at: Bench, builds: int) -> list[str]:
@@ -71,17 +71,17 @@ def order(at: Bench, builds: int) -> list[str]:
 def test_callers_take_turns_however_many_stagings_one_has(at):
     queued(at, BUSY, *(f"B-{number}" for number in range(6)))
     queued(at, QUIET, "Q-0", "Q-1")
-    queued(at, ASKER, "T-0")
+    queued(at, ORIGIN, "T-0")
     assert order(at, 9) == ["B-0", "Q-0", "T-0", "B-1", "Q-1", "B-2", "B-3", "B-4", "B-5"]
 
 
 def test_callers_without_a_name_take_turns_by_their_address(at):
     """Also beside one with a name, and one whose pod is of the version before."""
-    here, there = (replace(ASKER, caller="anonymous", turn_of=f"anonymous at {n}") for n in "12")
+    here, there = (replace(ORIGIN, caller="anonymous", turn_of=f"anonymous at {n}") for n in "12")
     queued(at, here, *(f"H-{number}" for number in range(4)))
     queued(at, there, "T-0", "T-1")
     queued(at, QUIET, "Q-0")
-    queued(at, replace(ASKER, caller="anonymous"), "O-0")
+    queued(at, replace(ORIGIN, caller="anonymous"), "O-0")
     assert order(at, 8) == ["H-0", "T-0", "Q-0", "O-0", "H-1", "T-1", "H-2", "H-3"]
 
 

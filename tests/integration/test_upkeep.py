@@ -18,7 +18,7 @@ from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
 from staging_api.staging.room import Room
 from staging_api.staging.upkeep import StoreTerms, prune
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
 KB = 1000
@@ -71,10 +71,10 @@ def test_what_is_staged_is_counted_once_and_what_is_removed_no_more(at):
     one = payload(at, "R17-1", b"x" * KB)
     payload(at, "R17-2", b"x" * KB)
     assert at.service.upkeep.space().used == KB
-    at.service.artifacts.evict(one, ASKER)
+    at.service.artifacts.evict(one, ORIGIN)
     assert at.service.upkeep.collect() == 0
     two = at.rows("SELECT id FROM staged_artifacts WHERE state = 'staged'")[0][0]
-    at.service.artifacts.evict(two, ASKER)
+    at.service.artifacts.evict(two, ORIGIN)
     assert at.service.upkeep.collect() == 1
     assert (at.service.upkeep.space().used, files(at)) == (0, set())
 
@@ -105,20 +105,20 @@ def test_what_is_pinned_or_read_lately_is_not_evicted_for_room(database, databas
         pinned, read = (payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(2))
         age(at, pinned)
         [(tomorrow,)] = at.rows("SELECT clock_timestamp() + interval '1 day'")
-        at.service.artifacts.pin(pinned, tomorrow, ASKER)
+        at.service.artifacts.pin(pinned, tomorrow, ORIGIN)
         with pytest.raises(NoSpace):
             payload(at, "R17-3", b"3" * KB)
         assert [state for state, _ in states(at)] == ["staged", "staged", "failed"]
         assert read
         with pytest.raises(Conflict):
-            at.service.artifacts.evict(pinned, ASKER)
+            at.service.artifacts.evict(pinned, ORIGIN)
 
 
 def test_an_archive_that_is_worked_on_is_not_evicted(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, KB) as at:
         one = payload(at, "R17-1", b"1" * KB)
         [(url,)] = at.rows("SELECT archive_url FROM staged_artifacts WHERE id = :id", id=one)
-        with ThreadPoolExecutor(1) as pool, hold(at.service.locks, ARCHIVE, url, ASKER):
+        with ThreadPoolExecutor(1) as pool, hold(at.service.locks, ARCHIVE, url, ORIGIN):
             other = pool.submit(payload, at, "R17-2", b"2" * KB)
             assert isinstance(other.exception(), NoSpace)
 
@@ -128,13 +128,13 @@ def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, datab
         artifacts = []
         for number in range(4):
             url = at.build(f"R17-{number}", payload_bin=b"x")
-            staging = at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
+            staging = at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN)
             artifacts.append((url, staging.artifacts[0].id))
         granted: list[str] = []
         promised = threading.Barrier(4)
 
         def ask(url: str, artifact_id: str) -> None:
-            with hold(at.service.locks, ARCHIVE, url, ASKER) as held:
+            with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
                 try:
                     at.service.upkeep.reserve(artifact_id, held, KB)
                     granted.append(artifact_id)
@@ -153,8 +153,8 @@ def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, datab
 def test_a_reservation_dies_with_the_lease_of_a_dead_process(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, 3 * KB) as at:
         url = at.build(payload_bin=b"x")
-        artifact = at.service.queue(at.service.wanted(url, ("payload",)), ASKER).artifacts[0]
-        with hold(at.service.locks, ARCHIVE, url, ASKER) as held:
+        artifact = at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN).artifacts[0]
+        with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
             at.service.upkeep.reserve(artifact.id, held, KB)
             assert at.service.upkeep.space().reserved == KB
             at.tamper(
@@ -226,14 +226,14 @@ def test_an_eviction_for_space_says_why_in_the_record(at):
 def test_a_reader_reads_on_what_is_removed_meanwhile(at):
     artifact = payload(at, "R17-1", b"1" * KB)
     with at.service.blobs.open(next(iter(files(at)))) as reader:
-        at.service.artifacts.evict(artifact, ASKER)
+        at.service.artifacts.evict(artifact, ORIGIN)
         assert at.service.upkeep.collect() == 1
         assert reader.read() == b"1" * KB
 
 
 def test_contents_named_again_before_they_are_removed_stay(at):
     artifact = payload(at, "R17-1", b"1" * KB)
-    at.service.artifacts.evict(artifact, ASKER)
+    at.service.artifacts.evict(artifact, ORIGIN)
     payload(at, "R17-2", b"1" * KB)
     assert at.service.upkeep.collect() == 0
     assert disagreements(at) == (set(), set())
@@ -242,7 +242,7 @@ def test_contents_named_again_before_they_are_removed_stay(at):
 def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monkeypatch):
     artifact = payload(at, "R17-1", b"1" * KB)
     url = at.build("R17-2", payload_bin=b"1" * KB)
-    staging = at.service.queue(at.service.wanted(url, ("payload",)), ASKER)
+    staging = at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN)
     commit = Batch.commit
     times: list[int] = []
 
@@ -250,14 +250,14 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
         commit(batch, *given)
         if not times:
             times.append(1)
-            at.service.artifacts.evict(artifact, ASKER)
+            at.service.artifacts.evict(artifact, ORIGIN)
             assert at.service.upkeep.collect() == 1
 
     monkeypatch.setattr("staging_api.artifacts.store.Batch.commit", removed_after_commit)
     with pytest.raises(Unavailable):
-        at.service.resume(staging, ASKER)
+        at.service.resume(staging, ORIGIN)
     assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]
-    at.service.resume(staging, ASKER)
+    at.service.resume(staging, ORIGIN)
     assert at.service.find(staging.id).state == "staged"
     assert disagreements(at) == (set(), set())
 
@@ -280,7 +280,7 @@ def test_stagings_and_removals_of_the_same_content_never_leave_a_row_without_a_f
             with at.database.connect() as conn:
                 assert repository.known_blobs(conn, [staging.artifacts[0].sha256])
             assert at.service.blobs.has(staging.artifacts[0].sha256)
-            at.service.artifacts.evict(staging.artifacts[0].id, ASKER)
+            at.service.artifacts.evict(staging.artifacts[0].id, ORIGIN)
 
     with ThreadPoolExecutor(3) as pool:
         remover = pool.submit(remove)

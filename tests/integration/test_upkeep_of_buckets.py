@@ -11,7 +11,7 @@ from staging_api.errors import NoSpace
 from staging_api.staging.reconcile import check
 from staging_api.staging.upkeep import StoreTerms, prune
 from tests.buckets import new_bucket, s3_server
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.stagings import Bench, bench
 from tests.stores import blobs_of
 
@@ -39,7 +39,7 @@ def at(database, database_url, tmp_path, blobs) -> Iterator[Bench]:
 def test_what_is_pruned_is_removed_and_what_is_pinned_stays(at, blobs):
     first, second = (at.stage(at.build(name), "payload", "symbols") for name in ("a", "b"))
     for artifact in second.artifacts:
-        at.service.artifacts.pin(artifact.id, datetime.now(UTC) + timedelta(hours=1), ASKER)
+        at.service.artifacts.pin(artifact.id, datetime.now(UTC) + timedelta(hours=1), ORIGIN)
     pruned = prune(at.service.upkeep, keep_bytes=0)
     assert {each.id for each in pruned.artifacts} == {each.id for each in first.artifacts}
     assert pruned.freed_bytes > 0
@@ -83,8 +83,8 @@ def test_a_bucket_that_is_away_is_a_failure_that_passes_and_is_tried_again_later
 ):
     nowhere = open_store(f"s3://nowhere?endpoint={endpoint}", tmp_path / "home")
     with bench(database, database_url, tmp_path, blobs=nowhere) as at:
-        staging = at.service.queue(at.service.wanted(at.build(), ["payload"]), ASKER)
-        at.service.resume(staging, ASKER)
+        staging = at.service.queue(at.service.wanted(at.build(), ["payload"]), ORIGIN)
+        at.service.resume(staging, ORIGIN)
         (payload,) = at.service.find(staging.id).artifacts
         assert payload.failure is not None
         assert (payload.state, payload.failure.code) == ("pending", "store_failed")

@@ -22,7 +22,7 @@ from staging_api.errors import (
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.model import Staging
 from staging_api.staging.uploads import UploadTerms
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
 SUITES = packed({"suites/control": b"control"})
@@ -94,7 +94,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def begin(pool: ThreadPoolExecutor, at: Bench, url: str, *artifacts: str) -> "Future[Staging]":
-    return pool.submit(at.service.stage, at.service.wanted(url, artifacts), ASKER)
+    return pool.submit(at.service.stage, at.service.wanted(url, artifacts), ORIGIN)
 
 
 def upload(at: Bench, name: str, content: bytes, build: str = "R17-1") -> None:
@@ -129,13 +129,13 @@ def test_of_an_archive_of_which_nothing_is_there_the_answer_is_known_at_once(at,
     (at.builds / "board").mkdir()
     wanted = at.service.wanted(f"file://{at.builds}/board/R17-1", ())
     with pytest.raises(ArchiveNotFound):
-        at.service.stage(wanted, ASKER)
+        at.service.stage(wanted, ORIGIN)
     assert looks.count <= 2
 
 
 def test_an_archive_that_is_expected_is_waited_for_even_if_nothing_is_there(at, looks, pool):
     wanted = at.service.wanted(f"file://{at.builds}/board/R17-1", (), 25.0)
-    answer = pool.submit(at.service.stage, wanted, ASKER)
+    answer = pool.submit(at.service.stage, wanted, ORIGIN)
     looks.wait_for(3)
     upload(at, "payload.bin", b"payload")
     upload(at, "suites.tgz", SUITES)
@@ -167,8 +167,8 @@ def test_a_wait_that_is_over_fails_for_good(database, database_url, tmp_path, lo
 
 def test_a_worker_puts_off_what_is_not_there_and_parks_no_thread(at, looks):
     url = at.build(payload_bin=b"payload")
-    staging = at.service.queue(at.service.wanted(url, ()), ASKER)
-    at.service.resume(staging, ASKER)
+    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    at.service.resume(staging, ORIGIN)
     assert at.rows(
         "SELECT name, state, attempt, next_attempt_at > created_at FROM staged_artifacts"
         " WHERE phase = 'foreground' ORDER BY name"
@@ -176,25 +176,25 @@ def test_a_worker_puts_off_what_is_not_there_and_parks_no_thread(at, looks):
     assert at.service.find(staging.id).waiting_for == ("suites",)
     upload(at, "suites.tgz", SUITES)
     while not at.service.find(staging.id).final:
-        at.service.resume(staging, ASKER)
+        at.service.resume(staging, ORIGIN)
     assert at.service.find(staging.id).state == "staged"
 
 
 def test_a_worker_gives_up_when_the_time_is_over(database, database_url, tmp_path, looks):
     with waiting_bench(database, database_url, tmp_path, looks, wait_seconds=0.3) as at:
-        staging = at.service.queue(at.service.wanted(at.build(payload_bin=b"payload"), ()), ASKER)
+        staging = at.service.queue(at.service.wanted(at.build(payload_bin=b"payload"), ()), ORIGIN)
         while not at.service.find(staging.id).final:
-            at.service.resume(staging, ASKER)
+            at.service.resume(staging, ORIGIN)
         assert at.rows("SELECT DISTINCT error_code FROM stagings") == [("upload_wait_over",)]
 
 
 def test_a_wait_goes_on_with_the_time_that_is_left(at, looks):
-    staging = at.service.queue(at.service.wanted(at.build(payload_bin=b"payload"), ()), ASKER)
-    at.service.resume(staging, ASKER)
+    staging = at.service.queue(at.service.wanted(at.build(payload_bin=b"payload"), ()), ORIGIN)
+    at.service.resume(staging, ORIGIN)
     # As if the first process had waited for an hour.
     at.tamper("UPDATE stagings SET upload_wait_began_at = upload_wait_began_at - interval '1 h'")
     at.tamper("UPDATE staged_artifacts SET next_attempt_at = NULL")
-    at.service.resume(staging, ASKER)
+    at.service.resume(staging, ORIGIN)
     assert at.rows("SELECT error_code FROM stagings") == [("upload_wait_over",)]
 
 
@@ -202,21 +202,21 @@ def test_cancelling_ends_the_wait(at, looks, pool):
     answer = begin(pool, at, at.build(payload_bin=b"payload"))
     looks.wait_for(2)
     [(staging_id,)] = at.rows("SELECT id FROM stagings")
-    at.service.cancel(staging_id, ASKER)
+    at.service.cancel(staging_id, ORIGIN)
     assert isinstance(answer.exception(), Cancelled)
     assert at.service.find(staging_id).state == "cancelled"
 
 
 def test_without_a_seat_a_worker_waits_instead(database, database_url, tmp_path, looks):
     full = threading.Semaphore(0)
-    with waiting_bench(database, database_url, tmp_path, looks, seats=full) as at:
+    with waiting_bench(database, database_url, tmp_path, looks, waiter_slots=full) as at:
         url = at.build(payload_bin=b"payload")
         with pytest.raises(Unavailable):
-            at.service.stage(at.service.wanted(url, ()), ASKER)
+            at.service.stage(at.service.wanted(url, ()), ORIGIN)
         assert at.rows("SELECT state FROM stagings") == [("running",)]
         upload(at, "suites.tgz", SUITES)
         [(staging_id,)] = at.rows("SELECT id FROM stagings")
-        at.service.resume(at.service.find(staging_id), ASKER)
+        at.service.resume(at.service.find(staging_id), ORIGIN)
         assert at.service.find(staging_id).state == "staged"
 
 

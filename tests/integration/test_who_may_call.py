@@ -19,7 +19,7 @@ from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.settings import Settings
-from tests.factories import ASKER, lock_request
+from tests.factories import ORIGIN, lock_request
 from tests.issuer import AUDIENCE, Issuer, issuing, new_key
 
 CALLS = [(route, method) for route, methods in ALLOWED.items() for method in methods]
@@ -164,7 +164,7 @@ def test_rows_name_as_caller_whom_the_credential_names(
 def test_a_fence_is_shown_to_operators_only(
     client: TestClient, issuer: Issuer, services: Services, role: str, shown: bool
 ):
-    with hold(services.locks, ARCHIVE, "gs://a/b", ASKER):
+    with hold(services.locks, ARCHIVE, "gs://a/b", ORIGIN):
         answer = call(client, "/api/v1.0/locks", "GET", issuer.token(role=role))
     assert [lock["fence"] is not None for lock in answer.json["items"]] == [shown]
 

@@ -24,7 +24,7 @@ from staging_api.locks.hold import Locks, guarded, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import ARCHIVE
 from tests.contest import INSERT_WRITE, TABLES, Contest, Ours
-from tests.factories import ASKER, locks_of
+from tests.factories import ORIGIN, locks_of
 from tests.history import Reign
 from tests.leases import refused, rows
 from tests.lock_model import Rules, search
@@ -69,7 +69,7 @@ def test_holders_that_write_without_a_pause_keep_their_locks_for_ten_leases(
         return wrote
 
     def hold_on(locks: Locks, scope: str) -> int:
-        with hold(locks, ARCHIVE, scope, ASKER) as held, ThreadPoolExecutor(2) as threads:
+        with hold(locks, ARCHIVE, scope, ORIGIN) as held, ThreadPoolExecutor(2) as threads:
             return sum(threads.map(write, [held, held]))
 
     def ask(scope: str) -> None:
@@ -83,12 +83,12 @@ def test_holders_that_write_without_a_pause_keep_their_locks_for_ten_leases(
     ):
         holders = [pool.submit(hold_on, locks, scope) for scope in scopes]
         eventually(lambda: len(locks.keeper.holds()) == 4, "not all hold")
-        askers = [pool.submit(ask, scope) for scope in scopes]
-        eventually(lambda: all(asker.running() or asker.done() for asker in askers), "none asks")
+        tries = [pool.submit(ask, scope) for scope in scopes]
+        eventually(lambda: all(each.running() or each.done() for each in tries), "none asks")
         time.sleep(9 * _LEASE_SECONDS)
         stop.set()
-        for asker in askers:
-            asker.result()
+        for each in tries:
+            each.result()
         wrote = sum(holder.result() for holder in holders)
     assert wrote >= 4 * 2 * 10 * _LEASE_SECONDS / seconds / 20
     assert len(refusals) == 4, "each was refused by one holder throughout"

@@ -4,7 +4,7 @@ import pytest
 from falcon import Request
 from falcon.testing import create_environ
 
-from staging_api.devserver.joining import Seats
+from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Counters, Rates
 from staging_api.errors import Invalid, Unavailable
 from staging_api.http.resources.devserver.answers import legible
@@ -86,10 +86,10 @@ def test_a_system_without_counters_has_no_load(tmp_path):
 
 
 def test_the_last_seat_is_given_once_and_again_when_it_is_free():
-    seats = Seats(1)
-    with seats.one():
-        assert seats.taken == 1
-        with pytest.raises(Unavailable), seats.one():
+    waiter_slots = WaiterSlots(1)
+    with waiter_slots.one():
+        assert waiter_slots.taken == 1
+        with pytest.raises(Unavailable), waiter_slots.one():
             pass
-    with seats.one():
-        assert seats.taken == 1
+    with waiter_slots.one():
+        assert waiter_slots.taken == 1

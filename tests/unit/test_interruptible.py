@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from staging_api.ahead import ahead
 from staging_api.errors import ArchiveUnsafe, ArtifactNotFound, Cancelled, SourceFailed
+from staging_api.prefetch import prefetched
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
@@ -149,7 +149,7 @@ def test_who_makes_something_of_a_silent_source_leaves_it_when_that_is_not_wante
         with Interruptible(source, never).open(FOUND) as chunks:
             yield from chunks
 
-    with pytest.raises(ArchiveUnsafe), ahead(members()) as pieces:
+    with pytest.raises(ArchiveUnsafe), prefetched(members()) as pieces:
         next(pieces)
         assert source.silent.wait(10)
         raise ArchiveUnsafe("it is a device")

@@ -18,9 +18,9 @@ def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, source = root.handlers[:], root.level, logging._srcfile
     # Other tests of this process have worked in the same context.
-    logs.forget()
+    logs.clear_log_context()
     yield
-    logs.forget()
+    logs.clear_log_context()
     root.handlers[:], root.level, logging._srcfile = handlers, level, source
 
 
@@ -34,8 +34,8 @@ def test_a_line_of_a_library_has_every_id_of_the_request(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("json")
-    logs.about(request_id="r", caller="ci")
-    logs.about(lock_id="l", caller="boss")
+    logs.bind_log_context(request_id="r", caller="ci")
+    logs.bind_log_context(lock_id="l", caller="boss")
     logging.getLogger("a.library").warning("%d of %s", 7, "9")
     told = only_line(capsys)
     assert told.pop("timestamp").endswith("Z")
@@ -53,8 +53,8 @@ def test_a_line_of_a_library_has_every_id_of_the_request(
 
 def test_what_was_a_request_s_is_forgotten_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json")
-    logs.about(request_id="r", caller="ci")
-    logs.forget()
+    logs.bind_log_context(request_id="r", caller="ci")
+    logs.clear_log_context()
     logging.getLogger("x").info("idle")
     told = only_line(capsys)
     assert told["request_id"] is None
@@ -63,7 +63,7 @@ def test_what_was_a_request_s_is_forgotten_with_it(capsys: pytest.CaptureFixture
 
 def test_a_line_for_people_has_the_ids_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("console")
-    logs.about(request_id="r-17")
+    logs.bind_log_context(request_id="r-17")
     logging.getLogger("x").info("done")
     told = capsys.readouterr().err
     assert "done" in told
@@ -113,7 +113,7 @@ def test_a_secret_is_told_neither_by_the_line_nor_by_its_ids(
     form: Form, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(form)
-    logs.about(caller="https://hunter22@idp/me")
+    logs.bind_log_context(caller="https://hunter22@idp/me")
     logging.getLogger("x").info("sent BEARER hunter22.hunter22")
     told = capsys.readouterr().err
     assert "***" in told

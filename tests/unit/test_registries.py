@@ -8,7 +8,7 @@ import pytest
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.errors import CatalogueInvalid, Invalid, NotFound
-from staging_api.formats.extracts import EXTRACTS
+from staging_api.formats.extractors import EXTRACTORS
 from staging_api.locks.model import ARCHIVE, LockKind
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceObject, SourceOptions
@@ -72,7 +72,7 @@ def test_a_new_form_of_archive_is_one_line_and_its_module(monkeypatch: pytest.Mo
     text = FIRMWARE.replace("EXTRACT", "lz")
     with pytest.raises(CatalogueInvalid, match="extract must be one of plain, tar, zip"):
         Catalogue.read(text)
-    monkeypatch.setitem(EXTRACTS, "lz", EXTRACTS["plain"])
+    monkeypatch.setitem(EXTRACTORS, "lz", EXTRACTORS["plain"])
     (kind,) = Catalogue.read(text).resolve(["firmware"])
     assert kind.choices[0].extract == "lz"
 

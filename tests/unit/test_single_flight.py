@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from staging_api.clients import ALWAYS_THERE
+from staging_api.clients import ALWAYS_CONNECTED
 from staging_api.errors import ClientGone, NotFound, StagingApiError
 from staging_api.shutdown import Shutdown
-from staging_api.single_flight import PatienceOver, SingleFlight
+from staging_api.single_flight import SingleFlight, WaitTimedOut
 from staging_api.work_slots import WorkSlots
 from tests.service import eventually
 
@@ -58,22 +58,22 @@ def followers(flight: SingleFlight, key: str) -> int:
 def test_one_does_it_for_all_of_the_same_key_and_another_key_is_another_matter():
     flight, work, other = SingleFlight(), Work(), Work()
     with ThreadPoolExecutor(20) as pool:
-        same = [pool.submit(flight.run, "a", work, ALWAYS_THERE, 30) for _ in range(10)]
+        same = [pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30) for _ in range(10)]
         eventually(lambda: followers(flight, "a") == 9, "they do not wait")
-        apart = pool.submit(flight.run, "b", other, ALWAYS_THERE, 30)
+        apart = pool.submit(flight.run, "b", other, ALWAYS_CONNECTED, 30)
         eventually(lambda: other.begun == 1, "another key waits")
         other.release.set()
         apart.result()
         work.release.set()
         assert [one.result() for one in same] == [None] * 10
         assert work.begun == 1
-        assert not flight.goes_on("a")
+        assert not flight.is_running("a")
 
 
 def test_all_are_told_how_it_failed_each_by_an_error_of_its_own():
     flight, work = SingleFlight(), Work(NotFound("it is not there", extra={"a": 1}))
     with ThreadPoolExecutor(5) as pool:
-        asked = [pool.submit(flight.run, "a", work, ALWAYS_THERE, 30) for _ in range(5)]
+        asked = [pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30) for _ in range(5)]
         eventually(lambda: followers(flight, "a") == 4, "they do not wait")
         work.release.set()
         errors = [one.exception() for one in asked]
@@ -85,14 +85,14 @@ def test_all_are_told_how_it_failed_each_by_an_error_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "error", [ClientGone("gone"), PatienceOver("over"), RuntimeError("a fault of its own")]
+    "error", [ClientGone("gone"), WaitTimedOut("over"), RuntimeError("a fault of its own")]
 )
 def test_the_next_goes_on_where_the_first_gave_up_for_a_reason_of_its_own(error):
     flight, first, second = SingleFlight(), Work(error), Work()
     with ThreadPoolExecutor(3) as pool:
-        leader = pool.submit(flight.run, "a", first, ALWAYS_THERE, 30)
+        leader = pool.submit(flight.run, "a", first, ALWAYS_CONNECTED, 30)
         eventually(lambda: first.begun == 1, "it does not begin")
-        waiting = [pool.submit(flight.run, "a", second, ALWAYS_THERE, 30) for _ in range(2)]
+        waiting = [pool.submit(flight.run, "a", second, ALWAYS_CONNECTED, 30) for _ in range(2)]
         eventually(lambda: followers(flight, "a") == 2, "they do not wait")
         first.release.set()
         assert isinstance(leader.exception(), type(error))
@@ -104,14 +104,14 @@ def test_the_next_goes_on_where_the_first_gave_up_for_a_reason_of_its_own(error)
 def test_a_client_that_goes_or_has_waited_long_enough_leaves_the_others():
     flight, work, leaving = SingleFlight(), Work(), Leaving()
     with ThreadPoolExecutor(3) as pool:
-        leader = pool.submit(flight.run, "a", work, ALWAYS_THERE, 30)
+        leader = pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30)
         eventually(lambda: work.begun == 1, "it does not begin")
         gone: Future[None] = pool.submit(flight.run, "a", work, leaving, 30)
         eventually(lambda: bool(leaving.wakes), "it does not wait")
         leaving.go()
         assert isinstance(gone.exception(), ClientGone)
-        with pytest.raises(PatienceOver):
-            flight.run("a", work, ALWAYS_THERE, 0.01)
+        with pytest.raises(WaitTimedOut):
+            flight.run("a", work, ALWAYS_CONNECTED, 0.01)
         assert followers(flight, "a") == 0
         work.release.set()
         leader.result()
@@ -130,7 +130,7 @@ def test_slots_are_given_in_order_and_a_client_that_goes_leaves_the_queue():
 
     with ThreadPoolExecutor(3) as pool:
         gone = Leaving()
-        with slots.one(ALWAYS_THERE, shutdown):
+        with slots.one(ALWAYS_CONNECTED, shutdown):
             asked = []
             for number, (name, client) in enumerate(
                 [("first", Leaving()), ("gone", gone), ("last", Leaving())]
@@ -147,12 +147,12 @@ def test_slots_are_given_in_order_and_a_client_that_goes_leaves_the_queue():
 
 def test_a_slot_is_another_ones_while_its_request_waits_in_the_middle_of_its_work():
     slots, shutdown, done = WorkSlots(1), Shutdown(), list[str]()
-    with slots.one(ALWAYS_THERE, shutdown) as slot:
-        with slot.aside(), slots.one(ALWAYS_THERE, shutdown):
+    with slots.one(ALWAYS_CONNECTED, shutdown) as slot:
+        with slot.aside(), slots.one(ALWAYS_CONNECTED, shutdown):
             done.append("another")
         done.append("on")
         with ThreadPoolExecutor(1) as pool:
-            late = pool.submit(lambda: slots.one(ALWAYS_THERE, shutdown).__enter__())
+            late = pool.submit(lambda: slots.one(ALWAYS_CONNECTED, shutdown).__enter__())
             eventually(lambda: queued(slots) == 1, "the slot was given twice")
             assert not late.done()
             slot.give()

@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.bodies import ArtifactList, ArtifactQuery, FullArtifactBody, PinRequest
 from staging_api.http.openapi import answers, spec
 from staging_api.staging import repository
@@ -51,7 +51,7 @@ class OneArtifact:
 
         Its files are no longer served; its row stays as history. A pinned one is refused.
         """
-        resp.media = FullArtifactBody.of(self.stagings.artifacts.evict(artifact_id, asker(req)))
+        resp.media = FullArtifactBody.of(self.stagings.artifacts.evict(artifact_id, origin(req)))
 
 
 class PinOfArtifact:
@@ -67,5 +67,5 @@ class PinOfArtifact:
     def on_post(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Pin a staged artifact until a time, or unpin it."""
         body: PinRequest = req.context.json
-        pinned = self.stagings.artifacts.pin(artifact_id, body.until, asker(req))
+        pinned = self.stagings.artifacts.pin(artifact_id, body.until, origin(req))
         resp.media = FullArtifactBody.of(pinned)

@@ -4,7 +4,7 @@ import falcon
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.bodies import Page
 from staging_api.http.openapi import answers, spec
 from staging_api.http.publisher_bodies import (
@@ -70,7 +70,7 @@ class OneDistribution:
         self._publisher.go_back(
             archive,
             body.generation_id,
-            asker(req),
+            origin(req),
             suites=tuple(body.suites),
             reason=body.reason,
         )
@@ -95,7 +95,7 @@ class HoldOfSuite:
         """Hold a suite at the packages that clients see now, or at those of a generation."""
         body: HoldRequest = req.context.json
         self._publisher.go_back(
-            archive, body.generation_id, asker(req), suites=(suite,), reason=body.reason
+            archive, body.generation_id, origin(req), suites=(suite,), reason=body.reason
         )
         resp.media = _shown(self._publisher, archive)
 

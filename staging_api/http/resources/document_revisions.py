@@ -5,7 +5,7 @@ import falcon
 from staging_api.documents.changing import Author
 from staging_api.documents.service import DocumentService
 from staging_api.http.api_lock import api_lock
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.document_bodies import BufferBody, RevisionBody, RevisionList
 from staging_api.http.document_requests import (
     ChangeHeaders,
@@ -101,7 +101,7 @@ class RollbackToRevision(_OfDocuments):
         A new revision, to be reviewed and committed as any other. Revision 0 has nothing.
         """
         body: RollbackRequest = req.context.json
-        author = Author(asker(req), body.reason)
+        author = Author(origin(req), body.reason)
         done = self.documents.roll_back(
             number, author, over_buffer=body.over_buffer, unless=unless_moved(req)
         )
@@ -124,7 +124,7 @@ class ConfirmationOfRevision(_OfDocuments):
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Make a commit with `confirm_within` final."""
         query: ReasonQuery = req.context.query
-        author = Author(asker(req), query.reason)
+        author = Author(origin(req), query.reason)
         resp.media = RevisionBody.of(self.documents.confirm(number, author))
 
 
@@ -141,7 +141,7 @@ class TagOfRevision(_OfDocuments):
     def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Tag a revision; a tag that is there already gets this data."""
         body: TagRequest = req.context.json
-        author = Author(asker(req), body.reason)
+        author = Author(origin(req), body.reason)
         resp.media = RevisionBody.of(self.documents.tag(number, tag, body.data, author))
 
     @spec.validate(
@@ -154,7 +154,7 @@ class TagOfRevision(_OfDocuments):
     def on_delete(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Remove a tag."""
         query: ReasonQuery = req.context.query
-        author = Author(asker(req), query.reason)
+        author = Author(origin(req), query.reason)
         resp.media = RevisionBody.of(self.documents.untag(number, tag, author))
 
 
@@ -179,7 +179,7 @@ class SiteActions(_OfDocuments):
         revision = self.documents.site_action(
             body.revision,
             body.data,
-            Author(asker(req), body.reason),
+            Author(origin(req), body.reason),
             succeeded=body.outcome == "success",
             staged=body.require_staged,
         )
@@ -232,6 +232,6 @@ def _discard(
     documents: DocumentService, req: falcon.Request, resp: falcon.Response, collection: str | None
 ) -> None:
     query: ReasonQuery = req.context.query
-    done = documents.discard(collection, Author(asker(req), query.reason), unless_moved(req))
+    done = documents.discard(collection, Author(origin(req), query.reason), unless_moved(req))
     resp.set_header("ETag", done.buffer.etag)
     resp.media = BufferBody.of(done.buffer, documents.reader.buffered())

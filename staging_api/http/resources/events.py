@@ -82,7 +82,7 @@ class EventsOfStaging:
 def _stream(
     following: Callable[[], Generator[StagingEvent | Staging | None, None, None]],
 ) -> Iterator[bytes]:
-    # Nothing is taken before the first byte is asked for: a stream that is never read has no seat.
+    # Nothing is taken before the first byte is asked for: a stream that is never read has no slot.
     with closing(following()) as found:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
         try:

@@ -3,7 +3,7 @@
 import falcon
 
 from staging_api.http.api_lock import api_lock
-from staging_api.http.auth import asker, client_of
+from staging_api.http.auth import client_of, origin
 from staging_api.http.bodies import (
     PollHeaders,
     StagingBody,
@@ -80,11 +80,11 @@ class Stagings:
         once with `Prefer: respond-async`. Background artifacts follow.
         """
         if preference(req, self.wait_cap_seconds).respond_async:
-            staging = self.stagings.queue(wanted(self, req), asker(req))
+            staging = self.stagings.queue(wanted(self, req), origin(req))
             applied(resp, "respond-async")
             _show(resp, staging, falcon.HTTP_202)
         else:
-            staging = self.stagings.stage(wanted(self, req), asker(req))
+            staging = self.stagings.stage(wanted(self, req), origin(req))
             _show(resp, staging, falcon.HTTP_201)
 
     @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])
@@ -147,7 +147,7 @@ class OneStaging:
 
         What is staged stays; what is on its way stops within a second or so.
         """
-        _show(resp, self.stagings.cancel(staging_id, asker(req)), falcon.HTTP_202)
+        _show(resp, self.stagings.cancel(staging_id, origin(req)), falcon.HTTP_202)
 
 
 def _show(resp: falcon.Response, staging: Staging, status: str) -> None:

@@ -14,7 +14,7 @@ from staging_api.http.archive_bodies import (
     UploadQuery,
     UploadTarget,
 )
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.media import form, media_type, raw
 from staging_api.http.openapi import answers, spec, validated
 from staging_api.publishing import repository
@@ -52,11 +52,11 @@ class Uploads:
         to = self._intake.destination(archive, query.suite, query.component)
         kind = media_type(req)
         if kind in _ONE_PACKAGE:
-            uploads = self._intake.take(to, _one(query.name, req), asker(req), _length(req))
+            uploads = self._intake.take(to, _one(query.name, req), origin(req), _length(req))
         elif kind == falcon.MEDIA_MULTIPART:
-            uploads = self._intake.take(to, _several(req), asker(req), _length(req))
+            uploads = self._intake.take(to, _several(req), origin(req), _length(req))
         else:
-            uploads = self._intake.take_staged(to, _staged(req), asker(req))
+            uploads = self._intake.take_staged(to, _staged(req), origin(req))
         resp.status = falcon.HTTP_201
         resp.media = UploadList(items=[UploadBody.of(each) for each in uploads], next=None)
 

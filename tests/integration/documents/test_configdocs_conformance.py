@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.locks.hold import Asker, hold
+from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 from tests.documents import API, DocumentApi, document, loaded, policy, stream
 from tests.rows import select
@@ -734,7 +734,7 @@ def test_the_second_of_two_writers_is_refused_in_the_words_that_clients_know(
     site.committed("a", document("one"), policy())
     site.add("b", document("two"))
     before = site.ask("GET", "/document-revisions").json
-    with hold(other_site.services.locks, CONFIGDOCS_UPDATE, GLOBAL, Asker("another")):
+    with hold(other_site.services.locks, CONFIGDOCS_UPDATE, GLOBAL, RequestOrigin("another")):
         answer = {
             "post": lambda: site.post("c", document("three"), buffermode="append"),
             "commit": site.commit,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.locks.hold import Asker, hold
+from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import IDEMPOTENCY
 from tests.documents import API, JSON, DocumentApi, document, policy, secret, stream
 from tests.rows import select
@@ -114,7 +114,7 @@ def test_a_refusal_is_not_kept_so_that_the_request_may_succeed_later(site: Docum
 def test_a_key_whose_first_request_still_runs_is_a_conflict_to_try_again(
     site: DocumentApi, other_site: DocumentApi
 ) -> None:
-    with hold(other_site.services.locks, IDEMPOTENCY, "anonymous k-1", Asker("anonymous")):
+    with hold(other_site.services.locks, IDEMPOTENCY, "anonymous k-1", RequestOrigin("anonymous")):
         answer = sent(site, "post")
     assert answer.status == 409
     assert answer.json["message"] == "The first request still runs"

@@ -15,12 +15,12 @@ from sqlalchemy.engine import Engine
 from staging_api.db.engine import Database
 from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from tests.documents import DocumentApi, document, document_api, policy, secret, stream
 from tests.documents_history import violations
 from tests.rows import execute, select
 
-AUTHOR = Author(Asker("tester"))
+AUTHOR = Author(RequestOrigin("tester"))
 _WRITE = re.compile(r"\b(INSERT|UPDATE|DELETE)\b")
 Operation = Callable[[DocumentApi, int], object]
 
@@ -135,7 +135,7 @@ def confirm(api: DocumentApi, _: int) -> None:
 
 
 def undo(api: DocumentApi, _: int) -> None:
-    api.services.documents.undo_overdue(AUTHOR.asker)
+    api.services.documents.undo_overdue(AUTHOR.origin)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.documents.undoing import undo_overdue
-from staging_api.locks.hold import Asker, hold
+from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 from tests.documents import (
     API,
@@ -190,7 +190,7 @@ def test_undoing_waits_for_who_changes_documents(
     site.add("a", document("one"), policy())
     site.commit(confirm_within=600)
     later(database)
-    with hold(other_site.services.locks, CONFIGDOCS_UPDATE, GLOBAL, Asker("another")):
+    with hold(other_site.services.locks, CONFIGDOCS_UPDATE, GLOBAL, RequestOrigin("another")):
         undo_overdue(site.services.documents)
         assert site.ask("GET", "/document-revisions/1").json["commit"]["undone_in"] is None
     undo_overdue(site.services.documents)

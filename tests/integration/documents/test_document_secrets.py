@@ -12,7 +12,7 @@ from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
 from staging_api.documents.sealing import new_key
 from staging_api.errors import DocumentsUnreadable, Invalid
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from tests.documents import (
     DocumentApi,
     document,
@@ -24,7 +24,7 @@ from tests.documents import (
 from tests.rows import dump, execute, refused_by_database, select
 
 SECRET = "swordfish"
-AUTHOR = Author(Asker("tester"))
+AUTHOR = Author(RequestOrigin("tester"))
 
 
 def everything(database: Database) -> str:

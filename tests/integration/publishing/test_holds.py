@@ -8,7 +8,7 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing import repository
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
 from tests.rows import execute, select
@@ -204,4 +204,4 @@ def test_a_lift_while_a_run_is_on_its_way_is_seen_by_the_next(
         assert made.names() == ["hello 1.0-1"]
         made.run()
         assert made.names() == ["hello 2.0"]
-        assert made.publisher.go_back(made.name, None, ASKER).number > 0
+        assert made.publisher.go_back(made.name, None, ORIGIN).number > 0

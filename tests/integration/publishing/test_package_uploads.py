@@ -16,7 +16,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.publishing import repository
 from staging_api.publishing.model import Publication, Run, Upload
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import Shop, find, shop
 from tests.rows import execute, select
@@ -127,7 +127,7 @@ def test_a_package_is_hashed_by_the_store_and_its_data_is_not_read_again(here: S
     counting = CountingStore(here.intake.blobs)
     intake = dataclasses.replace(here.intake, blobs=cast("BlobStore", counting))
     files = [(f"{number}.deb", iter([raw])) for number, raw in enumerate(sent)]
-    intake.take(intake.destination(here.name, "stable", "main"), files, ASKER)
+    intake.take(intake.destination(here.name, "stable", "main"), files, ORIGIN)
     assert 0 < counting.read_bytes < 64 << 10
     here.run()
     text = gzip.decompress(here.served("dists/stable/main/binary-amd64/Packages.gz")).decode()

@@ -11,7 +11,7 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, PackageInvalid
 from staging_api.publishing import repository
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import ARCHIVE, Shop, find, shop
 from tests.rows import dump, execute, select
@@ -189,7 +189,7 @@ def test_rolling_back_shows_old_packages_until_the_next_change(here: Shop) -> No
     assert first
     here.add("hello", version="2.0")
     here.run()
-    back = here.publisher.go_back(ARCHIVE, first, ASKER)
+    back = here.publisher.go_back(ARCHIVE, first, ORIGIN)
     assert here.names() == ["hello 1.0-1"]
     assert back.content_number == 1
     assert here.run().counts == {}
@@ -260,7 +260,7 @@ def test_a_file_that_is_gone_from_the_store_holds_back_only_its_package(here: Sh
     run = here.run()
     assert here.names() == ["world 1.0-1"]
     assert "not in the store" in run.notes[0]
-    here.intake.take(here.intake.destination(ARCHIVE, "stable", "main"), [("a.deb", [raw])], ASKER)
+    here.intake.take(here.intake.destination(ARCHIVE, "stable", "main"), [("a.deb", [raw])], ORIGIN)
     here.run()
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 

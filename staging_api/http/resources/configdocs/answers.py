@@ -12,7 +12,7 @@ from staging_api.documents.messages import Verdict
 from staging_api.documents.refusals import moved
 from staging_api.documents.service import Done
 from staging_api.errors import Forbidden, Invalid
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.conditions import lists
 from staging_api.http.permissions import SECRETS
 
@@ -42,7 +42,7 @@ def author(req: falcon.Request) -> Author:
     reason = req.get_param("reason")
     if reason is not None and (len(reason) > _MAX_REASON_LENGTH or "\0" in reason):
         raise Invalid.field("reason", f"must be at most {_MAX_REASON_LENGTH} characters")
-    return Author(asker(req), reason or None)
+    return Author(origin(req), reason or None)
 
 
 def wants_secrets(req: falcon.Request) -> bool:

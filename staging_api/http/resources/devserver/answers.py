@@ -39,7 +39,7 @@ def not_there(resp: falcon.Response, text: str) -> None:
 def word_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
     """Answer an error where one word is the answer.
 
-    What can pass by itself (no seat, the database away) is a 200 that makes the client ask again.
+    What can pass by itself (no slot, the database away) is a 200 that makes the client ask again.
     """
     if isinstance(error, Unavailable | TooManyRequests):
         say(resp, BUSY)

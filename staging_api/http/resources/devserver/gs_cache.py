@@ -11,7 +11,7 @@ import falcon
 
 from staging_api.artifacts.model import FILE_WORD, MEMBER_WORD
 from staging_api.devserver.joining import Joining
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
 from staging_api.staging import repository
@@ -64,7 +64,7 @@ class _Through:
     ) -> None:
         """Send `name` of the archive's folder, once all that the words mean is staged."""
         wanted = self.joining.wanted(archive_url, words, Query(req).upload_wait_seconds)
-        self.joining.stage_all(wanted, asker(req))
+        self.joining.stage_all(wanted, origin(req))
         with self.joining.stagings.database.connect() as conn:
             prefix = repository.folder_of(conn, wanted.archive_url)
         self.static.on_get(req, resp, f"{prefix}/{name}")

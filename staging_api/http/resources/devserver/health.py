@@ -5,7 +5,7 @@ import falcon
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
-from staging_api.devserver.joining import Seats
+from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Rates
 
 _GIGABYTE = 1_000_000_000
@@ -16,11 +16,11 @@ class CheckHealth:
 
     usage = "check_health"
 
-    def __init__(self, database: Database, blobs: BlobStore, seats: Seats) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, waiter_slots: WaiterSlots) -> None:
         """Take what the responder needs."""
         self._database = database
         self._blobs = blobs
-        self._seats = seats
+        self._waiter_slots = waiter_slots
         self._rates = Rates()
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
@@ -28,7 +28,7 @@ class CheckHealth:
         check_schema(self._database)
         resp.media = {
             "free_disk": round(self._blobs.free_bytes() / _GIGABYTE, 3),
-            "staging_thread_count": self._seats.taken,
+            "staging_thread_count": self._waiter_slots.taken,
             "au_process_count": 0,
             **self._rates.now(),
         }

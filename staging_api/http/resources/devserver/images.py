@@ -7,7 +7,7 @@ import falcon
 
 from staging_api.devserver.joining import Joining
 from staging_api.errors import Invalid, NotFound
-from staging_api.http.auth import asker
+from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.model import IMAGES
@@ -31,7 +31,7 @@ class StageImages:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the images that are named."""
-        self._joining.stage(self._wanted(Query(req)), asker(req))
+        self._joining.stage(self._wanted(Query(req)), origin(req))
         say(resp, SUCCESS)
 
     def _wanted(self, query: Query) -> Wanted:

@@ -63,7 +63,7 @@ def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts, static: Stat
         "latestbuild": LatestBuild(stagings),
         "controlfiles": ControlFiles(stagings),
         "list_suite_controls": ListSuiteControls(stagings),
-        "check_health": CheckHealth(stagings.database, stagings.blobs, joining.seats),
+        "check_health": CheckHealth(stagings.database, stagings.blobs, joining.waiter_slots),
         "api/fileinfo": FileInfo(stagings.database),
     }
     for path, resource in resources.items():

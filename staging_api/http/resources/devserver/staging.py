@@ -5,10 +5,10 @@ import falcon
 from staging_api.artifacts.model import FILE_WORD
 from staging_api.devserver.joining import Joining
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
-from staging_api.http.auth import asker, client_of
+from staging_api.http.auth import client_of, origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
-from staging_api.locks.hold import Asker
+from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
@@ -31,7 +31,7 @@ class Download:
         """Stage the default artifacts."""
         query = Query(req)
         wanted = self._joining.wanted(query.required("archive_url"), (), query.upload_wait_seconds)
-        self._joining.stage(wanted, asker(req))
+        self._joining.stage(wanted, origin(req))
         say(resp, SUCCESS)
 
 
@@ -75,11 +75,11 @@ class Stage:
             query.required("archive_url"), _words(query), query.upload_wait_seconds
         )
         if query.flag("clean"):
-            _forget(self._joining.stagings, wanted, asker(req))
+            _forget(self._joining.stagings, wanted, origin(req))
         if query.flag("async"):
-            self._joining.queue(wanted, asker(req))
+            self._joining.queue(wanted, origin(req))
         else:
-            self._joining.stage_all(wanted, asker(req))
+            self._joining.stage_all(wanted, origin(req))
         say(resp, SUCCESS)
 
 
@@ -113,14 +113,14 @@ def _words(query: Query) -> list[str]:
     return artifacts
 
 
-def _forget(stagings: StagingService, wanted: Wanted, asker: Asker) -> None:
+def _forget(stagings: StagingService, wanted: Wanted, origin: RequestOrigin) -> None:
     """Evict what is staged; what is pinned, or being staged just now, stays as it is."""
     with stagings.database.connect() as conn:
         rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
     for row in rows:
         if row.settled:
             try:
-                stagings.artifacts.evict(row.id, asker)
+                stagings.artifacts.evict(row.id, origin)
             except LockHeld:
                 return
             except (Conflict, NotFound):

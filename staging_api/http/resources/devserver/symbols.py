@@ -9,7 +9,7 @@ import falcon
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import Invalid, LimitExceeded
-from staging_api.http.auth import asker, client_of
+from staging_api.http.auth import client_of, origin
 from staging_api.http.media import form, media_type
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
@@ -35,7 +35,7 @@ class StageDebug:
         wanted = self._joining.wanted(
             query.required("archive_url"), ["symbols"], query.upload_wait_seconds
         )
-        self._joining.stage(wanted, asker(req))
+        self._joining.stage(wanted, origin(req))
         say(resp, SUCCESS)
 
 
@@ -64,7 +64,7 @@ class SymbolicateDump:
         archive_url = query.get("archive_url")
         if archive_url is not None:
             wanted = self._joining.wanted(archive_url, ["symbols"], query.upload_wait_seconds)
-            self._joining.stage(wanted, asker(req))
+            self._joining.stage(wanted, origin(req))
         stagings = self._joining.stagings
         with (
             stagings.slots.one(client_of(req), stagings.locks.shutdown),

@@ -10,7 +10,7 @@ from staging_api.db.tables import idempotency_keys
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class KeptResponse:
     """What was answered, and to which request."""
 
     request_sha256: str
@@ -19,7 +19,7 @@ class KeptAnswer:
     body: bytes
 
 
-def find(conn: Connection, caller: str, key: str) -> KeptAnswer | None:
+def find(conn: Connection, caller: str, key: str) -> KeptResponse | None:
     """The answer that this caller got under this key, if any."""
     row = conn.execute(
         select(idempotency_keys).where(
@@ -28,10 +28,10 @@ def find(conn: Connection, caller: str, key: str) -> KeptAnswer | None:
     ).one_or_none()
     if row is None:
         return None
-    return KeptAnswer(row.request_sha256, row.status, row.headers, bytes(row.body))
+    return KeptResponse(row.request_sha256, row.status, row.headers, bytes(row.body))
 
 
-def keep(conn: Connection, caller: str, key: str, answer: KeptAnswer) -> None:
+def keep(conn: Connection, caller: str, key: str, answer: KeptResponse) -> None:
     """Keep an answer, in a transaction that holds the key's lock."""
     conn.execute(
         insert(idempotency_keys)

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from staging_api.ahead import ahead
 from staging_api.errors import ArchiveCorrupt
+from staging_api.prefetch import prefetched
 
 
 def test_pieces_come_whole_and_in_order_from_another_thread():
@@ -16,7 +16,7 @@ def test_pieces_come_whole_and_in_order_from_another_thread():
             makers.add(threading.current_thread())
             yield number
 
-    with ahead(made()) as pieces:
+    with prefetched(made()) as pieces:
         assert list(pieces) == list(range(50))
     assert threading.current_thread() not in makers
     assert not any(thread.is_alive() for thread in makers)
@@ -32,7 +32,7 @@ def test_it_works_ahead_by_a_piece_or_two_and_no_further():
                 second.set()
             yield number
 
-    with ahead(numbers()) as pieces:
+    with prefetched(numbers()) as pieces:
         assert next(pieces) == 0
         assert second.wait(10)
         assert len(made) <= 4
@@ -44,7 +44,7 @@ def test_what_ends_the_making_is_raised_to_the_taker_after_the_pieces_before_it(
         raise ArchiveCorrupt("the tar is damaged")
 
     taken = []
-    with pytest.raises(ArchiveCorrupt), ahead(broken()) as pieces:
+    with pytest.raises(ArchiveCorrupt), prefetched(broken()) as pieces:
         for piece in pieces:
             taken.append(piece)  # noqa: PERF402 - what came before the error counts
     assert taken == [1]
@@ -60,7 +60,7 @@ def test_when_the_taker_fails_the_maker_is_closed_before_the_block_ends():
         finally:
             closed.append(threading.current_thread())
 
-    with pytest.raises(ArchiveCorrupt), ahead(endless()) as pieces:
+    with pytest.raises(ArchiveCorrupt), prefetched(endless()) as pieces:
         next(pieces)
         raise ArchiveCorrupt("a member must not be unpacked")
     assert len(closed) == 1

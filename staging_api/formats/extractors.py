@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from staging_api.formats import plain, tar, zip  # noqa: A004 - the name of the format
-from staging_api.formats.model import Extract
+from staging_api.formats.model import Extractor
 
-EXTRACTS: Mapping[str, Extract] = {
+EXTRACTORS: Mapping[str, Extractor] = {
     "plain": plain.extract,
     "tar": tar.extract,
     "zip": zip.extract,

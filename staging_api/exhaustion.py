@@ -14,7 +14,7 @@ _NO_THREAD = "can't start new thread"
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 
-def is_scarcity(error: BaseException) -> bool:
+def is_exhaustion(error: BaseException) -> bool:
     """Whether an error says that the process lacked a thread, a descriptor or memory."""
     if isinstance(error, OSError):
         return error.errno in _SCARCE
@@ -24,7 +24,7 @@ def is_scarcity(error: BaseException) -> bool:
 
 
 @contextmanager
-def starting() -> Iterator[None]:
+def startup_errors() -> Iterator[None]:
     """Turn what the system refuses in the block, while a process starts, into one line.
 
     Raises:
@@ -33,6 +33,6 @@ def starting() -> Iterator[None]:
     try:
         yield
     except (OSError, MemoryError, RuntimeError) as error:
-        if not (isinstance(error, OSError) or is_scarcity(error)):
+        if not (isinstance(error, OSError) or is_exhaustion(error)):
             raise
         raise Unavailable(f"this process cannot start: {error}") from error
