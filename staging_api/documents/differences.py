@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher, unified_diff
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from staging_api.documents.model import Document, Identity, Path, canonical_json
 from staging_api.documents.redaction import REDACTED, masked
@@ -60,6 +60,13 @@ class DocumentChange:
 Position = tuple[str, Identity]
 
 
+class _Key(NamedTuple):
+    """What is unique among the documents of a revision, also of one that cannot be rendered."""
+
+    identity: Identity
+    replacement: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     """One document of one side."""
@@ -105,32 +112,27 @@ def differences(
         after: begin after this position; what comes before it is not compared.
     """
     before, there = _sides(old, reveal=reveal), _sides(new, reveal=reveal)
-    places = sorted(
-        ((there.get(identity) or before[identity]).collection, identity)
-        for identity in before.keys() | there.keys()
-    )
-    for position in places:
-        if after is not None and position <= after:
+    places = sorted(((there.get(key) or before[key]).collection, key) for key in before | there)
+    for collection, key in places:
+        if after is not None and (collection, key.identity) <= after:
             continue
-        identity = position[1]
-        change = _compared(identity, before.get(identity), there.get(identity))
+        change = _compared(key.identity, before.get(key), there.get(key))
         if change is not None:
             yield change
 
 
-def _sides(
-    documents: Iterable[Document | RenderedDocument], *, reveal: bool
-) -> Mapping[Identity, _Side]:
+def _sides(documents: Iterable[Document | RenderedDocument], *, reveal: bool) -> dict[_Key, _Side]:
     return dict(_side(each, reveal=reveal) for each in documents)
 
 
-def _side(each: Document | RenderedDocument, *, reveal: bool) -> tuple[Identity, _Side]:
+def _side(each: Document | RenderedDocument, *, reveal: bool) -> tuple[_Key, _Side]:
     if isinstance(each, RenderedDocument):
         posted, secrets = each.document, each.secret_paths
     else:
         posted, secrets = each, ((),) if each.encrypted else ()
     hidden = () if reveal else tuple(("data", *path) for path in secrets)
-    return posted.identity, _Side(posted.collection, each.digest, each.value, hidden)
+    key = _Key(posted.identity, posted.replacement)
+    return key, _Side(posted.collection, each.digest, each.value, hidden)
 
 
 def _compared(identity: Identity, old: _Side | None, new: _Side | None) -> DocumentChange | None:

@@ -65,7 +65,9 @@ def read_folder(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Folder:
             continue
         for document in found:
             documents.append(document)
-            files.setdefault(document.identity, file)
+            first = files.setdefault(document.identity, file)
+            if first != file:
+                findings.append(Located(_repeated(document, first), file))
     return Folder(tuple(documents), tuple(findings), files)
 
 
@@ -88,6 +90,16 @@ def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]
 def has_errors(findings: Iterable[Located]) -> bool:
     """Tell whether any of them is more than a warning."""
     return any(each.finding.level is Level.ERROR for each in findings)
+
+
+def _repeated(document: Document, first: Path) -> Finding:
+    return Finding(
+        Fault.DUPLICATE_DOCUMENT,
+        f"is in the file {first} too: keep one",
+        (document.identity,),
+        line=document.line,
+        index=document.index,
+    )
 
 
 def _read(folder: Path, file: Path, limits: Limits) -> tuple[Document, ...]:

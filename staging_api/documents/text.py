@@ -6,7 +6,7 @@ null or a date are quoted.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -15,6 +15,7 @@ from staging_api.documents.fields import Faults, field_text
 from staging_api.documents.lines import Lines
 from staging_api.documents.model import (
     DEFAULT_LIMITS,
+    LAYERING_POLICY,
     Document,
     DocumentsInvalid,
     Fault,
@@ -203,18 +204,39 @@ def _identity_of(value: Any) -> Identity | None:
     return Identity(schema, "", name)
 
 
-def _repeated(documents: Iterable[Document]) -> Iterable[Finding]:
-    first: dict[Identity, Document] = {}
+def _repeated(documents: Iterable[Document]) -> Iterator[Finding]:
+    """Find documents of one stream of which a revision can hold only one."""
+    first: dict[Hashable, Document] = {}
     for document in documents:
-        other = first.setdefault(document.identity, document)
-        if other is not document:
-            yield Finding(
-                Fault.DUPLICATE_DOCUMENT,
-                f"is in the stream twice, on line {other.line} too: keep one",
-                documents=(document.identity,),
-                line=document.line,
-                index=document.index,
-            )
+        for key, fault, message in _unique_keys(document):
+            other = first.setdefault(key, document)
+            if other is not document:
+                names = dict.fromkeys((document.identity, other.identity))
+                yield Finding(
+                    fault,
+                    message.format(line=other.line),
+                    documents=tuple(names),
+                    line=document.line,
+                    index=document.index,
+                )
+                break
+
+
+def _unique_keys(document: Document) -> Iterator[tuple[Hashable, Fault, str]]:
+    """Give what no other document may share, and the finding if one does."""
+    message = "is in the stream twice, on line {line} too: keep one"
+    yield document.identity, Fault.DUPLICATE_DOCUMENT, message
+    message = (
+        "replaces the same document as the one on line {line}: keep one"
+        if document.replacement
+        else "has the schema and name of the document on line {line}, and none of the two has"
+        " replacement: true"
+    )
+    place = (document.schema, document.name, document.replacement)
+    yield place, Fault.INVALID_DOCUMENT_REPLACEMENT, message
+    if document.kind == LAYERING_POLICY:
+        message = "is a second LayeringPolicy, the first is on line {line}: keep one"
+        yield LAYERING_POLICY, Fault.LAYERING_POLICY_NOT_UNIQUE, message
 
 
 def _place(finding: Finding) -> tuple[int, int]:

@@ -79,13 +79,17 @@ class Rendering:
         return dict(sorted(found.items()))
 
     @cached_property
-    def data_schemas(self) -> Mapping[str, Document]:
-        """The DataSchema documents, by the schema of the documents that they are for."""
-        return {
-            each.document.name: each.document
-            for each in self.documents
-            if each.document.kind == DATA_SCHEMA
-        }
+    def data_schemas(self) -> Mapping[str, tuple[Document, ...]]:
+        """The DataSchema documents, by the schema of the documents that they are for.
+
+        There should be one for each; ``v1`` and ``v2`` of DataSchema may have the same name.
+        """
+        found: dict[str, tuple[Document, ...]] = {}
+        for each in self.documents:
+            if each.document.kind == DATA_SCHEMA:
+                name = each.document.name
+                found[name] = (*found.get(name, ()), each.document)
+        return found
 
     @property
     def warnings(self) -> tuple[Finding, ...]:

@@ -1,7 +1,8 @@
 """The checks of a rendered revision: built-in kinds, and data against its DataSchema."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -47,6 +48,9 @@ _VERDICTS_KEPT = 100_000
 #: Characters of data that a diagnostic quotes.
 _SECTION_LENGTH = 2_000
 
+#: DataSchema documents by the schema that they are for: one each, unless there are rivals.
+_Schemas = Mapping[str, Sequence[Document]]
+
 
 class Checker:
     """Compiled schemas, and which documents they found nothing wrong with; keeps no data."""
@@ -85,7 +89,8 @@ class Checker:
         """
         watch = Watch(limits.check_seconds, limits.total_check_seconds)
         schemas = rendering.data_schemas
-        found = list(self.schema_findings(schemas.values(), limits))
+        found = list(_rivals(schemas))
+        found += self.schema_findings(chain.from_iterable(schemas.values()), limits)
         sound: Mapping[Identity, RenderedDocument] = {}
         if before is not None and _digests(before.data_schemas) == _digests(schemas):
             sound = before.by_identity
@@ -95,9 +100,9 @@ class Checker:
             if sound.get(each.document.identity) is each:
                 continue
             found += _wrong_secret(each)
-            schema = None if each.document.control else schemas.get(each.document.schema)
-            if schema is not None:
-                found += self._wrong_data(each, schema, watch)
+            if not each.document.control:
+                for schema in schemas.get(each.document.schema, ()):
+                    found += self._wrong_data(each, schema, watch)
         return tuple(found[: limits.findings])
 
     def _wrong_data(
@@ -135,8 +140,18 @@ class Checker:
         return made
 
 
-def _digests(schemas: Mapping[str, Document]) -> Mapping[str, str]:
-    return {name: document.digest for name, document in schemas.items()}
+def _digests(schemas: _Schemas) -> Mapping[str, Sequence[str]]:
+    return {name: [each.digest for each in documents] for name, documents in schemas.items()}
+
+
+def _rivals(schemas: _Schemas) -> Iterator[Finding]:
+    for name, documents in schemas.items():
+        if len(documents) > 1:
+            kinds = " and ".join(each.schema for each in documents)
+            message = f"{kinds} are both for documents of {shortened(name)}: keep one"
+            place = ("metadata", "name")
+            finding = _located(documents[0], place, Fault.DUPLICATE_DOCUMENT, message)
+            yield replace(finding, documents=tuple(each.identity for each in documents))
 
 
 def _data_findings(

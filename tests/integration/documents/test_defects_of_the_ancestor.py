@@ -119,6 +119,64 @@ def test_d2_one_layering_policy_in_all_collections(site: DocumentApi) -> None:
     assert site.status() == {"a": "created", "b": "created"}
 
 
+def replacing(layer: str) -> Any:
+    """A replacement of the document ``one``."""
+    actions = [{"method": "merge", "path": "."}]
+    layering = on_layer(layer, parentSelector={"of": "one"}, actions=actions)
+    return document("one", replacement=True, layeringDefinition=layering)
+
+
+@pytest.mark.parametrize(
+    ("both", "fault"),
+    [
+        ([document("one"), document("one", 2)], "DuplicateDocument"),
+        (
+            [document("one"), document("one", layeringDefinition=on_layer("type"))],
+            "InvalidDocumentReplacement",
+        ),
+        ([replacing("type"), replacing("site")], "InvalidDocumentReplacement"),
+        ([policy("one"), policy("two")], "LayeringPolicyNotUnique"),
+        (
+            [policy(), {**policy(), "schema": "deckhand/LayeringPolicy/v2"}],
+            "LayeringPolicyNotUnique",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_d13_documents_that_exclude_each_other_in_one_post_are_refused(
+    site: DocumentApi, both: list[Any], fault: str, mode: str
+) -> None:
+    site.add("there", document("there"))
+    answer = site.post("a", *both, document("other"), buffermode=mode)
+    assert answer.status == 400, answer.body
+    [message] = answer.json["details"]["messageList"]
+    assert message["message"].startswith(f"{fault}: ")
+    assert site.status() == {"there": "created"}
+
+
+def test_two_schemas_of_one_name_in_two_collections_are_found_and_not_committed(
+    site: DocumentApi,
+) -> None:
+    def schema(version: str, kind: str) -> Any:
+        metadata = {"schema": "metadata/Control/v1", "name": SCRIPT}
+        return {
+            "schema": f"deckhand/DataSchema/{version}",
+            "metadata": metadata,
+            "data": {"type": kind},
+        }
+
+    site.committed("a", document("one"), policy(), schema("v1", "object"))
+    answer = site.post("b", schema("v2", "object"))
+    assert (answer.status, answer.json["status"]) == (201, "Failure")
+    [message] = answer.json["details"]["messageList"]
+    assert [each["schema"] for each in message["documents"]] == [
+        "deckhand/DataSchema/v1",
+        "deckhand/DataSchema/v2",
+    ]
+    assert site.commit().status == 400
+    assert site.status() == {"a": "unmodified", "b": "created"}
+
+
 @pytest.mark.parametrize("path", ["/configdocs/a", "/renderedconfigdocs"])
 def test_d3_secrets_are_hidden_unless_asked_for(site: DocumentApi, path: str) -> None:
     site.add("a", policy(), secret("password"), document("open", "for all"))

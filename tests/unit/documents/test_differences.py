@@ -136,3 +136,12 @@ VALUES = st.recursive(
 def test_there_are_changes_exactly_if_the_values_differ(old, new):
     one, two = documents(doc("one", old)), documents(doc("one", new))
     assert bool(places(old, new)) == (one[0].digest != two[0].digest)
+
+
+def test_a_document_and_one_that_wrongly_replaces_it_are_two_also_on_one_layer():
+    base, over = doc("one", 1), doc("one", 2, parent={"is": "p"}, replacement=True)
+    both = documents(base, collection="a") + documents(over, collection="b")
+    changed = documents(base, collection="a") + documents({**over, "data": 3}, collection="b")
+    assert [each.collection for each in compare((), both)] == ["a", "b"]
+    assert [each.collection for each in compare(both, changed)] == ["b"]
+    assert [each.change.value for each in compare(both, both[:1])] == ["deleted"]

@@ -70,6 +70,17 @@ def test_lint_finds_the_faults_of_all_files(site, capsys):
     assert found == {"one.yaml": 2, "two.yaml": 2, "three.yaml": 1}
 
 
+def test_lint_names_both_files_of_a_document_that_is_there_twice(site, capsys):
+    first = site / "base" / "deep" / "parent.yml"
+    write(site / "base" / "second.yaml", doc("other", 1), doc("base", {"a": 2}))
+    code, out, _ = run(capsys, document_folders.lint, site, as_json=False)
+    assert code == 4
+    [line, _] = out.splitlines()
+    assert line.startswith(f"{site / 'base' / 'second.yaml'}:")
+    assert "DuplicateDocument" in line
+    assert str(first) in line
+
+
 def test_a_warning_alone_is_no_failure(site, capsys):
     one = doc("w", {"t": "x"}, subs=[sub("base", {"path": ".t", "pattern": "NO"}, path=".a")])
     write(site / "local" / "w.yaml", one)

@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staging_api.documents.model import DEFAULT_LIMITS, DocumentsInvalid, Finding, Limits
+from staging_api.documents.model import (
+    DEFAULT_LIMITS,
+    DocumentsInvalid,
+    Finding,
+    Limits,
+    RenderingFailed,
+)
 from staging_api.documents.rendering import render
 from staging_api.documents.text import load_documents
 from staging_api.documents.validation import SECRET_KINDS, Checker, check_schemas, validate
 from staging_api.documents.validation.watched import Watch, validator_of
-from tests.document_sets import data_schema, doc, documents, rendered, secret, sub
+from tests.document_sets import data_schema, doc, documents, policy, rendered, secret, sub
 
 SCHEMA = {
     "type": "object",
@@ -357,3 +363,47 @@ def test_control_documents_are_checked_when_they_are_read():
     bad = data_schema("site/Thing/v1", 5)
     with pytest.raises(DocumentsInvalid):
         documents(bad)
+
+
+def of_version(version, name, data, **more):
+    schema = data_schema(name, data)
+    schema["metadata"].update(more)
+    return {**schema, "schema": f"deckhand/DataSchema/{version}"}
+
+
+@pytest.mark.parametrize("order", [("v1", "v2"), ("v2", "v1")])
+@pytest.mark.parametrize("wrong", [5, "text"])
+def test_two_schemas_of_one_name_are_a_finding_and_both_judge(order, wrong):
+    data = {"v1": {"type": "string"}, "v2": {"type": "integer"}}
+    rivals = [of_version(version, "site/Thing/v1", data[version]) for version in order]
+    others = [data_schema("site/Other/v1", {}), doc("other", 1, schema="site/Other/v1")]
+    rival, *judged = Checker().findings(rendered(*rivals, *others, doc("one", wrong)))
+    assert rival.fault == "DuplicateDocument"
+    assert rival.level == "Error"
+    assert [each.schema for each in rival.documents] == [
+        "deckhand/DataSchema/v1",
+        "deckhand/DataSchema/v2",
+    ]
+    assert "deckhand/DataSchema/v1 and deckhand/DataSchema/v2" in rival.message
+    [judgement] = judged
+    assert [each.name for each in judgement.documents] == ["one", "site/Thing/v1"]
+    assert judgement.documents[1].schema.endswith("v1" if wrong == 5 else "v2")
+
+
+def test_a_second_schema_of_a_name_is_found_by_a_checker_that_knew_the_first():
+    checker, one = Checker(), doc("one", 1)
+    before = rendered(of_version("v1", "site/Thing/v1", {}), one)
+    assert checker.findings(before) == ()
+    schemas = [of_version(version, "site/Thing/v1", {}) for version in ("v1", "v2")]
+    after = render(documents(policy(), *schemas, one), before)
+    assert [each.fault for each in checker.findings(after, before=before)] == ["DuplicateDocument"]
+
+
+def test_two_layers_of_one_schema_are_one_document_twice():
+    layers = [
+        of_version("v1", "site/Thing/v1", {}, layeringDefinition={"layer": layer})
+        for layer in ("global", "site")
+    ]
+    with pytest.raises(RenderingFailed) as caught:
+        rendered(*layers)
+    assert [each.fault for each in caught.value.findings] == ["DuplicateDocument"]

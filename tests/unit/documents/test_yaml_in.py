@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from staging_api.documents.model import DocumentsInvalid, Fault, Limits
 from staging_api.documents.reading import read_stream
-from staging_api.documents.text import load_documents
+from staging_api.documents.text import dump, load_documents
+from tests.document_sets import doc, policy
 
 LIMITS = Limits()
 
@@ -308,3 +309,36 @@ data: 1
     assert finding.fault is Fault.INVALID_DOCUMENT_FORMAT
     assert (finding.index, finding.line, finding.path) == (1, 11, ".metadata.storagePolicy")
     assert str(finding.documents[0]) == "site/Network/v1 two"
+
+
+def replacing(name, layer):
+    return doc(name, {}, layer=layer, parent={"is": "p"}, replacement=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "fault", "named"),
+    [
+        ([doc("one", 1), doc("one", 2)], "DuplicateDocument", 1),
+        ([doc("one", 1), doc("one", 2, layer="site")], "InvalidDocumentReplacement", 2),
+        ([replacing("one", "type"), replacing("one", "site")], "InvalidDocumentReplacement", 2),
+        ([policy(name="one"), policy(name="two")], "LayeringPolicyNotUnique", 2),
+        (
+            [policy(), {**policy(), "schema": "deckhand/LayeringPolicy/v2"}],
+            "LayeringPolicyNotUnique",
+            2,
+        ),
+    ],
+)
+def test_a_stream_holds_nothing_twice_that_a_revision_holds_once(values, fault, named):
+    with pytest.raises(DocumentsInvalid) as caught:
+        load_documents(dump([*values, doc("other", 1)]).encode())
+    [finding] = caught.value.findings
+    assert (finding.fault.value, finding.index, len(finding.documents)) == (fault, 1, named)
+    assert "line 1" in finding.message
+    assert finding.line is not None
+    assert finding.line > 1
+
+
+def test_a_document_and_its_replacement_may_be_in_one_stream():
+    stream = dump([doc("one", 1, labels={"is": "p"}), replacing("one", "site")]).encode()
+    assert len(load_documents(stream)) == 2
