@@ -15,6 +15,9 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
+from staging_api.devserver.builds import Builds as StagedBuilds
+from staging_api.devserver.control_files import ControlFiles
+from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.documents.builds import Builds
@@ -27,17 +30,20 @@ from staging_api.documents.undoing import undo_overdue
 from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Invalid
 from staging_api.http.addresses import TrustedProxies
-from staging_api.http.app import Parts, create_app
+from staging_api.http.app import AppDependencies, create_app
+from staging_api.http.handover import Sender
 from staging_api.http.limits import Limits
 from staging_api.http.origins import hosts_of
 from staging_api.http.probes import Probes, worker_probes
-from staging_api.http.resources.devserver.routes import DevserverParts
+from staging_api.http.resources.devserver.routes import DevserverDependencies
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.identity.model import Authenticator
 from staging_api.locks.factory import process_name
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.queue import WaitQueue
+from staging_api.locks.service import LockService
+from staging_api.processes.health import readiness_checks, readings
 from staging_api.publishing.building import Builder
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
@@ -47,6 +53,7 @@ from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.signing_keys import checked
+from staging_api.publishing.snapshots import Snapshots
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
@@ -55,6 +62,9 @@ from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.download import Speed
+from staging_api.staging.files import StagedFiles
+from staging_api.staging.following import StagingEvents
+from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
@@ -86,13 +96,19 @@ class Services:
 
     def app(self, hosts: Collection[str] = ()) -> falcon.App[Any, Any]:
         """The API over these services, for requests to `hosts`; none: to any."""
+        stagings, database = self.stagings, self.stagings.database
+        noticed = partial(losses_noticed, stagings.upkeep)
+        files = StagedFiles(database, self.accesses, Growing(database, stagings.blobs, self.watch))
         return create_app(
-            Parts(
-                stagings=self.stagings,
+            AppDependencies(
+                stagings=stagings,
                 locks=self.locks,
+                lock_service=LockService(database),
                 watch=self.watch,
-                accesses=self.accesses,
-                devserver=self._devserver(),
+                events=StagingEvents(database, self.watch),
+                files=files,
+                sender=Sender(stagings.blobs, noticed, self.settings.accel_prefix),
+                devserver=self._devserver(files),
                 authenticator=self.authenticator,
                 anonymous=anonymous(self.settings),
                 limits=Limits(
@@ -106,16 +122,16 @@ class Services:
                 publisher=self.publisher,
                 intake=Intake(self.publisher.database, self.publisher.blobs, self.stagings.upkeep),
                 blocks=self.blocks,
+                snapshots=Snapshots(database, self.publisher.builder.releaser),
                 documents=self.documents,
                 documents_max_bytes=self.settings.documents_max_bytes,
                 wait_cap_seconds=self.settings.wait_cap_seconds,
-                accel_prefix=self.settings.accel_prefix,
                 proxies=TrustedProxies.parse(self.settings.trusted_proxies),
                 hosts=hosts,
             )
         )
 
-    def _devserver(self) -> DevserverParts:
+    def _devserver(self, files: StagedFiles) -> DevserverDependencies:
         program, stagings = self.settings.stackwalk, self.stagings
         symbolication = None
         if program:
@@ -123,17 +139,24 @@ class Services:
             symbolication = Symbolication(
                 program, stagings.database, stagings.blobs, noticed=noticed
             )
-        return DevserverParts(joining=self.joining, symbolication=symbolication)
+        return DevserverDependencies(
+            joining=self.joining,
+            builds=StagedBuilds(stagings),
+            controls=ControlFiles(stagings.upkeep),
+            health=ServerHealth(stagings.database, stagings.blobs, self.joining.waiter_slots),
+            files=files,
+            symbolication=symbolication,
+        )
 
     def probes(self) -> falcon.App[Any, Any]:
         """What an API process serves at the probes' own address."""
         return self._probes().app()
 
     def _probes(self) -> Probes:
+        database, blobs = self.probes_database, self.stagings.blobs
         return Probes(
-            self.probes_database,
-            self.stagings.blobs,
-            self.drain,
+            readiness_checks(database, blobs, self.drain),
+            readings(database, blobs),
             self.settings.metrics_dir,
             self.check_threads,
         )
@@ -173,7 +196,9 @@ class Services:
     def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
         """Probes and metrics of a worker."""
         alive = {"loop": worker.check, "threads": self.check_threads}
-        return worker_probes(self.probes_database, self.stagings.blobs, self.drain, alive)
+        database, blobs = self.probes_database, self.stagings.blobs
+        ready = readiness_checks(database, blobs, self.drain)
+        return worker_probes(alive, ready, readings(database, blobs))
 
     def check_threads(self) -> None:
         """Refuse a process one of whose background threads does not run.

@@ -15,7 +15,7 @@ at once, and another request that waits for the same goes on in its place.
 import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -35,6 +35,7 @@ from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.vocabulary.staging import PHASES, Phase
+from staging_api.work_slots import Slot
 
 #: Between two looks at the rows of a staging whose version did not change.
 _LOOK_SECONDS = 5.0
@@ -72,7 +73,7 @@ class Joining:
     """Staging for callers that wait for each other.
 
     Attributes:
-        watch: has a slot for each of `waiter_slots`.
+        watch: has a seat for each of `waiter_slots`.
         patience_seconds: how long a caller may wait.
         refuses: tell a second caller that the lock is held, instead of letting it wait.
     """
@@ -95,6 +96,10 @@ class Joining:
         if upload_wait_seconds is None:
             upload_wait_seconds = self.stagings.uploads.wait_seconds
         return self.stagings.wanted(archive_url, artifacts, upload_wait_seconds)
+
+    def slot(self, client: Client) -> AbstractContextManager[Slot]:
+        """Take one of the slots for long requests; raises what `WorkSlots.one` does."""
+        return self.stagings.slots.one(client, self.stagings.locks.shutdown)
 
     def stage(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Return once the foreground is staged; what follows is on its way.

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import falcon
@@ -35,7 +34,11 @@ from staging_api.http.resources.configdocs.commit import CommitConfigdocs
 from staging_api.http.resources.configdocs.rendered import RenderedConfigdocs
 from staging_api.http.resources.configdocs.service import ConfigdocsHealth, ConfigdocsVersions
 from staging_api.http.resources.configdocs.surface import STATUS_FORMS, ConfigdocsSurface
-from staging_api.http.resources.devserver.routes import ERROR_FORMS, DevserverParts, add_devserver
+from staging_api.http.resources.devserver.routes import (
+    ERROR_FORMS,
+    DevserverDependencies,
+    add_devserver,
+)
 from staging_api.http.resources.distributions import (
     ArchiveFileLists,
     Distributions,
@@ -65,42 +68,45 @@ from staging_api.http.resources.static import StaticFiles
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.identity.model import Authenticator, Identity
 from staging_api.locks.hold import Locks
+from staging_api.locks.service import LockService
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
-from staging_api.staging.accesses import Accesses
-from staging_api.staging.damage import losses_noticed
-from staging_api.staging.growing import Growing
+from staging_api.staging.files import StagedFiles
+from staging_api.staging.following import StagingEvents
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What the resources are given; everything else they need hangs from these."""
+class AppDependencies:
+    """The use cases that the resources call, and what the middleware goes by."""
 
     stagings: StagingService
     locks: Locks
     watch: Watch
-    devserver: DevserverParts
+    events: StagingEvents
+    files: StagedFiles
+    lock_service: LockService
+    devserver: DevserverDependencies
     authenticator: Authenticator
     anonymous: Identity
     limits: Limits
     probes: Probes
-    accesses: Accesses
+    sender: Sender
     publisher: Publisher
     intake: Intake
     blocks: BlockReader
+    snapshots: Snapshots
     documents: DocumentService
     documents_max_bytes: int
     wait_cap_seconds: float
-    accel_prefix: str = ""
     proxies: TrustedProxies = NO_PROXIES
     hosts: Collection[str] = ()
 
 
-def create_app(parts: Parts) -> falcon.App[Any, Any]:
+def create_app(parts: AppDependencies) -> falcon.App[Any, Any]:
     """The WSGI application; has no state of its own."""
     app: falcon.App[Any, Any] = falcon.App(
         middleware=[
@@ -119,34 +125,30 @@ def create_app(parts: Parts) -> falcon.App[Any, Any]:
     _add_publisher(app, parts)
     parts.probes.add_to(app)
     _add_documents(app, parts)
-    database, blobs = parts.stagings.database, parts.stagings.blobs
-    noticed = partial(losses_noticed, parts.stagings.upkeep)
-    sender = Sender(blobs, noticed, parts.accel_prefix)
-    growing = Growing(database, blobs, parts.watch)
-    static = StaticFiles(database, sender, parts.accesses, growing, parts.wait_cap_seconds)
+    static = StaticFiles(parts.files, parts.sender, parts.wait_cap_seconds)
     app.add_route("/static/{path:path}", static)
-    snapshots = Snapshots(database, parts.publisher.builder.releaser)
-    app.add_route("/archive/{archive}/{path:path}", ArchiveFiles(snapshots, parts.blocks, sender))
+    archive_files = ArchiveFiles(parts.snapshots, parts.blocks, parts.sender)
+    app.add_route("/archive/{archive}/{path:path}", archive_files)
     app.add_route("/openapi.json", OpenApiDocument(document(app)))
     add_devserver(app, parts.devserver, static)
     return app
 
 
-def _add_api(app: falcon.App[Any, Any], parts: Parts) -> None:
+def _add_api(app: falcon.App[Any, Any], parts: AppDependencies) -> None:
     stagings, cap = parts.stagings, parts.wait_cap_seconds
     app.add_route(f"{API}/stagings", Stagings(stagings, parts.locks, cap))
     app.add_route(f"{API}/stagings/{{staging_id}}", OneStaging(stagings, parts.watch, cap))
     app.add_route(
-        f"{API}/stagings/{{staging_id}}/events", EventsOfStaging(stagings, parts.watch, cap)
+        f"{API}/stagings/{{staging_id}}/events", EventsOfStaging(stagings, parts.events, cap)
     )
-    app.add_route(f"{API}/artifacts", Artifacts(stagings))
-    app.add_route(f"{API}/artifacts/{{artifact_id}}", OneArtifact(stagings))
-    app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings))
-    app.add_route(f"{API}/locks", AllLocks(parts.locks))
-    app.add_route(f"{API}/locks/{{lock_id}}", OneLock(parts.locks))
+    app.add_route(f"{API}/artifacts", Artifacts(stagings.artifacts))
+    app.add_route(f"{API}/artifacts/{{artifact_id}}", OneArtifact(stagings.artifacts))
+    app.add_route(f"{API}/artifacts/{{artifact_id}}/pin", PinOfArtifact(stagings.artifacts))
+    app.add_route(f"{API}/locks", AllLocks(parts.lock_service))
+    app.add_route(f"{API}/locks/{{lock_id}}", OneLock(parts.lock_service))
 
 
-def _add_publisher(app: falcon.App[Any, Any], parts: Parts) -> None:
+def _add_publisher(app: falcon.App[Any, Any], parts: AppDependencies) -> None:
     publisher, database = parts.publisher, parts.publisher.database
     app.add_route(f"{API}/publications", Publications(publisher, parts.wait_cap_seconds))
     app.add_route(f"{API}/publications/{{publication_id}}", OnePublication(publisher))
@@ -170,7 +172,7 @@ def _add_publisher(app: falcon.App[Any, Any], parts: Parts) -> None:
         app.add_route(path, DecisionOnUpload(database, state))
 
 
-def _add_documents(app: falcon.App[Any, Any], parts: Parts) -> None:
+def _add_documents(app: falcon.App[Any, Any], parts: AppDependencies) -> None:
     documents, cap = parts.documents, parts.wait_cap_seconds
     app.add_route("/versions", ConfigdocsVersions())
     app.add_route(f"{API}/health", ConfigdocsHealth())

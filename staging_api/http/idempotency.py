@@ -20,15 +20,14 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import falcon
 
-from staging_api.db import idempotency_rows
 from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
 from staging_api.http.api_lock import WHEN_LOCKED, takes_locks
 from staging_api.http.auth import origin
-from staging_api.locks import repository
-from staging_api.locks.hold import Locks, guarded, hold
+from staging_api.locks.hold import Locks, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IDEMPOTENCY
+from staging_api.locks.responses import KeptResponses
 
 P = ParamSpec("P")
 
@@ -109,6 +108,7 @@ class _Keyed:
     ) -> None:
         self._locks, self._req, self._resp, self._key = locks, req, resp, key
         self._until_kept = until_kept
+        self._responses = KeptResponses(locks)
         self._caller: str = req.context.caller
         self._request = request
         self._held: Hold | None = None
@@ -138,8 +138,7 @@ class _Keyed:
         Raises:
             IdempotencyKeyReused: the key came before with another request.
         """
-        with self._locks.database.connect() as conn:
-            kept = idempotency_rows.find(conn, self._caller, self._key)
+        kept = self._responses.find(self._caller, self._key)
         if kept is None:
             return False
         if kept.request_sha256 not in self._request:
@@ -159,8 +158,7 @@ class _Keyed:
         Raises:
             IdempotencyKeyBusy: it still runs.
         """
-        with self._locks.database.connect() as conn:
-            left = repository.seconds_left(conn, IDEMPOTENCY, self._scope)
+        left = self._responses.seconds_left(self._scope)
         if left is not None and self._held is None:
             raise _busy(left) from None
 
@@ -176,10 +174,8 @@ class _Keyed:
             if not self.begin():
                 self._resp.set_headers({name: value for name, value in said.items() if value})
         if self._held is not None and not self._replayed:
-            with guarded(self._locks.database, self._held) as conn:
-                idempotency_rows.keep(
-                    conn, self._caller, self._key, _kept(self._request[0], self._resp)
-                )
+            response = _kept(self._request[0], self._resp)
+            self._responses.keep(self._held, self._caller, self._key, response)
 
     @property
     def _scope(self) -> str:

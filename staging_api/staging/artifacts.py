@@ -1,6 +1,6 @@
 """What operators do to one staged artifact: stop serving it, or keep it from being evicted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
+from staging_api.paging import Page, page_of
 from staging_api.staging import repository
 from staging_api.staging.model import LOCK_BY_NAME, StagedArtifact
 
@@ -20,6 +21,25 @@ class Artifacts:
 
     database: Database
     locks: Locks
+
+    def page(
+        self, *, limit: int, after: str | None = None, equal: Mapping[str, str] | None = None
+    ) -> Page[StagedArtifact]:
+        """List the artifacts below `after` whose columns equal these values, newest first."""
+        with self.database.connect() as conn:
+            return page_of(
+                lambda rows: repository.list_artifacts(conn, limit=rows, after=after, equal=equal),
+                limit,
+            )
+
+    def find(self, artifact_id: str) -> StagedArtifact:
+        """Return one artifact, evicted ones included.
+
+        Raises:
+            NotFound: there is no such artifact.
+        """
+        with self.database.connect() as conn:
+            return repository.find_artifact(conn, artifact_id)
 
     def evict(self, artifact_id: str, origin: RequestOrigin) -> StagedArtifact:
         """Stop serving an artifact; whoever wants it again stages it again.
@@ -54,8 +74,7 @@ class Artifacts:
     @contextmanager
     def _holding_artifact(self, artifact_id: str, origin: RequestOrigin) -> Iterator[Connection]:
         """A guarded transaction under the lock of the artifact's archive."""
-        with self.database.connect() as conn:
-            artifact = repository.find_artifact(conn, artifact_id)
+        artifact = self.find(artifact_id)
         kind = LOCK_BY_NAME[artifact.lock_kind]
         with (
             hold(self.locks, kind, artifact.archive_url, origin) as held,

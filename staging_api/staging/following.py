@@ -6,6 +6,7 @@ comes back names the number of the last one that it got.
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 
 from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
@@ -19,48 +20,50 @@ KEEP_ALIVE_SECONDS = 15.0
 _EVENTS_AT_ONCE = 500
 
 
-def follow(
-    database: Database,
-    watch: Watch,
-    staging_id: str,
-    after: int,
-    seconds: float,
-    *,
-    client: Client = ALWAYS_CONNECTED,
-) -> Generator[StagingEvent | Staging | None, None, None]:
-    """Give the events behind number `after`, and go on until the staging is final.
+@dataclass(frozen=True)
+class StagingEvents:
+    """The events of stagings, for readers that follow one."""
 
-    Ends before that after `seconds`, or at once if too many wait already; then the reader comes
-    again.
+    database: Database
+    watch: Watch
 
-    Yields:
-        an event; or the staging, when it has come further without one; or None, as a sign of life.
+    def follow(
+        self, staging_id: str, after: int, seconds: float, client: Client = ALWAYS_CONNECTED
+    ) -> Generator[StagingEvent | Staging | None, None, None]:
+        """Give the events behind number `after`, and go on until the staging is final.
 
-    Raises:
-        NotFound: there is no such staging.
-        Unavailable: the database cannot be reached.
-    """
-    deadline = time.monotonic() + seconds
-    with watch.waiter_slot() as has_slot:
-        while True:
-            # First the staging, then its events: one that is final has all of them by then.
-            with database.connect() as conn:
-                staging = repository.find(conn, staging_id)
-                events = repository.events_of(conn, staging_id, after, _EVENTS_AT_ONCE)
-            for event in events:
-                after = event.number
-                yield event
-            if len(events) == _EVENTS_AT_ONCE:
-                continue
-            if not staging.final and not events:
-                yield staging
-            left = deadline - time.monotonic()
-            if staging.final or not has_slot or watch.closed or left <= 0:
-                return
-            while not watch.changed(
-                staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left), client
-            ):
+        Ends before that after `seconds`, or at once if too many wait already; then the reader comes
+        again.
+
+        Yields:
+            an event; or the staging, when it has come further without one; or None, as a sign of
+            life.
+
+        Raises:
+            NotFound: there is no such staging.
+            Unavailable: the database cannot be reached.
+        """
+        deadline = time.monotonic() + seconds
+        with self.watch.waiter_slot() as has_slot:
+            while True:
+                # First the staging, then its events: one that is final has all of them by then.
+                with self.database.connect() as conn:
+                    staging = repository.find(conn, staging_id)
+                    events = repository.events_of(conn, staging_id, after, _EVENTS_AT_ONCE)
+                for event in events:
+                    after = event.number
+                    yield event
+                if len(events) == _EVENTS_AT_ONCE:
+                    continue
+                if not staging.final and not events:
+                    yield staging
                 left = deadline - time.monotonic()
-                if left <= 0 or watch.closed:
+                if staging.final or not has_slot or self.watch.closed or left <= 0:
                     return
-                yield None
+                while not self.watch.changed(
+                    staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left), client
+                ):
+                    left = deadline - time.monotonic()
+                    if left <= 0 or self.watch.closed:
+                        return
+                    yield None

@@ -19,9 +19,10 @@ What if the process dies?
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 
 from sqlalchemy import Connection
@@ -45,6 +46,7 @@ from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.locks.model import ARCHIVE, LockKind
 from staging_api.logs import bind_log_context
+from staging_api.paging import Page, page_of
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
@@ -258,6 +260,30 @@ class StagingService:
         """
         with self.database.connect() as conn:
             return repository.find(conn, staging_id)
+
+    def page(
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        equal: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Page[Staging]:
+        """List the stagings below `after`, newest first.
+
+        Args:
+            equal: only those whose columns have these values.
+            since: only those made then or later; `until`: before that.
+        """
+
+        def select(rows: int) -> Sequence[Staging]:
+            return repository.list_stagings(
+                conn, limit=rows, after=after, equal=equal, since=since, until=until
+            )
+
+        with self.database.connect() as conn:
+            return page_of(select, limit)
 
     def cancel(self, staging_id: str, origin: RequestOrigin) -> Staging:
         """Stop a staging: at once if nobody works on it, else as soon as whoever does notices.

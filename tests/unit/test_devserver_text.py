@@ -4,11 +4,11 @@ import pytest
 from falcon import Request
 from falcon.testing import create_environ
 
+from staging_api.devserver.builds import version_key
 from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Counters, Rates
 from staging_api.errors import Invalid, Unavailable
 from staging_api.http.resources.devserver.answers import legible
-from staging_api.http.resources.devserver.builds import version_key
 from staging_api.http.resources.devserver.query import Query
 from tests.devserver_client import stripped
 

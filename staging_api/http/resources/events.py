@@ -11,10 +11,9 @@ from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
 from staging_api.http.bodies import Body, StagingBody, Ulid
 from staging_api.http.openapi import answers, spec
-from staging_api.staging.following import follow
+from staging_api.staging.following import StagingEvents
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.staging.service import StagingService
-from staging_api.staging.watch import Watch
 
 #: How soon a reader comes back after the end of a stream.
 _RETRY_MILLISECONDS = 2000
@@ -44,11 +43,13 @@ class EventBody(Body):
 class EventsOfStaging:
     """The events of one staging."""
 
-    def __init__(self, stagings: StagingService, watch: Watch, wait_cap_seconds: float) -> None:
-        """Take what the responder needs; `wait_cap_seconds` is the longest life of a stream."""
-        self.stagings = stagings
-        self.watch = watch
-        self.wait_cap_seconds = wait_cap_seconds
+    def __init__(
+        self, stagings: StagingService, events: StagingEvents, wait_cap_seconds: float
+    ) -> None:
+        """Let a stream live for `wait_cap_seconds` at most."""
+        self._stagings = stagings
+        self._events = events
+        self._wait_cap_seconds = wait_cap_seconds
 
     @spec.validate(resp=answers(404, HTTP_200=None, HTTP_204=None), tags=["stagings"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
@@ -60,7 +61,7 @@ class EventsOfStaging:
         `progress`.
         """
         after = _last_event_id(req)
-        staging = self.stagings.find(staging_id)
+        staging = self._stagings.find(staging_id)
         if staging.final and after >= staging.events_count:
             resp.status = falcon.HTTP_204
             return
@@ -68,14 +69,7 @@ class EventsOfStaging:
         resp.set_header("Cache-Control", "no-store")
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = _stream(
-            lambda: follow(
-                self.stagings.database,
-                self.watch,
-                staging_id,
-                after,
-                self.wait_cap_seconds,
-                client=client_of(req),
-            )
+            lambda: self._events.follow(staging_id, after, self._wait_cap_seconds, client_of(req))
         )
 
 

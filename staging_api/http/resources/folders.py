@@ -4,16 +4,14 @@ from urllib.parse import quote
 
 import falcon
 
-from staging_api.db.engine import Database
-from staging_api.errors import NotFound
-from staging_api.staging import repository
+from staging_api.staging.files import StagedFiles
 from staging_api.staging.repository import Child
 
 _PAGE, _MOST = 100, 1000
 
 
 def show_folder(
-    req: falcon.Request, resp: falcon.Response, database: Database, folder: str
+    req: falcon.Request, resp: falcon.Response, files: StagedFiles, folder: str
 ) -> None:
     """List the files and folders directly in a folder; `limit` and `after` turn the pages.
 
@@ -22,15 +20,8 @@ def show_folder(
     """
     limit = req.get_param_as_int("limit", min_value=1, max_value=_MOST, default=_PAGE)
     after = req.get_param("after", default="")
-    with database.connect() as conn:
-        found = repository.children_of(conn, folder, after, limit + 1)
-    if not found:
-        raise NotFound(f"nothing is staged in {folder}")
-    page = found[:limit]
-    resp.media = {
-        "items": [_shown(folder, child) for child in page],
-        "next": page[-1].name if len(found) > len(page) else None,
-    }
+    page = files.children(folder, limit=limit, after=after)
+    resp.media = {"items": [_shown(folder, child) for child in page.items], "next": page.next}
     resp.set_header("Cache-Control", "no-cache")
 
 

@@ -2,20 +2,17 @@
 
 import falcon
 
-from staging_api.errors import Conflict, NotFound
 from staging_api.http.auth import is_operator
 from staging_api.http.bodies import BreakRequest, LockBody, LockList, LockQuery
 from staging_api.http.openapi import answers, spec
-from staging_api.locks import repository, store
-from staging_api.locks.hold import Locks
+from staging_api.locks.service import LockService
 
 
 class AllLocks:
     """The locks that are held now, or every grant there ever was."""
 
-    def __init__(self, locks: Locks) -> None:
-        """Take what the responders need."""
-        self.locks = locks
+    def __init__(self, locks: LockService) -> None:
+        self._locks = locks
 
     @spec.validate(query=LockQuery, resp=answers(HTTP_200=LockList), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -27,31 +24,25 @@ class AllLocks:
         another was still on its way comes with that.
         """
         query: LockQuery = req.context.query
-        with self.locks.database.connect() as conn:
-            if query.state == "held":
-                found = repository.held(conn, limit=query.limit + 1, after=query.after)
-            else:
-                found = repository.history(
-                    conn, limit=query.limit + 1, after=query.after, scope=query.scope
-                )
-        page = found[: query.limit]
+        page = self._locks.page(
+            query.state, limit=query.limit, after=query.after, scope=query.scope
+        )
         resp.media = LockList(
-            items=[LockBody.of(grant, with_fence=is_operator(req)) for grant in page],
-            next=page[-1].id if len(found) > len(page) else None,
+            items=[LockBody.of(grant, with_fence=is_operator(req)) for grant in page.items],
+            next=page.next,
         )
 
 
 class OneLock:
     """One grant of a lock."""
 
-    def __init__(self, locks: Locks) -> None:
-        """Take what the responders need."""
-        self.locks = locks
+    def __init__(self, locks: LockService) -> None:
+        self._locks = locks
 
     @spec.validate(resp=answers(404, HTTP_200=LockBody), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """Show a lock."""
-        resp.media = self._show(req, lock_id)
+        resp.media = LockBody.of(self._locks.find(lock_id), with_fence=is_operator(req))
 
     @spec.validate(
         json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody), tags=["locks"]
@@ -62,14 +53,5 @@ class OneLock:
         Its holder is fenced off: whatever it writes from now on is refused.
         """
         body: BreakRequest = req.context.json
-        with self.locks.database.connect() as conn:
-            outcome = store.break_lock(conn, lock_id, req.context.caller, body.reason)
-        if outcome is None:
-            raise NotFound(f"there is no lock {lock_id}")
-        if outcome != "broken":
-            raise Conflict(f"lock {lock_id} is not held: it was {outcome} before")
-        resp.media = self._show(req, lock_id)
-
-    def _show(self, req: falcon.Request, lock_id: str) -> LockBody:
-        with self.locks.database.connect() as conn:
-            return LockBody.of(repository.find(conn, lock_id), with_fence=is_operator(req))
+        broken = self._locks.break_lock(lock_id, req.context.caller, body.reason)
+        resp.media = LockBody.of(broken, with_fence=is_operator(req))

@@ -17,7 +17,6 @@ from staging_api.http.openapi import answers, spec
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
-from staging_api.staging import repository
 from staging_api.staging.model import Staging, Wanted
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
@@ -55,7 +54,6 @@ class Stagings:
     """All stagings."""
 
     def __init__(self, stagings: StagingService, locks: Locks, wait_cap_seconds: float) -> None:
-        """Take what the responders need."""
         self.stagings = stagings
         self.locks = locks
         self.wait_cap_seconds = wait_cap_seconds
@@ -93,19 +91,15 @@ class Stagings:
         query: StagingQuery = req.context.query
         columns = {"archive_url", "state", "caller", "reference_id"}
         equal = query.model_dump(include=columns, exclude_none=True)
-        with self.stagings.database.connect() as conn:
-            found = repository.list_stagings(
-                conn,
-                limit=query.limit + 1,
-                after=query.after,
-                equal=equal,
-                since=query.since,
-                until=query.until,
-            )
-        page = found[: query.limit]
+        page = self.stagings.page(
+            limit=query.limit,
+            after=query.after,
+            equal=equal,
+            since=query.since,
+            until=query.until,
+        )
         resp.media = StagingList(
-            items=[StagingBody.of(staging) for staging in page],
-            next=page[-1].id if len(found) > len(page) else None,
+            items=[StagingBody.of(staging) for staging in page.items], next=page.next
         )
 
 
@@ -113,7 +107,6 @@ class OneStaging:
     """One staging."""
 
     def __init__(self, stagings: StagingService, watch: Watch, wait_cap_seconds: float) -> None:
-        """Take what the responders need."""
         self.stagings = stagings
         self.watch = watch
         self.wait_cap_seconds = wait_cap_seconds

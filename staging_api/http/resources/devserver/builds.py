@@ -1,20 +1,11 @@
 """``latestbuild``: the newest build of a target that is staged."""
 
-import re
-from collections.abc import Sequence
-
 import falcon
 
-from staging_api.errors import NotFound
+from staging_api.devserver.builds import Builds
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
-from staging_api.sources.url import parse
-from staging_api.staging import repository
-from staging_api.staging.repository import BuildFolder
-from staging_api.staging.service import StagingService
-
-_PARTS = re.compile(r"(\d+|[a-z]+|\.)")
 
 
 class LatestBuild:
@@ -26,9 +17,8 @@ class LatestBuild:
 
     usage = "latestbuild?target=x86-generic-release[&milestone=R17]"
 
-    def __init__(self, stagings: StagingService) -> None:
-        """Take what the responder needs."""
-        self._stagings = stagings
+    def __init__(self, builds: Builds) -> None:
+        self._builds = builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Find it."""
@@ -37,28 +27,4 @@ class LatestBuild:
             say(resp, help_of(self))
             return
         target, milestone = query.required("target").strip("/"), query.get("milestone") or ""
-        with self._stagings.database.connect() as conn:
-            folders = repository.builds_below(conn, target, self._stagings.needed)
-        names = [name for name in _names(folders, target) if milestone.upper() in name]
-        if not names:
-            raise NotFound(f"no build of {target} is staged")
-        say(resp, max(names, key=version_key))
-
-
-def version_key(name: str) -> list[tuple[int, int, str]]:
-    """Order versions by their parts: numbers by value, and before any letters."""
-    parts = [part for part in _PARTS.split(name) if part and part != "."]
-    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in parts]
-
-
-def _names(folders: Sequence[BuildFolder], target: str) -> list[str]:
-    """The builds directly in the target, less those that another bucket's build has pushed aside.
-
-    Their folder is not named like the build, so no client would find it by the name.
-    """
-    return [
-        name
-        for folder in folders
-        if (name := folder.static_prefix.removeprefix(f"{target}/"))
-        == parse(folder.archive_url).build
-    ]
+        say(resp, self._builds.latest(target, milestone))

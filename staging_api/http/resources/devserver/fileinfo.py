@@ -4,9 +4,9 @@ import base64
 
 import falcon
 
-from staging_api.db.engine import Database
+from staging_api.errors import NotFound
 from staging_api.http.resources.devserver.answers import not_there
-from staging_api.staging import repository
+from staging_api.staging.files import StagedFiles
 
 
 class FileInfo:
@@ -18,16 +18,15 @@ class FileInfo:
 
     usage = "api/fileinfo/PATH"
 
-    def __init__(self, database: Database) -> None:
-        """Take what the responder needs."""
-        self._database = database
+    def __init__(self, files: StagedFiles) -> None:
+        self._files = files
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Look the file up."""
-        with self._database.connect() as conn:
-            found = repository.served_file(conn, path)
-        if found is None:
-            not_there(resp, f"nothing is staged at {path}")
+        try:
+            found = self._files.find(path)
+        except NotFound as error:
+            not_there(resp, error.detail)
             return
         digest = base64.b64encode(bytes.fromhex(found.sha256)).decode()
         resp.media = {"size": found.size_bytes, "sha256": digest}

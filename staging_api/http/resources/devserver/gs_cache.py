@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import falcon
 
 from staging_api.artifacts.model import FILE_WORD, MEMBER_WORD
+from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
-from staging_api.staging import repository
 
 
 class FromBucket:
@@ -22,9 +22,8 @@ class FromBucket:
 
     usage = "download/BUCKET/PATH/OBJECT"
 
-    def __init__(self, joining: Joining, static: StaticFiles) -> None:
-        """Take what the responder needs."""
-        self._through = _Through(joining, static)
+    def __init__(self, joining: Joining, builds: Builds, static: StaticFiles) -> None:
+        self._through = _Through(joining, builds, static)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the object and send it."""
@@ -38,9 +37,8 @@ class FromArchive:
 
     usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER"
 
-    def __init__(self, joining: Joining, static: StaticFiles) -> None:
-        """Take what the responder needs."""
-        self._through = _Through(joining, static)
+    def __init__(self, joining: Joining, builds: Builds, static: StaticFiles) -> None:
+        self._through = _Through(joining, builds, static)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the archive, take the member out of it and send that."""
@@ -57,6 +55,7 @@ class _Through:
     """Stages what is asked for, and sends it."""
 
     joining: Joining
+    builds: Builds
     static: StaticFiles
 
     def send(
@@ -65,6 +64,4 @@ class _Through:
         """Send `name` of the archive's folder, once all that the words mean is staged."""
         wanted = self.joining.wanted(archive_url, words, Query(req).upload_wait_seconds)
         self.joining.stage_all(wanted, origin(req))
-        with self.joining.stagings.database.connect() as conn:
-            prefix = repository.folder_of(conn, wanted.archive_url)
-        self.static.on_get(req, resp, f"{prefix}/{name}")
+        self.static.on_get(req, resp, f"{self.builds.folder(wanted)}/{name}")

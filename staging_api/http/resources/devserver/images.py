@@ -1,20 +1,17 @@
 """``stage_images`` and ``list_image_dir``: disk images, and what lies beside them."""
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import falcon
 
+from staging_api.devserver.builds import Builds, FolderEntry
 from staging_api.devserver.joining import Joining
-from staging_api.errors import Invalid, NotFound
+from staging_api.errors import Invalid
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.model import IMAGES
-from staging_api.staging import repository
 from staging_api.staging.model import Wanted
-from staging_api.staging.repository import FoundFile
-from staging_api.staging.service import StagingService
 
 
 class StageImages:
@@ -26,7 +23,6 @@ class StageImages:
     usage = "stage_images?archive_url=URL&image_types=test,base,recovery"
 
     def __init__(self, joining: Joining) -> None:
-        """Take what the responder needs."""
         self._joining = joining
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -49,36 +45,21 @@ class ListImageDir:
 
     usage = "list_image_dir?archive_url=URL"
 
-    def __init__(self, stagings: StagingService) -> None:
-        """Take what the responder needs."""
-        self._stagings = stagings
+    def __init__(self, builds: Builds) -> None:
+        self._builds = builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List one level of the folder."""
-        wanted = self._stagings.wanted(Query(req).required("archive_url"), ())
-        with self._stagings.database.connect() as conn:
-            prefix = repository.folder_of(conn, wanted.archive_url)
-            files = repository.files_below(conn, prefix)
-        if not files:
-            raise NotFound(f"nothing of {wanted.archive_url} is staged")
-        lines = [f"Listing contents of :{prefix} ", *_lines(prefix, files)]
-        say(resp, "\n".join(lines))
+        wanted = self._builds.wanted(Query(req).required("archive_url"))
+        folder, entries = self._builds.entries(wanted)
+        say(resp, "\n".join([f"Listing contents of :{folder} ", *map(_line, entries)]))
 
 
-def _lines(prefix: str, files: Iterable[FoundFile]) -> Iterator[str]:
-    """A line per name in the folder; a folder below it has the newest time and all the bytes."""
-    entries: dict[str, list[FoundFile]] = {}
-    for file in files:
-        name = file.path.removeprefix(f"{prefix}/").partition("/")[0]
-        entries.setdefault(name, []).append(file)
-    for name, found in entries.items():
-        modified = max(file.staged_at for file in found)
-        accessed = max(file.last_accessed_at or file.staged_at for file in found)
-        size = sum(file.size_bytes for file in found)
-        yield (
-            f"Name: {prefix}/{name} Accessed: {_time(accessed)} Modified: {_time(modified)}"
-            f" Size: {size} bytes."
-        )
+def _line(entry: FolderEntry) -> str:
+    return (
+        f"Name: {entry.path} Accessed: {_time(entry.accessed_at)}"
+        f" Modified: {_time(entry.modified_at)} Size: {entry.size_bytes} bytes."
+    )
 
 
 def _time(value: datetime) -> str:

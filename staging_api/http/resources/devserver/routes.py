@@ -6,6 +6,9 @@ from typing import Any
 
 import falcon
 
+from staging_api.devserver.builds import Builds
+from staging_api.devserver.control_files import ControlFiles as Controls
+from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.http.problems import ErrorForm
@@ -26,6 +29,7 @@ from staging_api.http.resources.devserver.images import ListImageDir, StageImage
 from staging_api.http.resources.devserver.staging import Download, IsStaged, Stage, WaitForStatus
 from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
 from staging_api.http.resources.static import StaticFiles
+from staging_api.staging.files import StagedFiles
 
 _WORDS = ("download", "wait_for_status", "stage", "is_staged", "stage_images", "stage_debug")
 _TEXTS = (
@@ -41,36 +45,42 @@ ERROR_FORMS: Mapping[str, ErrorForm] = {
 
 
 @dataclass(frozen=True)
-class DevserverParts:
-    """What the resources are given."""
+class DevserverDependencies:
+    """The use cases behind the paths; `symbolication` is None where its program is missing."""
 
     joining: Joining
+    builds: Builds
+    controls: Controls
+    health: ServerHealth
+    files: StagedFiles
     symbolication: Symbolication | None
 
 
-def add_devserver(app: falcon.App[Any, Any], parts: DevserverParts, static: StaticFiles) -> None:
+def add_devserver(
+    app: falcon.App[Any, Any], parts: DevserverDependencies, static: StaticFiles
+) -> None:
     """Add every path, and a reason for each that there is not."""
-    joining, stagings = parts.joining, parts.joining.stagings
+    joining, builds = parts.joining, parts.builds
     resources: dict[str, Described] = {
         "download": Download(joining),
-        "wait_for_status": WaitForStatus(joining),
-        "stage": Stage(joining),
-        "is_staged": IsStaged(stagings),
+        "wait_for_status": WaitForStatus(joining, builds),
+        "stage": Stage(joining, builds),
+        "is_staged": IsStaged(builds),
         "stage_images": StageImages(joining),
-        "list_image_dir": ListImageDir(stagings),
+        "list_image_dir": ListImageDir(builds),
         "stage_debug": StageDebug(joining),
         "symbolicate_dump": SymbolicateDump(joining, parts.symbolication),
-        "latestbuild": LatestBuild(stagings),
-        "controlfiles": ControlFiles(stagings),
-        "list_suite_controls": ListSuiteControls(stagings),
-        "check_health": CheckHealth(stagings.database, stagings.blobs, joining.waiter_slots),
-        "api/fileinfo": FileInfo(stagings.database),
+        "latestbuild": LatestBuild(builds),
+        "controlfiles": ControlFiles(parts.controls),
+        "list_suite_controls": ListSuiteControls(parts.controls),
+        "check_health": CheckHealth(parts.health),
+        "api/fileinfo": FileInfo(parts.files),
     }
     for path, resource in resources.items():
         app.add_route(f"/{path}/{{path:path}}" if path == "api/fileinfo" else f"/{path}", resource)
     through: dict[str, Described] = {
-        "download/BUCKET": FromBucket(joining, static),
-        "extract": FromArchive(joining, static),
+        "download/BUCKET": FromBucket(joining, builds, static),
+        "extract": FromArchive(joining, builds, static),
     }
     for path, resource in through.items():
         app.add_route(f"/{path.split('/')[0]}/{{bucket}}/{{path:path}}", resource)

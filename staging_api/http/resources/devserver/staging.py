@@ -3,15 +3,12 @@
 import falcon
 
 from staging_api.artifacts.model import FILE_WORD
+from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
-from staging_api.errors import Conflict, Invalid, LockHeld, NotFound, StagingApiError
+from staging_api.errors import Invalid
 from staging_api.http.auth import client_of, origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
-from staging_api.locks.hold import RequestOrigin
-from staging_api.staging import repository
-from staging_api.staging.model import Wanted
-from staging_api.staging.service import StagingService
 
 
 class Download:
@@ -24,7 +21,6 @@ class Download:
     usage = "download?archive_url=URL"
 
     def __init__(self, joining: Joining) -> None:
-        """Take what the responder needs."""
         self._joining = joining
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -43,14 +39,13 @@ class WaitForStatus:
 
     usage = "wait_for_status?archive_url=URL"
 
-    def __init__(self, joining: Joining) -> None:
-        """Take what the responder needs."""
+    def __init__(self, joining: Joining, builds: Builds) -> None:
         self._joining = joining
+        self._builds = builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
-        stagings = self._joining.stagings
-        wanted = stagings.wanted(Query(req).required("archive_url"), ())
+        wanted = self._builds.wanted(Query(req).required("archive_url"))
         self._joining.wait_for_all(wanted, client_of(req))
         say(resp, SUCCESS)
 
@@ -64,9 +59,9 @@ class Stage:
 
     usage = "stage?archive_url=URL&artifacts=a,b&files=f,g[&async=True][&clean=True]"
 
-    def __init__(self, joining: Joining) -> None:
-        """Take what the responder needs."""
+    def __init__(self, joining: Joining, builds: Builds) -> None:
         self._joining = joining
+        self._builds = builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage what is named."""
@@ -75,7 +70,7 @@ class Stage:
             query.required("archive_url"), _words(query), query.upload_wait_seconds
         )
         if query.flag("clean"):
-            _forget(self._joining.stagings, wanted, origin(req))
+            self._builds.evict(wanted, origin(req))
         if query.flag("async"):
             self._joining.queue(wanted, origin(req))
         else:
@@ -88,21 +83,14 @@ class IsStaged:
 
     usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
 
-    def __init__(self, stagings: StagingService) -> None:
-        """Take what the responder needs."""
-        self._stagings = stagings
+    def __init__(self, builds: Builds) -> None:
+        self._builds = builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Look at the rows, by one probe of an index: a thousand clients ask every few seconds."""
+        """Say `True` or `False`."""
         query = Query(req)
-        wanted = self._stagings.wanted(query.required("archive_url"), _words(query))
-        with self._stagings.database.connect() as conn:
-            outcomes = repository.outcomes(conn, wanted.archive_url, wanted.names)
-        for outcome in outcomes:
-            if outcome.state == "failed":
-                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
-        settled = {outcome.name for outcome in outcomes if outcome.settled}
-        say(resp, str(settled == set(wanted.names)))
+        wanted = self._builds.wanted(query.required("archive_url"), _words(query))
+        say(resp, str(self._builds.is_staged(wanted)))
 
 
 def _words(query: Query) -> list[str]:
@@ -111,17 +99,3 @@ def _words(query: Query) -> list[str]:
     if not artifacts:
         raise Invalid.field("artifacts", "artifacts or files must be given")
     return artifacts
-
-
-def _forget(stagings: StagingService, wanted: Wanted, origin: RequestOrigin) -> None:
-    """Evict what is staged; what is pinned, or being staged just now, stays as it is."""
-    with stagings.database.connect() as conn:
-        rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
-    for row in rows:
-        if row.settled:
-            try:
-                stagings.artifacts.evict(row.id, origin)
-            except LockHeld:
-                return
-            except (Conflict, NotFound):
-                continue

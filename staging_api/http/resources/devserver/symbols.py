@@ -26,7 +26,6 @@ class StageDebug:
     usage = "stage_debug?archive_url=URL"
 
     def __init__(self, joining: Joining) -> None:
-        """Take what the responder needs."""
         self._joining = joining
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -65,9 +64,8 @@ class SymbolicateDump:
         if archive_url is not None:
             wanted = self._joining.wanted(archive_url, ["symbols"], query.upload_wait_seconds)
             self._joining.stage(wanted, origin(req))
-        stagings = self._joining.stagings
         with (
-            stagings.slots.one(client_of(req), stagings.locks.shutdown),
+            self._joining.slot(client_of(req)),
             tempfile.TemporaryDirectory(prefix="minidump-") as folder,
         ):
             dump = Path(folder, "minidump")

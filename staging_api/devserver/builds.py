@@ -1,0 +1,139 @@
+"""Which builds are staged, and what of each: the questions that the old clients ask."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from staging_api.errors import Conflict, LockHeld, NotFound, StagingApiError
+from staging_api.locks.hold import RequestOrigin
+from staging_api.sources.url import parse
+from staging_api.staging import repository
+from staging_api.staging.model import Wanted
+from staging_api.staging.repository import BuildFolder, FoundFile
+from staging_api.staging.service import StagingService
+
+_PARTS = re.compile(r"(\d+|[a-z]+|\.)")
+
+
+@dataclass(frozen=True)
+class FolderEntry:
+    """A file of a build's folder; or a folder in it, with its newest times and all its bytes."""
+
+    path: str
+    accessed_at: datetime
+    modified_at: datetime
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Builds:
+    """The builds in the tables."""
+
+    stagings: StagingService
+
+    def wanted(self, archive_url: str, artifacts: Sequence[str] = ()) -> Wanted:
+        """Check a question about a build, as `StagingService.wanted` checks a request.
+
+        Raises:
+            Invalid: the URL is malformed, or an artifact is unknown.
+            SourceNotAllowed: the archive is outside the allow-list.
+        """
+        return self.stagings.wanted(archive_url, artifacts)
+
+    def latest(self, target: str, milestone: str = "") -> str:
+        """Return the newest build of a target whose name contains the milestone.
+
+        Staged is a build that has every artifact of the default that is not optional, background
+        included: one of which only images or symbols are staged cannot be tested.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.stagings.database.connect() as conn:
+            folders = repository.builds_below(conn, target, self.stagings.needed)
+        names = [name for name in _names(folders, target) if milestone.upper() in name]
+        if not names:
+            raise NotFound(f"no build of {target} is staged")
+        return max(names, key=version_key)
+
+    def is_staged(self, wanted: Wanted) -> bool:
+        """Return whether all of it is staged: one probe of an index, as thousands poll for it.
+
+        Raises:
+            StagingApiError: some of it failed.
+        """
+        with self.stagings.database.connect() as conn:
+            outcomes = repository.outcomes(conn, wanted.archive_url, wanted.names)
+        for outcome in outcomes:
+            if outcome.state == "failed":
+                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
+        return {outcome.name for outcome in outcomes if outcome.settled} == set(wanted.names)
+
+    def evict(self, wanted: Wanted, origin: RequestOrigin) -> None:
+        """Evict what is staged; what is pinned, or being staged just now, stays as it is."""
+        with self.stagings.database.connect() as conn:
+            rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+        for row in rows:
+            if row.settled:
+                try:
+                    self.stagings.artifacts.evict(row.id, origin)
+                except LockHeld:
+                    return
+                except (Conflict, NotFound):
+                    continue
+
+    def folder(self, wanted: Wanted) -> str:
+        """Return the folder of a build's files below ``/static``.
+
+        Raises:
+            NotFound: nothing of it was ever asked for.
+        """
+        with self.stagings.database.connect() as conn:
+            return repository.folder_of(conn, wanted.archive_url)
+
+    def entries(self, wanted: Wanted) -> tuple[str, list[FolderEntry]]:
+        """Return the folder of a build and what is directly in it.
+
+        Raises:
+            NotFound: nothing of the build is staged.
+        """
+        with self.stagings.database.connect() as conn:
+            folder = repository.folder_of(conn, wanted.archive_url)
+            files = repository.files_below(conn, folder)
+        if not files:
+            raise NotFound(f"nothing of {wanted.archive_url} is staged")
+        return folder, list(_entries(folder, files))
+
+
+def version_key(name: str) -> list[tuple[int, int, str]]:
+    """Order versions by their parts: numbers by value, and before any letters."""
+    parts = [part for part in _PARTS.split(name) if part and part != "."]
+    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in parts]
+
+
+def _names(folders: Sequence[BuildFolder], target: str) -> list[str]:
+    """Return the builds directly in the target, less those that another bucket's pushed aside.
+
+    Their folder is not named like the build, so no client would find it by the name.
+    """
+    return [
+        name
+        for folder in folders
+        if (name := folder.static_prefix.removeprefix(f"{target}/"))
+        == parse(folder.archive_url).build
+    ]
+
+
+def _entries(folder: str, files: Sequence[FoundFile]) -> Iterator[FolderEntry]:
+    by_name: dict[str, list[FoundFile]] = {}
+    for file in files:
+        name = file.path.removeprefix(f"{folder}/").partition("/")[0]
+        by_name.setdefault(name, []).append(file)
+    for name, found in by_name.items():
+        yield FolderEntry(
+            path=f"{folder}/{name}",
+            accessed_at=max(file.last_accessed_at or file.staged_at for file in found),
+            modified_at=max(file.staged_at for file in found),
+            size_bytes=sum(file.size_bytes for file in found),
+        )

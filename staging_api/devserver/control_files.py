@@ -1,0 +1,75 @@
+"""The control files of a build: which tests it has, and what they say."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from staging_api.errors import LimitExceeded, NotFound
+from staging_api.staging import repository
+from staging_api.staging.damage import losses_noticed
+from staging_api.staging.model import ServedFile
+from staging_api.staging.repository import FoundFile
+from staging_api.staging.upkeep import Upkeep
+
+_FOLDER = "autotest/"
+_SUITES = "test_suites/suite_to_control_file_map"
+_CONTROL_FILE = re.compile(r"(.*/)?control(\.[^/]*)?")
+#: A control file is a page of text, and a map of suites some hundred: more is not read for one.
+_MAX_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class ControlFiles:
+    """Finds control files by the tables, and reads them from the store.
+
+    Every method raises `NotFound` where nothing of a build's tests is staged, or the store has
+    lost it.
+    """
+
+    upkeep: Upkeep
+
+    def paths(self, build: str, suite: str | None) -> list[str]:
+        """Return the control files of a build, or of one suite, by paths below ``autotest``."""
+        return list(self._controls(build, suite))
+
+    def text(self, build: str, path: str) -> bytes:
+        """Return one control file.
+
+        Raises:
+            LimitExceeded: it is longer than any control file.
+        """
+        with self.upkeep.database.connect() as conn:
+            found = repository.served_file(conn, f"{build}/{_FOLDER}{path}")
+        if found is None:
+            raise NotFound(f"{build} has no control file {path}")
+        return self._read(found)
+
+    def texts(self, build: str, suite: str | None) -> Mapping[str, str]:
+        """Return the control files of a build, or of one suite, with their texts.
+
+        Raises:
+            LimitExceeded: one is longer than any control file.
+        """
+        controls = self._controls(build, suite)
+        return {p: self._read(file).decode(errors="replace") for p, file in controls.items()}
+
+    def _controls(self, build: str, suite: str | None) -> Mapping[str, FoundFile]:
+        with self.upkeep.database.connect() as conn:
+            found = repository.files_below(conn, build, _FOLDER)
+        tests = {file.path.removeprefix(f"{build}/{_FOLDER}"): file for file in found}
+        if not tests:
+            raise NotFound(f"no tests of {build} are staged")
+        if suite is not None and _SUITES in tests:
+            named = json.loads(self._read(tests[_SUITES])).get(suite, [])
+            return {path: tests[path] for path in named if path in tests}
+        return {path: file for path, file in tests.items() if _CONTROL_FILE.fullmatch(path)}
+
+    def _read(self, file: FoundFile | ServedFile) -> bytes:
+        with losses_noticed(self.upkeep, file.sha256, file.size_bytes):
+            stream = self.upkeep.blobs.open(file.sha256, file.size_bytes)
+        with stream:
+            content = stream.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise LimitExceeded(f"has more than {_MAX_BYTES} bytes, which no control file has")
+        return content

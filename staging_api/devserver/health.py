@@ -1,0 +1,36 @@
+"""The load of this server, by which the old clients choose among theirs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.db.migrate import check_schema
+from staging_api.devserver.joining import WaiterSlots
+from staging_api.devserver.load import Rates
+
+_GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ServerHealth:
+    """Free disk, requests that stage or wait, and the machine's load."""
+
+    database: Database
+    blobs: BlobStore
+    waiter_slots: WaiterSlots
+    rates: Rates = field(default_factory=Rates)
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures by the devserver's names.
+
+        Raises:
+            StagingApiError: nothing can be staged here, so that clients choose another server.
+        """
+        check_schema(self.database)
+        return {
+            "free_disk": round(self.blobs.free_bytes() / _GIGABYTE, 3),
+            "staging_thread_count": self.waiter_slots.taken,
+            "au_process_count": 0,
+            **self.rates.now(),
+        }

@@ -1,0 +1,69 @@
+"""How a process is: what must be in order for requests to come, and figures for /metrics."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.db.migrate import check_schema
+from staging_api.errors import ShuttingDown, StagingApiError
+from staging_api.http.resources.health import Check, Reading
+from staging_api.publishing.repository import validity_left
+from staging_api.shutdown import Drain
+from staging_api.staging import repository
+from staging_api.staging.store_identity import StoreIdentity
+
+log = logging.getLogger(__name__)
+
+
+def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapping[str, Check]:
+    """What must be in order for requests to come here.
+
+    A full disk is not among it: what is staged can be served still, and all pods share the disk,
+    so none would be left. ``staging_store_free_bytes`` and its alert tell.
+    """
+
+    def draining() -> None:
+        if drain.begun:
+            raise ShuttingDown("this pod is shutting down")
+
+    identity = StoreIdentity(database, blobs)
+
+    def store() -> None:
+        blobs.check()
+        identity.check(adopt=False)
+
+    return {"process": draining, "database": lambda: check_schema(database), "store": store}
+
+
+def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Reading]]:
+    """What the database and the disk know, for /metrics."""
+
+    def read() -> Iterator[Reading]:
+        try:
+            yield "staging_store_free_bytes", "Room in the store", {"store": blobs.free_bytes()}
+        except OSError as error:
+            log.warning("the room in the store is not known: %s", error.strerror)
+        try:
+            with database.connect() as conn:
+                queue = repository.queue(conn)
+                space = repository.space(conn)
+                validity = validity_left(conn)
+                lost = repository.lost_count(conn)
+        except StagingApiError:
+            yield "staging_database_up", "Whether the database answers", {"database": 0}
+            return
+        yield "staging_database_up", "Whether the database answers", {"database": 1}
+        used = {"used": space.used, "doomed": space.doomed, "reserved": space.reserved}
+        yield "staging_store_bytes", "What the store holds and has promised", used
+        waiting = {"pool": float(lost)}
+        yield "staging_store_lost_contents", "Lost contents that nobody can stage again", waiting
+        states = {"pending": (0, 0.0), "staging": (0, 0.0), **queue}
+        depth = {state: float(count) for state, (count, _) in states.items()}
+        yield "staging_queue_artifacts", "Artifacts that are not settled, by state", depth
+        age = {state: seconds for state, (_, seconds) in states.items()}
+        yield "staging_queue_oldest_seconds", "Since the oldest of them was due", age
+        share = "Least share of Valid-Until that is left, by APT archive; below 0: expired"
+        yield "staging_release_validity_left", share, validity
+
+    return read

@@ -1,0 +1,82 @@
+"""The files of staged artifacts: found by path, listed by folder, handed out, followed."""
+
+from dataclasses import dataclass
+
+from staging_api.clients import Client
+from staging_api.db.engine import Database
+from staging_api.errors import NotFound
+from staging_api.paging import Page, page_of
+from staging_api.staging import repository
+from staging_api.staging.accesses import Accesses
+from staging_api.staging.growing import FollowedFile, Growing
+from staging_api.staging.model import ServedFile
+from staging_api.staging.repository import Child
+
+
+@dataclass(frozen=True)
+class StagedFiles:
+    """A path has a file if, and only as long as, a staged artifact has it.
+
+    Attributes:
+        accesses: counts what is read.
+        growing: follows files that are still being staged.
+    """
+
+    database: Database
+    accesses: Accesses
+    growing: Growing
+
+    def find(self, path: str) -> ServedFile:
+        """Return the file at a path.
+
+        Raises:
+            NotFound: nothing is staged there.
+        """
+        with self.database.connect() as conn:
+            served = repository.served_file(conn, path)
+        if served is None:
+            raise NotFound(f"nothing is staged at {path}")
+        return served
+
+    def hand_out(self, file: ServedFile) -> None:
+        """Protect a file from eviction before its bytes are sent.
+
+        Raises:
+            NotFound: its artifact has been evicted since it was found.
+        """
+        if file.hand_out_due and not self.accesses.hand_out(file.artifact_id):
+            raise NotFound(f"what was staged at {file.path} has just been evicted")
+
+    def follow(self, path: str, seconds: float, client: Client) -> FollowedFile | None:
+        """Follow a file that is still being staged, once its first bytes are there.
+
+        Args:
+            seconds: how long to wait for the first bytes.
+
+        Returns:
+            None if it is staged already, or if no staging brings it.
+
+        Raises:
+            Unavailable: too many requests wait, or nothing came in that time.
+            ClientGone: the client closed its connection meanwhile.
+        """
+        with self.database.connect() as conn:
+            if repository.served_file(conn, path) is not None:
+                return None
+        return self.growing.begin(path, seconds, client)
+
+    def children(self, folder: str, *, limit: int, after: str) -> Page[Child]:
+        """List the files and folders directly in a folder that ends in ``/``.
+
+        Raises:
+            NotFound: nothing is staged there, or nothing behind `after`.
+        """
+        with self.database.connect() as conn:
+            page = page_of(
+                lambda rows: repository.children_of(conn, folder, after, rows),
+                limit,
+                lambda child: child.name,
+            )
+        if not page.items:
+            raise NotFound(f"nothing is staged in {folder}")
+        return page
