@@ -292,6 +292,7 @@ class Troubled:
         archive: by the pod that publishes now.
         names: of its packages.
         published: generations that showed something new.
+        packages: how many packages those added or replaced.
         failed: what apt said, of each update that failed.
         seen: by number of an update, the newest version of the withdrawn package that it showed.
     """
@@ -299,6 +300,7 @@ class Troubled:
     archive: ArchiveApi
     names: list[str]
     published: int = 0
+    packages: int = 0
     failed: list[str] = field(default_factory=list)
     seen: dict[int, str] = field(default_factory=dict)
     stop: Event = field(default_factory=Event)
@@ -321,6 +323,7 @@ class Troubled:
             if self._sent.acquire(timeout=1):
                 run = self.insist(self.archive.publish)
                 self.published += run.json["generation_id"] is not None
+                self.packages += run.json["counts"].get("published", 0)
                 self._wanted.release()
 
     def meanwhile(self) -> None:
@@ -444,8 +447,9 @@ def test_of_a_thousand_updates_none_fails_beside_a_new_key_a_return_and_a_delete
     troubled = troubled_updates(apt, keys, count=1000, packages=500)
     seconds = time.monotonic() - began
     print(
-        f"{troubled.published} publishes, {troubled.published / seconds:.1f} a second, beside 1000"
-        f" updates of {seconds / 1000:.2f} s"
+        f"{troubled.published} generations with {troubled.packages} packages, that is"
+        f" {troubled.published / seconds:.1f} a second, beside 1000 updates of"
+        f" {seconds / 1000:.2f} s; {len(troubled.failed)} updates failed"
     )
     assert troubled.failed == []
     assert troubled.published >= FOR_EACH * 1000
