@@ -17,7 +17,7 @@ from pathlib import Path
 from staging_api.debian.forms import Form
 from staging_api.errors import Conflict, StagingApiError
 from staging_api.publishing import repository
-from staging_api.publishing.model import Generation, Served
+from staging_api.publishing.model import Generation, Suite
 from staging_api.publishing.signing import Signed, SigningKey, Unsigned
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import DAY, Shop, find
@@ -63,17 +63,18 @@ class Life:
         held: by suite, the index files that it has to show until it is lifted.
         sent: what was sent so far, to be sent again.
         paths: by path of the pool, the digest that it had when it was first seen.
-        contents: index files that were read since time passed, by folder and digest.
+        contents: index files that were read since time passed, by archive, folder and digest;
+            one for both archives, for time passes for both.
         pinned: generations that are to be kept.
     """
 
     shop: Shop
     rng: random.Random
     keys: Sequence[SigningKey | None]
+    contents: dict[tuple[str, str, str], bytes]
     held: dict[str, Files] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
-    contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
 
     # Events
@@ -265,6 +266,20 @@ class Life:
                 self.shop.database, f"UPDATE {table} SET {column} = {column} - interval '2 days'"
             )
 
+    def settle(self) -> None:
+        """Keep nothing old any longer: what no index names leaves the pool, and nothing else."""
+        self.shop.publisher.lift(self.shop.name)
+        self.held.clear()
+        with self.shop.database.begin() as conn:
+            for generation in self.pinned:
+                repository.set_pin(conn, generation, "ada", pinned=False)
+        self.pinned.clear()
+        for _ in range(2):
+            self.shop.run()
+            self.let_time_pass()
+        self.shop.run()
+        _check_nothing_is_left(self)
+
     # What is seen
 
     def generations(self) -> list[Generation]:
@@ -273,17 +288,21 @@ class Life:
             found = repository.list_generations(conn, archive.id, limit=1000, after=None)
         return [each for each in found if each.state in ("live", "retired")]
 
+    def release(self, suite: str, generation: str | None = None) -> str:
+        """The Release of a suite; empty if there is none."""
+        found = find(self.shop.database, f"dists/{suite}/Release", generation, self.shop.name)
+        return "" if found is None else (found.content or b"").decode()
+
     def index_files(self, suite: str, generation: str | None = None) -> Files:
         """By path, the digest of each index file of a suite, in every form, as Release has it."""
-        release = find(self.shop.database, f"dists/{suite}/Release", generation, self.shop.name)
-        lines = re.findall(r"^ ([0-9a-f]{64}) (\d+) (\S+)$", _text(release), re.MULTILINE)
-        return {path: f"{digest} {size}" for digest, size, path in lines}
+        return _listed_in(self.release(suite, generation))
 
     def content(self, suite: str, path: str, told: str) -> bytes | None:
         """An index file as apt gets it, checked; None for a form that is listed only."""
         digest, _, size = told.partition(" ")
         folder = path.rpartition("/")[0]
-        if (folder, digest) not in self.contents:
+        key = (self.shop.name, f"{suite}/{folder}", digest)
+        if key not in self.contents:
             place = f"dists/{suite}/{folder}/by-hash/SHA256/{digest}"
             found = find(self.shop.database, place, archive=self.shop.name)
             raw = None if found is None else self.shop.bytes_of(found)
@@ -293,8 +312,8 @@ class Life:
                 raise AssertionError(f"{place} is named and not there")
             else:
                 return None
-            self.contents[folder, digest] = raw
-        return self.contents[folder, digest]
+            self.contents[key] = raw
+        return self.contents[key]
 
 
 #: How often each event comes, against the others.
@@ -319,6 +338,7 @@ EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.change_forms: 1,
     Life.change_key: 2,
     Life.let_time_pass: 2,
+    Life.settle: 1,
 }
 
 
@@ -332,24 +352,29 @@ def live(shop: Shop, seed: int, keys: Sequence[SigningKey | None], steps: int) -
         steps: how many events, of both together.
     """
     rng = random.Random(seed)
-    lives = [_new_life(shop, f"a{seed}-{n}", rng, keys) for n in range(2)]
+    contents: dict[tuple[str, str, str], bytes] = {}
+    lives = [_new_life(shop, f"a{seed}-{n}", rng, keys, contents) for n in range(2)]
     weights = list(EVENTS.values())
     for step in range(steps):
         life = rng.choice(lives)
         (event,) = rng.choices(list(EVENTS), weights)
         yield f"{life.shop.name} {step}: {event.__name__}"
         event(life)
-        for each in lives:
-            check_holds(each)
+        check_holds(lives)
     for life in lives:
         yield f"{life.shop.name}: the end"
         life.run()
-        for each in lives:
-            check_holds(each)
+        check_holds(lives)
         check_whole(life)
 
 
-def _new_life(shop: Shop, name: str, rng: random.Random, keys: Sequence[SigningKey | None]) -> Life:
+def _new_life(
+    shop: Shop,
+    name: str,
+    rng: random.Random,
+    keys: Sequence[SigningKey | None],
+    contents: dict[tuple[str, str, str], bytes],
+) -> Life:
     builder = shop.publisher.builder
     releaser = replace(builder.releaser, key=keys[0], sign=fake_signature)
     publisher = replace(shop.publisher, builder=replace(builder, releaser=releaser))
@@ -359,15 +384,21 @@ def _new_life(shop: Shop, name: str, rng: random.Random, keys: Sequence[SigningK
         for suite, (components, architectures) in PARTS.items()
     }
     own.set_up(suites, forms=["gz"], valid_for_seconds=DAY)
-    return Life(own, rng, keys)
+    return Life(own, rng, keys, contents)
 
 
-def check_holds(life: Life) -> None:
-    """A suite that went back shows what it went back to, and so do we remember it."""
-    for suite, files in life.held.items():
-        assert _plain(life.index_files(suite)) == files, f"{suite} does not hold"
-    told = {suite.name for suite in life.shop.archive.suites if suite.held}
-    assert told == set(life.held)
+def check_holds(lives: Sequence[Life]) -> None:
+    """A suite that went back shows what it went back to, and no other suite is held."""
+    rows = select(
+        lives[0].shop.database,
+        "SELECT a.name, s.name FROM suite_holds h JOIN suites s ON s.id = h.suite_id"
+        " JOIN apt_archives a ON a.id = s.archive_id WHERE a.name = ANY(:names)",
+        names=[life.shop.name for life in lives],
+    )
+    assert set(rows) == {(life.shop.name, suite) for life in lives for suite in life.held}
+    for life in lives:
+        for suite, files in life.held.items():
+            assert _plain(life.index_files(suite)) == files, f"{suite} does not hold"
 
 
 def check_whole(life: Life) -> None:
@@ -413,7 +444,9 @@ def _check_listed(life: Life) -> None:
             " LEFT JOIN source_releases c ON c.id = p.source_release_id"
             f" WHERE p.suite_id = {suite.id} AND p.state = 'published'",
         )
-        wanted: dict[str, list[tuple[str, str]]] = {}
+        wanted: dict[str, list[tuple[str, str]]] = {
+            path: [] for path in _paths(suite, installer=any(row[1] for row in rows))
+        }
         for component, installer, architecture, package, version in rows:
             if architecture == "source":
                 paths = [f"{component}/source/Sources"]
@@ -421,13 +454,45 @@ def _check_listed(life: Life) -> None:
                 on = suite.architectures if architecture == "all" else [architecture]
                 paths = [f"{component}{installer}/binary-{each}/Packages" for each in on]
             for path in paths:
-                wanted.setdefault(path, []).append((package, version))
-        for path, told in life.index_files(suite.name).items():
+                if path in wanted:  # of a component or architecture that the suite still has
+                    wanted[path].append((package, version))
+        files = life.index_files(suite.name)
+        assert _plain(files).keys() == wanted.keys(), suite.name
+        for path, told in files.items():
             if path.endswith(".gz"):
                 content = gzip.decompress(life.content(suite.name, path, told) or b"").decode()
-                listed = _LISTED.findall(content)
-                expected = wanted.get(path.removesuffix(".gz"), [])
-                assert sorted(listed) == sorted(expected), f"{suite.name}/{path}"
+                expected = wanted[path.removesuffix(".gz")]
+                assert sorted(_LISTED.findall(content)) == sorted(expected), f"{suite.name}/{path}"
+
+
+def _paths(suite: Suite, *, installer: bool) -> Iterator[str]:
+    """The index files that a suite has."""
+    for component in suite.components:
+        yield f"{component}/source/Sources"
+        for folder in (component, *[f"{component}/debian-installer"] * installer):
+            yield from (f"{folder}/binary-{each}/Packages" for each in suite.architectures)
+
+
+def _check_nothing_is_left(life: Life) -> None:
+    """Only the live generation is kept, and the pool has the files of its packages and no others.
+
+    A source that a newer one has superseded stays for as long as its binaries do.
+    """
+    assert [each.state for each in life.generations()] == ["live"]
+    needed = select(
+        life.shop.database,
+        "SELECT DISTINCT f.path FROM package_publications p JOIN suites s ON s.id = p.suite_id"
+        " JOIN apt_archives a ON a.id = s.archive_id"
+        " LEFT JOIN binary_releases b ON b.id = p.binary_release_id"
+        " LEFT JOIN source_release_files d ON d.source_release_id = p.source_release_id"
+        " JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)"
+        " WHERE a.name = :name AND (p.state = 'published'"
+        " OR p.published_at IS NOT NULL AND p.scheduled_deletion_at IS NULL)",
+        name=life.shop.name,
+    )
+    with life.shop.database.connect() as conn:
+        there = repository.pool_list(conn, life.shop.name, after="", limit=1000)
+    assert {path for path, _, _ in there} == {path for (path,) in needed}
 
 
 def _check_files(life: Life) -> None:
@@ -436,12 +501,25 @@ def _check_files(life: Life) -> None:
     assert life.pinned <= {each.id for each in life.generations()}
     for generation in life.generations():
         for suite in SUITES:
-            for path, told in life.index_files(suite, generation.id).items():
+            release = life.release(suite, generation.id)
+            files = _listed_in(release)
+            if files:
+                _check_fields(release, files)
+            for path, told in files.items():
                 content = life.content(suite, path, told)
                 if path.endswith(".gz"):
                     named |= dict(_named(gzip.decompress(content or b"").decode()))
     for path, digest in named.items():
         check_path(life, path, digest)
+
+
+def _check_fields(release: str, files: Files) -> None:
+    """A Release names the components and architectures of its index files, and no others."""
+    folders = {re.sub(r".*/binary-(.*)/.*", r"\1", path) for path in files if "/binary-" in path}
+    expected = {"Architectures": folders, "Components": {p.partition("/")[0] for p in files}}
+    for name, values in expected.items():
+        (line,) = re.findall(rf"^{name}: (.*)$", release, re.MULTILINE)
+        assert set(line.split()) == values, f"{name}: {line}"
 
 
 def check_path(life: Life, path: str, digest: str) -> None:
@@ -464,8 +542,10 @@ def _named(index: str) -> Iterator[tuple[str, str]]:
                 yield f"{folder}/{name}", digest
 
 
-def _text(release: Served | None) -> str:
-    return "" if release is None else (release.content or b"").decode()
+def _listed_in(release: str) -> Files:
+    """By path, the digest and size of each file that a Release lists."""
+    lines = re.findall(r"^ ([0-9a-f]{64}) (\d+) (\S+)$", release, re.MULTILINE)
+    return {path: f"{digest} {size}" for digest, size, path in lines}
 
 
 def _plain(files: Files) -> Files:

@@ -142,6 +142,8 @@ class Indexer:
 
     def _keep(self, run: RunLog, blocks: Sequence[PlainBlock], words: Sequence[str]) -> None:
         """Compress and keep the blocks that are not there yet in every form that is asked for."""
+        if not blocks:
+            return
         with self.database.connect() as conn:
             known = repository.known_blocks(conn, [each.ref.sha256 for each in blocks], words)
         new = [each for each in blocks if each.ref.sha256 not in known]
