@@ -12,7 +12,7 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.locks.hold import Locks
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.building import Builder
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
@@ -20,7 +20,7 @@ from staging_api.publishing.model import (
     AptArchive,
     Generation,
     Options,
-    Run,
+    PublisherRun,
     Served,
     Upload,
 )
@@ -53,31 +53,31 @@ class Shop:
     @property
     def archive(self) -> AptArchive:
         with self.database.connect() as conn:
-            return repository.find_archive(conn, self.name)
+            return rows.find_apt_archive(conn, self.name)
 
     def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
         """An archive; with one suite, unless told otherwise."""
         values: dict[str, Any] = {"name": self.name, "forms": ["gz", "xz"], "origin": "Example"}
         values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
         with self.database.begin() as conn:
-            repository.add_archive(conn, values)
+            rows.add_apt_archive(conn, values)
             for name, given in (suites or {"stable": {}}).items():
                 suite: dict[str, Any] = {"codename": name, "components": ["main", "contrib"]}
                 suite |= {"architectures": ["amd64", "arm64"], **given}
-                repository.add_suite(
-                    conn, repository.find_archive(conn, self.name), {"name": name, **suite}
+                rows.add_suite(
+                    conn, rows.find_apt_archive(conn, self.name), {"name": name, **suite}
                 )
 
     def change(self, suite: str | None = None, **values: Any) -> None:
         """Change the archive, or a suite of it."""
         with self.database.begin() as conn:
-            archive = repository.find_archive(conn, self.name)
+            archive = rows.find_apt_archive(conn, self.name)
             if suite is None:
-                repository.change_archive(conn, archive, values)
+                rows.change_apt_archive(conn, archive, values)
             else:
                 found = archive.suite(suite)
                 assert found is not None
-                repository.change_suite(conn, found, values)
+                rows.change_suite(conn, found, values)
 
     def upload(
         self, *raws: bytes, suite: str = "stable", component: str = "main", ending: str = "deb"
@@ -98,7 +98,7 @@ class Shop:
         """Send packages of these names."""
         self.upload(*(deb(control_text(name, version, architecture), Form.GZ) for name in names))
 
-    def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> Run:
+    def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> PublisherRun:
         """Run an operation."""
         asked = Options(**options)
         return self.publisher.run(

@@ -11,7 +11,7 @@ import typer
 from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import exit_on_error, in_columns, print_json
-from staging_api.client import Publication, StagingClient
+from staging_api.client import PublisherRun, StagingClient
 from staging_api.errors import NotFound, StagingApiError
 from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES, Operation
 
@@ -268,7 +268,7 @@ def _tell(document: Mapping[str, Any], text: str, wish: _Wish) -> None:
         typer.echo(text)
 
 
-def _row(run: Publication) -> tuple[str, ...]:
+def _row(run: PublisherRun) -> tuple[str, ...]:
     began = run.started_at.isoformat(timespec="seconds")
     return run.id, run.operation, run.state, began, run.error_message or _counts(run)
 
@@ -278,7 +278,7 @@ def _package_row(package: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(package[name]) for name in fields)
 
 
-def _counts(run: Publication) -> str:
+def _counts(run: PublisherRun) -> str:
     return ", ".join(f"{count} {name}" for name, count in run.counts.items())
 
 

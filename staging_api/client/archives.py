@@ -11,7 +11,7 @@ from staging_api.client import download
 from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read, understood
 from staging_api.client.copies import CopiedFile, copy_at
 from staging_api.client.file_forms import FileForm
-from staging_api.client.model import Publication, Upload
+from staging_api.client.model import PublisherRun, Upload
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.vocabulary.publishing import Operation
 
@@ -79,7 +79,7 @@ class Archives:
         timeout: float = 3600.0,
         on_retry: OnRetry | None = None,
         **options: Any,
-    ) -> Publication:
+    ) -> PublisherRun:
         """Run an operation of the publisher; returns when it is done.
 
         Args:
@@ -103,22 +103,22 @@ class Archives:
             on_retry=on_retry,
             queues=True,
         )
-        return read(Publication.of, reply)
+        return read(PublisherRun.of, reply)
 
-    def publication(self, publication_id: str) -> Publication:
+    def publication(self, publication_id: str) -> PublisherRun:
         """A run as it is now.
 
         Raises:
             NotFound: there is no such run.
         """
         path = f"/publications/{quote(publication_id, '')}"
-        return self._calls.answer(Publication.of, "GET", path)
+        return self._calls.answer(PublisherRun.of, "GET", path)
 
     def publications(
         self, archive: str | None = None, *, page_size: int = PAGE_SIZE
-    ) -> Iterator[Publication]:
+    ) -> Iterator[PublisherRun]:
         """Runs, newest first; pages are fetched as they are read."""
-        return self._calls.pages(Publication.of, "/publications", {"archive": archive}, page_size)
+        return self._calls.pages(PublisherRun.of, "/publications", {"archive": archive}, page_size)
 
     def packages(self, archive: str, **wanted: str) -> Iterator[Mapping[str, Any]]:
         """Packages of an archive, published and past, in the order in which they came.

@@ -234,7 +234,7 @@ class Lock(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Publication(Answer):
+class PublisherRun(Answer):
     """One run of the publisher.
 
     Attributes:

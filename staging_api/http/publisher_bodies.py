@@ -9,7 +9,7 @@ from staging_api.http.archive_bodies import ArchiveName, Shown, SuiteName
 from staging_api.http.bodies import Body, Page, Text, Ulid
 from staging_api.publishing.model import (
     Distribution,
-    Run,
+    PublisherRun,
 )
 from staging_api.vocabulary.publishing import (
     GenerationState,
@@ -89,7 +89,7 @@ class PublicationBody(Shown):
     hooks: list[HookBody]
 
     @classmethod
-    def of(cls, noun: Run) -> Self:
+    def of(cls, noun: PublisherRun) -> Self:
         """The answer's form of a run."""
         own = {name: getattr(noun, name) for name in cls.model_fields}
         own["notes"] = list(noun.notes)

@@ -9,7 +9,7 @@ import falcon
 from staging_api.errors import LockHeld
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import PUBLISHER
-from staging_api.publishing.running import running_under
+from staging_api.publishing.runs import running_under
 
 P = ParamSpec("P")
 

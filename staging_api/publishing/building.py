@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
 from staging_api.locks.model import new_id
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.model import (
     AptArchive,
@@ -33,7 +33,7 @@ from staging_api.publishing.model import (
     SuiteHold,
 )
 from staging_api.publishing.releasing import Releaser, expires
-from staging_api.publishing.repository import Unlisted
+from staging_api.publishing.rows import Unlisted
 from staging_api.publishing.runlog import RunLog
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
@@ -130,7 +130,7 @@ class Builder:
         files = live if files is None else files
         ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
-            old = repository.releases_of(conn, ids, now.live.number) if now else []
+            old = rows.releases_of(conn, ids, now.live.number) if now else []
         always = options.wants("release")
         releases: dict[int, Sequence[ReleaseText]] = {}
         for suite in suites:
@@ -166,7 +166,7 @@ class Builder:
             return []
         ids = [suite.id for suite in archive.suites]
         with self.database.connect() as conn:
-            texts = repository.releases_of(conn, ids, now.live.number)
+            texts = rows.releases_of(conn, ids, now.live.number)
         return [text for text in texts if text.signed_by == self.releaser.signer]
 
     def _index_files(
@@ -176,7 +176,7 @@ class Builder:
             return []
         ids = [suite.id for suite in suites]
         with self.database.connect() as conn:
-            return repository.index_files_of(conn, ids, generation.number)
+            return rows.index_files_of(conn, ids, generation.number)
 
     def go_live(
         self,
@@ -197,7 +197,7 @@ class Builder:
         """
         held = {suite.id: suite.held.content_number for suite in archive.suites if suite.held}
         contents = set(held.values())
-        number = repository.go_live(
+        number = rows.go_live(
             conn,
             generation_id,
             archive.id,
@@ -208,17 +208,17 @@ class Builder:
                 min(contents) if len(contents) == 1 and len(held) == len(archive.suites) else None
             ),
         )
-        repository.keep_holds(conn, generation_id, held)
-        repository.close(conn, number, draft.closed, draft.releases.keys())
-        repository.open_files(conn, number, draft.opened)
+        rows.keep_holds(conn, generation_id, held)
+        rows.close(conn, number, draft.closed, draft.releases.keys())
+        rows.open_files(conn, number, draft.opened)
         texts = [text for texts in draft.releases.values() for text in texts]
-        repository.add_releases(conn, number, texts)
+        rows.add_releases(conn, number, texts)
         self.settle(conn, number, draft)
 
     def settle(self, conn: Connection, number: int, draft: Draft) -> None:
         """Clear what was dirty where a generation shows things as they are."""
-        repository.mark_listed(conn, number, draft.shown)
-        repository.clear_dirty(
+        rows.mark_listed(conn, number, draft.shown)
+        rows.clear_dirty(
             conn, {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
         )
 
@@ -240,11 +240,11 @@ class Builder:
         generation_id = new_id() if draft.differs else back.now.live.id
         run.phase("go_live")
         with run.writing() as conn:
-            repository.hold_suites(conn, back.contents, back.target.id, caller, wish.reason)
+            rows.hold_suites(conn, back.contents, back.target.id, caller, wish.reason)
             if draft.differs:
                 self.go_live(conn, archive, generation_id, draft, run)
                 run.counts["generations"] += 1
-            return repository.find_generation(conn, generation_id)
+            return rows.find_generation(conn, generation_id)
 
     def returning(self, archive: AptArchive, wish: "Return") -> "Returning":
         """What going back comes to, if it can be done.
@@ -255,12 +255,12 @@ class Builder:
                 have one of the suites.
         """
         with self.database.connect() as conn:
-            now = repository.find_distribution(conn, archive.name)
+            now = rows.find_distribution(conn, archive.name)
             if now is None:
                 raise Conflict(f"nothing of {archive.name} has been published")
             target_id = wish.generation_id or now.live.id
-            target = repository.find_generation(conn, target_id)
-            contents = repository.contents_of(conn, target_id)
+            target = rows.find_generation(conn, target_id)
+            contents = rows.contents_of(conn, target_id)
         kept = target.archive == archive.name and target.state in KEPT_GENERATION_STATES
         if not kept:
             raise Conflict(f"generation {target_id} of {target.archive} is {target.state}")

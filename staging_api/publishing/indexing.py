@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row
 from staging_api.db.engine import Database
 from staging_api.debian.dsc import SourceFile
 from staging_api.debian.forms import pack
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
 from staging_api.publishing.indices import (
     Entry,
@@ -31,7 +31,7 @@ from staging_api.publishing.indices import (
 )
 from staging_api.publishing.model import FORM_OF, AptArchive, IndexFile, Suite
 from staging_api.publishing.pieces import BlockReader, FileHashes
-from staging_api.publishing.repository import Package, Unlisted
+from staging_api.publishing.rows import Package, Unlisted
 from staging_api.publishing.runlog import RunLog
 
 _THREADS = 2
@@ -98,8 +98,8 @@ class Indexer:
             careful: make all of them from all packages.
         """
         with self.database.connect() as conn:
-            unlisted = repository.unlisted(conn, suite.id)
-            installer = repository.has_installer(conn, suite.id)
+            unlisted = rows.unlisted(conn, suite.id)
+            installer = rows.has_installer(conn, suite.id)
             places = [each for each in _places(suite) if installer or not each.installer]
             known = [place for place in places if not careful and _is_in(place, base)]
             changes = _changes(conn, unlisted, known)
@@ -131,7 +131,7 @@ class Indexer:
                 entries = sorted(_entries(conn, suite, place), key=lambda entry: entry.key)
                 made: Iterable[BlockRef | PlainBlock] = cut(entries)
             else:
-                made = recut(repository.layout(conn, old[0].layout), changes, self._load)
+                made = recut(rows.layout(conn, old[0].layout), changes, self._load)
             made = list(made)
         forms = [word for word in archive.forms if word in ("gz", "xz")]
         self._keep(run, [each for each in made if isinstance(each, PlainBlock)], forms)
@@ -145,14 +145,14 @@ class Indexer:
         if not blocks:
             return
         with self.database.connect() as conn:
-            known = repository.known_blocks(conn, [each.ref.sha256 for each in blocks], words)
+            known = rows.known_blocks(conn, [each.ref.sha256 for each in blocks], words)
         new = [each for each in blocks if each.ref.sha256 not in known]
         with ThreadPoolExecutor(_THREADS, "compress") as pool:
             for start in range(0, len(new), _KEPT_AT_ONCE):
                 some = new[start : start + _KEPT_AT_ONCE]
-                rows = self._packed(pool, some, words)
+                records = self._packed(pool, some, words)
                 with run.writing() as conn:
-                    repository.add_blocks(conn, rows)
+                    rows.add_blocks(conn, records)
                 run.progress(start + len(some), len(new))
         run.counts["blocks"] += len(new)
 
@@ -175,7 +175,7 @@ class Indexer:
     def _files(
         self, archive: AptArchive, suite: Suite, place: IndexPlace, blocks: Sequence[str]
     ) -> Iterator[IndexFile]:
-        layout = repository.layout_name(blocks)
+        layout = rows.layout_name(blocks)
         # The plain name is listed even where nobody can fetch it: apt wants to know its hash.
         for word in dict.fromkeys(("plain", *archive.forms)):
             digest = self.hashes.measure((suite.id, place.path), word, blocks)
@@ -248,17 +248,17 @@ def _belongs(each: Unlisted, place: IndexPlace) -> bool:
 def _entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[Entry]:
     """The entries of all packages of an index."""
     if place.architecture:
-        packages = repository.listed_binaries(
+        packages = rows.listed_binaries(
             conn, suite.id, place.component, place.architecture, installer=place.installer
         )
     else:
-        packages = repository.listed_sources(conn, suite.id, place.component)
+        packages = rows.listed_sources(conn, suite.id, place.component)
     files = _source_files(conn, packages)
     return (_entry(each, files) for each in packages)
 
 
 def _source_files(conn: Connection, packages: Iterable[Package]) -> SourceFiles:
-    return repository.source_files_of(
+    return rows.source_files_of(
         conn, [each.source_release_id for each in packages if each.source_release_id is not None]
     )
 

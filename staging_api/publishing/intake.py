@@ -28,7 +28,7 @@ from staging_api.errors import (
 )
 from staging_api.locks.hold import RequestOrigin
 from staging_api.locks.model import new_id
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
 from staging_api.publishing.placing import Destination, make_way, placed
@@ -62,7 +62,7 @@ class Intake:
             Conflict: the suite takes no packages any more.
         """
         with self.database.connect() as conn:
-            found = repository.find_archive(conn, archive)
+            found = rows.find_apt_archive(conn, archive)
         to = found.suite(suite)
         if to is None:
             raise Invalid.field("suite", f"{archive} has no suite {suite}")
@@ -156,10 +156,10 @@ class Intake:
             if name_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
             note_there(conn, contents)
-            rows = _decided(conn, to, sent, origin)
-            uploads = repository.add_uploads(conn, [row for row, _ in rows])
-        errors = [error for _, error in rows if error is not None]
-        if len(errors) == len(rows):
+            records = _decided(conn, to, sent, origin)
+            uploads = rows.add_uploads(conn, [row for row, _ in records])
+        errors = [error for _, error in records if error is not None]
+        if len(errors) == len(records):
             errors[0].extra["uploads"] = [upload.id for upload in uploads]
             raise errors[0]
         return uploads
@@ -190,7 +190,7 @@ def _decided(
     """The row of each upload, and the reason if it is rejected."""
     places = placed(conn, to, parcels)
     known = _known(conn, to, parcels)
-    rows: list[tuple[dict[str, Any], StagingApiError | None]] = []
+    records: list[tuple[dict[str, Any], StagingApiError | None]] = []
     for parcel in parcels:
         place = places[parcel.name]
         error = place if isinstance(place, StagingApiError) else None
@@ -209,14 +209,14 @@ def _decided(
             "binary_release_id": None,
             **({} if isinstance(place, StagingApiError) else place),
         }
-        rows.append((row, error))
+        records.append((row, error))
     taken = [
         (row, _offer(parcel.name, parcel.content))
-        for (row, error), parcel in zip(rows, parcels, strict=True)
+        for (row, error), parcel in zip(records, parcels, strict=True)
         if error is None and not isinstance(parcel.content, StagingApiError)
     ]
     _note_what_follows(conn, to, taken)
-    return rows
+    return records
 
 
 def _note_what_follows(
@@ -229,10 +229,10 @@ def _note_what_follows(
         to: where they go.
         taken: each row, with what domination compares of it.
     """
-    if any(row["state"] == "accepted" for row, _ in taken) and repository.lift(conn, [to.suite.id]):
+    if any(row["state"] == "accepted" for row, _ in taken) and rows.lift(conn, [to.suite.id]):
         for row, _ in taken:
             row["note"] = lifted(to.suite.name)
-    newer = repository.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
+    newer = rows.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
     for place, version in newer.items():
         row, _ = taken[place]
         told = f"{to.suite.name} has {version}, which is newer: clients are offered that"
@@ -261,7 +261,7 @@ def _known(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> set[
     if to.suite.auto_accept:
         return set()
     names = [p.content.package for p in parcels if not isinstance(p.content, StagingApiError)]
-    return repository.known_packages(conn, to.archive.id, names)
+    return rows.known_packages(conn, to.archive.id, names)
 
 
 def _state(suite: Suite, parcel: Parcel, known: set[str]) -> str:

@@ -173,7 +173,7 @@ class HookRun:
 
 
 @dataclass(frozen=True)
-class Run:
+class PublisherRun:
     """One operation of the publisher.
 
     Attributes:
@@ -283,7 +283,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Publication:
+class PackagePublication:
     """One package in a suite."""
 
     id: int

@@ -8,7 +8,7 @@ next run finds it so. In which order phases come is told in `publishing.service`
 from collections.abc import Collection, Sequence
 
 from staging_api.artifacts.store import BlobStore
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
 from staging_api.publishing.model import AptArchive, Options
 from staging_api.publishing.runlog import RunLog
@@ -26,12 +26,12 @@ _TOLD_AT_MOST = 20
 def accept(run: RunLog, archive: AptArchive) -> None:
     """Make pending publications of accepted uploads, each by itself."""
     with run.database.connect() as conn:
-        waiting = repository.accepted_uploads(conn, archive.id)
+        waiting = rows.accepted_uploads(conn, archive.id)
     run.phase("accept", len(waiting))
     for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
         some = waiting[start : start + _ACCEPTED_AT_ONCE]
         with run.writing() as conn:
-            failed = repository.accept(conn, some)
+            failed = rows.accept(conn, some)
         for upload_id, reason in failed.items():
             run.note(f"upload {upload_id} was left for later: {reason}")
         run.counts["accepted"] += len(some) - len(failed)
@@ -47,7 +47,7 @@ def publish(
     As many as `at_once`, or a few more, say that some may be left for the next generation.
     """
     with run.database.connect() as conn:
-        files = repository.files_to_publish(conn, suites, published_too=options.wants("publishing"))
+        files = rows.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
     StoreIdentity(run.database, blobs).check()
     gone = blobs.lacks({file.sha256: file.size_bytes for file in files})
@@ -58,20 +58,20 @@ def publish(
         if published >= at_once:
             break
         with run.writing() as conn:
-            published += repository.publish(conn, ready[start : start + step])
+            published += rows.publish(conn, ready[start : start + step])
         run.progress(published, len(ready))
     run.counts["published"] += published
     for publication, path in missing.items():
         run.note(f"{path} is not in the store")
         with run.writing() as conn:
-            repository.hold_back(conn, [publication], f"{path} is not in the store")
+            rows.hold_back(conn, [publication], f"{path} is not in the store")
     return published
 
 
 def renew_statistics(run: RunLog) -> None:
     """Let the planner of PostgreSQL know of what was changed just now."""
     with run.writing() as conn:
-        repository.renew_statistics(conn)
+        rows.renew_statistics(conn)
 
 
 def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options: Options) -> None:
@@ -84,19 +84,19 @@ def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options:
             continue
         whole = careful or suite.rebuild_since is not None
         with run.database.connect() as conn:
-            sources = repository.sources_to_dominate(conn, suite.id, careful=whole)
-            binaries, decided = repository.binaries_to_dominate(conn, suite.id, careful=whole)
+            sources = rows.sources_to_dominate(conn, suite.id, careful=whole)
+            binaries, decided = rows.binaries_to_dominate(conn, suite.id, careful=whole)
         outdone += dominate_sources(sources)
         outdone += [
             each for each in dominate_binaries(binaries, suite.architectures) if each.id in decided
         ]
     with run.database.connect() as conn:
-        ended = bool(outdone) or repository.has_ended(conn, archive.id)
+        ended = bool(outdone) or rows.has_ended(conn, archive.id)
     unseen: list[str] = []
     if ended:
         with run.writing() as conn:
-            unseen = repository.supersede(conn, outdone)
-            repository.condemn(conn, archive.id, archive.quarantine_seconds)
+            unseen = rows.supersede(conn, outdone)
+            rows.condemn(conn, archive.id, archive.quarantine_seconds)
     run.counts["superseded"] += len(outdone) - len(unseen)
     # What nobody can see was not published.
     run.counts["published"] -= len(unseen)
@@ -111,15 +111,15 @@ def tidy(run: RunLog, archive: AptArchive) -> None:
     retention = archive.retention_seconds
     grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
     with run.database.connect() as conn:
-        generations, packages = repository.overdue(conn, archive.id, retention, grace)
+        generations, packages = rows.overdue(conn, archive.id, retention, grace)
     if not (generations or packages):
         return
     with run.writing() as conn:
         if generations:
-            run.counts["reaped"] += repository.reap_generations(conn, archive.id, retention)
-            repository.drop_unkept(conn, archive.id)
-            repository.drop_unnamed(conn)
-        repository.remove_condemned(conn, archive.id)
-        run.counts["removed_files"] += repository.remove_unused_files(
+            run.counts["reaped"] += rows.reap_generations(conn, archive.id, retention)
+            rows.drop_unkept(conn, archive.id)
+            rows.drop_unnamed(conn)
+        rows.remove_condemned(conn, archive.id)
+        run.counts["removed_files"] += rows.remove_unused_files(
             conn, archive.id, archive.quarantine_seconds
         )

@@ -15,7 +15,7 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.debian import xz
 from staging_api.debian.forms import Form, unpack
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.blocks import Digest, assemble
 from staging_api.publishing.model import FORM_OF
 
@@ -73,7 +73,7 @@ class BlockReader:
     def _load(self, digests: list[str], form: str) -> dict[str, bytes]:
         plain = form == "plain"
         with self._database.connect() as conn:
-            found = repository.pieces(conn, digests, "zst" if plain else form)
+            found = rows.pieces(conn, digests, "zst" if plain else form)
         if plain:
             found = {k: unpack(Form.ZST, frame, _MAX_BLOCK_BYTES) for k, frame in found.items()}
         for digest, piece in found.items():

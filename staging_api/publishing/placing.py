@@ -18,7 +18,7 @@ from staging_api.db.engine import Database
 from staging_api.debian.deb import BinaryPackage
 from staging_api.debian.dsc import SourceFile, SourcePackage, check_files
 from staging_api.errors import Conflict, PackageInvalid, StagingApiError
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.parcels import Parcel
 from staging_api.publishing.pool import binary_file_name, pool_path
@@ -41,10 +41,10 @@ def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> 
     """Take from the pool what was given up and is in the way of these packages."""
     wanted = [row for parcel in parcels for row in _wanted(to, parcel)]
     with database.connect() as conn:
-        in_the_way = repository.files_in_the_way(conn, to.archive.id, wanted)
+        in_the_way = rows.files_in_the_way(conn, to.archive.id, wanted)
     if in_the_way:
         with database.begin() as conn:
-            repository.remove_given_up(conn, in_the_way)
+            rows.remove_given_up(conn, in_the_way)
 
 
 def _wanted(to: Destination, parcel: Parcel) -> Iterator[dict[str, Any]]:
@@ -76,15 +76,15 @@ def placed(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict
 def _binaries(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict[str, Place]:
     """The releases of all .deb and .udeb files, added together."""
     found: dict[str, Place] = {}
-    rows: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = {}
     for parcel in parcels:
         if isinstance(parcel.content, BinaryPackage):
             try:
-                rows[parcel.name] = _binary_row(to, parcel.files[parcel.name], parcel.content)
+                records[parcel.name] = _binary_row(to, parcel.files[parcel.name], parcel.content)
             except StagingApiError as error:
                 found[parcel.name] = error
-    there = repository.add_binaries(conn, to.archive.id, list(rows.values())) if rows else {}
-    for place, (name, row) in enumerate(rows.items()):
+    there = rows.add_binaries(conn, to.archive.id, list(records.values())) if records else {}
+    for place, (name, row) in enumerate(records.items()):
         release = there.get(place)
         if release is None:
             found[name] = _path_is_taken(row["path"])
@@ -130,7 +130,7 @@ def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePac
     archive_id = to.archive.id
     wanted, paths = (source.dsc, *source.files), _paths(to, source)
     try:
-        there = repository.files_at(conn, archive_id, list(paths.values()))
+        there = rows.files_at(conn, archive_id, list(paths.values()))
         in_pool = {
             name: SourceFile(name, there[path].size_bytes, there[path].sha256)
             for name, path in paths.items()
@@ -140,9 +140,9 @@ def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePac
             check_files(source, {**in_pool, **parcel.files})
         if (known := _known_source(conn, to, source)) is not None:
             return known
-        rows = [{**vars(file), "path": paths[file.name]} for file in wanted]
-        repository.add_files(conn, archive_id, rows)
-        there = repository.files_at(conn, archive_id, list(paths.values()))
+        records = [{**vars(file), "path": paths[file.name]} for file in wanted]
+        rows.add_files(conn, archive_id, records)
+        there = rows.files_at(conn, archive_id, list(paths.values()))
         for file in wanted:
             path = paths[file.name]
             if path not in there or there[path].sha256 != file.sha256:
@@ -150,7 +150,7 @@ def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePac
         values = {"package": source.package, "version": source.version.text}
         values |= {"version_key": source.version.sort_key, "control": source.control}
         ids = [there[paths[file.name]].id for file in wanted]
-        added = repository.add_source(conn, archive_id, values, ids)
+        added = rows.add_source(conn, archive_id, values, ids)
         # Another request may have added it since we looked.
         return {"source_release_id": added} if added else _known_source(conn, to, source) or {}
     except StagingApiError as error:
@@ -172,7 +172,7 @@ def _known_source(
         Conflict: it has other files.
     """
     package, version = source.package, source.version
-    release = repository.find_source(conn, to.archive.id, package, version.sort_key)
+    release = rows.find_source(conn, to.archive.id, package, version.sort_key)
     if release is None:
         return None
     if list(release.files) != [f"{f.name} {f.sha256}" for f in (source.dsc, *source.files)]:

@@ -24,7 +24,7 @@ from staging_api.errors import LockLost, StagingApiError, Unavailable
 from staging_api.locks.hold import Locks, RequestOrigin, guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import (
     AptArchive,
@@ -76,7 +76,7 @@ class RunLog:
         """Write down that it runs; what died before it is abandoned by that."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
         with run.writing() as conn:
-            dead = repository.begin_run(
+            dead = rows.begin_run(
                 conn,
                 run.id,
                 held.lease,
@@ -122,11 +122,11 @@ class RunLog:
     def _tell(self, progress: tuple[int, int] | None = None) -> None:
         self._told_at = time.monotonic()
         with self.writing() as conn:
-            repository.unhurried(conn)
+            rows.unhurried(conn)
             if self._untold:
-                repository.enter_phases(conn, self.id, self._new_phases())
+                rows.enter_phases(conn, self.id, self._new_phases())
             if progress:
-                repository.note_progress(conn, self.id, *progress)
+                rows.note_progress(conn, self.id, *progress)
 
     def _new_phases(self) -> NewPhases:
         """What is told now, and by that not new any more."""
@@ -143,7 +143,7 @@ class RunLog:
     def hook(self, stage: str, result: HookResult) -> None:
         """Keep what a hook said."""
         with self.writing() as conn:
-            repository.add_hook_run(conn, self.id, stage, result)
+            rows.add_hook_run(conn, self.id, stage, result)
 
     def finish(self, error: StagingApiError | None = None) -> None:
         """Say that all was published; with an error, that a hook failed after that."""
@@ -160,8 +160,8 @@ class RunLog:
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
         with self.writing() as conn:
             if error:
-                repository.abandon_generations(conn)
-            repository.finish_run(
+                rows.abandon_generations(conn)
+            rows.finish_run(
                 conn,
                 self.id,
                 state,

@@ -33,7 +33,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import HookFailed, Invalid
 from staging_api.locks.hold import Locks, RequestOrigin, hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
-from staging_api.publishing import phases, repository
+from staging_api.publishing import phases, rows
 from staging_api.publishing.building import Builder, Draft, Return
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import (
@@ -41,7 +41,7 @@ from staging_api.publishing.model import (
     Distribution,
     Generation,
     Options,
-    Run,
+    PublisherRun,
     Suite,
 )
 from staging_api.publishing.runlog import RunLog
@@ -82,7 +82,7 @@ class Publisher:
 
     def run(
         self, operation: Operation, archive: AptArchive, options: Options, origin: RequestOrigin
-    ) -> Run:
+    ) -> PublisherRun:
         """Run one operation on one archive, to its end.
 
         Raises:
@@ -128,7 +128,7 @@ class Publisher:
                 run.fail(error)
                 raise
 
-    def renew(self, name: str, origin: RequestOrigin) -> Run | None:
+    def renew(self, name: str, origin: RequestOrigin) -> PublisherRun | None:
         """Write the Releases anew of which half of the time is over, and decide on no package.
 
         Only where this process signs as those were signed; None if there is nothing to do for it.
@@ -157,20 +157,20 @@ class Publisher:
             Invalid: an option names a suite that it does not have.
         """
         with self.database.connect() as conn:
-            archive = repository.find_archive(conn, name)
+            archive = rows.find_apt_archive(conn, name)
         for wanted in options.suites if options else ():
             if archive.suite(wanted) is None:
                 raise Invalid.field("options.suites", f"{name} has no suite {wanted}")
         return archive
 
-    def find(self, run_id: str) -> Run:
+    def find(self, run_id: str) -> PublisherRun:
         """One run.
 
         Raises:
             NotFound: there is no such run.
         """
         with self.database.connect() as conn:
-            return repository.find_run(conn, run_id)
+            return rows.find_run(conn, run_id)
 
     def go_back(
         self, name: str, generation_id: str | None, origin: RequestOrigin, **wish: Any
@@ -211,7 +211,7 @@ class Publisher:
         archive = self.archive(name, Options(suites=suites))
         ids = [suite.id for suite in archive.suites if not suites or suite.name in suites]
         with self.database.begin() as conn:
-            return repository.lift(conn, ids)
+            return rows.lift(conn, ids)
 
     def _process_accepted(self, run: RunLog, archive: AptArchive, _options: Options) -> None:
         phases.accept(run, archive)
@@ -269,11 +269,11 @@ class Publisher:
     def _with_work(self, archive: AptArchive) -> set[int]:
         with self.database.connect() as conn:
             signer = self.builder.releaser.signer
-            return repository.suites_with_work(conn, archive.id, signer)
+            return rows.suites_with_work(conn, archive.id, signer)
 
     def _distribution(self, name: str) -> Distribution | None:
         with self.database.connect() as conn:
-            return repository.find_distribution(conn, name)
+            return rows.find_distribution(conn, name)
 
     def _make_generation(
         self,
@@ -295,7 +295,7 @@ class Publisher:
         environment = _environment(run, archive, generation_id, draft)
         if hooks and self.hooks is not None:
             with run.writing() as conn:
-                repository.begin_generation(conn, generation_id, archive.id, run.id)
+                rows.begin_generation(conn, generation_id, archive.id, run.id)
             if refused := self._run_hooks(run, "before", environment):
                 raise refused
         self._go_live(run, archive, generation_id, draft)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.model import Served
 
 _RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
@@ -27,14 +27,14 @@ def served_at(conn: Connection, archive: str, generation: str | None, path: str)
         path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
     """
     if place := release_path(path):
-        return repository.release_at(conn, archive, generation, *place)
+        return rows.release_at(conn, archive, generation, *place)
     top, _, rest = path.partition("/")
     if top == "pool":
-        return repository.pool_file_at(conn, archive, path)
+        return rows.pool_file_at(conn, archive, path)
     suite, _, name = rest.partition("/")
     if top != "dists" or not name:
         return None
     if _BY_HASH in name:
         folder, _, sha256 = name.rpartition(_BY_HASH)
-        return repository.by_hash(conn, archive, suite, folder, sha256)
-    return repository.index_at(conn, archive, generation, suite, name)
+        return rows.by_hash(conn, archive, suite, folder, sha256)
+    return rows.index_at(conn, archive, generation, suite, name)

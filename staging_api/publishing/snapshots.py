@@ -12,7 +12,7 @@ What if the process dies? Before the Release is kept, nobody got it; the next wh
 from dataclasses import dataclass
 
 from staging_api.db.engine import Database
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.model import Served
 from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
@@ -37,20 +37,20 @@ class Snapshots:
         with self.database.connect() as conn:
             if generation is not None and place is not None and signer is not None:
                 suite, name = place
-                release = repository.stale_release(conn, archive, generation, suite, signer)
+                release = rows.stale_release(conn, archive, generation, suite, signer)
                 if release is not None:
                     return self._lasting(release, name, signer)
             return served_at(conn, archive, generation, path)
 
-    def _lasting(self, release: repository.StaleRelease, name: str, signer: str) -> Served | None:
+    def _lasting(self, release: rows.StaleRelease, name: str, signer: str) -> Served | None:
         with self.database.connect() as conn:
-            kept = repository.lasting_releases(conn, release.id, signer)
+            kept = rows.lasting_releases(conn, release.id, signer)
         if not kept:
             content = without_expiry(release.content)
             texts, signed = {"Release": content}, self.releaser.sign(content, self.releaser.key)
             if isinstance(signed, Signed):
                 texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             with self.database.begin() as conn:
-                repository.keep_lasting(conn, release.id, signer, texts)
-                kept = repository.lasting_releases(conn, release.id, signer)
+                rows.keep_lasting(conn, release.id, signer, texts)
+                kept = rows.lasting_releases(conn, release.id, signer)
         return kept.get(name)

@@ -12,7 +12,7 @@ import pytest
 
 from staging_api.cli import VERBS
 from staging_api.cli.exits import NOT_INSTALLED, REFUSED
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.base_install import ROOT, base_distributions, base_modules
 from tests.builds import build, build_path
 from tests.packages import control_text, deb
@@ -76,7 +76,7 @@ def test_a_build_is_staged_awaited_and_shown(machine: Machine, source: ArchiveSo
 def test_an_archive_is_filled_published_and_exported(
     machine: Machine, client: Client, tmp_path: Path
 ) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     packages = {name: deb(control_text(name)) for name in ("hello", "world")}
     for name, raw in packages.items():
         (tmp_path / f"{name}.deb").write_bytes(raw)
@@ -123,7 +123,7 @@ def test_documents_without_a_server_say_what_to_install(
 
 
 def test_a_copy_to_a_bucket_says_what_to_install(machine: Machine, client: Client) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     done = machine.run("publish", "export", archive.name, "s3://copies/tools")
     assert done.returncode == REFUSED
     assert "pip install 'staging_api[buckets]'" in done.stderr

@@ -13,7 +13,7 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database, open_database
 from staging_api.debian.forms import Form
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.packages import control_text, deb
@@ -120,7 +120,7 @@ def test_packages_are_published_into_the_bucket_and_apt_is_sent_there(
     own: Service, own_rows: Database, store: BlobStore
 ) -> None:
     (pod,) = own.api()
-    archive = ArchiveApi.make(pod.client)
+    archive = AptArchiveApi.make(pod.client)
     package = deb(control_text("hello", "1.0-1", "amd64"), Form.GZ)
     assert archive.upload("hello_1.0-1_amd64.deb", package).status == 201
     archive.published()

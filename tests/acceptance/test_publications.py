@@ -21,8 +21,8 @@ from staging_api.locks.keeper import Hold
 from staging_api.publishing.model import Options
 from staging_api.publishing.service import Publisher
 from staging_api.vocabulary.publishing import OPERATIONS
-from tests.archive_api import PUBLICATIONS, ArchiveApi
-from tests.archive_series import fake_signature, keys_in
+from tests.apt_archive_api import PUBLICATIONS, AptArchiveApi
+from tests.apt_archive_series import fake_signature, keys_in
 from tests.builds import build, build_path
 from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
@@ -37,8 +37,8 @@ OF_WORKERS = ("store_ledger", "store_checks", "store_reservations", "artifact_ac
 
 
 @pytest.fixture
-def archive(client: Client) -> ArchiveApi:
-    return ArchiveApi.make(client)
+def archive(client: Client) -> AptArchiveApi:
+    return AptArchiveApi.make(client)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def small(package: str = "hello", version: str = "1.0-1", architecture: str = "a
 
 
 def test_from_nothing_to_a_package_that_any_pod_serves(
-    archive: ArchiveApi, pods: list[Pod]
+    archive: AptArchiveApi, pods: list[Pod]
 ) -> None:
     sent = archive.upload("hello_1.0-1_amd64.deb", small())
     assert (sent.status, sent.json["items"][0]["state"]) == (201, "accepted")
@@ -76,7 +76,7 @@ def test_from_nothing_to_a_package_that_any_pod_serves(
     ],
 )
 def test_a_part_of_a_file_is_that_part_and_a_known_file_is_not_sent(
-    archive: ArchiveApi, path: str
+    archive: AptArchiveApi, path: str
 ) -> None:
     archive.upload("hello_1.0-1_amd64.deb", small())
     archive.published()
@@ -92,7 +92,7 @@ def test_a_part_of_a_file_is_that_part_and_a_known_file_is_not_sent(
     assert (head.status, head.headers["Content-Length"]) == (200, str(len(whole.body)))
 
 
-def test_sources_and_binaries_come_in_one_form(archive: ArchiveApi) -> None:
+def test_sources_and_binaries_come_in_one_form(archive: AptArchiveApi) -> None:
     tarball = {"hello_1.0.tar.xz": b"source"}
     text = dsc([source_file(*each) for each in tarball.items()], version="1.0")
     files = {"hello_1.0.dsc": text.encode(), **tarball, "a.deb": small(), "b.udeb": small("part")}
@@ -104,7 +104,7 @@ def test_sources_and_binaries_come_in_one_form(archive: ArchiveApi) -> None:
 
 
 def test_what_has_been_staged_is_published_without_being_sent(
-    archive: ArchiveApi, source: ArchiveSource, client: Client
+    archive: AptArchiveApi, source: ArchiveSource, client: Client
 ) -> None:
     path = build_path()
     objects = build()
@@ -128,7 +128,7 @@ def test_what_has_been_staged_is_published_without_being_sent(
     ],
 )
 def test_a_hostile_package_is_rejected_with_its_reason_and_nothing_else_is_lost(
-    archive: ArchiveApi, raw: bytes, reason: str
+    archive: AptArchiveApi, raw: bytes, reason: str
 ) -> None:
     refused = archive.upload("bad.deb", raw)
     assert refused.problem == (400, "package_invalid")
@@ -140,7 +140,7 @@ def test_a_hostile_package_is_rejected_with_its_reason_and_nothing_else_is_lost(
     assert archive.published()["counts"]["published"] == 1
 
 
-def test_a_page_of_another_site_cannot_upload(archive: ArchiveApi) -> None:
+def test_a_page_of_another_site_cannot_upload(archive: AptArchiveApi) -> None:
     headers = {"Content-Type": "application/octet-stream", "Sec-Fetch-Site": "cross-site"}
     path = f"{archive.path}/uploads?suite=stable&name=a.deb"
     assert archive.client.send("POST", path, small(), headers).problem == (403, "forbidden")
@@ -149,7 +149,7 @@ def test_a_page_of_another_site_cannot_upload(archive: ArchiveApi) -> None:
     assert plain.problem == (415, "unsupported_media_type")
 
 
-def test_an_upload_may_be_longer_than_any_other_body(archive: ArchiveApi) -> None:
+def test_an_upload_may_be_longer_than_any_other_body(archive: AptArchiveApi) -> None:
     large = [*deb_members(control_text("large"))[:2], ("data.tar", bytes(5 << 20))]
     assert archive.upload("a.deb", ar(large)).status == 201
     long = {"name": "x" * (5 << 20)}
@@ -157,14 +157,14 @@ def test_an_upload_may_be_longer_than_any_other_body(archive: ArchiveApi) -> Non
     assert refused.problem == (413, "limit_exceeded")
 
 
-def test_another_content_under_a_published_name_is_409(archive: ArchiveApi) -> None:
+def test_another_content_under_a_published_name_is_409(archive: AptArchiveApi) -> None:
     archive.upload("a.deb", small())
     again = archive.upload("a.deb", deb(control_text("hello"), Form.GZ, holds="other"))
     assert again.problem == (409, "conflict")
 
 
 def test_many_send_the_same_packages_at_once_and_none_is_lost(
-    archive: ArchiveApi, pods: list[Pod]
+    archive: AptArchiveApi, pods: list[Pod]
 ) -> None:
     packages = [small(f"package-{n % 25:02}") for n in range(100)]
 
@@ -179,7 +179,7 @@ def test_many_send_the_same_packages_at_once_and_none_is_lost(
     assert len(listed) == 25
 
 
-def test_an_upload_waits_for_its_decision(archive: ArchiveApi) -> None:
+def test_an_upload_waits_for_its_decision(archive: AptArchiveApi) -> None:
     client = archive.client
     suite = f"{archive.path}/suites/stable"
     assert client.send("PATCH", suite, b'{"auto_accept": false}', JSON).status == 200
@@ -197,7 +197,7 @@ def test_an_upload_waits_for_its_decision(archive: ArchiveApi) -> None:
 JSON = {"Content-Type": "application/json"}
 
 
-def test_a_package_is_deleted_for_a_reason(archive: ArchiveApi) -> None:
+def test_a_package_is_deleted_for_a_reason(archive: AptArchiveApi) -> None:
     archive.upload("a.deb", small())
     archive.published()
     (package,) = archive.client.get(f"{archive.path}/packages").json["items"]
@@ -210,7 +210,7 @@ def test_a_package_is_deleted_for_a_reason(archive: ArchiveApi) -> None:
     assert " 0 main/binary-amd64/Packages\n" in release
 
 
-def test_a_generation_is_pinned_looked_at_and_gone_back_to(archive: ArchiveApi) -> None:
+def test_a_generation_is_pinned_looked_at_and_gone_back_to(archive: AptArchiveApi) -> None:
     client = archive.client
     archive.upload("a.deb", small())
     first = archive.published()["generation_id"]
@@ -227,11 +227,11 @@ def test_a_generation_is_pinned_looked_at_and_gone_back_to(archive: ArchiveApi) 
     assert archive.get(index).body == old
 
 
-def change(archive: ArchiveApi, path: str, **values: object) -> Answer:
+def change(archive: AptArchiveApi, path: str, **values: object) -> Answer:
     return archive.client.send("PATCH", path, json.dumps(values).encode(), JSON)
 
 
-def test_going_back_is_a_state_of_a_suite_until_it_is_lifted(archive: ArchiveApi) -> None:
+def test_going_back_is_a_state_of_a_suite_until_it_is_lifted(archive: AptArchiveApi) -> None:
     client, place = archive.client, f"{API}/distributions/{archive.name}"
     archive.upload("a.deb", small())
     first = archive.published()["generation_id"]
@@ -259,7 +259,7 @@ def test_going_back_is_a_state_of_a_suite_until_it_is_lifted(archive: ArchiveApi
     assert change(archive, place, generation_id=first, suites=["nowhere"]).problem[0] == 400
 
 
-def test_accepting_an_upload_lifts_the_hold_of_its_suite(archive: ArchiveApi) -> None:
+def test_accepting_an_upload_lifts_the_hold_of_its_suite(archive: AptArchiveApi) -> None:
     client, place = archive.client, f"{API}/distributions/{archive.name}"
     change(archive, f"{archive.path}/suites/stable", auto_accept=False)
     archive.published()
@@ -290,7 +290,7 @@ def test_accepting_an_upload_lifts_the_hold_of_its_suite(archive: ArchiveApi) ->
     ],
 )
 def test_what_could_not_be_published_is_refused_at_the_door(
-    archive: ArchiveApi, values: dict[str, object], field: str, reason: str
+    archive: AptArchiveApi, values: dict[str, object], field: str, reason: str
 ) -> None:
     refused = change(archive, f"{archive.path}/suites/stable", **values)
     assert refused.problem == (400, "invalid_request")
@@ -299,14 +299,14 @@ def test_what_could_not_be_published_is_refused_at_the_door(
     assert archive.published()["state"] == "succeeded"
 
 
-def test_a_label_may_have_any_character_but_those_of_line_ends(archive: ArchiveApi) -> None:
+def test_a_label_may_have_any_character_but_those_of_line_ends(archive: AptArchiveApi) -> None:
     assert change(archive, archive.path, label=" two\xa0words \u200dé ").status == 200
     archive.published()
     release = archive.get("dists/stable/Release").body.decode()
     assert "\nLabel: two\xa0words \u200dé\n" in release
 
 
-def test_a_name_of_a_suite_is_not_given_twice(archive: ArchiveApi) -> None:
+def test_a_name_of_a_suite_is_not_given_twice(archive: AptArchiveApi) -> None:
     client = archive.client
     assert client.post(f"{archive.path}/suites", {"name": "testing"}).status == 201
     testing = f"{archive.path}/suites/testing"
@@ -319,7 +319,9 @@ def test_a_name_of_a_suite_is_not_given_twice(archive: ArchiveApi) -> None:
         assert b"Suite: testing\n" in archive.get(f"dists/{name}/Release").body
 
 
-def test_a_client_that_has_the_release_is_told_so_by_either_validator(archive: ArchiveApi) -> None:
+def test_either_validator_confirms_that_a_client_has_the_release(
+    archive: AptArchiveApi,
+) -> None:
     archive.upload("a.deb", small())
     archive.published()
     for path in ("dists/stable/Release", INDEX):
@@ -344,7 +346,7 @@ SECONDS = (*OPERATIONS, "go-back", "hold")
 PAIRS = list(itertools.product(FIRSTS, SECONDS))
 
 
-def begin(publisher: Publisher, archive: ArchiveApi, what: str) -> object:
+def begin(publisher: Publisher, archive: AptArchiveApi, what: str) -> object:
     """Do what takes the lock, to its end."""
     match what:
         case "go-back":
@@ -358,7 +360,7 @@ def begin(publisher: Publisher, archive: ArchiveApi, what: str) -> object:
             return publisher.run(what, found, Options(), ORIGIN)  # type: ignore[arg-type]
 
 
-def ask(archive: ArchiveApi, what: str) -> Answer:
+def ask(archive: AptArchiveApi, what: str) -> Answer:
     """Ask a pod for the same."""
     place = f"{API}/distributions/{archive.name}"
     match what:
@@ -381,7 +383,7 @@ def signer(third_pod: Publisher, tmp_path: Path) -> Publisher:
     return replace(third_pod, builder=replace(builder, releaser=releaser))
 
 
-def has_expiring_release(archive: ArchiveApi, signer: Publisher, rows: Database) -> None:
+def has_expiring_release(archive: AptArchiveApi, signer: Publisher, rows: Database) -> None:
     change(archive, archive.path, valid_for_seconds=3600)
     begin(signer, archive, "publish-distro")
     execute(
@@ -394,7 +396,7 @@ def has_expiring_release(archive: ArchiveApi, signer: Publisher, rows: Database)
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_the_second_is_told_of_a_first_that_has_only_just_got_the_lock(
-    archive: ArchiveApi, signer: Publisher, rows: Database, first: str, second: str
+    archive: AptArchiveApi, signer: Publisher, rows: Database, first: str, second: str
 ) -> None:
     """The row of a run is written after its lock was granted."""
     has_expiring_release(archive, signer, rows)
@@ -434,7 +436,7 @@ def test_the_second_is_told_of_a_first_that_has_only_just_got_the_lock(
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no_trace(
-    archive: ArchiveApi, signer: Publisher, rows: Database, first: str, second: str
+    archive: AptArchiveApi, signer: Publisher, rows: Database, first: str, second: str
 ) -> None:
     has_expiring_release(archive, signer, rows)
     archive.upload("a.deb", small())
@@ -464,7 +466,7 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
 
 
 def test_who_comes_second_is_told_when_the_run_will_be_over(
-    archive: ArchiveApi, third_pod: Publisher, rows: Database
+    archive: AptArchiveApi, third_pod: Publisher, rows: Database
 ) -> None:
     archive.upload("a.deb", small())
     begun, go_on = Event(), Event()
@@ -500,7 +502,7 @@ def test_who_comes_second_is_told_when_the_run_will_be_over(
 
 
 def test_of_many_callers_on_two_pods_exactly_one_gets_through(
-    archive: ArchiveApi, third_pod: Publisher, pods: list[Pod], rows: Database
+    archive: AptArchiveApi, third_pod: Publisher, pods: list[Pod], rows: Database
 ) -> None:
     """The winner waits until all others have their answer."""
     archive.upload("a.deb", small())
@@ -535,7 +537,7 @@ def wait_until_held(rows: Database) -> None:
 
 
 def test_an_unknown_archive_or_suite_is_refused_without_a_lock(
-    archive: ArchiveApi, rows: Database
+    archive: AptArchiveApi, rows: Database
 ) -> None:
     before = dump(rows)
     body = {"operation": "publish-distro", "archive": "nowhere"}
@@ -546,7 +548,7 @@ def test_an_unknown_archive_or_suite_is_refused_without_a_lock(
 
 
 def test_the_files_of_a_copy_are_listed_in_the_order_in_which_they_are_safe_to_write(
-    archive: ArchiveApi,
+    archive: AptArchiveApi,
 ) -> None:
     archive.upload("a.deb", small())
     archive.published()
@@ -563,7 +565,7 @@ def test_the_files_of_a_copy_are_listed_in_the_order_in_which_they_are_safe_to_w
         assert hashlib.sha256(content).hexdigest() == file["sha256"]
 
 
-def test_a_repeated_request_with_one_key_runs_once(archive: ArchiveApi, tmp_path: Path) -> None:
+def test_a_repeated_request_with_one_key_runs_once(archive: AptArchiveApi, tmp_path: Path) -> None:
     body = {"operation": "publish-distro", "archive": archive.name}
     key = {"Idempotency_Key": f"{archive.name}-1"}
     first = archive.client.post(PUBLICATIONS, body, **key)

@@ -16,7 +16,7 @@ from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
 from staging_api.publishing.signing import SigningKey, public_key, stop_agent
 from tests.apt import Apt
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb, dsc, source_file
@@ -34,8 +34,8 @@ def apt(tmp_path: Path) -> Apt:
 
 
 @pytest.fixture
-def archive(client: Client) -> ArchiveApi:
-    return ArchiveApi.make(client)
+def archive(client: Client) -> AptArchiveApi:
+    return AptArchiveApi.make(client)
 
 
 def small(package: str, version: str = "1.0-1", architecture: str = "amd64", **more: str) -> bytes:
@@ -52,7 +52,7 @@ def fails(outcome: "subprocess.CompletedProcess[str]", reason: str) -> None:
 
 
 def test_packages_of_two_architectures_and_components_are_installed_from_the_service(
-    apt: Apt, archive: ArchiveApi
+    apt: Apt, archive: AptArchiveApi
 ) -> None:
     archive.upload("a.deb", small("greeter", Depends="words (>= 1:2~)"))
     words = deb(control_text("words", "1:2.0-1", "all"), Form.GZ, holds="words")
@@ -67,7 +67,7 @@ def test_packages_of_two_architectures_and_components_are_installed_from_the_ser
     assert installed.count("Status: install ok installed") == 2
 
 
-def test_a_newer_version_is_the_upgrade(apt: Apt, archive: ArchiveApi) -> None:
+def test_a_newer_version_is_the_upgrade(apt: Apt, archive: AptArchiveApi) -> None:
     apt.use(archive.url)
     for version in ("1.0", "1.0-2", "1:0.1"):
         archive.upload("a.deb", small("hello", version))
@@ -78,7 +78,7 @@ def test_a_newer_version_is_the_upgrade(apt: Apt, archive: ArchiveApi) -> None:
 
 
 def test_sources_are_downloaded_from_the_service(
-    apt: Apt, archive: ArchiveApi, tmp_path: Path
+    apt: Apt, archive: AptArchiveApi, tmp_path: Path
 ) -> None:
     folder = tmp_path / "hello-1.0"
     (folder / "debian").mkdir(parents=True)
@@ -99,7 +99,7 @@ def test_sources_are_downloaded_from_the_service(
 
 @pytest.mark.parametrize("form", ["plain", "gz", "xz", "zst"])
 def test_each_form_alone_is_read_from_the_service(apt: Apt, client: Client, form: str) -> None:
-    archive = ArchiveApi.make(client, forms=[form])
+    archive = AptArchiveApi.make(client, forms=[form])
     names = [f"package-{n:02}" for n in range(40)]
     long = {"Long": "x" * 8000}
     archive.send({f"{name}.deb": small(name, architecture="all", **long) for name in names})
@@ -109,7 +109,7 @@ def test_each_form_alone_is_read_from_the_service(apt: Apt, client: Client, form
     assert apt.names() == names
 
 
-def test_going_back_is_seen_by_a_client_that_saw_the_newer(apt: Apt, archive: ArchiveApi) -> None:
+def test_a_client_of_the_newer_packages_sees_going_back(apt: Apt, archive: AptArchiveApi) -> None:
     archive.upload("a.deb", small("hello"))
     first = archive.published()["generation_id"]
     archive.upload("b.deb", small("world"))
@@ -150,7 +150,7 @@ def test_a_signed_archive_is_believed_with_its_key_and_no_other(
     apt: Apt, signed_service: tuple[Service, str], key: SigningKey, tmp_path: Path
 ) -> None:
     (pod,) = signed_service[0].api()
-    archive = ArchiveApi.make(pod.client)
+    archive = AptArchiveApi.make(pod.client)
     archive.upload("a.deb", small("hello"))
     assert archive.published()["notes"] == []
     apt.use(archive.url, options=f"signed-by={keyring(apt, key, 'right')}")
@@ -175,7 +175,7 @@ def test_without_its_key_a_signed_archive_goes_on_unsigned_and_leaves_no_stale_s
     signed_service: tuple[Service, str], key: SigningKey
 ) -> None:
     (pod,) = signed_service[0].api()
-    archive = ArchiveApi.make(pod.client)
+    archive = AptArchiveApi.make(pod.client)
     archive.published()
     assert archive.get("dists/stable/InRelease").status == 200
     stop_agent(key.home)
@@ -196,7 +196,7 @@ class Race:
         publishes: that showed clients something new.
     """
 
-    archive: ArchiveApi
+    archive: AptArchiveApi
     send: Callable[[], None]
     updates: int = 0
     failed: int = 0
@@ -220,7 +220,7 @@ class Race:
                 self._wanted.release()
 
 
-def fill(archive: ArchiveApi, count: int) -> Callable[[], None]:
+def fill(archive: AptArchiveApi, count: int) -> Callable[[], None]:
     """Fill an archive; gives what uploads a new version of one of its packages."""
     names = [f"package-{n:04}" for n in range(count)]
     archive.send({f"{name}.deb": small(name, Long="x" * 400) for name in names})
@@ -234,7 +234,7 @@ def fill(archive: ArchiveApi, count: int) -> Callable[[], None]:
     return upload
 
 
-def update_after_update(apt: Apt, archive: ArchiveApi, count: int, packages: int = 50) -> int:
+def update_after_update(apt: Apt, archive: AptArchiveApi, count: int, packages: int = 50) -> int:
     """Update so often; something is published between each Release and its index files."""
     upload = fill(archive, packages)
 
@@ -248,13 +248,13 @@ def update_after_update(apt: Apt, archive: ArchiveApi, count: int, packages: int
 
 
 def test_no_update_fails_if_packages_are_published_in_its_middle(
-    apt: Apt, archive: ArchiveApi
+    apt: Apt, archive: AptArchiveApi
 ) -> None:
     assert update_after_update(apt, archive, 40) == 0
 
 
 def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) -> None:
-    archive = ArchiveApi.make(client, publish_by_hash=False, advertise_by_hash=False)
+    archive = AptArchiveApi.make(client, publish_by_hash=False, advertise_by_hash=False)
     assert update_after_update(apt, archive, 3) == 3
 
 
@@ -271,7 +271,7 @@ def test_of_a_thousand_updates_none_fails_while_something_is_published_without_a
     ):
         migrate(url)
         serving, publishing = pods.api(2)
-        archive = ArchiveApi.make(publishing.client)
+        archive = AptArchiveApi.make(publishing.client)
         race = Race(archive, fill(archive, 2000))
         with SlowFront(serving.client.url) as front:
             apt.use(f"{front.url}/archive/{archive.name}")

@@ -20,7 +20,7 @@ from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
 from staging_api.publishing.signing import SigningKey, public_key, stop_agent
 from tests.apt import Apt
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb, dsc, source_file
@@ -39,8 +39,8 @@ def apt(tmp_path: Path) -> Apt:
 
 
 @pytest.fixture
-def archive(client: Client) -> ArchiveApi:
-    return ArchiveApi.make(client)
+def archive(client: Client) -> AptArchiveApi:
+    return AptArchiveApi.make(client)
 
 
 def small(package: str, version: str = "1.0-1") -> bytes:
@@ -48,7 +48,7 @@ def small(package: str, version: str = "1.0-1") -> bytes:
 
 
 def send_source(
-    archive: ArchiveApi, version: str, component: str = "main", suite: str = "stable"
+    archive: AptArchiveApi, version: str, component: str = "main", suite: str = "stable"
 ) -> None:
     """A source that apt downloads, with an upstream archive that its revisions share."""
     upstream = version.partition("-")[0]
@@ -64,7 +64,7 @@ def send_source(
 
 
 def delete(
-    archive: ArchiveApi, package: str, architecture: str = "amd64", suite: str = "stable"
+    archive: AptArchiveApi, package: str, architecture: str = "amd64", suite: str = "stable"
 ) -> None:
     query = f"package={package}&suite={suite}"
     listed = archive.client.get(f"{archive.path}/packages?{query}").json["items"]
@@ -74,7 +74,7 @@ def delete(
             assert archive.client.delete(path, {"reason": "a mistake"}).status == 200
 
 
-def go_back(archive: ArchiveApi, generation: str) -> None:
+def go_back(archive: AptArchiveApi, generation: str) -> None:
     body = f'{{"generation_id": "{generation}"}}'.encode()
     path = f"{API}/distributions/{archive.name}"
     assert archive.client.send("PATCH", path, body, JSON).status == 200
@@ -91,7 +91,7 @@ def source(apt: Apt, version: str = "") -> "subprocess.CompletedProcess[str]":
 
 
 def test_a_source_can_be_downloaded_whatever_became_of_other_versions(
-    apt: Apt, archive: ArchiveApi, rows: Database
+    apt: Apt, archive: AptArchiveApi, rows: Database
 ) -> None:
     apt.use(archive.url, kind="deb-src")
     for version in ("1.0-1", "1.0-2", "1.1-1"):
@@ -127,7 +127,7 @@ def time_passes(rows: Database) -> None:
 
 
 def test_a_withdrawn_version_is_not_installed_until_the_hold_is_lifted(
-    apt: Apt, archive: ArchiveApi
+    apt: Apt, archive: AptArchiveApi
 ) -> None:
     apt.use(archive.url)
     archive.upload("a.deb", small("hello", "1.0"))
@@ -147,7 +147,7 @@ def test_a_withdrawn_version_is_not_installed_until_the_hold_is_lifted(
     succeeds(apt.run("install", "--yes", "hello"))
 
 
-def test_a_file_of_two_components_is_installed_from_either(apt: Apt, archive: ArchiveApi) -> None:
+def test_a_file_of_two_components_installs_from_either(apt: Apt, archive: AptArchiveApi) -> None:
     for component in ("main", "contrib"):
         assert archive.upload("a.deb", small("hello"), component).status == 201
         archive.published()
@@ -158,7 +158,7 @@ def test_a_file_of_two_components_is_installed_from_either(apt: Apt, archive: Ar
     succeeds(apt.run("install", "--yes", "hello"))
 
 
-def test_an_update_without_news_transfers_no_release(apt: Apt, archive: ArchiveApi) -> None:
+def test_an_update_without_news_transfers_no_release(apt: Apt, archive: AptArchiveApi) -> None:
     archive.upload("a.deb", small("hello"))
     archive.published()
     apt.use(archive.url)
@@ -168,7 +168,7 @@ def test_an_update_without_news_transfers_no_release(apt: Apt, archive: ArchiveA
     assert "Get:" not in again.replace("Get:1 file", "")
 
 
-def test_a_suite_is_found_by_its_codename(apt: Apt, archive: ArchiveApi) -> None:
+def test_a_suite_is_found_by_its_codename(apt: Apt, archive: AptArchiveApi) -> None:
     archive.upload("a.deb", small("hello"))
     archive.client.send("PATCH", f"{archive.path}/suites/stable", b'{"codename": "noble"}', JSON)
     archive.published()
@@ -238,7 +238,7 @@ def test_a_new_key_is_that_of_all_suites_after_one_run_without_any_news(
     apt: Apt, keys: Keys
 ) -> None:
     (pod,) = keys.services[0].api()
-    archive = ArchiveApi.make(pod.client)
+    archive = AptArchiveApi.make(pod.client)
     archive.client.post(f"{archive.path}/suites", {"name": "testing"})
     archive.upload("a.deb", small("hello"))
     archive.published()
@@ -262,7 +262,7 @@ def test_a_pinned_generation_is_believed_after_its_time_and_after_a_new_key(
     apt: Apt, keys: Keys
 ) -> None:
     (pod,) = keys.services[0].api()
-    archive = ArchiveApi.make(pod.client)
+    archive = AptArchiveApi.make(pod.client)
     archive.upload("a.deb", small("hello"))
     execute(keys.rows, "UPDATE apt_archives SET valid_for_seconds = 1")
     pinned = archive.published()["generation_id"]
@@ -297,7 +297,7 @@ class Troubled:
         seen: by number of an update, the newest version of the withdrawn package that it showed.
     """
 
-    archive: ArchiveApi
+    archive: AptArchiveApi
     names: list[str]
     published: int = 0
     packages: int = 0
@@ -353,7 +353,7 @@ def troubled_updates(apt: Apt, keys: Keys, count: int, packages: int) -> Trouble
     """Update so often, beside publishing; at four moments something worse happens."""
     serving, publishing = keys.services[0].api(2)
     (other,) = keys.services[1].api()
-    archive = ArchiveApi.make(publishing.client)
+    archive = AptArchiveApi.make(publishing.client)
     suite = {"name": "testing", "architectures": ["amd64"]}
     assert archive.client.post(f"{archive.path}/suites", suite).status == 201
     names = [f"package-{n:04}" for n in range(packages)]

@@ -9,7 +9,7 @@ from staging_api.cli import main
 from staging_api.client import StagingClient
 from staging_api.errors import Conflict, NotFound, PackageInvalid, Unavailable
 from tests.apt import Apt
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.buckets import bucket
 from tests.packages import control_text, deb
 from tests.service import Client
@@ -22,7 +22,7 @@ def package(folder: Path, name: str, version: str = "1.0-1") -> Path:
 
 
 def test_a_program_makes_fills_and_publishes_an_archive(client: Client, tmp_path: Path) -> None:
-    name = ArchiveApi.make(client).name + "-by-client"
+    name = AptArchiveApi.make(client).name + "-by-client"
     with StagingClient(client.url) as staging:
         archives = staging.archives
         archives.create(name, [{"name": "stable"}])
@@ -43,7 +43,7 @@ def test_a_program_makes_fills_and_publishes_an_archive(client: Client, tmp_path
 
 
 def test_a_copy_is_written_once_and_then_only_what_changed(client: Client, tmp_path: Path) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     copy = tmp_path / "copy"
     with StagingClient(client.url) as staging:
         staging.archives.upload(archive.name, "stable", [package(tmp_path, "hello")])
@@ -64,7 +64,7 @@ def test_a_copy_is_written_once_and_then_only_what_changed(client: Client, tmp_p
 def test_a_copy_in_a_bucket_is_that_of_a_folder(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     archive.upload("a.deb", deb(control_text("hello")))
     archive.published()
     with bucket("copies") as store, StagingClient(client.url) as staging:
@@ -88,7 +88,7 @@ def test_a_copy_in_a_bucket_is_that_of_a_folder(
 def test_a_bucket_that_is_not_there_is_told_without_its_secrets(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     archive.upload("a.deb", deb(control_text("hello")))
     archive.published()
     with bucket("copies") as store, StagingClient(client.url) as staging:
@@ -101,7 +101,7 @@ def test_a_bucket_that_is_not_there_is_told_without_its_secrets(
 
 @pytest.mark.system
 def test_apt_installs_from_a_copy(client: Client, tmp_path: Path) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     archive.upload("a.deb", deb(control_text("hello")))
     archive.published()
     with StagingClient(client.url) as staging:
@@ -119,7 +119,7 @@ def test_the_command_line_does_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STAGING_SERVER", client.url)
-    name = ArchiveApi.make(client).name + "-by-hand"
+    name = AptArchiveApi.make(client).name + "-by-hand"
 
     def run(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
@@ -143,7 +143,7 @@ def test_the_command_line_does_the_same(
 def test_the_command_line_says_by_its_exit_code_that_a_package_was_rejected(
     client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     bad = tmp_path / "bad.deb"
     bad.write_bytes(b"no package")
     good = package(tmp_path, "hello", "2.0")

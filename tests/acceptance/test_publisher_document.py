@@ -16,7 +16,7 @@ from staging_api.cli import main
 from staging_api.cli.publish import Action
 from staging_api.db.migrate import migrate
 from staging_api.publishing.signing import stop_agent
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb
@@ -81,7 +81,7 @@ def test_the_commands_do_what_the_document_says(
     for package, version in (("hello", "1.0"), ("hello", "2.0"), ("world", "1.0")):
         raw = deb(control_text(package, version))
         (tmp_path / f"{package}_{version}_amd64.deb").write_bytes(raw)
-    name = f"{ArchiveApi.make(client).name}-of-the-document"
+    name = f"{AptArchiveApi.make(client).name}-of-the-document"
     generation = ""
     for number, typed in enumerate(commands(), start=1):
         told = {"tools": name, "GENERATION": generation}
@@ -106,7 +106,7 @@ def test_the_commands_do_what_the_document_says(
 def test_the_requests_without_a_command_do_what_the_document_says(
     client: Client, tmp_path: Path
 ) -> None:
-    archive = ArchiveApi.make(client)
+    archive = AptArchiveApi.make(client)
     first = archive.published()["generation_id"]
     for package, version in (
         ("hello", "3.0"),
@@ -151,7 +151,7 @@ def test_a_key_is_changed_as_the_document_says(database_url: str, tmp_path: Path
         signs = {"signing_home": home, "signing_key": key.fingerprint}
         with service(tmp_path / "one", url, store=store, **signs) as pods:
             (pod,) = pods.api()
-            archive = ArchiveApi.make(pod.client)
+            archive = AptArchiveApi.make(pod.client)
             archive.upload("a.deb", deb(control_text("hello")))
             archive.published()
         for line in (made, export):

@@ -13,7 +13,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.debian.forms import Form
 from staging_api.staging.upkeep import StoreTerms
 from tests import damage
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.packages import control_text, deb
 from tests.rows import execute, select
@@ -176,7 +176,7 @@ def test_an_upload_is_refused_before_it_is_read_if_it_does_not_fit(
     own: Service, rows: Database, source: ArchiveSource
 ) -> None:
     (pod,) = own.api()
-    kept, archive = [staged(pod, source) for _ in range(2)], ArchiveApi.make(pod.client)
+    kept, archive = [staged(pod, source) for _ in range(2)], AptArchiveApi.make(pod.client)
     package = deb(control_text("hello"), Form.GZ)
     never = archive.upload("hello_1.0-1_amd64.deb", bytes(3 * PAYLOAD_BYTES))
     assert never.problem == (507, "no_space")
@@ -199,7 +199,7 @@ def test_a_lost_file_of_a_pool_is_noted_until_it_is_uploaded_again(
     own: Service, rows: Database
 ) -> None:
     (pod,) = own.api()
-    archive = ArchiveApi.make(pod.client)
+    archive = AptArchiveApi.make(pod.client)
     packages = {name: deb(control_text(name), Form.GZ) for name in ("hello", "other")}
     for name, raw in packages.items():
         assert archive.upload(f"{name}_1.0-1_amd64.deb", raw).status == 201

@@ -1,7 +1,7 @@
 """What clients see is what was decided, after two thousand series of events, some longer ones.
 
 More by hand: ``python -m pytest -m prove tests/prove/test_series_long.py``; a seed that fails is
-told with its events, and `tests.archive_series.live` repeats it.
+told with its events, and `tests.apt_archive_series.live` repeats it.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from tests.archive_series import keys_in, live
+from tests.apt_archive_series import keys_in, live
 from tests.publisher import shop
 
 FIRST, SEEDS, TOGETHER = 100_000, 1_000, 50

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from staging_api.db.migrate import migrate
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.builds import build, build_path
 from tests.contract import of_this_version
 from tests.databases import new_database
@@ -97,7 +97,7 @@ def there(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def _filled(pod: Pod, archives: list[str]) -> Mapping[str, list[str]]:
     client, folder = pod.client, "/".join(archives[0].split("/")[3:])
     stagings = [client.stage_in_the_end(url).json["id"] for url in archives[:2]]
-    shop = ArchiveApi.make(client)
+    shop = AptArchiveApi.make(client)
     for number in range(3):
         raw = deb(control_text(package=f"fuzz{number}"))
         assert shop.upload(f"fuzz{number}_1.0-1_amd64.deb", raw).status == 201

@@ -11,7 +11,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
 from tests import version_before
-from tests.archive_api import ArchiveApi
+from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
 from tests.packages import control_text, deb, dsc, source_file
 from tests.rows import execute
@@ -29,7 +29,9 @@ SOURCES = "dists/stable/main/source/Sources.gz"
 class Both:
     """An archive by a pod of ours and by one of before; another archive by that."""
 
-    def __init__(self, ours: ArchiveApi, before: ArchiveApi, other: ArchiveApi, rows: Database):
+    def __init__(
+        self, ours: AptArchiveApi, before: AptArchiveApi, other: AptArchiveApi, rows: Database
+    ):
         self.ours, self.before, self.other, self.rows = ours, before, other, rows
 
     @property
@@ -74,9 +76,9 @@ def both(
             (new,) = pods.api()
             pods.code = code
             (old,) = pods.api()
-            ours = ArchiveApi.make(new.client, forms=["gz"])
+            ours = AptArchiveApi.make(new.client, forms=["gz"])
             assert ours.client.post(f"{ours.path}/suites", {"name": "testing"}).status == 201
-            other = ArchiveApi.make(old.client, forms=["gz"])
+            other = AptArchiveApi.make(old.client, forms=["gz"])
             rows = open_database(url, 1)
             yield Both(ours, ours.at(old.client), other, rows)
             rows.close()
@@ -86,7 +88,7 @@ def small(version: str, holds: str = "x") -> bytes:
     return deb(control_text("hello", version), Form.GZ, holds=holds)
 
 
-def published(archive: ArchiveApi, version: str) -> str:
+def published(archive: AptArchiveApi, version: str) -> str:
     assert archive.upload("a.deb", small(version)).status == 201
     return str(archive.published()["generation_id"])
 

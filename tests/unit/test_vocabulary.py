@@ -47,7 +47,7 @@ def second_lists(source: str) -> Iterator[str]:
 OTHERS = {
     "http/resources/apt_archives.py": "an example of a request",
     "publishing/indexing.py": "the forms in the order in which they are preferred",
-    "publishing/repository/index_rows.py": "the forms in the order in which they are preferred",
+    "publishing/rows/indices.py": "the forms in the order in which they are preferred",
 }
 
 

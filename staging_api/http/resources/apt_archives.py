@@ -21,7 +21,7 @@ from staging_api.http.archive_bodies import (
     SuiteRequest,
 )
 from staging_api.http.openapi import answers, spec
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 
 PATH = "/api/v1.0/apt-archives"
 
@@ -49,10 +49,10 @@ class AptArchives:
         body: ArchiveRequest = req.context.json
         values = body.model_dump(exclude_unset=True, exclude_none=True, exclude={"suites"})
         with self._database.begin() as conn:
-            repository.add_archive(conn, {**_DEFAULTS, **values})
+            rows.add_apt_archive(conn, {**_DEFAULTS, **values})
             for suite in body.suites:
                 _add_suite(conn, body.name, suite)
-            resp.media = ArchiveBody.of(repository.find_archive(conn, body.name))
+            resp.media = ArchiveBody.of(rows.find_apt_archive(conn, body.name))
         resp.status = falcon.HTTP_201
         resp.location = f"{PATH}/{body.name}"
 
@@ -60,8 +60,8 @@ class AptArchives:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """List all archives, by name."""
         with self._database.connect() as conn:
-            names = repository.archive_names(conn)
-            found = [ArchiveBody.of(repository.find_archive(conn, name)) for name in names]
+            names = rows.apt_archive_names(conn)
+            found = [ArchiveBody.of(rows.find_apt_archive(conn, name)) for name in names]
         resp.media = ArchiveList(items=found, next=None)
 
 
@@ -76,7 +76,7 @@ class OneAptArchive:
     def on_get(self, _req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Show an archive."""
         with self._database.connect() as conn:
-            resp.media = ArchiveBody.of(repository.find_archive(conn, archive))
+            resp.media = ArchiveBody.of(rows.find_apt_archive(conn, archive))
 
     @spec.validate(
         json=ArchiveChange, resp=answers(404, 415, HTTP_200=ArchiveBody), tags=["apt-archives"]
@@ -86,8 +86,8 @@ class OneAptArchive:
         values = req.context.json.model_dump(exclude_unset=True)
         _refuse_nothing(values, but=("valid_for_seconds",))
         with self._database.begin() as conn:
-            repository.change_archive(conn, repository.find_archive(conn, archive), values)
-            resp.media = ArchiveBody.of(repository.find_archive(conn, archive))
+            rows.change_apt_archive(conn, rows.find_apt_archive(conn, archive), values)
+            resp.media = ArchiveBody.of(rows.find_apt_archive(conn, archive))
 
 
 class Suites:
@@ -104,7 +104,7 @@ class Suites:
         """Make a suite."""
         with self._database.begin() as conn:
             _add_suite(conn, archive, req.context.json)
-            resp.media = ArchiveBody.of(repository.find_archive(conn, archive))
+            resp.media = ArchiveBody.of(rows.find_apt_archive(conn, archive))
         resp.status = falcon.HTTP_201
 
 
@@ -125,11 +125,11 @@ class OneSuite:
         values = req.context.json.model_dump(exclude_unset=True)
         _refuse_nothing(values)
         with self._database.begin() as conn:
-            found = repository.find_archive(conn, archive).suite(suite)
+            found = rows.find_apt_archive(conn, archive).suite(suite)
             if found is None:
                 raise NotFound(f"{archive} has no suite {suite}")
-            repository.change_suite(conn, found, values)
-            resp.media = ArchiveBody.of(repository.find_archive(conn, archive))
+            rows.change_suite(conn, found, values)
+            resp.media = ArchiveBody.of(rows.find_apt_archive(conn, archive))
 
 
 class Packages:
@@ -146,9 +146,9 @@ class Packages:
         """List packages, published and past, in the order in which they came."""
         query: PackageQuery = req.context.query
         with self._database.connect() as conn:
-            found = repository.list_publications(
+            found = rows.list_package_publications(
                 conn,
-                repository.find_archive(conn, archive).id,
+                rows.find_apt_archive(conn, archive).id,
                 limit=query.limit + 1,
                 after=query.after,
                 suite=query.suite,
@@ -180,11 +180,11 @@ class OnePackage:
         """Delete a package from its suite; seen by clients after the next run."""
         reason, caller = req.context.json.reason, req.context.caller
         with self._database.begin() as conn:
-            archive_id = repository.find_archive(conn, archive).id
-            suite = repository.delete_publication(conn, archive_id, package_id, caller, reason)
+            archive_id = rows.find_apt_archive(conn, archive).id
+            suite = rows.delete_package_publication(conn, archive_id, package_id, caller, reason)
             if suite is not None:
-                repository.mark_dirty(conn, [suite])
-            found = repository.list_publications(
+                rows.mark_dirty(conn, [suite])
+            found = rows.list_package_publications(
                 conn, archive_id, limit=1, publication_id=package_id
             )
             if not found:
@@ -197,7 +197,7 @@ class OnePackage:
 def _add_suite(conn: Connection, archive: str, body: SuiteRequest) -> None:
     values = body.model_dump(exclude_unset=True, exclude_none=True)
     given = {"codename": body.name, **_SUITE_DEFAULTS, **values}
-    repository.add_suite(conn, repository.find_archive(conn, archive), given)
+    rows.add_suite(conn, rows.find_apt_archive(conn, archive), given)
 
 
 def _refuse_nothing(values: Mapping[str, Any], but: tuple[str, ...] = ()) -> None:

@@ -19,7 +19,7 @@ from staging_api.http.publisher_bodies import (
     RollbackRequest,
 )
 from staging_api.http.what_runs import says_what_runs
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.service import Publisher
 
 
@@ -34,8 +34,8 @@ class Distributions:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """List what clients see, by archive."""
         with self._database.connect() as conn:
-            names = repository.archive_names(conn)
-            found = [repository.find_distribution(conn, name) for name in names]
+            names = rows.apt_archive_names(conn)
+            found = [rows.find_distribution(conn, name) for name in names]
         resp.media = DistributionList(
             items=[DistributionBody.of(each) for each in found if each is not None], next=None
         )
@@ -111,7 +111,7 @@ class HoldOfSuite:
 
 def _shown(publisher: Publisher, archive: str) -> DistributionBody:
     with publisher.database.connect() as conn:
-        found = repository.find_distribution(conn, archive)
+        found = rows.find_distribution(conn, archive)
     if found is None:
         raise NotFound(f"no archive {archive} has been published")
     return DistributionBody.of(found)
@@ -129,8 +129,8 @@ class Generations:
         """List generations, newest first."""
         query: Page = req.context.query
         with self._database.connect() as conn:
-            archive_id = repository.find_archive(conn, archive).id
-            found = repository.list_generations(
+            archive_id = rows.find_apt_archive(conn, archive).id
+            found = rows.list_generations(
                 conn, archive_id, limit=query.limit + 1, after=query.after
             )
         page = found[: query.limit]
@@ -161,8 +161,8 @@ class PinOfGeneration:
         self, req: falcon.Request, resp: falcon.Response, generation_id: str, *, pinned: bool
     ) -> None:
         with self._database.begin() as conn:
-            done = repository.set_pin(conn, generation_id, req.context.caller, pinned=pinned)
-            generation = repository.find_generation(conn, generation_id)
+            done = rows.set_pin(conn, generation_id, req.context.caller, pinned=pinned)
+            generation = rows.find_generation(conn, generation_id)
         if not done:
             raise Conflict(f"generation {generation_id} is {generation.state}: nothing to keep")
         resp.media = GenerationBody.of(generation)
@@ -185,14 +185,14 @@ class ArchiveFileLists:
         """
         query: ArchiveFileQuery = req.context.query
         with self._database.connect() as conn:
-            now = repository.find_distribution(conn, archive)
+            now = rows.find_distribution(conn, archive)
             if now is None:
                 raise NotFound(f"no archive {archive} has been published")
             generation = query.generation_id or now.live.id
             if query.part == "dists":
-                found = list(repository.dists_list(conn, archive, generation))
+                found = list(rows.dists_list(conn, archive, generation))
             else:
-                found = repository.pool_list(conn, archive, after=query.after, limit=query.limit)
+                found = rows.pool_list(conn, archive, after=query.after, limit=query.limit)
         full = query.part == "pool" and len(found) == query.limit
         resp.media = ArchiveFileList(
             generation_id=generation,

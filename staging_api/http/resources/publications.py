@@ -15,7 +15,7 @@ from staging_api.http.publisher_bodies import (
 from staging_api.http.what_runs import says_what_runs
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import GLOBAL, PUBLISHER, LockKind
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.model import Options
 from staging_api.publishing.service import Publisher
 
@@ -70,7 +70,7 @@ class Publications:
         """List runs, newest first."""
         query: PublicationQuery = req.context.query
         with self.locks.database.connect() as conn:
-            found = repository.list_runs(
+            found = rows.list_runs(
                 conn,
                 limit=query.limit + 1,
                 after=query.after,

@@ -17,7 +17,7 @@ from staging_api.http.archive_bodies import (
 from staging_api.http.auth import origin
 from staging_api.http.media import form, media_type, raw
 from staging_api.http.openapi import answers, spec, validated
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.intake import Intake, lifted
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
@@ -65,9 +65,9 @@ class Uploads:
         """List uploads, newest first."""
         query: UploadQuery = req.context.query
         with self._intake.database.connect() as conn:
-            found = repository.list_uploads(
+            found = rows.list_uploads(
                 conn,
-                repository.find_archive(conn, archive).id,
+                rows.find_apt_archive(conn, archive).id,
                 limit=query.limit + 1,
                 after=query.after,
                 state=query.state,
@@ -90,7 +90,7 @@ class OneUpload:
     def on_get(self, _req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
         """Show an upload."""
         with self._database.connect() as conn:
-            resp.media = UploadBody.of(repository.find_upload(conn, upload_id))
+            resp.media = UploadBody.of(rows.find_upload(conn, upload_id))
 
 
 class DecisionOnUpload:
@@ -115,7 +115,7 @@ class DecisionOnUpload:
             raise Invalid.field("reason", "an upload is rejected for a reason")
         before = (*OPEN_UPLOAD_STATES, "accepted") if rejects else OPEN_UPLOAD_STATES
         with self._database.begin() as conn:
-            done = repository.decide(
+            done = rows.decide(
                 conn,
                 upload_id,
                 state=self._state,
@@ -123,10 +123,10 @@ class DecisionOnUpload:
                 caller=req.context.caller,
                 reason=body.reason,
             )
-            if done and not rejects and repository.lift_for(conn, upload_id):
-                suite = repository.find_upload(conn, upload_id).suite
-                repository.note_upload(conn, upload_id, lifted(suite))
-            upload = repository.find_upload(conn, upload_id)
+            if done and not rejects and rows.lift_for(conn, upload_id):
+                suite = rows.find_upload(conn, upload_id).suite
+                rows.note_upload(conn, upload_id, lifted(suite))
+            upload = rows.find_upload(conn, upload_id)
         if not done:
             raise Conflict(f"upload {upload_id} is {upload.state}: it cannot be {self._state} now")
         resp.media = UploadBody.of(upload)

@@ -14,8 +14,8 @@ from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.errors import Conflict, Invalid
 from staging_api.http.archive_bodies import ArchiveChange, ArchiveRequest, SuiteChange
-from staging_api.publishing import repository
-from tests.archive_series import fake_signature, keys_in
+from staging_api.publishing import rows
+from tests.apt_archive_series import fake_signature, keys_in
 from tests.databases import new_database
 from tests.publisher import Shop, find, shop
 
@@ -77,7 +77,7 @@ ARCHIVE = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def rows(database_url: str) -> Iterator[tuple[str, Database]]:
+def records(database_url: str) -> Iterator[tuple[str, Database]]:
     """A database of this module: its store is another than that of the tests beside."""
     with new_database(database_url) as url:
         migrate(url)
@@ -87,9 +87,9 @@ def rows(database_url: str) -> Iterator[tuple[str, Database]]:
 
 
 @pytest.fixture(scope="module")
-def here(rows: tuple[str, Database], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def here(records: tuple[str, Database], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder: Path = tmp_path_factory.mktemp("door")
-    url, pools = rows
+    url, pools = records
     with shop(pools, url, folder) as made:
         builder = made.publisher.builder
         releaser = replace(builder.releaser, key=keys_in(folder)[1], sign=fake_signature)
@@ -142,5 +142,5 @@ NUMBERS = iter(range(10**9))
 
 def test_names_that_a_request_may_give_are_those_that_are_there(here: Shop) -> None:
     with here.database.connect() as conn:
-        for name in repository.archive_names(conn):
+        for name in rows.apt_archive_names(conn):
             ArchiveRequest.model_validate({"name": name})

@@ -7,7 +7,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
@@ -108,10 +108,10 @@ def test_what_was_accepted_before_and_deleted_meanwhile_waits_for_the_end(here: 
     send(here, "1.0", "stable", name="world")
     here.hold(None, "stable")
     with here.database.begin() as conn:
-        (old,) = repository.list_publications(
+        (old,) = rows.list_package_publications(
             conn, here.archive.id, limit=9, suite="stable", state="published"
         )
-        repository.delete_publication(conn, here.archive.id, old.id, "ada", "a mistake")
+        rows.delete_package_publication(conn, here.archive.id, old.id, "ada", "a mistake")
     here.run()
     here.run()
     assert here.names() == ["hello 2.0"]
@@ -175,7 +175,7 @@ def test_what_cannot_be_gone_back_to_is_refused_by_name(here: Shop) -> None:
         here.hold("0" * 26)
     with here.database.begin() as conn:
         values = {"name": "new", "codename": "new", "components": ["main"]}
-        repository.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
+        rows.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
     with pytest.raises(Conflict, match="has no suite new"):
         here.hold(first(here), "new")
     here.run()
@@ -190,7 +190,7 @@ def test_a_lift_while_a_run_is_on_its_way_is_seen_by_the_next(
     def meanwhile(step: str) -> None:
         if step == "dominate":
             with database.begin() as conn:
-                repository.lift(conn, [suite.id for suite in made.archive.suites])
+                rows.lift(conn, [suite.id for suite in made.archive.suites])
 
     with shop(database, database_url, tmp_path, reached=meanwhile) as made:
         made.set_up({"stable": {}, "testing": {}})

@@ -14,8 +14,8 @@ import pytest
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
-from staging_api.publishing import repository
-from staging_api.publishing.model import Publication, Run, Upload
+from staging_api.publishing import rows
+from staging_api.publishing.model import PackagePublication, PublisherRun, Upload
 from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import Shop, find, shop
@@ -47,30 +47,30 @@ def stanzas(shop: Shop, path: str, suite: str = "stable") -> list[tuple[str, str
     return re.findall(r"Version: (\S+)\n(?:.+\n)*?(?:Filename|Directory): (\S+)", text)
 
 
-def changes(run: Run) -> set[str]:
+def changes(run: PublisherRun) -> set[str]:
     """What a run did that clients see."""
     return {"superseded", "index_files", "generations"} & run.counts.keys()
 
 
-def careful(shop: Shop) -> Run:
+def careful(shop: Shop) -> PublisherRun:
     return shop.run(careful_publishing=True, careful_domination=True, careful_indices=True)
 
 
 def note_of(shop: Shop, upload: Upload) -> str | None:
     with shop.database.connect() as conn:
-        return repository.find_upload(conn, upload.id).note
+        return rows.find_upload(conn, upload.id).note
 
 
-def packages(shop: Shop, **wanted: Any) -> list[Publication]:
+def packages(shop: Shop, **wanted: Any) -> list[PackagePublication]:
     with shop.database.connect() as conn:
-        return repository.list_publications(conn, shop.archive.id, limit=99, **wanted)
+        return rows.list_package_publications(conn, shop.archive.id, limit=99, **wanted)
 
 
 def gone_for_good(shop: Shop) -> None:
     """Delete all that there is, and let its time be over."""
     with shop.database.begin() as conn:
-        for each in repository.list_publications(conn, shop.archive.id, limit=99):
-            repository.delete_publication(conn, shop.archive.id, each.id, "ada", "a mistake")
+        for each in rows.list_package_publications(conn, shop.archive.id, limit=99):
+            rows.delete_package_publication(conn, shop.archive.id, each.id, "ada", "a mistake")
     for _ in range(2):
         shop.run()
         for table, column in (
@@ -146,7 +146,7 @@ def test_a_superseded_or_deleted_source_leaves_sources_before_its_files_leave_th
     assert stanzas(here, "main/source/Sources") == [("1.0-2", "pool/main/h/hello")]
     (one,) = packages(here, state="published")
     with here.database.begin() as conn:
-        repository.delete_publication(conn, here.archive.id, one.id, "ada", "a mistake")
+        rows.delete_package_publication(conn, here.archive.id, one.id, "ada", "a mistake")
     here.run()
     assert stanzas(here, "main/source/Sources") == []
     assert changes(careful(here)) == set()
@@ -223,9 +223,7 @@ def test_what_nobody_could_see_may_be_sent_again_with_other_bytes(here: Shop) ->
     path = "pool/main/h/hello/hello_1.0-1_amd64.deb"
     assert find(here.database, path) is None
     with here.database.begin() as conn:
-        repository.decide(
-            conn, upload.id, state="rejected", before=["new"], caller="ada", reason="no"
-        )
+        rows.decide(conn, upload.id, state="rejected", before=["new"], caller="ada", reason="no")
     gone_for_good(here)
     here.change("stable", auto_accept=True)
     better = deb(control_text("hello"), holds="other")

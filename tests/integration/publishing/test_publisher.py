@@ -10,7 +10,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, PackageInvalid
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import ARCHIVE, Shop, find, shop
@@ -167,7 +167,7 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     generation = here.run().generation_id
     assert generation
     with here.database.begin() as conn:
-        assert repository.set_pin(conn, generation, "tester", pinned=True)
+        assert rows.set_pin(conn, generation, "tester", pinned=True)
     here.add("hello", version="2.0")
     here.run()
     later(here, "2 days")
@@ -175,7 +175,7 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb")
     assert here.names(generation=generation) == ["hello 1.0-1"]
     with here.database.begin() as conn:
-        repository.set_pin(conn, generation, "tester", pinned=False)
+        rows.set_pin(conn, generation, "tester", pinned=False)
     here.run()
     later(here, "2 days")
     here.run()
@@ -302,7 +302,7 @@ def test_uploads_wait_for_a_decision_where_the_suite_says_so(here: Shop) -> None
     here.run()
     assert here.names() == []
     with here.database.begin() as conn:
-        repository.decide(conn, first.id, state="accepted", before=["new"], caller="ada", reason="")
+        rows.decide(conn, first.id, state="accepted", before=["new"], caller="ada", reason="")
     here.run()
     assert here.names() == ["hello 1.0-1"]
     (second,) = here.upload(deb(control_text("hello", "2.0")))
@@ -395,9 +395,9 @@ def test_a_package_deleted_while_it_was_published_is_gone_after_the_next_run(
     def meanwhile(step: str) -> None:
         if step == "release":
             with database.begin() as conn:
-                archive = repository.find_archive(conn, ARCHIVE)
-                (one,) = repository.list_publications(conn, archive.id, limit=5)
-                repository.delete_publication(conn, archive.id, one.id, "ada", "a mistake")
+                archive = rows.find_apt_archive(conn, ARCHIVE)
+                (one,) = rows.list_package_publications(conn, archive.id, limit=5)
+                rows.delete_package_publication(conn, archive.id, one.id, "ada", "a mistake")
 
     with shop(database, database_url, tmp_path, reached=meanwhile) as here:
         here.set_up()

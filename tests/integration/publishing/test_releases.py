@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.publishing import repository
-from staging_api.publishing.model import Run
+from staging_api.publishing import rows
+from staging_api.publishing.model import PublisherRun
 from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.snapshots import Snapshots
-from tests.archive_series import fake_signature, keys_in
+from tests.apt_archive_series import fake_signature, keys_in
 from tests.publisher import Shop, find, shop
 from tests.rows import execute, select
 
@@ -91,13 +91,13 @@ def nearly_over(shop: Shop, left: str = "20 minutes") -> None:
 
 def expiring(shop: Shop) -> set[str]:
     """Suites of which clients will not believe the Release for half an hour more."""
-    rows = select(
+    records = select(
         shop.database,
         "SELECT s.name FROM release_files r JOIN suites s ON s.id = r.suite_id"
         " WHERE r.gone_number IS NULL"
         " AND r.valid_until < clock_timestamp() + interval '30 minutes'",
     )
-    return {name for (name,) in rows}
+    return {name for (name,) in records}
 
 
 def test_a_worker_renews_what_nobody_publishes_and_decides_on_no_package(
@@ -136,7 +136,7 @@ def test_a_worker_renews_a_suite_that_went_back_within_its_hold(
     here.run(careful=True)
     assert here.names() == ["hello 1.0-1"]
     with here.database.connect() as conn:
-        made = repository.find_run(conn, back.run_id or "")
+        made = rows.find_run(conn, back.run_id or "")
     assert (made.operation, made.purpose, made.state) == ("publish-distro", "go-back", "succeeded")
     # One that was pinned while it was held is believed after its time, too.
     execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
@@ -145,13 +145,9 @@ def test_a_worker_renews_a_suite_that_went_back_within_its_hold(
     assert here.names(generation=back.id) == ["hello 1.0-1"]
 
 
-def runs(shop: Shop) -> list[Run]:
+def runs(shop: Shop) -> list[PublisherRun]:
     with shop.database.connect() as conn:
-        return [
-            run
-            for run in repository.list_runs(conn, limit=99, after=None)
-            if run.caller == "worker"
-        ]
+        return [run for run in rows.list_runs(conn, limit=99, after=None) if run.caller == "worker"]
 
 
 def test_a_worker_with_another_key_changes_nothing_and_says_so_once(
@@ -195,12 +191,12 @@ def test_the_share_of_valid_until_that_is_left_is_known_by_archive(here: Shop) -
     replace(here, name="without").set_up()
     replace(here, name="without").run()
     with here.database.connect() as conn:
-        (left,) = repository.validity_left(conn).items()
+        (left,) = rows.validity_left(conn).items()
     assert left[0] == "example"
     assert 0.9 < left[1] <= 1
     nearly_over(here, "-1 second")
     with here.database.connect() as conn:
-        assert repository.validity_left(conn)["example"] < 0
+        assert rows.validity_left(conn)["example"] < 0
 
 
 def test_last_modified_differs_for_each_release_however_fast_they_come(here: Shop) -> None:
@@ -253,10 +249,10 @@ def test_every_suite_answers_to_name_codename_and_alias_and_the_name_comes_first
     with here.database.connect() as conn:
         (live,) = (
             each.id
-            for each in repository.list_generations(conn, here.archive.id, limit=9, after=None)
+            for each in rows.list_generations(conn, here.archive.id, limit=9, after=None)
             if each.state == "live"
         )
-        listed = [path for path, _, _ in repository.dists_list(conn, here.name, live)]
+        listed = [path for path, _, _ in rows.dists_list(conn, here.name, live)]
     assert len(listed) == len(set(listed))
     named = {re.match(r"dists/([^/]+)/", path)[1] for path in listed}  # type: ignore[index]
     assert named == {"stable", "noble", "lts", "testing", "next"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from tests.archive_series import keys_in, live
+from tests.apt_archive_series import keys_in, live
 from tests.publisher import shop
 
 #: Each tells two series, of two archives.

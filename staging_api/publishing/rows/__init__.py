@@ -1,27 +1,27 @@
 """The rows of the publisher: every statement that reads or writes them."""
 
-from staging_api.publishing.repository.archives import (
-    add_archive,
+from staging_api.publishing.rows.apt_archives import (
+    add_apt_archive,
     add_suite,
-    archive_names,
-    change_archive,
+    apt_archive_names,
+    change_apt_archive,
     change_suite,
-    expiring_archives,
-    find_archive,
+    expiring_apt_archives,
+    find_apt_archive,
     lift,
     lift_for,
     mark_dirty,
     suites_with_work,
     validity_left,
 )
-from staging_api.publishing.repository.domination_rows import (
+from staging_api.publishing.rows.domination import (
     binaries_to_dominate,
     condemn,
     has_ended,
     sources_to_dominate,
     supersede,
 )
-from staging_api.publishing.repository.generation_rows import (
+from staging_api.publishing.rows.generations import (
     begin_generation,
     clear_dirty,
     contents_of,
@@ -35,7 +35,7 @@ from staging_api.publishing.repository.generation_rows import (
     reap_generations,
     set_pin,
 )
-from staging_api.publishing.repository.index_rows import (
+from staging_api.publishing.rows.indices import (
     add_blocks,
     add_releases,
     close,
@@ -49,14 +49,14 @@ from staging_api.publishing.repository.index_rows import (
     pieces,
     releases_of,
 )
-from staging_api.publishing.repository.package_rows import (
+from staging_api.publishing.rows.packages import (
     Package,
     Unlisted,
-    delete_publication,
+    delete_package_publication,
     files_to_publish,
     has_installer,
     hold_back,
-    list_publications,
+    list_package_publications,
     listed_binaries,
     listed_sources,
     mark_listed,
@@ -65,13 +65,13 @@ from staging_api.publishing.repository.package_rows import (
     source_files_of,
     unlisted,
 )
-from staging_api.publishing.repository.pool_rows import (
+from staging_api.publishing.rows.pool import (
     files_in_the_way,
     remove_condemned,
     remove_given_up,
     remove_unused_files,
 )
-from staging_api.publishing.repository.run_rows import (
+from staging_api.publishing.rows.runs import (
     abandon_generations,
     add_hook_run,
     begin_run,
@@ -84,7 +84,7 @@ from staging_api.publishing.repository.run_rows import (
     seconds_left,
     unhurried,
 )
-from staging_api.publishing.repository.serving_rows import (
+from staging_api.publishing.rows.serving import (
     StaleRelease,
     by_hash,
     dists_list,
@@ -96,7 +96,7 @@ from staging_api.publishing.repository.serving_rows import (
     release_at,
     stale_release,
 )
-from staging_api.publishing.repository.upload_rows import (
+from staging_api.publishing.rows.uploads import (
     accept,
     accepted_uploads,
     add_binaries,
@@ -120,7 +120,7 @@ __all__ = [
     "abandon_generations",
     "accept",
     "accepted_uploads",
-    "add_archive",
+    "add_apt_archive",
     "add_binaries",
     "add_blocks",
     "add_files",
@@ -129,28 +129,28 @@ __all__ = [
     "add_source",
     "add_suite",
     "add_uploads",
-    "archive_names",
+    "apt_archive_names",
     "begin_generation",
     "begin_run",
     "binaries_to_dominate",
     "by_hash",
-    "change_archive",
+    "change_apt_archive",
     "change_suite",
     "clear_dirty",
     "close",
     "condemn",
     "contents_of",
     "decide",
-    "delete_publication",
+    "delete_package_publication",
     "dists_list",
     "drop_unkept",
     "drop_unnamed",
     "enter_phases",
-    "expiring_archives",
+    "expiring_apt_archives",
     "files_at",
     "files_in_the_way",
     "files_to_publish",
-    "find_archive",
+    "find_apt_archive",
     "find_distribution",
     "find_generation",
     "find_run",
@@ -174,7 +174,7 @@ __all__ = [
     "lift",
     "lift_for",
     "list_generations",
-    "list_publications",
+    "list_package_publications",
     "list_runs",
     "list_uploads",
     "listed_binaries",

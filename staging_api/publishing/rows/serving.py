@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 from staging_api.debian.forms import Form
 from staging_api.publishing.model import FORM_OF, WORD_OF, Served
 from staging_api.publishing.release import by_hash_path
-from staging_api.publishing.repository.rows import made
+from staging_api.publishing.rows.mapping import made
 
 _ENDINGS = (Form.GZ, Form.XZ, Form.ZST)
 _AT = """

@@ -1,7 +1,7 @@
 """The rows of packages in suites: pending, published, superseded or deleted, and at last removed.
 
 Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction; `delete_publication` alone needs no lock.
+transaction; `delete_package_publication` alone needs no lock.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.publishing.model import Publication
-from staging_api.publishing.repository.rows import made
+from staging_api.publishing.model import PackagePublication
+from staging_api.publishing.rows.mapping import made
 from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
 
 _TO_PUBLISH = text("""
@@ -173,7 +173,7 @@ def hold_back(conn: Connection, ids: Sequence[int], reason: str) -> None:
     conn.execute(_HOLD_BACK, {"ids": list(ids), "reason": reason})
 
 
-def delete_publication(
+def delete_package_publication(
     conn: Connection, archive_id: int, publication_id: int, caller: str, reason: str
 ) -> int | None:
     """Delete a package from its suite; gives the suite, None if there is nothing to delete."""
@@ -233,7 +233,7 @@ def renew_statistics(conn: Connection) -> None:
     conn.execute(_ANALYZE)
 
 
-def list_publications(
+def list_package_publications(
     conn: Connection,
     archive_id: int,
     *,
@@ -243,8 +243,8 @@ def list_publications(
     state: str | None = None,
     package: str | None = None,
     publication_id: int | None = None,
-) -> list[Publication]:
+) -> list[PackagePublication]:
     """Packages of an archive, in the order in which they came."""
     given = {"archive_id": archive_id, "limit": limit, "after": after, "suite": suite}
     given |= {"state": state, "package": package, "id": publication_id}
-    return [made(Publication, row) for row in conn.execute(_LIST, given)]
+    return [made(PackagePublication, row) for row in conn.execute(_LIST, given)]

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 
 from staging_api.errors import NotFound
 from staging_api.publishing.model import Distribution, Generation, SuiteHold
-from staging_api.publishing.repository.pool_rows import REMOVABLE
-from staging_api.publishing.repository.rows import made
+from staging_api.publishing.rows.mapping import made
+from staging_api.publishing.rows.pool import REMOVABLE
 
 _GENERATIONS = """
     SELECT g.*, a.name AS archive

@@ -16,14 +16,14 @@ PUBLICATIONS = f"{API}/publications"
 
 
 @dataclass(frozen=True)
-class ArchiveApi:
+class AptArchiveApi:
     """One archive; its suite is ``stable``, of two components and two architectures."""
 
     client: Client
     name: str
 
     @classmethod
-    def make(cls, client: Client, **values: Any) -> "ArchiveApi":
+    def make(cls, client: Client, **values: Any) -> "AptArchiveApi":
         """An archive of a name that no other test has."""
         name = f"archive-{os.getpid()}-{next(_numbers)}"
         suite = {"name": "stable", "components": ["main", "contrib"]}
@@ -34,9 +34,9 @@ class ArchiveApi:
         assert made.status == 201, made.body
         return cls(client, name)
 
-    def at(self, client: Client) -> "ArchiveApi":
+    def at(self, client: Client) -> "AptArchiveApi":
         """The same, by another pod."""
-        return ArchiveApi(client, self.name)
+        return AptArchiveApi(client, self.name)
 
     @property
     def url(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from staging_api.locks.hold import Locks
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 
 # A run writes its row just after it got the lock; by then no caller waits longer for the row.
 _PATIENCE_SECONDS = 2.0
@@ -34,9 +34,9 @@ def running_under(locks: Locks, lock_id: str) -> RunningOperation | None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         with locks.database.connect() as conn:
-            run = repository.run_of_lock(conn, lock_id)
+            run = rows.run_of_lock(conn, lock_id)
             if run is not None:
-                return RunningOperation(run, repository.seconds_left(conn, run["id"]))
+                return RunningOperation(run, rows.seconds_left(conn, run["id"]))
         if time.monotonic() > deadline:
             return None
         time.sleep(_POLL_SECONDS)

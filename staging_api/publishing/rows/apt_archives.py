@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing.model import AptArchive, Suite, SuiteHold
-from staging_api.publishing.repository.rows import made, moment
+from staging_api.publishing.rows.mapping import made, moment
 
 # One statement, so that it is one moment: a run that saw an archive as it was and a mark that says
 # how it has changed since would clear the mark without having seen the change.
@@ -86,7 +86,7 @@ _LIFT = text("""
 """)
 
 
-def find_archive(conn: Connection, name: str) -> AptArchive:
+def find_apt_archive(conn: Connection, name: str) -> AptArchive:
     """One archive with its suites.
 
     Raises:
@@ -117,7 +117,7 @@ def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> s
     return set(conn.execute(_WITH_WORK, given).scalars())
 
 
-def expiring_archives(conn: Connection) -> dict[str, set[str | None]]:
+def expiring_apt_archives(conn: Connection) -> dict[str, set[str | None]]:
     """Archives with a Release of which half of the time is over: who signed those."""
     signers: dict[str, set[str | None]] = {}
     for row in conn.execute(_EXPIRING):
@@ -141,12 +141,12 @@ def lift_for(conn: Connection, upload_id: str) -> list[str]:
     return lift(conn, [suite_id])
 
 
-def archive_names(conn: Connection) -> list[str]:
+def apt_archive_names(conn: Connection) -> list[str]:
     """The name of every archive, sorted."""
     return list(conn.execute(select(apt_archives.c.name).order_by(apt_archives.c.name)).scalars())
 
 
-def add_archive(conn: Connection, values: Mapping[str, Any]) -> None:
+def add_apt_archive(conn: Connection, values: Mapping[str, Any]) -> None:
     """A new archive, without suites.
 
     Raises:
@@ -158,7 +158,7 @@ def add_archive(conn: Connection, values: Mapping[str, Any]) -> None:
         raise Conflict(f"there is an archive {values['name']} already")
 
 
-def change_archive(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
+def change_apt_archive(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
     """Change how an archive is published; its suites are dirty by that.
 
     Raises:

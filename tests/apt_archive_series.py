@@ -16,7 +16,7 @@ from pathlib import Path
 
 from staging_api.debian.forms import Form
 from staging_api.errors import Conflict, StagingApiError
-from staging_api.publishing import repository
+from staging_api.publishing import rows
 from staging_api.publishing.model import Generation, Suite
 from staging_api.publishing.signing import Signed, SigningKey, Unsigned
 from tests.packages import control_text, deb, dsc, source_file
@@ -118,8 +118,8 @@ class Life:
     def _see(self, name: str) -> list[int]:
         """Look at the files of a package that is published; gives its publications."""
         with self.shop.database.connect() as conn:
-            archive = repository.find_archive(conn, self.shop.name)
-            found = repository.list_publications(
+            archive = rows.find_apt_archive(conn, self.shop.name)
+            found = rows.list_package_publications(
                 conn, archive.id, limit=1000, state="published", package=name
             )
         for each in found:
@@ -152,17 +152,17 @@ class Life:
 
     def delete(self) -> None:
         with self.shop.database.begin() as conn:
-            archive = repository.find_archive(conn, self.shop.name)
-            found = repository.list_publications(conn, archive.id, limit=1000)
+            archive = rows.find_apt_archive(conn, self.shop.name)
+            found = rows.list_package_publications(conn, archive.id, limit=1000)
             active = [each for each in found if each.state in ("pending", "published")]
         if active:
             self._delete([self.rng.choice(active).id])
 
     def _delete(self, publications: Sequence[int]) -> None:
         with self.shop.database.begin() as conn:
-            archive = repository.find_archive(conn, self.shop.name)
+            archive = rows.find_apt_archive(conn, self.shop.name)
             for one in publications:
-                repository.delete_publication(conn, archive.id, one, "ada", "a mistake")
+                rows.delete_package_publication(conn, archive.id, one, "ada", "a mistake")
 
     def run_some(self) -> None:
         operation = self.rng.choice(("process-accepted", "publish-distro", "publish-ftpmaster"))
@@ -224,7 +224,7 @@ class Life:
         if kept:
             one, pinned = self.rng.choice(kept).id, self.rng.random() < 0.6
             with self.shop.database.begin() as conn:
-                repository.set_pin(conn, one, "ada", pinned=pinned)
+                rows.set_pin(conn, one, "ada", pinned=pinned)
             (self.pinned.add if pinned else self.pinned.discard)(one)
 
     def describe(self) -> None:
@@ -272,7 +272,7 @@ class Life:
         self.held.clear()
         with self.shop.database.begin() as conn:
             for generation in self.pinned:
-                repository.set_pin(conn, generation, "ada", pinned=False)
+                rows.set_pin(conn, generation, "ada", pinned=False)
         self.pinned.clear()
         for _ in range(2):
             self.shop.run()
@@ -284,8 +284,8 @@ class Life:
 
     def generations(self) -> list[Generation]:
         with self.shop.database.connect() as conn:
-            archive = repository.find_archive(conn, self.shop.name)
-            found = repository.list_generations(conn, archive.id, limit=1000, after=None)
+            archive = rows.find_apt_archive(conn, self.shop.name)
+            found = rows.list_generations(conn, archive.id, limit=1000, after=None)
         return [each for each in found if each.state in ("live", "retired")]
 
     def release(self, suite: str, generation: str | None = None) -> str:
@@ -389,13 +389,13 @@ def _new_life(
 
 def check_holds(lives: Sequence[Life]) -> None:
     """A suite that went back shows what it went back to, and no other suite is held."""
-    rows = select(
+    records = select(
         lives[0].shop.database,
         "SELECT a.name, s.name FROM suite_holds h JOIN suites s ON s.id = h.suite_id"
         " JOIN apt_archives a ON a.id = s.archive_id WHERE a.name = ANY(:names)",
         names=[life.shop.name for life in lives],
     )
-    assert set(rows) == {(life.shop.name, suite) for life in lives for suite in life.held}
+    assert set(records) == {(life.shop.name, suite) for life in lives for suite in life.held}
     for life in lives:
         for suite, files in life.held.items():
             assert _plain(life.index_files(suite)) == files, f"{suite} does not hold"
@@ -435,7 +435,7 @@ def _check_listed(life: Life) -> None:
     for suite in life.shop.archive.suites:
         if suite.held:
             continue
-        rows = select(
+        records = select(
             life.shop.database,
             "SELECT p.component, CASE WHEN b.installer THEN '/debian-installer' ELSE '' END,"
             " coalesce(b.architecture, 'source'), p.package, coalesce(b.version, c.version)"
@@ -445,9 +445,9 @@ def _check_listed(life: Life) -> None:
             f" WHERE p.suite_id = {suite.id} AND p.state = 'published'",
         )
         wanted: dict[str, list[tuple[str, str]]] = {
-            path: [] for path in _paths(suite, installer=any(row[1] for row in rows))
+            path: [] for path in _paths(suite, installer=any(row[1] for row in records))
         }
-        for component, installer, architecture, package, version in rows:
+        for component, installer, architecture, package, version in records:
             if architecture == "source":
                 paths = [f"{component}/source/Sources"]
             else:
@@ -491,7 +491,7 @@ def _check_nothing_is_left(life: Life) -> None:
         name=life.shop.name,
     )
     with life.shop.database.connect() as conn:
-        there = repository.pool_list(conn, life.shop.name, after="", limit=1000)
+        there = rows.pool_list(conn, life.shop.name, after="", limit=1000)
     assert {path for path, _, _ in there} == {path for (path,) in needed}
 
 

@@ -15,8 +15,8 @@ from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import HookRun, NewPhases, Phase, Run
-from staging_api.publishing.repository.rows import made, moment
+from staging_api.publishing.model import HookRun, NewPhases, Phase, PublisherRun
+from staging_api.publishing.rows.mapping import made, moment
 
 # Under the one lock of the publisher: whoever else says that it runs, or builds, is dead. There can
 # be one running row only, so the new one is written when the dead have been counted.
@@ -199,7 +199,7 @@ def add_hook_run(conn: Connection, run_id: str, stage: str, result: HookResult) 
     conn.execute(insert(hook_runs).values(run_id=run_id, stage=stage, **told))
 
 
-def find_run(conn: Connection, run_id: str) -> Run:
+def find_run(conn: Connection, run_id: str) -> PublisherRun:
     """One run, with its phases and hooks.
 
     Raises:
@@ -219,7 +219,7 @@ def list_runs(
     archive: str | None = None,
     state: str | None = None,
     operation: str | None = None,
-) -> list[Run]:
+) -> list[PublisherRun]:
     """Runs, newest first."""
     given = {"limit": limit, "after": after or _AFTER_ALL, "archive": archive, "state": state}
     rows = conn.execute(_LIST, {**given, "operation": operation}).all()
@@ -245,10 +245,10 @@ def seconds_left(conn: Connection, run_id: str) -> float | None:
     return left if left > 0 else elapsed / 2
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(row: Row[Any]) -> PublisherRun:
     times = ("started_at", "finished_at")
     phases = (
         made(Phase, each | {name: moment(each[name]) for name in times}) for each in row.told_phases
     )
     hooks = (made(HookRun, each) for each in row.told_hooks)
-    return made(Run, row, phases=tuple(phases), hooks=tuple(hooks))
+    return made(PublisherRun, row, phases=tuple(phases), hooks=tuple(hooks))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, text
 
 from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
-from staging_api.publishing.repository.rows import made
+from staging_api.publishing.rows.mapping import made
 
 # Rows come sorted, so that two requests with the same packages cannot wait for each other. Left out
 # by a trigger is what would give a path other bytes than it has, or had when it was published.
