@@ -132,7 +132,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         services = self.app.services
         if services is not None and not services.locks.shutdown.begun:
             give_back_in = services.locks.shutdown.begin(self.app.settings.shutdown_seconds)
-            last = threading.Timer(give_back_in, services.locks.give_back)
+            last = threading.Timer(give_back_in, services.locks.release_all)
             last.daemon = True
             with suppress(RuntimeError):  # no thread is to be had: leases that hang run out
                 last.start()

@@ -211,7 +211,7 @@ class Services:
 
     def close(self) -> None:
         """Give back the locks, stop the threads and close the connections."""
-        self.locks.give_back()
+        self.locks.release_all()
         self.joining.watch.close()
         self.accesses.close()
         self.watch.close()

@@ -117,7 +117,7 @@ def run_worker(settings: Settings) -> None:
 def _end_at_once(services: Services) -> None:
     """The way out past threads that hang in a read: their leases are released, they are not."""
     log.warning("work did not stop in time; its locks are given back")
-    services.locks.give_back()
+    services.locks.release_all()
     os._exit(0)
 
 

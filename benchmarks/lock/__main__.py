@@ -152,7 +152,7 @@ def _hot(url: str, database: Database, cycles: int) -> None:
     script = SCRIPTS["ours"].replace("'s' || :client_id", "'t' || :client_id || :client_id")
     rate = measure.pgbench_once(url, script, 8, "-t", str(cycles // 8))
     with database.connect() as conn:
-        store.forget_scopes(conn)
+        store.delete_unused_scopes(conn)
         row = conn.exec_driver_sql(
             "SELECT n_tup_hot_upd::float8 / n_tup_upd,"
             " pg_table_size('lock_scopes') FROM pg_stat_user_tables WHERE relname = 'lock_scopes'"

@@ -86,10 +86,10 @@ class _Terms:
 
 def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) -> list[str]:
     with database.connect() as conn:
-        store.note_expired(conn, process_name())
+        store.record_expired(conn, process_name())
         store.extend_history(conn)
         dropped = store.drop_history(conn, _before(keep_days))
-        forgotten = store.forget_scopes(conn)
+        forgotten = store.delete_unused_scopes(conn)
     report |= {"dropped_months": dropped, "forgotten_scopes": forgotten}
     return [f"dropped {', '.join(dropped) or 'nothing'}; forgot {forgotten} unused scopes"]
 

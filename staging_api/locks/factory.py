@@ -1,4 +1,4 @@
-"""Locks for a program of one's own; ``docs/lock.md`` has a whole example."""
+"""Open `Locks` in any program; ``docs/lock.md`` has a whole example."""
 
 import os
 import socket
@@ -17,14 +17,14 @@ from staging_api.locks.queue import WaitQueue
 def open_locks(
     url: str, *, direct_url: str = "", lease_seconds: float = 15.0, connections: int = 10
 ) -> Iterator[Locks]:
-    """What a process needs to hold locks, for the block; enter it after any fork.
+    """Yield what a process needs to hold locks; enter it after any fork.
 
-    At the end the locks that are still held are given back.
+    Leaving the block releases the locks that are still held.
 
     Args:
-        url: of a database that ``staging-api migrate`` has prepared; ``Locks.database`` is for the
-            program's own tables too.
-        direct_url: of the same database, without a pooler in transaction mode; "": `url` has none.
+        url: of a database that ``staging-api migrate`` has prepared; ``Locks.database`` may also
+            serve the program's own tables.
+        direct_url: the same database without a transaction pooler; empty: `url` has no pooler.
         lease_seconds: life of a lease that is not renewed; each is renewed while its block runs.
         connections: for transactions, and as many for single statements. Half as many requests
             may wait for a lock at a time.
@@ -42,10 +42,10 @@ def open_locks(
         try:
             yield locks
         finally:
-            locks.give_back()
+            locks.release_all()
             locks.close()
 
 
 def process_name() -> str:
-    """This process, for good: a pid comes again, this name does not."""
+    """Return a name of this process that is never used again, unlike its pid."""
     return f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"

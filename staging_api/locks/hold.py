@@ -1,10 +1,10 @@
-"""THE place where a lock is taken: `hold` acquires, keeps alive and releases.
+"""THE place where a lock is taken: `hold` acquires it, keeps it alive and releases it.
 
-What if the process dies? Before `store.acquire` commits: nothing happened. After it, at any point:
-the lease is no longer renewed, runs out, and the next who asks is granted the scope with a higher
-fence; the row in ``api_locks`` gets the outcome ``superseded`` (or ``expired``). In
-`store.release`: released or not, both are whole. Frozen past its lease and continued: `assert_held`
-and every guarded write refuse, and the answer is `LockLost`, never a silent success.
+What if the process dies? Before `store.acquire` commits: nothing happened. At any point after it:
+the lease is no longer renewed and expires; the next request gets the scope with a higher fence, and
+the row in ``api_locks`` gets the outcome ``superseded`` (or ``expired``). In `store.release`: the
+lock is released or it is not; both states are consistent. Frozen past its lease and continued:
+`assert_held` and every guarded write refuse with `LockLost`; nothing succeeds silently.
 """
 
 import logging
@@ -30,8 +30,8 @@ from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-# A process that is told to end lets go who waits; nothing else rings then.
-_LOOK_SECONDS = 1.0
+# Waiters look at `shutdown` this often: its beginning wakes no waiter.
+_SHUTDOWN_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Locks:
     """What a process needs to hold locks; made once, after any fork.
 
     Attributes:
-        holder: this process, as ``api_locks.holder`` says it.
+        holder: the name of this process in ``api_locks.holder``.
         lease_seconds: life of a lease that is not renewed.
-        shutdown: once it has begun, nobody waits here for a lock any longer.
+        shutdown: once it has begun, no request waits here for a lock.
     """
 
     database: Database
@@ -52,30 +52,30 @@ class Locks:
     shutdown: Shutdown = field(default_factory=Shutdown)
 
     def check(self) -> None:
-        """Refuse a process that cannot keep its leases alive; for ``/livez``.
+        """Check that this process can keep its leases alive; for ``/livez``.
 
         Raises:
-            Unavailable: says which thread does not run.
+            Unavailable: names the thread that does not run.
         """
         self.keeper.check()
         self.queue.check()
         self.database.check()
 
-    def give_back(self) -> None:
-        """Release whatever is held still: its work is refused, and goes on elsewhere."""
+    def release_all(self) -> None:
+        """Release every lock that is still held, so that other processes continue the work."""
         for held in self.keeper.holds():
             held.mark_lost()
             _release(self, held)
 
     def close(self) -> None:
-        """Stop the threads; leases that are still held run out."""
+        """Stop the threads; leases that are still held expire."""
         self.keeper.close()
         self.queue.close()
 
 
 @dataclass(frozen=True)
 class _Entered:
-    """A hold, and who may enter it again: a copied context in another thread is another request."""
+    """A hold and the thread that may enter it again; a copied context elsewhere may not."""
 
     locks: Locks
     thread: int
@@ -84,19 +84,19 @@ class _Entered:
     def is_for(self, locks: Locks, kind: LockKind, scope: str) -> bool:
         lease = self.hold.lease
         mine = self.locks is locks and self.thread == threading.get_ident()
-        # A context that was copied inside the block outlives it.
+        # A context copied inside the block may outlive the block.
         return mine and not self.hold.ended and (lease.kind, lease.scope) == (kind, scope)
 
 
-_held_here: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=())
+_entered: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=())
 
 
 @dataclass(frozen=True)
 class RequestOrigin:
-    """On whose behalf a lock is asked for.
+    """The caller and request on whose behalf a lock is taken.
 
     Attributes:
-        turn_of: whose turn the work takes among callers; None: the caller's.
+        turn_of: the caller whose turn among callers the work takes; None: `caller`.
     """
 
     caller: str
@@ -111,26 +111,26 @@ def hold(
 ) -> Iterator[Hold]:
     """Hold one lock for the length of the block.
 
-    In one context (one request, one thread) the block may be entered again for the same lock: it is
-    the same hold, without a word to the database. Anybody else is refused.
+    The same thread and context may enter the block again for the same lock and gets the same hold,
+    without a statement. Any other context or thread is refused.
 
     Args:
-        wait_seconds: how long to queue, in order of arrival, should another hold it.
+        wait_seconds: how long to queue, in order of arrival, while another request holds the lock.
 
     Raises:
-        LockHeld: another holds it, and still does after `wait_seconds`.
+        LockHeld: another request still holds it after `wait_seconds`.
         ClientGone: the client closed its connection while this request queued.
         LockLost: at the end of the block: the lease was lost before the work was done.
-        Unavailable: the database cannot be reached; the lock was not taken, or runs out by itself.
+        Unavailable: the database cannot be reached; the lock was not taken, or it expires.
     """
-    for outer in _held_here.get():
+    for outer in _entered.get():
         if outer.is_for(locks, kind, scope):
             outer.hold.assert_held()
             yield outer.hold
             return
     held = _take(locks, _request(locks, kind, scope, origin), origin.client, wait_seconds)
     bind_log_context(lock_id=held.lease.id)
-    _held_here.set((*_held_here.get(), _Entered(locks, threading.get_ident(), held)))
+    _entered.set((*_entered.get(), _Entered(locks, threading.get_ident(), held)))
     started = time.monotonic()
     metrics.LOCKS_HELD.labels(kind.name).inc()
     try:
@@ -144,18 +144,18 @@ def hold(
         if held.lost:
             raise LockLost(f"the {kind.name} lock on {scope} was lost before the work was done")
     finally:
-        # Not by a token: blocks need not end in the reverse order of their beginnings.
-        _held_here.set(tuple(entered for entered in _held_here.get() if entered.hold is not held))
+        # A ContextVar token would not do: blocks may end in another order than they began.
+        _entered.set(tuple(entered for entered in _entered.get() if entered.hold is not held))
         metrics.LOCKS_HELD.labels(kind.name).dec()
         metrics.LOCK_HOLD_SECONDS.labels(kind.name).observe(time.monotonic() - started)
 
 
 @contextmanager
 def guarded(database: Database, held: Hold) -> Iterator[Connection]:
-    """A transaction that commits only as the lock's holder: every write under a lock goes here.
+    """Open a transaction that commits only while `held` is current: every write under a lock.
 
-    Several may be open at once under one hold, in threads of their own; the lease is renewed beside
-    them, however long they take.
+    Several may be open at once under one hold, in different threads; the lease is renewed
+    meanwhile, however long they take.
 
     Raises:
         LockLost: the lease is not current and unexpired, or its hold has ended; nothing was
@@ -171,21 +171,21 @@ def guarded(database: Database, held: Hold) -> Iterator[Connection]:
 
 
 def _renew(database: Database, held: Hold) -> None:
-    """Renew before a write whose lease is due: the keeper's renewals may be late.
+    """Renew a due lease before a write: the keeper's renewals may be late.
 
-    A renewal without an answer is no reason not to write: the guard decides.
+    A failed renewal does not refuse the write; the guard decides.
     """
-    asked_at = clock.now()
+    sent_at = clock.now()
     try:
         with database.connect() as conn:
             left = store.renew(conn, [(held.lease, held.lease_seconds)])
     except Unavailable:
         metrics.LOCK_RENEWALS_FAILED.inc()
         return
-    # If it is not among them it is lost, as the guard is about to say.
+    # A missing id means that the lease is lost; the guard is about to refuse it.
     seconds = left.get(held.lease.id)
     if seconds is not None:
-        held.trust(asked_at, seconds)
+        held.trust(sent_at, seconds)
 
 
 def _request(locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin) -> LockRequest:
@@ -201,16 +201,16 @@ def _request(locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin) ->
 
 
 def _take(locks: Locks, request: LockRequest, client: Client, wait_seconds: float) -> Hold:
-    # First: a lock that nothing keeps alive would be held by nobody until it runs out.
+    # First the keeper: a lock without renewal would block its scope until the lease expires.
     locks.keeper.start()
-    taken = _ask(locks, request)
+    taken = _try_acquire(locks, request)
     if isinstance(taken, Refusal) and wait_seconds > 0:
         taken = _wait(locks, request, taken, client, wait_seconds)
     if isinstance(taken, Refusal):
         metrics.LOCKS_REFUSED.labels(request.kind.name).inc()
         raise lock_held(taken)
     metrics.LOCKS_GRANTED.labels(request.kind.name).inc()
-    # Shown as 0 from the first grant on: a rate does not see a counter that begins with 1.
+    # Create the series with the first grant: rate() misses a counter that starts at 1.
     metrics.LOCKS_LOST.labels(request.kind.name)
     try:
         locks.keeper.add(taken)
@@ -220,10 +220,10 @@ def _take(locks: Locks, request: LockRequest, client: Client, wait_seconds: floa
     return taken
 
 
-def _ask(locks: Locks, request: LockRequest) -> Hold | Refusal:
-    """One try, sent twice if the first had no answer: the id makes the second harmless."""
+def _try_acquire(locks: Locks, request: LockRequest) -> Hold | Refusal:
+    """Send the request, a second time if the first got no answer; its id makes that safe."""
     for last in (False, True):
-        asked_at = clock.now()
+        sent_at = clock.now()
         try:
             with locks.database.connect() as conn:
                 taken = store.acquire(conn, request)
@@ -232,7 +232,7 @@ def _ask(locks: Locks, request: LockRequest) -> Hold | Refusal:
                 raise
         else:
             if isinstance(taken, Lease):
-                return Hold(taken, asked_at, request.lease_seconds)
+                return Hold(taken, sent_at, request.lease_seconds)
             return taken
     raise AssertionError("unreachable")
 
@@ -240,7 +240,7 @@ def _ask(locks: Locks, request: LockRequest) -> Hold | Refusal:
 def _wait(
     locks: Locks, request: LockRequest, refusal: Refusal, client: Client, wait_seconds: float
 ) -> Hold | Refusal:
-    """Queue in order of arrival until granted, until the time is over or the client is gone."""
+    """Queue in order of arrival until granted, the deadline, or the client is gone."""
     deadline = time.monotonic() + wait_seconds
     taken: Hold | Refusal = refusal
     with locks.queue.waiter_slot(request.id) as waiter:
@@ -249,31 +249,31 @@ def _wait(
         metrics.LOCKS_WAITED.labels(request.kind.name).inc()
         try:
             _queue(locks, request, deadline)
-            taken = _ask(locks, request)
+            taken = _try_acquire(locks, request)
             while isinstance(taken, Refusal) and until(deadline) > 0 and not locks.shutdown.begun:
-                locks.queue.look_in(taken.remaining_seconds + 0.01)
-                _wait_for_bell(locks, waiter, client, deadline)
+                locks.queue.poll_within(taken.remaining_seconds + 0.01)
+                _wait_for_wake(locks, waiter, client, deadline)
                 if not waiter.has_place:
                     _queue(locks, request, deadline)
                     waiter.has_place = True
-                taken = _ask(locks, request)
+                taken = _try_acquire(locks, request)
         finally:
-            # Whoever was handed the lock has left the queue by that.
+            # A grant has removed the request from the queue.
             if isinstance(taken, Refusal):
                 with locks.database.connect() as conn:
                     store.leave(conn, request.id)
         if isinstance(taken, Refusal):
-            taken = _ask(locks, request)
+            taken = _try_acquire(locks, request)
     if isinstance(taken, Hold):
         waited = wait_seconds - (deadline - time.monotonic())
         metrics.LOCK_WAIT_SECONDS.labels(request.kind.name).observe(waited)
     return taken
 
 
-def _wait_for_bell(locks: Locks, waiter: Waiter, client: Client, deadline: float) -> None:
-    """Wait for a reason to ask; the deadline and the end of this process are such reasons, too."""
+def _wait_for_wake(locks: Locks, waiter: Waiter, client: Client, deadline: float) -> None:
+    """Wait until another attempt makes sense; also return at the deadline and at shutdown."""
     with client.waiting(waiter.wake.set):
-        while not waiter.wake.wait(min(until(deadline), _LOOK_SECONDS)):
+        while not waiter.wake.wait(min(until(deadline), _SHUTDOWN_CHECK_SECONDS)):
             if until(deadline) == 0 or locks.shutdown.begun:
                 break
     waiter.wake.clear()
@@ -282,14 +282,14 @@ def _wait_for_bell(locks: Locks, waiter: Waiter, client: Client, deadline: float
 
 def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:
     with locks.database.connect() as conn:
-        # A second more: a hand-over just before the deadline is still taken up.
+        # One second more, so that a hand-over just before the deadline is still used.
         store.wait(conn, request, until(deadline) + 1)
 
 
 def _release(locks: Locks, held: Hold) -> bool:
-    """Release, and say whether the lease was whole until then, as far as anybody knows.
+    """Release; return False if the lease is known to have been lost before.
 
-    A release without an answer must not hide the result of the work: the lease runs out.
+    A release without an answer must not hide the result of the work: the lease expires.
     """
     held.end()
     locks.keeper.remove(held)
@@ -305,9 +305,11 @@ def _release(locks: Locks, held: Hold) -> bool:
 
 
 def lock_held(refusal: Refusal) -> LockHeld:
-    """The refusal as an error that says who holds the lock, and when to come back."""
+    """Make the error that names the holder and the time to try again."""
     seconds = max(0.0, refusal.remaining_seconds)
-    held_by = f"held by {refusal.caller}" if refusal.id else "at rest after its holder was lost"
+    held_by = (
+        f"held by {refusal.caller}" if refusal.id else "cooling down after its holder was lost"
+    )
     return LockHeld(
         f"the {refusal.kind.name} lock on {refusal.scope} is {held_by};"
         f" it ends in {seconds:.1f} s unless it is renewed",

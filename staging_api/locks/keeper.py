@@ -1,20 +1,20 @@
-"""Keeps the leases of this process alive, and tells their holders when one is lost.
+"""Keep the leases of this process alive and notify their holds when one is lost.
 
-One thread looks at all leases. Every third of a lease it has all of them renewed in one statement;
-the statement runs in a second thread, so that a database that does not answer cannot keep the first
+One thread watches all leases. Every third of a lease it has all of them renewed by one statement.
+The statement runs in a second thread, so that a database that does not answer cannot keep the first
 from noticing that trust has run out. Both threads run before the first lock is acquired.
 
-A holder trusts its lease by a clock of its own: from the moment the last successful call *began*,
-for what the database said was left, less a margin. Only a lease that was really extended counts as
-renewed; one without an answer, or whose row another had locked just then, stays due. So whatever
-happens to the clock of either machine, the holder stops trusting before the database lets anybody
-else in.
+A hold trusts its lease by the clock of its own machine: from the moment the last successful call
+*began*, for the remaining time that the database returned, less a margin. Only a lease that was
+extended counts as renewed; one without an answer, or whose row another transaction had locked,
+stays due. So whatever happens to either clock, the hold stops trusting its lease before the
+database grants the scope to another.
 
-What if it dies? The process: nothing is renewed, the leases run out, the database grants them to
-others. Only one of these threads: the next lock starts it again before it asks for anything, and
-``/livez`` fails until then; each hold turns itself lost when its trust runs out, as
-`Hold.assert_held` compares clocks by itself. Frozen and continued, the machine suspended: the first
-thing each hold does is to look at the clock; and should it not, `store.guard` refuses.
+What if it dies? The process: nothing is renewed, the leases expire, the database grants them to
+others. One of these threads: the next lock starts it again before anything else, ``/livez`` fails
+until then, and each hold becomes lost when its trust ends, as `Hold.assert_held` compares clocks
+itself. Frozen and continued, or the machine suspended: each hold looks at the clock first, and
+`store.guard` refuses should it not.
 """
 
 import logging
@@ -31,29 +31,29 @@ from staging_api.locks.model import Lease
 
 log = logging.getLogger(__name__)
 
-# Of the lease: what the holder leaves unused at its end, against clocks that run at unlike speed.
+# Part of the lease that the holder leaves unused, against clocks that run at different speeds.
 _MARGIN = 0.1
 
 
 class Hold:
     """A lease while it is held: proof for the database, and trust for this process."""
 
-    def __init__(self, lease: Lease, asked_at: float, lease_seconds: float) -> None:
-        """Trust `lease`, asked for at `clock.now` time `asked_at`, as long as it may be trusted."""
+    def __init__(self, lease: Lease, sent_at: float, lease_seconds: float) -> None:
+        """Trust `lease`, whose request was sent at `clock.now` time `sent_at`."""
         self.lease = lease
         self.lease_seconds = lease_seconds
-        #: Not to be renewed by the keeper before; its last try was in vain.
+        #: After a failed renewal, the keeper does not try again before this time.
         self.retry_at = -math.inf
         self._lost = False
         self._ended = False
-        self._telling = threading.Lock()
-        self._told: list[Callable[[], None]] = []
-        self.trust(asked_at, lease.remaining_seconds)
+        self._mutex = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+        self.trust(sent_at, lease.remaining_seconds)
 
-    def trust(self, asked_at: float, remaining_seconds: float) -> None:
-        """Trust the lease for what was left of it when the call that began at `asked_at` ended."""
-        self.trusted_until = asked_at + remaining_seconds * (1 - _MARGIN)
-        self.renew_at = asked_at + min(remaining_seconds, self.lease_seconds) / 3
+    def trust(self, sent_at: float, remaining_seconds: float) -> None:
+        """Trust the lease for what remained of it, counted from `sent_at`, when the call began."""
+        self.trusted_until = sent_at + remaining_seconds * (1 - _MARGIN)
+        self.renew_at = sent_at + min(remaining_seconds, self.lease_seconds) / 3
 
     @property
     def lost(self) -> bool:
@@ -62,16 +62,16 @@ class Hold:
 
     @property
     def ended(self) -> bool:
-        """Whether the block that held the lock is over; nothing is done under it any more."""
+        """Whether the block that held the lock is over; its work may not continue."""
         return self._ended
 
     @property
     def renewal_is_due(self) -> bool:
-        """Whether a third of what was left of the lease is over."""
+        """Whether a third of the remaining lease has passed."""
         return clock.now() >= self.renew_at
 
     def assert_held(self) -> None:
-        """Go on only while the lease can be trusted.
+        """Check that the lease can still be trusted.
 
         Raises:
             LockLost: it cannot; stop, and write nothing.
@@ -79,51 +79,51 @@ class Hold:
         if self._ended and not self._lost:
             raise LockLost(
                 f"the {self.lease.kind.name} lock on {self.lease.scope} is no longer held here:"
-                " the block that held it is over"
+                " the block that held it has ended"
             )
         if self.lost:
             raise LockLost(
                 f"the {self.lease.kind.name} lock on {self.lease.scope} was lost while it was held"
             )
 
-    def on_lost(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, from any thread, should the lease be lost; at once if it is over."""
-        with self._telling:
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, from any thread, when the lease is lost; now if it is over."""
+        with self._mutex:
             if not (self._lost or self._ended):
-                self._told.append(tell)
+                self._callbacks.append(callback)
                 return
-        tell()
+        callback()
 
     def end(self) -> None:
-        """The lock is about to be released: `assert_held` and guarded writes refuse from now on."""
-        with self._telling:
+        """Mark the lock as about to be released: guarded writes are refused from now on."""
+        with self._mutex:
             self._ended = True
 
     def mark_lost(self) -> None:
-        """Tell everybody that the lease is gone; the second call does nothing."""
-        with self._telling:
+        """Mark the lease lost and call the callbacks; a second call does nothing."""
+        with self._mutex:
             if self._lost:
                 return
             self._lost = True
         metrics.LOCKS_LOST.labels(self.lease.kind.name).inc()
         log.warning("lock lost: %s %s %s", self.lease.kind.name, self.lease.scope, self.lease.id)
-        for tell in self._told:
+        for callback in self._callbacks:
             try:
-                tell()
+                callback()
             except Exception:
                 log.exception("a listener for a lost lock failed")
 
 
 class LeaseKeeper:
-    """Renews every hold that was added until it is removed."""
+    """Renews every hold from `add` to `remove`."""
 
     def __init__(self, database: Database, retry_seconds: float = 0.5) -> None:
         """Start no thread yet: a process may fork before it holds its first lock.
 
         Args:
-            database: for renewals alone, so that they never queue behind requests for a
+            database: for renewals only, so that they never queue behind requests for a
                 connection; closed with the keeper.
-            retry_seconds: from a renewal without an answer to the next.
+            retry_seconds: from a failed renewal to the next.
         """
         self._database = database
         self._retry_seconds = retry_seconds
@@ -138,7 +138,7 @@ class LeaseKeeper:
         )
 
     def start(self) -> None:
-        """Have the threads running, before a lock is acquired that depends on them.
+        """Start the threads, before a lock is acquired that depends on them.
 
         Raises:
             Unavailable: this process can start no thread just now.
@@ -147,7 +147,7 @@ class LeaseKeeper:
             thread.ensure()
 
     def check(self) -> None:
-        """Refuse a keeper without its threads.
+        """Check that both threads run.
 
         Raises:
             Unavailable: one of them does not run.
@@ -165,7 +165,7 @@ class LeaseKeeper:
         self.start()
         with self._changed:
             self._holds[hold.lease.id] = hold
-            # Else it would be woken by each request, to find that nothing is due.
+            # Only for an earlier renewal: each request would wake the thread for nothing.
             if hold.renew_at < self._looks_at:
                 self._looks_at = hold.renew_at
                 self._changed.notify_all()
@@ -176,12 +176,12 @@ class LeaseKeeper:
             self._holds.pop(hold.lease.id, None)
 
     def holds(self) -> list[Hold]:
-        """What is kept alive now."""
+        """Return the holds that are kept alive now."""
         with self._changed:
             return list(self._holds.values())
 
     def close(self) -> None:
-        """Stop the threads and close the connection; holds that are left run out."""
+        """Stop the threads and close the connection; remaining leases expire."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -191,7 +191,7 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         with self._changed:
-            if self._looks_at <= clock.now():  # planned by a run of this that failed
+            if self._looks_at <= clock.now():  # left by a run that failed
                 self._looks_at = math.inf
             self._changed.wait_for(lambda: self._closed or self._holds or self._looks_at < math.inf)
             while not self._closed:
@@ -200,8 +200,8 @@ class LeaseKeeper:
                     del self._holds[hold.lease.id]
                     hold.mark_lost()
                 self._start_renewal(now)
-                # A look that is planned takes place, though its lock be released by that: else the
-                # next lock, however short, would have to wake this thread again.
+                # Keep a planned look even if its lock was released: otherwise the next lock,
+                # however short, would have to wake this thread again.
                 planned = self._looks_at if self._looks_at > now else math.inf
                 self._looks_at = min(planned, self._next_look())
                 self._changed.wait(min(self._looks_at - now, threading.TIMEOUT_MAX))
@@ -213,7 +213,7 @@ class LeaseKeeper:
             self._changed.notify_all()
 
     def _next_look(self) -> float:
-        """The time when something must be looked at; infinite while nothing is held."""
+        """Return when the next hold needs attention; infinite while nothing is held."""
         ends = [hold.trusted_until for hold in self._holds.values()]
         if self._to_renew is None:
             ends += [_due_at(hold) for hold in self._holds.values()]
@@ -234,19 +234,19 @@ class LeaseKeeper:
                     self._changed.notify_all()
 
     def _renew(self, holds: list[Hold]) -> None:
-        asked_at = clock.now()
+        sent_at = clock.now()
         try:
             with self._database.connect() as conn:
                 left = store.renew(conn, [(hold.lease, hold.lease_seconds) for hold in holds])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next try may succeed
+        except Exception as error:  # noqa: BLE001 - the next try may succeed
             metrics.LOCK_RENEWALS_FAILED.inc()
             log.warning("renewal of %d locks had no answer: %s", len(holds), error)
             left = dict.fromkeys(hold.lease.id for hold in holds)
         with self._changed:
             for hold in holds:
-                self._note(hold, left, asked_at)
+                self._note(hold, left, sent_at)
 
-    def _note(self, hold: Hold, left: Mapping[str, float | None], asked_at: float) -> None:
+    def _note(self, hold: Hold, left: Mapping[str, float | None], sent_at: float) -> None:
         if hold.lease.id not in left:
             if self._holds.pop(hold.lease.id, None) is not None:
                 hold.mark_lost()
@@ -257,7 +257,7 @@ class LeaseKeeper:
             return
         if hold.trusted_until - clock.now() < hold.lease_seconds / 3:
             metrics.LOCK_RENEWALS_LATE.inc()
-        hold.trust(asked_at, seconds)
+        hold.trust(sent_at, seconds)
 
 
 def _due_at(hold: Hold) -> float:

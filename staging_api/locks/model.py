@@ -1,11 +1,11 @@
-"""The words of the lock: its kinds, a request for it, the lease that proves it, the refusal."""
+"""The lock's nouns: kind, request, lease, refusal, place in the queue."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from ulid import ULID
 
-#: The longest rest of a scope.
+#: The longest cool-down of a scope.
 MAX_DELAY_SECONDS = 60.0
 
 
@@ -14,8 +14,8 @@ class LockKind:
     """What a family of locks protects; kinds are independent of each other.
 
     Attributes:
-        name: the word in API, tables and logs.
-        delay_seconds: how long a scope rests after its holder expired or was broken, for work whose
+        name: as in the API, tables and logs.
+        delay_seconds: cool-down of a scope after its holder expired or was broken, for work whose
             effects the fence cannot guard; 0 where every effect is a guarded write, 60 at most.
     """
 
@@ -23,7 +23,7 @@ class LockKind:
     delay_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a delay that `lock_forget_scopes` might not outlast."""
+        """Refuse a delay that could outlive the row that records it (`lock_forget_scopes`)."""
         if not 0 <= self.delay_seconds <= MAX_DELAY_SECONDS:
             raise ValueError(f"the delay of {self.name} must be 0 to {MAX_DELAY_SECONDS:g} s")
 
@@ -50,9 +50,9 @@ class LockRequest:
     """One attempt to get one lock.
 
     Attributes:
-        id: ULID of the grant to be. It may be sent again after a lost answer: it is granted at
-            most once.
-        caller: who asks, as every table says it.
+        id: ULID of the future grant. The request may be sent again after a lost answer: it is
+            granted at most once.
+        caller: on whose behalf.
         holder: the process that will hold the lock.
         reference_id: the caller's own marker, if it sent one.
         lease_seconds: life of the lease unless renewed.
@@ -90,7 +90,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Who holds the lock instead; `id` is None while the scope rests after an expiry."""
+    """Who holds the lock instead; `id` is None while the scope cools down after an expiry."""
 
     id: str | None
     kind: LockKind
@@ -109,8 +109,8 @@ class WaitingPlace:
     """A place in the queue of one lock.
 
     Attributes:
-        id: of the request that waits.
-        held_seconds: what is left of the lease that it waits for; 0 if there is none.
+        id: of the waiting request.
+        held_seconds: remaining time of the lease in front of it; 0 if there is none.
     """
 
     id: str
@@ -120,5 +120,5 @@ class WaitingPlace:
 
 
 def new_id() -> str:
-    """A ULID: sorts by time, and is drawn here so that a lost answer can be asked for again."""
+    """Return a ULID: sorts by time; made here, so that a request can be sent again under it."""
     return str(ULID())

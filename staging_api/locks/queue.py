@@ -1,16 +1,15 @@
-"""Waiting for a lock: a slot in this process, woken by a notification, with polling behind it.
+"""Wait for a lock: a waiter slot in this process, woken by NOTIFY, with polling as the fallback.
 
-One connection listens for the whole process, straight to the server (a transaction pooler keeps no
-LISTEN). A notification is only a hint to ask at once. Should one be lost, or the listener be away,
-one statement every `POLL_SECONDS`, for all waiters of the process, finds out who has reason to ask:
-it also shows other processes that these waiters live. So a waiter costs the database nothing but
-its share of that statement.
+One connection listens for the whole process, directly to the server (a transaction pooler keeps no
+LISTEN). A notification is only a hint to try again. In case one is lost, or the listener is down,
+one statement every `POLL_SECONDS`, for all waiters of the process, finds out which of them should
+try. It also shows other processes that these waiters live. So a waiter costs the database only its
+share of that statement.
 
-What if it dies? The waiting process: its row in ``lock_waiters`` is passed over once it has not
-been seen for 6 s, and deleted by `store.note_expired`. If the lock was just handed to it, that
-lease is a short one. The listener's connection: it is opened again, and the waiters are looked
-after at once. A statement of the poll fails: the next one follows, and each waiter asks by itself
-at its deadline.
+What if it dies? The waiting process: its row in ``lock_waiters`` is skipped once it has not been
+seen for 6 s, and deleted by `store.record_expired`. If the lock was just handed to it, that lease
+is a short one. The listener's connection: it is opened again, and the waiters are polled at once. A
+statement of the poll fails: the next one follows, and each waiter tries at its deadline.
 """
 
 import logging
@@ -33,10 +32,9 @@ from staging_api.locks.model import WaitingPlace
 
 log = logging.getLogger(__name__)
 
-#: How often the waiters of a process are looked after; a third of the time after which they are
-#: thought dead.
+#: Interval of the poll: a third of the time after which a waiter counts as dead.
 POLL_SECONDS = 2.0
-# A scope that is free, and whose first waiter was rung: that one may have gone just then.
+# Next poll after a waiter of a free scope was woken: that waiter may have just gone.
 _FREE_SECONDS = 0.5
 _LEAST_SECONDS = 0.05
 _CHANNEL = "staging_locks"
@@ -47,9 +45,9 @@ class Waiter:
     """A request that waits for a lock.
 
     Attributes:
-        wake: set when the request has reason to ask for the lock.
-        has_place: False if the database did not know of it when it was last looked after: the lock
-            was handed to it, or its place is lost.
+        wake: set when the request should try to get the lock.
+        has_place: False if the last poll did not find its row: it was handed the lock, or lost its
+            place.
     """
 
     wake: threading.Event = field(default_factory=threading.Event)
@@ -57,7 +55,7 @@ class Waiter:
 
 
 class WaitQueue:
-    """The waiters of this process."""
+    """The waiters of this process, woken by a listener and a poll."""
 
     def __init__(
         self, database: Database, direct_url: str, waiter_slots: threading.Semaphore
@@ -66,7 +64,7 @@ class WaitQueue:
 
         Args:
             database: for the poll.
-            direct_url: of the same database, without a pooler in transaction mode.
+            direct_url: of the same database, without a transaction pooler.
             waiter_slots: shared by all requests of this process that park a thread.
         """
         url = make_url(direct_url).set(drivername="postgresql")
@@ -75,10 +73,10 @@ class WaitQueue:
         self._waiter_slots = waiter_slots
         self._waiters: dict[str, Waiter] = {}
         self._changed = threading.Condition()
-        self._look_at = 0.0
+        self._poll_at = 0.0
         self._closed = threading.Event()
         self._listener = BackgroundThread("lock-listener", self._listen)
-        self._poll = BackgroundThread("lock-poll", self._look_after_all)
+        self._poll = BackgroundThread("lock-poll", self._poll_all)
 
     @contextmanager
     def waiter_slot(self, waiter_id: str) -> Iterator[Waiter | None]:
@@ -96,13 +94,13 @@ class WaitQueue:
         waiter = Waiter()
         try:
             self._poll.ensure()
-            # Without a listener the poll finds what it would have heard; the next waiter tries to
-            # start it again.
+            # Without a listener the poll finds what it would have reported; the next waiter tries
+            # to start it again.
             with suppress(Unavailable):
                 self._listener.ensure()
             with self._changed:
                 if not self._waiters:
-                    self._look_at = time.monotonic() + POLL_SECONDS
+                    self._poll_at = time.monotonic() + POLL_SECONDS
                     self._changed.notify_all()
                 self._waiters[waiter_id] = waiter
             yield waiter
@@ -111,12 +109,12 @@ class WaitQueue:
                 self._waiters.pop(waiter_id, None)
             self._waiter_slots.release()
 
-    def look_in(self, seconds: float) -> None:
-        """Look after the waiters in so many seconds, or sooner: a lease that is waited for ends."""
+    def poll_within(self, seconds: float) -> None:
+        """Poll within so many seconds: then a lease that a waiter waits for ends."""
         with self._changed:
-            look_at = time.monotonic() + max(_LEAST_SECONDS, seconds)
-            if look_at < self._look_at:
-                self._look_at = look_at
+            poll_at = time.monotonic() + max(_LEAST_SECONDS, seconds)
+            if poll_at < self._poll_at:
+                self._poll_at = poll_at
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -128,40 +126,42 @@ class WaitQueue:
         self._listener.join()
 
     def check(self) -> None:
-        """Refuse a queue that needs its threads and lacks one.
+        """Check that the threads run, if they are needed.
 
         Raises:
-            Unavailable: says which does not run.
+            Unavailable: names the one that does not run.
         """
         self._poll.check()
         self._listener.check()
 
-    def _look_after_all(self) -> None:
+    def _poll_all(self) -> None:
         while ids := self._when_due():
             began = time.monotonic()
             try:
                 with self._database.connect() as conn:
-                    places = store.look_after(conn, ids)
+                    places = store.poll_waiters(conn, ids)
             except StagingApiError as error:
-                log.warning("%d waiters for locks were not looked after: %s", len(ids), error)
+                log.warning("the poll for %d waiters for locks failed: %s", len(ids), error)
                 continue
-            self._ring(set(ids).difference(place.id for place in places), has_place=False)
+            self._wake(set(ids).difference(place.id for place in places), has_place=False)
             free = _first_of_free(places)
-            self._ring(free, has_place=True)
+            self._wake(free, has_place=True)
             soonest = min(
                 (p.held_seconds for p in places if p.held_seconds > 0), default=POLL_SECONDS
             )
-            # Of many waiters less often, so that this takes a fifth of the time at most.
+            # The poll of many waiters takes longer; let it use a fifth of the time at most.
             least = 4 * (time.monotonic() - began)
-            self.look_in(max(least, min(soonest + 0.01, _FREE_SECONDS if free else POLL_SECONDS)))
+            self.poll_within(
+                max(least, min(soonest + 0.01, _FREE_SECONDS if free else POLL_SECONDS))
+            )
 
     def _when_due(self) -> list[str]:
-        """Wait until the waiters are to be looked after; returns none when all of this ends."""
+        """Wait for the next poll; return the waiters, or an empty list once closed."""
         with self._changed:
             while not self._closed.is_set():
-                left = until(self._look_at)
+                left = until(self._poll_at)
                 if self._waiters and left == 0:
-                    self._look_at = time.monotonic() + POLL_SECONDS
+                    self._poll_at = time.monotonic() + POLL_SECONDS
                     return list(self._waiters)
                 self._changed.wait(left if self._waiters else None)
             return []
@@ -169,19 +169,19 @@ class WaitQueue:
     def _listen(self) -> None:
         while not self._closed.is_set():
             try:
-                self._hear()
+                self._listen_once()
             except (psycopg2.Error, OSError, Unavailable) as error:
                 log.warning("the lock listener lost its connection: %s", error)
                 self._closed.wait(POLL_SECONDS)
 
-    def _hear(self) -> None:
+    def _listen_once(self) -> None:
         with closing(connect(self._session.url, **self._session.arguments)) as conn:
             conn.autocommit = True
             self._session.check(conn)
             with conn.cursor() as cursor:
                 cursor.execute(f"LISTEN {_CHANNEL}")
             # A request that queued before LISTEN took effect may have missed its notification.
-            self.look_in(0)
+            self.poll_within(0)
             # Not select(): it fails once a busy process has a thousand descriptors open.
             with selectors.DefaultSelector() as ready:
                 ready.register(conn, selectors.EVENT_READ)
@@ -189,9 +189,9 @@ class WaitQueue:
                     ready.select(0.5)
                     conn.poll()
                     while conn.notifies:
-                        self._ring([conn.notifies.pop(0).payload], has_place=True)
+                        self._wake([conn.notifies.pop(0).payload], has_place=True)
 
-    def _ring(self, ids: Iterable[str], *, has_place: bool) -> None:
+    def _wake(self, ids: Iterable[str], *, has_place: bool) -> None:
         with self._changed:
             for waiter in filter(None, map(self._waiters.get, ids)):
                 waiter.has_place = has_place
@@ -199,9 +199,9 @@ class WaitQueue:
 
 
 def _first_of_free(places: Sequence[WaitingPlace]) -> list[str]:
-    """The first of these waiters for each lock that is free: it asks, and the lock is granted.
+    """Return the first of these waiters for each free lock.
 
-    To whom, the database decides: another process may have a waiter that came before.
+    The database decides who gets it: another process may have an earlier waiter.
     """
     free: dict[tuple[str, str], str] = {}
     for place in places:
@@ -211,5 +211,5 @@ def _first_of_free(places: Sequence[WaitingPlace]) -> list[str]:
 
 
 def until(deadline: float) -> float:
-    """Seconds left until the monotonic time `deadline`, never negative."""
+    """Return the seconds until the monotonic time `deadline`, never negative."""
     return max(0.0, deadline - time.monotonic())

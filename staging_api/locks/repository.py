@@ -1,4 +1,4 @@
-"""Reading the locks: who holds what now, and the history of every grant."""
+"""Read the locks: those held now, and the history of every grant."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ class Grant:
 
 
 def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Grant]:
-    """The locks that are held now, in the order in which they were granted."""
+    """Return the locks that are held now, in the order in which they were granted."""
     query = select(api_locks).join(lock_scopes, lock_scopes.c.lock_id == api_locks.c.id)
     return _grants(
         conn, query.where(lock_scopes.c.expires_at > func.clock_timestamp()), limit, after
@@ -42,11 +42,11 @@ def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Gran
 def history(
     conn: Connection, *, limit: int, after: str | None = None, scope: str | None = None
 ) -> list[Grant]:
-    """Every grant, held or ended, in the order in which they were made.
+    """Return every grant, held or ended, in the order in which they were made.
 
-    Whoever asks again and again behind the last one gets each exactly once: those that a grant
-    still on its way may precede are left for the next time. `conn` must commit by itself, so that
-    the rows are looked for after it is known until when they are whole.
+    A reader that pages on from the last one gets each grant exactly once: grants that one still in
+    flight may precede are left for the next page. `conn` must commit by itself, so that the rows
+    are read after the time up to which they are complete.
     """
     whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
     query = select(api_locks).where(api_locks.c.acquired_at < whole_until)
@@ -56,7 +56,7 @@ def history(
 
 
 def find(conn: Connection, lock_id: str) -> Grant:
-    """One grant.
+    """Return one grant.
 
     Raises:
         NotFound: there is no such grant.
@@ -68,7 +68,7 @@ def find(conn: Connection, lock_id: str) -> Grant:
 
 
 def seconds_left(conn: Connection, kind: LockKind, scope: str) -> float | None:
-    """What is left of the lease on a scope; None if it is not held. It asks for no lock."""
+    """Return what remains of the lease on a scope, without locking; None if it is not held."""
     expires_at, now = lock_scopes.c.expires_at, func.clock_timestamp()
     left = select(func.date_part("epoch", expires_at - now)).where(
         lock_scopes.c.kind == kind.name,
@@ -88,7 +88,7 @@ def _grants(conn: Connection, query: Select[Any], limit: int, after: str | None)
 
 
 def _acquired_at(conn: Connection, lock_id: str) -> datetime:
-    """When a grant was made; of one that is no longer in the history, when its id was drawn."""
+    """Return when a grant was made; for one that left the history, the time of its ULID."""
     made = select(api_locks.c.acquired_at).where(api_locks.c.id == lock_id)
     found: datetime | None = conn.execute(made).scalar_one_or_none()
     if found is not None:
@@ -96,7 +96,7 @@ def _acquired_at(conn: Connection, lock_id: str) -> datetime:
     try:
         return ULID.from_str(lock_id).datetime
     except (ValueError, OverflowError):
-        # Up to the year 10889 there are ULIDs, not times: no grant was made after it.
+        # ULIDs reach the year 10889, datetime 9999: no grant was made after that.
         return datetime.max.replace(tzinfo=UTC)
 
 

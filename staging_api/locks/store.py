@@ -1,8 +1,7 @@
 """Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
-The statements themselves are the functions of ``db/functions/lock_*.sql``; which of them
-decides what, and what happens when a process dies at each step, is told there and in
-``docs/lock.md``. Every function takes the connection that it uses.
+The statements are the functions of ``db/functions/lock_*.sql``. These files and ``docs/lock.md``
+say what each decides, and what happens when a process dies at each step.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ _RENEW = """
     SELECT * FROM lock_extend(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::float8[])
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
-# Notes the grant for the triggers that record who did what, until the transaction ends.
+# Records the grant, until the transaction ends, for the triggers that write who changed what.
 _GUARD = """
     SELECT lock_guard(%s, %s, %s, %s),
         set_config('staging.locks', concat_ws(
@@ -35,9 +34,9 @@ _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = "SELECT lock_wait(%s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE = "SELECT lock_leave(%s)"
-# Skips rows that are locked just now: their waiters are about to be served. Like lock_wait it does
-# not wait for the disk.
-_LOOK_AFTER = """
+# Skips locked rows: their waiters are about to be granted. Like lock_wait it does not wait for
+# the disk.
+_POLL_WAITERS = """
     WITH mine AS (
         SELECT w.id FROM lock_waiters w WHERE w.id = ANY(%s::text[]) FOR UPDATE SKIP LOCKED
     ), seen AS (
@@ -53,9 +52,9 @@ _LOOK_AFTER = """
 """
 _EXTEND_HISTORY = "SELECT lock_history_extend(%s)"
 _DROP_HISTORY = "SELECT lock_history_drop(%s)"
-_FORGET_SCOPES = "SELECT lock_forget_scopes(make_interval(secs => %s))"
+_DELETE_UNUSED_SCOPES = "SELECT lock_forget_scopes(make_interval(secs => %s))"
 
-# What an English server says of a commit that did not wait; any other way takes longer.
+# An English server's message for a commit that did not wait; other languages take the long way.
 _NOT_REPLICATED = "canceling wait"
 
 _MONTHS_AHEAD = 3
@@ -65,11 +64,11 @@ _SCOPE_UNUSED_SECONDS = 24 * 3600.0
 def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
     """Take the lock if it is free: THE statement by which every lock is acquired.
 
-    A refusal against a live lease writes nothing and waits for nobody. The same id sent again,
-    after a lost answer or a hand-over, gets the same grant, for a full lease from now.
+    A refusal against a live lease writes nothing and does not wait. The same id sent again, after
+    a lost answer or a hand-over, gets the same grant, for a full lease from now.
 
     Raises:
-        LockLost: this id was granted before and its time is over; it is never granted twice.
+        LockLost: this id was granted before and has ended; an id is granted once.
         Unavailable: whether the grant will last is not known; send the same id again.
     """
     r = request
@@ -78,10 +77,10 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
         *(r.lease_seconds, r.kind.delay_seconds),
     )
     try:
-        row = _lasting(conn, lambda: call(conn, _ACQUIRE, given))
+        row = _durable(conn, lambda: call(conn, _ACQUIRE, given))
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation):
-            raise LockLost(f"lock {r.id} was granted before and its time is over") from None
+            raise LockLost(f"lock {r.id} was granted before and has ended") from None
         raise
     result, lock_id, fence, caller, holder, reference_id, acquired_at, expires_at, remaining = row
     if result == "granted":
@@ -101,11 +100,11 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
 
 
 def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, float | None]:
-    """Extend many leases at once, each by its own seconds; no guarded write stands in the way.
+    """Extend many leases at once, each by its own seconds; guarded writes do not block it.
 
     Returns:
-        Seconds left, by id, of those that were extended. None for one that is current and was not
-        extended, as its row was locked in another way just then. The others are lost.
+        Remaining seconds by id of the extended leases. None for one that is current and was not
+        extended, because another transaction had locked its row. Missing ids are lost.
 
     Raises:
         Unavailable: whether the renewal will last is not known; it extends no trust.
@@ -117,14 +116,14 @@ def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, 
         [lease.fence for lease, _ in leases],
         [seconds for _, seconds in leases],
     )
-    rows = _lasting(conn, lambda: conn.exec_driver_sql(_RENEW, given).all())
+    rows = _durable(conn, lambda: conn.exec_driver_sql(_RENEW, given).all())
     return {row.id: row.remaining_seconds if row.extended else None for row in rows}
 
 
 def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
-    """End a lease and say how it ended: anything but ``released`` means it was lost before.
+    """End a lease and return its outcome; any other than ``released`` means it was lost before.
 
-    None means that there is no such grant: a standby that never saw it is the primary now.
+    None: there is no such grant, as after a failover to a standby that never saw it.
     """
     given = (lease.kind.name, lease.scope, lease.id, lease.fence, ended_by)
     outcome: str | None = call(conn, _RELEASE, given)[0]
@@ -132,10 +131,10 @@ def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
 
 
 def guard(conn: Connection, lease: Lease) -> None:
-    """Refuse to go on in this transaction unless `lease` is current and unexpired.
+    """Refuse to continue this transaction unless `lease` is current and unexpired.
 
-    Until the transaction ends nobody can take the scope over, so what it writes is written by the
-    holder or not at all.
+    Until the transaction ends the scope cannot change hands, so the holder writes all of it or
+    nothing.
 
     Raises:
         LockLost: the lease expired, was broken or was taken over.
@@ -148,21 +147,21 @@ def guard(conn: Connection, lease: Lease) -> None:
 
 
 def break_lock(conn: Connection, lock_id: str, by: str, reason: str) -> str | None:
-    """End somebody else's lease and fence its holder off.
+    """End another holder's lease and fence that holder off.
 
     Returns:
-        ``broken``, or how it had ended before; None if there was no such grant.
+        ``broken``, or the outcome it already had; None if there was no such grant.
     """
     return conn.exec_driver_sql(_BREAK, (lock_id, by, reason)).scalar_one_or_none()
 
 
-def note_expired(conn: Connection, by: str) -> int:
-    """Write down the outcome of leases that ran out unnoticed; returns how many."""
+def record_expired(conn: Connection, by: str) -> int:
+    """Record the outcome of expired leases; return how many."""
     return int(conn.exec_driver_sql(_EXPIRE, (by,)).scalar_one())
 
 
 def wait(conn: Connection, request: LockRequest, leaves_after_seconds: float) -> None:
-    """Take a place in the queue of the scope, or show that its waiter still lives."""
+    """Take a place in the queue of the scope, or show that its waiter is alive."""
     r = request
     conn.exec_driver_sql(
         _WAIT,
@@ -173,78 +172,77 @@ def wait(conn: Connection, request: LockRequest, leaves_after_seconds: float) ->
     )
 
 
-def look_after(conn: Connection, ids: Sequence[str]) -> list[WaitingPlace]:
-    """Show that the waiters of a process live, and see what each of them waits for.
+def poll_waiters(conn: Connection, ids: Sequence[str]) -> list[WaitingPlace]:
+    """Show that the waiters of a process are alive, and return what each of them waits for.
 
     Returns:
-        Their places, in order of arrival. One that is missing was handed its lock, is about to be,
-        or has lost its place.
+        Their places, in order of arrival. A missing one was handed its lock, is about to be, or
+        has lost its place.
     """
-    found = conn.exec_driver_sql(_LOOK_AFTER, (list(ids),))
+    found = conn.exec_driver_sql(_POLL_WAITERS, (list(ids),))
     return [WaitingPlace(row.id, row.kind, row.scope, row.held_seconds) for row in found]
 
 
 def leave(conn: Connection, lock_id: str) -> None:
-    """Give up a place in the queue."""
+    """Leave the queue."""
     conn.exec_driver_sql(_LEAVE, (lock_id,))
 
 
 def extend_history(conn: Connection) -> None:
-    """Make the coming months of the history, where they are missing.
+    """Create the coming months of the history that are missing.
 
     Args:
-        conn: commits by itself; others are waited for, for a few seconds at most.
+        conn: commits by itself; waits for other transactions for a few seconds at most.
     """
     patiently(conn, _EXTEND_HISTORY, (_MONTHS_AHEAD,))
 
 
 def drop_history(conn: Connection, before: datetime) -> list[str]:
-    """Drop the months of the history that ended before a time; returns their tables."""
+    """Drop the months of the history that ended before a time; return their tables."""
     return patiently(conn, _DROP_HISTORY, (before,))
 
 
-def forget_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECONDS) -> int:
-    """Forget scopes that nobody holds or held of late; returns how many."""
-    return int(conn.exec_driver_sql(_FORGET_SCOPES, (unused_seconds,)).scalar_one())
+def delete_unused_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECONDS) -> int:
+    """Delete the rows of scopes that are free and were not used recently; return how many."""
+    return int(conn.exec_driver_sql(_DELETE_UNUSED_SCOPES, (unused_seconds,)).scalar_one())
 
 
-def _lasting(conn: Connection, ask: Callable[[], T]) -> T:
-    """Take an answer only if its commit waited for the standbys to the end.
+def _durable(conn: Connection, send: Callable[[], T]) -> T:
+    """Return the result of `send` only if its commit waited for the standbys.
 
-    PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning:
-    it can be lost in a failover. The driver shows warnings as texts, in the server's language, and
-    most of them mean something else: one about wraparound comes with every transaction id for
-    days. So after any warning the same is asked once more, in a transaction: what the server says
-    to its COMMIT alone is about the commit. The second commit is behind the first, so if it lasts
-    both do.
+    PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning;
+    a failover can lose it. The driver passes warnings on as text in the server's language, and most
+    mean something else: one about wraparound comes with every transaction id for days. So after any
+    warning `send` runs once more in a transaction: a warning of its COMMIT alone is about the
+    commit. The second commit is behind the first, so if it lasts both do.
 
     Raises:
         Unavailable: whether it will last is not known.
     """
     driver: Any = conn.connection.driver_connection
-    driver.notices = heard = _Heard()
+    driver.notices = notices = _Notices()
     try:
-        answer = ask()
-        # In a transaction of the caller, the commit is the caller's.
-        if heard.warning is None or not driver.autocommit:
+        answer = send()
+        # In a transaction of the caller the commit is the caller's.
+        if notices.warning is None or not driver.autocommit:
             return answer
-        heard.refuse_known()
+        notices.refuse_known()
         conn.exec_driver_sql("BEGIN")
         try:
-            answer = ask()
+            answer = send()
         except BaseException:
             conn.exec_driver_sql("ROLLBACK")
             raise
-        heard.warning = None
+        notices.warning = None
         conn.exec_driver_sql("COMMIT")
-        heard.refuse_any()
+        notices.refuse_any()
         return answer
     finally:
         driver.notices = []
 
 
-class _Heard:
-    """Takes the place of psycopg2's list of notices, which SQLAlchemy empties into its log."""
+class _Notices:
+    """Replaces psycopg2's list of notices, which SQLAlchemy empties into its log."""
 
     warning: str | None = None
 

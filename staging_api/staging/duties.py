@@ -22,17 +22,17 @@ def database_steps(stagings: StagingService) -> list[Step]:
     """What keeps the tables."""
     database, terms = stagings.database, stagings.store
 
-    def note_expired() -> None:
+    def record_expired() -> None:
         with database.connect() as conn:
-            locks.note_expired(conn, stagings.locks.holder)
+            locks.record_expired(conn, stagings.locks.holder)
 
     def extend_lock_history() -> None:
         with database.connect() as conn:
             locks.extend_history(conn)
 
-    def forget_scopes() -> None:
+    def delete_unused_scopes() -> None:
         with database.connect() as conn:
-            locks.forget_scopes(conn)
+            locks.delete_unused_scopes(conn)
 
     def extend_events() -> None:
         with database.connect() as conn:
@@ -51,10 +51,10 @@ def database_steps(stagings: StagingService) -> list[Step]:
             repository.forget_polls(conn, terms.grace_seconds)
 
     return [
-        Step("expired locks", _OFTEN_SECONDS, note_expired),
+        Step("expired locks", _OFTEN_SECONDS, record_expired),
         Step("months of locks", _SELDOM_SECONDS, extend_lock_history),
         Step("months of events", _SELDOM_SECONDS, extend_events),
-        Step("unused lock scopes", _SELDOM_SECONDS, forget_scopes),
+        Step("unused lock scopes", _SELDOM_SECONDS, delete_unused_scopes),
         Step("dead reservations", _OFTEN_SECONDS, forget_reservations),
         Step("ledger", _OFTEN_SECONDS, compact_ledger),
         Step("upload polls", _SELDOM_SECONDS, forget_polls),

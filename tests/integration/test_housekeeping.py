@@ -269,7 +269,7 @@ def test_a_collector_that_is_killed_holds_up_a_staging_for_seconds_only(
 
 def test_months_are_made_ahead_though_other_steps_fail(at: Bench, monkeypatch) -> None:
     monkeypatch.setattr(
-        "staging_api.locks.store.note_expired", lambda *_: (_ for _ in ()).throw(ValueError("x"))
+        "staging_api.locks.store.record_expired", lambda *_: (_ for _ in ()).throw(ValueError("x"))
     )
     steps = database_steps(at.service)
     Housekeeping("test", steps).turn()

@@ -165,7 +165,7 @@ def test_an_answer_that_the_version_before_kept_is_found(
 def test_no_trace_of_a_lock_stays_in_the_thread_that_served_it(client: TestClient) -> None:
     for number in range(3):
         send(client, f"k{number}")
-    assert holding._held_here.get() == ()
+    assert holding._entered.get() == ()
 
 
 def cost(database: Database, work: Callable[[], object]) -> tuple[int, int, int]:

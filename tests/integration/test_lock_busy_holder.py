@@ -168,7 +168,7 @@ def test_promise_06_an_expired_lease_is_not_taken_over_while_a_write_is_open(
         with pytest.raises(LockLost):
             asked(database, id=lease.id)
         with database.connect() as conn:
-            assert store.note_expired(conn, "worker") == 0
+            assert store.record_expired(conn, "worker") == 0
     assert acquired(database).fence > lease.fence
     assert refused(database, scope="other").id == other.id
 

@@ -105,7 +105,7 @@ def test_who_loses_one_lock_loses_no_other_of_that_kind(database: Database) -> N
     assert refused(database, scope="kept").id == kept.id
     expire(database, acquired(database, scope="expired"))
     with database.connect() as conn:
-        assert store.note_expired(conn, "worker") == 1
+        assert store.record_expired(conn, "worker") == 1
     assert refused(database, scope="kept").id == kept.id
 
 

@@ -87,8 +87,8 @@ def test_a_renewal_that_comes_with_less_than_a_third_of_the_lease_left_is_counte
 ) -> None:
     before = metrics.LOCK_RENEWALS_LATE._value.get()
     with kept_by(LeaseKeeper, database, database_url, lease_seconds=30) as locks:
-        asked_at = time.monotonic() - seconds_ago
-        held = Hold(acquired(database), asked_at, 30.0)
+        sent_at = time.monotonic() - seconds_ago
+        held = Hold(acquired(database), sent_at, 30.0)
         locks.keeper.add(held)
-        eventually(lambda: held.renew_at > asked_at + 15, "it is not renewed")
+        eventually(lambda: held.renew_at > sent_at + 15, "it is not renewed")
     assert metrics.LOCK_RENEWALS_LATE._value.get() - before == late

@@ -149,7 +149,7 @@ class LockMachine(RuleBasedStateMachine):
     @rule()
     def acquire(self) -> None:
         request = lock_request()
-        self._ask(request)
+        self._try_acquire(request)
 
     @precondition(lambda self: self.holder is not None and not self.over)
     @rule()
@@ -213,12 +213,12 @@ class LockMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.queue)
     @rule(data=st.data())
     def ask_as_a_waiter(self, data: st.DataObject) -> None:
-        self._ask(data.draw(st.sampled_from(self.queue)))
+        self._try_acquire(data.draw(st.sampled_from(self.queue)))
 
     @rule()
     def tidy(self) -> None:
         with self.database.connect() as conn:
-            noted = store.note_expired(conn, "worker")
+            noted = store.record_expired(conn, "worker")
         assert noted == int(self.over)
         if self.over:
             self._over_and_out("expired")
@@ -232,7 +232,7 @@ class LockMachine(RuleBasedStateMachine):
             expected[self.holder.id] = None
         assert found == expected
 
-    def _ask(self, request: LockRequest) -> None:
+    def _try_acquire(self, request: LockRequest) -> None:
         free = self.holder is None or self.over
         served = self.queue[0] if free and self.queue else request
         with self.database.connect() as conn:

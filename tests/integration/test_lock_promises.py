@@ -147,7 +147,7 @@ def test_promise_05_a_fence_rises_even_when_its_scope_was_forgotten(database: Da
         fences.append(lease.fence)
         released(database, lease)
         with database.connect() as conn:
-            assert store.forget_scopes(conn, unused_seconds=-60) == 1
+            assert store.delete_unused_scopes(conn, unused_seconds=-60) == 1
     assert fences == sorted(set(fences))
 
 
@@ -339,15 +339,15 @@ def test_promise_10_the_clock_of_the_application_decides_nothing(
 def test_promise_11_trust_ends_before_the_lease_and_the_holder_is_told(
     database: Database, database_url: str
 ) -> None:
-    asked_at = clock.now()
-    held = Hold(acquired(database, scope="s", lease_seconds=600), asked_at, 600)
-    held.trust(asked_at, 500.0)
-    assert held.trusted_until == asked_at + 450.0
+    sent_at = clock.now()
+    held = Hold(acquired(database, scope="s", lease_seconds=600), sent_at, 600)
+    held.trust(sent_at, 500.0)
+    assert held.trusted_until == sent_at + 450.0
     held.assert_held()
     with locks_of(database, database_url) as locks:
         lost = threading.Event()
         held.on_lost(lost.set)
-        held.trust(asked_at - 500.0, 500.0)
+        held.trust(sent_at - 500.0, 500.0)
         assert held.lost
         with pytest.raises(LockLost):
             held.assert_held()
@@ -571,7 +571,7 @@ def test_promise_14_a_waiter_that_died_is_passed_over_and_forgotten(database: Da
     released(database, lease)
     assert refused(database).id == alive.id
     with database.connect() as conn:
-        store.note_expired(conn, "worker")
+        store.record_expired(conn, "worker")
     assert rows(database, "SELECT * FROM lock_waiters") == []
 
 

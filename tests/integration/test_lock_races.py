@@ -231,17 +231,17 @@ def test_a_scope_is_not_forgotten_while_somebody_waits_for_it(database: Database
     released(database, acquired(database, scope="elsewhere"))
     with database.connect() as conn:
         store.wait(conn, lock_request(), 30)
-        assert store.forget_scopes(conn, unused_seconds=-60) == 1
+        assert store.delete_unused_scopes(conn, unused_seconds=-60) == 1
     assert rows(database, "SELECT scope FROM lock_scopes") != [("elsewhere",)]
 
 
 def test_a_scope_that_was_lost_of_late_is_not_forgotten(database: Database) -> None:
     expire(database, acquired(database))
     with database.connect() as conn:
-        assert store.note_expired(conn, "worker") == 1
-        assert store.forget_scopes(conn, unused_seconds=-60) == 0
+        assert store.record_expired(conn, "worker") == 1
+        assert store.delete_unused_scopes(conn, unused_seconds=-60) == 0
         conn.execute(text("UPDATE lock_scopes SET expires_at = expires_at - interval '25 h'"))
-        assert store.forget_scopes(conn, unused_seconds=-60) == 1
+        assert store.delete_unused_scopes(conn, unused_seconds=-60) == 1
 
 
 def test_a_grant_of_one_kind_keeps_no_scope_of_another(database: Database) -> None:
@@ -250,5 +250,5 @@ def test_a_grant_of_one_kind_keeps_no_scope_of_another(database: Database) -> No
         released(database, acquired(database, id=str(ULID.from_datetime(drawn)), scope=scope))
     released(database, acquired(database, kind=IMAGES, scope="s"))
     with database.connect() as conn:
-        assert store.forget_scopes(conn, unused_seconds=60) == 2
+        assert store.delete_unused_scopes(conn, unused_seconds=60) == 2
     assert rows(database, "SELECT kind, scope FROM lock_scopes") == [("images", "s")]

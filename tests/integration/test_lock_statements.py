@@ -166,8 +166,8 @@ def test_unnoticed_expiries_get_their_outcome(database: Database) -> None:
     lease = acquired(database)
     expire(database, lease)
     with database.connect() as conn:
-        assert store.note_expired(conn, "worker") == 1
-        assert store.note_expired(conn, "worker") == 0
+        assert store.record_expired(conn, "worker") == 1
+        assert store.record_expired(conn, "worker") == 0
     assert grant_of(database, lease).outcome == "expired"
 
 

@@ -214,7 +214,7 @@ def test_a_waiter_that_is_being_served_holds_up_no_look_at_the_others(database: 
             store.wait(conn, request, 60)
     with database.begin() as serving, database.connect() as conn:
         serving.execute(text("DELETE FROM lock_waiters WHERE id = :id"), {"id": ids[0]})
-        assert [place.id for place in store.look_after(conn, ids)] == ids[1:]
+        assert [place.id for place in store.poll_waiters(conn, ids)] == ids[1:]
 
 
 def test_a_look_at_the_waiters_says_how_long_each_lock_is_held(database: Database) -> None:
@@ -236,6 +236,6 @@ def test_a_look_at_the_waiters_says_how_long_each_lock_is_held(database: Databas
                 )
     with database.connect() as conn:
         ids = [request.id for request in requests.values()]
-        found = store.look_after(conn, [*ids, new_id()])
+        found = store.poll_waiters(conn, [*ids, new_id()])
     assert [place.id for place in found] == ids
     assert [round(place.held_seconds) for place in found] == [100, 0, 0]

@@ -116,7 +116,7 @@ def test_waits_of_a_step_for_several_locks_add_up(own_url: str):
         cursor.execute("SELECT pg_advisory_lock(k) FROM generate_series(1, 100) k")
         stop = threading.Event()
 
-        def give_back() -> None:
+        def release_all() -> None:
             for key in keys:
                 waited = "SELECT count(*) FROM pg_locks WHERE objid = %s AND NOT granted"
                 while not scalar(own_url, waited, key) and not stop.is_set():
@@ -124,7 +124,7 @@ def test_waits_of_a_step_for_several_locks_add_up(own_url: str):
                 stop.wait(0.05)
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
-        giving = threading.Thread(target=give_back)
+        giving = threading.Thread(target=release_all)
         giving.start()
         watch = LockWatch(engine, limit_seconds=0.3)
         with pytest.raises(OperationalError, match="due to user request"), engine.begin() as conn:

@@ -118,9 +118,9 @@ def test_a_pod_needs_no_more_than_its_role(services: Services, source: ArchiveSo
     services.stagings.resume(staging, ORIGIN)
     assert services.stagings.find(staging.id).state == "staged"
     with services.stagings.database.connect() as conn:
-        store.note_expired(conn, "tester")
+        store.record_expired(conn, "tester")
         store.extend_history(conn)
-        store.forget_scopes(conn)
+        store.delete_unused_scopes(conn)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def write(database: Database, lease: Lease) -> None:
         conn.execute(text(INSERT_WRITE), {"s": lease.scope, "i": lease.id, "f": lease.fence})
 
 
-def give_back(database: Database, lease: Lease) -> str | None:
+def release_all(database: Database, lease: Lease) -> str | None:
     with database.connect() as conn:
         return store.release(conn, lease, "hammer")
 
@@ -80,7 +80,7 @@ def hammer(database: Database, client: int, seen: Seen, stop: threading.Event) -
             seen.answered.append(lease)
             with suppress(Unavailable, LockLost):
                 write(database, lease)
-            until_answered(partial(give_back, database, lease), stop)
+            until_answered(partial(release_all, database, lease), stop)
 
 
 def until_answered(ask: Callable[[], T], stop: threading.Event) -> T | None:
@@ -167,7 +167,7 @@ def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) ->
         assert heir.fence > highest
         write(database, heir)
         seen.answered.append(heir)
-        assert give_back(database, heir) == "released"
+        assert release_all(database, heir) == "released"
     found = rows(database, "SELECT scope, id, fence, place FROM contest_writes")
     assert violations([], [Write(*row) for row in found]) == []
 
