@@ -102,7 +102,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
             for at_own_address in (True, False)
             for path in PROBES
         }
-        self._departures = DisconnectWatcher()
+        self._disconnects = DisconnectWatcher()
         terms = Terms(settings.client_seconds, IDLE_SECONDS, _most_connections())
         self._heads = RequestHeads(terms, self._dispatch)
         super().init_process()
@@ -114,7 +114,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         self._probes = TimedAnswers(self.app.probes(), self._slow)
         for threads in (self._threads, *self._lanes.values()):
             threads.start()
-        self._departures.start()
+        self._disconnects.start()
         self._slow.start()
 
     def run(self) -> None:
@@ -201,7 +201,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         resp, environ = create(req, sock, connection.address, connection.server, self.cfg)
         environ["wsgi.multithread"] = True
         client = ConnectedClient(
-            sock, self._departures, sock.parked, skips_continue=req.version >= (1, 1)
+            sock, self._disconnects, sock.parked, skips_continue=req.version >= (1, 1)
         )
         environ[ENVIRON_KEY] = client
 

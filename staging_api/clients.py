@@ -1,11 +1,11 @@
-"""The client of a request that waits: whether it is still there, and whose thread it occupies.
+"""The client of a waiting request: whether it is still connected, and which thread it occupies.
 
-A client that has gone is noticed by its connection: its other end is closed, so nobody takes the
-answer. A client may also have closed only its own half, and still read: after the end of its input
-it is sent `100 Continue`, which every HTTP/1.1 client skips. A machine that has closed the
-connection refuses that packet, and a client that reads is none the wiser. Once an answer has begun
-nothing can come between its bytes, so the request that gives the answer is woken instead: if it has
-something to send that means nothing, as a stream of events has, the same follows from that.
+A client that is gone is noticed by its connection: the other end is closed. A client may also have
+closed only its own half and still read. So after the end of its input it is sent `100 Continue`,
+which every HTTP/1.1 client skips; a machine that has closed the connection rejects that packet.
+Once an answer has begun nothing can be sent between its bytes. Then the request that sends the
+answer is woken instead; if it has something harmless to send, as a stream of events has, that send
+fails or succeeds in the same way.
 """
 
 import logging
@@ -21,36 +21,36 @@ from staging_api.errors import ClientGone
 
 log = logging.getLogger(__name__)
 
-#: Where a WSGI server that can tell puts the client of a request.
+#: WSGI key under which a server that can watch the connection puts the client of a request.
 ENVIRON_KEY = "staging_api.client"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
-# An answer of this size is taken by the kernel at once, or soon.
+# The kernel takes an answer of this size at once, or soon.
 _SMALL_BYTES = 128 << 10
 
-#: Entered while a thread waits: another request may run meanwhile.
+#: Context manager entered while a thread waits, so that another request may run.
 Parked = Callable[[], AbstractContextManager[None]]
 
 
 class Client(Protocol):
-    """On whose behalf a request waits."""
+    """The client on whose behalf a request waits."""
 
     @property
     def gone(self) -> bool:
-        """Whether nobody takes the answer any more."""
+        """Whether the client has closed its connection."""
 
     def waiting(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Enter to wait; `wake` is called, from another thread, should the client go."""
+        """Enter to wait; `wake` is called, from another thread, when the client goes."""
 
 
 class AlwaysConnected:
-    """A client of which nothing is known: of a worker, or of another WSGI server."""
+    """A client whose connection is not watched: of a worker, or of another WSGI server."""
 
     gone = False
 
     def waiting(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Wait for as long as it takes."""
+        """Wait without watching a connection."""
         del wake
         return nullcontext()
 
@@ -59,26 +59,26 @@ ALWAYS_CONNECTED = AlwaysConnected()
 
 
 def check_connected(client: Client) -> None:
-    """Go on only if somebody takes the answer.
+    """Check that the client is still connected.
 
     Raises:
-        ClientGone: nobody does.
+        ClientGone: it is not.
     """
     if client.gone:
         raise ClientGone("the client closed its connection while its request waited")
 
 
 class DisconnectWatcher:
-    """Notices that the other end of a connection is closed, for requests that wait."""
+    """Notices, for waiting requests, that the other end of their connection is closed."""
 
     def __init__(self) -> None:
         """Start no thread yet: a process may fork first."""
         self._epoll = select.epoll()
         self._watched: dict[int, ConnectedClient] = {}
-        self._thread = BackgroundThread("departures", self._run)
+        self._thread = BackgroundThread("disconnects", self._run)
 
     def start(self) -> None:
-        """Begin to look.
+        """Start the thread.
 
         Raises:
             Unavailable: the system gives no thread.
@@ -86,17 +86,17 @@ class DisconnectWatcher:
         self._thread.ensure()
 
     def add(self, client: "ConnectedClient", descriptor: int, events: int) -> None:
-        """Tell `client` what happens to its connection."""
+        """Report events of the connection to `client`."""
         self._watched[descriptor] = client
         self._epoll.register(descriptor, events)
 
     def look_for(self, descriptor: int, events: int) -> None:
-        """Change what is told of a connection; what breaks it is always told."""
+        """Change the reported events; errors and hang-ups are always reported."""
         with suppress(OSError):
             self._epoll.modify(descriptor, events)
 
     def remove(self, descriptor: int) -> None:
-        """Tell no more."""
+        """Stop reporting."""
         self._watched.pop(descriptor, None)
         with suppress(OSError):
             self._epoll.unregister(descriptor)
@@ -109,7 +109,7 @@ class DisconnectWatcher:
                     try:
                         client.note(events)
                     except Exception:
-                        log.exception("a request was not told that its client is gone")
+                        log.exception("a request was not notified that its client is gone")
 
 
 class ConnectedClient:
@@ -118,30 +118,30 @@ class ConnectedClient:
     def __init__(
         self,
         sock: socket.socket,
-        departures: DisconnectWatcher,
+        watcher: DisconnectWatcher,
         parked: Parked,
         *,
         skips_continue: bool,
     ) -> None:
-        """Watch nothing yet.
+        """Watch nothing until `waiting`.
 
         Args:
             parked: entered while the request waits.
-            skips_continue: whether it speaks HTTP/1.1.
+            skips_continue: whether the client speaks HTTP/1.1.
         """
         self._sock = sock
-        self._departures = departures
+        self._watcher = watcher
         self._parked = parked
         self._skips_continue = skips_continue
         self._has_begun = False
         self._input_has_ended = False
         self._wake: Callable[[], None] | None = None
-        # Nothing is sent by another thread once the answer may have begun.
+        # Serialises `note` in the watcher's thread with the thread of the request.
         self._mutex = threading.Lock()
         self.gone = False
 
     def begin_answer(self) -> None:
-        """From now on nothing but the answer is sent."""
+        """Mark the answer as begun: nothing else may be sent from now on."""
         self._has_begun = True
 
     @contextmanager
@@ -149,27 +149,27 @@ class ConnectedClient:
         """As `Client.waiting`."""
         descriptor = self._sock.fileno()
         self._wake = wake
-        # The end of the input is told once; what breaks a connection, always.
+        # The end of the input is reported once; a broken connection, always.
         events = 0 if self._input_has_ended else select.EPOLLRDHUP
-        self._departures.add(self, descriptor, events)
+        self._watcher.add(self, descriptor, events)
         try:
             with self._parked():
                 yield
         finally:
-            self._departures.remove(descriptor)
+            self._watcher.remove(descriptor)
             with self._mutex:
                 self._wake = None
 
     def note(self, events: int) -> None:
-        """Find out what it means that the connection is not as it was."""
+        """Handle an event of the connection; wake the request if the client may be gone."""
         with self._mutex:
             wake = self._wake
             if wake is None:
                 return
             if events & _BROKEN or not self._may_read():
                 self.gone = True
-                # Of a broken connection more would be told without end.
-                self._departures.remove(self._sock.fileno())
+                # epoll would report a broken connection again and again.
+                self._watcher.remove(self._sock.fileno())
             elif not self._has_begun:
                 return
         wake()
@@ -177,7 +177,7 @@ class ConnectedClient:
     def _may_read(self) -> bool:
         """Whether a client whose input has ended may still read."""
         self._input_has_ended = True
-        self._departures.look_for(self._sock.fileno(), 0)
+        self._watcher.look_for(self._sock.fileno(), 0)
         if self._has_begun:
             return True
         if not self._skips_continue:
@@ -194,7 +194,7 @@ class ClientSocket(socket.socket):
     parked: Parked = nullcontext
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """As of any socket."""
+        """Receive as any socket does."""
         try:
             return super().recv(bufsize, flags | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -204,7 +204,7 @@ class ClientSocket(socket.socket):
             return super().recv(bufsize, flags)
 
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
-        """As of any socket; of bytes."""
+        """Send bytes as any socket does."""
         try:
             sent = super().send(data, flags | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -214,7 +214,7 @@ class ClientSocket(socket.socket):
                 super().sendall(memoryview(data)[sent:], flags)
 
     def sendfile(self, file, offset=0, count=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        """As of any socket; a large file parks the thread at once."""
+        """Send a file as any socket does; a large one parks the thread from the start."""
         small = count is not None and count <= _SMALL_BYTES
         with nullcontext() if small else self.parked():
             return super().sendfile(file, offset, count)

@@ -7,5 +7,5 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now() -> float:
-    """Seconds since some moment, suspended ones included; never goes back."""
+    """Return seconds since an arbitrary moment, suspended ones included; never goes back."""
     return time.clock_gettime(_CLOCK)

@@ -1,4 +1,4 @@
-"""Addresses of PostgreSQL, in the forms that people and Kubernetes operators write them."""
+"""Normalise PostgreSQL URLs, in the forms that people and Kubernetes operators write them."""
 
 import re
 
@@ -7,7 +7,7 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-#: The dialect and driver that SQLAlchemy uses; libpq's own two names mean the same.
+#: SQLAlchemy's dialect and driver; libpq's own two scheme names mean the same.
 _OURS = "postgresql+psycopg2"
 _SCHEMES = frozenset({"postgres", "postgresql", _OURS})
 _RIGHT = "must be postgresql://user:password@host:port/database"
@@ -18,28 +18,28 @@ _PORT = "5432"
 
 
 def normalized(text: str) -> str:
-    """A database URL as SQLAlchemy wants it; an empty one stays empty.
+    """Return a database URL in SQLAlchemy's form; an empty one stays empty.
 
-    ``postgresql://`` and ``postgres://`` are what libpq and most Secrets have. libpq's list of
-    hosts (``h1:5432,h2:5432``) becomes the query that SQLAlchemy hands on to it.
+    libpq and most Secrets use ``postgresql://`` or ``postgres://``. libpq's list of hosts
+    (``h1:5432,h2:5432``) becomes a query, which SQLAlchemy passes on to libpq.
 
     Raises:
-        ValueError: another dialect or driver, no URL, or an option that libpq does not know. Says
-            what would be right, without the URL, which holds a password.
+        ValueError: another dialect or driver, no URL, or an option unknown to libpq. The message
+            says what would be right, without the URL, which holds a password.
     """
     text = text.strip()
     if not text:
         return ""
     scheme, separator, rest = text.partition("://")
     if not (separator and _SCHEME.fullmatch(scheme)):
-        raise ValueError(f"{_RIGHT}; this is no URL")
+        raise ValueError(f"{_RIGHT}; this is not a URL")
     if scheme.lower() not in _SCHEMES:
         raise ValueError(f"{_RIGHT}; {scheme!r} is another dialect or driver")
     try:
         url = make_url(f"{_OURS}://{_with_hosts_in_query(rest)}")
         make_dsn(**{name: str(value) for name, value in url.query.items()})
     except (ArgumentError, ValueError):
-        # SQLAlchemy's own text quotes the whole URL.
+        # SQLAlchemy's message quotes the whole URL.
         raise ValueError(
             f"{_RIGHT}; in user and password, @ : / ? # and % are written as %40 and the like"
         ) from None

@@ -1,6 +1,6 @@
-"""Moments in which the system refuses a process what it needs: a thread, a descriptor, memory.
+"""Recognise resource exhaustion: the system gives no thread, descriptor or memory just now.
 
-Such a moment passes. So it is no verdict on what was being done, which is tried again.
+It passes, so it is no verdict on the work, which is tried again.
 """
 
 import errno
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 from staging_api.errors import Unavailable
 
-# As Python says that the system gives no more threads.
+# CPython's message when the system gives no more threads.
 _NO_THREAD = "can't start new thread"
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Whether an error says that the process lacked a thread, a descriptor or memory."""
+    """Whether an error means that the process lacked a thread, a descriptor or memory."""
     if isinstance(error, OSError):
         return error.errno in _SCARCE
     return isinstance(error, MemoryError) or (
@@ -25,10 +25,10 @@ def is_exhaustion(error: BaseException) -> bool:
 
 @contextmanager
 def startup_errors() -> Iterator[None]:
-    """Turn what the system refuses in the block, while a process starts, into one line.
+    """Turn a refusal by the system, while a process starts, into an error of one line.
 
     Raises:
-        Unavailable: what is scarce, no room on a disk, or no permission.
+        Unavailable: what is exhausted, no space on a disk, or no permission.
     """
     try:
         yield

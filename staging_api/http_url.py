@@ -1,10 +1,10 @@
-"""URLs that settings name: of other programs, over HTTP."""
+"""Check HTTP URLs of other programs that settings name."""
 
 from urllib.parse import urlsplit
 
 
 def is_http_url(text: str) -> bool:
-    """Whether it is an http or https URL with a host, and with a port that can be, if any."""
+    """Whether it is an http or https URL with a host and, if any, a valid port."""
     try:
         parts = urlsplit(text)
         port = parts.port

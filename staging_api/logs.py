@@ -1,8 +1,8 @@
 """Log lines: for people on a console, or one JSON object each; with ids, without secrets.
 
-Each request writes a line, so the JSON one is made in one go: structlog's chain, which makes those
-for people, took half of the time of a light request. It is looked at once for what may be a secret,
-as a whole, and only one that has such a thing is gone through text by text.
+Each request writes a line, so JSON lines bypass structlog's chain, which formats those for people:
+it took half the time of a light request. The whole line is searched for secrets once; only a line
+that may hold one is redacted field by field.
 """
 
 import json
@@ -18,21 +18,21 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, Processor
 
-#: In every line; null where there is no such thing. ``trace_id`` comes with the traces.
+#: In every line; null where a request has none. ``trace_id`` comes with the traces.
 IDS = ("request_id", "reference_id", "lock_id", "staging_id")
 
-# Without the values of variables, which structlog shows unless told not to: they may be secrets.
+# structlog would show the values of variables, which may be secrets.
 _TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 _HIDDEN = "***"
 _SECRETS = (
-    # user:password@ of any URL, that of the database included.
+    # user:password@ of any URL, the database's included.
     (re.compile(r"(\w://)[^/\s@]+@"), rf"\1{_HIDDEN}@"),
-    # The query of a URL: that is where buckets put their signatures.
+    # The query of a URL: buckets put their signatures there.
     (re.compile(r"(\w://[^\s?\"']+\?)[^\s\"']+"), rf"\1{_HIDDEN}"),
     (re.compile(r"\b(Bearer|Basic) +[\w.~+/=-]+", re.IGNORECASE), rf"\1 {_HIDDEN}"),
     (re.compile(r"\bstg_[\w-]{20,}"), _HIDDEN),
-    # A signed token: three parts, of which the first is base64 of '{"'.
+    # A signed token: three parts, the first of which is base64 of '{"'.
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), _HIDDEN),
     (
         re.compile(
@@ -42,9 +42,9 @@ _SECRETS = (
     ),
 )
 
-# What each of these has somewhere, in small letters; none has anything that JSON would escape.
-# Looked for one by one, as that takes a tenth of the time of one pattern for all.
-_TELLTALES = ("://", "bearer", "basic", "stg_", "eyj", "passw", "secret", "token")
+# Each secret contains one of these, in lower case; none has a character that JSON would escape.
+# Searching them one by one takes a tenth of the time of one pattern for all.
+_SIGNS = ("://", "bearer", "basic", "stg_", "eyj", "passw", "secret", "token")
 
 _NO_IDS = dict.fromkeys(IDS)
 _to_json = json.JSONEncoder(default=repr).encode
@@ -61,15 +61,15 @@ def configure(form: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # Who called the logger is in no line; finding out takes as long as the rest of a record.
-    logging._srcfile = None  # noqa: SLF001 - so the standard library's own documentation
+    # No line shows the calling function; finding it takes as long as the rest of a record.
+    logging._srcfile = None  # noqa: SLF001 - documented by the standard library
 
 
 class JsonLines(logging.Formatter):
-    """One object a line, ours and the libraries' alike."""
+    """One JSON object a line, for our loggers and the libraries'."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, with every id and without a secret."""
+        """Return the line, with every id and without secrets."""
         line: EventDict = {
             **_NO_IDS,
             **_context.get(),
@@ -81,31 +81,31 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["exception"] = _TRACEBACK(record.exc_info)
         text = _to_json(line)
-        return _to_json(_without_secrets(line)) if _may_tell(text) else text
+        return _to_json(_without_secrets(line)) if _may_hold_secret(text) else text
 
 
 def bind_log_context(**ids: str | None) -> None:
-    """Put these ids into every further line of this request, or of this piece of work."""
+    """Add these ids to every further line of this request or piece of work."""
     _context.set({**_context.get(), **ids})
 
 
 def clear_log_context() -> None:
-    """The request, or the piece of work, is done: the next line is about something else."""
+    """Drop the ids at the end of a request or piece of work."""
     _context.set({})
 
 
 def redact(text: str) -> str:
-    """Hide what looks like a secret."""
-    if not _may_tell(text):
+    """Replace everything that looks like a secret."""
+    if not _may_hold_secret(text):
         return text
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
 
 
-def _may_tell(text: str) -> bool:
+def _may_hold_secret(text: str) -> bool:
     small = text.lower()
-    return any(telltale in small for telltale in _TELLTALES)
+    return any(sign in small for sign in _SIGNS)
 
 
 def _moment(created: float) -> str:

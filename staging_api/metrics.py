@@ -35,7 +35,7 @@ LOCK_WAIT_SECONDS = Histogram(
 
 CREDENTIALS_FILE_WRONG = Gauge(
     "staging_credentials_file_wrong",
-    "1 while the file of tokens is wrong and those of before stay in force",
+    "1 while the tokens file is invalid and the previous tokens stay in force",
     multiprocess_mode="livemax",
 )
 
@@ -63,7 +63,7 @@ ARTIFACTS = Counter(
 )
 ARTIFACT_SECONDS = Histogram(
     "staging_artifact_seconds",
-    "From the first byte asked for to staged",
+    "From the first byte requested to staged",
     ["artifact"],
     buckets=(0.1, 0.5, 2, 10, 60, 300, 1800),
 )
@@ -96,12 +96,12 @@ DATABASE_CONNECTIONS = Gauge(
     multiprocess_mode="livesum",
 )
 READS_AGAIN = Counter(
-    "staging_reads_again", "Requests that were run again after their connection broke"
+    "staging_reads_again", "Requests that ran again after their database connection broke"
 )
 DATABASE_UNAVAILABLE = Counter(
-    "staging_database_unavailable", "Times that the database, or a connection, was not to be had"
+    "staging_database_unavailable", "Times that no connection to the database could be had"
 )
 
-# So that an alert sees the first of them, too.
+# Created at import, so that an alert sees the first increment, too.
 for _how in DAMAGE_REASONS:
     STORE_DAMAGED.labels(_how)

@@ -1,10 +1,10 @@
-"""Do a piece of work once for all requests of a process that want the same at the same time.
+"""Do a piece of work once for all concurrent requests of a process with the same key.
 
-The first of them does it, the others wait for what comes of it; that costs each a parked thread
-and nothing else. Should the first give up for a reason of its own, as its client is gone or it has
-waited as long as it may, the next one goes on.
+The first request does the work, the others wait for its result; each costs a parked thread and
+nothing else. If the first gives up for a reason of its own, because its client is gone or its wait
+timed out, the next one takes over.
 
-What if the process dies? Nothing here outlives it: what is wanted is asked for again.
+What if the process dies? Nothing here outlives it; clients send their requests again.
 """
 
 import copy
@@ -19,12 +19,12 @@ from staging_api.errors import ClientGone, StagingApiError, Unavailable
 
 
 class WaitTimedOut(Unavailable):
-    """A request has waited as long as it may; others may wait longer."""
+    """A request waited as long as it may; others may wait longer."""
 
 
 @dataclass(eq=False)
 class _Flight:
-    """Work that is done, and the requests that wait for it, in order of arrival."""
+    """Running work, and the requests that wait for it in order of arrival."""
 
     followers: list["_Follower"] = field(default_factory=list)
 
@@ -38,10 +38,9 @@ class _Follower:
 
 
 class SingleFlight:
-    """The work that goes on in this process."""
+    """The shared work of this process, by key."""
 
     def __init__(self) -> None:
-        """Nothing goes on yet."""
         self._flights: dict[Hashable, _Flight] = {}
         self._mutex = threading.Lock()
 
@@ -56,8 +55,8 @@ class SingleFlight:
 
         Raises:
             ClientGone: the client closed its connection while its request waited.
-            WaitTimedOut: this request waited for another's work as long as it may.
-            StagingApiError: what the work raised, here or for the other request.
+            WaitTimedOut: another request's work took longer than `patience_seconds`.
+            StagingApiError: raised by the work, here or in the other request.
         """
         follower = _Follower()
         with self._mutex:
@@ -74,7 +73,7 @@ class SingleFlight:
                 check_connected(client)
                 work()
         elif follower.error is not None:
-            # A copy: each thread writes its own traceback into what it raises.
+            # A copy: raising writes a traceback into the exception, in each thread.
             raise copy.copy(follower.error)
 
     def _follow(
@@ -87,7 +86,7 @@ class SingleFlight:
                 return
             flight.followers.remove(follower)
         check_connected(client)
-        raise WaitTimedOut("the request that it waited for is not done yet")
+        raise WaitTimedOut("another request's work on the same did not end in time")
 
     @contextmanager
     def _leading(self, key: Hashable, flight: _Flight) -> Iterator[None]:
@@ -106,7 +105,7 @@ class SingleFlight:
             self._end(key, flight, None)
 
     def _end(self, key: Hashable, flight: _Flight, error: StagingApiError | None) -> None:
-        """Tell all who wait; whoever comes from now on begins anew."""
+        """Give the outcome to all followers; later requests begin anew."""
         with self._mutex:
             del self._flights[key]
             for follower in flight.followers:

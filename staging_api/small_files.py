@@ -8,12 +8,12 @@ _MOST_BYTES = 16 << 20
 
 
 def read_small_file(path: Path) -> str:
-    """The text of a file of at most 16 MiB, without the mark that some editors put before it.
+    """Return the text of a file of at most 16 MiB, without a byte order mark.
 
-    A named pipe or a device under that name would be waited for, or never end; it is not opened.
+    Named pipes and devices are not opened: reading one could block or never end.
 
     Raises:
-        OSError: it cannot be read, is not a file, too long, or not UTF-8.
+        OSError: it cannot be read, is not a file, is too long, or is not UTF-8.
     """
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces of requests and their statements; only where an address for them is set.
+"""OpenTelemetry traces of requests and their statements, if an address for them is set.
 
-The libraries are an optional extra, and cost tens of microseconds a request, so nothing of them is
-imported without that address. What a trace says of a statement is its text, never its parameters.
+The libraries are an optional extra and cost tens of microseconds a request, so none of them is
+imported without that address. A trace holds the text of a statement, never its parameters.
 """
 
 import sys
@@ -16,15 +16,15 @@ from sqlalchemy import Engine, event
 from staging_api.errors import Invalid
 
 WsgiApp = Callable[..., Any]
-#: Opens a span of a name, with what is told of it.
+#: Opens a span with a name and attributes.
 Spans = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
 
 
 def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
-    """`app` with a span for each request, below that of its caller, and one for each statement.
+    """Wrap `app`: a span for each request, below its caller's, and one for each statement.
 
     Args:
-        endpoint: where to send them: OTLP over HTTP, such as http://collector:4318/v1/traces.
+        endpoint: OTLP over HTTP, such as http://collector:4318/v1/traces.
 
     Raises:
         Invalid: the optional extra ``otel`` is not installed.
@@ -36,26 +36,26 @@ def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
 
 
 def work_traced(engines: Iterable[Engine], endpoint: str) -> Spans:
-    """A span for each piece of work, and within it one for each statement.
+    """Return a factory of spans for pieces of work, with one below for each statement.
 
     Args:
-        engines: of the process that works.
-        endpoint: as of `traced`.
+        engines: of this process.
+        endpoint: as for `traced`.
 
     Raises:
         Invalid: the optional extra ``otel`` is not installed.
     """
     tracer = _sending(engines, endpoint).get_tracer("staging_api")
-    return lambda name, told: tracer.start_as_current_span(name, attributes=told)
+    return lambda name, attributes: tracer.start_as_current_span(name, attributes=attributes)
 
 
-def untraced(_name: str, _told: Mapping[str, str]) -> AbstractContextManager[object]:
-    """No span: what is done where no address for traces is set."""
+def untraced(_name: str, _attributes: Mapping[str, str]) -> AbstractContextManager[object]:
+    """Open no span; used where no address for traces is set."""
     return nullcontext()
 
 
 def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
-    """What makes spans and sends them; statements of these engines are among them."""
+    """Return a provider of spans that exports them; statements of the engines included."""
     try:
         import opentelemetry.instrumentation.wsgi  # noqa: F401 - part of the same extra
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -74,7 +74,7 @@ def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
 
 
 def trace_id() -> str | None:
-    """The trace that this request is part of, as collectors write it; None without traces."""
+    """Return the current trace's id as collectors write it; None without traces."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None
@@ -83,7 +83,7 @@ def trace_id() -> str | None:
 
 
 def _trace_statements(engine: Engine, tracer: Any) -> None:
-    """A span for each statement, from sending it to its answer."""
+    """Add a span to each statement, from sending it to its answer."""
     traced_cursor = _cursor_with(tracer)
 
     def trace(connection: Any, *_rest: object) -> None:
@@ -96,10 +96,10 @@ def _cursor_with(tracer: Any) -> type[cursor]:
     @contextmanager
     def span_of(statement: str) -> Iterator[None]:
         words = statement.split(maxsplit=1) or ["statement"]
-        told = {"db.system": "postgresql", "db.statement": statement}
-        # Its message may quote a parameter.
+        attributes = {"db.system": "postgresql", "db.statement": statement}
+        # The message of an error may quote a parameter.
         silent = {"record_exception": False, "set_status_on_exception": False}
-        with tracer.start_span(words[0].upper(), attributes=told, **silent) as span:
+        with tracer.start_span(words[0].upper(), attributes=attributes, **silent) as span:
             try:
                 yield
             except psycopg2.Error as error:

@@ -66,7 +66,7 @@ from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.static import StaticFiles
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
-from staging_api.identity.model import Authenticator, Identity
+from staging_api.identity.model import Authenticator, Principal
 from staging_api.locks.hold import Locks
 from staging_api.locks.service import LockService
 from staging_api.publishing.intake import Intake
@@ -91,7 +91,7 @@ class AppDependencies:
     lock_service: LockService
     devserver: DevserverDependencies
     authenticator: Authenticator
-    anonymous: Identity
+    anonymous: Principal
     limits: Limits
     probes: Probes
     sender: Sender

@@ -10,8 +10,8 @@ from staging_api.http.addresses import share_of
 from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
 from staging_api.identity.authenticators import ANONYMOUS
-from staging_api.identity.calls import asking
-from staging_api.identity.model import Authenticator, Identity, Role
+from staging_api.identity.calls import provider_calls
+from staging_api.identity.model import Authenticator, Principal, Role
 from staging_api.locks.hold import RequestOrigin
 from staging_api.logs import bind_log_context
 
@@ -20,7 +20,7 @@ class Authentication:
     """Middleware that names every caller, and refuses what the table does not allow."""
 
     def __init__(
-        self, authenticator: Authenticator, anonymous: Identity, refusals: Refusals
+        self, authenticator: Authenticator, anonymous: Principal, refusals: Refusals
     ) -> None:
         """Ask `authenticator` who calls; without a credential it is `anonymous`."""
         self._authenticator = authenticator
@@ -59,8 +59,8 @@ class Authentication:
                 error.challenge = self._authenticator.challenge
             raise
 
-    def _known(self, req: falcon.Request) -> Identity | None:
-        with asking(self._refusals.under_limit(req.context.client_address)):
+    def _known(self, req: falcon.Request) -> Principal | None:
+        with provider_calls(self._refusals.under_limit(req.context.client_address)):
             return self._authenticator.identify(req.env)
 
 
@@ -89,7 +89,7 @@ def is_operator(req: falcon.Request) -> bool:
     return Role.OPERATOR in req.context.roles
 
 
-def _refusal(needed: Roles, known: Identity | None) -> Exception:
+def _refusal(needed: Roles, known: Principal | None) -> Exception:
     if known is None:
         return Unauthenticated("this needs a credential")
     roles = " or ".join(sorted(needed))

@@ -1,1 +1,1 @@
-"""Who is calling: credentials checked, and turned into a name and roles; knows no web framework."""
+"""Identify callers: check a credential and derive a name and roles; no web framework here."""

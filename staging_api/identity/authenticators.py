@@ -1,4 +1,4 @@
-"""Which of the ways to identify a caller the settings choose."""
+"""Build the authenticator that STAGING_AUTH selects."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ from staging_api.identity.bearer import CHALLENGE, bearer
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.jwks import KeyCache
 from staging_api.identity.keystone import check_by_keystone, keystone_rules
-from staging_api.identity.model import Authenticator, Identity, Role
+from staging_api.identity.model import Authenticator, Principal, Role
 from staging_api.identity.oidc import OidcCheck
 from staging_api.identity.provider import Provider
 from staging_api.identity.rules import RoleRules, parse_roles
@@ -20,20 +20,20 @@ _MOST_WAITERS = 16
 
 
 def authenticator(settings: Settings) -> Authenticator:
-    """The way to know callers that the settings choose.
+    """Return the authenticator that the settings select.
 
     Raises:
-        Invalid: a setting that this way needs is missing or wrong.
+        Invalid: a setting that it needs is missing or wrong.
     """
     return _CHOICES[settings.auth](settings)
 
 
-def anonymous(settings: Settings) -> Identity:
-    """Who calls without any credential: all-powerful if nobody has to authenticate."""
+def anonymous(settings: Settings) -> Principal:
+    """Return the identity of a caller without a credential; with ``none``, all roles."""
     if settings.auth == "none":
-        return Identity(ANONYMOUS, frozenset(Role))
+        return Principal(ANONYMOUS, frozenset(Role))
     roles = parse_roles("STAGING_ANONYMOUS_ROLES", settings.anonymous_roles)
-    return Identity(ANONYMOUS, roles)
+    return Principal(ANONYMOUS, roles)
 
 
 def _by_nothing(_settings: Settings) -> Authenticator:
@@ -73,7 +73,7 @@ def _by_keystone(settings: Settings) -> Authenticator:
 
 
 def _calls(settings: Settings) -> SharedCalls:
-    # Whatever becomes of the provider, most threads of a process are left for other requests.
+    # Even if the provider hangs, most threads of a process stay free for other requests.
     waiters = max(1, min(_MOST_WAITERS, settings.threads // 4))
     return SharedCalls(settings.identity_seconds, waiters)
 

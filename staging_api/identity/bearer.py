@@ -1,8 +1,8 @@
-"""The ``Authorization`` header: credentials that are one text, as RFC 6750 and RFC 7617 carry them.
+"""Read the credential of a request from ``Authorization`` (RFC 6750, RFC 7617).
 
-``Bearer <token>`` is the usual form. ``Basic`` is for clients that know no other, such as apt with
-its ``auth.conf``: the token is the password, and the user name may be any. ``X-Auth-Token`` is what
-clients of OpenStack send: the token alone; it counts where there is no ``Authorization``.
+``Bearer <token>`` is the usual form. ``Basic`` is for clients that only know that, such as apt with
+its ``auth.conf``: the token is the password, the user name is ignored. ``X-Auth-Token``, of clients
+of OpenStack, holds the token alone; it counts if there is no ``Authorization``.
 """
 
 import base64
@@ -11,19 +11,19 @@ import re
 from collections.abc import Callable
 
 from staging_api.errors import Unauthenticated
-from staging_api.identity.model import Environ, Identify, Identity
+from staging_api.identity.model import Environ, Identify, Principal
 
-#: What a refusal offers. Basic first: some clients look at the first scheme only.
+#: The challenge of a refusal. Basic first: some clients look at the first scheme only.
 CHALLENGE = 'Basic realm="staging_api", Bearer'
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _FORM = re.compile(r"(Bearer|Basic) +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 
 
-def bearer(check: Callable[[str], Identity]) -> Identify:
-    """Identify by what `check` says of the token."""
+def bearer(check: Callable[[str], Principal]) -> Identify:
+    """Return an `Identify` that reads the token and has `check` identify the caller."""
 
-    def identify(environ: Environ) -> Identity | None:
+    def identify(environ: Environ) -> Principal | None:
         given = environ.get("HTTP_AUTHORIZATION")
         if given is None:
             token = environ.get("HTTP_X_AUTH_TOKEN")
@@ -41,7 +41,7 @@ def bearer(check: Callable[[str], Identity]) -> Identify:
 
 
 def is_token(text: str) -> bool:
-    """Whether it can be sent as a token (RFC 6750: b64token)."""
+    """Whether the text can be sent as a token (RFC 6750: b64token)."""
     return _TOKEN.fullmatch(text) is not None
 
 

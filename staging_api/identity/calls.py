@@ -1,11 +1,11 @@
-"""Calls to an identity provider: shared by all who want the same, and limited in every way.
+"""Calls to an identity provider: shared by requests with the same key, and limited in every way.
 
-A provider that hangs must not stop the service. So a call runs in a thread of its own, under one
-deadline (`identity.deadline`); all who want the same wait for the same call; only so many may wait
-at once, and whoever comes after them gets 503 straight away. A provider that did not answer at all
-is left alone for a second.
+A provider that hangs must not stop the service. So a call runs in another thread under one deadline
+(`identity.deadline`); all requests with the same key wait for the same call; the number of waiting
+requests is limited, and further ones get 503 at once. After a call without any answer the provider
+is not called for a second.
 
-What if the process dies? Nothing is kept. A call that outlives its deadline is shut by its timer.
+What if the process dies? Nothing is kept. A call that outlives its deadline is ended by its timer.
 """
 
 import threading
@@ -27,17 +27,17 @@ T = TypeVar("T")
 _PAUSE_SECONDS = 1.0
 _THREADS = 8
 
-_may_ask: ContextVar[bool] = ContextVar("may_ask", default=True)
+_calls_allowed: ContextVar[bool] = ContextVar("may_ask", default=True)
 
 
 @contextmanager
-def asking(allowed: bool) -> Iterator[None]:
-    """Whether the provider may be asked in this block; without that only what is known counts."""
-    token = _may_ask.set(allowed)
+def provider_calls(allowed: bool) -> Iterator[None]:
+    """Allow or forbid new calls to the provider in this block; cached answers always count."""
+    token = _calls_allowed.set(allowed)
     try:
         yield
     finally:
-        _may_ask.reset(token)
+        _calls_allowed.reset(token)
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class _Call:
 
 @dataclass
 class SharedCalls:
-    """Calls by key, of one process.
+    """The running calls of one process, by key.
 
     Attributes:
-        seconds: the longest that one call may take, its wait for a thread included.
-        waiters: how many requests may wait at once.
+        seconds: limit of one call, including its wait for a thread.
+        waiters: limit of waiting requests.
     """
 
     seconds: float = 5.0
@@ -65,17 +65,19 @@ class SharedCalls:
         default_factory=lambda: ThreadPoolExecutor(_THREADS, "identity")
     )
 
-    def ask(self, key: str, call: Callable[[], T]) -> T:
-        """Wait for a call of this key, which is made now unless one runs.
+    def wait_for(self, key: str, call: Callable[[], T]) -> T:
+        """Wait for the running call of this key, or start one.
 
         Raises:
-            IdentityUnavailable: no answer in time, or too many wait already.
-            TooManyRequests: `asking` forbids it.
+            IdentityUnavailable: no answer in time, or too many requests wait already.
+            TooManyRequests: `provider_calls` forbids it.
         """
         with self._mutex:
             running = self._begun(key, call)
             if self._waiting >= self.waiters:
-                raise cannot_check(Cause.BUSY, "too many wait for the identity provider", 1)
+                raise cannot_check(
+                    Cause.BUSY, "too many requests wait for the identity provider", 1
+                )
             self._waiting += 1
         try:
             answer: T = running.future.result(max(0.0, running.deadline - time.monotonic()))
@@ -89,7 +91,7 @@ class SharedCalls:
         return answer
 
     def begin(self, key: str, call: Callable[[], object]) -> None:
-        """Make a call unless one runs, and do not wait for it."""
+        """Start a call unless one runs, without waiting for it."""
         try:
             with self._mutex:
                 self._begun(key, call)
@@ -97,7 +99,7 @@ class SharedCalls:
             return
 
     def close(self) -> None:
-        """Begin no call any more."""
+        """Start no more calls."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begun(self, key: str, call: Callable[[], Any]) -> _Call:
@@ -105,7 +107,7 @@ class SharedCalls:
         running = self._running.get(key)
         if running is not None and now < running.deadline:
             return running
-        if not _may_ask.get():
+        if not _calls_allowed.get():
             raise TooManyRequests(
                 "too many requests from this address were refused", retry_after_seconds=1
             )
@@ -117,8 +119,8 @@ class SharedCalls:
         try:
             future = self._threads.submit(self._run, key, call, deadline)
         except RuntimeError:
-            # No thread can be started just now, or the process ends.
-            raise cannot_check(Cause.BUSY, "no thread is free to ask with", 1) from None
+            # The system gives no thread just now, or the process ends.
+            raise cannot_check(Cause.BUSY, "no thread is free to call the provider", 1) from None
         begun = self._running[key] = _Call(deadline, future)
         return begun
 
@@ -137,7 +139,7 @@ class SharedCalls:
 
     def _ended(self, key: str, deadline: float, silent: bool) -> None:
         with self._mutex:
-            # Past its deadline another call of this key may have been begun.
+            # After its deadline another call of this key may have started.
             running = self._running.get(key)
             if running is not None and running.deadline == deadline:
                 del self._running[key]

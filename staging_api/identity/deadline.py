@@ -1,10 +1,10 @@
-"""One deadline for a whole call over HTTP: connecting, TLS, each byte of the head and of the body.
+"""One deadline for a whole HTTP call: connecting, TLS, each byte of the head and of the body.
 
-The time-outs of HTTP libraries limit each read by itself, so a peer that sends a byte a second
-holds a thread for as long as it likes. Here a timer shuts the sockets that the thread has used
-since `limited` began; its library then fails as after any lost connection. While a connection is
-made there is no socket to shut yet, so that wait ends by its own time-out. Name resolution is the
-one step that cannot be ended; the system's resolver has limits of its own.
+Time-outs of HTTP libraries limit each read alone, so a peer that sends a byte a second can hold a
+thread forever. Here a timer shuts down the sockets that the thread has used since `limited` began;
+its library then fails as after any lost connection. While a connection is being made there is no
+socket to shut down, so that wait ends by its own time-out. Name resolution cannot be interrupted;
+the system's resolver has its own limits.
 """
 
 import os
@@ -19,41 +19,40 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _this_thread = threading.local()
-# Of 0 a socket would not wait at all, which is another error.
+# With 0 a socket would not wait at all, which is another error.
 _LEAST_SECONDS = 0.001
 
 
 class Deadline:
-    """The sockets of one call, and whether its time is over."""
+    """The sockets of one call, and whether its deadline has passed."""
 
     def __init__(self, seconds: float) -> None:
-        """Begin without a socket."""
         self.over = False
         self._at = time.monotonic() + seconds
         self._sockets: list[socket.socket] = []
         self._mutex = threading.Lock()
 
     def left(self, limit: float | None) -> float:
-        """The seconds until then, and no more than a limit of the library's own."""
+        """Return the remaining seconds, at most `limit`, the library's own time-out."""
         left = max(_LEAST_SECONDS, self._at - time.monotonic())
         return left if limit is None else min(limit, left)
 
     def add(self, used: socket.socket) -> None:
-        """Shut this connection, too, when the time is over; at once if it is."""
+        """Also shut this connection down at the deadline; now if that has passed."""
         with self._mutex, suppress(OSError):
-            # A copy: TLS takes the descriptor out of the socket that was connected.
+            # A duplicate: TLS detaches the descriptor from the socket that was connected.
             self._sockets.append(socket.socket(fileno=os.dup(used.fileno())))
             if self.over:
                 self._shut()
 
     def expire(self) -> None:
-        """End both directions of each connection."""
+        """Shut down both directions of each connection."""
         with self._mutex:
             self.over = True
             self._shut()
 
     def close(self) -> None:
-        """Forget the connections, which may be used again."""
+        """Release the connections, which may be used again."""
         with self._mutex:
             for each in self._sockets:
                 each.close()
@@ -67,7 +66,7 @@ class Deadline:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[Deadline]:
-    """Shut the sockets that this thread uses in the block, when it takes longer than this."""
+    """Shut down the sockets that this thread uses in the block, once it takes longer."""
     deadline = Deadline(seconds)
     timer = threading.Timer(max(0.0, seconds), deadline.expire)
     timer.daemon = True
@@ -93,7 +92,7 @@ def _use(used: Any) -> None:
 
 
 class _Limited(HTTPConnection):
-    """A connection of which the deadline knows, whether it is new or used again."""
+    """A connection, new or reused, that registers with the deadline of its thread."""
 
     def _new_conn(self) -> socket.socket:
         deadline = _deadline()
@@ -122,6 +121,6 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 
 def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    """Let all connections that `manager` makes obey `limited`."""
+    """Make all connections of `manager` obey `limited`."""
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     return manager

@@ -1,4 +1,4 @@
-"""Making a token: shown once, kept as a hash."""
+"""Make a token: shown once, stored as a hash."""
 
 import fcntl
 import os
@@ -15,17 +15,17 @@ from staging_api.identity.model import Role, valid_name
 from staging_api.identity.tokens import BEGIN, END, hash_token, read_list
 from staging_api.small_files import read_small_file
 
-#: So that a token found in a log or a repository can be told from other random texts.
+#: Marks a token in a log or a repository as one of ours.
 PREFIX = "stg_"
 _RANDOM_BYTES = 32
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def make_token(name: str, roles: Iterable[Role], days: int | None) -> tuple[str, str]:
-    """A new token, and the lines of the file that let it in.
+    """Return a new token and its entry for the tokens file.
 
     Args:
-        days: after how many days it expires; None: never.
+        days: lifetime; None: it does not expire.
 
     Raises:
         Invalid: the name cannot be a caller's.
@@ -49,18 +49,18 @@ def make_token(name: str, roles: Iterable[Role], days: int | None) -> tuple[str,
 
 
 def add_to_file(path: Path, lines: str) -> None:
-    """Add the lines of one token to a file, which is made, for its owner only, if it is missing.
+    """Add an entry to a tokens file; a missing file is created with mode 0600.
 
-    A file that is there keeps its owner, group and mode, and a symbolic link stays one: the service
-    has to be able to read it afterwards as before.
+    An existing file keeps its owner, group and mode, and a symbolic link stays one: the service
+    must be able to read it as before.
 
     What if it dies? The file is replaced as a whole or not at all.
 
     Raises:
-        Invalid: the file is there, and is not one of tokens; or its owner cannot be kept.
+        Invalid: the file is not a tokens file, or its owner cannot be kept.
     """
     path = path.resolve()
-    # The folder itself is locked: a file for that would be left behind, and be somebody's.
+    # Lock the folder: a lock file would be left behind, with an owner.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -82,7 +82,7 @@ def add_to_file(path: Path, lines: str) -> None:
 
 
 def _kept(path: Path) -> str:
-    """What the file has before the new entry."""
+    """Return the file's text that precedes the new entry."""
     if not path.exists() or not read_list(path).entries:
         return f"{BEGIN}\ntokens:\n"
     return read_small_file(path).rstrip().removesuffix(END).rstrip() + "\n"
@@ -108,6 +108,5 @@ def _keep_owner(path: Path, draft: int) -> None:
         os.fchmod(draft, stat.S_IMODE(facts.st_mode))
     except PermissionError:
         raise Invalid.field(
-            "--file",
-            f"{path} is of another user (uid {facts.st_uid}): run this as that user or root",
+            "--file", f"{path} belongs to uid {facts.st_uid}: run this as that user or root"
         ) from None

@@ -1,17 +1,16 @@
-"""The keys of an OpenID provider: fetched when needed, kept for a while, replaced when they rotate.
+"""The keys of an OpenID provider: fetched on demand, cached, replaced when they rotate.
 
-A key that is known serves at once, and is fetched anew in the background when it is old. One that
-is not known is looked for in a document that was asked for *after* the token came: an older one
-cannot prove that the key does not exist. All who look share one fetch, fetches have a budget (a
-caller who invents key ids must not make us call the provider each time), and key ids that were not
-found are remembered for a moment.
+A cached key serves at once; an old one is refreshed in the background. An unknown key id is looked
+up in a document requested *after* the token arrived: an older document cannot prove that the key
+does not exist. Concurrent look-ups share one fetch; fetches have a budget, so that invented key ids
+do not make us call the provider each time; and unknown key ids are cached for a moment.
 
-Ids are optional, and keys of two types may share one (RFC 7517, section 4.5). So several keys can
-be the one that signed a token, and each is tried.
+Ids are optional, and keys of two types may share one (RFC 7517, section 4.5). So several keys may
+have signed a token, and each is tried.
 
-While the provider is away the keys of before stay good, as long as `_STALE_SECONDS`. Whatever is
-not known then, is `IdentityUnavailable`, never that the caller is refused: the provider never
-answered, or what it said is no set of keys, or a key is new and cannot be looked for.
+While the provider is down cached keys stay valid for `_STALE_SECONDS`. What cannot be decided then
+is `IdentityUnavailable`, never a refusal: the provider never answered, its answer is not a set of
+keys, or a key is new and cannot be looked up.
 """
 
 import logging
@@ -33,13 +32,13 @@ log = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 600.0
 _STALE_SECONDS = 24 * 3600.0
-# So long a key id is remembered that was not found.
+# How long an unknown key id is cached.
 _ABSENT_SECONDS = 5.0
 _MOST_ABSENT = 1000
-# So many fetches may follow each other at once, and one a second after that.
+# Fetches that may follow each other at once; after that, one a second.
 _BUDGET = 100.0
 _BUDGET_PER_SECOND = 1.0
-# So many keys are tried for a token that does not say which it is; a provider has two or three.
+# Keys that are tried for a token without a key id; a provider has two or three.
 _MOST_TRIED = 20
 #: Never "oct": a public document cannot hold a shared secret.
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
@@ -47,14 +46,14 @@ _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 
 @dataclass(frozen=True)
 class _KeySet:
-    """What one fetch brought; `unusable` are ids of keys that are there and cannot be read."""
+    """The result of one fetch; `unusable` are ids of keys that cannot be read."""
 
     keys: Mapping[str | None, Sequence[Key]]
     unusable: frozenset[str | None]
-    asked_at: float
+    requested_at: float
 
     def of(self, key_id: str | None) -> Sequence[Key]:
-        """The keys that may have signed a token with this id: of the same, or one or both none."""
+        """Return keys that may sign with this id; token or key may lack one."""
         if key_id is None:
             return [key for keys in self.keys.values() for key in keys][:_MOST_TRIED]
         return self.keys.get(key_id) or self.keys.get(None, ())[:_MOST_TRIED]
@@ -64,7 +63,7 @@ _NO_KEYS = _KeySet({}, frozenset(), float("-inf"))
 
 
 class KeyCache:
-    """The provider's public keys, by key id; used by many threads."""
+    """The provider's public keys, by key id; thread-safe."""
 
     def __init__(
         self,
@@ -72,12 +71,12 @@ class KeyCache:
         now: Callable[[], float] = time.monotonic,
         calls: SharedCalls | None = None,
     ) -> None:
-        """Fetch nothing yet: the provider may be away while this process starts.
+        """Fetch nothing yet: the provider may be down while this process starts.
 
         Args:
             fetch: gets the provider's key document, or raises `IdentityUnavailable`.
             now: a clock in seconds that never goes back.
-            calls: what the fetches are made by.
+            calls: runs the fetches.
         """
         self._fetch = fetch
         self._now = now
@@ -88,13 +87,13 @@ class KeyCache:
         self._counting = threading.Lock()
 
     def find(self, key_id: str | None) -> Sequence[Key]:
-        """The keys that a token with this id may be signed with; none: the provider has no such.
+        """Return the keys that may have signed a token with this id; empty if there is none.
 
         Raises:
-            IdentityUnavailable: whether there is such a key cannot be found out just now.
+            IdentityUnavailable: whether there is such a key cannot be decided just now.
         """
         came_at = self._now()
-        age = came_at - self._set.asked_at
+        age = came_at - self._set.requested_at
         found = self._set.of(key_id)
         if found and age <= _STALE_SECONDS:
             if age > _FRESH_SECONDS:
@@ -105,16 +104,16 @@ class KeyCache:
         return self.find_since(came_at, key_id)
 
     def find_since(self, came_at: float, key_id: str | None) -> Sequence[Key]:
-        """The keys as the provider had them at `came_at` or later; none: it has no such.
+        """Return the keys as the provider had them at `came_at` or later; empty if none.
 
         Raises:
             IdentityUnavailable: as `find`.
         """
-        # A fetch that runs already began before; its answer may be too old.
+        # A running fetch may have begun earlier; its answer may be too old.
         for _ in range(2):
-            if self._set.asked_at >= came_at:
+            if self._set.requested_at >= came_at:
                 break
-            self._calls.ask("keys", self._refresh)
+            self._calls.wait_for("keys", self._refresh)
         known = self._set
         found = known.of(key_id)
         if not found and (key_id in known.unusable or None in known.unusable):
@@ -126,13 +125,13 @@ class KeyCache:
         return found
 
     def now(self) -> float:
-        """The time by the clock of `find_since`."""
+        """Return the time by the clock of `find_since`."""
         return self._now()
 
     def _refresh(self) -> None:
         self._spend()
-        asked_at = self._now()
-        self._set = _read(self._fetch(), asked_at)
+        requested_at = self._now()
+        self._set = _read(self._fetch(), requested_at)
 
     def _spend(self) -> None:
         with self._counting:
@@ -140,22 +139,22 @@ class KeyCache:
             earned = (now - self._counted_at) * _BUDGET_PER_SECOND
             self._left, self._counted_at = min(_BUDGET, self._left + earned), now
             if self._left < 1:
-                raise cannot_check(Cause.BUSY, "too many unknown keys were asked for", 1)
+                raise cannot_check(Cause.BUSY, "too many look-ups of unknown keys", 1)
             self._left -= 1
 
 
-def _read(document: Mapping[str, Any], asked_at: float) -> _KeySet:
-    """The keys that can verify signatures; what is not understood is passed over (RFC 7517)."""
+def _read(document: Mapping[str, Any], requested_at: float) -> _KeySet:
+    """Return the keys that can verify signatures; others are ignored (RFC 7517, section 5)."""
     keys: dict[str | None, list[Key]] = {}
     unusable: set[str | None] = set()
     listed = document.get("keys")
-    for told in listed if isinstance(listed, list) else []:
-        if not isinstance(told, dict) or not _is_for_signatures(told):
+    for entry in listed if isinstance(listed, list) else []:
+        if not isinstance(entry, dict) or not _is_for_signatures(entry):
             continue
-        key_id = told.get("kid") if isinstance(told.get("kid"), str) else None
+        key_id = entry.get("kid") if isinstance(entry.get("kid"), str) else None
         try:
-            key = JWKRegistry.import_key(told)
-            key.get_op_key("verify")  # reads the numbers, which importing puts off
+            key = JWKRegistry.import_key(entry)
+            key.get_op_key("verify")  # parses the numbers, which importing defers
         except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
             log.warning("key %s of the identity provider is not usable", key_id)
             unusable.add(key_id)
@@ -165,13 +164,13 @@ def _read(document: Mapping[str, Any], asked_at: float) -> _KeySet:
         raise cannot_check(
             Cause.MALFORMED, "the identity provider has no key that verifies signatures"
         )
-    return _KeySet(keys, frozenset(unusable), asked_at)
+    return _KeySet(keys, frozenset(unusable), requested_at)
 
 
-def _is_for_signatures(told: Mapping[str, Any]) -> bool:
-    operations = told.get("key_ops")
+def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
+    operations = entry.get("key_ops")
     return (
-        str(told.get("kty")) in _KEY_TYPES
-        and told.get("use", "sig") == "sig"
+        str(entry.get("kty")) in _KEY_TYPES
+        and entry.get("use", "sig") == "sig"
         and (not isinstance(operations, list) or "verify" in operations)
     )

@@ -1,7 +1,7 @@
-"""OpenStack Keystone: the project's own middleware checks the token, we read what it found.
+"""OpenStack Keystone: its own middleware checks the token, and we read the result.
 
-What is asked of Keystone, and what its answers mean, is in `identity.keystone_middleware`, which
-needs the optional extra.
+How Keystone is called, and how its answers are interpreted, is in `identity.keystone_middleware`,
+which needs the optional extra.
 """
 
 import io
@@ -13,17 +13,17 @@ from typing import Any
 
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.calls import SharedCalls
-from staging_api.identity.model import Environ, Identity, valid_name
+from staging_api.identity.model import Environ, Principal, valid_name
 from staging_api.identity.rules import RoleRule, RoleRules
 
 log = logging.getLogger(__name__)
 
 _DEFAULT_DOMAIN = "default"
 
-# Where the middleware puts what Keystone said of the token.
+# Where the middleware puts Keystone's description of the token.
 _TOKEN_INFO = "keystone.token_info"  # noqa: S105 - a name
 
-#: A name means one thing only together with its domain: claims that say which.
+#: A name is unique only within its domain: the claims that name that domain.
 _DOMAINS_OF: Mapping[str, tuple[str, ...]] = {
     "user": ("domain", "user_domain", "user_domain_id"),
     "project": ("project_domain", "project_domain_id"),
@@ -32,7 +32,7 @@ _DEFAULTS = {"user": "user_domain_id", "project": "project_domain_id"}
 
 
 def keystone_rules(setting: str) -> RoleRules:
-    """The rules, in which a name without its domain is one of the domain ``default``.
+    """Parse rules; a name without its domain belongs to the domain ``default``.
 
     Raises:
         Invalid: a rule is malformed.
@@ -41,8 +41,8 @@ def keystone_rules(setting: str) -> RoleRules:
     for rule in rules.rules:
         if _holds_everywhere(rule):
             log.warning(
-                "STAGING_ROLE_RULES: a rule gives %s by a role of Keystone alone, which a user may"
-                " have in a project of her own; add a project or system_scope to it",
+                "STAGING_ROLE_RULES: a rule gives %s for a Keystone role alone, which a user may"
+                " have in any project; add a project or system_scope to it",
                 rule.role,
             )
     for name, domains in _DOMAINS_OF.items():
@@ -51,47 +51,47 @@ def keystone_rules(setting: str) -> RoleRules:
 
 
 def _holds_everywhere(rule: RoleRule) -> bool:
-    """Whether it asks for a role only, whatever project it is one of."""
+    """Whether the rule names only a role, in whatever project."""
     claims = {condition.claim for condition in rule.conditions}
     return bool(claims) and claims <= {"roles", "role_ids"}
 
 
 @dataclass
 class KeystoneCheck:
-    """Identifies by the middleware, set up by ``keystone_authtoken`` of a file."""
+    """Identifies callers by the middleware, configured by ``keystone_authtoken`` of a file."""
 
     rules: RoleRules
     middleware: Callable[..., Any]
     challenge: str
 
-    def identify(self, environ: Environ) -> Identity | None:
-        """Whose request it is; None without a token.
+    def identify(self, environ: Environ) -> Principal | None:
+        """Return the identity of the request's token; None without a token.
 
         Raises:
             Unauthenticated: Keystone does not know the token, or it has expired.
-            IdentityUnavailable: that cannot be found out just now.
+            IdentityUnavailable: that cannot be decided just now.
         """
         if not (environ.get("HTTP_X_AUTH_TOKEN") or environ.get("HTTP_X_STORAGE_TOKEN")):
             return None
         found: dict[str, Any] = {}
-        # The body is not the middleware's to read, and its answer is not ours to send.
+        # The middleware must not read the body, and its own answer is discarded.
         asked = {**environ, "wsgi.input": io.BytesIO(), "staging_api.found": found}
         list(self.middleware(asked, lambda *_ignored: lambda _data: None))
         if found.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
             raise Unauthenticated("Keystone does not confirm the token")
         return self._identity(found[_TOKEN_INFO]["token"])
 
-    def _identity(self, token: Mapping[str, Any]) -> Identity:
+    def _identity(self, token: Mapping[str, Any]) -> Principal:
         claims = _claims(token)
-        return Identity(_caller(claims), self.rules.roles(claims))
+        return Principal(_caller(claims), self.rules.roles(claims))
 
 
 def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> KeystoneCheck:
-    """What identifies callers by the middleware.
+    """Return a check by the middleware.
 
     Raises:
-        Invalid: the optional extra ``keystone`` is not installed, or the file is not there or not
-            one of the middleware.
+        Invalid: the optional extra ``keystone`` is not installed, or the file is missing or not
+            a configuration of the middleware.
     """
     try:
         from oslo_config import cfg
@@ -106,7 +106,7 @@ def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> Key
     options = cfg.ConfigOpts()
     try:
         options([], project="staging_api", default_config_files=[str(config)])
-        # Delayed: the middleware only says what it found, and refusals are ours, in our own form.
+        # Delayed: the middleware only reports its verdict; refusals are our own problem documents.
         chosen = {"oslo_config_config": options, "delay_auth_decision": True}
         middleware = Middleware(_note, chosen, Tokens(calls), lambda t: _caller(_claims(t)))
     except (cfg.Error, ValueError, TypeError) as error:
@@ -116,14 +116,14 @@ def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> Key
 
 
 def _note(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """The application behind the middleware: it keeps what the middleware says."""
+    """Stand behind the middleware as its application, and keep what it reports."""
     environ["staging_api.found"].update(environ)
     start_response("204 No Content", [])
     return []
 
 
 def _claims(token: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What rules may name; of what the token is not scoped to there is nothing."""
+    """Return the claims that rules may name; scopes that the token lacks are absent."""
     user, project = token["user"], token.get("project") or {}
     domain, system = token.get("domain") or {}, token.get("system") or {}
     user_domain, project_domain = user.get("domain") or {}, project.get("domain") or {}
@@ -146,7 +146,7 @@ def _claims(token: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _caller(claims: Mapping[str, Any]) -> str:
-    """The user's name; with its domain where the name alone could be another's."""
+    """Return the user's name, with its domain unless that is the default one."""
     name, domain_id = claims["user"], claims["user_domain_id"]
     if domain_id != _DEFAULT_DOMAIN or "@" in str(name):
         domain = claims["user_domain"] or domain_id

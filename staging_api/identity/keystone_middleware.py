@@ -1,11 +1,11 @@
-"""Keystone's middleware, with our say in how it asks and in what an answer means.
+"""Keystone's middleware, with our own calls and our own reading of the answers.
 
-It answers "invalid" also when Keystone did not answer, answers with an error, or does not let this
-service itself in. So each of its calls is looked at here: only Keystone's own "there is no such
-token" refuses the caller. Everything else is `IdentityUnavailable`; a token that was good not long
-ago is taken as good meanwhile.
+The middleware also reports "invalid" when Keystone did not answer, answered with an error, or
+refused this service's own credential. So each call is examined here: only Keystone's own "there is
+no such token" refuses the caller. Everything else is `IdentityUnavailable`; meanwhile a token that
+was valid recently stays valid.
 
-What if the process dies? Nothing is kept but in memory.
+What if the process dies? Everything is in memory only.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from staging_api.errors import Unauthenticated
-from staging_api.identity.calls import SharedCalls, asking
+from staging_api.identity.calls import SharedCalls, provider_calls
 from staging_api.identity.deadline import obey
 from staging_api.identity.outage import CannotCheck, Cause, cannot_check
 from staging_api.identity.recent import Recent
 
-#: Younger than this, Keystone's answer is taken again without a question, as the middleware would.
+#: Keystone's answer is cached for this long, as the middleware would do.
 _FRESH_SECONDS = 60.0
-#: So long a token is good while Keystone is away: somebody may have revoked it since.
+#: How long a valid token stays valid while Keystone is down; it may have been revoked since.
 _STALE_SECONDS = 900.0
 _JUNK_SECONDS = 5.0
 _MOST_TOKENS = 10_000
 _LONGEST_TOKEN = 16 << 10
 _NOT_FOUND = 404
-# All that the library below follows: not 300, by which Keystone lists its versions.
+# The redirects that the library below follows: not 300, by which Keystone lists its versions.
 _REDIRECTS = range(301, 400)
 
 Answer = Mapping[str, Any]
@@ -42,18 +42,18 @@ Answer = Mapping[str, Any]
 
 @dataclass
 class Tokens:
-    """What Keystone said of tokens, by their hashes."""
+    """Keystone's answers about tokens, by the hashes of these."""
 
     calls: SharedCalls
     good: Recent[Answer] = field(default_factory=lambda: Recent(_STALE_SECONDS, _MOST_TOKENS))
     junk: Recent[bool] = field(default_factory=lambda: Recent(_JUNK_SECONDS, _MOST_TOKENS))
 
-    def find(self, key: str, ask: Callable[[], Answer]) -> Answer:
-        """What Keystone says of the token.
+    def find(self, key: str, fetch: Callable[[], Answer]) -> Answer:
+        """Return Keystone's description of the token, cached or fetched.
 
         Raises:
             InvalidToken: Keystone does not know it.
-            IdentityUnavailable: that cannot be found out just now.
+            IdentityUnavailable: that cannot be decided just now.
         """
         if self.junk.get(key):
             raise auth_token.InvalidToken("refused a moment ago")
@@ -62,11 +62,11 @@ class Tokens:
             return fresh
         was_good = self.good.get(key) is not None
         try:
-            # No guess: it may be asked for whatever else was refused to its address.
-            with asking(True) if was_good else nullcontext():
-                found = self.calls.ask(key, ask)
+            # A token that was valid is no guess: the limit of refusals by address does not count.
+            with provider_calls(True) if was_good else nullcontext():
+                found = self.calls.wait_for(key, fetch)
         except auth_token.InvalidToken:
-            self.good.forget(key)
+            self.good.remove(key)
             self.junk.put(key, True)
             raise
         except CannotCheck:
@@ -79,7 +79,7 @@ class Tokens:
 
 
 class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
-    """Asks by `SharedCalls`, and tells "invalid" from "not known"."""
+    """Calls Keystone by `SharedCalls`, and separates "invalid" from "cannot be checked"."""
 
     def __init__(
         self,
@@ -88,13 +88,13 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
         tokens: Tokens,
         read: Callable[[Mapping[str, Any]], object],
     ) -> None:
-        """Stand in front of `app`.
+        """Wrap `app`.
 
         Args:
-            app: is called once the token was looked at, whatever it is.
+            app: called after the check, whatever its result.
             conf: of the middleware.
-            tokens: what is known of tokens.
-            read: takes from an answer what is wanted of it; raises if it is malformed.
+            tokens: the cache of answers.
+            read: reads an answer as the application will; raises if it is malformed.
         """
         self._tokens = tokens
         self._read = read
@@ -104,33 +104,33 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
 
     @property
     def address(self) -> str | None:
-        """Keystone's address for callers, if the file says it; the middleware would ask for it."""
+        """Keystone's address for callers, if configured; the middleware would call Keystone."""
         address: str | None = self._www_authenticate_uri
         return address
 
     def fetch_token(self, token: str, **options: Any) -> Answer:
-        """What Keystone says of a token; the middleware calls this.
+        """Return Keystone's description of a token; the middleware calls this.
 
         Raises:
             InvalidToken: Keystone does not know it.
-            IdentityUnavailable: that cannot be found out just now. The middleware lets it through.
+            IdentityUnavailable: that cannot be decided just now; the middleware passes it on.
         """
         if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):
-            raise auth_token.InvalidToken("no token of Keystone")
+            raise auth_token.InvalidToken("not a token of Keystone")
         key = hashlib.sha256(f"{token} {sorted(options.items())}".encode()).hexdigest()
-        return self._tokens.find(key, lambda: self._asked(token, options))
+        return self._tokens.find(key, lambda: self._fetch(token, options))
 
-    def _asked(self, token: str, options: Mapping[str, Any]) -> Answer:
+    def _fetch(self, token: str, options: Mapping[str, Any]) -> Answer:
         try:
             found: dict[str, Any] = super().fetch_token(token, **options)
         except auth_token.InvalidToken as error:
             if not _is_answer_no(error.__context__):
                 raise _cannot_check(error.__context__ or error) from None
             raise
-        except Exception as error:  # noqa: BLE001 - of any library below; none is the caller's fault
+        except Exception as error:  # noqa: BLE001 - of any library; none is the caller's fault
             raise _cannot_check(error) from None
         try:
-            # What is done with the answer later on must not fail for a malformed one.
+            # Later uses of the answer must not fail because it is malformed.
             access.create(body=found, auth_token=token).will_expire_soon(stale_duration=0)
             self._read(found["token"])
         except Unauthenticated:
@@ -143,9 +143,9 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
 
 
 class _LimitedAdapter(HTTPAdapter):
-    """Connections that a deadline can end, and that lead to no other host.
+    """Connections that obey a deadline, and follow redirects to the same host only.
 
-    The library follows redirects with all headers: the service's own token and the caller's.
+    The library sends all headers after a redirect: the service's own token and the caller's.
     """
 
     def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
@@ -167,7 +167,7 @@ class _LimitedAdapter(HTTPAdapter):
 
 
 def _stays(url: str, location: str) -> bool:
-    """Whether a redirect of `url` leads to the same host, by a line that is as safe."""
+    """Whether a redirect of `url` leads to the same host, without a change from https to http."""
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, location))
     except ValueError:
@@ -176,7 +176,7 @@ def _stays(url: str, location: str) -> bool:
 
 
 def _is_answer_no(cause: object) -> bool:
-    """Whether Keystone itself said that it has no such token, and not a proxy before it."""
+    """Whether Keystone itself, not a proxy in front of it, answered that it has no such token."""
     response = getattr(cause, "response", None)
     if getattr(cause, "http_status", None) != _NOT_FOUND or response is None:
         return False
@@ -197,5 +197,5 @@ def _cannot_check(cause: BaseException) -> CannotCheck:
         return cannot_check(Cause.TIMEOUT, "Keystone does not answer in time")
     if "Connect" in kind or "SSL" in kind or "Discovery" in kind:
         return cannot_check(Cause.UNREACHABLE, "Keystone does not answer")
-    # Our own credential, or none of its answers made sense.
+    # Our own credential was refused, or its answer was malformed.
     return cannot_check(Cause.REFUSED, f"Keystone did not check the token ({kind})")

@@ -1,4 +1,4 @@
-"""The words of identity: roles, an identity, and the ways to find one in a request."""
+"""The nouns of identity: roles, a principal, and the function that finds it in a request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _MAX_NAME_LENGTH = 200
 
 
 class Role(StrEnum):
-    """What a caller may be; which routes each may call is told in ``http/permissions.py``."""
+    """What a caller may be; ``http/permissions.py`` lists the routes that each may call."""
 
     VIEWER = "viewer"
     STAGER = "stager"
@@ -23,40 +23,35 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Who calls: the `name` goes into every row as ``caller``."""
+class Principal:
+    """A caller; its `name` is stored in every row as ``caller``."""
 
     name: str
     roles: frozenset[Role]
 
 
-#: A request, as WSGI has it (PEP 3333): its headers are ``HTTP_...``.
+#: A request in WSGI form (PEP 3333): its headers are ``HTTP_...``.
 Environ = Mapping[str, Any]
-#: Who sent a request; None: no credential was sent. A credential that does not hold raises
+#: The principal of a request; None: no credential was sent. An invalid credential raises
 #: `Unauthenticated`; one that cannot be checked just now, `IdentityUnavailable`.
-Identify = Callable[[Environ], Identity | None]
-#: What is known of a caller, by name: the claims of a token, the headers of a middleware.
+Identify = Callable[[Environ], Principal | None]
+#: Facts about a caller, by name: the claims of a token, the headers of a middleware.
 Claims = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Authenticator:
-    """One way to know callers.
-
-    Attributes:
-        identify: finds out who sent a request.
-        challenge: what a refusal offers in ``WWW-Authenticate``.
-    """
+    """One way to identify callers; `challenge` is the ``WWW-Authenticate`` of a refusal."""
 
     identify: Identify
     challenge: str = "Bearer"
 
 
 def valid_name(name: object) -> str:
-    """A name that is fit for every row and log line.
+    """Return a name that is fit for rows and log lines.
 
     Raises:
-        Unauthenticated: it is empty, too long, not printable, or looks like the service's own.
+        Unauthenticated: it is empty, too long, not printable, or looks like a reserved one.
     """
     if (
         not isinstance(name, str)
@@ -64,5 +59,5 @@ def valid_name(name: object) -> str:
         or not is_seen(name)
         or looks_reserved(name)
     ):
-        raise Unauthenticated("the credential names nobody that can be a caller here")
+        raise Unauthenticated("the name in the credential is not allowed for a caller")
     return name

@@ -1,29 +1,29 @@
-"""The service's own names, which no caller may have, nor one that looks the same to a reader."""
+"""The service's reserved names; a caller may have none of them, nor one that looks like it."""
 
 import re
 import unicodedata
 from functools import cache
 
-#: What rows name as their caller when no caller of the API was at work.
+#: The caller in rows that no caller of the API caused.
 RESERVED = frozenset({"anonymous", "worker", "upkeep"})
 
-# ASCII's own likenesses; those of other scripts are in Unicode's list, but for some.
+# Look-alikes within ASCII, and those of other scripts that Unicode's list lacks.
 _LIKE = (("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w"))
 _NOT_LISTED = {"κ": "k", "ĸ": "k", "ω": "w", "ш": "w", "þ": "p", "ƿ": "p"}
-# With a hook, a stroke, in a black circle: what no decomposition shows, the name does.
+# Letters with a hook, a stroke, in a circle: the character's name shows what NFKD does not.
 _LETTER = re.compile("(?:^|.* )LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])(?: WITH .*)?")
-# Letters of Unicode that are shown as nothing, or as a space.
+# Letters that are rendered as nothing or as a space.
 _UNSEEN = re.compile("[\u115f\u1160\u3164\uffa0\u17b4\u17b5]")
 _MARK = re.compile(r"[\W_]+")
 
 
 def looks_reserved(name: str) -> bool:
-    """Whether a reader could take `name` for one of the service's own."""
+    """Whether a reader could take `name` for a reserved name."""
     return any(skeleton in _reserved() for skeleton in _skeletons(name))
 
 
 def is_seen(name: str) -> bool:
-    """Whether every character of `name` is shown."""
+    """Whether every character of `name` is visible."""
     return name.isprintable() and not _UNSEEN.search(name)
 
 
@@ -33,10 +33,10 @@ def _reserved() -> frozenset[str]:
 
 
 def _skeletons(name: str) -> set[str]:
-    """Forms that names share which look alike (after UTS 39, section 4).
+    """Return forms that are equal for names that look alike (after UTS 39, section 4).
 
     Compatibility forms, case, accents, invisible characters and punctuation make no difference. A
-    letter that looks like one of ours becomes ours, before and after its case is folded.
+    letter that looks like a Latin one becomes that one, before and after its case is folded.
     """
     plain = unicodedata.normalize("NFKC", name)
     return {_reduced(_latin(plain)), _reduced(_latin(plain.casefold()))}
@@ -45,8 +45,8 @@ def _skeletons(name: str) -> set[str]:
 def _reduced(text: str) -> str:
     apart = unicodedata.normalize("NFKD", text.casefold())
     bare = _MARK.sub("", "".join(c for c in apart if not unicodedata.combining(c)))
-    for seen, meant in _LIKE:
-        bare = bare.replace(seen, meant)
+    for look_alike, letter in _LIKE:
+        bare = bare.replace(look_alike, letter)
     return bare
 
 

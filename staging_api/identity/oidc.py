@@ -14,31 +14,31 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from staging_api.errors import Unauthenticated
 from staging_api.identity.jwks import KeyCache
-from staging_api.identity.model import Identity, valid_name
+from staging_api.identity.model import Principal, valid_name
 from staging_api.identity.recent import Recent
 from staging_api.identity.rules import RoleRules
 
-#: Signatures by a private key only. "none" and the HS family would let a caller sign for himself.
+#: Signatures by a private key only. "none" and the HS family would let callers sign for themselves.
 ALGORITHMS = (
     *("RS256", "RS384", "RS512"),
     *("PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
 )
 _SIGNED = jws.JWSRegistry(algorithms=ALGORITHMS)
-# How far the clocks of provider and pods may differ.
+# Accepted difference between the clocks of provider and pods.
 _LEEWAY_SECONDS = 30
-# A token that does not hold is not checked again for a moment.
+# A refused token is not checked again for a moment.
 _JUNK_SECONDS = 5.0
 _MOST_JUNK = 1000
 
 
 @dataclass(frozen=True)
 class OidcCheck:
-    """Checks tokens of one issuer that are meant for us.
+    """Checks tokens of one issuer with our audience.
 
     Attributes:
-        audience: what the token's ``aud`` must name: this service.
-        name_claim: the claim that becomes the caller.
+        audience: what the token's ``aud`` must contain: this service.
+        name_claim: the claim that becomes the caller's name.
     """
 
     issuer: str
@@ -48,12 +48,12 @@ class OidcCheck:
     keys: KeyCache
     _junk: Recent[str] = field(default_factory=lambda: Recent(_JUNK_SECONDS, _MOST_JUNK))
 
-    def check(self, token: str) -> Identity:
-        """Whose token it is.
+    def check(self, token: str) -> Principal:
+        """Return the identity of a token.
 
         Raises:
-            Unauthenticated: the signature, issuer, audience or time does not hold; says which.
-            IdentityUnavailable: the keys of the provider cannot be had.
+            Unauthenticated: the signature, issuer, audience or time is not valid; says which.
+            IdentityUnavailable: the keys of the provider cannot be fetched.
         """
         came_at = self.keys.now()
         digest = hashlib.sha256(token.encode()).hexdigest()
@@ -64,7 +64,7 @@ class OidcCheck:
         except Unauthenticated as error:
             self._junk.put(digest, error.detail)
             raise
-        return Identity(valid_name(claims.get(self.name_claim)), self.rules.roles(claims))
+        return Principal(valid_name(claims.get(self.name_claim)), self.rules.roles(claims))
 
     def _claims(self, token: str, came_at: float) -> dict[str, Any]:
         try:
@@ -77,14 +77,14 @@ class OidcCheck:
         except (InvalidClaimError, MissingClaimError) as error:
             raise Unauthenticated(f"the token's claim does not hold: {error.claim}") from None
         except (JoseError, ValueError, TypeError, RecursionError):
-            # The library's words may quote the token.
+            # The library's message may quote the token.
             raise Unauthenticated("the token is malformed or its signature does not hold") from None
         return claims
 
     def _payload(self, token: str, came_at: float) -> bytes:
         signed = jws.extract_compact(token.encode())
         header = signed.headers()
-        # Before anything is asked: the algorithm is one of ours, and nothing critical is unknown.
+        # Before any call: the algorithm is allowed, and no critical header is unknown.
         _SIGNED.check_header(header)
         _SIGNED.get_alg(header["alg"])
         key_id = header.get("kid")
@@ -110,7 +110,7 @@ class OidcCheck:
 
 
 def _verifies(signed: jws.CompactSignature, keys: Sequence[Key]) -> bool:
-    """Whether one of the keys made the signature; one of another kind did not."""
+    """Whether one of the keys made the signature; a key of another type did not."""
     for key in keys:
         with suppress(JoseError, ValueError, TypeError):
             if jws.validate_compact(signed, key, registry=_SIGNED):

@@ -1,7 +1,7 @@
-"""Credentials that cannot be checked: each is counted and logged by its cause, and is never 401.
+"""Credentials that cannot be checked: counted and logged by cause, and never answered 401.
 
-"Cannot be checked" and "does not hold" are different answers. The first one is 503 with
-Retry-After: the caller may be right, and comes back. Only what was found to be wrong is refused.
+"Cannot be checked" and "not valid" are different answers. The first is 503 with Retry-After: the
+credential may be valid, and the client tries again. Only a credential found invalid is refused.
 """
 
 import logging
@@ -18,7 +18,7 @@ _LOG_EVERY_SECONDS = 10.0
 
 
 class Cause(StrEnum):
-    """Why it is not known whether a credential holds; a label of the metric."""
+    """Why a credential cannot be checked; a label of the metric."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -29,7 +29,7 @@ class Cause(StrEnum):
     FILE = "file"
 
 
-#: The provider did not answer at all: a call a moment later would most likely fare the same.
+#: The provider gave no answer at all: a call a moment later would most likely fail, too.
 SILENT = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT})
 
 _logged_at: dict[Cause, float] = {}
@@ -40,13 +40,13 @@ class CannotCheck(IdentityUnavailable):
     """An `IdentityUnavailable` with its cause."""
 
     def __init__(self, cause: Cause, detail: str, retry_after_seconds: float) -> None:
-        """Say why; `detail` is shown to the caller, so it names no address and no token."""
+        """Keep the cause; the caller sees `detail`, so it holds no address and no token."""
         super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.cause = cause
 
 
 def cannot_check(cause: Cause, detail: str, retry_after_seconds: float = 5.0) -> CannotCheck:
-    """Make the error, count it, and log one of a cause every ten seconds."""
+    """Make the error, count it, and log one of each cause every ten seconds."""
     metrics.IDENTITY_UNAVAILABLE.labels(cause.value).inc()
     now = time.monotonic()
     with _logging:

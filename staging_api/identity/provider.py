@@ -1,4 +1,4 @@
-"""Asking an OpenID provider for its keys, by its discovery document or straight away."""
+"""Fetch an OpenID provider's keys, through its discovery document or directly."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from staging_api.identity.outage import Cause, cannot_check
 from staging_api.small_files import read_small_file
 
 _MAX_BYTES = 1 << 20
-# Between two bytes; the whole call has a deadline, see `identity.calls`.
+# Limit between two bytes; the whole call has a deadline, see `identity.calls`.
 _SECONDS = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _OK = 200
@@ -24,14 +24,14 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True)
 class Provider:
-    """Where the keys are.
+    """The addresses and credentials of a provider.
 
     Attributes:
         issuer: the provider's name, and base of its discovery document.
-        jwks_url: the keys themselves; empty: the discovery document names their address.
-        ca_file: who may vouch for the provider's certificate; None: whoever the system trusts.
-        token_file: a token that the provider wants to see, such as a service account's own. It is
-            sent to the issuer's own address only.
+        jwks_url: of the keys; empty: the discovery document names it.
+        ca_file: certificate authorities of the provider; None: the system's.
+        token_file: a token that the provider requires, such as a service account's own. It is
+            sent to the issuer's own origin only.
     """
 
     issuer: str
@@ -40,11 +40,11 @@ class Provider:
     token_file: Path | None = None
 
     def fetcher(self) -> Callable[[], Mapping[str, Any]]:
-        """What gets the document of keys.
+        """Return the function that fetches the document of keys.
 
         Raises:
-            Invalid: an address is not https, and not of this machine either; or there is no such
-                file of authorities.
+            Invalid: an address is neither https nor loopback, or the file of authorities is
+                missing.
         """
         _check_url("STAGING_OIDC_ISSUER", self.issuer)
         if self.jwks_url:
@@ -98,7 +98,7 @@ class Provider:
         return document
 
     def _credential(self, url: str) -> Mapping[str, str]:
-        """Our token, for the issuer's own origin; another host of its choice must not get it."""
+        """Our token, for the issuer's own origin only: no other host may get it."""
         if self.token_file is None or _origin(url) != _origin(self.issuer):
             return {}
         # Read each time: Kubernetes replaces it about every hour.
@@ -128,7 +128,7 @@ def _check_url(setting: str, url: str) -> None:
 
 
 def _is_safe(url: str) -> bool:
-    """Keys must come over a connection that nobody can change, or from this machine."""
+    """Whether nobody between can change the keys: https, or loopback."""
     try:
         parsed = urllib3.util.parse_url(url)
     except (urllib3.exceptions.HTTPError, ValueError):

@@ -1,4 +1,4 @@
-"""What was found out a moment ago, by key, at most so many and for so long."""
+"""A cache with a size limit and a lifetime of its values."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """A bounded memory; used by many threads."""
+    """Values by key, bounded in number and age; thread-safe."""
 
     def __init__(
         self, seconds: float, most: int, now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Remember at most `most` values, each for `seconds`."""
+        """Keep at most `most` values, each for `seconds`."""
         self._seconds = seconds
         self._most = most
         self._now = now
@@ -23,7 +23,7 @@ class Recent(Generic[T]):
         self._mutex = threading.Lock()
 
     def put(self, key: str, value: T) -> None:
-        """Remember; the oldest is forgotten for it, if there are too many."""
+        """Store a value; the oldest is dropped if there are too many."""
         with self._mutex:
             self._found[key] = (self._now(), value)
             self._found.move_to_end(key)
@@ -31,13 +31,13 @@ class Recent(Generic[T]):
                 self._found.popitem(last=False)
 
     def get(self, key: str, within: float | None = None) -> T | None:
-        """What was put there, unless it is too old (`within`: older than so many seconds)."""
+        """Return the value unless it is older than `within` seconds, or than its lifetime."""
         with self._mutex:
             at, value = self._found.get(key, (float("-inf"), None))
         limit = self._seconds if within is None else within
         return value if self._now() - at <= limit else None
 
-    def forget(self, key: str) -> None:
-        """Forget one."""
+    def remove(self, key: str) -> None:
+        """Remove one value."""
         with self._mutex:
             self._found.pop(key, None)

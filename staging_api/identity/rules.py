@@ -1,4 +1,4 @@
-r"""Rules that turn what is known of a caller into roles.
+r"""Rules that turn the claims of a caller into roles.
 
 ``STAGING_ROLE_RULES`` is a comma separated list of ``role:claim=value``; all conditions of one
 rule, joined by ``&``, have to hold::
@@ -8,10 +8,10 @@ rule, joined by ``&``, have to hold::
     stager:sub=system:serviceaccount:ci:*,
     publisher:memberOf="CN=release,OU=groups,DC=example,DC=org"
 
-A claim may be a text or a list of texts, and lie deeper (``realm_access.roles``). A value matches
-exactly, in which ``*`` stands for any text; between double quotes, where ``\"`` and ``\\`` stand
-for ``"`` and ``\``, every character is itself. ``viewer:*`` gives a role to everybody whose
-credential holds. Who fits no rule has no role.
+A claim may be a text or a list of texts, and nested (``realm_access.roles``). A value matches
+exactly, except that ``*`` stands for any text; between double quotes, where ``\"`` and ``\\`` stand
+for ``"`` and ``\``, every character is literal. ``viewer:*`` gives a role to every valid
+credential. A caller that fits no rule has no role.
 """
 
 import re
@@ -32,13 +32,13 @@ _SPACED = frozenset({"scope", "scp"})
 
 @dataclass(frozen=True)
 class Condition:
-    """Holds for a caller whose `claim` has a text like `pattern`."""
+    """Holds for a caller with a value of `claim` that matches `pattern`."""
 
     claim: str
     pattern: "re.Pattern[str]"
 
     def holds(self, claims: Claims) -> bool:
-        """Whether it holds for these claims."""
+        """Whether the condition holds for these claims."""
         return any(self.pattern.fullmatch(text) for text in _texts(claims, self.claim))
 
 
@@ -50,7 +50,7 @@ class RoleRule:
     conditions: tuple[Condition, ...]
 
     def fits(self, claims: Claims) -> bool:
-        """Whether these claims earn the role."""
+        """Whether all conditions hold for these claims."""
         return all(condition.holds(claims) for condition in self.conditions)
 
 
@@ -70,13 +70,13 @@ class RoleRules:
         return cls(tuple(_rule(text) for text in _split(setting, ",") if text))
 
     def roles(self, claims: Claims) -> frozenset[Role]:
-        """The roles that these claims earn."""
+        """Return the roles that these claims give."""
         return frozenset(rule.role for rule in self.rules if rule.fits(claims))
 
     def qualified(
         self, claim: str, by: tuple[str, ...], default_claim: str, default: str
     ) -> "RoleRules":
-        """These rules, where one that names `claim` and none of `by` also needs the default."""
+        """Return rules in which one that names `claim`, and none of `by`, needs the default too."""
         added = Condition(default_claim, re.compile(re.escape(default)))
 
         def needs_it(rule: RoleRule) -> bool:
@@ -101,7 +101,7 @@ def parse_roles(setting: str, texts: str) -> frozenset[Role]:
 
 
 def _split(text: str, mark: str) -> list[str]:
-    """The parts between marks that no quotes hide."""
+    """Split at marks outside of double quotes."""
     parts = [""]
     for found in _PIECE.finditer(text):
         if found[0] == '"':

@@ -1,4 +1,4 @@
-"""Tokens from a file: it has only their hashes, and the next request sees a change of it.
+"""Tokens in a file, as hashes; a change of the file counts from the next request on.
 
     tokens:
       - name: ci-builders
@@ -6,17 +6,18 @@
         sha256: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
         expires_at: 2027-01-31T00:00:00Z
 
-A token is 256 random bits, so its plain sha256 cannot be guessed back; a slow hash, which protects
-guessable passwords, would only cost each request a tenth of a second. Two entries may have one
-name: that is how a token is replaced without a gap.
+A token is 256 random bits, so its plain sha256 cannot be reversed; a slow hash, which protects
+guessable passwords, would only cost each request a tenth of a second. Two entries may have the same
+name, so that a token can be replaced without a gap.
 
-What if the file is wrong, cut off or gone after a change? The last good one stays in force. A token
-that it does not have is then "not known" instead of "wrong": it may be in the new file. The log and
-``staging_credentials_file_wrong`` say so. The file is read again until that succeeds.
+What if the file is invalid, cut off or missing after a change? The last valid one stays in force. A
+token that it does not contain is then "cannot be checked" instead of "not known": it may be in the
+new file. The log and ``staging_credentials_file_wrong`` report it. The file is read again until
+that succeeds.
 
-A file that was cut off where an entry ends is good YAML. So `staging-api token` ends it with the
-line `END`, and begins it with one that says so. A file that has neither is taken as it is, unless
-it is the beginning of one that had the last line, or has become empty.
+A file that was cut off between two entries is valid YAML. So `staging-api token` begins and ends it
+with marker lines. A file without either is accepted, unless it is the beginning of one that ended
+with the marker, or has become empty.
 """
 
 import hashlib
@@ -35,13 +36,13 @@ import yaml
 
 from staging_api import metrics
 from staging_api.errors import Invalid, Unauthenticated
-from staging_api.identity.model import Identity, Role, valid_name
+from staging_api.identity.model import Principal, Role, valid_name
 from staging_api.identity.outage import Cause, cannot_check
 from staging_api.small_files import read_small_file
 
 log = logging.getLogger(__name__)
 
-#: The first and the last line of a file that `staging-api token` made.
+#: The first and the last line of a file made by `staging-api token`.
 BEGIN = "# Tokens of staging_api. Keep the last line: without it the file is taken for cut off."
 END = "# end of tokens"
 
@@ -53,23 +54,23 @@ _FIELDS = {"name", "roles", "sha256", "expires_at"}
 
 @dataclass(frozen=True)
 class TokenEntry:
-    """One token, as the file has it; `expires_at` None: never."""
+    """One entry of the file; `expires_at` None: never."""
 
-    identity: Identity
+    identity: Principal
     sha256: str
     expires_at: datetime | None
 
 
 @dataclass(frozen=True)
 class TokenList:
-    """What a file says; `is_marked`: its last line is `END`."""
+    """The content of a file; `is_marked`: its last line is `END`."""
 
     entries: tuple[TokenEntry, ...]
     is_marked: bool
     text: str
 
     def could_be_cut_off(self, before: "TokenList") -> bool:
-        """Whether this may be what is left of `before`, and not what somebody wanted."""
+        """Whether this may be a cut-off copy of `before` instead of an intended change."""
         if self.is_marked:
             return False
         is_beginning = before.is_marked and before.text.startswith(self.text.rstrip())
@@ -77,7 +78,7 @@ class TokenList:
 
 
 class TokenFile:
-    """The tokens of a file, read again whenever it changed."""
+    """The tokens of a file, read again whenever it changes."""
 
     def __init__(
         self,
@@ -101,16 +102,16 @@ class TokenFile:
         self._read_list = read_list(path)
         self._by_sha256 = _by_sha256(self._read_list.entries)
 
-    def check(self, token: str) -> Identity:
-        """Whose token it is.
+    def check(self, token: str) -> Principal:
+        """Return the identity of a token.
 
         Raises:
-            Unauthenticated: nobody's, or it has expired.
-            IdentityUnavailable: it is not known, and the file as it is now cannot be read.
+            Unauthenticated: it is not known, or has expired.
+            IdentityUnavailable: it is not known, and the changed file cannot be read.
         """
         self._read_if_changed()
-        # The time of a look-up by hash tells nothing: nobody can find tokens whose hashes lie near
-        # to one that is not known.
+        # A look-up by hash has no useful timing side channel: tokens whose hashes are near to
+        # another cannot be constructed.
         found = self._by_sha256.get(hash_token(token))
         if found is None and self._is_wrong:
             raise cannot_check(Cause.FILE, "the file of tokens cannot be read just now")
@@ -127,7 +128,7 @@ class TokenFile:
         with self._reading:
             if version == self._seen and not self._is_wrong:
                 return
-            # A file that could not be read may become readable without any change that shows.
+            # An unreadable file may become readable without any change of its status.
             if version == self._tried and self._clock() < self._try_again_at:
                 return
             self._tried, self._try_again_at = version, self._clock() + _TRY_AGAIN_SECONDS
@@ -135,12 +136,12 @@ class TokenFile:
                 self._take(read_list(self._path), version)
             except Invalid as error:
                 if not self._is_wrong:
-                    log.error("the tokens of before stay in force: %s", error.detail)  # noqa: TRY400
+                    log.error("the previous tokens stay in force: %s", error.detail)  # noqa: TRY400
                 self._is_wrong = True
             metrics.CREDENTIALS_FILE_WRONG.set(int(self._is_wrong))
 
     def _take(self, found: TokenList, version: "_Version") -> None:
-        """Let `found` be in force.
+        """Put `found` in force.
 
         Raises:
             Invalid: it looks like the beginning of a file.
@@ -155,18 +156,18 @@ class TokenFile:
         self._read_list = found
         self._by_sha256 = _by_sha256(found.entries)
         self._is_wrong = False
-        # What was written while it was read is read with the next request.
+        # A change made during the read is read by the next request.
         self._seen = version
-        log.info("%d tokens were read anew", len(found.entries))
+        log.info("the tokens file was read again: %d tokens", len(found.entries))
 
 
 def hash_token(token: str) -> str:
-    """What a file keeps of a token."""
+    """Return the digest that a file keeps of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def read_list(path: Path) -> TokenList:
-    """The entries of a file of tokens.
+    """Return the entries of a tokens file.
 
     Raises:
         Invalid: it cannot be read, is cut off, or an entry is wrong; says which and what would be
@@ -178,11 +179,9 @@ def read_list(path: Path) -> TokenList:
     except OSError as error:
         raise Invalid.field(_SETTING, f"{path} cannot be read: {error.strerror}") from None
     except _Twice as error:
-        raise Invalid.field(
-            _SETTING, f"{path}: line {error.line} has a key a second time"
-        ) from None
+        raise Invalid.field(_SETTING, f"{path}: line {error.line} repeats a key") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        # The parser quotes the line, and somebody may have pasted a token into it.
+        # The parser quotes the line, which may hold a token.
         raise Invalid.field(_SETTING, f"{path} is not YAML") from None
     lines = text.split("\n")
     is_marked = text.rstrip().rpartition("\n")[2] == END
@@ -198,7 +197,7 @@ def read_list(path: Path) -> TokenList:
 
 
 class _Twice(ValueError):
-    """A mapping has a key twice; of two lists of tokens the first would be lost without a word."""
+    """A mapping repeats a key; of two lists of tokens YAML would silently drop the first."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -206,7 +205,7 @@ class _Twice(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Takes no key twice."""
+    """Refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()
@@ -218,7 +217,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _by_sha256(entries: Sequence[TokenEntry]) -> Mapping[str, TokenEntry]:
-    # The first, should somebody list a token twice.
+    # The first entry wins if a token is listed twice.
     return {entry.sha256: entry for entry in reversed(entries)}
 
 
@@ -226,7 +225,7 @@ _Version = tuple[int, int, int, int] | None
 
 
 def _version(path: Path) -> _Version:
-    """What differs when the file was changed, also when a Secret's link was turned to another."""
+    """Return what changes with the file, also when a Secret's symbolic link is switched."""
     try:
         found = os.stat(path)  # noqa: PTH116 - runs on each request; Path.stat costs twice as much
     except OSError:
@@ -250,10 +249,10 @@ def _read(entry: Any) -> TokenEntry:
     unknown = ", ".join(sorted(set(entry) - _FIELDS))
     if unknown:
         raise ValueError(f"unknown fields: {unknown}")
-    identity = Identity(valid_name(entry["name"]), frozenset(map(Role, entry["roles"])))
+    identity = Principal(valid_name(entry["name"]), frozenset(map(Role, entry["roles"])))
     digest = entry["sha256"]
     if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
-        raise ValueError("sha256 must be 64 hexadecimal digits, small letters")
+        raise ValueError("sha256 must be 64 hexadecimal digits in lower case")
     return TokenEntry(identity, digest, _time(entry.get("expires_at")))
 
 

@@ -88,7 +88,7 @@ def test_an_unknown_token_and_none_are_refused_in_our_own_form(client: TestClien
 
 def test_a_caller_cannot_write_the_middlewares_headers(client: TestClient):
     forged = {
-        "X-Identity-Status": "Confirmed",
+        "X-Principal-Status": "Confirmed",
         "X-User-Name": "boss",
         "X-Roles": "admin",
     }

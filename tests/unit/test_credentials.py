@@ -6,12 +6,12 @@ import pytest
 
 from staging_api.errors import Unauthenticated
 from staging_api.identity.bearer import bearer
-from staging_api.identity.model import Identity
+from staging_api.identity.model import Principal
 
 
 def name_of(given: str | None) -> str | None:
     """Whom a header names, where each token names itself."""
-    identify = bearer(lambda token: Identity(token, frozenset()))
+    identify = bearer(lambda token: Principal(token, frozenset()))
     found = identify({} if given is None else {"HTTP_AUTHORIZATION": given})
     return found.name if found else None
 

@@ -16,7 +16,7 @@ from staging_api.errors import IdentityUnavailable, Invalid, Unauthenticated, Un
 from staging_api.identity import outage
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.jwks import KeyCache
-from staging_api.identity.model import Identity, Role
+from staging_api.identity.model import Principal, Role
 from staging_api.identity.oidc import OidcCheck
 from staging_api.identity.provider import Provider
 from staging_api.identity.rules import RoleRules
@@ -69,8 +69,8 @@ def test_a_token_that_holds_names_its_caller_and_roles(issuer: Issuer, oidc: Oid
         ({"aud": None}, "aud"),
         ({"iss": "https://elsewhere.example"}, "iss"),
         ({"nbf": int(time.time()) + 600}, "does not hold|not valid"),
-        ({"sub": None}, "names nobody"),
-        ({"sub": "worker"}, "names nobody"),
+        ({"sub": None}, "is not allowed for a caller"),
+        ({"sub": "worker"}, "is not allowed for a caller"),
     ],
 )
 def test_a_claim_that_does_not_hold_is_refused(issuer: Issuer, oidc: OidcCheck, claims, why):
@@ -383,7 +383,7 @@ def test_known_keys_serve_at_once_while_the_issuer_hangs(issuer: Issuer, clock: 
     issuer.let_go.set()
 
 
-def eventually_checked(oidc: OidcCheck, token: str) -> Identity:
+def eventually_checked(oidc: OidcCheck, token: str) -> Principal:
     """Come back as long as it is not known."""
     for _ in range(100):
         try:

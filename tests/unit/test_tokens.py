@@ -265,7 +265,7 @@ def test_two_lists_in_one_file_are_refused(path: Path):
     """YAML parsers take the last one, and would lock out all of the first."""
     issue(path)
     path.write_text(path.read_text().replace("tokens:\n", "tokens: []\ntokens:\n"))
-    with pytest.raises(Invalid, match="line 3 has a key a second time"):
+    with pytest.raises(Invalid, match="line 3 repeats a key"):
         TokenFile(path)
 
 
