@@ -164,8 +164,9 @@ def _choice(entry: Entry) -> Choice:
         only=tuple(entry.paths("only")),
         without=tuple(entry.paths("without")),
     )
-    if choice.extract == "plain" and (choice.only or choice.without):
-        raise entry.wrong("only and without select members: say extract: tar or zip")
+    if choice.is_plain and (choice.only or choice.without):
+        names = " or ".join(name for name, each in EXTRACTORS.items() if each.has_members)
+        raise entry.wrong(f"only and without select members: say extract: {names}")
     return choice
 
 
@@ -174,5 +175,5 @@ def _check_landing(entry: Entry, kind: ArtifactKind) -> None:
     if kind.lands and not kind.lands.endswith("/"):
         if kind.every:
             raise entry.wrong("every object that fits needs a folder to land in: end lands in /")
-        if any(choice.extract != "plain" and len(choice.only) != 1 for choice in kind.choices):
+        if any(not choice.is_plain and len(choice.only) != 1 for choice in kind.choices):
             raise entry.wrong("what is unpacked lands in a folder, unless only names one member")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from staging_api.formats.extractors import EXTRACTORS, extractor_of
 from staging_api.vocabulary.staging import Phase
 
 #: The group of objects that are no entry of a catalogue, and how a request names one of them.
@@ -60,7 +61,7 @@ class Choice:
     Attributes:
         pattern: names the object in the archive.
         excluding: names that fit `pattern` and are still not meant.
-        extract: how it is unpacked: a name of `staging_api.formats`.
+        extract: how it is unpacked: a name of `staging_api.formats.extractors`.
         only: members at or below one of these are taken; empty takes all.
         without: members at or below one of these are left out.
     """
@@ -70,6 +71,11 @@ class Choice:
     extract: str = "plain"
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the object is kept as it is."""
+        return not EXTRACTORS[self.extract].has_members
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
         """Every name that fits, the likeliest first: shortest, then in order."""
@@ -159,8 +165,7 @@ def member_kind(text: str) -> ArtifactKind | None:
     name, _, member = text.partition(_INSIDE)
     if not name or not member:
         return None
-    extract = "zip" if name.endswith(".zip") else "tar"
-    choice = Choice(Pattern(name, literal=True), extract=extract, only=(member,))
+    choice = Choice(Pattern(name, literal=True), extract=extractor_of(name), only=(member,))
     lands = f"{name}{_INSIDE}"
     return ArtifactKind(f"{MEMBER_WORD}{text}", FILES, "foreground", (choice,), lands=lands)
 

@@ -1,1 +1,1 @@
-"""How archives are unpacked: one function per form, all under the same limits."""
+"""Unpack container files: one function per format, all under the same limits."""

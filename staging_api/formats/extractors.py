@@ -1,12 +1,39 @@
-"""The extractors by the name that a catalogue gives them."""
+"""The extractors, by their names in a catalogue: the only list of formats."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from staging_api.formats import plain, tar, zip  # noqa: A004 - the name of the format
-from staging_api.formats.model import Extractor
+from staging_api.formats import plain, tar, zip  # noqa: A004 - the format's name
+from staging_api.formats.model import Extract
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """How objects of one format are unpacked.
+
+    Attributes:
+        extract: unpacks the selected members of one object.
+        has_members: whether members can be selected; else the object is kept as it is.
+        by_ranges: whether only ranges of the object are read.
+        suffix: of the names of such objects, where nothing else says the format.
+    """
+
+    extract: Extract
+    has_members: bool = True
+    by_ranges: bool = False
+    suffix: str = ""
+
 
 EXTRACTORS: Mapping[str, Extractor] = {
-    "plain": plain.extract,
-    "tar": tar.extract,
-    "zip": zip.extract,
+    "plain": Extractor(plain.extract, has_members=False),
+    "tar": Extractor(tar.extract),
+    "zip": Extractor(zip.extract, by_ranges=True, suffix=".zip"),
 }
+
+
+def extractor_of(object_name: str) -> str:
+    """Return the extractor for an object with members: by its suffix, else ``tar``."""
+    for name, extractor in EXTRACTORS.items():
+        if extractor.suffix and object_name.endswith(extractor.suffix):
+            return name
+    return "tar"

@@ -1,4 +1,4 @@
-"""A stream of chunks that is read like a file, but only forward."""
+"""A stream of chunks with the interface of a file, forward only."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -9,31 +9,31 @@ _HEADER_BYTES = 1 << 20
 
 
 class ForwardFile:
-    """Headers are read as from a file, contents handed on as they come.
+    """Reads headers as from a file, and streams contents as they arrive.
 
     Attributes:
-        ended: whether the last header that was read was cut short.
+        ended: whether the stream ended within the last header.
     """
 
     def __init__(self, chunks: Iterator[bytes], position: int = 0) -> None:
-        """Take a stream whose first byte is at `position`."""
+        """Wrap a stream whose first byte is at `position`."""
         self._chunks = chunks
         self._rest = memoryview(b"")
         self._position = position
         self.ended = False
 
     def tell(self) -> int:
-        """The position of the next byte."""
+        """Return the position of the next byte."""
         return self._position
 
     def seek(self, position: int) -> int:
         """Skip forward.
 
         Raises:
-            ArchiveCorrupt: the header asks for what has gone by.
+            ArchiveCorrupt: the position has already been passed.
         """
         if position < self._position:
-            raise ArchiveCorrupt("a header of the archive points backwards")
+            raise ArchiveCorrupt("a header of the container file points backwards")
         for _ in self.stream(position - self._position):
             pass
         return self._position
@@ -45,13 +45,13 @@ class ForwardFile:
             LimitExceeded: a header of this size is an attack.
         """
         if size > _HEADER_BYTES:
-            raise LimitExceeded(f"a header of the archive has more than {_HEADER_BYTES} bytes")
+            raise LimitExceeded(f"a header of the container file has over {_HEADER_BYTES} bytes")
         found = b"".join(self.stream(size))
         self.ended = len(found) < size
         return found
 
     def stream(self, size: int) -> Iterator[bytes]:
-        """Give the next `size` bytes as they come, or fewer if the stream ends."""
+        """Yield the next `size` bytes as they arrive, or fewer if the stream ends."""
         while size > 0:
             if not self._rest and not self._refill():
                 return
@@ -62,7 +62,7 @@ class ForwardFile:
             yield cast("bytes", piece)
 
     def drain(self) -> None:
-        """Read what is left, so that whoever counts or hashes upstream sees the end."""
+        """Read to the end, so that counters and hashes upstream see all of it."""
         for _ in self._chunks:
             pass
 

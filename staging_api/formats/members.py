@@ -1,16 +1,16 @@
-"""Refuse what must not come out of an archive, and count what does.
+"""Refuse dangerous members of a container file, and count what it unpacks to.
 
-Nothing is ever written to a path that an archive names: content goes to the store by digest, and
-paths are only texts in a table. These rules keep the texts harmless too, for whoever serves the
-tree or copies it to a disk:
+Nothing is ever written to a path from a container file: content goes to the store by digest, and
+paths are text in a table. These rules keep that text harmless too, for programs that serve the tree
+or copy it to a disk:
 
-- a name is relative, has no ``.``, ``..`` or empty segment, no control character or backslash,
-  and no segment over 255 bytes; a leading ``./`` is dropped. This is asked of every member, also
-  of those that are skipped: an archive with one such name was made to hurt;
-- of the selected members no two have the same path, not even when case and Unicode form are
-  ignored, and none is the folder of another;
-- of the selected members each is a plain file without setuid or setgid; devices, pipes and
-  sockets are refused;
+- a name is relative, has no ``.``, ``..`` or empty segment, no control character or backslash, and
+  no segment over 255 bytes; a leading ``./`` is dropped. Skipped members are checked, too: one such
+  name shows that the file was made as an attack;
+- no two selected members have the same path, even without case and Unicode form, and none is the
+  folder of another;
+- each selected member is a regular file without setuid or setgid; devices, pipes and sockets are
+  refused;
 - links become further names of content, see `staging_api.formats.links`.
 """
 
@@ -24,8 +24,8 @@ _MAX_SEGMENT_BYTES = 255
 _SET_ID = 0o6000
 
 
-class Guard:
-    """Checks and counts the members of one archive."""
+class MemberChecker:
+    """Checks and counts the members of one container file."""
 
     def __init__(self, select: Select, limits: Limits) -> None:
         self._select = select
@@ -37,8 +37,8 @@ class Guard:
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
-    def look_at(self, name: str) -> str:
-        """Count one member of any kind and give its safe name; empty for the root itself.
+    def check_name(self, name: str) -> str:
+        """Count one member of any kind and return its safe name; empty for the root itself.
 
         Raises:
             ArchiveUnsafe: its name is not safe.
@@ -46,14 +46,14 @@ class Guard:
         """
         self._members += 1
         if self._members > self._limits.members:
-            raise LimitExceeded(f"the archive has more than {self._limits.members} members")
+            raise LimitExceeded(f"the container file has over {self._limits.members} members")
         safe = safe_name(name)
         if safe.count("/") > self._limits.depth:
             raise LimitExceeded(f"a member lies more than {self._limits.depth} folders deep")
         return safe
 
     def target(self, name: str) -> str | None:
-        """Where the file of this safe name goes; None if it is not selected.
+        """Return the path that the file of this safe name unpacks to; None if not selected.
 
         Raises:
             ArchiveUnsafe: its path clashes with that of another member.
@@ -61,7 +61,7 @@ class Guard:
         path = self._select(name)
         if path is None:
             return None
-        # Whoever copies the tree to a disk may have one that ignores case, or composes letters.
+        # The tree may be copied to a file system that ignores case or composes letters.
         folded = unicodedata.normalize("NFC", path).casefold()
         above = _folders_above(folded)
         if folded in self._files or folded in self._folders or not self._files.isdisjoint(above):
@@ -70,40 +70,40 @@ class Guard:
         self._folders.update(above)
         return path
 
-    def opened(self, packed: int) -> int:
-        """Count the packed bytes of a member packed by itself; gives those of all so far."""
+    def add_packed(self, packed: int) -> int:
+        """Add the packed bytes of a member packed by itself; return the sum so far."""
         self._packed += packed
         return self._packed
 
-    def unpacked(self, count: int, packed: int) -> None:
-        """Count bytes that were unpacked, `packed` being all packed bytes read so far.
+    def add_unpacked(self, count: int, packed: int) -> None:
+        """Add unpacked bytes; `packed` is the number of packed bytes read so far.
 
         Raises:
-            LimitExceeded: too many in all, or too many for what they were packed in.
+            LimitExceeded: too many in all, or for that many packed bytes.
         """
         self._total += count
         self._check_total(self._total, packed)
 
-    def declared(self, size: int, packed: int | None) -> None:
-        """Check the size that a member declares, before room is asked for and a byte is read.
+    def check_declared(self, size: int, packed: int | None) -> None:
+        """Check the size that a member declares, before any space is reserved or byte read.
 
         Args:
             size: of the member.
-            packed: all packed bytes that it and those before it can come out of; None: not known.
+            packed: packed bytes of this and all earlier members; None: not known.
 
         Raises:
-            LimitExceeded: it is more than one member may have, or the members so far are more than
-                all may have, or than what they are packed in can hold.
+            LimitExceeded: too large for one member, or the sum so far is too large for all, or for
+                that many packed bytes.
         """
-        self.grown(size)
+        self.check_size(size)
         self._declared += size
         self._check_total(self._declared, packed)
 
-    def grown(self, size: int) -> None:
+    def check_size(self, size: int) -> None:
         """Check the size of one member as it grows.
 
         Raises:
-            LimitExceeded: it is more than one member may have.
+            LimitExceeded: it is too large for one member.
         """
         if size > self._limits.member_bytes:
             raise LimitExceeded(f"a member has more than {self._limits.member_bytes} bytes")
@@ -111,15 +111,17 @@ class Guard:
     def _check_total(self, total: int, packed: int | None) -> None:
         limits = self._limits
         if total > limits.total_bytes:
-            raise LimitExceeded(f"the archive unpacks to over {limits.total_bytes} bytes")
+            raise LimitExceeded(f"the container file unpacks to over {limits.total_bytes} bytes")
         if packed is None or total <= limits.ratio_floor_bytes:
             return
         if total > limits.ratio * max(packed, 1):
-            raise LimitExceeded(f"the archive unpacks to over {limits.ratio:g} times its size")
+            raise LimitExceeded(
+                f"the container file unpacks to over {limits.ratio:g} times its size"
+            )
 
 
 def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
-    """Pass the chunks on, and insist that they are `size` bytes together.
+    """Pass the chunks on, and require that they are `size` bytes together.
 
     Raises:
         ArchiveCorrupt: they are not.
@@ -131,7 +133,7 @@ def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
             break
         yield chunk
     if seen != size:
-        raise ArchiveCorrupt(f"{shown(name)} is not as long as the archive says")
+        raise ArchiveCorrupt(f"{shown(name)} does not have the size that its header declares")
 
 
 def check_mode(mode: int, name: str) -> None:
@@ -145,7 +147,7 @@ def check_mode(mode: int, name: str) -> None:
 
 
 def safe_name(name: str) -> str:
-    """A member's name without a leading ``./`` and a closing ``/``; empty for the root itself.
+    """Return a member's name without a leading ``./`` and a final ``/``; empty for the root.
 
     Raises:
         ArchiveUnsafe: it is not a plain relative path.
@@ -160,7 +162,7 @@ def safe_name(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A name as error texts show it: no control characters, not endless."""
+    """Return a name for error messages: at most 80 characters, ASCII only."""
     return ascii(name[:80])
 
 

@@ -1,4 +1,4 @@
-"""What an extractor gets and gives: a readable object in, named streams of bytes out."""
+"""The interface of an extractor: a readable object in, named streams of bytes out."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Readable(Protocol):
-    """An object that can be read from the front, or by ranges."""
+    """An object that can be read from its beginning, or by ranges."""
 
     @property
     def name(self) -> str:
@@ -15,7 +15,7 @@ class Readable(Protocol):
 
     @property
     def size_bytes(self) -> int | None:
-        """Its length in bytes, if the source says so."""
+        """Its length in bytes, if the source declares it."""
 
     def open(
         self, start: int = 0, end: int | None = None
@@ -25,16 +25,16 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one archive may unpack to; all counted while bytes are written.
+    """What one container file may unpack to; counted while it is unpacked.
 
     Attributes:
-        total_bytes: bytes of all members together, those that are skipped over included.
-        member_bytes: bytes of one member.
-        members: number of members looked at.
+        total_bytes: of all members together, skipped ones included.
+        member_bytes: of one member.
+        members: number of members, skipped ones included.
         ratio: unpacked bytes per packed byte, once `ratio_floor_bytes` are unpacked.
-        ratio_floor_bytes: below this no ratio is asked for: small files compress well.
+        ratio_floor_bytes: no ratio is required below: small files compress well.
         depth: folders above a member.
-        header_bytes: bytes of one header or of a directory of members, held in memory.
+        header_bytes: of one header or directory of members, held in memory.
     """
 
     total_bytes: int = 64 << 30
@@ -48,14 +48,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Member:
-    """One file that came out of an archive.
+    """One unpacked file.
 
     Attributes:
-        path: relative and already found safe, ``/`` between segments.
+        path: relative and already checked, ``/`` between segments.
         executable: whether its owner may run it.
-        size_bytes: its length as the archive declares it; the stream is held to it.
-        same_as: the path of a file that came out before and whose content this one shares (a
-            link); its stream is then empty.
+        size_bytes: declared length; the stream must have it.
+        same_as: for a link: the path of an earlier file with the same content; the stream is then
+            empty.
     """
 
     path: str
@@ -64,11 +64,11 @@ class Member:
     same_as: str | None = None
 
 
-#: Gives the path that a member unpacks to, or None to leave it in the archive.
+#: Returns the path that a member unpacks to, or None to skip it.
 Select = Callable[[str], str | None]
 
 #: Takes a member and its bytes, and reads the iterator to its end before it returns.
 Keep = Callable[[Member, Iterable[bytes]], None]
 
 #: Unpacks the selected members of one object.
-Extractor = Callable[[Readable, Select, Keep, Limits], None]
+Extract = Callable[[Readable, Select, Keep, Limits], None]

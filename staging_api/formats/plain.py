@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from staging_api.formats.members import Guard
+from staging_api.formats.members import MemberChecker
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
 
 
@@ -12,19 +12,19 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
     Raises:
         LimitExceeded: it has more bytes than one member may have.
     """
-    guard = Guard(select, limits)
-    path = guard.target(guard.look_at(readable.name))
+    checker = MemberChecker(select, limits)
+    path = checker.target(checker.check_name(readable.name))
     if path is None:
         return
-    guard.declared(readable.size_bytes or 0, None)
+    checker.check_declared(readable.size_bytes or 0, None)
     with readable.open() as chunks:
-        keep(Member(path, size_bytes=readable.size_bytes), _counted(chunks, guard))
+        keep(Member(path, size_bytes=readable.size_bytes), _counted(chunks, checker))
 
 
-def _counted(chunks: Iterable[bytes], guard: Guard) -> Iterator[bytes]:
+def _counted(chunks: Iterable[bytes], checker: MemberChecker) -> Iterator[bytes]:
     seen = 0
     for chunk in chunks:
         seen += len(chunk)
-        guard.grown(seen)
-        guard.unpacked(len(chunk), seen)
+        checker.check_size(seen)
+        checker.add_unpacked(len(chunk), seen)
         yield chunk

@@ -1,9 +1,8 @@
-"""Unpack a tar while its bytes arrive, whatever it is compressed with.
+"""Unpack a tar, compressed or not, while its bytes arrive.
 
-The headers are read by the standard library, but from a stream that only goes forward, never
-holds more than one header in memory, and hands the members' bytes straight to whoever keeps them.
-The whole object is read even if nothing behind a certain member is selected, so that the
-checksum of the compression, and the source's own digest, cover all of it.
+The standard library parses the headers, but from a forward-only stream; one header is in memory at
+a time, and members' bytes go straight to `keep`. The whole object is read even if no later member
+is selected, so that the compression's checksum and the declared digest cover all of it.
 """
 
 import tarfile
@@ -13,7 +12,7 @@ from typing import IO, cast
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.links import Links
-from staging_api.formats.members import Guard, check_mode, exactly, shown
+from staging_api.formats.members import MemberChecker, check_mode, exactly, shown
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
 from staging_api.formats.unpacking import unpacked
 from staging_api.prefetch import prefetched
@@ -29,20 +28,20 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
 
     Raises:
         ArchiveUnsafe: a member must not be unpacked.
-        ArchiveCorrupt: it is no tar, is damaged or cut short.
+        ArchiveCorrupt: not a tar, damaged or cut short.
         LimitExceeded: it unpacks to too much.
     """
-    guard = Guard(select, limits)
+    checker = MemberChecker(select, limits)
     with readable.open() as chunks:
         packed = _Counter(chunks)
-        with prefetched(_limited(unpacked(packed), packed, guard)) as pieces:
+        with prefetched(_limited(unpacked(packed), packed, checker)) as pieces:
             stream = ForwardFile(pieces)
-            _members(stream, guard, select, keep, readable.size_bytes)
+            _members(stream, checker, select, keep, readable.size_bytes)
             stream.drain()
 
 
 class _Counter:
-    """Passes chunks on and knows how many bytes they had."""
+    """Passes chunks on and counts their bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -55,20 +54,20 @@ class _Counter:
 
 
 def _limited(
-    chunks: Iterator[bytes], packed: _Counter, guard: Guard
+    chunks: Iterator[bytes], packed: _Counter, checker: MemberChecker
 ) -> Generator[bytes, None, None]:
     for chunk in chunks:
-        guard.unpacked(len(chunk), packed.count)
+        checker.add_unpacked(len(chunk), packed.count)
         yield chunk
 
 
 def _members(
-    stream: ForwardFile, guard: Guard, select: Select, keep: Keep, packed: int | None
+    stream: ForwardFile, checker: MemberChecker, select: Select, keep: Keep, packed: int | None
 ) -> None:
-    links = Links(guard, keep)
+    links = Links(checker, keep)
     for info in _headers(stream):
-        name = guard.look_at(info.name)
-        # Folders exist by the files in them; a table of paths needs none that are empty.
+        name = checker.check_name(info.name)
+        # Folders exist by the files in them; empty ones have no row.
         if info.type in _FOLDERS or not name:
             continue
         if info.islnk():
@@ -76,18 +75,18 @@ def _members(
         elif info.issym():
             if select(name) is not None:
                 links.symbolic(name, info.linkname)
-        elif (path := guard.target(name)) is not None:
-            member = _member(info, path, guard, packed)
+        elif (path := checker.target(name)) is not None:
+            member = _member(info, path, checker, packed)
             keep(member, exactly(stream.stream(info.size), info.size, name))
-            links.came_out(name, member)
+            links.add_file(name, member)
     links.settle()
 
 
-def _member(info: tarfile.TarInfo, path: str, guard: Guard, packed: int | None) -> Member:
+def _member(info: tarfile.TarInfo, path: str, checker: MemberChecker, packed: int | None) -> Member:
     if info.type not in _FILES or info.sparse is not None:
-        raise ArchiveUnsafe(f"{shown(info.name)} is neither a plain file, a folder nor a link")
+        raise ArchiveUnsafe(f"{shown(info.name)} is neither a regular file, a folder nor a link")
     check_mode(info.mode, info.name)
-    guard.declared(info.size, packed)
+    checker.check_declared(info.size, packed)
     return Member(path, bool(info.mode & _OWNER_MAY_RUN), info.size)
 
 
@@ -95,11 +94,11 @@ def _headers(stream: ForwardFile) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as tar:
             while (info := tar.next()) is not None:
-                # The library remembers every header; a million of them would fill the memory.
+                # tarfile remembers every header; a million of them would fill the memory.
                 tar.members = []  # type: ignore[attr-defined]
                 yield info
     except _BROKEN:
         raise ArchiveCorrupt("the tar is damaged") from None
-    # The library takes the end of the bytes for the end of the archive; they may have been cut.
+    # tarfile takes the end of the bytes for the end of the tar; they may have been cut.
     if stream.ended:
         raise ArchiveCorrupt("the tar ends without its end mark")

@@ -1,8 +1,8 @@
-"""Undo a compression while the bytes arrive, a bounded piece at a time.
+"""Decompress while the bytes arrive, in bounded pieces.
 
-The form is told by the first bytes, not by a name: a builder that switches from bzip2 to zstd
-under the old name is no surprise. Several compressed streams one after the other count as one,
-as gzip, bzip2, xz and zstd define; what follows the last one must be padding of zeros.
+The first bytes decide about the compression, not a name: builders switch from bzip2 to zstd under
+the old name. Several compressed streams in a row count as one, as gzip, bzip2, xz and zstd define;
+only zero padding may follow the last one.
 """
 
 import bz2
@@ -20,7 +20,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: A piece of unpacked bytes: large enough to be cheap, small enough to count while it grows.
+#: Size of a decompressed piece: large enough to be cheap, small enough to count limits by.
 PIECE_BYTES = 1 << 20
 #: An xz stream may ask for a window of 4 GiB; ``xz -9`` uses 64 MiB.
 _XZ_MEMORY_BYTES = 256 << 20
@@ -32,7 +32,7 @@ _BROKEN = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.Zstd
 
 
 class Unpacker(Protocol):
-    """What the decompressors of the standard library have in common."""
+    """The common interface of the standard library's decompressors."""
 
     @property
     def eof(self) -> bool:
@@ -44,14 +44,14 @@ class Unpacker(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What was given beyond the end of the stream."""
+        """Input beyond the end of the stream."""
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Give at most `max_length` bytes of output."""
+        """Return at most `max_length` bytes of output."""
 
 
 def new_zstd() -> Unpacker:
-    """A zstd decompressor that takes no more memory than zstd's own default allows."""
+    """Return a zstd decompressor with zstd's own default limit of memory."""
     window = {int(zstd.DecompressionParameter.window_log_max): _ZSTD_WINDOW_LOG}
     return zstd.ZstdDecompressor(options=window)
 
@@ -74,7 +74,7 @@ _LONGEST_MAGIC = max(map(len, _FORMS))
 
 
 def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass a stream on, uncompressed if its first bytes are those of a known compression.
+    """Yield the stream, decompressed if its first bytes are those of a known compression.
 
     Raises:
         ArchiveCorrupt: the stream is cut short or damaged.
@@ -103,7 +103,7 @@ def _streams(chunks: Iterator[bytes], new: Callable[[], Unpacker]) -> Iterator[b
 
 
 def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack one stream that begins with `data`; the rest is left in ``unused_data``.
+    """Decompress one stream that begins with `data`; the rest stays in ``unused_data``.
 
     Raises:
         ArchiveCorrupt: the stream is cut short or damaged.

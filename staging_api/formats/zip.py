@@ -1,9 +1,9 @@
-"""Unpack chosen members of a zip by ranges: the archive itself is never fetched.
+"""Unpack selected members of a zip by ranges: the whole zip is never fetched.
 
-Two requests bring one member: the last bytes, which hold the directory, and one stream over the
-member's local header and data. Selected members that lie side by side come in one stream. A
-member's CRC-32, both its lengths and its header are checked against the directory; no request
-goes past the beginning of the next member.
+One member costs two requests: for the last bytes, which hold the directory, and for the member's
+local header and data. Selected members that lie side by side share one stream. A member's CRC-32,
+both its lengths and its header are checked against the directory; no request goes past the
+beginning of the next member.
 """
 
 import bz2
@@ -15,7 +15,7 @@ from isal import igzip_lib, isal_zlib
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
-from staging_api.formats.members import Guard, check_mode, exactly, shown
+from staging_api.formats.members import MemberChecker, check_mode, exactly, shown
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
 from staging_api.formats.unpacking import Unpacker, new_zstd, pieces
 from staging_api.formats.zip_directory import (
@@ -31,9 +31,9 @@ from staging_api.prefetch import prefetched
 _OWNER_MAY_RUN = 0o100
 _MAX_LOCAL_EXTRA = 0xFFFF
 _STORED = 0
-#: So many bytes that nobody wants come sooner than another answer.
+#: So many unwanted bytes arrive sooner than another answer.
 _WORTH_SKIPPING = 64 << 10
-#: Below this a member is unpacked before another thread would have begun.
+#: Below this size a member is unpacked before another thread would have started.
 _WORTH_A_THREAD = 1 << 20
 
 
@@ -53,35 +53,35 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
 
     Raises:
         ArchiveUnsafe: a member must not be unpacked.
-        ArchiveCorrupt: it is no zip, is damaged or cut short.
+        ArchiveCorrupt: not a zip, damaged or cut short.
+        SourceFailed: the source does not declare the length of the zip.
         LimitExceeded: it unpacks to too much.
-        SourceFailed: the source does not say how long the zip is.
     """
     if readable.size_bytes is None:
         raise ArchiveCorrupt("the length of the zip is not known, so its end cannot be found")
-    guard = Guard(select, limits)
+    checker = MemberChecker(select, limits)
     packed = 0
     wanted = []
     for entry in read_directory(readable, readable.size_bytes, limits):
-        if (path := _target(entry, guard)) is not None:
+        if (path := _target(entry, checker)) is not None:
             packed += entry.packed
-            wanted.append((entry, _member(entry, path, guard, packed)))
+            wanted.append((entry, _member(entry, path, checker, packed)))
     for run in _runs(wanted):
         first, last = run[0][0], run[-1][0]
         with readable.open(first.offset, _end_of(last)) as chunks:
             stream = ForwardFile(iter(chunks), first.offset)
             for entry, member in run:
-                with closing(_content(stream, entry, guard)) as content:
+                with closing(_content(stream, entry, checker)) as content:
                     keep(member, content)
 
 
-def _target(entry: Entry, guard: Guard) -> str | None:
-    name = guard.look_at(entry.name)
-    return None if entry.name.endswith("/") else guard.target(name)
+def _target(entry: Entry, checker: MemberChecker) -> str | None:
+    name = checker.check_name(entry.name)
+    return None if entry.name.endswith("/") else checker.target(name)
 
 
 def _runs(wanted: list[tuple[Entry, Member]]) -> Iterator[list[tuple[Entry, Member]]]:
-    """Members so near to each other that what lies between costs less than another request."""
+    """Group members so near to each other that the gap costs less than another request."""
     run: list[tuple[Entry, Member]] = []
     for entry, member in wanted:
         if run and entry.offset - run[-1][0].end > _WORTH_SKIPPING:
@@ -93,26 +93,28 @@ def _runs(wanted: list[tuple[Entry, Member]]) -> Iterator[list[tuple[Entry, Memb
 
 
 def _end_of(entry: Entry) -> int:
-    """Where the entry's bytes end at the latest: how long its header is it tells only itself."""
+    """Return the latest end of the entry's bytes: only its local header has its own length."""
     header = LOCAL_BYTES + len(entry.raw_name) + _MAX_LOCAL_EXTRA
     return min(entry.end, entry.offset + header + entry.packed)
 
 
-def _member(entry: Entry, path: str, guard: Guard, packed: int) -> Member:
+def _member(entry: Entry, path: str, checker: MemberChecker, packed: int) -> Member:
     name = shown(entry.name)
     if is_encrypted(entry):
         raise ArchiveUnsafe(f"{name} is encrypted")
     if entry.mode and stat.S_IFMT(entry.mode) not in (0, stat.S_IFREG):
-        raise ArchiveUnsafe(f"{name} is not a plain file")
+        raise ArchiveUnsafe(f"{name} is not a regular file")
     check_mode(entry.mode, entry.name)
     if entry.method != _STORED and entry.method not in _METHODS:
         raise ArchiveCorrupt(f"{name} is packed by method {entry.method}, which is not supported")
-    guard.declared(entry.size, packed)
+    checker.check_declared(entry.size, packed)
     return Member(path, bool(entry.mode & _OWNER_MAY_RUN), entry.size)
 
 
-def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes, None, None]:
-    """The member's bytes, all checks done by the time the last one is given."""
+def _content(
+    stream: ForwardFile, entry: Entry, checker: MemberChecker
+) -> Generator[bytes, None, None]:
+    """Yield the member's bytes; all checks are done before the last ones."""
     stream.seek(entry.offset)
     head = stream.read(LOCAL_BYTES)
     if stream.ended:
@@ -120,7 +122,7 @@ def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes
     start = check_local(entry, head + stream.read(length_of_rest(head)))
     if entry.offset + start + entry.packed > entry.end:
         raise ArchiveUnsafe("members of the zip overlap")
-    data = _checked(stream.stream(entry.packed), entry, guard)
+    data = _checked(stream.stream(entry.packed), entry, checker)
     if entry.packed < _WORTH_A_THREAD:
         yield from data
         return
@@ -128,12 +130,14 @@ def _content(stream: ForwardFile, entry: Entry, guard: Guard) -> Generator[bytes
         yield from pieces_ahead
 
 
-def _checked(packed: Iterator[bytes], entry: Entry, guard: Guard) -> Generator[bytes, None, None]:
+def _checked(
+    packed: Iterator[bytes], entry: Entry, checker: MemberChecker
+) -> Generator[bytes, None, None]:
     data = packed if entry.method == _STORED else _unpacked(packed, entry)
-    so_far = guard.opened(entry.packed)
+    so_far = checker.add_packed(entry.packed)
     crc = 0
     for piece in exactly(data, entry.size, entry.name):
-        guard.unpacked(len(piece), so_far)
+        checker.add_unpacked(len(piece), so_far)
         crc = isal_zlib.crc32(piece, crc)
         yield piece
     if crc != entry.crc:

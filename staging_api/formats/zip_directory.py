@@ -1,9 +1,9 @@
-"""Read the directory of a zip from its last bytes, believing nothing that is said only once.
+"""Read the directory of a zip from its last bytes, and verify it against the rest.
 
-A zip says most things twice, in the directory at its end and before each member, and readers that
-believe different copies see different files. So what the directory says must fit itself and the
-object, and `check_local` compares it with what stands before the member. Members whose bytes
-overlap, the trick of zips that unpack to petabytes, are refused while the directory is read.
+A zip holds most facts twice, in the directory at its end and before each member, and readers that
+believe different copies see different files. So the directory must be consistent with itself and
+with the object, and `check_local` compares it with each local header. Members whose bytes overlap,
+the trick of zips that unpack to petabytes, are refused while the directory is read.
 """
 
 import struct
@@ -14,7 +14,7 @@ from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.members import shown
 from staging_api.formats.model import Limits, Readable
 
-#: Enough for the directory of some hundred members: mostly one request is all.
+#: Enough for the directory of some hundred members, so that one request usually suffices.
 TAIL_BYTES = 16 << 10
 LOCAL_BYTES = 30
 
@@ -34,17 +34,17 @@ _UNIX = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """What the directory says of one member.
+    """The directory's description of one member.
 
     Attributes:
-        name: as it is written there; not yet found safe.
-        raw_name: the bytes of it, to compare.
-        flags: bit 0 for encrypted, bit 3 for sizes that follow the data.
-        method: how the data is packed.
+        name: not yet checked.
+        raw_name: its bytes, to compare with the local header.
+        flags: bit 0: encrypted; bit 3: sizes follow the data.
+        method: compression method.
         crc: CRC-32 of the unpacked data.
-        packed: bytes in the archive.
-        size: bytes unpacked.
-        offset: where its local header begins.
+        packed: packed bytes.
+        size: unpacked bytes.
+        offset: of its local header.
         mode: Unix file mode, 0 if the zip does not come from Unix.
         end: where the next member, or the directory, begins.
     """
@@ -77,7 +77,7 @@ def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]
         limits: of members and of the directory's own length.
 
     Raises:
-        ArchiveCorrupt: it is no zip, or contradicts itself.
+        ArchiveCorrupt: not a zip, or inconsistent.
         ArchiveUnsafe: members overlap.
         LimitExceeded: the directory is too long.
     """
@@ -99,15 +99,15 @@ def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]
 
 
 def length_of_rest(header: bytes) -> int:
-    """How long the name and the extra fields behind a local header are."""
+    """Return the length of the name and extra fields after a local header."""
     return sum(_LOCAL.unpack(header)[-2:])
 
 
 def check_local(entry: Entry, header: bytes) -> int:
-    """Compare a member's local header with the directory, and give the length of the former.
+    """Compare a member's local header with the directory, and return the header's length.
 
     Raises:
-        ArchiveUnsafe: the two tell different things.
+        ArchiveUnsafe: the two contradict each other.
     """
     mark, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(
         header[:LOCAL_BYTES]
@@ -116,11 +116,11 @@ def check_local(entry: Entry, header: bytes) -> int:
     told = (mark, flags & ~_UTF8, method, header[LOCAL_BYTES:end_of_name])
     expected = (b"PK\x03\x04", entry.flags & ~_UTF8, entry.method, entry.raw_name)
     later = bool(entry.flags & _SIZES_FOLLOW) and (crc, packed, size) == (0, 0, 0)
-    # Sizes that do not fit 32 bits, or are not known yet, stand elsewhere.
+    # Sizes that do not fit 32 bits, or were not known in time, stand elsewhere.
     fields = ((crc, entry.crc), (packed, entry.packed), (size, entry.size))
     same = all(here in (there, _IN_ZIP64) for here, there in fields)
     if told != expected or not (later or same):
-        raise ArchiveUnsafe(f"{shown(entry.name)} is told differently in the zip's two places")
+        raise ArchiveUnsafe(f"the zip describes {shown(entry.name)} in two contradictory ways")
     return end_of_name + int(extra_length)
 
 
@@ -138,8 +138,8 @@ def _read(readable: Readable, start: int, end: int) -> bytes:
 
 
 def _find_end(tail: bytes) -> int:
-    """Where the end record begins: the last one whose comment ends with the file."""
-    # A comment that holds the mark would offer a second directory: it does not end with the file.
+    """Return where the end record begins: the last one whose comment ends with the file."""
+    # A mark inside a comment would offer a second directory; its record does not end with the file.
     at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
     comment = int(_END.unpack_from(tail, at)[-1]) if at >= 0 else 0
     if at >= 0 and at + _END.size + comment != len(tail):
@@ -230,8 +230,8 @@ def _extra_field(extra: bytes, wanted: int) -> bytes:
 
 
 def _bounded(entries: list[Entry], directory: int) -> list[Entry]:
-    """Order the members by their place, and let each end where the next begins."""
-    # By place, because the directory may name them in any order.
+    """Order the members by offset, and let each end where the next begins."""
+    # The directory may list them in any order.
     entries.sort(key=lambda entry: entry.offset)
     ends = [*(entry.offset for entry in entries[1:]), directory]
     for entry, end in zip(entries, ends, strict=False):

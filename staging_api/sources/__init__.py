@@ -1,4 +1,4 @@
-"""Where archives come from: one small protocol, one module per scheme."""
+"""Read archives at their sources: one protocol, one module per scheme."""
 
 from staging_api.sources.opening import open_archive
 

@@ -1,8 +1,8 @@
-"""Decide which archives may be read at all, and which addresses may be connected to for them.
+"""Decide which archives may be read, and which addresses may be connected to for them.
 
-A host name proves nothing: whoever owns it can point it at our own network. So the list names
-prefixes of URLs, and a host that resolves to anything but the public internet is reached only
-when the entry says so itself: by being that address (or ``localhost``), or by naming the network::
+A host name proves nothing: its owner can point it at our own network. So the list names URL
+prefixes, and a host that resolves to an address outside the public internet is reached only if the
+entry allows that: by being that address (or ``localhost``), or by naming the network::
 
     gs://builds/, https://archive.example/releases/, http://depot.internal:8080/ 10.2.0.0/16
 """
@@ -48,12 +48,12 @@ class AllowList:
     """The archives that may be read; empty allows none."""
 
     def __init__(self, entries: tuple[AllowedPrefix, ...]) -> None:
-        # The longest entry first: the most specific one decides about networks and file roots.
+        # The longest first: the most specific entry decides about networks and file roots.
         self.entries = tuple(sorted(entries, key=lambda entry: -len(entry.url.segments)))
 
     @classmethod
     def parse(cls, setting: str) -> "AllowList":
-        """Read a comma separated list: each entry a URL, then any networks it may lead to.
+        """Read a comma separated list: each entry a URL, then any networks it may resolve to.
 
         Raises:
             Invalid: of field ``STAGING_SOURCES``.
@@ -62,10 +62,10 @@ class AllowList:
         return cls(tuple(_entry(words) for words in texts if words))
 
     def check(self, url: ArchiveUrl) -> AllowedPrefix:
-        """Give the most specific entry that covers `url`.
+        """Return the most specific entry that covers `url`.
 
         Raises:
-            SourceNotAllowed: there is none.
+            SourceNotAllowed: no entry covers it.
         """
         for entry in self.entries:
             if entry.covers(url):
@@ -74,12 +74,12 @@ class AllowList:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address, and any IPv4 address it stands for, is on the public internet."""
+    """Whether an address, and any IPv4 address embedded in it, is on the public internet."""
     return all(_is_public(each) for each in (address, *_embedded(address)))
 
 
 def host_of(url: ArchiveUrl) -> str:
-    """The host of an http URL: no port, no brackets."""
+    """Return the host of an http URL, without port and brackets."""
     return urlsplit(f"//{url.authority}").hostname or ""
 
 
@@ -108,4 +108,4 @@ def _entry(words: list[str]) -> AllowedPrefix:
     try:
         return AllowedPrefix(url, tuple(ipaddress.ip_network(word) for word in words[1:]))
     except ValueError:
-        raise Invalid.field(_FIELD, "after its URL an entry holds networks only") from None
+        raise Invalid.field(_FIELD, "after its URL an entry may only name networks") from None

@@ -1,8 +1,11 @@
-"""Leave a host alone that keeps failing: one that is down is not helped by every worker asking.
+"""A circuit breaker for each host: do not call a host that keeps failing.
 
-A host that failed `limit` times in a row, each time after all attempts of one request, rests: who
-asks for it meanwhile is refused at once and told when to come back. After the rest one request
-goes through; its success ends the matter, its failure begins another rest.
+After `limit` failures in a row, each after all attempts of one request, the circuit opens: requests
+for the host are refused at once, with the remaining time as Retry-After. After that time one
+request goes through; its success closes the circuit, its failure opens it again.
+
+Our own 60 lines instead of a library: the ones we looked at count every exception as a failure,
+let several requests through when half open, and do not say when to come back.
 """
 
 import threading
@@ -20,33 +23,33 @@ from staging_api.errors import (
 
 
 class Breakers:
-    """What is known of the hosts that fail; one for all sources of a process."""
+    """The circuits of all hosts; one object for all sources of a process."""
 
     def __init__(
         self,
         limit: int = 5,
-        rest_seconds: float = 30.0,
+        open_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit
-        self._rest_seconds = rest_seconds
+        self._open_seconds = open_seconds
         self._clock = clock
         self._failures: dict[str, int] = {}
         self._until: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def asking(self, host: str) -> Iterator[None]:
-        """Do one thing with a host, and note how it ended.
+    def calling(self, host: str) -> Iterator[None]:
+        """Call a host in the block, and count how it ended.
 
         Raises:
-            SourceFailed: the host rests; says for how long.
+            SourceFailed: the circuit is open; says for how long.
         """
         self._check(host)
         try:
             yield
         except SourceFailed as error:
-            # What will fail again, or changed, is an answer: the host itself is well.
+            # An error that would repeat, or a change, is an answer: the host itself works.
             if error.retryable and not isinstance(error, SourceChanged):
                 self._failed(host)
             raise
@@ -62,11 +65,11 @@ class Breakers:
                 return
             if now < until:
                 raise SourceFailed(
-                    f"{host} failed {self._failures[host]} times in a row and is left alone",
+                    f"{host} failed {self._failures[host]} times in a row: not called for now",
                     retry_after_seconds=until - now,
                 )
-            # This one goes through; whoever comes before it is back is still refused.
-            self._until[host] = now + self._rest_seconds
+            # This request goes through; others are refused until it has ended.
+            self._until[host] = now + self._open_seconds
 
     def _answered(self, host: str) -> None:
         with self._lock:
@@ -77,4 +80,4 @@ class Breakers:
         with self._lock:
             self._failures[host] = self._failures.get(host, 0) + 1
             if self._failures[host] >= self._limit:
-                self._until[host] = self._clock() + self._rest_seconds
+                self._until[host] = self._clock() + self._open_seconds

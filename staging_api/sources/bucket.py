@@ -1,8 +1,8 @@
-"""Read archives in buckets of Google Cloud Storage and of S3, or what speaks their protocols.
+"""Read archives in buckets of Google Cloud Storage or S3, or of compatible servers.
 
-The object store library finds credentials along each platform's usual chain, tries again what may
-pass, and resumes a cut body at the version that it began with. What it says of failures holds
-URLs and more, so failures are told by their class and in our words.
+The object store library finds credentials along each platform's usual chain, retries transient
+failures, and resumes a cut body at the version it began with. Its error messages hold URLs and
+more, so only their classes are used, with our own messages.
 
 An object's version is its generation (gs) or version id (s3) where the store has one, else its
 ETag; each read names it, and the answer is compared again.
@@ -40,12 +40,12 @@ if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import GetResult
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
-#: Over the whole of one request, its body and the attempts included: a large object is no error.
+#: Limit of one request with its body and attempts; large objects take their time.
 _LONGEST_REQUEST = timedelta(hours=12)
 
 
 def open_gs(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
-    """Give read access to an archive in Google Cloud Storage.
+    """Open an archive in Google Cloud Storage.
 
     Raises:
         SourceNotAllowed: the allow-list does not cover it.
@@ -53,13 +53,13 @@ def open_gs(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Sour
     allowed.check(url)
     where: dict[str, Any] = {"base_url": options.gs_endpoint} if options.gs_endpoint else {}
     where["skip_signature"] = _is_anonymous(url, options)
-    with _told(url, "its objects"):
+    with _translated_errors(url, "its objects"):
         store = GCSStore(url.authority, **where, **_client(options))
     return BucketSource(url, store, options)
 
 
 def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
-    """Give read access to an archive in S3.
+    """Open an archive in S3.
 
     Raises:
         SourceNotAllowed: the allow-list does not cover it.
@@ -69,7 +69,7 @@ def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Sour
     if options.s3_region:
         where["region"] = options.s3_region
     where["skip_signature"] = _is_anonymous(url, options)
-    with _told(url, "its objects"):
+    with _translated_errors(url, "its objects"):
         store = S3Store(url.authority, **where, **_client(options))
     return BucketSource(url, store, options)
 
@@ -89,12 +89,12 @@ class BucketSource:
         return self._url.canonical
 
     def names(self) -> list[str]:
-        """Name every object: from the manifest, or else by listing the prefix."""
+        """List every object: from the manifest, or else by listing the prefix."""
         manifest = read_manifest(self, self._options)
         if manifest is not None:
             found = list(manifest.names)
         else:
-            with _told(self._url, "its listing"):
+            with _translated_errors(self._url, "its listing"):
                 found = checked_names(self._listed(), self._options)
         if not found:
             raise ArchiveNotFound(f"{self._url.canonical} has no objects")
@@ -102,14 +102,14 @@ class BucketSource:
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
-        with _told(self._url, name):
+        with _translated_errors(self._url, name):
             return self._described(name, self._store.head(f"{self._prefix}/{name}"))
 
     @contextmanager
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a part of one object."""
+        """Stream a range of one object."""
         last = (found.size_bytes or 0) if end is None else end
         chunks = self._chunks(found, start, last)
         with closing(chunks):
@@ -126,14 +126,14 @@ class BucketSource:
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
             return
-        # Counted, because a server that says too short a length is believed by the library.
+        # Counted here: the library accepts a Content-Length that is too short.
         wanted, pace = end - start, Pace(self._options)
-        with _told(self._url, found.name):
+        with _translated_errors(self._url, found.name):
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:
                 raise SourceChanged(f"{found.name} changed since it was found")
             for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
-                pace.got(len(chunk))
+                pace.add(len(chunk))
                 wanted -= len(chunk)
                 yield bytes(chunk)
         if wanted:
@@ -144,8 +144,8 @@ class BucketSource:
         try:
             return self._store.get(f"{self._prefix}/{found.name}", options=options)
         except FileNotFoundError:
-            # In a bucket without versions the old generation is gone as soon as a new one is there.
-            raise SourceChanged(f"{found.name} is gone since it was found") from None
+            # In a bucket without versions a new generation replaces the old one.
+            raise SourceChanged(f"{found.name} was replaced since it was found") from None
 
     def _described(self, name: str, meta: Any) -> SourceObject:
         version, etag = meta["version"], meta["e_tag"]
@@ -161,8 +161,8 @@ class BucketSource:
 
 
 @contextmanager
-def _told(url: ArchiveUrl, name: str) -> Iterator[None]:
-    """Tell a failure by its class, in our words; `name` is what was asked for."""
+def _translated_errors(url: ArchiveUrl, name: str) -> Iterator[None]:
+    """Translate the library's errors by their class; `name` is the object or listing."""
     where = f"{url.scheme}://{url.authority}"
     try:
         yield
@@ -173,13 +173,13 @@ def _told(url: ArchiveUrl, name: str) -> Iterator[None]:
     except (PermissionDeniedError, UnauthenticatedError):
         raise SourceRefused(f"{where} refused access") from None
     except BaseError as error:
-        # The class is all that can be told: the text holds addresses, and signatures in them.
+        # Only the class: the message holds addresses, and signatures in them.
         kind = type(error).__name__
         raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
 
 
 def _of_version(found: SourceObject) -> dict[str, Any]:
-    """How a request names the version that it means."""
+    """Return the condition by which a request names its version."""
     if found.version is None:
         return {}
     return {"if_match" if found.version.startswith('"') else "version": found.version}
@@ -191,7 +191,7 @@ def _is_anonymous(url: ArchiveUrl, options: SourceOptions) -> bool:
 
 def _client(options: SourceOptions) -> dict[str, Any]:
     client: dict[str, Any] = {
-        "allow_http": True,  # only a custom endpoint that says http is reached so
+        "allow_http": True,  # used only if a configured endpoint says http
         "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),
         "read_timeout": timedelta(seconds=options.read_timeout_seconds),
         "timeout": _LONGEST_REQUEST,

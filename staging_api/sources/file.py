@@ -1,8 +1,8 @@
-"""Read archives below a folder of this machine, and never anything beside them.
+"""Read archives below a folder of this machine, and nothing outside of it.
 
-Every step of a path is opened relative to the folder above it and must not be a link, so nothing
-that somebody swaps while we walk can lead out. The folder that the allow-list names is the
-operator's own word and may be reached through links.
+Every step of a path is opened relative to the folder above it and must not be a symbolic link, so
+nothing that is swapped during the walk can lead out. The folder that the allow-list names is the
+operator's choice and may be reached through links.
 """
 
 import os
@@ -24,12 +24,12 @@ from staging_api.sources.url import ArchiveUrl
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BENEATH = _FOLDER | os.O_NOFOLLOW
-# Without O_NONBLOCK the open of a pipe would wait for a writer.
+# Without O_NONBLOCK opening a pipe would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
-    """Give read access to the folder of an archive.
+    """Open the folder of an archive.
 
     Raises:
         SourceNotAllowed: it lies below no folder of the allow-list.
@@ -39,7 +39,7 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
 
 
 class FileSource:
-    """The files of one folder, below a root that is not left."""
+    """The files of one folder, confined to a root."""
 
     def __init__(
         self, url: ArchiveUrl, root: str, below: tuple[str, ...], options: SourceOptions
@@ -55,7 +55,7 @@ class FileSource:
         return self._url.canonical
 
     def names(self) -> list[str]:
-        """Name every object: from the manifest, or else by listing the folder."""
+        """List every object: from the manifest, or else by listing the folder."""
         with self._folder():
             pass
         manifest = read_manifest(self, self._options)
@@ -72,13 +72,13 @@ class FileSource:
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a part of one file."""
+        """Stream a range of one file."""
         with self._opened(found.name) as descriptor:
             last = (found.size_bytes or 0) if end is None else end
             yield self._chunks(descriptor, found, start, last)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no descriptor stays open."""
 
     def _chunks(
         self, descriptor: int, found: SourceObject, start: int, end: int
@@ -135,14 +135,14 @@ class FileSource:
 
     def _listed(self) -> Iterator[str]:
         with self._folder() as archive:
-            # Relative to the open folder, so a swap of what is above it leads nowhere.
+            # Relative to the open folder, so a swap of a folder above it leads nowhere.
             for folder, _, files, _ in os.fwalk(".", dir_fd=archive, follow_symlinks=False):
                 for file in files:
                     yield os.path.normpath(f"{folder}/{file}")
 
 
 def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
-    """Go down from an open folder, which is closed, to another, which is given open."""
+    """Open a folder below an open one; closes the descriptor it was given."""
     for segment in segments:
         above = descriptor
         try:
@@ -150,7 +150,7 @@ def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
         except FileNotFoundError:
             raise
         except OSError:
-            raise SourceNotAllowed(f"{segment!a} is a link, or no folder") from None
+            raise SourceNotAllowed(f"{segment!a} is a link, or not a folder") from None
         finally:
             os.close(above)
     return descriptor
@@ -164,8 +164,8 @@ def _open_file(segment: str, folder: int, name: str) -> int:
     except PermissionError:
         raise SourceFailed(f"{name} may not be read by this service") from None
     except OSError:
-        raise SourceNotAllowed(f"{name} is a link, or no plain file") from None
+        raise SourceNotAllowed(f"{name} is a link, or not a regular file") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceNotAllowed(f"{name} is no plain file")
+        raise SourceNotAllowed(f"{name} is not a regular file")
     return descriptor

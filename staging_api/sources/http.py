@@ -1,9 +1,8 @@
 """Read archives below an http or https URL.
 
-An object's version is its strong ETag, or else its Last-Modified and length. Each request says
-which version it means (If-Match) and each answer is compared again, so a body that is cut and
-resumed by ranges cannot be sewn together from two versions. A server without ranges costs the
-bytes before the wanted ones, nothing else.
+An object's version is its strong ETag, or else its Last-Modified and length. Each request names its
+version (If-Match) and each answer is compared again, so a body that is resumed by ranges cannot
+mix two versions. A server without ranges costs the bytes before the requested ones, nothing else.
 """
 
 import base64
@@ -39,7 +38,7 @@ _DIGEST_BYTES = {"sha256": 32, "md5": 16, "crc32c": 4}
 
 
 def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
-    """Give read access to what lies below a URL.
+    """Open an archive below a URL.
 
     Raises:
         SourceNotAllowed: the allow-list does not cover it.
@@ -62,7 +61,7 @@ class HttpSource:
         return self._url.canonical
 
     def names(self) -> list[str]:
-        """Name every object, from the manifest: http cannot list."""
+        """List every object, from the manifest: http has no listing."""
         manifest = read_manifest(self, self._options)
         if manifest is None:
             raise ArchiveNotFound(f"{self._url.canonical} has no {self._options.manifest}")
@@ -76,8 +75,8 @@ class HttpSource:
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a part of one object, resuming where the connection is cut."""
-        # A range of nothing cannot be written as a Range header.
+        """Stream a range of one object, resuming where the connection is cut."""
+        # An empty range cannot be written as a Range header.
         if end is not None and end <= start:
             yield iter(())
             return
@@ -97,7 +96,7 @@ class HttpSource:
     def _stat(self, name: str, method: str = "HEAD") -> SourceObject:
         url = self._url.below(name)
         with self._client.request(method, url, {}) as response:
-            # A GET whose body is not read tells the same, at the price of a connection.
+            # A GET whose body is not read gives the same headers, at the price of a connection.
             if response.status in _NO_SUCH_METHOD and method == "HEAD":
                 return self._stat(name, "GET")
             self._check_status(response, name)
@@ -122,21 +121,21 @@ class HttpSource:
             last = found.size_bytes if end is None else end
             skip = _skipped(response, start)
             yield from self._counted(response, skip, None if last is None else last - start)
-            # With chunks the end of the body is told by the body: it must be there, and be here.
+            # A chunked body has no length in its head: make sure that it ends here.
             if end is None and response.read1(1, decode_content=False):
                 raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
     def _counted(
         self, response: Response, skip: int, wanted: int | None
     ) -> Generator[bytes, None, None]:
-        """Read the body: drop what stands before the wanted part, insist on all of that."""
+        """Stream the body: drop the bytes before the requested ones, require all of these."""
         pace = Pace(self._options)
         while wanted is None or wanted > 0:
-            # What one read of the socket gives: waiting for a full chunk would hide a trickle.
+            # One read of the socket: waiting for a full chunk would hide a slow body.
             chunk = response.read1(CHUNK_BYTES, decode_content=False)
             if not chunk:
                 break
-            pace.got(len(chunk))
+            pace.add(len(chunk))
             skipped = min(skip, len(chunk))
             skip -= skipped
             chunk = chunk[skipped:] if skipped else chunk
@@ -171,7 +170,7 @@ class HttpSource:
         if response.status == _PARTIAL:
             content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             length = content_range[3] if content_range and content_range[3] != "*" else None
-        # A body that ends with the connection cannot be told from one that was cut.
+        # A body that ends with the connection cannot be distinguished from a cut one.
         elif length is None and not getattr(response, "chunked", False):
             raise SourceFailed(f"{self._url.authority} does not say where the body ends")
         differs = length is not None and found.size_bytes not in (None, int(length))
@@ -180,7 +179,7 @@ class HttpSource:
 
 
 def digests_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """What an answer's headers say of the whole object's content, in hex by algorithm."""
+    """Return the declared digests of the whole object, in hex by algorithm."""
     found: dict[str, str] = {}
     for text in (headers.get("x-goog-hash", ""), headers.get("Repr-Digest", "")):
         for item in text.split(","):
@@ -188,7 +187,7 @@ def digests_of(headers: Mapping[str, str]) -> dict[str, str]:
             _note(found, name.lower(), value)
     _note(found, "md5", headers.get("Content-MD5", ""))
     for name in ("sha256", "crc32c"):
-        # A checksum of checksums, of an object uploaded in parts, has a hyphen and a number.
+        # Objects uploaded in parts have a checksum of checksums, with a hyphen and a number.
         _note(found, name, headers.get(f"x-amz-checksum-{name}", ""))
     return found
 
@@ -221,10 +220,10 @@ def _conditions(found: SourceObject, start: int, end: int | None) -> dict[str, s
 
 
 def _skipped(response: Response, start: int) -> int:
-    """How many bytes of the body come before the wanted ones."""
+    """Return how many bytes of the body come before the requested ones."""
     if response.status == _OK:
         return start
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if content_range is None or int(content_range[1]) != start:
-        raise SourceFailed("the source answered with another range than was asked for")
+        raise SourceFailed("the source answered with another range than the requested one")
     return 0

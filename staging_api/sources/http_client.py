@@ -1,7 +1,7 @@
 """Send one GET or HEAD, following redirects only to where the allow-list permits.
 
-Nothing of urllib3's own convenience is used that decides for us: no redirects, no retries, no
-proxy from the environment, no decoding. A credential belongs to an origin and is sent to no other.
+urllib3's own redirects, retries, proxies from the environment and decoding are off: they would
+decide for us. A credential belongs to an origin and is sent to no other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from staging_api.sources.url import ArchiveUrl, parse_prefix
 Response = urllib3.BaseHTTPResponse
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-#: So little left of a body is read to the end, which keeps the connection for the next request.
+#: A rest of a body up to this size is read, so that the connection can be reused.
 _WORTH_READING = 64 << 10
 
 
@@ -32,7 +32,7 @@ class _Target:
 
     @property
     def path(self) -> str:
-        """What the request line asks for."""
+        """Return path and query for the request line."""
         path = self.url.canonical.split("/", 3)[3]
         return f"/{path}?{self.query}" if self.query else f"/{path}"
 
@@ -49,20 +49,20 @@ class HttpClient:
     def request(
         self, method: str, url: ArchiveUrl, headers: Mapping[str, str]
     ) -> Iterator[Response]:
-        """Give the answer that stands at the end of all redirects; its body is not read yet.
+        """Yield the answer after all redirects; its body has not been read.
 
         Raises:
             SourceNotAllowed: a redirect, or an address, is outside the allow-list.
-            SourceRefused: the certificate does not hold.
+            SourceRefused: the certificate is not valid.
             SourceFailed: redirected too often.
             Interrupted: no connection, or a time-out.
         """
         response = self._followed(method, _Target(url), headers)
         try:
-            with _told_in_our_words(url.authority):
+            with _translated_errors(url.authority):
                 yield response
         finally:
-            _let_go(response)
+            _release(response)
 
     def close(self) -> None:
         """Close all connections."""
@@ -74,7 +74,7 @@ class HttpClient:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response
-            # Its body may be endless: the connection is not worth reading it.
+            # The body of a redirect may be endless: drop the connection instead.
             response.close()
             target = _redirected(target, location)
         raise SourceFailed(f"redirected more than {self._options.redirects} times")
@@ -91,7 +91,7 @@ class HttpClient:
         if origin in self._options.authorization:
             sent["Authorization"] = self._options.authorization[origin]
         try:
-            with _told_in_our_words(target.url.authority):
+            with _translated_errors(target.url.authority):
                 return pool.urlopen(
                     method,
                     target.path,
@@ -102,25 +102,25 @@ class HttpClient:
                     decode_content=False,
                 )
         except Interrupted:
-            # The name may lead elsewhere by now; whatever it leads to is vetted again.
-            self._origins.forget(target.url)
+            # The name may resolve differently by now; new addresses are vetted again.
+            self._origins.drop(target.url)
             raise
 
 
 def _redirected(target: _Target, location: str) -> _Target:
-    """Where a redirect leads; only its query may hold what an archive URL may not."""
+    """Return the target of a redirect; only its query may hold what an archive URL may not."""
     try:
         parts = urlsplit(urljoin(target.url.canonical, location))
         url = parse_prefix(f"{parts.scheme}://{parts.netloc}{parts.path}", "location")
     except (Invalid, ValueError):
-        raise SourceFailed("redirected to what is no URL that may be read") from None
+        raise SourceFailed("redirected to an invalid URL") from None
     if url.scheme not in ("http", "https"):
         raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")
     return _Target(url, parts.query)
 
 
-def _let_go(response: Response) -> None:
-    """Give the connection back if its answer is nearly read, else close it."""
+def _release(response: Response) -> None:
+    """Return the connection to its pool if the body is nearly read, else close it."""
     left = response.length_remaining
     try:
         if left is not None and 0 < left <= _WORTH_READING:
@@ -134,8 +134,8 @@ def _let_go(response: Response) -> None:
 
 
 @contextmanager
-def _told_in_our_words(host: str) -> Iterator[None]:
-    """Say what failed by its class: the library's own texts hold URLs and their secrets."""
+def _translated_errors(host: str) -> Iterator[None]:
+    """Translate urllib3's errors by their class: their messages hold URLs and their secrets."""
     try:
         yield
     except urllib3.exceptions.SSLError:

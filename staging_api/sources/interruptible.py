@@ -1,14 +1,13 @@
-"""A source that is left as soon as nobody wants its bytes any more, also while it sends none.
+"""A source whose calls can be abandoned at any time, also while the source is silent.
 
-A source that is silent holds whoever asks it until its time-outs, and their retries, are over. So
-a thread of its own asks it, and whoever waits for that thread looks up four times a second, by
-`check`: what that raises ends the wait. The thread reads ahead by a chunk or two, so the source
-sends while the chunks before are hashed and written.
+A silent source holds its caller until all time-outs and retries are over. So another thread calls
+the source, and the waiting thread calls `check` four times a second: an exception of `check` ends
+the wait. The producing thread is a chunk or two ahead, so the source sends while earlier chunks
+are hashed and written.
 
-What becomes of a thread that was left? It ends with the next chunk, or when the source is closed:
-http connections are hung up by that, the object stores' library ends by its own time-outs
-(`SourceOptions.read_timeout_seconds`, as often as `attempts`). It writes nothing; what it brings is
-dropped.
+What becomes of an abandoned thread? It ends with the next chunk, or when the source is closed: that
+shuts down http connections; the object stores' library ends by its own time-outs
+(`SourceOptions.read_timeout_seconds`, `attempts` times). It writes nothing; its chunks are dropped.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -22,10 +21,10 @@ T = TypeVar("T")
 
 
 class Interruptible:
-    """A source whose silence can be left."""
+    """A source whose calls `check` can end."""
 
     def __init__(self, source: Source, check: Callable[[], None]) -> None:
-        """Ask `source`; whatever `check` raises, from any thread that waits, ends the waiting."""
+        """Call `source`; an exception of `check`, in any waiting thread, ends the wait."""
         self._source = source
         self._check = check
 
@@ -35,7 +34,7 @@ class Interruptible:
         return self._source.url
 
     def names(self) -> list[str]:
-        """Name every object of the archive."""
+        """List every object of the archive."""
         return self._answer(self._source.names)
 
     def stat(self, name: str) -> SourceObject:
@@ -46,28 +45,28 @@ class Interruptible:
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a part of one object."""
-        chunks = _brought(lambda: self._source.open(found, start, end), self._check)
+        """Stream a range of one object."""
+        chunks = _from_thread(lambda: self._source.open(found, start, end), self._check)
         with closing(chunks):
             yield chunks
 
     def close(self) -> None:
-        """Let go of connections; what is still asked for ends."""
+        """Close the source; running calls end."""
         self._source.close()
 
     def _answer(self, ask: Callable[[], T]) -> T:
         @contextmanager
-        def asked() -> Iterator[Iterator[T]]:
+        def opened() -> Iterator[Iterator[T]]:
             yield iter([ask()])
 
-        with closing(_brought(asked, self._check)) as answers:
+        with closing(_from_thread(opened, self._check)) as answers:
             return next(answers)
 
 
-def _brought(
+def _from_thread(
     opened: Callable[[], AbstractContextManager[Iterator[T]]], check: Callable[[], None]
 ) -> Generator[T, None, None]:
-    """What a thread of its own gets out of the block, in order; left at once, if it is left."""
+    """Yield the items of the block from another thread, in order; leaving early abandons it."""
     queue: BoundedQueue[T] = BoundedQueue()
     queue.feed(opened, "source")
     try:

@@ -1,7 +1,7 @@
 """Read the manifest: the object, written last, that names all others of an archive.
 
-Listings of some stores lag behind their contents, and http has none at all; the manifest is
-there once the uploader has finished, and then names everything.
+Listings of some stores lag behind their contents, and http has none at all. A manifest exists once
+the uploader has finished, and names everything.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an uploader says that an archive has.
+    """The content of a manifest.
 
     Attributes:
         version: of the object; None unless the same version is the same content for certain.
@@ -37,13 +37,13 @@ def read_manifest(
 
     Args:
         source: of the archive.
-        options: what it is called, and how many names it may have.
-        kept: what was read before; the same version is not read again.
+        options: the manifest's name, and the limit of names.
+        kept: an earlier result; the same version is not read again.
 
     Raises:
-        ArchiveUnsafe: it has a name that must not stand in a URL or a path.
+        ArchiveUnsafe: a name must not stand in a URL or a path.
         LimitExceeded: it is too long.
-        ArchiveCorrupt: it is no list of names.
+        ArchiveCorrupt: it is not a list of names.
     """
     try:
         found = source.stat(options.manifest)
@@ -63,7 +63,7 @@ def read_manifest(
 
 
 def checked_names(names: Iterable[str], options: SourceOptions) -> list[str]:
-    """Take a list of names, if it is not too long and each could stand in a URL.
+    """Return the names if they are not too many and each could stand in a URL.
 
     Raises:
         ArchiveUnsafe: one of them is not safe.

@@ -1,4 +1,4 @@
-"""What a source of archives is: the words the engine uses, whatever the scheme."""
+"""The nouns of sources: options, objects, and the protocol that every scheme implements."""
 
 import socket
 import time
@@ -9,41 +9,40 @@ from typing import Protocol
 
 from staging_api.sources.breaker import Breakers
 
-#: How many bytes a source hands on at a time, at most.
+#: The largest chunk that a source yields.
 CHUNK_BYTES = 1 << 20
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host, in the order in which the system prefers them."""
+    """Return every address of a host, in the system's order of preference."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How sources are talked to.
+    """How sources are called.
 
     Attributes:
-        connect_timeout_seconds: for one connection to be made.
-        read_timeout_seconds: for the next bytes to come.
+        connect_timeout_seconds: for making one connection.
+        read_timeout_seconds: for the next bytes to arrive.
         slowest_bytes_per_second: a body slower than this, over `slowest_window_seconds`, is cut.
-        slowest_window_seconds: over how long that is measured.
-        attempts: how often one request is made before it has failed.
+        attempts: of one request before it has failed.
         backoff_seconds: the pause before the second attempt; it doubles from there.
         backoff_cap_seconds: the longest pause.
-        redirects: how many are followed for one request.
-        manifest: the object that names all others, written last by the uploader.
-        most_names: how many objects one archive may have.
+        redirects: followed for one request.
+        manifest: name of the object that lists all others, written last by the uploader.
+        most_names: objects that one archive may have.
         authorization: the Authorization header by origin, such as ``https://host:port``.
-        ca_file: certificates of authorities to trust: for http instead of the system's, for
-            buckets besides them.
-        gs_endpoint: where Google Cloud Storage is, if not at Google.
-        s3_endpoint: where S3 is, if not at Amazon.
-        s3_region: its region, if the environment does not say.
+        ca_file: trusted certificate authorities: for http instead of the system's, for buckets in
+            addition.
+        gs_endpoint: address of Google Cloud Storage, if not Google's.
+        s3_endpoint: address of S3, if not Amazon's.
+        s3_region: its region; None: from the environment.
         anonymous: buckets that are read without credentials, as ``scheme://bucket``.
-        etag_is_md5: whether the ETag of an object in a bucket, if it looks so, is its MD5. It is
-            not where the objects are encrypted by keys of one's own (KMS, CMEK).
-        breakers: what is known of hosts that fail.
+        etag_is_md5: whether the ETag of an object in a bucket, if it has that form, is its MD5. It
+            is not where customer-managed keys (KMS, CMEK) encrypt the objects.
+        breakers: circuit breakers of the hosts.
         resolve: host and port to addresses.
         sleep: waits that many seconds.
     """
@@ -76,14 +75,13 @@ class SourceObject:
 
     Attributes:
         name: relative to the archive, ``/`` between segments.
-        url: where it is, free of credentials; what auditors see as ``source_url``.
-        size_bytes: its length, or None where the source does not say.
+        url: without credentials; auditors see it as ``source_url``.
+        size_bytes: None if the source does not declare it.
         version: changes whenever the content does (generation, ETag, or mtime and size);
-            None where the source has no such word.
-        digests: what the source says of the content, hex by algorithm
-            (``md5``, ``crc32c``, ``sha256``).
+            None where the source has none.
+        digests: declared by the source, hex by algorithm (``md5``, ``crc32c``, ``sha256``).
         strong: whether the same version at the same URL is the same content for certain (a
-            generation, a version id, a strong ETag); times of changes have their grain.
+            generation, a version id, a strong ETag); times of change are too coarse.
     """
 
     name: str
@@ -102,12 +100,12 @@ class Source(Protocol):
         """The archive's canonical URL."""
 
     def names(self) -> list[str]:
-        """Name every object of the archive.
+        """List every object of the archive.
 
         Raises:
             ArchiveNotFound: there is nothing at that address.
             ArchiveUnsafe: one of the names could lead out of the archive's folder.
-            SourceFailed: the source did not answer, or cannot list.
+            SourceFailed: the source did not answer, or has no listing.
         """
 
     def stat(self, name: str) -> SourceObject:
@@ -129,7 +127,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections; the source is not used afterwards.
+        """Close connections; the source is not used afterwards.
 
-        A read that another thread still waits for ends soon, if need be by its time-outs.
+        A read that another thread waits for ends soon, at the latest by its time-outs.
         """

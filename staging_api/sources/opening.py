@@ -1,31 +1,68 @@
 """Open the archive of a URL, whatever its scheme."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pkgutil import resolve_name
 
-from staging_api.sources import bucket, file, http
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.guarded import Guarded
-from staging_api.sources.model import Source, SourceOptions
-from staging_api.sources.url import ArchiveUrl
-
-OPENERS: Mapping[str, Callable[[ArchiveUrl, AllowList, SourceOptions], Source]] = {
-    "gs": bucket.open_gs,
-    "s3": bucket.open_s3,
-    "file": file.open_archive,
-    "http": http.open_archive,
-    "https": http.open_archive,
-}
+from staging_api.sources.breaker import Breakers
+from staging_api.sources.model import Source, SourceObject, SourceOptions
+from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme
 
 _OPTIONS = SourceOptions()
 
 
 def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _OPTIONS) -> Source:
-    """Give read access to one archive; nothing is connected to before the first question.
+    """Open one archive for reading; makes no connection yet.
 
     Raises:
         SourceNotAllowed: the allow-list does not cover it.
     """
-    source = OPENERS[url.scheme](url, allowed, options)
+    source = _opener(SCHEMES[url.scheme])(url, allowed, options)
     if url.local:
         return source
-    return Guarded(source, f"{url.scheme}://{url.authority}", options.breakers)
+    return _BreakerSource(source, f"{url.scheme}://{url.authority}", options.breakers)
+
+
+class _BreakerSource:
+    """A source behind the circuit breaker of its host."""
+
+    def __init__(self, source: Source, host: str, breakers: Breakers) -> None:
+        self._source = source
+        self._host = host
+        self._breakers = breakers
+
+    @property
+    def url(self) -> str:
+        return self._source.url
+
+    def names(self) -> list[str]:
+        with self._breakers.calling(self._host):
+            return self._source.names()
+
+    def stat(self, name: str) -> SourceObject:
+        with self._breakers.calling(self._host):
+            return self._source.stat(name)
+
+    @contextmanager
+    def open(
+        self, found: SourceObject, start: int = 0, end: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        with (
+            self._breakers.calling(self._host),
+            self._source.open(found, start, end) as chunks,
+        ):
+            yield chunks
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _opener(scheme: Scheme) -> Callable[[ArchiveUrl, AllowList, SourceOptions], Source]:
+    opener: Callable[[ArchiveUrl, AllowList, SourceOptions], Source] = resolve_name(scheme.opener)
+    return opener
+
+
+# Import the modules now: after a fork each process would import them again.
+for _scheme in SCHEMES.values():
+    _opener(_scheme)

@@ -1,4 +1,4 @@
-"""How sources are talked to, as the settings say it."""
+"""Derive `SourceOptions` from the settings."""
 
 import ssl
 from pathlib import Path
@@ -15,7 +15,7 @@ _ENDPOINT_FORM = "must be http://host:port or https://host:port, and no more"
 
 
 def options_of(settings: Settings) -> SourceOptions:
-    """The options of every source; made once, since what is known of failing hosts is in them.
+    """Return the options of all sources; called once, since they hold the circuit breakers.
 
     Raises:
         Invalid: a setting is wrong; says which, and what would be right.
@@ -71,12 +71,12 @@ def _ca_file(path: Path | None) -> str | None:
         ssl.create_default_context(cafile=str(path))
     except OSError:  # no such file, or no certificate in it
         field = "STAGING_SOURCES_CA_FILE"
-        raise Invalid.field(field, f"{path} has no certificates that can be read") from None
+        raise Invalid.field(field, f"{path} has no readable certificates") from None
     return str(path)
 
 
 def _authorization(path: Path | None) -> dict[str, str]:
-    """Read lines of an origin and what its Authorization header says; never shows one of them."""
+    """Read lines of an origin and its Authorization header; errors show neither."""
     if path is None:
         return {}
     field, found = "STAGING_SOURCES_AUTHORIZATION_FILE", {}

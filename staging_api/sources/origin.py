@@ -1,8 +1,8 @@
-"""Find the address of an http origin, and connect to that address and no other.
+"""Resolve an http origin, vet its addresses, and connect to one of these addresses.
 
-A host name is resolved once, every address it has must be permitted, and the connection goes to
-one of the addresses that were looked at: a name that answers differently the second time (DNS
-rebinding) gains nothing. TLS still proves the name, not the address.
+A host name is resolved once, all its addresses must be permitted, and the connection goes to one of
+them: a name that resolves differently the second time (DNS rebinding) gains nothing. TLS still
+proves the name, not the address.
 """
 
 import socket
@@ -26,35 +26,35 @@ Pool = urllib3.HTTPConnectionPool
 
 
 class Origins:
-    """One pool of connections for each origin that was vetted."""
+    """One pool of connections for each vetted origin."""
 
     def __init__(self, options: SourceOptions) -> None:
         self._options = options
         self._pools: dict[str, Pool] = {}
         self._failures: dict[str, int] = {}
-        self._lines = _Lines()
+        self._sockets = _Sockets()
         self._lock = threading.Lock()
 
     def pool(self, url: ArchiveUrl, entry: AllowedPrefix) -> Pool:
-        """Connections to the origin of `url`, which `entry` of the allow-list covers.
+        """Return connections to the origin of `url`, which `entry` of the allow-list covers.
 
         Raises:
             SourceNotAllowed: one of its addresses is not permitted.
             Interrupted: it has no address just now.
             SourceFailed: the source was closed.
         """
-        if self._lines.cut:
+        if self._sockets.cut:
             raise SourceFailed("this source was closed")
         origin = f"{url.scheme}://{url.authority}"
         with self._lock:
             if origin not in self._pools:
-                # Of several addresses each failure moves on to the next.
+                # Each failure moves on to the next address.
                 turn = self._failures.get(origin, 0)
                 self._pools[origin] = self._connected(url, entry, turn)
             return self._pools[origin]
 
-    def forget(self, url: ArchiveUrl) -> None:
-        """Drop the connections to an origin that failed: the next attempt resolves anew."""
+    def drop(self, url: ArchiveUrl) -> None:
+        """Drop the connections to a failed origin: the next attempt resolves it again."""
         origin = f"{url.scheme}://{url.authority}"
         with self._lock:
             pool = self._pools.pop(origin, None)
@@ -63,8 +63,8 @@ class Origins:
             pool.close()
 
     def close(self) -> None:
-        """Close all connections, also those that another thread waits for."""
-        self._lines.hang_up()
+        """Close all connections, including those that another thread waits for."""
+        self._sockets.shut_down()
         with self._lock:
             for pool in self._pools.values():
                 pool.close()
@@ -79,7 +79,7 @@ class Origins:
         )
         if url.scheme == "http":
             plain = urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=8)
-            plain.ConnectionCls = self._lines.noting(HTTPConnection)
+            plain.ConnectionCls = self._sockets.tracking(HTTPConnection)
             return plain
         secure = urllib3.HTTPSConnectionPool(
             address,
@@ -87,11 +87,11 @@ class Origins:
             timeout=timeout,
             maxsize=8,
             ssl_context=ssl.create_default_context(cafile=self._options.ca_file),
-            # The pool knows an address; the certificate and the greeting are about the name.
+            # The pool connects to an address; certificate and SNI are about the name.
             assert_hostname=host,
             server_hostname=host,
         )
-        secure.ConnectionCls = self._lines.noting(HTTPSConnection)
+        secure.ConnectionCls = self._sockets.tracking(HTTPSConnection)
         return secure
 
     def _vetted(self, host: str, port: int, entry: AllowedPrefix) -> list[str]:
@@ -107,40 +107,40 @@ class Origins:
         return addresses
 
 
-class _Lines:
-    """The sockets of all connections, so that whoever waits for one can be made to stop."""
+class _Sockets:
+    """The sockets of all connections, so that a thread waiting for one can be stopped."""
 
     def __init__(self) -> None:
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = threading.Lock()
         self.cut = False
 
-    def noting(self, kind: type[Any]) -> type[Any]:
-        """A kind of connection whose socket is noted here once it is connected."""
-        lines = self
+    def tracking(self, kind: type[Any]) -> type[Any]:
+        """Return a subclass of a connection that registers its socket once connected."""
+        sockets = self
 
-        class Noted(kind):  # type: ignore[misc] # of either kind
+        class Tracked(kind):  # type: ignore[misc] # of either kind
             def connect(self) -> None:
                 super().connect()
-                lines.note(self.sock)
+                sockets.add(self.sock)
 
-        return Noted
+        return Tracked
 
-    def note(self, line: socket.socket) -> None:
-        """Know of one more, unless it comes too late."""
+    def add(self, sock: socket.socket) -> None:
+        """Register a socket, unless the source was closed."""
         with self._lock:
             if self.cut:
                 raise OSError("this source was closed")
-            self._sockets.add(line)
+            self._sockets.add(sock)
 
-    def hang_up(self) -> None:
-        """End every read from them, in whatever thread."""
+    def shut_down(self) -> None:
+        """End every read from them, in any thread."""
         with self._lock:
             self.cut = True
-            for line in self._sockets:
+            for sock in self._sockets:
                 with suppress(OSError):
-                    # Of the socket below TLS: its own shutdown is not for another thread.
-                    socket.socket.shutdown(line, socket.SHUT_RDWR)
+                    # shutdown() of the socket below TLS: that of TLS is not thread-safe.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _port_of(url: ArchiveUrl) -> int:

@@ -1,8 +1,11 @@
-"""Try again what can succeed the second time, and only that; go on where a body was cut.
+"""Retry transient failures of sources, and resume a body where it was cut.
 
-A source's failure is either `Interrupted` (no connection, a time-out, 429, 5xx, a cut body), which
-is tried again after a pause that doubles and is shortened by chance, so that many workers do not
-come back at once; or any other `SourceFailed`, which would be the same again.
+A source fails either with `Interrupted` (no connection, a time-out, 429, 5xx, a cut body), which is
+retried after a pause that doubles, with jitter, so that many workers do not come back at once; or
+with any other `SourceFailed`, which would repeat.
+
+A retry library would only replace `retried`, 8 lines: `resumed` keeps a position, resets the count
+after progress and shares the pause, which also obeys the source's Retry-After.
 """
 
 import random
@@ -16,16 +19,16 @@ from staging_api.sources.model import SourceOptions
 
 T = TypeVar("T")
 
-#: So much progress makes a cut body's next failure count as the first again.
+#: After so much progress the next failure counts as the first again.
 _PROGRESS_BYTES = 8 << 20
 
 
 class Interrupted(SourceFailed):
-    """The source failed in a way that may be over soon."""
+    """A transient failure of the source."""
 
 
 def retried(call: Callable[[], T], options: SourceOptions) -> T:
-    """Call until it succeeds, or fails for good, or the attempts are used up."""
+    """Call until it succeeds, fails for good, or no attempt is left."""
     failures = 0
     while True:
         try:
@@ -42,14 +45,14 @@ def resumed(
     *,
     resumable: bool,
 ) -> Generator[bytes, None, None]:
-    """Stream what `read` gives from a position on, and go on from there when it is cut.
+    """Stream what `read` yields from a position on; continue from there after a cut.
 
     Args:
-        read: streams the bytes from the position it is given.
+        read: streams the bytes from a position.
         start: the first position.
         options: for attempts and pauses.
-        resumable: whether a second `read` is sure to meet the same version. If not, only what
-            fails before its first byte is tried again.
+        resumable: whether a second `read` is sure to meet the same version. If not, only a failure
+            before the first byte is retried.
     """
     position, failures, failed_at = start, 0, start
     while True:
@@ -69,7 +72,7 @@ def resumed(
 
 
 class Pace:
-    """Watches that a body does not trickle: a source can hold a worker for days that way."""
+    """Refuses a body that is too slow: a source could hold a worker for days that way."""
 
     def __init__(self, options: SourceOptions, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
@@ -77,11 +80,11 @@ class Pace:
         self._since = clock()
         self._count = 0
 
-    def got(self, count: int) -> None:
-        """Note bytes that came.
+    def add(self, count: int) -> None:
+        """Count received bytes.
 
         Raises:
-            Interrupted: over the last window they were too few.
+            Interrupted: the last window had too few.
         """
         self._count += count
         passed = self._clock() - self._since
@@ -92,7 +95,7 @@ class Pace:
 
 
 def _pause(failures: int, error: Interrupted, options: SourceOptions) -> None:
-    """Wait before the next attempt, or give up by raising the error again."""
+    """Wait before the next attempt; raise the error if none is left."""
     if failures >= options.attempts:
         raise error
     longest = min(options.backoff_cap_seconds, options.backoff_seconds * 2.0 ** (failures - 1))

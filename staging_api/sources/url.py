@@ -1,9 +1,8 @@
 """Parse an archive URL into the one spelling that locks, tables and paths use.
 
-Two spellings of one archive would be two locks and two downloads, so everything that can be
-written in several ways is either normalised here or refused, and nothing after this module parses
-a URL again. A segment is decoded once; what would still read as an escape is refused, so no
-later decoding can turn it into a separator.
+Two spellings of one archive would be two locks and two downloads. So every alternative spelling is
+normalised here or refused, and no later code parses a URL again. A segment is decoded once; a
+result that still looks like an escape is refused, so no later decoding can make a separator of it.
 """
 
 import ipaddress
@@ -18,26 +17,28 @@ from staging_api.errors import Invalid
 
 @dataclass(frozen=True)
 class Scheme:
-    """What the spelling of a URL depends on.
+    """Everything about a scheme outside of the module that reads its archives.
 
     Attributes:
-        default_port: the port that need not be written; None: it has no port.
-        bucket: whether a bucket stands where others have a host.
-        local: whether it names a place of this machine: no host, nothing to wait for.
+        opener: ``module:function`` that opens an archive; a text, as the module imports this one.
+        default_port: omitted from the canonical URL; None: the scheme has no port.
+        bucket: whether a bucket takes the place of the host.
+        local: whether the archive lies on this machine: no host, no circuit breaker.
     """
 
+    opener: str
     default_port: int | None = None
     bucket: bool = False
     local: bool = False
 
 
-#: Every scheme; `staging_api.sources.opening` has the function that opens an archive of it.
+#: The only list of schemes.
 SCHEMES: Mapping[str, Scheme] = {
-    "gs": Scheme(bucket=True),
-    "s3": Scheme(bucket=True),
-    "http": Scheme(default_port=80),
-    "https": Scheme(default_port=443),
-    "file": Scheme(local=True),
+    "gs": Scheme("staging_api.sources.bucket:open_gs", bucket=True),
+    "s3": Scheme("staging_api.sources.bucket:open_s3", bucket=True),
+    "http": Scheme("staging_api.sources.http:open_archive", default_port=80),
+    "https": Scheme("staging_api.sources.http:open_archive", default_port=443),
+    "file": Scheme("staging_api.sources.file:open_archive", local=True),
 }
 MAX_URL_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
@@ -54,12 +55,12 @@ _PLAIN = "!$&'()*+,;=:@~"
 
 @dataclass(frozen=True)
 class ArchiveUrl:
-    """Where an archive is, in its only spelling.
+    """The canonical spelling of where an archive lies.
 
     Attributes:
         scheme: one of `SCHEMES`.
         authority: bucket, or host with its port unless that is the default; empty for ``file``.
-        segments: the decoded path, each segment found safe.
+        segments: the decoded path, each segment checked.
     """
 
     scheme: str
@@ -88,7 +89,7 @@ class ArchiveUrl:
         return "/".join(self.segments[:-1])
 
     def below(self, name: str) -> "ArchiveUrl":
-        """The URL of the object `name`, whose segments must be safe (`is_safe_name`)."""
+        """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`)."""
         return ArchiveUrl(self.scheme, self.authority, (*self.segments, *name.split("/")))
 
 
@@ -96,8 +97,8 @@ def parse(text: str) -> ArchiveUrl:
     """Read an archive URL.
 
     Raises:
-        Invalid: of field ``archive_url``; the message says what would be right, and never repeats
-            the text, which may hold a password.
+        Invalid: of field ``archive_url``; the message says what would be right, and does not
+            repeat the text, which may hold a password.
     """
     url = parse_prefix(text, "archive_url")
     if not url.segments:
@@ -106,7 +107,7 @@ def parse(text: str) -> ArchiveUrl:
 
 
 def parse_prefix(text: str, field: str) -> ArchiveUrl:
-    """Read a URL that may stop at its host or bucket; `field` is what errors call it.
+    """Read a URL that may end after its host or bucket; `field` is its name in errors.
 
     Raises:
         Invalid: of that field.
@@ -127,7 +128,7 @@ def is_safe_name(name: str) -> bool:
     return True
 
 
-# A herd asks for one archive, again and again.
+# Cached: many clients name the same archive at the same time.
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> ArchiveUrl:
     shape = _SHAPE.fullmatch(_checked_text(text))
@@ -222,7 +223,7 @@ def _host_and_port(scheme: str, text: str) -> str:
 
 
 def _ipv6(text: str) -> str:
-    # A zone (%eth0) would name one of our own interfaces.
+    # A zone (%eth0) would name one of this machine's interfaces.
     inner = "" if "%" in text else text.removeprefix("[").removesuffix("]")
     try:
         return f"[{ipaddress.IPv6Address(inner).compressed}]"
@@ -232,7 +233,7 @@ def _ipv6(text: str) -> str:
 
 def _host(text: str) -> str:
     try:
-        # IDNA also folds look-alike full stops and full-width digits, so it comes before the rest.
+        # First IDNA: it also folds look-alike full stops and full-width digits.
         host = text.encode("idna").decode("ascii").lower()
     except UnicodeError:
         raise ValueError("the host is not a valid name") from None
@@ -241,7 +242,7 @@ def _host(text: str) -> str:
     labels = host.split(".")
     if len(host) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("the host is not a valid name")
-    # What ends in a number is an address for some parsers: only its plainest spelling passes.
+    # Some parsers take a host that ends in a number for an address: accept its plainest form only.
     if _NUMBER.fullmatch(labels[-1]):
         return _ipv4(host)
     return host

@@ -40,7 +40,7 @@ class Delivery:
     @property
     def plain(self) -> bool:
         """Whether objects are kept as they are."""
-        return self._choice.extract == "plain"
+        return self._choice.is_plain
 
     def take(self, wanted: Wanted, reading: Reading, own: Path | None, limits: Limits) -> None:
         """Read one object, unpack it, and compare it with what its source says of it.
@@ -52,7 +52,8 @@ class Delivery:
             limits: how much may come out.
         """
         self._came_out.clear()
-        EXTRACTORS[self._choice.extract](reading, self._selected, self._keeper(own), limits)
+        extract = EXTRACTORS[self._choice.extract].extract
+        extract(reading, self._selected, self._keeper(own), limits)
         if not self._came_out:
             raise ArtifactNotFound(f"{reading.name} has nothing of {self._kind.name}")
         self._whole = reading.verified(self._came_out[-1].sha256)

@@ -23,6 +23,7 @@ from staging_api.artifacts.digest import Digests
 from staging_api.artifacts.model import ArtifactKind, Choice
 from staging_api.artifacts.store import BlobStore
 from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, StoreFailed
+from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Limits
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.delivery import Delivery
@@ -89,7 +90,7 @@ def fetch(
         raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
     wanted = [Wanted.look(source.stat(name), known, store) for name in objects]
     checkpoint("objects found")
-    plain, total = choice.extract == "plain", _total(wanted, choice)
+    plain, total = choice.is_plain, _total(wanted, choice)
     tap = Tap(progress, check, total)
     terms = _Terms(source, store, tap, limits, speed, checkpoint)
     # What is kept as it is lies in the store once; of the rest, what is unpacked comes on top.
@@ -117,10 +118,11 @@ def _no_more(_count: int) -> None:
 
 
 def _total(wanted: Sequence[Wanted], choice: Choice) -> int | None:
-    """How many bytes will come, if the sources say so; a zip is never read whole."""
+    """How many bytes will come, if the sources say so and the objects are read whole."""
     coming = [each.found.size_bytes for each in wanted if each.here is None]
     sizes = [size for size in coming if size is not None]
-    return None if len(sizes) < len(coming) or choice.extract == "zip" else sum(sizes)
+    by_ranges = EXTRACTORS[choice.extract].by_ranges
+    return None if len(sizes) < len(coming) or by_ranges else sum(sizes)
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ def now():
 
 @pytest.fixture
 def breakers(now):
-    return Breakers(limit=3, rest_seconds=30, clock=lambda: now[0])
+    return Breakers(limit=3, open_seconds=30, clock=lambda: now[0])
 
 
 def ask(breakers, error=None, host="h"):
-    with breakers.asking(host):
+    with breakers.calling(host):
         if error is not None:
             raise error
 
@@ -42,7 +42,7 @@ def fail(breakers, times, host="h"):
 def test_a_host_rests_after_failing_again_and_again(breakers, now):
     fail(breakers, 3)
     now[0] = 10
-    with pytest.raises(SourceFailed, match="left alone") as refused:
+    with pytest.raises(SourceFailed, match="not called for now") as refused:
         ask(breakers)
     assert refused.value.retry_after_seconds == 20
 
@@ -62,7 +62,7 @@ def test_other_hosts_go_on(breakers):
 def test_after_the_rest_one_goes_through_and_decides(breakers, now):
     fail(breakers, 3)
     now[0] = 31
-    with breakers.asking("h"), pytest.raises(SourceFailed, match="left alone"):
+    with breakers.calling("h"), pytest.raises(SourceFailed, match="not called for now"):
         ask(breakers)
     ask(breakers)
 
@@ -72,7 +72,7 @@ def test_a_failure_after_the_rest_begins_another(breakers, now):
     now[0] = 31
     fail(breakers, 1)
     now[0] = 60
-    with pytest.raises(SourceFailed, match="left alone"):
+    with pytest.raises(SourceFailed, match="not called for now"):
         ask(breakers)
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_the_hosts_fault_does_not_count(breakers, error):
 
 def test_the_sources_of_a_process_share_what_they_know(now):
     options = SourceOptions(
-        attempts=1, breakers=Breakers(limit=2, rest_seconds=30, clock=lambda: now[0])
+        attempts=1, breakers=Breakers(limit=2, open_seconds=30, clock=lambda: now[0])
     )
     with http_server({}) as server:
         server.wrong.fail = 100

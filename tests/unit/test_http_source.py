@@ -386,10 +386,10 @@ def test_a_body_that_trickles_is_cut():
     now = [0.0]
     pace = Pace(SourceOptions(), lambda: now[0])
     now[0] = 59.0
-    pace.got(1)
+    pace.add(1)
     now[0] = 61.0
     with pytest.raises(Interrupted):
-        pace.got(1)
+        pace.add(1)
 
 
 def test_a_body_that_only_pauses_is_not():
@@ -397,4 +397,4 @@ def test_a_body_that_only_pauses_is_not():
     pace = Pace(SourceOptions(), lambda: now[0])
     for _ in range(10):
         now[0] += 30
-        pace.got(1 << 20)
+        pace.add(1 << 20)

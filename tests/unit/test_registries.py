@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from staging_api.artifacts.catalogue import Catalogue
+from staging_api.artifacts.model import member_kind
 from staging_api.errors import CatalogueInvalid, Invalid, NotFound
-from staging_api.formats.extractors import EXTRACTORS
+from staging_api.formats.extractors import EXTRACTORS, Extractor
 from staging_api.locks.model import ARCHIVE, LockKind
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceObject, SourceOptions
-from staging_api.sources.opening import OPENERS, open_archive
+from staging_api.sources.opening import open_archive
 from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme, parse
 from staging_api.staging import model
 from staging_api.staging.model import LOCK_BY_NAME, LOCK_OF_GROUP, lock_kind_of
@@ -44,16 +45,22 @@ class Nothing:
         return None
 
 
-def test_every_scheme_can_be_parsed_and_opened() -> None:
-    assert SCHEMES.keys() == OPENERS.keys()
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_can_be_parsed_and_opened(scheme: str) -> None:
+    url = f"{scheme}://{'' if SCHEMES[scheme].local else 'builds.example'}/board/R1"
+    open_archive(parse(url), AllowList.parse(url), SourceOptions()).close()
 
 
 @pytest.mark.parametrize(
     ("scheme", "written", "canonical"),
     [
-        (Scheme(default_port=8443), "dav://Mirror.example:8443/b/R1", "dav://mirror.example/b/R1"),
-        (Scheme(bucket=True), "dav://builds/b/R1", "dav://builds/b/R1"),
-        (Scheme(local=True), "dav:///srv/R1", "dav:///srv/R1"),
+        (
+            Scheme(f"{__name__}:Nothing", default_port=8443),
+            "dav://Mirror.example:8443/b/R1",
+            "dav://mirror.example/b/R1",
+        ),
+        (Scheme(f"{__name__}:Nothing", bucket=True), "dav://builds/b/R1", "dav://builds/b/R1"),
+        (Scheme(f"{__name__}:Nothing", local=True), "dav:///srv/R1", "dav:///srv/R1"),
     ],
 )
 def test_a_new_scheme_is_one_line_and_its_module(
@@ -62,7 +69,7 @@ def test_a_new_scheme_is_one_line_and_its_module(
     with pytest.raises(Invalid, match="the scheme must be one of gs, s3, http, https, file"):
         parse(written)
     monkeypatch.setitem(SCHEMES, "dav", scheme)
-    monkeypatch.setitem(OPENERS, "dav", Nothing)
+
     url = parse(written)
     assert url.canonical == canonical
     assert open_archive(url, AllowList.parse(""), SourceOptions()).names() == []
@@ -72,9 +79,14 @@ def test_a_new_form_of_archive_is_one_line_and_its_module(monkeypatch: pytest.Mo
     text = FIRMWARE.replace("EXTRACT", "lz")
     with pytest.raises(CatalogueInvalid, match="extract must be one of plain, tar, zip"):
         Catalogue.read(text)
-    monkeypatch.setitem(EXTRACTORS, "lz", EXTRACTORS["plain"])
+    monkeypatch.setitem(EXTRACTORS, "lz", Extractor(EXTRACTORS["tar"].extract, suffix=".lz"))
     (kind,) = Catalogue.read(text).resolve(["firmware"])
     assert kind.choices[0].extract == "lz"
+    with pytest.raises(CatalogueInvalid, match="say extract: tar or zip or lz"):
+        Catalogue.read(FIRMWARE.replace("EXTRACT", "plain, only: [a]"))
+    named = member_kind("firmware.lz!/a")
+    assert named is not None
+    assert named.choices[0].extract == "lz"
 
 
 def test_a_new_kind_of_artifact_is_one_entry_of_a_catalogue() -> None:

@@ -16,8 +16,8 @@ from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks
-from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
-from staging_api.staging.model import Staging, Wanted
+from staging_api.locks.model import LockKind
+from staging_api.staging.model import LOCK_BY_NAME, Staging, Wanted
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -70,7 +70,7 @@ class Stagings:
         ),
         tags=["stagings"],
     )
-    @api_lock(ARCHIVE, IMAGES, SYMBOLS, scope=archive_url, unless=nothing_left)
+    @api_lock(*LOCK_BY_NAME.values(), scope=archive_url, unless=nothing_left)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage artifacts of an archive.
 
