@@ -10,6 +10,7 @@ from typing import Any
 
 import falcon
 
+from staging_api import logs
 from staging_api.errors import (
     ArchiveUnsafe,
     ClientGone,
@@ -175,6 +176,8 @@ def _ours(
     _params: Any,
 ) -> None:
     resp.delete_header("ETag")  # of an answer that there is not
+    # An old client reads one word, and a 200 may be a refusal: the access line says which it was.
+    logs.bind_log_context(error_code=error.code)
     form = form_of(req)
     if form is None:
         answer(req, resp, error)

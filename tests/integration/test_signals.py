@@ -113,6 +113,20 @@ def test_every_line_of_a_request_says_whom_it_is_about(pod: Pod, source: Archive
     assert access["lock_id"] == answer.json["lock_id"]
 
 
+def test_the_access_line_of_a_refusal_names_its_error_code(pod: Pod):
+    # To a devserver client a refusal can be a 200, so the status alone does not tell them apart.
+    for path in (f"{STAGINGS}/not-an-id", "/is_staged?artifacts=stateful"):
+        pod.client.get(path, X_Request_Id=f"refused-{len(path)}")
+    found = {line["request_id"]: line.get("error_code") for line in lines_of(pod)}
+    assert found[f"refused-{len(f'{STAGINGS}/not-an-id')}"] == "not_found"
+    assert found[f"refused-{len('/is_staged?artifacts=stateful')}"] == "invalid_request"
+    pod.client.get("/livez", X_Request_Id="answered")
+    assert [line for line in lines_of(pod) if line["request_id"] == "answered"]
+    assert not any(
+        "error_code" in line for line in lines_of(pod) if line["request_id"] == "answered"
+    )
+
+
 def test_a_worker_logs_and_counts_what_it_does(pods: Service, pod: Pod, source: ArchiveSource):
     url = source.add(build_path(), objects_of_a_build("worked"))
     asked = pod.client.stage(url, Prefer="respond-async", X_Context_Marker=MARKER)
