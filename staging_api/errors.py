@@ -388,6 +388,10 @@ class Unavailable(StagingApiError):
     code, title, retryable = "unavailable", "Temporarily unavailable", True
 
 
+class NoConnectionFree(Unavailable):
+    """Each database connection of this process is in use; that passes by itself."""
+
+
 class ConnectionLost(Unavailable):
     """A connection to the database broke; whether what was sent was done is not known."""
 

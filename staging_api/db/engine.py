@@ -16,7 +16,7 @@ from staging_api.database_url import normalized
 from staging_api.db.refusals import meaning_of
 from staging_api.db.sessions import Session
 from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog
-from staging_api.errors import Unavailable
+from staging_api.errors import NoConnectionFree
 
 _READ_ONLY = "25006"
 
@@ -112,13 +112,14 @@ def reachable() -> Iterator[None]:
         ConnectionLost: a connection that had been made broke.
         DatabaseBusy: others are in the way for a moment.
         DatabaseRefused: it does not serve us as it is set up.
-        Unavailable: no connection can be made, or none is free.
+        NoConnectionFree: all are in use.
+        Unavailable: no connection can be made.
     """
     try:
         yield
     except PoolTimeout:
         metrics.DATABASE_UNAVAILABLE.inc()
-        raise Unavailable(
+        raise NoConnectionFree(
             "no database connection became free in time", retry_after_seconds=2
         ) from None
     except DBAPIError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.errors import Conflict, LockHeld, NotFound, StagingApiError
+from staging_api.errors import Conflict, LockHeld, NotFound
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import parse
 from staging_api.staging import repository
@@ -56,19 +56,6 @@ class Builds:
         if not names:
             raise NotFound(f"no build of {target} is staged")
         return max(names, key=version_key)
-
-    def is_staged(self, wanted: Wanted) -> bool:
-        """Return whether all of it is staged: one probe of an index, as thousands poll for it.
-
-        Raises:
-            StagingApiError: some of it failed.
-        """
-        with self.stagings.database.connect() as conn:
-            outcomes = repository.outcomes(conn, wanted.archive_url, wanted.names)
-        for outcome in outcomes:
-            if outcome.state == "failed":
-                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
-        return {outcome.name for outcome in outcomes if outcome.settled} == set(wanted.names)
 
     def evict(self, wanted: Wanted, origin: RequestOrigin) -> None:
         """Evict what is staged; what is pinned, or being staged just now, stays as it is."""

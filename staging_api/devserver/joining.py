@@ -14,15 +14,17 @@ at once, and another request that waits for the same goes on in its place.
 
 import threading
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
-from staging_api.clients import ALWAYS_CONNECTED, Client
+from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.errors import (
     LockHeld,
     LockLost,
+    NoConnectionFree,
     NotFound,
     ShuttingDown,
     StagingApiError,
@@ -39,6 +41,7 @@ from staging_api.work_slots import Slot
 
 #: Between two looks at the rows of a staging whose version did not change.
 _LOOK_SECONDS = 5.0
+_Result = TypeVar("_Result")
 _FOREGROUND: tuple[Phase, ...] = ("foreground",)
 
 
@@ -110,6 +113,9 @@ class Joining:
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
+        self._patiently(partial(self._stage, wanted, origin), origin.client)
+
+    def _stage(self, wanted: Wanted, origin: RequestOrigin) -> None:
         key = _key(wanted, _FOREGROUND)
         if not self.flights.is_running(key) and self._nothing_left(wanted, origin):
             return
@@ -143,6 +149,17 @@ class Joining:
         Raises:
             LockHeld: another works on it, and this service `refuses`.
         """
+        self._patiently(partial(self._queue, wanted, origin), origin.client)
+
+    def is_staged(self, wanted: Wanted, client: Client = ALWAYS_CONNECTED) -> bool:
+        """Return whether all of it is there, by one probe of an index.
+
+        Raises:
+            StagingApiError: an artifact failed.
+        """
+        return not self._patiently(partial(self._left, wanted, PHASES), client)
+
+    def _queue(self, wanted: Wanted, origin: RequestOrigin) -> None:
         if self._nothing_left(wanted, origin):
             return
         if self.refuses:
@@ -162,6 +179,11 @@ class Joining:
         self._wait_for_all(wanted, None, client)
 
     def _wait_for_all(self, wanted: Wanted, origin: RequestOrigin | None, client: Client) -> None:
+        self._patiently(partial(self._wait_for_phases, wanted, origin, client), client)
+
+    def _wait_for_phases(
+        self, wanted: Wanted, origin: RequestOrigin | None, client: Client
+    ) -> None:
         # One that may ask anew must not wait for one that may not.
         key = (_key(wanted, PHASES), origin is None)
         if not self.flights.is_running(key) and not self._left(wanted, PHASES):
@@ -194,6 +216,21 @@ class Joining:
                 raise WaitTimedOut(f"{wanted.archive_url} is still being staged")
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
+
+    def _patiently(self, call: Callable[[], _Result], client: Client) -> _Result:
+        """Call again while each database connection of this process is in use.
+
+        A crowd of clients can keep them in use for longer than one request waits for one. That
+        passes by itself, and these clients take a refusal for final.
+        """
+        deadline = time.monotonic() + self.patience_seconds
+        while True:
+            try:
+                return call()
+            except NoConnectionFree:
+                check_connected(client)
+                if self.watch.closed or time.monotonic() >= deadline:
+                    raise
 
     def _left(self, wanted: Wanted, phases: tuple[Phase, ...]) -> set[str]:
         """What is not settled: on its way, or evicted meanwhile and without a row.

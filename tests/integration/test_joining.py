@@ -4,22 +4,31 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
 from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
-from staging_api.errors import LockHeld, ShuttingDown, StagingApiError, Unavailable
+from staging_api.errors import (
+    LockHeld,
+    NoConnectionFree,
+    ShuttingDown,
+    StagingApiError,
+    Unavailable,
+)
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.metrics import DATABASE_UNAVAILABLE
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
@@ -97,6 +106,44 @@ def test_a_wait_ends_when_patience_does_and_the_wish_stays(joining, source):
             p.submit(joining.stage, asked, ORIGIN).result()
     assert noted(joining, asked).state == "queued"
     assert joining.waiter_slots.taken == 0
+
+
+@contextmanager
+def every_connection_in_use(database: Database) -> Iterator[None]:
+    """Keep the connections of both pools, and let a request wait for one 0.2 s only."""
+    with ExitStack() as stack:
+        for engine in (database.transactions, database.statements):
+            stack.enter_context(patch.object(engine.pool, "_timeout", 0.2))
+            with suppress(PoolTimeout):
+                while True:
+                    stack.callback(engine.pool.connect().close)
+        yield
+
+
+@pytest.mark.parametrize("call", [Joining.stage, Joining.stage_all, Joining.queue])
+def test_a_request_waits_while_every_database_connection_is_in_use(joining, source, database, call):
+    asked, other = (wanted(joining, source, "stateful") for _ in range(2))
+    refusals = DATABASE_UNAVAILABLE._value
+    before = refusals.get()
+    with ThreadPoolExecutor() as pool:
+        with every_connection_in_use(database):
+            waiting = pool.submit(call, patient(joining), asked, ORIGIN)
+            asking = pool.submit(patient(joining).is_staged, other)
+            eventually(lambda: refusals.get() >= before + 4, "no connection was waited for")
+            assert not waiting.done()
+            assert not asking.done()
+        waiting.result()
+        assert asking.result() is False
+    assert joining.waiter_slots.taken == 0
+
+
+def test_without_a_database_connection_a_request_is_refused_once_its_patience_is_over(
+    joining, source, database
+):
+    asked = wanted(joining, source, "stateful")
+    with every_connection_in_use(database), pytest.raises(NoConnectionFree):
+        joining.stage(asked, ORIGIN)
+    joining.stage(asked, ORIGIN)
 
 
 def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):

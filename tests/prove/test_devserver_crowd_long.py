@@ -20,8 +20,9 @@ def source():
 def test_nobody_is_refused(
     own_url: str, source: ArchiveSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Two processes, and the pools that they have by default.
-    given = {"workers": "2", "database_pool_size": "10"}
+    # Two processes, with the pools and the lease that they have by default: a shorter lease can be
+    # lost on a busy machine, and its build is then rightly fetched again.
+    given = {"workers": "2", "database_pool_size": "10", "lease_seconds": "15"}
     with service(tmp_path, own_url, f"{source.url}/", **given) as pods:
         (pod,) = pods.api()
         pods.worker()

@@ -65,7 +65,7 @@ def add_devserver(
         "download": Download(joining),
         "wait_for_status": WaitForStatus(joining, builds),
         "stage": Stage(joining, builds),
-        "is_staged": IsStaged(builds),
+        "is_staged": IsStaged(joining, builds),
         "stage_images": StageImages(joining),
         "list_image_dir": ListImageDir(builds),
         "stage_debug": StageDebug(joining),

@@ -83,14 +83,14 @@ class IsStaged:
 
     usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
 
-    def __init__(self, builds: Builds) -> None:
-        self._builds = builds
+    def __init__(self, joining: Joining, builds: Builds) -> None:
+        self._joining, self._builds = joining, builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say `True` or `False`."""
         query = Query(req)
         wanted = self._builds.wanted(query.required("archive_url"), _words(query))
-        say(resp, str(self._builds.is_staged(wanted)))
+        say(resp, str(self._joining.is_staged(wanted, client_of(req))))
 
 
 def _words(query: Query) -> list[str]:
