@@ -492,7 +492,7 @@ def _check_nothing_is_left(life: Life) -> None:
     )
     with life.shop.database.connect() as conn:
         there = rows.pool_list(conn, life.shop.name, after="", limit=1000)
-    assert {path for path, _, _ in there} == {path for (path,) in needed}
+    assert {file.path for file in there} == {path for (path,) in needed}
 
 
 def _check_files(life: Life) -> None:

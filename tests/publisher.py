@@ -107,7 +107,7 @@ class Shop:
 
     def hold(self, generation: str | None = None, *suites: str) -> Generation:
         """Go back to a generation, or hold what clients see."""
-        return self.publisher.go_back(self.name, generation, ORIGIN, suites=suites)
+        return self.publisher.go_back(self.name, generation, ORIGIN, suites=suites).live
 
     def served(self, path: str, generation: str | None = None) -> bytes:
         """What a client gets from the archive."""

@@ -69,10 +69,12 @@ from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uplo
 from staging_api.identity.model import Authenticator, Principal
 from staging_api.locks.hold import Locks
 from staging_api.locks.service import LockService
+from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
+from staging_api.publishing.uploads import UploadService
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.following import StagingEvents
 from staging_api.staging.service import StagingService
@@ -149,27 +151,28 @@ def _add_api(app: falcon.App[Any, Any], parts: AppDependencies) -> None:
 
 
 def _add_publisher(app: falcon.App[Any, Any], parts: AppDependencies) -> None:
-    publisher, database = parts.publisher, parts.publisher.database
+    publisher, distributions = parts.publisher, parts.publisher.distributions
     app.add_route(f"{API}/publications", Publications(publisher, parts.wait_cap_seconds))
-    app.add_route(f"{API}/publications/{{publication_id}}", OnePublication(publisher))
-    app.add_route(f"{API}/distributions", Distributions(database))
+    app.add_route(f"{API}/publications/{{publication_id}}", OnePublication(publisher.runs))
+    app.add_route(f"{API}/distributions", Distributions(distributions))
     app.add_route(f"{API}/distributions/{{archive}}", OneDistribution(publisher))
     app.add_route(f"{API}/distributions/{{archive}}/holds/{{suite}}", HoldOfSuite(publisher))
-    app.add_route(f"{API}/distributions/{{archive}}/generations", Generations(database))
-    app.add_route(f"{API}/distributions/{{archive}}/files", ArchiveFileLists(database))
-    app.add_route(f"{API}/generations/{{generation_id}}/pin", PinOfGeneration(database))
+    app.add_route(f"{API}/distributions/{{archive}}/generations", Generations(distributions))
+    app.add_route(f"{API}/distributions/{{archive}}/files", ArchiveFileLists(distributions))
+    app.add_route(f"{API}/generations/{{generation_id}}/pin", PinOfGeneration(distributions))
+    archives = AptArchiveService(publisher.database)
     archive = f"{API}/apt-archives/{{archive}}"
-    app.add_route(f"{API}/apt-archives", AptArchives(database))
-    app.add_route(archive, OneAptArchive(database))
-    app.add_route(f"{archive}/suites", Suites(database))
-    app.add_route(f"{archive}/suites/{{suite}}", OneSuite(database))
-    app.add_route(f"{archive}/packages", Packages(database))
-    app.add_route(f"{archive}/packages/{{package_id:int}}", OnePackage(database))
-    app.add_route(f"{archive}/uploads", Uploads(parts.intake))
-    app.add_route(f"{API}/uploads/{{upload_id}}", OneUpload(database))
-    for verb, state in (("accept", "accepted"), ("reject", "rejected")):
-        path = f"{API}/uploads/{{upload_id}}/{verb}"
-        app.add_route(path, DecisionOnUpload(database, state))
+    app.add_route(f"{API}/apt-archives", AptArchives(archives))
+    app.add_route(archive, OneAptArchive(archives))
+    app.add_route(f"{archive}/suites", Suites(archives))
+    app.add_route(f"{archive}/suites/{{suite}}", OneSuite(archives))
+    app.add_route(f"{archive}/packages", Packages(archives))
+    app.add_route(f"{archive}/packages/{{package_id:int}}", OnePackage(archives))
+    uploads = UploadService(publisher.database)
+    app.add_route(f"{archive}/uploads", Uploads(parts.intake, uploads))
+    app.add_route(f"{API}/uploads/{{upload_id}}", OneUpload(uploads))
+    for verb, decide in (("accept", uploads.accept), ("reject", uploads.reject)):
+        app.add_route(f"{API}/uploads/{{upload_id}}/{verb}", DecisionOnUpload(decide))
 
 
 def _add_documents(app: falcon.App[Any, Any], parts: AppDependencies) -> None:

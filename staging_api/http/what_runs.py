@@ -7,9 +7,8 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 import falcon
 
 from staging_api.errors import LockHeld
-from staging_api.locks.hold import Locks
 from staging_api.locks.model import PUBLISHER
-from staging_api.publishing.runs import running_under
+from staging_api.publishing.runs import PublisherRuns
 
 P = ParamSpec("P")
 
@@ -17,7 +16,7 @@ P = ParamSpec("P")
 class Publishing(Protocol):
     """A resource whose responders may find the publisher at work."""
 
-    locks: Locks
+    runs: PublisherRuns
 
 
 R = TypeVar("R", bound=Publishing)
@@ -40,7 +39,7 @@ def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
         except LockHeld as error:
             lock = error.extra["lock"]
             if lock["kind"] == PUBLISHER.name and lock["id"]:
-                running = running_under(self.locks, lock["id"])
+                running = self.runs.running_under(lock["id"])
                 error.extra["publication"] = running and running.run
                 if running and running.seconds_left is not None:
                     error.retry_after_seconds = running.seconds_left

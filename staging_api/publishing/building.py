@@ -222,11 +222,11 @@ class Builder:
             conn, {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
         )
 
-    def go_back(self, run: RunLog, archive: AptArchive, wish: "Return", caller: str) -> Generation:
+    def go_back(self, run: RunLog, archive: AptArchive, wish: "Return", caller: str) -> None:
         """Let clients see the packages of an older generation again, until they are lifted.
 
         It is a new generation, of the old one's index files and a Release of today: clients refuse
-        a Release that is older than theirs. Gives the generation that clients see by then.
+        a Release that is older than theirs.
 
         Raises:
             NotFound, Conflict: as with `returning`.
@@ -237,14 +237,12 @@ class Builder:
         draft = self.press(run, archive, suites, files=back.files, now=back.now, options=Options())
         # What changed meanwhile is as unseen as before.
         draft = replace(draft, suites=())
-        generation_id = new_id() if draft.differs else back.now.live.id
         run.phase("go_live")
         with run.writing() as conn:
             rows.hold_suites(conn, back.contents, back.target.id, caller, wish.reason)
             if draft.differs:
-                self.go_live(conn, archive, generation_id, draft, run)
+                self.go_live(conn, archive, new_id(), draft, run)
                 run.counts["generations"] += 1
-            return rows.find_generation(conn, generation_id)
 
     def returning(self, archive: AptArchive, wish: "Return") -> "Returning":
         """What going back comes to, if it can be done.

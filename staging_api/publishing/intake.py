@@ -32,6 +32,7 @@ from staging_api.publishing import rows
 from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
 from staging_api.publishing.placing import Destination, make_way, placed
+from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository import doom_unnamed, name_blobs, note_there, served_file
 from staging_api.staging.room import UploadRoom
 from staging_api.staging.upkeep import Upkeep
@@ -231,20 +232,12 @@ def _note_what_follows(
     """
     if any(row["state"] == "accepted" for row, _ in taken) and rows.lift(conn, [to.suite.id]):
         for row, _ in taken:
-            row["note"] = lifted(to.suite.name)
+            row["note"] = lifted_note(to.suite.name)
     newer = rows.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
     for place, version in newer.items():
         row, _ = taken[place]
         told = f"{to.suite.name} has {version}, which is newer: clients are offered that"
         row["note"] = "; ".join(filter(None, (row.get("note"), told)))
-
-
-def lifted(suite: str) -> str:
-    """What the sender of an upload is told that ends a hold."""
-    return (
-        f"{suite} was held at older packages, which this lifts:"
-        " clients see what is published after the next run"
-    )
 
 
 def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:

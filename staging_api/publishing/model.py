@@ -371,3 +371,12 @@ class Served:
     blocks: tuple[str, ...] | None = field(default=None, repr=False)
     form: str = "plain"
     lasting: bool = False
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """A file of an archive's pool or dists, as a copy of the archive has it."""
+
+    path: str
+    sha256: str
+    size_bytes: int

@@ -1,12 +1,14 @@
-"""Which run of the publisher holds its lock, and when it will be over."""
+"""Runs of the publisher: one, a page of them, and the one that holds the lock now."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from staging_api.locks.hold import Locks
+from staging_api.db.engine import Database
+from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
+from staging_api.publishing.model import PublisherRun
 
 # A run writes its row just after it got the lock; by then no caller waits longer for the row.
 _PATIENCE_SECONDS = 2.0
@@ -26,17 +28,43 @@ class RunningOperation:
     seconds_left: float | None
 
 
-def running_under(locks: Locks, lock_id: str) -> RunningOperation | None:
-    """Return what runs under a grant of the lock, waiting a moment for its row.
+@dataclass(frozen=True)
+class PublisherRuns:
+    """Finds runs of the publisher."""
 
-    None: the process that got the lock died before it wrote the row.
-    """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        with locks.database.connect() as conn:
-            run = rows.run_of_lock(conn, lock_id)
-            if run is not None:
-                return RunningOperation(run, rows.seconds_left(conn, run["id"]))
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(_POLL_SECONDS)
+    database: Database
+
+    def find(self, run_id: str) -> PublisherRun:
+        """Return one run.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self.database.connect() as conn:
+            return rows.find_run(conn, run_id)
+
+    def page(self, *, limit: int, **filters: Any) -> Page[PublisherRun]:
+        """List runs, newest first.
+
+        Args:
+            limit: runs on a page.
+            filters: ``after``, ``archive``, ``state`` and ``operation``, as `rows.list_runs` has
+                them.
+        """
+        with self.database.connect() as conn:
+            return page_of(lambda count: rows.list_runs(conn, limit=count, **filters), limit)
+
+    def running_under(self, lock_id: str) -> RunningOperation | None:
+        """Return what runs under a grant of the lock, waiting a moment for its row.
+
+        None: the process that got the lock died before it wrote the row.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            with self.database.connect() as conn:
+                run = rows.run_of_lock(conn, lock_id)
+                if run is not None:
+                    return RunningOperation(run, rows.seconds_left(conn, run["id"]))
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(_POLL_SECONDS)

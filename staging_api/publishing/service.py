@@ -30,21 +30,22 @@ from typing import Any
 
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
-from staging_api.errors import HookFailed, Invalid
+from staging_api.errors import Conflict, HookFailed, Invalid
 from staging_api.locks.hold import Locks, RequestOrigin, hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, rows
 from staging_api.publishing.building import Builder, Draft, Return
+from staging_api.publishing.distributions import DistributionService
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import (
     AptArchive,
     Distribution,
-    Generation,
     Options,
     PublisherRun,
     Suite,
 )
 from staging_api.publishing.runlog import RunLog
+from staging_api.publishing.runs import PublisherRuns
 from staging_api.vocabulary.publishing import Operation, Purpose
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,16 @@ class Publisher:
     many: int = 1000
     reached: Callable[[str], None] = field(default=_nowhere)
 
+    @property
+    def distributions(self) -> DistributionService:
+        """What clients see."""
+        return DistributionService(self.database)
+
+    @property
+    def runs(self) -> PublisherRuns:
+        """Its runs, those of other processes included."""
+        return PublisherRuns(self.database)
+
     def run(
         self, operation: Operation, archive: AptArchive, options: Options, origin: RequestOrigin
     ) -> PublisherRun:
@@ -95,7 +106,7 @@ class Publisher:
             # Only the lock's holder knows that no suite is taken back meanwhile.
             archive = self.archive(archive.name)
             run.finish(_OPERATIONS[operation](self, run, archive, options))
-        return self.find(run.id)
+        return self.runs.find(run.id)
 
     @contextmanager
     def _running(
@@ -147,7 +158,7 @@ class Publisher:
                 run.note("renewed what clients would soon not believe any more, and nothing else")
                 self._go_live(run, archive, new_id(), draft)
             run.finish()
-        return self.find(run.id) if draft.differs else None
+        return self.runs.find(run.id) if draft.differs else None
 
     def archive(self, name: str, options: Options | None = None) -> AptArchive:
         """The archive that an operation is to run on, its options checked.
@@ -163,19 +174,12 @@ class Publisher:
                 raise Invalid.field("options.suites", f"{name} has no suite {wanted}")
         return archive
 
-    def find(self, run_id: str) -> PublisherRun:
-        """One run.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        with self.database.connect() as conn:
-            return rows.find_run(conn, run_id)
-
     def go_back(
         self, name: str, generation_id: str | None, origin: RequestOrigin, **wish: Any
-    ) -> Generation:
+    ) -> Distribution:
         """Let clients see the packages of an older generation, until that is lifted.
+
+        Gives what they see by then.
 
         Args:
             name: of the archive.
@@ -195,9 +199,9 @@ class Publisher:
         self.builder.returning(archive, wanted)
         with self._running("publish-distro", archive, options, origin, "go-back") as run:
             archive = self.archive(name)
-            shown = self.builder.go_back(run, archive, wanted, origin.caller)
+            self.builder.go_back(run, archive, wanted, origin.caller)
             run.finish()
-        return shown
+        return self.distributions.find(name)
 
     def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
         """Let suites show what is published again, from the next run on; none for all.
@@ -212,6 +216,18 @@ class Publisher:
         ids = [suite.id for suite in archive.suites if not suites or suite.name in suites]
         with self.database.begin() as conn:
             return rows.lift(conn, ids)
+
+    def lift_suite(self, name: str, suite: str) -> Distribution:
+        """Lift the hold of one suite; gives what clients see.
+
+        Raises:
+            NotFound: there is no such archive, or nothing of it has been published.
+            Invalid: the archive has no such suite.
+            Conflict: the suite is not held.
+        """
+        if not self.lift(name, (suite,)):
+            raise Conflict(f"the suite {suite} of {name} is not held")
+        return self.distributions.find(name)
 
     def _process_accepted(self, run: RunLog, archive: AptArchive, _options: Options) -> None:
         phases.accept(run, archive)

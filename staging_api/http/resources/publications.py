@@ -15,8 +15,8 @@ from staging_api.http.publisher_bodies import (
 from staging_api.http.what_runs import says_what_runs
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import GLOBAL, PUBLISHER, LockKind
-from staging_api.publishing import rows
 from staging_api.publishing.model import Options
+from staging_api.publishing.runs import PublisherRuns
 from staging_api.publishing.service import Publisher
 
 PATH = "/api/v1.0/publications"
@@ -38,9 +38,9 @@ class Publications:
     """All runs of the publisher."""
 
     def __init__(self, publisher: Publisher, wait_cap_seconds: float) -> None:
-        """Take what the responders need."""
         self.publisher = publisher
         self.locks: Locks = publisher.locks
+        self.runs = publisher.runs
         self.wait_cap_seconds = wait_cap_seconds
 
     @answers_once
@@ -68,31 +68,19 @@ class Publications:
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List runs, newest first."""
-        query: PublicationQuery = req.context.query
-        with self.locks.database.connect() as conn:
-            found = rows.list_runs(
-                conn,
-                limit=query.limit + 1,
-                after=query.after,
-                archive=query.archive,
-                state=query.state,
-                operation=query.operation,
-            )
-        page = found[: query.limit]
+        page = self.runs.page(**req.context.query.model_dump())
         resp.media = PublicationList(
-            items=[PublicationBody.of(run) for run in page],
-            next=page[-1].id if len(found) > len(page) else None,
+            items=[PublicationBody.of(run) for run in page.items], next=page.next
         )
 
 
 class OnePublication:
     """One run of the publisher."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        """Take what the responders need."""
-        self.publisher = publisher
+    def __init__(self, runs: PublisherRuns) -> None:
+        self._runs = runs
 
     @spec.validate(resp=answers(404, HTTP_200=PublicationBody), tags=["publications"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
         """Show a run; while it runs, its phase and how far it is."""
-        resp.media = PublicationBody.of(self.publisher.find(publication_id))
+        resp.media = PublicationBody.of(self._runs.find(publication_id))

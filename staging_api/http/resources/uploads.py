@@ -1,11 +1,10 @@
 """``/apt-archives/{archive}/uploads``: sending packages, and deciding about them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import falcon
 
-from staging_api.db.engine import Database
-from staging_api.errors import Conflict, Invalid
+from staging_api.errors import Invalid
 from staging_api.http.archive_bodies import (
     Decision,
     StagedUpload,
@@ -17,9 +16,9 @@ from staging_api.http.archive_bodies import (
 from staging_api.http.auth import origin
 from staging_api.http.media import form, media_type, raw
 from staging_api.http.openapi import answers, spec, validated
-from staging_api.publishing import rows
-from staging_api.publishing.intake import Intake, lifted
-from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.model import Upload
+from staging_api.publishing.uploads import UploadService
 
 _ONE_PACKAGE = {"application/octet-stream", "application/vnd.debian.binary-package"}
 
@@ -31,9 +30,9 @@ class Uploads:
 
     takes_files = True
 
-    def __init__(self, intake: Intake) -> None:
-        """Take what the responders need."""
+    def __init__(self, intake: Intake, service: UploadService) -> None:
         self._intake = intake
+        self._service = service
 
     @spec.validate(
         query=UploadTarget,
@@ -63,43 +62,28 @@ class Uploads:
     @spec.validate(query=UploadQuery, resp=answers(404, HTTP_200=UploadList), tags=["apt-archives"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List uploads, newest first."""
-        query: UploadQuery = req.context.query
-        with self._intake.database.connect() as conn:
-            found = rows.list_uploads(
-                conn,
-                rows.find_apt_archive(conn, archive).id,
-                limit=query.limit + 1,
-                after=query.after,
-                state=query.state,
-            )
-        page = found[: query.limit]
-        resp.media = UploadList(
-            items=[UploadBody.of(each) for each in page],
-            next=page[-1].id if len(found) > len(page) else None,
-        )
+        page = self._service.page(archive, **req.context.query.model_dump())
+        resp.media = UploadList(items=[UploadBody.of(each) for each in page.items], next=page.next)
 
 
 class OneUpload:
     """One upload."""
 
-    def __init__(self, database: Database) -> None:
-        """Take what the responders need."""
-        self._database = database
+    def __init__(self, service: UploadService) -> None:
+        self._service = service
 
     @spec.validate(resp=answers(404, HTTP_200=UploadBody), tags=["apt-archives"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
         """Show an upload."""
-        with self._database.connect() as conn:
-            resp.media = UploadBody.of(rows.find_upload(conn, upload_id))
+        resp.media = UploadBody.of(self._service.find(upload_id))
 
 
 class DecisionOnUpload:
     """Accepting and rejecting an upload; one resource for each."""
 
-    def __init__(self, database: Database, state: str) -> None:
-        """Take what the responder needs; `state` is what the upload is in after it."""
-        self._database = database
-        self._state = state
+    def __init__(self, decide: Callable[[str, str, str], Upload]) -> None:
+        """Decide by this method of `UploadService`."""
+        self._decide = decide
 
     @spec.validate(
         json=Decision, resp=answers(404, 409, 415, HTTP_200=UploadBody), tags=["apt-archives"]
@@ -109,27 +93,8 @@ class DecisionOnUpload:
 
         If its suite was held at older packages, accepting lifts that, and its `note` says so.
         """
-        rejects = self._state == "rejected"
-        body: Decision = req.context.json
-        if rejects and not body.reason:
-            raise Invalid.field("reason", "an upload is rejected for a reason")
-        before = (*OPEN_UPLOAD_STATES, "accepted") if rejects else OPEN_UPLOAD_STATES
-        with self._database.begin() as conn:
-            done = rows.decide(
-                conn,
-                upload_id,
-                state=self._state,
-                before=before,
-                caller=req.context.caller,
-                reason=body.reason,
-            )
-            if done and not rejects and rows.lift_for(conn, upload_id):
-                suite = rows.find_upload(conn, upload_id).suite
-                rows.note_upload(conn, upload_id, lifted(suite))
-            upload = rows.find_upload(conn, upload_id)
-        if not done:
-            raise Conflict(f"upload {upload_id} is {upload.state}: it cannot be {self._state} now")
-        resp.media = UploadBody.of(upload)
+        decided = self._decide(upload_id, req.context.caller, req.context.json.reason)
+        resp.media = UploadBody.of(decided)
 
 
 def _one(name: str | None, req: falcon.Request) -> Files:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from staging_api.debian.forms import Form
-from staging_api.publishing.model import FORM_OF, WORD_OF, Served
+from staging_api.publishing.model import FORM_OF, WORD_OF, ArchiveFile, Served
 from staging_api.publishing.release import by_hash_path
 from staging_api.publishing.rows.mapping import made
 
@@ -204,16 +204,14 @@ def pool_file_at(conn: Connection, archive: str, path: str) -> Served | None:
     return Served(path, row.sha256, row.size_bytes, row.created_at, lasting=True)
 
 
-def pool_list(
-    conn: Connection, archive: str, *, after: str, limit: int
-) -> list[tuple[str, str, int]]:
-    """Path, sha256 and size of the files of what is published or still kept, by path."""
+def pool_list(conn: Connection, archive: str, *, after: str, limit: int) -> list[ArchiveFile]:
+    """List the files of packages that are published or still kept, by path."""
     rows = conn.execute(_POOL_LIST, {"archive": archive, "after": after, "limit": limit})
-    return [(row.path, row.sha256, row.size_bytes) for row in rows]
+    return [made(ArchiveFile, row) for row in rows]
 
 
-def dists_list(conn: Connection, archive: str, generation: str) -> Iterator[tuple[str, str, int]]:
-    """Path, sha256 and size of all below ``dists``, in the order in which they are to be written.
+def dists_list(conn: Connection, archive: str, generation: str) -> Iterator[ArchiveFile]:
+    """List all files below ``dists``, in the order in which a copy is to write them.
 
     What others name comes before what names it: by-hash, index files, and InRelease last.
     """
@@ -228,8 +226,8 @@ def dists_list(conn: Connection, archive: str, generation: str) -> Iterator[tupl
         yield _file(row, row.name)
 
 
-def _file(row: Row[Any], path: str) -> tuple[str, str, int]:
-    return f"dists/{row.suite}/{path}", row.sha256, row.size_bytes
+def _file(row: Row[Any], path: str) -> ArchiveFile:
+    return ArchiveFile(f"dists/{row.suite}/{path}", row.sha256, row.size_bytes)
 
 
 def _index(name: str, row: Row[Any], *, lasting: bool) -> Served:

@@ -204,4 +204,4 @@ def test_a_lift_while_a_run_is_on_its_way_is_seen_by_the_next(
         assert made.names() == ["hello 1.0-1"]
         made.run()
         assert made.names() == ["hello 2.0"]
-        assert made.publisher.go_back(made.name, None, ORIGIN).number > 0
+        assert made.publisher.go_back(made.name, None, ORIGIN).live.number > 0

@@ -189,7 +189,7 @@ def test_rolling_back_shows_old_packages_until_the_next_change(here: Shop) -> No
     assert first
     here.add("hello", version="2.0")
     here.run()
-    back = here.publisher.go_back(ARCHIVE, first, ORIGIN)
+    back = here.publisher.go_back(ARCHIVE, first, ORIGIN).live
     assert here.names() == ["hello 1.0-1"]
     assert back.content_number == 1
     assert here.run().counts == {}

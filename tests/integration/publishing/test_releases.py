@@ -252,7 +252,7 @@ def test_every_suite_answers_to_name_codename_and_alias_and_the_name_comes_first
             for each in rows.list_generations(conn, here.archive.id, limit=9, after=None)
             if each.state == "live"
         )
-        listed = [path for path, _, _ in rows.dists_list(conn, here.name, live)]
+        listed = [file.path for file in rows.dists_list(conn, here.name, live)]
     assert len(listed) == len(set(listed))
     named = {re.match(r"dists/([^/]+)/", path)[1] for path in listed}  # type: ignore[index]
     assert named == {"stable", "noble", "lts", "testing", "next"}

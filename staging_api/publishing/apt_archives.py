@@ -1,0 +1,165 @@
+"""APT archives, their suites and the packages in them: made, changed, listed and deleted.
+
+None of it needs the lock of the publisher: a change marks the suites that it touches as dirty, and
+clients see it after the next run.
+
+What if the process dies? Every method that writes is one transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, Invalid, NotFound
+from staging_api.paging import Page, page_of
+from staging_api.publishing import rows
+from staging_api.publishing.model import AptArchive, PackagePublication
+
+_DAY_SECONDS = 24 * 3600
+#: What an archive and a suite are where a request does not say; for clients of any kind.
+_ARCHIVE_DEFAULTS: Mapping[str, Any] = {
+    "forms": ["gz", "xz"],
+    "retention_seconds": _DAY_SECONDS,
+    "quarantine_seconds": _DAY_SECONDS,
+}
+_SUITE_DEFAULTS: Mapping[str, Any] = {"components": ["main"], "architectures": ["amd64"]}
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AptArchiveService:
+    """The use cases of archives, suites and packages.
+
+    Values are columns of `apt_archives` or `suites` by name, as the door has checked them; a suite
+    also has ``components`` and ``architectures``.
+    """
+
+    database: Database
+
+    def create(self, values: Values, suites: Sequence[Values]) -> AptArchive:
+        """Make an archive with its suites.
+
+        Raises:
+            Conflict: there is an archive of this name, or two suites share a name or alias.
+            Invalid: the values contradict each other.
+        """
+        name = values["name"]
+        with self.database.begin() as conn:
+            rows.add_apt_archive(conn, {**_ARCHIVE_DEFAULTS, **values})
+            apt_archive = rows.find_apt_archive(conn, name)
+            for suite in suites:
+                rows.add_suite(conn, apt_archive, _suite(suite))
+            return rows.find_apt_archive(conn, name)
+
+    def all(self) -> list[AptArchive]:
+        """Return every archive, sorted by name."""
+        with self.database.connect() as conn:
+            names = rows.apt_archive_names(conn)
+            return [rows.find_apt_archive(conn, name) for name in names]
+
+    def find(self, name: str) -> AptArchive:
+        """Return one archive.
+
+        Raises:
+            NotFound: there is no such archive.
+        """
+        with self.database.connect() as conn:
+            return rows.find_apt_archive(conn, name)
+
+    def change(self, name: str, values: Values) -> AptArchive:
+        """Change how an archive is published.
+
+        Raises:
+            NotFound: there is no such archive.
+            Invalid: a value is null that may not be, or the values contradict each other.
+        """
+        _refuse_null(values, allowed=("valid_for_seconds",))
+        with self.database.begin() as conn:
+            rows.change_apt_archive(conn, rows.find_apt_archive(conn, name), values)
+            return rows.find_apt_archive(conn, name)
+
+    def add_suite(self, name: str, values: Values) -> AptArchive:
+        """Add a suite to an archive.
+
+        Raises:
+            NotFound: there is no such archive.
+            Conflict: another suite has this name, or one of its aliases.
+        """
+        with self.database.begin() as conn:
+            rows.add_suite(conn, rows.find_apt_archive(conn, name), _suite(values))
+            return rows.find_apt_archive(conn, name)
+
+    def change_suite(self, name: str, suite_name: str, values: Values) -> AptArchive:
+        """Change a suite.
+
+        Raises:
+            NotFound: there is no such archive, or it has no such suite.
+            Conflict: another suite has one of its names.
+            Invalid: a value is null.
+        """
+        _refuse_null(values)
+        with self.database.begin() as conn:
+            suite = rows.find_apt_archive(conn, name).suite(suite_name)
+            if suite is None:
+                raise NotFound(f"{name} has no suite {suite_name}")
+            rows.change_suite(conn, suite, values)
+            return rows.find_apt_archive(conn, name)
+
+    def packages(self, name: str, *, limit: int, **filters: Any) -> Page[PackagePublication]:
+        """List packages, published and past, in the order in which they came.
+
+        Args:
+            name: of the archive.
+            limit: packages on a page.
+            filters: ``after``, ``suite``, ``state`` and ``package``, as
+                `rows.list_package_publications` has them.
+
+        Raises:
+            NotFound: there is no such archive.
+        """
+        with self.database.connect() as conn:
+            archive_id = rows.find_apt_archive(conn, name).id
+            return page_of(
+                lambda count: rows.list_package_publications(
+                    conn, archive_id, limit=count, **filters
+                ),
+                limit,
+            )
+
+    def delete_package(
+        self, name: str, publication_id: int, caller: str, reason: str
+    ) -> PackagePublication:
+        """Delete a package from its suite.
+
+        Raises:
+            NotFound: there is no such archive, or it has no such package.
+            Conflict: the package has left its suite already, or the suite is immutable.
+        """
+        with self.database.begin() as conn:
+            archive_id = rows.find_apt_archive(conn, name).id
+            suite_id = rows.delete_package_publication(
+                conn, archive_id, publication_id, caller, reason
+            )
+            found = rows.list_package_publications(
+                conn, archive_id, limit=1, publication_id=publication_id
+            )
+            if not found:
+                raise NotFound(f"{name} has no package {publication_id}")
+            if suite_id is None:
+                raise Conflict(
+                    f"package {publication_id} is {found[0].state}, or its suite immutable"
+                )
+            rows.mark_dirty(conn, [suite_id])
+            return found[0]
+
+
+def _suite(values: Values) -> dict[str, Any]:
+    return {"codename": values["name"], **_SUITE_DEFAULTS, **values}
+
+
+def _refuse_null(values: Values, allowed: Sequence[str] = ()) -> None:
+    for name, value in values.items():
+        if value is None and name not in allowed:
+            raise Invalid.field(name, "may not be null")

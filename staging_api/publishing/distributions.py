@@ -1,0 +1,110 @@
+"""What clients of each archive see, its generations, and which of them are pinned.
+
+Only `publishing.service` changes what clients see; pins need no lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict, NotFound
+from staging_api.paging import Page, page_of
+from staging_api.publishing import rows
+from staging_api.publishing.model import ArchiveFile, Distribution, Generation
+
+
+@dataclass(frozen=True)
+class FilePage:
+    """Files of an archive, in the order in which a copy is to write them.
+
+    Attributes:
+        generation_id: the generation of the index files.
+        next: the path after which the next page begins; None: this is the last one.
+    """
+
+    generation_id: str
+    items: Sequence[ArchiveFile]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class DistributionService:
+    """The use cases of distributions and generations that change nothing that clients see."""
+
+    database: Database
+
+    def all(self) -> list[Distribution]:
+        """Return what clients see of each archive that has been published, by its name."""
+        with self.database.connect() as conn:
+            names = rows.apt_archive_names(conn)
+            found = [rows.find_distribution(conn, name) for name in names]
+        return [distribution for distribution in found if distribution is not None]
+
+    def find(self, name: str) -> Distribution:
+        """Return what clients see of an archive.
+
+        Raises:
+            NotFound: there is no such archive, or it has not been published.
+        """
+        with self.database.connect() as conn:
+            found = rows.find_distribution(conn, name)
+        if found is None:
+            raise NotFound(f"no archive {name} has been published")
+        return found
+
+    def generations(self, name: str, *, limit: int, after: str | None) -> Page[Generation]:
+        """List the generations of an archive, newest first.
+
+        Raises:
+            NotFound: there is no such archive.
+        """
+        with self.database.connect() as conn:
+            archive_id = rows.find_apt_archive(conn, name).id
+            return page_of(
+                lambda count: rows.list_generations(conn, archive_id, limit=count, after=after),
+                limit,
+            )
+
+    def set_pin(self, generation_id: str, caller: str, *, pinned: bool) -> Generation:
+        """Pin a generation, so that it is kept with all packages that it lists; or unpin it.
+
+        Raises:
+            NotFound: there is no such generation.
+            Conflict: its files are gone, or it never went live.
+        """
+        with self.database.begin() as conn:
+            done = rows.set_pin(conn, generation_id, caller, pinned=pinned)
+            generation = rows.find_generation(conn, generation_id)
+        if not done:
+            raise Conflict(f"generation {generation_id} is {generation.state}: nothing to keep")
+        return generation
+
+    def files(
+        self,
+        name: str,
+        *,
+        generation_id: str | None,
+        part: Literal["pool", "dists"],
+        after: str,
+        limit: int,
+    ) -> FilePage:
+        """List the files of the pool, in pages; or all files of the dists of a generation.
+
+        Args:
+            name: of the archive.
+            generation_id: of the dists; None for the live one.
+            part: which of the two.
+            after: the path behind which a page of the pool begins.
+            limit: files on a page of the pool.
+
+        Raises:
+            NotFound: there is no such archive, or it has not been published.
+        """
+        generation_id = generation_id or self.find(name).live.id
+        with self.database.connect() as conn:
+            if part == "dists":
+                files = list(rows.dists_list(conn, name, generation_id))
+                return FilePage(generation_id, files, None)
+            files = rows.pool_list(conn, name, after=after, limit=limit)
+        return FilePage(generation_id, files, files[-1].path if len(files) == limit else None)
