@@ -20,8 +20,8 @@ from staging_api.publishing import rows
 from staging_api.publishing.model import Generation, Suite
 from staging_api.publishing.signing import Signed, SigningKey, Unsigned
 from tests.packages import control_text, deb, dsc, source_file
-from tests.publisher import DAY, Shop, find
-from tests.rows import execute, select
+from tests.publisher import DAY, Shop, find, time_passes
+from tests.rows import select
 
 #: Components and architectures of each suite, at first; not all that it may get, for each index
 #: file that is made costs time.
@@ -255,16 +255,7 @@ class Life:
     def let_time_pass(self) -> None:
         """More than retention and quarantine, for whatever waits for them."""
         self.contents.clear()
-        for table, column in (
-            ("dists_generations", "retired_at"),
-            ("package_publications", "scheduled_deletion_at"),
-            ("binary_releases", "created_at"),
-            ("source_releases", "created_at"),
-            ("package_files", "created_at"),
-        ):
-            execute(
-                self.shop.database, f"UPDATE {table} SET {column} = {column} - interval '2 days'"
-            )
+        time_passes(self.shop.database)
 
     def settle(self) -> None:
         """Keep nothing old any longer: what no index names leaves the pool, and nothing else."""

@@ -32,9 +32,19 @@ from staging_api.publishing.signing import SigningKey
 from staging_api.vocabulary.publishing import Operation
 from tests.factories import ORIGIN, locks_of
 from tests.packages import control_text, deb
+from tests.rows import execute
 
 ARCHIVE = "example"
 DAY = 86400
+
+#: What retention and quarantine are counted from.
+_AGES = {
+    "dists_generations": "retired_at",
+    "package_publications": "scheduled_deletion_at",
+    "binary_releases": "created_at",
+    "source_releases": "created_at",
+    "package_files": "created_at",
+}
 
 
 @dataclass
@@ -130,6 +140,12 @@ class Shop:
         wanted = ("Package: ", "Version: ")
         values = [line.partition(": ")[2] for line in lines if line.startswith(wanted)]
         return [f"{p} {v}" for p, v in zip(values[::2], values[1::2], strict=True)]
+
+
+def time_passes(database: Database, interval: str = "2 days") -> None:
+    """Let retention and quarantine pass, in all archives."""
+    for table, column in _AGES.items():
+        execute(database, f"UPDATE {table} SET {column} = {column} - interval '{interval}'")
 
 
 def find(

@@ -48,11 +48,11 @@ Suites = Annotated[
 ]
 Components = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="A component; may be repeated. [default: main]"),
+    typer.Option(metavar="NAME", help="A component; may be repeated. [default: the server's]"),
 ]
 Architectures = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="For create; may be repeated. [default: amd64]"),
+    typer.Option(metavar="NAME", help="For create; may be repeated. [default: the server's]"),
 ]
 Careful = Annotated[
     bool, typer.Option("--careful", help="Look at everything, not at what changed.")
@@ -129,10 +129,8 @@ def _run(client: StagingClient, action: Action, wish: _Wish) -> None:
 
 
 def _create(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    parts = {
-        "components": list(wish.components or ("main",)),
-        "architectures": list(wish.architectures or ("amd64",)),
-    }
+    given = {"components": wish.components, "architectures": wish.architectures}
+    parts = {name: list(values) for name, values in given.items() if values}
     suites = [{"name": name, **parts} for name in wish.suites or ("stable",)]
     made = client.archives.create(wish.archive, suites)
     _tell(made, f"{client.url}{made['url']}", wish)
@@ -144,7 +142,8 @@ def _upload(client: StagingClient, _action: Action, wish: _Wish) -> None:
     paths = [Path(file) for file in wish.arguments]
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise typer.BadParameter(f"not a file: {', '.join(missing)}")
-    suite, component = _one(wish.suites or ("stable",)), _one(wish.components or ("main",))
+    suite = _one(wish.suites or ("stable",))
+    component = _one(wish.components) if wish.components else None
     sent = client.archives.upload(wish.archive, suite, paths, component=component)
     lines = in_columns((u.state, u.name, u.error_message or u.id) for u in sent)
     _tell({"items": [upload.document for upload in sent]}, "\n".join(lines), wish)

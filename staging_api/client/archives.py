@@ -48,9 +48,11 @@ class Archives:
         return self._document("POST", "/apt-archives", body)
 
     def upload(
-        self, archive: str, suite: str, files: Sequence[Path], *, component: str = "main"
+        self, archive: str, suite: str, files: Sequence[Path], *, component: str | None = None
     ) -> list[Upload]:
         """Send packages: .deb, .udeb, and .dsc with the files that they list.
+
+        Without `component` they go to ``main``.
 
         Raises:
             OSError: a file cannot be read.
@@ -60,7 +62,7 @@ class Archives:
             NotFound: there is no such archive.
         """
         form = FileForm(files)
-        query = urlencode({"suite": suite, "component": component})
+        query = urlencode({"suite": suite} | ({"component": component} if component else {}))
         reply = self._transport.exchange(
             "POST",
             f"{API}/apt-archives/{quote(archive, '')}/uploads?{query}",

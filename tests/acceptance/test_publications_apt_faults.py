@@ -24,6 +24,7 @@ from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb, dsc, source_file
+from tests.publisher import time_passes
 from tests.rows import execute
 from tests.service import API, Answer, Client, Service, eventually, service
 from tests.slow_front import SlowFront
@@ -112,18 +113,6 @@ def test_a_source_can_be_downloaded_whatever_became_of_other_versions(
     archive.published()
     succeeds(apt.update())
     succeeds(source(apt, "1.1-1"))
-
-
-def time_passes(rows: Database) -> None:
-    """For what waits for it, more than retention and quarantine."""
-    for table, column in (
-        ("dists_generations", "retired_at"),
-        ("package_publications", "scheduled_deletion_at"),
-        ("binary_releases", "created_at"),
-        ("source_releases", "created_at"),
-        ("package_files", "created_at"),
-    ):
-        execute(rows, f"UPDATE {table} SET {column} = {column} - interval '2 days'")
 
 
 def test_a_withdrawn_version_is_not_installed_until_the_hold_is_lifted(

@@ -14,7 +14,7 @@ from tests import version_before
 from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
 from tests.packages import control_text, deb, dsc, source_file
-from tests.rows import execute
+from tests.publisher import time_passes
 from tests.service import API, service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -49,14 +49,7 @@ class Both:
 
     def let_time_pass(self) -> None:
         """More than retention and quarantine."""
-        for table, column in (
-            ("dists_generations", "retired_at"),
-            ("package_publications", "scheduled_deletion_at"),
-            ("binary_releases", "created_at"),
-            ("source_releases", "created_at"),
-            ("package_files", "created_at"),
-        ):
-            execute(self.rows, f"UPDATE {table} SET {column} = {column} - interval '9 days'")
+        time_passes(self.rows, "9 days")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing import rows
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
-from tests.publisher import Shop, shop
+from tests.publisher import Shop, find, shop, time_passes
 from tests.rows import execute, select
 
 
@@ -166,6 +166,28 @@ def test_what_a_held_suite_lists_stays_in_the_pool(here: Shop) -> None:
     here.publisher.lift(here.name)
     here.run()
     assert here.names() == ["hello 2.0"]
+
+
+def test_a_kept_generation_keeps_the_files_of_a_suite_beside_a_held_one(here: Shop) -> None:
+    here.hold(first(here), "stable")
+    send(here, "1.0", "testing", name="world")
+    generation = here.run().generation_id
+    assert generation
+    with here.database.begin() as conn:
+        rows.set_pin(conn, generation, "ada", pinned=True)
+        (world,) = rows.list_package_publications(conn, here.archive.id, limit=9, package="world")
+        rows.delete_package_publication(conn, here.archive.id, world.id, "ada", "a mistake")
+    for _ in range(2):
+        here.run()
+        time_passes(here.database)
+    here.run()
+    assert "world 1.0" in here.names("testing", generation)
+    assert here.served("pool/main/w/world/world_1.0_amd64.deb")
+    with here.database.begin() as conn:
+        rows.set_pin(conn, generation, "ada", pinned=False)
+    time_passes(here.database)
+    here.run()
+    assert find(here.database, "pool/main/w/world/world_1.0_amd64.deb") is None
 
 
 def test_what_cannot_be_gone_back_to_is_refused_by_name(here: Shop) -> None:

@@ -13,7 +13,7 @@ from staging_api.errors import Conflict, HookFailed, PackageInvalid
 from staging_api.publishing import rows
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
-from tests.publisher import ARCHIVE, Shop, find, shop
+from tests.publisher import ARCHIVE, Shop, find, shop, time_passes
 from tests.rows import dump, execute, select
 
 
@@ -123,25 +123,10 @@ def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:
     here.run()
     assert here.served(path) != old
     assert here.served(by_hash) == old
-    later(here, "1 day 3 hours")
+    time_passes(here.database, "1 day 3 hours")
     assert here.run().counts["reaped"] == 1
     assert find(here.database, by_hash) is None
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
-
-
-def later(shop: Shop, interval: str) -> None:
-    """Let time pass, for what is waiting for it."""
-    for table, columns in {
-        "dists_generations": ["retired_at"],
-        "package_publications": ["scheduled_deletion_at"],
-        "binary_releases": ["created_at"],
-        "source_releases": ["created_at"],
-        "package_files": ["created_at"],
-    }.items():
-        for column in columns:
-            execute(
-                shop.database, f"UPDATE {table} SET {column} = {column} - interval '{interval}'"
-            )
 
 
 def test_a_newer_version_supersedes_and_the_older_file_leaves_the_pool_after_quarantine(
@@ -155,7 +140,7 @@ def test_a_newer_version_supersedes_and_the_older_file_leaves_the_pool_after_qua
     assert here.names() == ["hello 2.0"]
     old = "pool/main/h/hello/hello_1.0-1_amd64.deb"
     assert find(here.database, old)
-    later(here, "2 days")
+    time_passes(here.database)
     here.run()
     assert find(here.database, old) is None
     assert find(here.database, "pool/main/h/hello/hello_2.0_amd64.deb")
@@ -170,14 +155,14 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
         assert rows.set_pin(conn, generation, "tester", pinned=True)
     here.add("hello", version="2.0")
     here.run()
-    later(here, "2 days")
+    time_passes(here.database)
     here.run()
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb")
     assert here.names(generation=generation) == ["hello 1.0-1"]
     with here.database.begin() as conn:
         rows.set_pin(conn, generation, "tester", pinned=False)
     here.run()
-    later(here, "2 days")
+    time_passes(here.database)
     here.run()
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
 
