@@ -21,7 +21,7 @@ class Verb:
     """A word of the command line.
 
     Attributes:
-        module: which has a function of the verb's name.
+        module: which has a function of the verb's name, or a group of actions.
         line: of the list of verbs.
         extra: of the package, without which the module cannot be imported; "" for a client's verb.
     """
@@ -71,15 +71,18 @@ def _application(given: Sequence[str]) -> typer.Typer:
     )
     asked = next((word for word in given if not word.startswith("-")), None)
     for name, verb in VERBS.items():
-        function = _loaded(name, verb) if name == asked else _named(verb.line)
-        application.command(name, epilog=EXIT_CODES)(function)
+        loaded = _loaded(name, verb) if name == asked else _named(verb.line)
+        if isinstance(loaded, typer.Typer):
+            application.add_typer(loaded, name=name, epilog=EXIT_CODES)
+        else:
+            application.command(name, epilog=EXIT_CODES)(loaded)
     return application
 
 
-def _loaded(name: str, verb: Verb) -> Callable[..., None]:
+def _loaded(name: str, verb: Verb) -> Callable[..., None] | typer.Typer:
     with needing(verb.extra, name) if verb.extra else nullcontext():
         module = import_module(f"staging_api.cli.{verb.module}")
-    function: Callable[..., None] = getattr(module, name.replace("-", "_"))
+    function: Callable[..., None] | typer.Typer = getattr(module, name.replace("-", "_"))
     return function
 
 

@@ -96,7 +96,9 @@ def _problem(error: StagingApiError) -> dict[str, Any]:
 
 
 def _explained(error: StagingApiError) -> Iterator[str]:
-    yield f"staging-api: {error.title}: {error.detail}"
+    # Errors of configdocs begin with their title.
+    titled = error.detail.startswith(error.title)
+    yield f"staging-api: {error.detail if titled else f'{error.title}: {error.detail}'}"
     if isinstance(error, Invalid):
         for each in error.errors:
             if each.message in error.detail:

@@ -1,42 +1,26 @@
 """Configuration documents: buffer collections, review and commit them, go back."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from staging_api.client.calls import API, PAGE_SIZE, Calls, once, understood
-from staging_api.client.pacing import Deadline, OnRetry, retried
-from staging_api.client.problems import problem
-from staging_api.errors import AnswerUnusable
+from staging_api.client.calls import PAGE_SIZE, understood
+from staging_api.client.document_calls import (
+    Document,
+    DocumentCalls,
+    PostedCollection,
+    with_query,
+)
+from staging_api.client.pacing import OnRetry
 from staging_api.vocabulary.documents import BufferMode, Outcome
 
-Document = Mapping[str, Any]
 
-
-@dataclass(frozen=True)
-class PostedCollection:
-    """A collection as it was posted.
-
-    Attributes:
-        text: its documents, a YAML stream; empty where the buffer deletes it.
-        etag: for `Documents.create`, so that only this version of it is replaced; None if empty.
-    """
-
-    text: bytes
-    etag: str | None
-
-
-class Documents:
+class Documents(DocumentCalls):
     """What `StagingClient.documents` is; every method retries as those of the client do.
 
     Changes wait in the service's queue while another request changes documents. One whose answer
     was lost is sent again with the same Idempotency-Key, and gets the answer it would have got.
     """
-
-    def __init__(self, calls: Calls) -> None:
-        """Share the client's connections."""
-        self._calls = calls
 
     def create(
         self,
@@ -92,7 +76,7 @@ class Documents:
     def status(self, versions: Sequence[str] = ()) -> list[Document]:
         """What became of each collection between two versions (default: committed and buffer)."""
         query = [("versions", version) for version in versions]
-        found: list[Document] = self._calls.ask("GET", _asked("/configdocs", query)).document
+        found: list[Document] = self._calls.ask("GET", with_query("/configdocs", query)).document
         return found
 
     def get(self, collection: str, version: str = "buffer", *, secrets: bool = False) -> bytes:
@@ -114,7 +98,7 @@ class Documents:
             Forbidden: the caller may not see secrets.
         """
         query = {"version": version, "cleartext-secrets": "true" if secrets else None}
-        return self._text(_asked(f"/configdocs/{quote(collection, '')}", query))
+        return self._text(with_query(f"/configdocs/{quote(collection, '')}", query))
 
     def rendered(self, version: str = "buffer", *, secrets: bool = False) -> bytes:
         """All documents of a version, layered and with their substitutions.
@@ -125,7 +109,7 @@ class Documents:
         """
         named = "revision" if version.isdigit() else "version"
         query = {named: version, "cleartext-secrets": "true" if secrets else None}
-        return self._text(_asked("/renderedconfigdocs", query)).text
+        return self._text(with_query("/renderedconfigdocs", query)).text
 
     def commit(
         self,
@@ -175,7 +159,7 @@ class Documents:
             NotFound: the buffer does not change that collection.
         """
         below = "" if collection is None else f"/{quote(collection, '')}"
-        return self._changed("DELETE", _asked(f"/document-buffer{below}", {"reason": reason}))
+        return self._changed("DELETE", with_query(f"/document-buffer{below}", {"reason": reason}))
 
     def rollback(
         self, revision: int, *, over_buffer: bool = False, reason: str | None = None
@@ -196,7 +180,7 @@ class Documents:
             Conflict: it does not wait for that, or not any more.
         """
         path = f"/document-revisions/{revision}/confirm"
-        return self._changed("POST", _asked(path, {"reason": reason}))
+        return self._changed("POST", with_query(path, {"reason": reason}))
 
     def tag(
         self, revision: int, tag: str, data: object = None, *, reason: str | None = None
@@ -212,7 +196,7 @@ class Documents:
             NotFound: it does not have that name.
         """
         path = f"/document-revisions/{revision}/tags/{quote(tag, '')}"
-        return self._changed("DELETE", _asked(path, {"reason": reason}))
+        return self._changed("DELETE", with_query(path, {"reason": reason}))
 
     def site_action(
         self,
@@ -245,7 +229,7 @@ class Documents:
         """All revisions, newest first; pages are fetched as they are read."""
         query: dict[str, Any] = {"limit": page_size}
         while True:
-            page = self._asked("GET", _asked("/document-revisions", query))
+            page = self._asked("GET", with_query("/document-revisions", query))
             with understood():
                 items, following = page["items"], page["next"]
             yield from items
@@ -253,14 +237,25 @@ class Documents:
                 return
             query["before"] = following
 
-    def explain(self, schema: str, name: str, version: str = "buffer") -> Document:
+    def explain(
+        self, schema: str, name: str, version: str = "buffer", *, path: str = "."
+    ) -> Document:
         """A rendered document, where each value came from, and which documents use it.
 
+        Args:
+            schema: of the document.
+            name: of the document.
+            version: a version, or the number of a revision.
+            path: of one place in its data, such as ``.a.b[0]``.
+
         Raises:
-            NotFound: the version has no such document.
+            NotFound: the version has no such document, or the document nothing at the path.
+            Invalid: the path cannot be read, or the documents cannot be rendered.
         """
-        path = f"/documents/{quote(schema)}/{quote(name, '')}"
-        return self._asked("GET", _asked(path, {"version": version, "provenance": "true"}))
+        query = {"version": version, "provenance": "true", "path": path}
+        return self._asked(
+            "GET", with_query(f"/documents/{quote(schema)}/{quote(name, '')}", query)
+        )
 
     def differences(
         self,
@@ -291,7 +286,7 @@ class Documents:
         }
         whole: dict[str, Any] = {}
         while True:
-            page = self._asked("GET", _asked("/document-differences", query))
+            page = self._asked("GET", with_query("/document-differences", query))
             with understood():
                 whole = whole or {**page, "changes": []}
                 whole["changes"] += page["changes"]
@@ -299,62 +294,3 @@ class Documents:
             if following is None:
                 return whole
             query["after"] = following
-
-    def _asked(self, method: str, path: str, body: Document | None = None) -> Document:
-        found: Document = self._calls.ask(method, path, body).document
-        return found
-
-    def _changed(self, method: str, path: str, body: Document | None = None) -> Document:
-        reply = self._calls.transport.exchange(
-            method,
-            API + path,
-            Deadline(self._calls.timeout),
-            body=body,
-            headers=once() if method == "POST" else None,
-            queues=True,
-        )
-        found: Document = reply.document
-        return found
-
-    def _sent(
-        self,
-        path: str,
-        query: Mapping[str, Any],
-        content: bytes,
-        *,
-        headers: Mapping[str, str] | None = None,
-        on_retry: OnRetry | None = None,
-    ) -> Document:
-        reply = self._calls.transport.exchange(
-            "POST",
-            API + _asked(path, query),
-            Deadline(self._calls.timeout),
-            content=content,
-            headers={**once(), **(headers or {})},
-            on_retry=on_retry,
-            queues=True,
-        )
-        found: Document = reply.document
-        return found
-
-    def _text(self, path: str) -> PostedCollection:
-        deadline = Deadline(self._calls.timeout)
-        transport = self._calls.transport
-        headers = {"Accept": "application/x-yaml, application/json"}
-
-        def fetched() -> PostedCollection:
-            with transport.sent("GET", API + path, deadline, headers) as answer:
-                body = answer.read()
-                if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
-                    raise problem(answer.status, answer.headers, body)
-                if answer.status != 200:  # noqa: PLR2004 - success, RFC 9110
-                    raise AnswerUnusable(f"status {answer.status} in the place of documents")
-                return PostedCollection(body, answer.headers.get("ETag"))
-
-        return retried(fetched, deadline, transport.pacing)
-
-
-def _asked(path: str, query: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> str:
-    given = query.items() if isinstance(query, Mapping) else query
-    named = urlencode([(name, value) for name, value in given if value is not None])
-    return f"{path}?{named}" if named else path

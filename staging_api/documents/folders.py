@@ -2,9 +2,10 @@
 
 A folder holds collections as its subfolders; files that lie directly in it form a collection with
 the folder's own name. All files with the suffixes ``.yaml`` and ``.yml`` are read, also deeper
-ones.
+ones. One file, of any suffix, or standard input may stand in the place of a folder.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from staging_api.documents.rendering import Rendering, render
 from staging_api.documents.text import load_documents
 from staging_api.documents.validation import check_schemas, validate
 
+STANDARD_INPUT = Path("-")
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -53,13 +55,18 @@ class Folder:
 
 
 def read_folder(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Folder:
-    """Read all documents below a folder; faults of one file leave the others readable."""
+    """Read all documents below a folder, or of one file or standard input.
+
+    Faults of one file leave the others readable.
+    """
     documents: list[Document] = []
     findings: list[Located] = []
     files: dict[Identity, Path] = {}
-    for file in sorted(each for each in folder.rglob("*") if each.suffix in _SUFFIXES):
+    for file in _files(folder):
         try:
-            found = _read(folder, file, limits)
+            found = load_documents(
+                _bytes(file), collection=_collection(folder, file), limits=limits
+            )
         except DocumentsInvalid as error:
             findings += (Located(finding, file) for finding in error.findings)
             continue
@@ -102,12 +109,27 @@ def _repeated(document: Document, first: Path) -> Finding:
     )
 
 
-def _read(folder: Path, file: Path, limits: Limits) -> tuple[Document, ...]:
+def _files(folder: Path) -> list[Path]:
+    if folder == STANDARD_INPUT or not folder.is_dir():
+        return [folder]
+    found = (each for each in folder.rglob("*") if each.suffix in _SUFFIXES)
+    return sorted(each for each in found if not each.is_dir())
+
+
+def _collection(folder: Path, file: Path) -> str:
+    if folder == STANDARD_INPUT:
+        return "stdin"
+    if folder == file:
+        return file.stem
     below = file.relative_to(folder).parts
-    collection = below[0] if len(below) > 1 else folder.resolve().name
+    return below[0] if len(below) > 1 else folder.resolve().name
+
+
+def _bytes(file: Path) -> bytes:
+    if file == STANDARD_INPUT:
+        return sys.stdin.buffer.read()
     try:
-        raw = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
         raise DocumentsInvalid((Finding(Fault.INVALID_YAML, message),)) from None
-    return load_documents(raw, collection=collection, limits=limits)

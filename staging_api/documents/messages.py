@@ -35,9 +35,19 @@ class Verdict:
         return Verdict((*self.messages, *more))
 
 
-def of_finding(finding: Finding, level: Level | None = None) -> Message:
-    """The message that says what a finding says."""
+def of_finding(
+    finding: Finding, level: Level | None = None, *, collection: str | None = None
+) -> Message:
+    """The message that says what a finding says.
+
+    Args:
+        finding: what was found.
+        level: in the place of the finding's own.
+        collection: in whose text its line is; None: in the text that was posted.
+    """
     diagnostic: dict[str, Any] = {**finding.diagnostic}
+    if collection is not None:
+        diagnostic["collection"] = collection
     for name in ("path", "line", "index"):
         value = getattr(finding, name)
         if value not in (None, ""):

@@ -316,22 +316,28 @@ class DocumentService:
         return changing(self.database, self.locks, author)
 
     def _incomplete(self, collections: State) -> Iterator[Message]:
-        for finding in self._findings(collections):
-            waits = finding.fault in _INCOMPLETE
-            yield of_finding(finding, Level.WARNING if waits else None)
+        for finding, collection in self._findings(collections):
+            level = Level.WARNING if finding.fault in _INCOMPLETE else None
+            yield of_finding(finding, level, collection=collection)
 
     def _verdict(self, now: Now, author: Author) -> Verdict:
-        verdict = Verdict(tuple(map(of_finding, self._findings(now.newest))))
+        findings = self._findings(now.newest)
+        verdict = Verdict(tuple(of_finding(each, collection=home) for each, home in findings))
         if verdict.errors:
             return verdict
         asked = self.validators.ask(now.newest_revision, author.origin.reference_id)
         return verdict.adding(asked)
 
-    def _findings(self, collections: State) -> Iterator[Finding]:
+    def _findings(self, collections: State) -> Iterator[tuple[Finding, str | None]]:
+        """All findings, each with the collection of the document to change first."""
         rendered = self.renderings.of(collections)
-        yield from rendered.findings
+        findings = list(rendered.findings)
         if rendered.rendering is not None:
-            yield from builds.check(rendered.rendering)
+            findings += builds.check(rendered.rendering)
+        documents = self.contents.documents(collections) if findings else ()
+        homes = {each.identity: each.collection for each in documents}
+        for finding in findings:
+            yield finding, homes.get(finding.documents[0]) if finding.documents else None
 
 
 def _reviewed(now: Now, request: CommitRequest) -> Buffer:

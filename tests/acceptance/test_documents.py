@@ -135,30 +135,44 @@ def test_the_client_takes_the_409_of_a_lock_for_a_lock_that_it_waits_for() -> No
     assert error.retry_after_seconds == 2
 
 
-def test_the_command_line_speaks_for_the_whole_journey(
-    client: StagingClient, tmp_path: Path
-) -> None:
-    folder = tmp_path / "site"
-    (folder / "deep").mkdir(parents=True)
-    (folder / "policy.yaml").write_bytes(stream(policy()).removeprefix(b"---\n").rstrip())
-    (folder / "deep" / "one.yml").write_bytes(stream(document("one")))
-    (folder / "notes.txt").write_text("not: [yaml")
+Run = Callable[..., str]
 
-    def run(*arguments: str, expect: int = 0) -> str:
+
+@pytest.fixture
+def run(client: StagingClient) -> Run:
+    """Run ``staging-api documents``: what it prints on both outputs."""
+
+    def command(*arguments: object, expect: int = 0, given: bytes = b"") -> str:
+        words = [sys.executable, "-m", "staging_api", "documents", *map(str, arguments)]
         done = subprocess.run(
-            [sys.executable, "-m", "staging_api", "documents", *arguments, "--server", client.url],
+            [*words, "--server", client.url],
             capture_output=True,
-            text=True,
+            input=given,
             timeout=120,
             check=False,
         )
-        assert done.returncode == expect, done.stderr
-        return done.stdout + done.stderr
+        assert done.returncode == expect, done.stderr.decode()
+        return (done.stdout + done.stderr).decode()
 
-    assert "Validations succeeded" in run("create", "site", str(folder))
+    return command
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of documents, beside what is no YAML."""
+    made = tmp_path / "site"
+    (made / "deep").mkdir(parents=True)
+    (made / "policy.yaml").write_bytes(stream(policy()).removeprefix(b"---\n").rstrip())
+    (made / "deep" / "one.yml").write_bytes(stream(document("one")))
+    (made / "notes.txt").write_text("not: [yaml")
+    return made
+
+
+def test_the_command_line_speaks_for_the_whole_journey(run: Run, folder: Path) -> None:
+    assert "Validations succeeded" in run("create", "site", folder)
     buffer = json.loads(run("status", "--json"))["buffer"]
     assert "moved" in run("commit", "--revision", "999999", expect=3)
-    assert "Validations succeeded" in run("commit", "--revision", str(buffer["revision"]))
+    assert "Validations succeeded" in run("commit", "--revision", buffer["revision"])
     assert "name: one" in run("get", "site", "--version", "committed")
     assert SCRIPT in run("why", SCRIPT, "one", "--version", "committed")
     assert "deleted" not in run("status")
@@ -169,17 +183,58 @@ def test_the_command_line_speaks_for_the_whole_journey(
     assert (change["collection"], change["change"]) == ("site", "modified")
     assert "+  value: 2" in run("diff", "committed", "buffer", "--unified", expect=1)
     assert ".data.value: 2 -> 1" in run("diff", "buffer", "committed", expect=1)
-    assert "hippo is not a folder" in run("diff", "hippo", "buffer", expect=5)
+    assert "there is no folder or file hippo" in run("diff", "hippo", "buffer", expect=5)
     run("discard")
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("a: [")
-    assert "Error: InvalidYaml" in run("create", "wrong", str(wrong), expect=4)
 
 
-def _changed(run: Callable[..., str], folder: Path) -> str:
+def test_without_a_buffer_the_command_line_shows_what_is_committed(run: Run, folder: Path) -> None:
+    run("create", "site", folder)
+    run("commit", "--confirm-within", "600")
+    assert "buffer: empty" in run("status")
+    assert "unless it is confirmed" in run("status")
+    number = json.loads(run("status", "--json"))["buffer"]["committed"]
+    assert "is confirmed" in run("confirm", number, "--reason", "it works")
+    assert "unless it is confirmed" not in run("status")
+    assert SCRIPT in run("why", SCRIPT, "one", ".value")
+    assert "nothing at .never" in run("why", SCRIPT, "one", ".never", expect=5)
+    assert run("uses", SCRIPT, "one") == ""
+    assert "name: one" in run("render")
+    assert "name: one" in json.loads(run("get", "site", "--json"))["text"]
+    assert "golden" in run("tag", number, "golden", "--data", '{"a": 1}')
+    assert "golden" in run("history", "--limit", "1")
+    run("tag", number, "golden", "--remove")
+    assert "golden" not in run("history")
+    assert "success" in run("site-action", "success")
+
+
+def test_a_fault_is_shown_with_file_and_line(run: Run, folder: Path) -> None:
+    wrong = folder.parent / "wrong.yaml"
+    wrong.write_text("# a comment\na: 1\na: 2\n")
+    said = run("create", "site", folder, wrong, expect=4)
+    assert f"{wrong}:3: error: InvalidYaml" in said
+    assert "unsuitable: " in said
+    assert said.count("unsuitable") == 1
+    assert "-:2: error: InvalidYaml" in run("create", "site", "-", expect=4, given=b"a: 1\na: 2")
+    # What is taken all the same: a document that cannot be rendered. The dry run fails as the
+    # commit does; both name the document, its line and its collection.
+    lost = folder / "lost.yaml"
+    lost.write_bytes(stream(document("lost", layeringDefinition={"layer": "moon"})))
+    line = lost.read_text().splitlines().index("    layer: moon") + 1
+    fault = "error: InvalidDocumentLayer"
+    assert f"{lost}:{line}: {fault}" in run("create", "site", folder)
+    for given in (["commit", "--dryrun"], ["commit"]):
+        said = run(*given, expect=4)
+        assert fault in said
+        assert f"({SCRIPT} lost .metadata.layeringDefinition.layer, line " in said
+        assert " of collection site)" in said
+    run("create", "other", "-", "--mode", "append", given=stream(document("other")))
+    assert "FORCED SUCCESS" in run("commit", "--force")
+
+
+def _changed(run: Run, folder: Path) -> str:
     """What differs once a document of a folder has changed."""
     (folder / "deep" / "one.yml").write_bytes(stream(document("one", {"value": 2})))
-    run("create", "site", str(folder))
+    run("create", "site", folder)
     return run("diff", expect=1)
 
 

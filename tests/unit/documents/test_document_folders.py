@@ -1,7 +1,9 @@
 """Folders of documents, checked, rendered, compared and explained without a server."""
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 import typer
 import yaml
 
-from staging_api.cli import document_folders, main
+from staging_api.cli import main
+from staging_api.cli.documents import folders as document_folders
 from staging_api.documents.text import dump
 from staging_api.errors import Invalid, NotFound
 from tests.document_sets import SECRET, doc, policy, secret, sub
@@ -58,6 +61,20 @@ def test_lint_names_file_line_document_and_field(site, capsys):
     assert code == 4
     assert out.startswith(f"{site / 'local' / 'bad.yaml'}:{line}: error: InvalidDocumentLayer: ")
     assert "site/Thing/v1 bad on layer moon, .metadata.layeringDefinition.layer: " in out
+
+
+def test_one_file_or_standard_input_stands_for_a_folder(site, tmp_path, capsys, monkeypatch):
+    text = dump([policy(), doc("bad", {}, layer="moon")])
+    file = tmp_path / "bad.txt"
+    file.write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    line = text.splitlines().index("    layer: moon") + 1
+    for given in (str(file), "-"):
+        code, out, _ = command(capsys, "lint", given)
+        assert code == 4
+        assert out.startswith(f"{given}:{line}: error: InvalidDocumentLayer: ")
+    one = site / "local" / "secret.yaml"
+    assert "collection secret\n" in command(capsys, "diff", one, site / "policy.yaml")[1]
 
 
 def test_lint_finds_the_faults_of_all_files(site, capsys):

@@ -5,8 +5,8 @@ from typing import NoReturn
 
 import typer
 
-from staging_api.cli.document_changes import DIFFERENT, print_changes
-from staging_api.cli.document_display import (
+from staging_api.cli.documents.changes import DIFFERENT, print_changes
+from staging_api.cli.documents.display import (
     change_json,
     finding_json,
     finding_line,
@@ -17,6 +17,7 @@ from staging_api.cli.exits import REFUSED
 from staging_api.cli.output import in_columns, print_json
 from staging_api.documents.differences import compare
 from staging_api.documents.folders import (
+    STANDARD_INPUT,
     Folder,
     Located,
     check_folder,
@@ -114,8 +115,8 @@ def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
 
 
 def _opened(folder: Path) -> Folder:
-    if not folder.is_dir():
-        raise NotFound(f"{folder} is not a folder")
+    if folder != STANDARD_INPUT and not folder.exists():
+        raise NotFound(f"there is no folder or file {folder}")
     return read_folder(folder)
 
 

@@ -1,0 +1,266 @@
+"""The actions of ``staging-api documents`` that change documents."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from staging_api.cli.documents.messages import print_messages
+from staging_api.cli.documents.options import Reason, connected
+from staging_api.cli.documents.posted import PostedText, read_files
+from staging_api.cli.exits import REFUSED
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import print_json
+from staging_api.client import StagingClient
+from staging_api.errors import Invalid, StagingApiError
+from staging_api.vocabulary.documents import BufferMode, Outcome
+
+
+class Mode(StrEnum):
+    """What to do with a buffer that is not empty."""
+
+    REJECT = "rejectoncontents"
+    APPEND = "append"
+    REPLACE = "replace"
+
+
+class Ended(StrEnum):
+    """How a site action ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+Number = Annotated[int, typer.Argument(min=0, metavar="REVISION", help="Number of a revision.")]
+Data = Annotated[str | None, typer.Option(metavar="JSON", help="Kept with it.")]
+
+
+def create(
+    collection: Annotated[str, typer.Argument(metavar="COLLECTION")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER|-]...",
+            help="Files of YAML; folders, of which all .yaml and .yml files; - standard input.",
+        ),
+    ] = None,
+    *,
+    mode: Annotated[
+        Mode, typer.Option(help="What to do with a buffer that is not empty.")
+    ] = Mode.REJECT,
+    empty: Annotated[bool, typer.Option("--empty", help="Remove all its documents.")] = False,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Put a collection into the buffer."""
+    if empty == bool(files):
+        raise typer.BadParameter("either files or folders with the documents, or --empty")
+    buffer_mode: BufferMode = mode.value
+    with connected(server, token, timeout, as_json=as_json) as client:
+        if empty:
+            result = client.documents.empty(
+                collection, mode=buffer_mode, reason=reason, on_retry=_say_why
+            )
+        else:
+            posted = read_files(files or ())
+            result = _post(client, collection, posted, buffer_mode, reason)
+    _print_result(result, as_json=as_json)
+
+
+def _post(
+    client: StagingClient,
+    collection: str,
+    posted: PostedText,
+    mode: BufferMode,
+    reason: str | None,
+) -> Mapping[str, Any]:
+    try:
+        result = client.documents.create(
+            collection, posted.text, mode=mode, reason=reason, on_retry=_say_why
+        )
+    except StagingApiError as error:
+        messages = error.extra.get("messages", ())
+        error.extra = {**error.extra, "messages": posted.located(messages, collection)}
+        raise
+    details = result["details"]
+    located = posted.located(details["messageList"], collection)
+    return {**result, "details": {**details, "messageList": located}}
+
+
+def commit(
+    *,
+    revision: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only if the buffer is still this revision."),
+    ] = None,
+    dryrun: Annotated[
+        bool, typer.Option("--dryrun", help="Validate only; exits with 4 if there are errors.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Commit in spite of errors.")] = False,
+    confirm_within: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="SECONDS", help="Undo the commit then, unless confirmed."),
+    ] = None,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Stage the builds that documents name.")
+    ] = False,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Validate and commit the buffer."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        result = client.documents.commit(
+            revision=revision,
+            force=force,
+            dryrun=dryrun,
+            confirm_within=confirm_within,
+            stage=stage,
+            reason=reason,
+            on_retry=_say_why,
+        )
+    _print_result(result, as_json=as_json)
+    if dryrun and result["status"] == "Failure":
+        raise typer.Exit(REFUSED)
+
+
+def confirm(
+    revision: Number,
+    *,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Keep a commit made with --confirm-within."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        made = client.documents.confirm(revision, reason=reason)
+    _print(made, f"revision {revision} is confirmed", as_json=as_json)
+
+
+def discard(
+    collection: Annotated[
+        str | None, typer.Argument(metavar="[COLLECTION]", help="Only its changes.")
+    ] = None,
+    *,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Drop what the buffer changes."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        made = client.documents.discard(collection, reason=reason)
+    _print_buffer(made, as_json=as_json)
+
+
+def rollback(
+    revision: Number,
+    *,
+    over_buffer: Annotated[
+        bool, typer.Option("--over-buffer", help="Even if that drops the buffer.")
+    ] = False,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Make the buffer equal to a revision; 0 has no documents."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        made = client.documents.rollback(revision, over_buffer=over_buffer, reason=reason)
+    _print_buffer(made, as_json=as_json)
+
+
+def tag(
+    revision: Number,
+    name: Annotated[str, typer.Argument(metavar="TAG")],
+    *,
+    data: Data = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Name a revision."""
+    if remove and data is not None:
+        raise typer.BadParameter("--data is for a tag that is set")
+    with connected(server, token, timeout, as_json=as_json) as client:
+        if remove:
+            made = client.documents.untag(revision, name, reason=reason)
+        else:
+            made = client.documents.tag(revision, name, _parsed(data), reason=reason)
+    done = f"has no tag {name} any more" if remove else f"is tagged {name}"
+    _print(made, f"revision {revision} {done}", as_json=as_json)
+
+
+def site_action(
+    outcome: Annotated[Ended, typer.Argument()],
+    *,
+    revision: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Default: what is committed.")
+    ] = None,
+    require_staged: Annotated[
+        bool, typer.Option("--require-staged", help="Refuse unless each named build is staged.")
+    ] = False,
+    data: Data = None,
+    reason: Reason = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Record how a site action ended."""
+    ended: Outcome = outcome.value
+    with connected(server, token, timeout, as_json=as_json) as client:
+        made = client.documents.site_action(
+            ended,
+            revision=revision,
+            require_staged=require_staged,
+            data=_parsed(data),
+            reason=reason,
+        )
+    _print(made, f"a site action on revision {made['number']}: {ended}", as_json=as_json)
+
+
+def _parsed(data: str | None) -> object:
+    try:
+        return None if data is None else json.loads(data)
+    except ValueError as error:
+        raise Invalid.field("--data", f"must be JSON: {error}") from None
+
+
+def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
+    if not as_json:
+        print_messages(result["details"]["messageList"])
+    text = f"{result['message']}: revision {result['revision']}, digest {result['digest']}"
+    for build in result.get("builds", ()):
+        text += f"\n  {build['state']} {build['archive_url']}"
+    _print(result, text, as_json=as_json)
+
+
+def _print_buffer(buffer: Mapping[str, Any], *, as_json: bool) -> None:
+    changed = ", ".join(buffer["collections"]) or "nothing"
+    _print(buffer, f"revision {buffer['revision']} changes {changed}", as_json=as_json)
+
+
+def _print(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(text)
+
+
+def _say_why(error: StagingApiError, pause: float) -> None:
+    typer.echo(f"{error.detail}; trying again in {pause:.0f} s", err=True)

@@ -1,0 +1,47 @@
+"""What the service says about documents, a line for each message."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+Message = Mapping[str, Any]
+
+_COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
+
+
+def print_messages(messages: Sequence[Message]) -> None:
+    """Print messages on standard error."""
+    for each in messages:
+        typer.echo(_line(each), err=True)
+
+
+def diagnostic_of(message: Message) -> Mapping[str, Any]:
+    """Where the fault is: ``path``, ``line``, ``collection``; empty for those of validators."""
+    try:
+        found = json.loads(message.get("diagnostic") or "{}")
+    except (TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _line(message: Message) -> str:
+    """A message as compilers write theirs: file and line, level, what it is, which document."""
+    level = str(message.get("level") or ("Error" if message.get("error") else "Info")).lower()
+    styled = typer.style(level, fg=_COLOURS.get(level))
+    place = f"{message['place']}: " if message.get("place") else ""
+    where = ", ".join(_named(message))
+    return f"{place}{styled}: {message.get('message')}{f' ({where})' if where else ''}"
+
+
+def _named(message: Message) -> list[str]:
+    found = [f"{each['schema']} {each['name']}" for each in message.get("documents") or ()]
+    diagnostic = diagnostic_of(message)
+    if found and diagnostic.get("path") not in (None, "."):
+        found[0] += f" {diagnostic['path']}"
+    if "line" in diagnostic and not message.get("place"):
+        collection = diagnostic.get("collection")
+        of = f" of collection {collection}" if collection else ""
+        found.append(f"line {diagnostic['line']}{of}")
+    return found

@@ -1,0 +1,54 @@
+"""Options that several actions on documents have, and the client that they use."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import typer
+
+from staging_api.cli.documents.messages import print_messages
+from staging_api.cli.output import exit_on_error
+from staging_api.client import StagingClient
+from staging_api.errors import NotFound, StagingApiError
+
+T = TypeVar("T")
+
+VERSIONS = ("buffer", "committed", "last_site_action", "successful_site_action")
+
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the record.")]
+Secrets = Annotated[bool, typer.Option("--cleartext-secrets", help="Show secrets; for operators.")]
+_NAMES = ", ".join(VERSIONS)
+_BUFFER_FIRST = " [default: the buffer, or what is committed if it is empty]"
+Version = Annotated[str | None, typer.Option(metavar="VERSION", help=f"{_NAMES}.{_BUFFER_FIRST}")]
+VersionOrRevision = Annotated[
+    str | None,
+    typer.Option(metavar="VERSION", help=f"{_NAMES}, or the number of a revision.{_BUFFER_FIRST}"),
+]
+
+
+@contextmanager
+def connected(
+    server: str, token: str | None, timeout: float, *, as_json: bool
+) -> Iterator[StagingClient]:
+    """A client; an error of the block is printed with the service's messages, and exits."""
+    with exit_on_error(as_json), StagingClient(server, token=token, timeout=timeout) as client:
+        try:
+            yield client
+        except StagingApiError as error:
+            if not as_json:
+                print_messages(error.extra.get("messages", ()))
+            raise
+
+
+def of_version(version: str | None, ask: Callable[[str], T]) -> T:
+    """Ask for a version; if none is named, for the buffer, else for what is committed.
+
+    Raises:
+        NotFound: neither has it.
+    """
+    if version is not None:
+        return ask(version)
+    try:
+        return ask("buffer")
+    except NotFound:
+        return ask("committed")

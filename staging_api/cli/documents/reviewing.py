@@ -1,0 +1,200 @@
+"""The actions of ``staging-api documents`` that check, render, compare and explain.
+
+All of them work on folders without a server, and all but ``lint`` on what the service has.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.documents.changes import DIFFERENT, print_changes
+from staging_api.cli.documents.options import (
+    VERSIONS,
+    Secrets,
+    VersionOrRevision,
+    connected,
+    of_version,
+)
+from staging_api.cli.documents.reading import print_text
+from staging_api.cli.extras import needing
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import exit_on_error, in_columns, print_json
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="A folder of documents, or one file; no server."),
+]
+Schema = Annotated[str, typer.Argument(metavar="SCHEMA", help="As in site/Network/v1.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a document of that schema.")]
+
+
+def lint(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR|FILE", help="A folder, one file, or - standard input.")
+    ],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Check documents without a server.
+
+    Exits with 4 if there are errors.
+    """
+    with _engine("lint", as_json=as_json) as folders:
+        folders.lint(folder, as_json=as_json)
+
+
+def render(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR|FILE]",
+            help="A folder, one file, or - standard input; no server. [default: the service's]",
+        ),
+    ] = None,
+    *,
+    version: VersionOrRevision = None,
+    cleartext_secrets: Secrets = False,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Print all documents, rendered."""
+    if folder is not None:
+        _no_version(version)
+        with _engine("render", as_json=as_json) as folders:
+            folders.render_folder(folder, secrets=cleartext_secrets, as_json=as_json)
+        return
+    with connected(server, token, timeout, as_json=as_json) as client:
+        ask = partial(client.documents.rendered, secrets=cleartext_secrets)
+        text = of_version(version, ask)
+    print_text(text, as_json=as_json)
+
+
+def diff(
+    both: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[OLD NEW]",
+            help="Two folders or files (one named as a version is ./buffer), or two versions or"
+            " revisions. [default: committed buffer]",
+        ),
+    ] = None,
+    *,
+    rendered: Annotated[
+        bool, typer.Option("--rendered", help="Compare what is rendered, not what was posted.")
+    ] = False,
+    unified: Annotated[bool, typer.Option("--unified", help="Show lines of YAML.")] = False,
+    cleartext_secrets: Secrets = False,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Compare two versions or folders.
+
+    Exits with 1 if anything differs.
+    """
+    try:
+        old, new = both or ("committed", "buffer")
+    except ValueError:
+        raise typer.BadParameter("two folders, versions or revisions, or none") from None
+    if not (_is_version(old) and _is_version(new)):
+        with _engine("diff", as_json=as_json) as folders:
+            folders.diff(
+                Path(old),
+                Path(new),
+                rendered=rendered,
+                unified=unified,
+                secrets=cleartext_secrets,
+                as_json=as_json,
+            )
+        return
+    with connected(server, token, timeout, as_json=as_json) as client:
+        found = client.documents.differences(old, new, rendered=rendered, secrets=cleartext_secrets)
+    if as_json:
+        print_json(found)
+    else:
+        print_changes(found["changes"], unified=unified)
+    if found["changes"]:
+        raise typer.Exit(DIFFERENT)
+
+
+def why(
+    schema: Schema,
+    name: Name,
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="One place in its data: .a.b[0]")
+    ] = ".",
+    *,
+    version: VersionOrRevision = None,
+    folder: Folder = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Show where each value of a document came from."""
+    if folder is not None:
+        _no_version(version)
+        with _engine("why", as_json=as_json) as folders:
+            folders.explain(folder, schema, name, path, as_json=as_json)
+        return
+    with connected(server, token, timeout, as_json=as_json) as client:
+        found = of_version(version, partial(client.documents.explain, schema, name, path=path))
+    if as_json:
+        print_json(found)
+        return
+    for line in in_columns(
+        (each["path"], each["origin"], " <- ".join(each["steps"])) for each in found["provenance"]
+    ):
+        typer.echo(line)
+
+
+def uses(
+    schema: Schema,
+    name: Name,
+    *,
+    version: VersionOrRevision = None,
+    folder: Folder = None,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """List the documents that a change of one touches."""
+    if folder is not None:
+        _no_version(version)
+        with _engine("uses", as_json=as_json) as folders:
+            folders.show_users(folder, schema, name, as_json=as_json)
+        return
+    with connected(server, token, timeout, as_json=as_json) as client:
+        found = of_version(version, partial(client.documents.explain, schema, name))
+    if as_json:
+        print_json(found)
+        return
+    for each in found["used_by"]:
+        typer.echo(f"{each['schema']} {each['name']}")
+
+
+@contextmanager
+def _engine(action: str, *, as_json: bool) -> Iterator[ModuleType]:
+    """The actions on folders; the engine is loaded only for these."""
+    with exit_on_error(as_json):
+        with needing("documents", f"documents {action} on folders"):
+            from staging_api.cli.documents import folders
+        yield folders
+
+
+def _is_version(text: str) -> bool:
+    return text in VERSIONS or (text.isascii() and text.isdigit())
+
+
+def _no_version(version: str | None) -> None:
+    if version is not None:
+        raise typer.BadParameter("--version is for what the service has, not for a folder")
