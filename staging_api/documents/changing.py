@@ -43,10 +43,20 @@ class Buffer:
         """A strong validator of all that the buffer is compared with and holds."""
         return etag_of(self.committed, self.revision, self.digest)
 
+    @property
+    def etags(self) -> tuple[str, str]:
+        """The forms that name this buffer: confirming what is below it does not move it."""
+        return self.etag, unconfirmed_etag(self.etag)
+
 
 def etag_of(committed: int, revision: int, digest: str) -> str:
     """The ETag of a revision that is compared with a committed one."""
     return f'"{committed}-{revision}-{digest[:16]}"'
+
+
+def unconfirmed_etag(etag: str) -> str:
+    """The ETag of the same while the committed revision waits to be confirmed."""
+    return f'{etag[:-1]}-unconfirmed"'
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,29 @@ from dataclasses import dataclass
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows, status
-from staging_api.documents.changing import Buffer, buffer_of, digest_of, etag_of, now
+from staging_api.documents.changing import (
+    Buffer,
+    buffer_of,
+    digest_of,
+    etag_of,
+    now,
+    unconfirmed_etag,
+)
 from staging_api.documents.contents import Contents
 from staging_api.documents.differences import DocumentChange, Position, differences
 from staging_api.documents.model import Document, RenderingFailed
 from staging_api.documents.refusals import RequestInvalid, VersionNotFound
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.renderings import Rendered, Renderings
-from staging_api.documents.stored import BUFFER, COMMITTED, VERSIONS, Held, Revision, State
+from staging_api.documents.stored import (
+    BUFFER,
+    COMMITTED,
+    VERSIONS,
+    Held,
+    Revision,
+    State,
+    Unconfirmed,
+)
 from staging_api.errors import NotFound
 
 _MAX_NUMBER = (1 << 63) - 1
@@ -27,14 +42,37 @@ class Comparison:
     pair: status.Pair
     digest: str
     collections: list[status.CollectionStatus]
+    #: One of the two versions, if that is undone unless it is confirmed.
+    unconfirmed: Unconfirmed | None = None
 
     @property
     def etag(self) -> str:
         """A strong validator; of committed and buffer, that of the buffer."""
         pair = self.pair
         tag = etag_of(pair.base_revision, pair.new_revision, self.digest)
+        tag = tag if self.unconfirmed is None else unconfirmed_etag(tag)
         names = (pair.base_version, pair.new_version)
         return tag if names == (COMMITTED, BUFFER) else f'"{"-".join(names)}-{tag[1:]}'
+
+
+@dataclass(frozen=True)
+class BufferState:
+    """The buffer at one moment.
+
+    Attributes:
+        collections: those that it changes.
+        unconfirmed: the committed revision, if that is undone unless it is confirmed.
+    """
+
+    buffer: Buffer
+    collections: list[str]
+    unconfirmed: Unconfirmed | None
+
+    @property
+    def etag(self) -> str:
+        """A strong validator, of which `Buffer.etags` knows every form."""
+        etag = self.buffer.etag
+        return etag if self.unconfirmed is None else unconfirmed_etag(etag)
 
 
 @dataclass(frozen=True)
@@ -79,16 +117,12 @@ class DocumentReader:
         with self.database.connect() as conn:
             return buffer_of(now(conn, rows.versions(conn)))
 
-    def buffered(self) -> list[str]:
-        """The collections that the buffer changes."""
-        with self.database.connect() as conn:
-            return now(conn, rows.versions(conn)).buffered
-
-    def buffer_and_collections(self) -> tuple[Buffer, list[str]]:
-        """The newest revision, and the collections that it changes, of the same moment."""
+    def buffer_state(self) -> BufferState:
+        """The newest revision and what is to be known of it before it is committed."""
         with self.database.connect() as conn:
             there = now(conn, rows.versions(conn))
-        return buffer_of(there), there.buffered
+            unconfirmed = rows.unconfirmed(conn)
+        return BufferState(buffer_of(there), there.buffered, unconfirmed)
 
     def compare(self, names: Sequence[str]) -> Comparison:
         """The collections of two versions (none named: committed and buffer), compared.
@@ -101,7 +135,10 @@ class DocumentReader:
         with self.database.connect() as conn:
             pair = status.revisions(ordered, rows.versions(conn))
             base, new = rows.state(conn, pair.base_revision), rows.state(conn, pair.new_revision)
-        return Comparison(pair, digest_of(new), status.compare(pair, base, new))
+            waiting = rows.unconfirmed(conn)
+        if waiting is not None and waiting.revision not in {pair.base_revision, pair.new_revision}:
+            waiting = None
+        return Comparison(pair, digest_of(new), status.compare(pair, base, new), waiting)
 
     def differences(self, query: Compared) -> Differences:
         """Compare the documents of two revisions, a page at a time.

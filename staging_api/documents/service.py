@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.documents import builds, rows
@@ -93,6 +94,8 @@ class Done:
     buffer: Buffer
     verdict: Verdict = field(default_factory=Verdict)
     committed: bool = False
+    #: When the commit is undone, unless it is confirmed before.
+    confirm_until: datetime | None = None
     builds: tuple[BuildState, ...] = ()
 
 
@@ -156,11 +159,12 @@ class DocumentService:
             reviewed = _reviewed(now, request)
             verdict = self._verdict(now, author)
             commits = not request.dryrun and (request.force or not verdict.errors)
+            confirm_until = None
             if commits:
                 with change.deciding() as (conn, there):
                     if buffer_of(there) != reviewed:
                         raise moved(f"revision {reviewed.revision}", there.newest_revision)
-                    rows.add_commit(
+                    confirm_until = rows.add_commit(
                         conn,
                         reviewed.revision,
                         change.stamp,
@@ -175,7 +179,7 @@ class DocumentService:
                 if commits
                 else self.builds.look(rendering)
             )
-        return Done(reviewed, verdict, commits, named)
+        return Done(reviewed, verdict, commits, confirm_until, named)
 
     def discard(
         self, collection: str | None, author: Author, unless: BufferCheck | None = None

@@ -144,6 +144,14 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class Unconfirmed:
+    """A commit that is undone at a time, unless it is confirmed before."""
+
+    revision: int
+    confirm_until: datetime
+
+
+@dataclass(frozen=True)
 class Tag:
     """A name of a revision."""
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from staging_api.documents.changing import Buffer
 from staging_api.documents.differences import DocumentChange
 from staging_api.documents.paths import path_text
+from staging_api.documents.reader import BufferState
 from staging_api.documents.stored import Revision
 from staging_api.http.bodies import Body, Ulid
 from staging_api.vocabulary.documents import Change, RevisionKind
@@ -81,6 +81,13 @@ class RevisionList(Body):
     next: int | None = Field(description="the `before` of the next page")
 
 
+class UnconfirmedBody(Body):
+    """A commit that is undone at a time, unless it is confirmed before."""
+
+    revision: int
+    confirm_until: datetime
+
+
 class BufferBody(Body):
     """The newest revision, as it would be committed."""
 
@@ -88,15 +95,21 @@ class BufferBody(Body):
     committed: int = Field(description="the revision that it would take the place of; 0: none")
     digest: str
     collections: list[str] = Field(description="those that it changes")
+    unconfirmed: UnconfirmedBody | None = Field(
+        description="the committed revision, if it is undone unless it is confirmed"
+    )
 
     @classmethod
-    def of(cls, buffer: Buffer, collections: list[str]) -> "BufferBody":
+    def of(cls, state: BufferState) -> "BufferBody":
         """The answer's form of the buffer."""
+        buffer, waiting = state.buffer, state.unconfirmed
         return cls(
             revision=buffer.revision,
             committed=buffer.committed,
             digest=buffer.digest,
-            collections=collections,
+            collections=state.collections,
+            unconfirmed=waiting
+            and UnconfirmedBody(revision=waiting.revision, confirm_until=waiting.confirm_until),
         )
 
 

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from staging_api.db.engine import open_database
 from staging_api.db.migrate import migrate
 from tests.databases import new_database
 from tests.documents import API, document, policy, stream
 from tests.proxy import proxied
-from tests.service import Pod, service
+from tests.rows import select
+from tests.service import Pod, eventually, service
 
 MOST = 5000
 TEXT = stream(document("one"), policy())
@@ -126,6 +128,37 @@ def test_without_a_database_every_path_answers_a_status(own_url: str, tmp_path: 
         # Our own paths have our own form.
         told = send(pod, "DELETE", f"{API}/document-buffer")
         assert (told.status, json.loads(told.body)["code"]) == (503, "unavailable")
+
+
+def test_a_commit_is_undone_in_time_though_every_pod_died(own_url: str, tmp_path: Path) -> None:
+    pools = open_database(own_url, pool_size=1)
+    try:
+        with service(tmp_path, own_url) as made:
+            pod, _ = *made.api(1), made.worker()
+            for collection, seconds in (("kept", ""), ("undone", "?confirm_within=3")):
+                text = stream(document(collection), *([] if seconds else [policy()]))
+                assert post(pod, collection, text).status == 201
+                committed = send(pod, "POST", f"{API}/commitconfigdocs{seconds}")
+                assert committed.status == 200
+                assert (b"confirm_until" in committed.body) == bool(seconds)
+            made.kill()
+            # No pod is left; the deadline passes by the database's clock.
+            eventually(lambda: bool(select(pools, _OVERDUE)), "the deadline does not pass")
+            assert select(pools, _UNDONE) == []
+            made.worker()
+            eventually(lambda: bool(select(pools, _UNDONE)), "no worker undoes the commit")
+            assert select(pools, _UNDONE) == [(2, 3)]
+            later = made.api(1)[0]
+            assert [each["collection_name"] for each in json.loads(_status(later))] == ["kept"]
+            assert b"confirm_until" not in _status(later)
+            kept = send(later, "GET", f"{API}/configdocs/kept?version=committed")
+            assert b"name: kept" in kept.body
+    finally:
+        pools.close()
+
+
+_OVERDUE = "SELECT 1 FROM document_commits WHERE confirm_until <= clock_timestamp()"
+_UNDONE = "SELECT revision, undone_in FROM document_commits WHERE undone_in IS NOT NULL"
 
 
 def _status(pod: Pod) -> bytes:

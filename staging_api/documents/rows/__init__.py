@@ -9,6 +9,7 @@ from staging_api.documents.rows.commits import (
     overdue,
     remove_tag,
     set_tag,
+    unconfirmed,
 )
 from staging_api.documents.rows.contents import (
     add_content,
@@ -52,5 +53,6 @@ __all__ = [
     "sealed_by_others",
     "set_tag",
     "state",
+    "unconfirmed",
     "versions",
 ]

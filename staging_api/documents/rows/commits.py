@@ -1,22 +1,34 @@
 """Commits and tags of revisions."""
 
+from datetime import datetime
+
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from staging_api.db import document_tables as t
-from staging_api.documents.stored import COMMIT_FIELDS, Commit, Stamp, stamped
+from staging_api.documents.stored import COMMIT_FIELDS, Commit, Stamp, Unconfirmed, stamped
 
 _COMMIT_COLUMNS = [t.document_commits.c[name] for name in COMMIT_FIELDS]
+#: The commit is neither final nor undone.
+_WAITS = (
+    t.document_commits.c.confirm_until.is_not(None),
+    t.document_commits.c.confirmed_at.is_(None),
+    t.document_commits.c.undone_in.is_(None),
+)
 
 
 def add_commit(
     conn: Connection, revision: int, stamp: Stamp, *, forced: bool, confirm_seconds: float | None
-) -> None:
-    """Commit a revision; an earlier commit that waits to be confirmed is confirmed by that."""
+) -> datetime | None:
+    """Commit a revision; an earlier commit that waits to be confirmed is confirmed by that.
+
+    Returns:
+        When the commit is undone, unless it is confirmed before; None: it is final.
+    """
     c = t.document_commits
     conn.execute(
         update(c)
-        .where(c.c.confirm_until.is_not(None), c.c.confirmed_at.is_(None), c.c.undone_in.is_(None))
+        .where(*_WAITS)
         .values(confirmed_at=text("clock_timestamp()"), confirmed_by=stamp.caller)
     )
     until = None
@@ -24,9 +36,18 @@ def add_commit(
         until = text("clock_timestamp() + make_interval(secs => :confirm_seconds)").bindparams(
             confirm_seconds=confirm_seconds
         )
-    conn.execute(
-        insert(c).values(revision=revision, forced=forced, confirm_until=until, **stamped(stamp))
-    )
+    values = {"revision": revision, "forced": forced, "confirm_until": until, **stamped(stamp)}
+    added: datetime | None = conn.execute(
+        insert(c).values(**values).returning(c.c.confirm_until)
+    ).scalar_one()
+    return added
+
+
+def unconfirmed(conn: Connection) -> Unconfirmed | None:
+    """The commit that waits to be confirmed; there is one at most."""
+    c = t.document_commits.c
+    row = conn.execute(select(c.revision, c.confirm_until).where(*_WAITS)).one_or_none()
+    return None if row is None else Unconfirmed(row.revision, row.confirm_until)
 
 
 def confirm(conn: Connection, revision: int, caller: str) -> bool:
@@ -34,12 +55,7 @@ def confirm(conn: Connection, revision: int, caller: str) -> bool:
     c = t.document_commits
     done = conn.execute(
         update(c)
-        .where(
-            c.c.revision == revision,
-            c.c.confirmed_at.is_(None),
-            c.c.undone_in.is_(None),
-            c.c.confirm_until > text("clock_timestamp()"),
-        )
+        .where(*_WAITS, c.c.revision == revision, c.c.confirm_until > text("clock_timestamp()"))
         .values(confirmed_at=text("clock_timestamp()"), confirmed_by=caller)
     )
     return done.rowcount == 1
@@ -48,11 +64,7 @@ def confirm(conn: Connection, revision: int, caller: str) -> bool:
 def overdue(conn: Connection) -> int | None:
     """A commit whose time ran out before it was confirmed."""
     c = t.document_commits.c
-    query = select(c.revision).where(
-        c.confirm_until <= text("clock_timestamp()"),
-        c.confirmed_at.is_(None),
-        c.undone_in.is_(None),
-    )
+    query = select(c.revision).where(*_WAITS, c.confirm_until <= text("clock_timestamp()"))
     return conn.execute(query.order_by(c.revision).limit(1)).scalar_one_or_none()
 
 

@@ -102,12 +102,11 @@ class RollbackToRevision(_OfDocuments):
         """
         body: RollbackRequest = req.context.json
         author = Author(origin(req), body.reason)
-        done = self.documents.roll_back(
+        self.documents.roll_back(
             number, author, over_buffer=body.over_buffer, unless=unless_moved(req)
         )
         resp.status = falcon.HTTP_201
-        resp.set_header("ETag", done.buffer.etag)
-        resp.media = BufferBody.of(done.buffer, self.documents.reader.buffered())
+        _show_buffer(self.documents, resp)
 
 
 class ConfirmationOfRevision(_OfDocuments):
@@ -197,9 +196,9 @@ class DocumentBuffer(_OfDocuments):
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show what would be committed: its revision, digest and collections."""
-        buffer, collections = self.documents.reader.buffer_and_collections()
-        if not not_modified(req, resp, buffer.etag):
-            resp.media = BufferBody.of(buffer, collections)
+        state = self.documents.reader.buffer_state()
+        if not not_modified(req, resp, state.etag):
+            resp.media = BufferBody.of(state)
 
     @spec.validate(
         query=ReasonQuery,
@@ -232,6 +231,12 @@ def _discard(
     documents: DocumentService, req: falcon.Request, resp: falcon.Response, collection: str | None
 ) -> None:
     query: ReasonQuery = req.context.query
-    done = documents.discard(collection, Author(origin(req), query.reason), unless_moved(req))
-    resp.set_header("ETag", done.buffer.etag)
-    resp.media = BufferBody.of(done.buffer, documents.reader.buffered())
+    documents.discard(collection, Author(origin(req), query.reason), unless_moved(req))
+    _show_buffer(documents, resp)
+
+
+def _show_buffer(documents: DocumentService, resp: falcon.Response) -> None:
+    """Answer with the buffer as it is now: the lock is still held for the request."""
+    state = documents.reader.buffer_state()
+    resp.set_header("ETag", state.etag)
+    resp.media = BufferBody.of(state)

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,98 @@ def test_undoing_waits_for_who_changes_documents(
         assert site.ask("GET", "/document-revisions/1").json["commit"]["undone_in"] is None
     undo_overdue(site.services.documents)
     assert site.ask("GET", "/document-revisions/1").json["commit"]["undone_in"] == 2
+
+
+def read(site: DocumentApi, path: str, known: str = "") -> Answer:
+    """Read a path, unless its ETag is this one."""
+    return site.send("GET", API + path, None, {"If-None-Match": known} if known else {})
+
+
+POLLED = ["/document-buffer", "/configdocs", "/configdocs?versions=committed,last_site_action"]
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_who_polls_sees_when_a_commit_is_undone(
+    site: DocumentApi, database: Database, buffered: bool
+) -> None:
+    site.committed("a", document("one"), policy())
+    assert site.ask("GET", "/document-buffer").json["unconfirmed"] is None
+    assert all("confirm_until" not in each for each in site.get("/configdocs").json)
+    site.add("a", document("two"), policy())
+    committed = site.commit(confirm_within=600).json
+    ((until,),) = select(database, "SELECT confirm_until FROM document_commits WHERE revision = 2")
+    assert datetime.fromisoformat(committed["confirm_until"]) == until
+    if buffered:
+        site.add("b", document("three"))
+    waiting = site.ask("GET", "/document-buffer").json["unconfirmed"]
+    assert waiting["revision"] == 2
+    assert datetime.fromisoformat(waiting["confirm_until"]) == until
+    entries = site.get("/configdocs").json
+    assert {each["collection_name"] for each in entries} == {"a", *(["b"] if buffered else [])}
+    assert {datetime.fromisoformat(each["confirm_until"]) for each in entries} == {until}
+
+
+def test_versions_that_are_final_say_nothing_of_a_commit_that_waits(site: DocumentApi) -> None:
+    for tag in ("success", "failure"):
+        site.committed("a", document(tag), policy())
+        site.ask("POST", "/document-site-actions", {"outcome": tag})
+    site.add("a", document("three"), policy())
+    assert "confirm_until" in site.commit(confirm_within=600).json
+    both = ["last_site_action", "successful_site_action"]
+    assert "confirm_until" not in site.get("/configdocs", versions=both).json[0]
+    one = ["committed", "last_site_action"]
+    assert "confirm_until" in site.get("/configdocs", versions=one).json[0]
+
+
+@pytest.mark.parametrize("ends", ["confirmed", "undone", "superseded"])
+@pytest.mark.parametrize("path", POLLED)
+def test_who_polls_with_an_etag_sees_how_a_commit_ended(
+    site: DocumentApi, database: Database, path: str, ends: str
+) -> None:
+    site.committed("a", document("one"), policy())
+    site.ask("POST", "/document-site-actions", {"outcome": "success"})
+    site.add("a", document("two"), policy())
+    assert site.commit(confirm_within=600).status == 200
+    waiting = read(site, path)
+    assert b"confirm_until" in waiting.body
+    assert read(site, path, waiting.headers["Etag"]).status == 304
+    if ends == "confirmed":
+        assert site.ask("POST", "/document-revisions/2/confirm").status == 200
+    elif ends == "undone":
+        later(database)
+        undo_overdue(site.services.documents)
+    else:
+        site.committed("b", document("three"))
+    after = read(site, path, waiting.headers["Etag"])
+    assert after.status == 200
+    assert b'"confirm_until"' not in after.body
+    assert read(site, path, after.headers["Etag"]).status == 304
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("path", ["/document-buffer", "/configdocs"])
+def test_what_was_reviewed_is_committed_also_if_the_commit_below_is_confirmed_meanwhile(
+    site: DocumentApi, path: str, confirmed: bool
+) -> None:
+    site.committed("a", document("one"), policy())
+    site.add("a", document("two"), policy())
+    site.commit(confirm_within=600)
+    site.add("b", document("three"))
+    reviewed = {"If-Match": read(site, path).headers["Etag"]}
+    site.add("c", document("four"))
+    assert site.send("POST", f"{API}/commitconfigdocs", None, reviewed).status == 409
+    reviewed = {"If-Match": read(site, path).headers["Etag"]}
+    if confirmed:
+        assert site.ask("POST", "/document-revisions/2/confirm").status == 200
+    assert site.send("POST", f"{API}/commitconfigdocs", None, reviewed).status == 200
+
+
+@pytest.mark.parametrize("given", [{}, {"dryrun": "true", "confirm_within": 600}])
+def test_an_answer_has_no_time_to_confirm_if_nothing_waits(
+    site: DocumentApi, given: dict[str, Any]
+) -> None:
+    site.add("a", document("one"), policy())
+    assert "confirm_until" not in site.commit(**given).json
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "1000000"])

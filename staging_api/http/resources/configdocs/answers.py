@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import falcon
@@ -34,7 +35,13 @@ def validation_result(done: Done, code: str) -> dict[str, Any]:
         "code": falcon.HTTP_400 if verdict.errors else code,
         "revision": done.buffer.revision,
         "digest": done.buffer.digest,
+        **confirm_until(done.confirm_until),
     }
+
+
+def confirm_until(time: datetime | None) -> dict[str, str]:
+    """The field that says when a commit is undone, unless it is confirmed before; or none."""
+    return {} if time is None else {"confirm_until": time.isoformat()}
 
 
 def author(req: falcon.Request) -> Author:
@@ -88,7 +95,7 @@ def unless_moved(req: falcon.Request) -> Callable[[Buffer], None]:
     """A check that refuses if the buffer is not the one that ``If-Match`` names."""
 
     def unless(there: Buffer) -> None:
-        if not matches(req, [there.etag]):
+        if not matches(req, there.etags):
             raise moved("what If-Match names", there.revision)
 
     return unless

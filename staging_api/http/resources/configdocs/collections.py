@@ -18,6 +18,7 @@ from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import (
     YAML,
     author,
+    confirm_until,
     matches,
     not_modified,
     validation_result,
@@ -50,7 +51,9 @@ class ConfigdocsStatus:
         asked = [part for name in names for part in name.split(",") if part]
         found = self._reader.compare(asked)
         if not not_modified(req, resp, found.etag):
-            resp.media = [asdict(each) for each in found.collections]
+            waiting = found.unconfirmed
+            until = confirm_until(None if waiting is None else waiting.confirm_until)
+            resp.media = [asdict(each) | until for each in found.collections]
 
 
 def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> str:

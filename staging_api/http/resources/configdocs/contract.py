@@ -21,6 +21,11 @@ _YAML = "application/x-yaml"
 _STATUS = {"$ref": "#/components/schemas/Status"}
 _VERSIONS = ["buffer", "committed", "last_site_action", "successful_site_action"]
 
+_CONFIRM_UNTIL = {
+    "type": "string",
+    "format": "date-time",
+    "description": "the commit is undone then, unless it is confirmed; only while that may be",
+}
 _MESSAGE = {
     "type": "object",
     "required": ["message", "error"],
@@ -54,6 +59,7 @@ SCHEMAS: Mapping[str, Any] = {
             "retry": {"type": "boolean"},
             "revision": {"type": "integer", "description": "what was validated"},
             "digest": {"type": "string", "description": "of what was validated"},
+            "confirm_until": _CONFIRM_UNTIL,
             "builds": {"type": "array", "items": {"type": "object"}},
             "details": {
                 "type": "object",
@@ -81,6 +87,7 @@ SCHEMAS: Mapping[str, Any] = {
             "new_version": {"enum": _VERSIONS},
             "new_revision": {"type": "integer"},
             "new_status": {"enum": ["unmodified", "modified", "created", "deleted"]},
+            "confirm_until": _CONFIRM_UNTIL,
         },
     },
 }
