@@ -29,14 +29,14 @@ from staging_api import logs, metrics
 from staging_api.http.auth import Authentication
 from staging_api.http.limits import CallerLimits, Limits, Refusals
 from staging_api.http.middleware import RequestContext
-from staging_api.http.permissions import API
+from staging_api.http.routes import PERMISSIONS
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.settings import Settings
 
 # A route of the table of who may call what, so that a credential is asked for.
-PATH = f"{API}/locks"
+PATH = "/api/v1.0/locks"
 _OTHER_TOKENS = 99
 
 
@@ -76,7 +76,8 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
     limits = CallerLimits(Limits())
 
     def of(settings: Settings) -> list[Any]:
-        who = Authentication(authenticator(settings), anonymous(settings), Refusals(Limits()))
+        refusals = Refusals(Limits())
+        who = Authentication(PERMISSIONS, authenticator(settings), anonymous(settings), refusals)
         return [RequestContext(), who, limits]
 
     whole = served(of(known), **bearer)

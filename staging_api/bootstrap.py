@@ -19,6 +19,7 @@ from staging_api.devserver.builds import Builds as StagedBuilds
 from staging_api.devserver.control_files import ControlFiles
 from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining, WaiterSlots
+from staging_api.devserver.services import DevserverServices
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.documents.builds import Builds
 from staging_api.documents.contents import Contents
@@ -30,12 +31,12 @@ from staging_api.documents.undoing import undo_overdue
 from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Invalid
 from staging_api.http.addresses import TrustedProxies
-from staging_api.http.app import AppDependencies, create_app
+from staging_api.http.app import create_app, create_probes, create_worker_probes
+from staging_api.http.dependencies import AppDependencies
 from staging_api.http.handover import Sender
 from staging_api.http.limits import Limits
 from staging_api.http.origins import hosts_of
-from staging_api.http.probes import Probes, worker_probes
-from staging_api.http.resources.devserver.routes import DevserverDependencies
+from staging_api.http.probes import Probes
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.identity.model import Authenticator
 from staging_api.locks.factory import process_name
@@ -44,6 +45,7 @@ from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.queue import WaitQueue
 from staging_api.locks.service import LockService
 from staging_api.processes.health import readiness_checks, readings
+from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.building import Builder
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
@@ -54,6 +56,7 @@ from staging_api.publishing.service import Publisher
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.signing_keys import checked
 from staging_api.publishing.snapshots import Snapshots
+from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
@@ -120,6 +123,8 @@ class Services:
                 ),
                 probes=self._probes(),
                 publisher=self.publisher,
+                archives=AptArchiveService(database),
+                uploads=UploadService(database),
                 intake=Intake(self.publisher.database, self.publisher.blobs, self.stagings.upkeep),
                 blocks=self.blocks,
                 snapshots=Snapshots(database, self.publisher.builder.releaser),
@@ -131,7 +136,7 @@ class Services:
             )
         )
 
-    def _devserver(self, files: StagedFiles) -> DevserverDependencies:
+    def _devserver(self, files: StagedFiles) -> DevserverServices:
         program, stagings = self.settings.stackwalk, self.stagings
         symbolication = None
         if program:
@@ -139,7 +144,7 @@ class Services:
             symbolication = Symbolication(
                 program, stagings.database, stagings.blobs, noticed=noticed
             )
-        return DevserverDependencies(
+        return DevserverServices(
             joining=self.joining,
             builds=StagedBuilds(stagings),
             controls=ControlFiles(stagings.upkeep),
@@ -150,7 +155,7 @@ class Services:
 
     def probes(self) -> falcon.App[Any, Any]:
         """What an API process serves at the probes' own address."""
-        return self._probes().app()
+        return create_probes(self._probes())
 
     def _probes(self) -> Probes:
         database, blobs = self.probes_database, self.stagings.blobs
@@ -196,9 +201,7 @@ class Services:
     def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
         """Probes and metrics of a worker."""
         alive = {"loop": worker.check, "threads": self.check_threads}
-        database, blobs = self.probes_database, self.stagings.blobs
-        ready = readiness_checks(database, blobs, self.drain)
-        return worker_probes(alive, ready, readings(database, blobs))
+        return create_worker_probes(self._probes(), alive)
 
     def check_threads(self) -> None:
         """Refuse a process one of whose background threads does not run.

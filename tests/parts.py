@@ -7,17 +7,19 @@ from staging_api.devserver.builds import Builds
 from staging_api.devserver.control_files import ControlFiles
 from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining, WaiterSlots
-from staging_api.http.app import AppDependencies
+from staging_api.devserver.services import DevserverServices
+from staging_api.http.dependencies import AppDependencies
 from staging_api.http.handover import Sender
 from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes
-from staging_api.http.resources.devserver.routes import DevserverDependencies
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.locks.service import LockService
 from staging_api.processes.health import readiness_checks, readings
+from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.snapshots import Snapshots
+from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses
@@ -50,7 +52,7 @@ def parts_of(
         events=StagingEvents(database, watch),
         files=files,
         sender=Sender(blobs, partial(losses_noticed, stagings.upkeep)),
-        devserver=DevserverDependencies(
+        devserver=DevserverServices(
             joining=Joining(stagings, watch, waiter_slots, 60, refuses=False),
             builds=Builds(stagings),
             controls=ControlFiles(stagings.upkeep),
@@ -63,6 +65,8 @@ def parts_of(
         limits=Limits(),
         probes=Probes(readiness_checks(database, blobs, Drain()), readings(database, blobs)),
         publisher=publisher,
+        archives=AptArchiveService(database),
+        uploads=UploadService(database),
         intake=Intake(database, blobs),
         blocks=blocks,
         snapshots=Snapshots(database, publisher.builder.releaser),

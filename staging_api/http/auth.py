@@ -8,7 +8,7 @@ from staging_api.clients import ALWAYS_CONNECTED, ENVIRON_KEY, Client
 from staging_api.errors import Forbidden, IdentityUnavailable, Unauthenticated
 from staging_api.http.addresses import share_of
 from staging_api.http.limits import Refusals
-from staging_api.http.permissions import ANYBODY, Roles, allowed, methods_of
+from staging_api.http.permissions import ANYBODY, Permissions, Roles
 from staging_api.identity.authenticators import ANONYMOUS
 from staging_api.identity.calls import provider_calls
 from staging_api.identity.model import Authenticator, Principal, Role
@@ -20,9 +20,14 @@ class Authentication:
     """Middleware that names every caller, and refuses what the table does not allow."""
 
     def __init__(
-        self, authenticator: Authenticator, anonymous: Principal, refusals: Refusals
+        self,
+        permissions: Permissions,
+        authenticator: Authenticator,
+        anonymous: Principal,
+        refusals: Refusals,
     ) -> None:
-        """Ask `authenticator` who calls; without a credential it is `anonymous`."""
+        """Identify callers by `authenticator`; without a credential it is `anonymous`."""
+        self._permissions = permissions
         self._authenticator = authenticator
         self._anonymous = anonymous
         self._refusals = refusals
@@ -41,17 +46,18 @@ class Authentication:
             TooManyRequests: too many requests of this address were refused.
             HTTPMethodNotAllowed: nobody may call the route by this method.
         """
-        needed = allowed(req.uri_template, req.method)
+        needed = self._permissions.roles_for(req.uri_template, req.method)
         if needed is None:
-            raise falcon.HTTPMethodNotAllowed(methods_of(req.uri_template))
+            raise falcon.HTTPMethodNotAllowed(self._permissions.methods_of(req.uri_template))
         try:
+            req.context.needs_no_role = needed == ANYBODY
             # A probe must not depend on a provider of identities.
-            known = None if needed == ANYBODY else self._known(req)
+            known = None if req.context.needs_no_role else self._known(req)
             identity = known or self._anonymous
             req.context.caller = identity.name
             req.context.roles = identity.roles | self._anonymous.roles
             bind_log_context(caller=identity.name)
-            if needed != ANYBODY and not needed & req.context.roles:
+            if needed and not needed & req.context.roles:
                 raise _refusal(needed, known)
         except (Unauthenticated, IdentityUnavailable, Forbidden) as error:
             self._refusals.count(req.context.client_address)

@@ -10,12 +10,15 @@ from spectree import Response, SpecTree
 
 from staging_api.errors import FieldError, Invalid
 from staging_api.http.bodies import Problem
-from staging_api.http.described import ALWAYS, HEADERS, MEANINGS, headers, parameter
-from staging_api.http.file_contract import FILE_PATHS
-from staging_api.http.probe_contract import PROBE_PATHS
+from staging_api.http.described import (
+    ALWAYS,
+    HEADERS,
+    MEANINGS,
+    Described,
+    headers,
+    parameter,
+)
 from staging_api.http.problems import MEDIA_PROBLEM
-from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS, SCHEMAS
-from staging_api.http.resources.devserver.contract import DEVSERVER_PATHS
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -86,8 +89,17 @@ def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
     return Response(**{**documents, **models})
 
 
-def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
-    """The OpenAPI 3.1 document of every route of `app`."""
+def document(
+    app: falcon.App[Any, Any],
+    contracts: Mapping[str, Mapping[str, Described]],
+    schemas: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Return the OpenAPI 3.1 document of every route of `app`.
+
+    Args:
+        contracts: the operations of paths that no model describes.
+        schemas: what those refer to.
+    """
     spec.app = app
     # Making the document takes the nested models out of the others, for good: the next app of this
     # process would have a document without them.
@@ -95,15 +107,14 @@ def document(app: falcon.App[Any, Any]) -> Mapping[str, Any]:
     made = spec._generate_spec()  # noqa: SLF001 - the cached property would mix up two apps
     spec.models = models
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
-    made["paths"] = {path.replace("\\", ""): told for path, told in made["paths"].items()}
-    for told in made["paths"].values():
-        told.pop("head", None)  # as GET, without its body
-    for paths in (FILE_PATHS, PROBE_PATHS, DEVSERVER_PATHS, CONFIGDOCS_PATHS):
-        made["paths"] |= deepcopy(dict(paths))
-    for path in made["paths"].values():
-        for operation in path.values():
+    made["paths"] = {path.replace("\\", ""): described for path, described in made["paths"].items()}
+    for operations in made["paths"].values():
+        operations.pop("head", None)  # as GET, without its body
+    made["paths"] |= deepcopy(dict(contracts))
+    for operations in made["paths"].values():
+        for operation in operations.values():
             _finish(operation)
-    made["components"]["schemas"] |= deepcopy(dict(SCHEMAS))
+    made["components"]["schemas"] |= deepcopy(dict(schemas))
     made["components"]["headers"] = {name: _header(means) for name, means in HEADERS.items()}
     made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
     made["components"]["responses"] = _shared(made["paths"])

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import falcon
 
 from staging_api.errors import Forbidden
-from staging_api.http.permissions import does_something
+from staging_api.http.permissions import Permissions
 
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 _ANY = "*"
@@ -24,8 +24,9 @@ _ANY = "*"
 class Origins:
     """Middleware that refuses what is sent for another site, or to a name that is not ours."""
 
-    def __init__(self, hosts: Collection[str] = ()) -> None:
+    def __init__(self, permissions: Permissions, hosts: Collection[str] = ()) -> None:
         """Take requests for `hosts` only; none, or ``*``, for any."""
+        self._permissions = permissions
         self._hosts = frozenset() if _ANY in hosts else frozenset(map(_plain, hosts))
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
@@ -48,7 +49,8 @@ class Origins:
         Raises:
             Forbidden: from a page of another site.
         """
-        if does_something(req.uri_template, req.method) and _is_of_another_site(req):
+        changes = self._permissions.changes_something(req.uri_template, req.method)
+        if changes and _is_of_another_site(req):
             raise Forbidden("a page of another site may not do this")
 
 

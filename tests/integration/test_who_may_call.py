@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from staging_api.bootstrap import Services, build
 from staging_api.db.engine import Database
-from staging_api.http.permissions import ALLOWED, ANYBODY, allowed
+from staging_api.http.permissions import ANYBODY
+from staging_api.http.routes import ALLOWED, PERMISSIONS
 from staging_api.identity.model import Role
 from staging_api.locks import store
 from staging_api.locks.hold import hold
@@ -23,7 +24,7 @@ from tests.factories import ORIGIN, lock_request
 from tests.issuer import AUDIENCE, Issuer, issuing, new_key
 
 CALLS = [(route, method) for route, methods in ALLOWED.items() for method in methods]
-GUARDED = [call for call in CALLS if allowed(*call) != ANYBODY]
+GUARDED = [call for call in CALLS if PERMISSIONS.roles_for(*call) != ANYBODY]
 RULES = ",".join(f"{role}:role={role}" for role in Role)
 
 
@@ -81,7 +82,7 @@ def test_a_role_may_call_what_the_table_says(
     client: TestClient, issuer: Issuer, route: str, method: str, role: Role
 ):
     answer = call(client, route, method, issuer.token(role=role))
-    roles = allowed(route, method)
+    roles = PERMISSIONS.roles_for(route, method)
     refused = bool(roles) and role not in (roles or ())
     # An archive that is outside of what may be staged is refused as well, whoever asks.
     outside = "outside the allowed sources" in answer.text

@@ -6,7 +6,8 @@ import pytest
 
 from staging_api.configuration import check_who_may_call
 from staging_api.errors import Invalid
-from staging_api.http.permissions import ALLOWED, ANYBODY
+from staging_api.http.permissions import ANYBODY
+from staging_api.http.routes import ALLOWED
 from staging_api.identity.model import Role
 from staging_api.settings import Settings
 

@@ -13,19 +13,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from staging_api.errors import StagingApiError
 from staging_api.http.bodies import Ready
-
-#: Raises a `StagingApiError`, which says what is wrong, or does nothing.
-Check = Callable[[], None]
-#: Numbers that are read when they are asked for: name, what it means, value by label.
-Reading = tuple[str, str, Mapping[str, float]]
+from staging_api.http.probes import Check, Reading
 
 # Many may ask at once: kubelets, load balancers, people. One look a second is enough for all.
 _KEPT_SECONDS = 1.0
 _KEPT_READINGS_SECONDS = 5.0
-
-
-def nothing_beside() -> None:
-    """Find nothing amiss: of a process without background threads."""
 
 
 class Live:

@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.devserver.builds import Builds
+from staging_api.devserver.services import DevserverServices
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
@@ -17,14 +17,14 @@ class LatestBuild:
 
     usage = "latestbuild?target=x86-generic-release[&milestone=R17]"
 
-    def __init__(self, builds: Builds) -> None:
-        self._builds = builds
+    def __init__(self, services: DevserverServices) -> None:
+        self._builds = services.builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Find it."""
         query = Query(req)
         if not query:
-            say(resp, help_of(self))
+            say(resp, help_of(type(self)))
             return
         target, milestone = query.required("target").strip("/"), query.get("milestone") or ""
         say(resp, self._builds.latest(target, milestone))

@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.devserver.control_files import ControlFiles as Controls
+from staging_api.devserver.services import DevserverServices
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
@@ -16,14 +16,14 @@ class ControlFiles:
 
     usage = "controlfiles?build=TARGET/BUILD[&suite_name=bvt][&control_path=PATH]"
 
-    def __init__(self, controls: Controls) -> None:
-        self._controls = controls
+    def __init__(self, services: DevserverServices) -> None:
+        self._controls = services.controls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List control files, or show one."""
         query = Query(req)
         if not query:
-            say(resp, help_of(self))
+            say(resp, help_of(type(self)))
             return
         build, path = query.required("build").strip("/"), query.get("control_path")
         if path is None:
@@ -37,8 +37,8 @@ class ListSuiteControls:
 
     usage = "list_suite_controls?build=TARGET/BUILD[&suite_name=bvt]"
 
-    def __init__(self, controls: Controls) -> None:
-        self._controls = controls
+    def __init__(self, services: DevserverServices) -> None:
+        self._controls = services.controls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show them all."""

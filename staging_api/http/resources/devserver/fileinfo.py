@@ -4,9 +4,9 @@ import base64
 
 import falcon
 
+from staging_api.devserver.services import DevserverServices
 from staging_api.errors import NotFound
 from staging_api.http.resources.devserver.answers import not_there
-from staging_api.staging.files import StagedFiles
 
 
 class FileInfo:
@@ -18,8 +18,8 @@ class FileInfo:
 
     usage = "api/fileinfo/PATH"
 
-    def __init__(self, files: StagedFiles) -> None:
-        self._files = files
+    def __init__(self, services: DevserverServices) -> None:
+        self._files = services.files
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Look the file up."""

@@ -12,6 +12,7 @@ import falcon
 from staging_api.artifacts.model import FILE_WORD, MEMBER_WORD
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
+from staging_api.devserver.services import DevserverServices
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
@@ -22,8 +23,8 @@ class FromBucket:
 
     usage = "download/BUCKET/PATH/OBJECT"
 
-    def __init__(self, joining: Joining, builds: Builds, static: StaticFiles) -> None:
-        self._through = _Through(joining, builds, static)
+    def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
+        self._through = _Through(services.joining, services.builds, static)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the object and send it."""
@@ -37,8 +38,8 @@ class FromArchive:
 
     usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER"
 
-    def __init__(self, joining: Joining, builds: Builds, static: StaticFiles) -> None:
-        self._through = _Through(joining, builds, static)
+    def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
+        self._through = _Through(services.joining, services.builds, static)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the archive, take the member out of it and send that."""

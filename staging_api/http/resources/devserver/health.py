@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.devserver.health import ServerHealth
+from staging_api.devserver.services import DevserverServices
 
 
 class CheckHealth:
@@ -10,8 +10,8 @@ class CheckHealth:
 
     usage = "check_health"
 
-    def __init__(self, health: ServerHealth) -> None:
-        self._health = health
+    def __init__(self, services: DevserverServices) -> None:
+        self._health = services.health
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Report the load; an error if nothing can be staged, so that clients choose another."""

@@ -26,15 +26,15 @@ OUT_OF_SCOPE: Mapping[str, str] = {
 }
 
 
-class Described(Protocol):
+class Documented(Protocol):
     """A resource that says how it is called; what it is for is its docstring."""
 
     usage: str
 
 
-def help_of(resource: Described) -> str:
-    """How a resource is called, and what it is for."""
-    return f"{resource.usage}\n\n{inspect.cleandoc(type(resource).__doc__ or '')}"
+def help_of(resource: type[Documented]) -> str:
+    """Return how a resource is called, and what it is for."""
+    return f"{resource.usage}\n\n{inspect.cleandoc(resource.__doc__ or '')}"
 
 
 class Index:
@@ -42,7 +42,7 @@ class Index:
 
     usage = "index"
 
-    def __init__(self, resources: Mapping[str, Described]) -> None:
+    def __init__(self, resources: Mapping[str, type[Documented]]) -> None:
         """List these, by path."""
         self._resources = resources
 
@@ -57,7 +57,7 @@ class Doc:
 
     usage = "doc/NAME"
 
-    def __init__(self, resources: Mapping[str, Described]) -> None:
+    def __init__(self, resources: Mapping[str, type[Documented]]) -> None:
         """Describe these, by path."""
         self._resources = resources
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 import falcon
 
-from staging_api.devserver.builds import Builds, FolderEntry
-from staging_api.devserver.joining import Joining
+from staging_api.devserver.builds import FolderEntry
+from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
@@ -22,8 +22,8 @@ class StageImages:
 
     usage = "stage_images?archive_url=URL&image_types=test,base,recovery"
 
-    def __init__(self, joining: Joining) -> None:
-        self._joining = joining
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the images that are named."""
@@ -45,8 +45,8 @@ class ListImageDir:
 
     usage = "list_image_dir?archive_url=URL"
 
-    def __init__(self, builds: Builds) -> None:
-        self._builds = builds
+    def __init__(self, services: DevserverServices) -> None:
+        self._builds = services.builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List one level of the folder."""

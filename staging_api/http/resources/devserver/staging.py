@@ -3,8 +3,7 @@
 import falcon
 
 from staging_api.artifacts.model import FILE_WORD
-from staging_api.devserver.builds import Builds
-from staging_api.devserver.joining import Joining
+from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid
 from staging_api.http.auth import client_of, origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
@@ -20,8 +19,8 @@ class Download:
 
     usage = "download?archive_url=URL"
 
-    def __init__(self, joining: Joining) -> None:
-        self._joining = joining
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the default artifacts."""
@@ -39,9 +38,9 @@ class WaitForStatus:
 
     usage = "wait_for_status?archive_url=URL"
 
-    def __init__(self, joining: Joining, builds: Builds) -> None:
-        self._joining = joining
-        self._builds = builds
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
+        self._builds = services.builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
@@ -59,9 +58,9 @@ class Stage:
 
     usage = "stage?archive_url=URL&artifacts=a,b&files=f,g[&async=True][&clean=True]"
 
-    def __init__(self, joining: Joining, builds: Builds) -> None:
-        self._joining = joining
-        self._builds = builds
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
+        self._builds = services.builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage what is named."""
@@ -83,8 +82,9 @@ class IsStaged:
 
     usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
 
-    def __init__(self, joining: Joining, builds: Builds) -> None:
-        self._joining, self._builds = joining, builds
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
+        self._builds = services.builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say `True` or `False`."""

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import falcon
 
-from staging_api.devserver.joining import Joining
-from staging_api.devserver.symbolication import Symbolication
+from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid, LimitExceeded
 from staging_api.http.auth import client_of, origin
 from staging_api.http.media import form, media_type
@@ -25,8 +24,8 @@ class StageDebug:
 
     usage = "stage_debug?archive_url=URL"
 
-    def __init__(self, joining: Joining) -> None:
-        self._joining = joining
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the symbols."""
@@ -48,10 +47,9 @@ class SymbolicateDump:
     takes_files = True
     usage = "symbolicate_dump[?archive_url=URL], POST, multipart/form-data with a field minidump"
 
-    def __init__(self, joining: Joining, symbolication: Symbolication | None) -> None:
-        """Take what the responder needs; without the program there are no stack traces."""
-        self._joining = joining
-        self._symbolication = symbolication
+    def __init__(self, services: DevserverServices) -> None:
+        self._joining = services.joining
+        self._symbolication = services.symbolication
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Symbolicate a minidump."""

@@ -1,0 +1,53 @@
+"""What the application is made of."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from staging_api.devserver.services import DevserverServices
+from staging_api.documents.service import DocumentService
+from staging_api.http.addresses import NO_PROXIES, TrustedProxies
+from staging_api.http.handover import Sender
+from staging_api.http.limits import Limits
+from staging_api.http.probes import Probes
+from staging_api.identity.model import Authenticator, Principal
+from staging_api.locks.hold import Locks
+from staging_api.locks.service import LockService
+from staging_api.publishing.apt_archives import AptArchiveService
+from staging_api.publishing.intake import Intake
+from staging_api.publishing.pieces import BlockReader
+from staging_api.publishing.service import Publisher
+from staging_api.publishing.snapshots import Snapshots
+from staging_api.publishing.uploads import UploadService
+from staging_api.staging.files import StagedFiles
+from staging_api.staging.following import StagingEvents
+from staging_api.staging.service import StagingService
+from staging_api.staging.watch import Watch
+
+
+@dataclass(frozen=True)
+class AppDependencies:
+    """The use cases that the resources call, and what the middleware goes by."""
+
+    stagings: StagingService
+    locks: Locks
+    lock_service: LockService
+    watch: Watch
+    events: StagingEvents
+    files: StagedFiles
+    sender: Sender
+    devserver: DevserverServices
+    authenticator: Authenticator
+    anonymous: Principal
+    limits: Limits
+    probes: Probes
+    publisher: Publisher
+    archives: AptArchiveService
+    uploads: UploadService
+    intake: Intake
+    blocks: BlockReader
+    snapshots: Snapshots
+    documents: DocumentService
+    documents_max_bytes: int
+    wait_cap_seconds: float
+    proxies: TrustedProxies = NO_PROXIES
+    hosts: Collection[str] = ()
