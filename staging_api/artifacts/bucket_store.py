@@ -7,8 +7,8 @@ usual chain.
 
 What happens if the process dies:
 
-- while a batch writes, or before its upload: the spool is left, and swept by age. The parts of an
-  object that was on its way are this pod's own, so another pod fetches it anew.
+- while a batch writes, or before its upload: the spool is left, and swept once it is old. The parts
+  of an object that was on its way are this pod's own, so another pod fetches it anew.
 - during an upload: of this blob nothing appears; an upload in several parts that was not completed
   is removed by the bucket's own rule (``AbortIncompleteMultipartUpload``).
 - after some blobs were uploaded: no row mentions them yet. They are whole; the next attempt finds
@@ -17,11 +17,13 @@ What happens if the process dies:
 
 import io
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
@@ -64,9 +66,9 @@ R = TypeVar("R")
 
 #: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=4)
-_DELETE_LIFE = timedelta(minutes=1)
-#: Of each request of those that remove blobs.
-_DELETE_SECONDS = BRIEF_SECONDS
+#: Of requests that the library does not make, by URLs that it signs.
+_REQUEST_LIFE = timedelta(minutes=1)
+_REQUEST_SECONDS = BRIEF_SECONDS
 _http = urllib3.PoolManager(maxsize=16)
 _REQUESTS_AT_ONCE = 16
 _PART_BYTES = 8 << 20
@@ -229,9 +231,24 @@ class BucketStore:
         with self._spool.folder(owner) as folder:
             yield Batch(self, folder, room)
 
-    def sweep(self, older_than_seconds: float) -> Swept:
+    def time(self) -> float:
+        """The time by the clock that dates objects: the bucket's, as its answers have it.
+
+        A service whose answers have no date leaves this pod's own clock.
+        """
+        with bucket_failures():
+            url = obstore.sign(self._objects, "HEAD", MARKER, _REQUEST_LIFE)
+        # A refusal is dated, too.
+        date = _asked("HEAD", url).headers.get("Date", "")
+        try:
+            return parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return time.time()
+
+    def sweep(self, older_than_seconds: float, known_time: float = math.inf) -> Swept:
         """Remove the spool's files of dead processes, and what was quarantined a month ago."""
-        horizon = time.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
+        now = min(self.time(), known_time)
+        horizon = now - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         removed, failed = 0, []
         with bucket_failures():
             aside = [found for batch in self._objects.list("quarantine") for found in batch]
@@ -244,7 +261,8 @@ class BucketStore:
             except StagingApiError as error:
                 log.warning("%s cannot be removed: %s", found["path"], error.detail)
                 failed.append(found["path"])
-        return self._spool.sweep(older_than_seconds) + Swept(removed, tuple(failed))
+        now = min(self._spool.time(), known_time)
+        return self._spool.sweep(now - older_than_seconds) + Swept(removed, tuple(failed))
 
     def mark_used(self, blob: Blob) -> bool:
         """Whether the blob is here, of this length.
@@ -296,13 +314,8 @@ class BucketStore:
         A failure that passes is left to the caller, who comes back.
         """
         with bucket_failures():
-            url = obstore.sign(self._objects, "DELETE", key, _DELETE_LIFE)
-        try:
-            answer = _http.request("DELETE", url, retries=False, timeout=_DELETE_SECONDS)
-        except urllib3.exceptions.HTTPError as error:
-            raise StoreFailed(
-                f"the object store did not answer ({type(error).__name__})", retry_after_seconds=10
-            ) from None
+            url = obstore.sign(self._objects, "DELETE", key, _REQUEST_LIFE)
+        answer = _asked("DELETE", url)
         if answer.status not in (200, 202, 204, 404):
             raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
 
@@ -326,6 +339,20 @@ class BucketStore:
         if size_bytes not in (None, found["size"]):
             raise NotFound(f"the store has no whole blob {sha256}")
         return found
+
+
+def _asked(method: str, url: str) -> urllib3.BaseHTTPResponse:
+    """The answer of the bucket to a request that is signed by its URL.
+
+    Raises:
+        StoreFailed: there was none.
+    """
+    try:
+        return _http.request(method, url, retries=False, timeout=_REQUEST_SECONDS)
+    except urllib3.exceptions.HTTPError as error:
+        raise StoreFailed(
+            f"the object store did not answer ({type(error).__name__})", retry_after_seconds=10
+        ) from None
 
 
 def _at_once(ask: Callable[[T], R], given: Iterable[T]) -> list[tuple[T, R]]:

@@ -2,14 +2,18 @@
 
 import ctypes
 import errno
+import fcntl
+import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from staging_api.errors import NoSpace, StoreDenied, StoreFailed, StoreReadOnly
+
+log = logging.getLogger(__name__)
 
 #: Up to this many files are synced one by one; above it, the file system as a whole.
 _FEW = 8
@@ -140,6 +144,61 @@ def children(folder: Path) -> list[Path]:
             return []
 
 
+def time_of(folder: Path) -> float:
+    """The time (seconds, epoch) by the clock that dates the files of a folder's file system.
+
+    That may be the clock of another machine. The folder's own time is changed; that takes no space,
+    so it works on a full disk.
+    """
+    with disk_told():
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        return folder.stat().st_mtime
+
+
+@contextmanager
+def kept_in_use(folder: Path, make: Callable[[Path], None]) -> Iterator[None]:
+    """Have a folder made by `make`, and spared by `remove_unused`, as long as the block lasts.
+
+    The kernel gives the mark back when the process dies. It is seen by all processes of a machine,
+    and on file systems that share locks (as CephFS) by other machines. Where a file system has no
+    locks, nothing is marked.
+    """
+    while True:
+        make(folder)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # removed since
+        _lock(descriptor, fcntl.LOCK_SH)
+        if folder.exists():
+            break
+        os.close(descriptor)  # removed while this waited for the lock
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_unused(path: Path) -> bool:
+    """Remove a folder with all that is in it, or a file, unless it is in use; says whether it did.
+
+    Raises:
+        OSError: something of it cannot be removed; the rest is gone.
+    """
+    with ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            pass  # no folder, or one that we may not read: not one that is in use
+        else:
+            stack.callback(os.close, descriptor)
+            if not _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return False
+        remove_tree(path)
+    return True
+
+
 def newest_change(folder: Path) -> float:
     """The newest time in a folder (seconds, epoch), so that one long download counts as alive."""
     newest = 0.0
@@ -203,6 +262,17 @@ def same_bytes(one: str | Path, other: str | Path) -> bool:
                 return False
             if not chunk:
                 return True
+
+
+def _lock(descriptor: int, operation: int) -> bool:
+    """Lock a folder; False: another process has it. True where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        return False
+    except OSError:
+        log.debug("a file system has no locks; ages alone say what is in use", exc_info=True)
+    return True
 
 
 def _tell(error: OSError) -> None:

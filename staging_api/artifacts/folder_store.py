@@ -6,7 +6,7 @@ of objects on their way, ``quarantine/`` what was found damaged or in the way of
 What happens if the process dies, or the machine loses power:
 
 - while a batch writes: its own folder under ``tmp/`` is left; nothing else knows of it, and
-  `FolderStore.sweep` removes it by age.
+  `FolderStore.sweep` removes it once it is old.
 - in `Batch.commit`, before the data is synced: the same.
 - after the sync, during the renames: some blobs have names that no row mentions yet. They are
   whole; the next attempt finds and reuses them, or a reconcile removes them.
@@ -15,6 +15,7 @@ What happens if the process dies, or the machine loses power:
 """
 
 import logging
+import math
 import os
 import stat
 import time
@@ -234,10 +235,15 @@ class FolderStore:
         with self._spool.folder(owner) as folder:
             yield Batch(self, folder, room)
 
-    def sweep(self, older_than_seconds: float) -> Swept:
+    def time(self) -> float:
+        """The time by the clock that dates files here, which may be that of a file server."""
+        return self._spool.time()
+
+    def sweep(self, older_than_seconds: float, known_time: float = math.inf) -> Swept:
         """Remove the files of dead processes, and what was quarantined a month ago."""
-        return self._spool.sweep(older_than_seconds) + sweep_folders(
-            self._root / "quarantine", max(older_than_seconds, KEPT_ASIDE_SECONDS)
+        now = min(self.time(), known_time)
+        return self._spool.sweep(now - older_than_seconds) + sweep_folders(
+            self._root / "quarantine", now - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         )
 
     def mark_used(self, blob: Blob) -> bool:

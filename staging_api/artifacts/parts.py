@@ -11,7 +11,7 @@ What happens if the process dies, or the machine loses power:
   `PART_BYTES` and what was still on its way.
 - after the bytes are synced, before the journal names them: the same.
 - in the middle of a journal's line: a line without its end is not read.
-- after the artifact is staged: `PartStore.forget` was to come; `Spool.sweep` does it by age.
+- after the artifact is staged: `PartStore.forget` was to come; `Spool.sweep` does it later.
 """
 
 import logging
@@ -26,7 +26,7 @@ from secrets import token_hex
 from typing import Self
 from zlib import crc32
 
-from staging_api.artifacts.disk import disk_told, open_file, write_at
+from staging_api.artifacts.disk import disk_told, kept_in_use, open_file, write_at
 from staging_api.errors import NoSpace, StoreFailed
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ class PartStore:
         folder = self._root / key
         with ExitStack() as stack:
             with disk_told():
-                _make_folder(folder)
+                # So that no sweep takes it, whatever age its files seem to have.
+                stack.enter_context(kept_in_use(folder, _make_folder))
                 held = [
                     each
                     for journal in sorted(folder.glob("*.done"))

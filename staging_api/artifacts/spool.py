@@ -1,20 +1,29 @@
 """Where bytes are first written, on their way into a store: a folder for each batch, and the parts.
 
 What happens if the process dies? Its folder is left; nothing else knows of it, and `Spool.sweep`
-removes it by age. A folder that cannot be read or removed is passed over, and counted.
+removes it once it is old. Old is what has not changed for a time by the clock that dates the files;
+no process trusts its own clock in this. Should that clock jump, a folder in use is spared all the
+same, since its owner keeps a lock on it. A folder that cannot be read or removed is passed over,
+and counted.
 """
 
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from staging_api.artifacts.disk import children, disk_told, newest_change, remove_tree
+from staging_api.artifacts.disk import (
+    children,
+    disk_told,
+    kept_in_use,
+    newest_change,
+    remove_unused,
+    time_of,
+)
 from staging_api.artifacts.parts import PartStore
 from staging_api.errors import StagingApiError, Unavailable
 
@@ -64,6 +73,10 @@ class Spool:
         room = os.statvfs(there)
         return room.f_bavail * room.f_frsize
 
+    def time(self) -> float:
+        """The time (seconds, epoch) by the clock that dates the files here."""
+        return time_of(self._tmp)
+
     @contextmanager
     def folder(self, owner: str) -> Iterator[Path]:
         """An empty folder for the block; `owner` is told by its name, to operators.
@@ -72,37 +85,40 @@ class Spool:
             NoSpace: the disk is full.
         """
         folder = self._tmp / owner / token_hex(8)
-        with disk_told():
-            _make(folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # another batch of this owner is still at work
-                folder.parent.rmdir()
+        with ExitStack() as stack:
+            with disk_told():
+                stack.enter_context(kept_in_use(folder, _make))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):  # another batch of this owner is still at work
+                    folder.parent.rmdir()
 
-    def sweep(self, older_than_seconds: float) -> Swept:
-        """Remove what dead processes left, each folder by itself."""
+    def sweep(self, horizon: float) -> Swept:
+        """Remove what dead processes left, each folder by itself.
+
+        Args:
+            horizon: what changed at this time (seconds, epoch) or later is not old.
+        """
         swept = Swept()
         for owner in children(self._tmp):
             if owner.is_symlink():
                 continue  # what it leads to is not ours
-            swept += sweep_folders(owner, older_than_seconds)
+            swept += sweep_folders(owner, horizon)
             with suppress(OSError):
                 owner.rmdir()
-        return swept + sweep_folders(self._parts, older_than_seconds)
+        return swept + sweep_folders(self._parts, horizon)
 
 
-def sweep_folders(above: Path, older_than_seconds: float) -> Swept:
-    """Remove the entries of a folder in which nothing changed for that long."""
-    horizon = time.time() - older_than_seconds
+def sweep_folders(above: Path, horizon: float) -> Swept:
+    """Remove the entries of a folder that last changed before `horizon` and are not in use."""
     removed, failed = 0, []
     for entry in children(above):
         try:
             if newest_change(entry) >= horizon:
                 continue
-            remove_tree(entry)
-            removed += 1
+            removed += remove_unused(entry)
         except (OSError, StagingApiError) as error:
             log.warning("%s cannot be removed, and is passed over: %s", entry, error)
             failed.append(str(entry))

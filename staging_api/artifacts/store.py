@@ -13,6 +13,7 @@ How each store keeps both rules, and what is left when a process dies, is descri
 
 import hashlib
 import itertools
+import math
 import os
 import re
 import threading
@@ -193,8 +194,23 @@ class BlobStore(Protocol):
             room: is told of bytes before they are written.
         """
 
-    def sweep(self, older_than_seconds: float) -> Swept:
-        """Remove the files of dead processes, each folder by itself."""
+    def time(self) -> float:
+        """The time (seconds, epoch) by the clock that dates the blobs of this store.
+
+        The clock of one pod says nothing about the age of what another one wrote.
+
+        Raises:
+            StoreFailed: the store cannot say.
+        """
+
+    def sweep(self, older_than_seconds: float, known_time: float = math.inf) -> Swept:
+        """Remove the files of dead processes, each folder by itself.
+
+        Args:
+            older_than_seconds: what changed since then stays, and so does what is in use.
+            known_time: another clock's time (seconds, epoch). The earlier of the two counts, so
+                that a clock that jumped ahead makes nothing old.
+        """
 
 
 class Keeper(Protocol):

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -88,7 +88,9 @@ def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) ->
     with database.connect() as conn:
         store.record_expired(conn, process_name())
         store.extend_history(conn)
-        dropped = store.drop_history(conn, _before(keep_days))
+        # The database dated these months, and this machine's clock may err.
+        before = repository.database_time(conn) - timedelta(days=keep_days)
+        dropped = store.drop_history(conn, before)
         forgotten = store.delete_unused_scopes(conn)
     report |= {"dropped_months": dropped, "forgotten_scopes": forgotten}
     return [f"dropped {', '.join(dropped) or 'nothing'}; forgot {forgotten} unused scopes"]
@@ -98,7 +100,8 @@ def _drop_events(
     database: Database, events_days: int, reason: str, report: dict[str, Any]
 ) -> list[str]:
     with database.connect() as conn:
-        count = repository.drop_events(conn, _before(events_days), reason)
+        before = repository.database_time(conn) - timedelta(days=events_days)
+        count = repository.drop_events(conn, before, reason)
     report["dropped_events"] = count
     return [f"dropped {count} events"]
 
@@ -118,7 +121,3 @@ def _evict(upkeep: Upkeep, terms: _Terms, report: dict[str, Any]) -> list[str]:
     would = "would be " if terms.dry_run else ""
     evicted = [f"{would}evicted: {each.name} of {each.archive_url}" for each in pruned.artifacts]
     return [*evicted, f"{would}freed: {pruned.freed_bytes} bytes"]
-
-
-def _before(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)

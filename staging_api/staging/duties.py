@@ -67,7 +67,8 @@ def store_steps(stagings: StagingService) -> list[Step]:
 
     def sweep() -> Done:
         upkeep.identity.check()
-        return Done(failed=len(upkeep.blobs.sweep(_STALE_SECONDS).failed))
+        swept = upkeep.blobs.sweep(_STALE_SECONDS, upkeep.known_time())
+        return Done(failed=len(swept.failed))
 
     def collect() -> Done:
         turn = upkeep.collect_some()

@@ -10,7 +10,6 @@ given another part. What if the process dies? The part is checked again when its
 """
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,7 +104,7 @@ def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ..
 
 def _strangers(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str, int]:
     """Files without a row that nobody has used for the grace time, with their lengths."""
-    horizon = time.time() - upkeep.terms.grace_seconds
+    horizon = upkeep.known_time() - upkeep.terms.grace_seconds
     old = {digest: size for digest, (size, used) in files.items() if used < horizon}
     with upkeep.database.connect() as conn:
         known = repository.known_blobs(conn, list(old))

@@ -19,7 +19,6 @@ What if the process dies?
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -123,6 +122,16 @@ class Upkeep:
         """Which store this is: to be checked before anything is believed of it."""
         return StoreIdentity(self.database, self.blobs)
 
+    def known_time(self) -> float:
+        """The time (seconds, epoch) by which files of the store are old enough to be removed.
+
+        Two clocks have to say so, the store's and the database's: this is the earlier one. A clock
+        that jumped ahead makes nothing old, and one that jumped back only puts removals off.
+        """
+        with self.database.connect() as conn:
+            known = repository.database_time(conn).timestamp()
+        return min(known, self.blobs.time())
+
     def space(self) -> Space:
         """How full the store is."""
         with self.database.connect() as conn:
@@ -211,7 +220,7 @@ class Upkeep:
         busy: set[str] = set()
         try:
             if not busy_too:
-                since = time.time() - self.terms.busy_seconds
+                since = self.blobs.time() - self.terms.busy_seconds
                 busy = self.blobs.used_since(claimed, since)
             with self.database.begin() as conn:
                 going = repository.renew_claim(conn, set(claimed) - busy, claim_seconds)

@@ -109,6 +109,7 @@ from staging_api.staging.repository.store_rows import (
     store_id,
     unnamed_of,
 )
+from staging_api.staging.repository.terms import database_time
 from staging_api.staging.repository.upload_rows import (
     begin_upload_wait,
     claim_poll,
@@ -153,6 +154,7 @@ __all__ = [
     "coming",
     "compact_ledger",
     "contradictions",
+    "database_time",
     "doom_unnamed",
     "drop_events",
     "due",

@@ -1,9 +1,10 @@
 """Conditions and values that several statements share."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import Connection, func, select
 
 from staging_api.db.tables import staged_artifacts
 from staging_api.locks.model import Lease
@@ -20,6 +21,12 @@ is_to_do = staged_artifacts.c.state.in_(TO_DO_STATES)
 def seconds(number: float) -> Any:
     """A length of time."""
     return func.make_interval(0, 0, 0, 0, 0, 0, number)
+
+
+def database_time(conn: Connection) -> datetime:
+    """The time by the database's clock, which dates all rows."""
+    found: datetime = conn.execute(select(now())).scalar_one()
+    return found
 
 
 def proof(lease: Lease) -> Mapping[str, Any]:

@@ -1,0 +1,175 @@
+"""Age is decided by the clock that dates the files, and never against who is at work."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from staging_api.artifacts.bucket import Bucket
+from staging_api.artifacts.opening import open_store
+from staging_api.artifacts.store import BlobStore
+from tests.buckets import new_bucket, s3_server
+from tests.jumped_clock import DAY_SECONDS, run_jumped
+from tests.store_child import PARTS
+
+JUMPS = (DAY_SECONDS, -DAY_SECONDS, 40 * DAY_SECONDS, -40 * DAY_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as found:
+        yield found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "bucket":
+        return new_bucket(request.getfixturevalue("endpoint"))
+    return f"file://{tmp_path}/store"
+
+
+@pytest.fixture
+def store(url: str, home: Path) -> BlobStore:
+    found = open_store(url, home)
+    found.check()
+    return found
+
+
+@pytest.fixture
+def spool(url: str, home: Path, tmp_path: Path) -> Path:
+    """Where the store's batches and parts are."""
+    return home / "spool" if url.startswith("s3:") else tmp_path / "store"
+
+
+def kept_aside(url: str) -> set[str]:
+    """The names of what was quarantined."""
+    if url.startswith("s3:"):
+        bucket = Bucket.parse(url)
+        listed = bucket.connect(bucket.endpoint).list("quarantine")
+        return {each["path"] for batch in listed for each in batch}
+    folder = Path(urlsplit(url).path) / "quarantine"
+    return {str(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def left_behind(folder: Path, age_seconds: float) -> Path:
+    """What a dead process left so long ago."""
+    folder.mkdir(parents=True)
+    (folder / "0").write_bytes(b"left")
+    made_old(folder, age_seconds)
+    return folder
+
+
+def made_old(folder: Path, age_seconds: float) -> None:
+    """Date a folder and its files back, as they are after the clock that dates them jumped."""
+    at = time.time() - age_seconds
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (at, at))
+
+
+@contextmanager
+def held_open(url: str, home: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that has a batch and parts of the store open."""
+    command = [sys.executable, "-m", "tests.store_child", "hold", url, str(home)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def swept_by(url: str, home: Path, jump: float) -> tuple[int, float]:
+    """What a process removes whose clock jumped, and what it takes for the store's time."""
+    removed, at = run_jumped(jump, "tests.store_child", "sweep", url, str(home)).split()
+    return int(removed), float(at)
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_process_whose_clock_jumped_sweeps_what_is_old_and_no_more(
+    store: BlobStore, url: str, home: Path, spool: Path, jump: float
+) -> None:
+    old = left_behind(spool / "tmp" / "dead" / "1", 1.5 * DAY_SECONDS)
+    old_parts = left_behind(spool / "parts" / "dead", 1.5 * DAY_SECONDS)
+    young = left_behind(spool / "tmp" / "dead" / "2", DAY_SECONDS / 2)
+    young_parts = left_behind(spool / "parts" / "young", DAY_SECONDS / 2)
+    with store.batch("worker-1") as batch:
+        blob = batch.keep([b"alive"])
+        removed, at = swept_by(url, home, jump)
+        batch.commit()
+    assert (removed, store.has(blob.sha256)) == (2, True)
+    assert abs(at - time.time()) < 600
+    assert [path.exists() for path in (old, old_parts)] == [False, False]
+    assert [path.exists() for path in (young, young_parts)] == [True, True]
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_what_is_quarantined_stays_a_month_whatever_a_process_takes_for_the_date(
+    store: BlobStore, url: str, home: Path, jump: float
+) -> None:
+    with store.batch("worker-1") as batch:
+        bad, good = batch.keep([b"bad"]), batch.keep([b"good"])
+        batch.commit()
+    assert store.quarantine(bad.sha256, lambda _stream: True)
+    before = kept_aside(url)
+    assert len(before) == 1
+    swept_by(url, home, jump)
+    assert kept_aside(url) == before
+    assert store.has(good.sha256)
+
+
+def test_what_a_process_is_at_work_on_stays_however_old_it_looks(
+    store: BlobStore, url: str, home: Path, spool: Path
+) -> None:
+    with held_open(url, home) as holder:
+        (batch,) = (spool / "tmp" / "holder").iterdir()
+        working = [batch, spool / "parts" / PARTS]
+        for folder in working:
+            made_old(folder, 3 * DAY_SECONDS)
+        dead = left_behind(spool / "tmp" / "dead" / "1", 3 * DAY_SECONDS)
+        assert store.sweep(DAY_SECONDS).removed == 1
+        assert [path.exists() for path in (*working, dead)] == [True, True, False]
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert store.sweep(DAY_SECONDS).removed == 2
+    assert [path.exists() for path in working] == [False, False]
+
+
+def test_the_earlier_of_two_clocks_decides(store: BlobStore, spool: Path) -> None:
+    left = left_behind(spool / "tmp" / "dead" / "1", 3 * DAY_SECONDS)
+    behind = time.time() - 2.5 * DAY_SECONDS
+    assert store.sweep(DAY_SECONDS, known_time=behind).removed == 0
+    assert store.sweep(DAY_SECONDS, known_time=time.time() + DAY_SECONDS).removed == 1
+    assert not left.exists()
+
+
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
+    store: BlobStore, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = Path.mkdir, list[Path]()
+
+    def swept_at_once(path: Path, *given: object, **options: bool) -> None:
+        make(path, *given, **options)  # type: ignore[arg-type]
+        if path.parent.name == "worker-1" and not made:
+            path.rmdir()
+            made.append(path)
+
+    monkeypatch.setattr(Path, "mkdir", swept_at_once)
+    with store.batch("worker-1") as batch:
+        blob = batch.keep([b"kept"])
+        batch.commit()
+    assert made
+    assert store.has(blob.sha256)
