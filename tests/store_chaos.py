@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -103,8 +103,8 @@ class Chaos:
         self.api: list[Pod] = []
         self.workers: list[Pod] = []
 
-    def run(self, seconds: float, until: Collection[str] = ()) -> None:
-        """Make chaos for so long, and on a busy machine until each of these was seen."""
+    def run(self, seconds: float, until: Mapping[str, int]) -> None:
+        """Make chaos for so long, and on a busy machine until each of these was seen so often."""
         self.api = [self._services[0].api()[0] for _ in range(2)]
         self.workers = [self._services[0].worker()]
         actors: list[Callable[[random.Random], None]] = [
@@ -123,7 +123,7 @@ class Chaos:
             ]
             self._over.wait(seconds)
             deadline = time.monotonic() + _PATIENCE_SECONDS
-            while not all(map(self.seen.get, until)) and time.monotonic() < deadline:
+            while not self.has_seen(until) and time.monotonic() < deadline:
                 self._over.wait(0.5)
             self._over.set()
             for done in doing:
@@ -131,6 +131,10 @@ class Chaos:
         if self.world.bucket is not None:
             self.world.bucket.behave()
         self.close()
+
+    def has_seen(self, least: Mapping[str, int]) -> bool:
+        """Whether each of these was seen so often at least."""
+        return all(self.seen[name] >= count for name, count in least.items())
 
     def close(self) -> None:
         """End every pod without a word."""

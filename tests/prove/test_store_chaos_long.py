@@ -1,5 +1,6 @@
 """The long store chaos run: minutes over a folder and over a bucket, with another seed for each."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from tests.source import ArchiveSource, archive_source
 from tests.store_chaos import World
 
 SECONDS = 120.0
-SEEDS = (2, 3)
+RESTARTS = 10
+#: STAGING_TEST_CHAOS_SEEDS: other ones, to look for what these do not find.
+SEEDS = tuple(map(int, os.environ.get("STAGING_TEST_CHAOS_SEEDS", "2 3").split()))
 
 
 @pytest.fixture
@@ -36,8 +39,7 @@ def test_minutes_of_chaos_over_a_folder_heal(
     own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path, seed: int
 ) -> None:
     url = f"file://{tmp_path}/store"
-    chaos = proved(World(tmp_path, own_url, rows, source, url, url), SECONDS, seed)
-    assert chaos.seen["restarts"] > 10, chaos.seen
+    proved(World(tmp_path, own_url, rows, source, url, url), SECONDS, seed, RESTARTS)
 
 
 @pytest.mark.prove
@@ -50,5 +52,4 @@ def test_minutes_of_chaos_over_a_bucket_heal(
         direct = new_bucket(endpoint)
         through = direct.replace(endpoint, bucket.endpoint)
         world = World(tmp_path, own_url, rows, source, through, direct, bucket)
-        chaos = proved(world, SECONDS, seed)
-    assert chaos.seen["restarts"] > 10, chaos.seen
+        proved(world, SECONDS, seed, RESTARTS)
