@@ -14,7 +14,7 @@ from staging_api.db.engine import Database
 from staging_api.staging import reconcile
 from staging_api.staging.duties import store_steps
 from staging_api.staging.upkeep import StoreTerms
-from tests.factories import ASKER
+from tests.factories import ORIGIN
 from tests.jumped_clock import DAY_SECONDS, run_jumped
 from tests.stagings import Bench, bench
 
@@ -62,7 +62,7 @@ def doomed(at: Bench, name: str, used_ago_seconds: float) -> str:
     """The digest of a content that nothing names any more, and that a batch used so long ago."""
     content = name.encode()
     artifact = at.stage(at.build(name, payload_bin=content), "payload").artifacts[0]
-    at.service.artifacts.evict(artifact.id, ASKER)
+    at.service.artifacts.evict(artifact.id, ORIGIN)
     ((digest,),) = at.rows(
         "SELECT sha256 FROM blobs WHERE size_bytes = :size AND doomed_at IS NOT NULL",
         size=len(content),
