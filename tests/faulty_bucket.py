@@ -34,6 +34,7 @@ class FaultyBucket:
     """The proxy: its address, what it does wrong now, and what came."""
 
     endpoint: str
+    clock_is_ahead_seconds: float = 0.0
     fault_of: Callable[[str, str], Fault | None] = lambda _method, _path: None
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -81,6 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The date of an answer, by the clock of the bucket."""
+        ahead = self.server.proxy.clock_is_ahead_seconds
+        return super().date_time_string((timestamp or time.time()) + ahead)
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

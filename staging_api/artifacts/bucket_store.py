@@ -17,7 +17,6 @@ What happens if the process dies:
 
 import io
 import logging
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ import urllib3
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
+from staging_api import clock
 from staging_api.artifacts.bucket import (
     BRIEF_SECONDS,
     READ_BYTES,
@@ -66,6 +66,10 @@ R = TypeVar("R")
 
 #: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=4)
+#: How far the clocks of bucket and pod may differ while links are given out, and how long what was
+#: found out about that is believed.
+_DIFFERENCE_SECONDS = 30.0
+_COMPARED_SECONDS = 600.0
 #: Of requests that the library does not make, by URLs that it signs.
 _REQUEST_LIFE = timedelta(minutes=1)
 _REQUEST_SECONDS = BRIEF_SECONDS
@@ -87,6 +91,8 @@ class BucketStore:
         self._removing = bucket.connect(bucket.endpoint, brief=True)
         self._public = bucket.connect(bucket.public_endpoint or bucket.endpoint)
         self._spool = Spool(spool)
+        self._ahead_of_us = 0.0
+        self._compared_at = float("-inf")
 
     @property
     def parts(self) -> PartStore:
@@ -149,13 +155,17 @@ class BucketStore:
             while chunk := stream.read(READ_BYTES):
                 copy.write(chunk)
 
-    def link(self, sha256: str, size_bytes: int) -> str:
+    def link(self, sha256: str, size_bytes: int) -> str | None:
         """A URL by which anybody can read the blob for `LINK_LIFE`.
 
         The bucket is asked each time: a link to an object that is gone or cut would be followed,
-        and a client without the digest could not notice.
+        and a client without the digest could not notice. And a link holds from when this process
+        thinks that it is: if its clock or the bucket's is wrong, there is none, since it would be
+        over at once or outlive what protects the blob.
         """
         self._found(sha256, size_bytes)
+        if self._differs_in_time():
+            return None
         with bucket_failures():
             return obstore.sign(self._public, "GET", key_of(sha256), LINK_LIFE)
 
@@ -245,10 +255,9 @@ class BucketStore:
         except ValueError:
             return time.time()
 
-    def sweep(self, older_than_seconds: float, known_time: float = math.inf) -> Swept:
+    def sweep(self, older_than_seconds: float) -> Swept:
         """Remove the spool's files of dead processes, and what was quarantined a month ago."""
-        now = min(self.time(), known_time)
-        horizon = now - max(older_than_seconds, KEPT_ASIDE_SECONDS)
+        horizon = self.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         removed, failed = 0, []
         with bucket_failures():
             aside = [found for batch in self._objects.list("quarantine") for found in batch]
@@ -261,8 +270,8 @@ class BucketStore:
             except StagingApiError as error:
                 log.warning("%s cannot be removed: %s", found["path"], error.detail)
                 failed.append(found["path"])
-        now = min(self._spool.time(), known_time)
-        return self._spool.sweep(now - older_than_seconds) + Swept(removed, tuple(failed))
+        swept = self._spool.sweep(self._spool.time() - older_than_seconds)
+        return swept + Swept(removed, tuple(failed))
 
     def mark_used(self, blob: Blob) -> bool:
         """Whether the blob is here, of this length.
@@ -292,6 +301,18 @@ class BucketStore:
 
         _at_once(upload, files)
         checkpoint("names synced")
+
+    def _differs_in_time(self) -> bool:
+        """Whether the clock of this process is not that of the bucket.
+
+        That is compared now and then, by a clock that nobody sets; a jump is noticed at once.
+        """
+        if clock.now() - self._compared_at > _COMPARED_SECONDS:
+            self._ahead_of_us, self._compared_at = self.time() - clock.now(), clock.now()
+        differ = self._ahead_of_us + clock.now() - time.time()
+        if abs(differ) > _DIFFERENCE_SECONDS:
+            log.warning("no links: the clock of the bucket is %.0f s ahead of ours", differ)
+        return abs(differ) > _DIFFERENCE_SECONDS
 
     def _marker(self) -> bytes | None:
         try:

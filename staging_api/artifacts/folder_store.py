@@ -15,7 +15,6 @@ What happens if the process dies, or the machine loses power:
 """
 
 import logging
-import math
 import os
 import stat
 import time
@@ -239,9 +238,9 @@ class FolderStore:
         """The time by the clock that dates files here, which may be that of a file server."""
         return self._spool.time()
 
-    def sweep(self, older_than_seconds: float, known_time: float = math.inf) -> Swept:
+    def sweep(self, older_than_seconds: float) -> Swept:
         """Remove the files of dead processes, and what was quarantined a month ago."""
-        now = min(self.time(), known_time)
+        now = self.time()
         return self._spool.sweep(now - older_than_seconds) + sweep_folders(
             self._root / "quarantine", now - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         )

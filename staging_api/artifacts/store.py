@@ -13,7 +13,6 @@ How each store keeps both rules, and what is left when a process dies, is descri
 
 import hashlib
 import itertools
-import math
 import os
 import re
 import threading
@@ -203,13 +202,11 @@ class BlobStore(Protocol):
             StoreFailed: the store cannot say.
         """
 
-    def sweep(self, older_than_seconds: float, known_time: float = math.inf) -> Swept:
+    def sweep(self, older_than_seconds: float) -> Swept:
         """Remove the files of dead processes, each folder by itself.
 
-        Args:
-            older_than_seconds: what changed since then stays, and so does what is in use.
-            known_time: another clock's time (seconds, epoch). The earlier of the two counts, so
-                that a clock that jumped ahead makes nothing old.
+        What changed since then, by the clock that dates files here, stays, and so does what a
+        process is at work on.
         """
 
 

@@ -67,8 +67,8 @@ def store_steps(stagings: StagingService) -> list[Step]:
 
     def sweep() -> Done:
         upkeep.identity.check()
-        swept = upkeep.blobs.sweep(_STALE_SECONDS, upkeep.known_time())
-        return Done(failed=len(swept.failed))
+        upkeep.check_clocks()
+        return Done(failed=len(upkeep.blobs.sweep(_STALE_SECONDS).failed))
 
     def collect() -> Done:
         turn = upkeep.collect_some()

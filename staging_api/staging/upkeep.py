@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 50
 #: What is promised to an upload counts for so long, unless it is renewed.
 UPLOAD_SECONDS = 900.0
+#: By how much the clock of the store may be ahead of the database's while what is old is swept.
+_MOST_AHEAD_SECONDS = 300.0
 #: How often others may be faster to take the room that was just made.
 _TRIES = 5
 
@@ -128,9 +130,21 @@ class Upkeep:
         Two clocks have to say so, the store's and the database's: this is the earlier one. A clock
         that jumped ahead makes nothing old, and one that jumped back only puts removals off.
         """
-        with self.database.connect() as conn:
-            known = repository.database_time(conn).timestamp()
-        return min(known, self.blobs.time())
+        return min(self._database_time(), self.blobs.time())
+
+    def check_clocks(self) -> None:
+        """Make sure that the clock which dates files of the store did not jump ahead.
+
+        Raises:
+            StoreFailed: it is ahead of the database's; by it, what is in use may look old.
+        """
+        ahead = self.blobs.time() - self._database_time()
+        if ahead > _MOST_AHEAD_SECONDS:
+            raise StoreFailed(
+                f"the clock of the store is {ahead:.0f} s ahead of the database's:"
+                " nothing is removed by its age until they agree",
+                retry_after_seconds=_MOST_AHEAD_SECONDS,
+            )
 
     def space(self) -> Space:
         """How full the store is."""
@@ -324,6 +338,10 @@ class Upkeep:
                 break
         self.collect()
         return True
+
+    def _database_time(self) -> float:
+        with self.database.connect() as conn:
+            return repository.database_time(conn).timestamp()
 
     def _promise(self, artifact_id: str, held: Hold, count: int) -> int:
         with guarded(self.database, held) as conn:

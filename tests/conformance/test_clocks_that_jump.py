@@ -16,6 +16,7 @@ from staging_api.artifacts.bucket import Bucket
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from tests.buckets import new_bucket, s3_server
+from tests.faulty_bucket import faulty_bucket
 from tests.jumped_clock import DAY_SECONDS, run_jumped
 from tests.store_child import PARTS
 
@@ -148,14 +149,6 @@ def test_what_a_process_is_at_work_on_stays_however_old_it_looks(
     assert [path.exists() for path in working] == [False, False]
 
 
-def test_the_earlier_of_two_clocks_decides(store: BlobStore, spool: Path) -> None:
-    left = left_behind(spool / "tmp" / "dead" / "1", 3 * DAY_SECONDS)
-    behind = time.time() - 2.5 * DAY_SECONDS
-    assert store.sweep(DAY_SECONDS, known_time=behind).removed == 0
-    assert store.sweep(DAY_SECONDS, known_time=time.time() + DAY_SECONDS).removed == 1
-    assert not left.exists()
-
-
 def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
     store: BlobStore, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,3 +166,26 @@ def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
         batch.commit()
     assert made
     assert store.has(blob.sha256)
+
+
+@pytest.mark.parametrize("jump", [DAY_SECONDS, -DAY_SECONDS, 600.0, -600.0])
+def test_a_bucket_gives_no_links_while_the_clocks_of_pod_and_bucket_differ(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """A link holds from when the pod thinks that it is."""
+    with faulty_bucket(endpoint) as proxy:
+        url = new_bucket(endpoint).replace(endpoint, proxy.endpoint)
+        store, other = (open_store(url, tmp_path / name) for name in ("one", "other"))
+        with store.batch("worker-1") as batch:
+            blob = batch.keep([b"content"])
+            batch.commit()
+        assert store.link(blob.sha256, blob.size_bytes) is not None
+        proxy.clock_is_ahead_seconds = jump
+        assert other.link(blob.sha256, blob.size_bytes) is None
+        right = time.time
+        monkeypatch.setattr(time, "time", lambda: right() + jump)
+        assert store.link(blob.sha256, blob.size_bytes) is None
+        with store.open(blob.sha256, blob.size_bytes) as stream:
+            assert stream.read() == b"content"
+        monkeypatch.undo()
+        assert store.link(blob.sha256, blob.size_bytes) is not None
