@@ -17,7 +17,10 @@ that succeeds.
 
 A file that was cut off between two entries is valid YAML. So `staging-api token` begins and ends it
 with marker lines. A file without either is accepted, unless it is the beginning of one that ended
-with the marker, or has become empty.
+with the marker, or has become empty. If it is the beginning of one without the marker, either it is
+still being written, or its last entries were removed on purpose. So it is accepted once it has not
+changed for `SETTLING_SECONDS`; until then the tokens of before stay valid. A file that ends within
+an entry of before is never accepted.
 """
 
 import hashlib
@@ -48,6 +51,8 @@ END = "# end of tokens"
 
 _SETTING = "STAGING_TOKENS_FILE"
 _TRY_AGAIN_SECONDS = 1.0
+#: For so long what looks like the beginning of the file in force may still be completed.
+SETTLING_SECONDS = 180.0
 _SHA256 = re.compile("[0-9a-f]{64}")
 _FIELDS = {"name", "roles", "sha256", "expires_at"}
 
@@ -69,12 +74,22 @@ class TokenList:
     is_marked: bool
     text: str
 
-    def could_be_cut_off(self, before: "TokenList") -> bool:
-        """Whether this may be a cut-off copy of `before` instead of an intended change."""
+    def is_cut_off(self, before: "TokenList") -> bool:
+        """Whether this is a cut-off copy of `before` instead of an intended change."""
         if self.is_marked:
             return False
-        is_beginning = before.is_marked and before.text.startswith(self.text.rstrip())
-        return is_beginning or bool(before.entries and not self.entries)
+        if before.entries and not self.entries:
+            return True
+        ends_within = self.entries != before.entries[: len(self.entries)]
+        return self._begins(before) and (before.is_marked or ends_within)
+
+    def could_be_cut_off(self, before: "TokenList") -> bool:
+        """Whether this may be a cut-off copy of `before`, or may have lost entries on purpose."""
+        fewer = len(self.entries) < len(before.entries)
+        return fewer and not self.is_marked and self._begins(before)
+
+    def _begins(self, before: "TokenList") -> bool:
+        return before.text.startswith(self.text.rstrip())
 
 
 class TokenFile:
@@ -99,6 +114,8 @@ class TokenFile:
         self._tried: _Version = None
         self._try_again_at = float("-inf")
         self._is_wrong = False
+        self._short: _Version = None
+        self._short_since = float("-inf")
         self._read_list = read_list(path)
         self._by_sha256 = _by_sha256(self._read_list.entries)
 
@@ -147,18 +164,28 @@ class TokenFile:
             Invalid: it looks like the beginning of a file.
         """
         before = self._read_list
-        if found.could_be_cut_off(before):
+        counts = f"({len(found.entries)} tokens before it, {len(before.entries)} until now)"
+        if found.is_cut_off(before) or self._may_be_completed(found, version):
             raise Invalid.field(
                 _SETTING,
-                f"{self._path} seems to be cut off: its last line must be `{END}`"
-                f" ({len(found.entries)} tokens before it, {len(before.entries)} until now)",
+                f"{self._path} seems to be cut off: its last line must be `{END}` {counts}",
             )
+        if found.could_be_cut_off(before):
+            log.error("%s lost its last entries, and no line `%s` says why", self._path, END)
         self._read_list = found
         self._by_sha256 = _by_sha256(found.entries)
         self._is_wrong = False
         # A change made during the read is read by the next request.
         self._seen = version
         log.info("the tokens file was read again: %d tokens", len(found.entries))
+
+    def _may_be_completed(self, found: TokenList, version: "_Version") -> bool:
+        """Whether a file that looks like the beginning of that of before is not yet at rest."""
+        if not found.could_be_cut_off(self._read_list):
+            return False
+        if version != self._short:
+            self._short, self._short_since = version, self._clock()
+        return self._clock() - self._short_since < SETTLING_SECONDS
 
 
 def hash_token(token: str) -> str:

@@ -16,7 +16,7 @@ import yaml
 from staging_api.errors import IdentityUnavailable, Invalid, Unauthenticated
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
-from staging_api.identity.tokens import TokenFile
+from staging_api.identity.tokens import SETTLING_SECONDS, TokenFile
 
 
 @pytest.fixture
@@ -167,6 +167,76 @@ def test_a_file_without_a_marker_that_was_emptied_is_not_taken(path: Path, empty
     tokens = TokenFile(path)
     path.write_text(empty)
     assert tokens.check(token).name == "ci"
+
+
+def without_marker(path: Path, *names: str) -> tuple[str, dict[str, str]]:
+    """A file of the user's own with these tokens, without first and last line: its text."""
+    made = {name: issue(path, name) for name in names}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()), sort_keys=False))
+    return path.read_text(), made
+
+
+def test_a_file_without_a_marker_that_is_still_written_is_not_taken(path: Path):
+    text, made = without_marker(path, "a", "b", "c")
+    tokens = TokenFile(path, clock=(clock := Clock()))
+    for length in range(len(text.rstrip())):
+        path.write_text(text[:length])
+        clock.seconds += SETTLING_SECONDS / 2
+        for name, token in made.items():
+            assert tokens.check(token).name == name, f"after {length} characters"
+    path.write_text(text)
+    with pytest.raises(Unauthenticated):
+        tokens.check("stg_nobodys")
+
+
+def test_last_entries_that_are_removed_for_good_lose_their_tokens_after_a_while(
+    path: Path, caplog: pytest.LogCaptureFixture
+):
+    text, made = without_marker(path, "a", "b", "c")
+    tokens = TokenFile(path, clock=(clock := Clock()))
+    path.write_text(text[: text.index("- name: c")])
+    for _ in range(int(SETTLING_SECONDS)):
+        assert tokens.check(made["c"]).name == "c"
+        with pytest.raises(IdentityUnavailable):
+            tokens.check("stg_nobodys")
+        clock.seconds += 1
+    with pytest.raises(Unauthenticated):
+        tokens.check(made["c"])
+    assert tokens.check(made["a"]).name == "a"
+    assert tokens.check(made["b"]).name == "b"
+    assert "lost its last entries" in caplog.text
+
+
+def test_last_entries_that_are_removed_and_followed_by_the_marker_lose_their_tokens_at_once(
+    path: Path,
+):
+    text, made = without_marker(path, "a", "b")
+    tokens = TokenFile(path)
+    path.write_text(text[: text.index("- name: b")] + "# end of tokens\n")
+    with pytest.raises(Unauthenticated):
+        tokens.check(made["b"])
+    assert tokens.check(made["a"]).name == "a"
+
+
+def test_what_ends_within_an_entry_is_never_taken_for_its_whole(path: Path):
+    """Without its last line the last token would never expire."""
+    text, made = without_marker(path, "a", "b")
+    tokens = TokenFile(path, clock=(clock := Clock()))
+    path.write_text(text[: text.rindex("  expires_at")])
+    for _ in range(3):
+        clock.seconds += 2 * SETTLING_SECONDS
+        assert tokens.check(made["b"]).name == "b"
+        with pytest.raises(IdentityUnavailable):
+            tokens.check("stg_nobodys")
+
+
+def test_an_entry_that_is_removed_from_the_middle_loses_its_token_at_once(path: Path):
+    text, made = without_marker(path, "a", "b", "c")
+    tokens = TokenFile(path)
+    path.write_text(text[: text.index("- name: b")] + text[text.index("- name: c") :])
+    with pytest.raises(Unauthenticated):
+        tokens.check(made["b"])
+    assert tokens.check(made["c"]).name == "c"
 
 
 def test_all_tokens_are_taken_away_by_an_empty_list_with_its_marker(path: Path):
