@@ -45,7 +45,7 @@ _READ = frozenset({"type", "title", "code", "detail", "retryable", "errors", "me
 def problem(status: int, headers: Mapping[str, str], body: bytes) -> StagingApiError:
     """The error that an answer tells: by its code, else by its status."""
     document = _document(body)
-    retry_after = retry_after_seconds(headers.get("Retry-After"))
+    retry_after = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
     if document.get("kind") in _STATUS_KINDS:
         return _of_status(status, document, retry_after)
     if "code" not in document:
@@ -91,8 +91,14 @@ def error_of(
     return error
 
 
-def retry_after_seconds(header: str | None) -> float | None:
-    """Seconds from now; None where there is no header that makes sense."""
+def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:
+    """Seconds from now; None where there is no header that makes sense.
+
+    Args:
+        header: the Retry-After of an answer.
+        date: the Date of the same answer: a time is compared with the clock of who said it, as far
+            as it is known, and not with ours.
+    """
     if header is None:
         return None
     if header.strip().isdecimal():
@@ -102,7 +108,11 @@ def retry_after_seconds(header: str | None) -> float | None:
 
     try:
         at = parsedate_to_datetime(header)
-        return max(0.0, (at - datetime.now(UTC)).total_seconds())
+        try:
+            now = parsedate_to_datetime(date or "")
+        except ValueError:
+            now = datetime.now(UTC)
+        return max(0.0, (at - now).total_seconds())
     except (TypeError, ValueError, OverflowError):
         return None
 

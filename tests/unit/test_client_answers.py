@@ -72,6 +72,11 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert found is not None
     assert 50 < found <= 60
     assert retry_after_seconds("Mon, 01 Jan 2001 00:00:00 GMT") == 0
+    # By the clock of who says so, which may be days from ours.
+    until = "Mon, 01 Jan 2001 00:00:30 GMT"
+    assert retry_after_seconds(until, "Mon, 01 Jan 2001 00:00:00 GMT") == 30
+    assert retry_after_seconds(until, "Mon, 01 Jan 2001 00:01:00 GMT") == 0
+    assert retry_after_seconds(until, "no date") == 0
 
 
 @pytest.mark.parametrize("header", [None, "", "soon", "-1", "1.5", "Mon, 99 Foo 2001"])
