@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -10,9 +12,16 @@ from sqlalchemy import Connection, text
 from staging_api.db import migrate as migration
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import check_schema, migrate, revisions
+from staging_api.db.tables import metadata
+from staging_api.debian.forms import Form
+from staging_api.documents.audit import verify_documents
 from staging_api.locks.model import new_id
 from staging_api.staging import repository
+from tests.copied_rows import Rows, put_rows, rows_of
 from tests.databases import new_database
+from tests.documents import document, document_api, loaded, policy, secret
+from tests.packages import control_text, deb
+from tests.publisher import Shop, shop
 from tests.rows import select
 
 #: Rows that a pod of each version writes; only columns that the first schema had.
@@ -118,3 +127,99 @@ def test_a_filled_database_takes_all_steps_at_once(url: str, pools: Database, re
     assert migrate(url) == revisions()[-1]
     check_schema(pools)
     check_rows(pools, revision, revision + "b")
+
+
+PACKAGES = {"tool": deb(control_text("tool"), Form.GZ)}
+#: The first schemas with a publisher and with documents.
+_PUBLISHER, _DOCUMENTS = "0008", "0014"
+#: Not of the publisher, nor of documents; and the store is another one in each test.
+_OTHER_TABLES = {
+    *("archives", "stagings", "staged_artifacts", "staged_files", "staging_events"),
+    *("api_locks", "lock_scopes", "lock_waiters", "store_identity", "idempotency_keys"),
+}
+_RELEASE = "dists/{}/Release"
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a publisher and a site of documents left behind: rows, contents, and what is served."""
+
+    rows: Rows
+    store: Path
+    releases: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def used(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
+    """A database in which two suites were published and two collections committed."""
+    folder = tmp_path_factory.mktemp("used")
+    with new_database(database_url) as url:
+        migrate(url)
+        pools = open_database(url, 4)
+        with shop(pools, url, folder) as seller:
+            seller.set_up({"stable": {}, "testing": {}})
+            seller.add("hello", "other")
+            seller.upload(PACKAGES["tool"], suite="testing")
+            seller.run()
+            seller.add("hello", version="2.0-1")
+            seller.run()
+            releases = {
+                name: seller.served(_RELEASE.format(name)) for name in ("stable", "testing")
+            }
+            # Accepted, and not published yet.
+            seller.add("late")
+        with document_api(url, folder) as site:
+            site.committed("first", document("one"), policy())
+            site.committed("second", secret("hidden", "swordfish"))
+            assert site.ask("PUT", "/document-revisions/2/tags/good", {}).status == 200
+            site.add("second", secret("hidden", "another"))
+        names = [each.name for each in metadata.sorted_tables if each.name not in _OTHER_TABLES]
+        with pools.connect() as conn:
+            rows = rows_of(conn, names)
+        pools.close()
+        yield Used(rows, folder, releases)
+
+
+@pytest.mark.parametrize("revision", [r for r in revisions()[:-1] if r >= _PUBLISHER])
+def test_a_publisher_and_documents_of_every_earlier_schema_go_on_in_the_newest(
+    url: str, pools: Database, used: Used, revision: str
+) -> None:
+    step(pools, revision)
+    with pools.begin() as conn:
+        there = put_rows(conn, used.rows)
+    assert "package_publications" in there
+    assert ("document_revisions" in there) == (revision >= _DOCUMENTS)
+    assert migrate(url) == revisions()[-1]
+    check_schema(pools)
+    with shop(pools, url, used.store) as seller:
+        check_publisher(seller, used)
+    if revision >= _DOCUMENTS:
+        check_documents(url, pools, used.store)
+
+
+def check_publisher(seller: Shop, used: Used) -> None:
+    """Fail unless all is served as it was, and what is published next is beside it."""
+    for name, release in used.releases.items():
+        assert seller.served(_RELEASE.format(name)) == release
+    assert seller.names() == ["hello 2.0-1", "other 1.0-1"]
+    assert seller.served("pool/main/t/tool/tool_1.0-1_amd64.deb") == PACKAGES["tool"]
+    seller.add("new")
+    assert seller.run().state == "succeeded"
+    assert seller.names() == ["hello 2.0-1", "late 1.0-1", "new 1.0-1", "other 1.0-1"]
+    assert seller.names("testing") == ["tool 1.0-1"]
+
+
+def check_documents(url: str, pools: Database, folder: Path) -> None:
+    """Fail unless what was committed and buffered is there, and can be committed."""
+    with document_api(url, folder) as site:
+        committed = site.get("/configdocs/second", version="committed", cleartext_secrets="true")
+        assert [each["data"] for each in loaded(committed.body)] == ["swordfish"]
+        assert site.status() == {"first": "unmodified", "second": "modified"}
+        assert site.commit().status == 200
+        committed = site.get("/configdocs/second", version="committed", cleartext_secrets="true")
+        assert [each["data"] for each in loaded(committed.body)] == ["another"]
+        (tag,) = site.get("/document-revisions/2").json["tags"]
+        assert tag["tag"] == "good"
+        one = site.get("/configdocs/first", version="committed")
+        assert [each["metadata"]["name"] for each in loaded(one.body)] == ["one", "layering-policy"]
+    assert verify_documents(pools).breaks == ()
