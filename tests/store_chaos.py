@@ -8,6 +8,7 @@ it lets time pass and has housekeeping do its turns.
 """
 
 import hashlib
+import math
 import random
 import threading
 import time
@@ -234,6 +235,8 @@ class Chaos:
                 path = damage.path_of(url, digest)
                 ways += [partial(made, path) for made in damage.NO_FILES]
                 ways.append((path.parent / ".nfs0000001").touch)
+            # From now on, and until it is done: a reader may meet it before this thread goes on.
+            self._damaged_at[digest] = math.inf
             # It may be gone, or something else, by now.
             with suppress(OSError):
                 noise.choice(ways)()
