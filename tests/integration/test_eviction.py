@@ -12,7 +12,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import Cancelled, NoSpace
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.staging import repository
+from staging_api.staging import eviction, repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.upkeep import StoreTerms, prune
 from tests.factories import ORIGIN
@@ -112,6 +112,19 @@ def test_all_that_share_a_content_go_if_only_that_helps(ten: Bench) -> None:
     payload(ten, "shared-2", 6, "shared")
     payload(ten, "new", 9)
     assert evicted(ten) == {"shared-1", "shared-2"}
+    check_sums(ten)
+
+
+def test_a_plan_looks_further_when_the_idlest_are_not_enough(
+    ten: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eviction, "_FIRST_LOOK", 1)
+    for name in ("a", "b", "c"):
+        payload(ten, name, 3)
+    payload(ten, "new", 7)
+    assert evicted(ten) == {"a", "b"}
+    payload(ten, "newer", 10)
+    assert evicted(ten) == {"a", "b", "c", "new"}
     check_sums(ten)
 
 

@@ -19,6 +19,9 @@ from tests.service import eventually
 
 NOW = f"{datetime.now(UTC):%Y_%m}"
 THERE = "SELECT to_regclass(:name) IS NOT NULL"
+BEGINS_AT = """SELECT starts_with(pg_get_expr(relpartbound, oid),
+        format('FOR VALUES FROM (%L)', ulid_floor(:month)))
+    FROM pg_class WHERE relname = :name"""
 Extend = Callable[[Connection], None]
 EXTENSIONS: list[tuple[str, Extend]] = [
     ("api_locks", store.extend_history),
@@ -35,6 +38,23 @@ def whole(database: Database) -> Iterator[None]:
     with database.connect() as conn:
         for _, extend in EXTENSIONS:
             extend(conn)
+
+
+def test_months_are_made_ahead_so_that_their_turn_waits_for_nothing(database: Database) -> None:
+    month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    months = [month]
+    for _ in range(3):
+        months.append((months[-1] + timedelta(days=32)).replace(day=1))
+    for table, extend in EXTENSIONS:
+        names = [f"{table}_{month:%Y_%m}" for month in months]
+        for name in names[1:]:
+            with database.begin() as conn:
+                conn.execute(text(f"DROP TABLE IF EXISTS {name}"))
+        with database.connect() as conn:
+            extend(conn)
+            extend(conn)
+        for name, month in zip(names, months, strict=True):
+            assert rows(database, BEGINS_AT, name=name, month=month) == [(True,)], name
 
 
 def remove_month(database: Database, table: str) -> str:

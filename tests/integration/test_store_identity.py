@@ -20,6 +20,7 @@ from staging_api.staging.housekeeping import Housekeeping
 from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
+from tests import damage
 from tests.buckets import new_bucket, s3_server
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench
@@ -181,6 +182,52 @@ def test_a_marker_that_was_lost_comes_back_if_the_blobs_are_there(
     put_marker(url, damaged)
     at.service.upkeep.identity.check()
     assert at.service.blobs.identity() == known is not None
+
+
+@pytest.mark.parametrize(
+    ("lost", "owned", "is_taken"),
+    [(1, True, True), (2, True, False), (3, True, False), (2, False, True), (3, False, False)],
+)
+def test_a_store_without_a_marker_is_taken_for_ours_by_what_it_has(
+    at: Bench, url: str, lost: int, *, owned: bool, is_taken: bool
+) -> None:
+    """Of four contents: one that had a marker must have most, one of before at least half."""
+    for name in range(4):
+        at.stage(at.build(f"R17-{name}", payload_bin=b"%d" % name), "payload")
+    for name in range(lost):
+        damage.change(url, hashlib.sha256(b"%d" % name).hexdigest(), damage.removed)
+    put_marker(url, None)
+    if not owned:
+        at.tamper("DELETE FROM store_identity")
+    before = at.rows("SELECT id FROM store_identity")
+    identity = StoreIdentity(at.database, at.service.blobs)
+    if is_taken:
+        identity.check()
+        [(known,)] = at.rows("SELECT id FROM store_identity")
+        assert at.service.blobs.identity() == known
+    else:
+        with pytest.raises(WrongStore):
+            identity.check()
+        assert at.service.blobs.identity() is None
+        assert at.rows("SELECT id FROM store_identity") == before
+
+
+def test_of_two_stores_that_are_adopted_at_once_one_is_refused(
+    at: Bench, other: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = at.service.blobs
+    put = type(blobs).identify
+
+    def outdone(store: BlobStore, identity: str, *, replace: bool = False) -> None:
+        put(store, identity, replace=replace)
+        if store is blobs:
+            StoreIdentity(at.database, other).check()
+
+    monkeypatch.setattr(type(blobs), "identify", outdone)
+    with pytest.raises(WrongStore):
+        StoreIdentity(at.database, blobs).check()
+    StoreIdentity(at.database, other).check()
+    assert at.rows("SELECT id FROM store_identity") == [(other.identity(),)]
 
 
 @pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/nowhere")])

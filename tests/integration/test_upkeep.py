@@ -314,6 +314,18 @@ def test_what_is_not_whole_on_the_disk_is_lost_too(at):
     assert files(at) == set()
 
 
+def test_a_row_that_nothing_names_and_whose_file_is_lost_goes_at_once(at):
+    payload(at, "R17-1", b"1" * KB)
+    [digest] = files(at)
+    payload(at, "R17-2", b"2" * KB)
+    at.tamper("DELETE FROM staged_files WHERE sha256 = :digest", digest=digest)
+    at.service.blobs.remove(digest)
+    assert reconcile.check(at.service.upkeep, digest[:2]).lost == (digest,)
+    assert at.service.upkeep.collect() == 1
+    assert disagreements(at) == (set(), set())
+    assert at.service.upkeep.space().used == KB
+
+
 def test_a_file_without_a_row_is_removed_after_the_grace_time(at):
     with at.service.blobs.batch("nobody") as batch:
         blob = batch.keep([b"nobody's"])

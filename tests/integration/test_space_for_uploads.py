@@ -1,0 +1,113 @@
+"""Space that is kept for an upload: counted once, renewed as it arrives, given back at its end."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.errors import NoSpace
+from staging_api.staging import room as room_module
+from staging_api.staging.room import UploadRoom
+from staging_api.staging.upkeep import UPLOAD_SECONDS, StoreTerms, Upkeep
+from tests.stagings import Bench, bench
+
+KB = 1000
+_SECONDS_LEFT = """SELECT CAST(extract(epoch FROM expires_at - clock_timestamp()) AS int)
+    FROM upload_reservations ORDER BY bytes"""
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    terms = StoreTerms(10 * KB, idle_seconds=0, noted_seconds=0, busy_seconds=0)
+    with bench(database, database_url, tmp_path, store=terms) as made:
+        yield made
+
+
+@pytest.fixture
+def upkeep(at: Bench) -> Upkeep:
+    return at.service.upkeep
+
+
+def runs_out_in(at: Bench, seconds: int, bytes_kept: int) -> None:
+    at.tamper(
+        "UPDATE upload_reservations"
+        " SET expires_at = clock_timestamp() + make_interval(secs => :seconds) WHERE bytes = :kept",
+        seconds=seconds,
+        kept=bytes_kept,
+    )
+
+
+def reserved(upkeep: Upkeep) -> int:
+    return upkeep.space().reserved
+
+
+def test_an_upload_that_asks_again_is_counted_once(upkeep: Upkeep) -> None:
+    upkeep.reserve_upload("one", 4 * KB)
+    upkeep.reserve_upload("one", 6 * KB)
+    upkeep.reserve_upload("other", 4 * KB)
+    assert reserved(upkeep) == 10 * KB
+    with pytest.raises(NoSpace):
+        upkeep.reserve_upload("third", 1)
+
+
+def test_what_a_dead_process_kept_for_an_upload_is_free_when_its_time_is_over(
+    at: Bench, upkeep: Upkeep
+) -> None:
+    upkeep.reserve_upload("dead", 7 * KB)
+    upkeep.reserve_upload("alive", 2 * KB)
+    with pytest.raises(NoSpace):
+        upkeep.reserve_upload("new", 6 * KB)
+    runs_out_in(at, -1, 7 * KB)
+    assert reserved(upkeep) == 2 * KB
+    # Of an upload and of an artifact alike.
+    at.stage(at.build("R17-1", payload_bin=b"x" * 2 * KB), "payload")
+    upkeep.reserve_upload("new", 6 * KB)
+    assert reserved(upkeep) == 8 * KB
+
+
+def test_an_upload_that_takes_long_keeps_its_space(
+    at: Bench, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr(room_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with UploadRoom(upkeep, 4 * KB) as room, UploadRoom(upkeep, 3 * KB):
+        runs_out_in(at, 10, 3 * KB)
+        for _ in range(3):
+            runs_out_in(at, 10, 4 * KB)
+            room(1)
+            assert [left for (left,) in at.rows(_SECONDS_LEFT)] == pytest.approx([10, 10], abs=8)
+            now[0] += UPLOAD_SECONDS / 2
+            room(1)
+            _, renewed = (left for (left,) in at.rows(_SECONDS_LEFT))
+            assert renewed > UPLOAD_SECONDS - 60
+    assert (reserved(upkeep), at.rows(_SECONDS_LEFT)) == (0, [])
+
+
+def test_an_upload_that_is_longer_than_it_said_is_refused_and_takes_nobodys_space(
+    at: Bench, upkeep: Upkeep
+) -> None:
+    with UploadRoom(upkeep, 5 * KB):
+        with UploadRoom(upkeep, 2 * KB) as room:
+            room(2 * KB)
+            room(3 * KB)
+            assert reserved(upkeep) == 10 * KB
+            with pytest.raises(NoSpace):
+                room(1)
+        assert reserved(upkeep) == 5 * KB
+    assert at.rows(_SECONDS_LEFT) == []
+
+
+def test_an_upload_that_fails_gives_its_space_back(upkeep: Upkeep) -> None:
+    upkeep.reserve_upload("other", 4 * KB)
+    with pytest.raises(ZeroDivisionError), UploadRoom(upkeep, 6 * KB):
+        raise ZeroDivisionError
+    assert reserved(upkeep) == 4 * KB
+
+
+def test_an_upload_has_its_space_before_it_brings_a_byte(upkeep: Upkeep) -> None:
+    with UploadRoom(upkeep, 6 * KB), pytest.raises(NoSpace), UploadRoom(upkeep, 5 * KB):
+        raise AssertionError("there is no space for both")
+    assert reserved(upkeep) == 0
