@@ -10,8 +10,8 @@ from typing import Any
 from falcon.testing import TestClient
 from jsonschema import Draft202012Validator
 
-from staging_api.bootstrap import build
 from staging_api.http.resources.configdocs.surface import is_surface
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 
 #: The copy that is committed, for readers and for clients that generate code.

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlencode
 import yaml
 from falcon.testing import TestClient
 
-from staging_api.bootstrap import Services, build
+from staging_api.processes.bootstrap import Services, build
 from staging_api.settings import Settings
 from tests import contract
 from tests.service import Answer

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from staging_api.bootstrap import documents_of
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.control_files import ControlFiles
 from staging_api.devserver.health import ServerHealth
@@ -14,6 +13,7 @@ from staging_api.http.limits import Limits
 from staging_api.http.probes import Probes
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.locks.service import LockService
+from staging_api.processes.bootstrap import documents_of
 from staging_api.processes.health import readiness_checks, readings
 from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.intake import Intake

@@ -24,8 +24,8 @@ import urllib3
 
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
-from staging_api.bootstrap import build as build_services
 from staging_api.db.engine import Database
+from staging_api.processes.bootstrap import build as build_services
 from staging_api.settings import Settings
 from staging_api.staging import reconcile
 from staging_api.staging.scrub import Scrub

@@ -19,9 +19,9 @@ import yaml
 from falcon.testing import TestClient
 
 from benchmarks.documents.site import documents, stream
-from staging_api.bootstrap import build
 from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 
 _COLLECTIONS = 100

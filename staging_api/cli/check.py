@@ -2,7 +2,7 @@
 
 import typer
 
-from staging_api.configuration import check_configuration
+from staging_api.processes.configuration import check_configuration
 from staging_api.settings import Settings
 
 

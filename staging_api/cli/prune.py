@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.bootstrap import build
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_json
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
 from staging_api.locks import store
 from staging_api.locks.factory import process_name
-from staging_api.serving import database_of
+from staging_api.processes.bootstrap import build
+from staging_api.processes.serving import database_of
 from staging_api.settings import Settings
 from staging_api.staging import repository
 from staging_api.staging.upkeep import Upkeep

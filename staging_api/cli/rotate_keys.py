@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from staging_api.bootstrap import build
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_json
 from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
 from staging_api.locks.hold import RequestOrigin
-from staging_api.serving import database_of
+from staging_api.processes.bootstrap import build
+from staging_api.processes.serving import database_of
 from staging_api.settings import Settings
 
 

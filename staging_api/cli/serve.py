@@ -32,7 +32,7 @@ def serve(
     if not worker:
         api()
         return
-    from staging_api.serving import Children, child_command, in_child
+    from staging_api.processes.serving import Children, child_command, in_child
 
     def both(_ready: Settings) -> None:
         Children([child_command("api"), child_command("worker")]).run()
@@ -43,7 +43,7 @@ def serve(
 def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
     with _shared_metrics() as folder:
-        from staging_api.serving import in_child, run_api
+        from staging_api.processes.serving import in_child, run_api
 
         in_child(run_api, "api", with_parent=with_parent, metrics_dir=folder)
 

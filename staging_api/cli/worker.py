@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from staging_api.serving import in_child, run_worker
+from staging_api.processes.serving import in_child, run_worker
 
 
 def worker(

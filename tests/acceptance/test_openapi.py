@@ -11,7 +11,7 @@ from falcon.inspect import inspect_routes
 from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from staging_api.bootstrap import build
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests import contract
 from tests.service import STAGINGS, Client

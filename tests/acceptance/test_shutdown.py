@@ -235,7 +235,7 @@ def test_a_rolling_restart_under_load_shows_no_client_an_error_without_a_retry(
 
 STOPPED_WHILE_A_LOCK_IS_HELD = """
 import os, signal, threading
-from staging_api import serving
+from staging_api.processes import serving
 lock, stopped = threading.Lock(), threading.Event()
 
 def stop():

@@ -12,7 +12,7 @@ import pytest
 
 from staging_api.cli import main
 from staging_api.cli.exits import REFUSED
-from staging_api.serving import REFUSED_STATUS, Children
+from staging_api.processes.serving import REFUSED_STATUS, Children
 from staging_api.settings import Settings
 from tests.service import free_port
 

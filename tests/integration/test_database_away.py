@@ -11,11 +11,11 @@ from falcon.testing import Result, TestClient
 from sqlalchemy import text
 
 from staging_api import metrics
-from staging_api.bootstrap import build
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.errors import ConnectionLost, Unavailable
 from staging_api.locks import store
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.factories import lock_request
 from tests.proxy import Proxy, proxied

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from staging_api import metrics
-from staging_api.bootstrap import build
 from staging_api.db.engine import Database, open_database, reachable
 from staging_api.errors import ConnectionLost, DatabaseBusy, DatabaseRefused, Unavailable
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.leases import acquired, rows
 from tests.service import API, eventually

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 
-from staging_api.bootstrap import build
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
 from staging_api.identity.authenticators import authenticator
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.keystone_server import CONFIG, Answering, Keystone, keystone, later, scoped
 from tests.service import eventually

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from falcon.testing import TestClient
 
-from staging_api.bootstrap import Services, build
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.slow_clients import SlowClients
 from staging_api.settings import Settings
-from staging_api.slow_clients import SlowClients
 from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, grant_of, released, rows
 from tests.service import eventually

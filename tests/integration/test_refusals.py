@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from falcon.testing import TestClient
 
-from staging_api.bootstrap import build
 from staging_api.db.engine import Database
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.service import Service, service
 

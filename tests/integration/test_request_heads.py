@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from staging_api.request_heads import MOST_HEAD_BYTES, Connection, RequestHeads, Terms
+from staging_api.processes.request_heads import MOST_HEAD_BYTES, Connection, RequestHeads, Terms
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE_SECONDS = 30

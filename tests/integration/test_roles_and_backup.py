@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from staging_api.bootstrap import Services, build
 from staging_api.db.embedded import find_binaries
 from staging_api.db.migrate import check_schema, migrate
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE, Lease
+from staging_api.processes.bootstrap import Services, build
 from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path

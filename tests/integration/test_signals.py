@@ -14,9 +14,9 @@ import pytest
 from falcon.testing import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from staging_api.bootstrap import build
 from staging_api.db.engine import Database
 from staging_api.db.migrate import migrate
+from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from staging_api import serving
 from staging_api.cli.exits import TAKEN
 from staging_api.errors import Unavailable
 from staging_api.exhaustion import startup_errors
-from staging_api.serving import TAKEN_STATUS, Children
+from staging_api.processes import serving
+from staging_api.processes.serving import TAKEN_STATUS, Children
 from tests.service import eventually, free_port
 
 Ended = subprocess.CompletedProcess[str]

@@ -11,7 +11,6 @@ from falcon import inspect
 from falcon.testing import TestClient
 from sqlalchemy import text
 
-from staging_api.bootstrap import Services, build
 from staging_api.db.engine import Database
 from staging_api.http.permissions import ANYBODY
 from staging_api.http.routes import ALLOWED, PERMISSIONS
@@ -19,6 +18,7 @@ from staging_api.identity.model import Role
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.processes.bootstrap import Services, build
 from staging_api.settings import Settings
 from tests.factories import ORIGIN, lock_request
 from tests.issuer import AUDIENCE, Issuer, issuing, new_key

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.configuration import check_who_may_call
 from staging_api.errors import Invalid
 from staging_api.http.permissions import ANYBODY
 from staging_api.http.routes import ALLOWED
 from staging_api.identity.model import Role
+from staging_api.processes.configuration import check_who_may_call
 from staging_api.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "identity.md"

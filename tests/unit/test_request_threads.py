@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from staging_api.request_threads import RequestThreads
+from staging_api.processes.request_threads import RequestThreads
 from tests.service import eventually
 
 

@@ -40,9 +40,9 @@ from staging_api.clients import ENVIRON_KEY, ConnectedClient, DisconnectWatcher
 from staging_api.errors import StagingApiError
 from staging_api.exhaustion import startup_errors
 from staging_api.http.problems import refused_before_read
-from staging_api.request_heads import Connection, RequestHeads, Terms
-from staging_api.request_threads import RequestThreads
-from staging_api.slow_clients import SlowClients, TimedAnswers, TimedBody
+from staging_api.processes.request_heads import Connection, RequestHeads, Terms
+from staging_api.processes.request_threads import RequestThreads
+from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
 # Tokens of identity providers can be long; nothing else in a request's head is.

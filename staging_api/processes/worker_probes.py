@@ -17,12 +17,12 @@ from gunicorn.config import Config  # type: ignore[import-untyped]  # has no typ
 from gunicorn.http import get_parser  # type: ignore[import-untyped]  # has no types
 from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
 
-from staging_api.api_worker import PROBES
 from staging_api.background import BackgroundThread
-from staging_api.listening import listener
-from staging_api.request_heads import Connection, RequestHeads, Terms
-from staging_api.request_threads import RequestThreads
-from staging_api.slow_clients import SlowClients, TimedAnswers
+from staging_api.processes.api_worker import PROBES
+from staging_api.processes.listening import listener
+from staging_api.processes.request_heads import Connection, RequestHeads, Terms
+from staging_api.processes.request_threads import RequestThreads
+from staging_api.processes.slow_clients import SlowClients, TimedAnswers
 
 log = logging.getLogger(__name__)
 

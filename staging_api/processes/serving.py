@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from staging_api import logs
-from staging_api.api_server import ApiServer
-from staging_api.bootstrap import Services, build
-from staging_api.configuration import Part, check_configuration, wait_for_addresses
 from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
 from staging_api.exhaustion import startup_errors
+from staging_api.processes.api_server import ApiServer
+from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.configuration import Part, check_configuration, wait_for_addresses
+from staging_api.processes.worker_probes import WorkerProbes
 from staging_api.settings import Settings
-from staging_api.worker_probes import WorkerProbes
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from staging_api.bootstrap import build
 from staging_api.db.embedded import find_binaries
 from staging_api.errors import CatalogueInvalid, DatabaseUnusable, Invalid
 from staging_api.http_url import is_http_url
 from staging_api.identity.bearer import is_token
-from staging_api.listening import bound, unix_path, wait_until_free
+from staging_api.processes.bootstrap import build
+from staging_api.processes.listening import bound, unix_path, wait_until_free
 from staging_api.settings import Settings
 from staging_api.small_files import read_small_file
 

@@ -1,8 +1,7 @@
 """gunicorn with our settings: its processes, how they end, and what they let a client do.
 
-A process (`staging_api.api_worker`) answers requests in threads, and its heart beats beside them:
-a request may take as long as its staging takes, and `timeout` ends only a process that hangs as a
-whole.
+A process (`api_worker`) answers requests in threads, and its heart beats beside them: a request may
+take as long as its staging takes, and `timeout` ends only a process that hangs as a whole.
 
 SIGTERM first turns `/readyz`, and the server goes on for ``STAGING_DRAIN_SECONDS``: until the load
 balancers have noticed, requests still come. Only then every process closes the listening socket, so
@@ -23,13 +22,13 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # has no t
 from prometheus_client.multiprocess import mark_process_dead
 
 from staging_api import logs
-from staging_api.api_worker import (
+from staging_api.processes.api_worker import (
     LONGEST_HEADER,
     LONGEST_REQUEST_LINE,
     MOST_HEADERS,
     ApiWorker,
 )
-from staging_api.bootstrap import Services, build
+from staging_api.processes.bootstrap import Services, build
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 
