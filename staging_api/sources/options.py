@@ -71,7 +71,7 @@ def _ca_file(path: Path | None) -> str | None:
         ssl.create_default_context(cafile=str(path))
     except OSError:  # no such file, or no certificate in it
         field = "STAGING_SOURCES_CA_FILE"
-        raise Invalid.field(field, f"{path} has no readable certificates") from None
+        raise Invalid.field(field, f"{path} has no certificates that can be read") from None
     return str(path)
 
 

@@ -84,5 +84,5 @@ def test_a_file_that_is_not_there_is_told(tmp_path, name):
 def test_a_ca_file_must_hold_certificates(tmp_path):
     file = tmp_path / "ca.pem"
     file.write_text("no certificate\n")
-    with pytest.raises(Invalid, match="no readable certificates"):
+    with pytest.raises(Invalid, match="no certificates"):
         options_of(Settings(sources_ca_file=file))
