@@ -1,6 +1,6 @@
-"""``staging-api``: a table of verbs, of which only the one that is asked for is loaded.
+"""``staging-api``: a table of verbs; only the module of the given verb is imported.
 
-The verbs of the service import all of it; those of a client must start at once and do not.
+The verbs of the service import all of it; the client's verbs must start at once and do not.
 """
 
 import sys
@@ -18,7 +18,7 @@ from staging_api.cli.output import exit_on_error
 
 @dataclass(frozen=True)
 class Verb:
-    """A word of the command line.
+    """A verb of the command line.
 
     Attributes:
         module: which has a function of the verb's name, or a group of actions.
@@ -40,7 +40,7 @@ VERBS: Mapping[str, Verb] = {
     "rotate-keys": Verb("rotate_keys", "Seal encrypted documents with the current key"),
     "token": Verb("token", "Make a credential for a caller"),
     "prune": Verb("prune", "Evict what nobody reads, drop old history and events"),
-    "adopt-store": Verb("adopt_store", "Let the mounted store be that of the database"),
+    "adopt-store": Verb("adopt_store", "Bind the mounted store to the database"),
     "stage": Verb("stage", "Stage artifacts of an archive, and wait for them", extra=""),
     "wait": Verb("wait", "Wait for a staging", extra=""),
     "status": Verb("status", "Show a staging, or the newest ones", extra=""),
@@ -87,7 +87,7 @@ def _loaded(name: str, verb: Verb) -> Callable[..., None] | typer.Typer:
 
 
 def _named(line: str) -> Callable[[], None]:
-    """What stands in the list of verbs for one that is not asked for."""
+    """Return a placeholder for a verb that is only listed."""
 
     def verb() -> None:
         raise AssertionError

@@ -1,4 +1,4 @@
-"""``staging-api adopt-store``: let the store that is mounted be that of the database."""
+"""``staging-api adopt-store``: bind the mounted store to the database."""
 
 from contextlib import closing
 
@@ -12,11 +12,11 @@ from staging_api.settings import Settings
 
 
 def adopt_store(*, as_json: AsJson = False) -> None:
-    """Let the store of STAGING_STORE be the one of this database, whatever it was before.
+    """Bind the store of STAGING_STORE to this database, whichever it belonged to before.
 
     For a store that was replaced, as after the loss of a disk, or whose database was made anew.
-    Builds whose contents it has not are found lost within hours, and staged again when somebody
-    asks for them; contents that no row names are removed after a day. Pods notice by themselves.
+    Builds with missing contents are found lost within hours, and staged again on the next request;
+    contents that no row names are removed after a day. Running pods need no restart.
     """
     with (
         exit_on_error(as_json),

@@ -7,6 +7,6 @@ from staging_api.settings import Settings
 
 
 def check() -> None:
-    """Check all that the settings STAGING_... alone can tell; starts and changes nothing."""
+    """Check everything that the settings STAGING_... show by themselves; change nothing."""
     check_configuration(Settings.from_env())
-    typer.echo("the settings can work")
+    typer.echo("the settings are valid")

@@ -1,4 +1,4 @@
-"""How far a staging has come: bars on a terminal, lines elsewhere, nothing beside JSON."""
+"""Progress of a staging: bars on a terminal, lines elsewhere, nothing with --json."""
 
 import sys
 import time
@@ -21,18 +21,18 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Display(Protocol):
-    """Shows progress to whoever watches."""
+    """Shows progress on standard error."""
 
     def show(self, staging: Staging) -> None:
         """Show a staging as it is now."""
 
     def note(self, text: str) -> None:
-        """Show a line that stays."""
+        """Show a line that stays on the screen."""
 
 
 @contextmanager
 def display(as_json: bool) -> Iterator[Display]:
-    """The display that fits where standard error goes."""
+    """Return the display that suits standard error."""
     if as_json:
         yield Silence()
     elif sys.stderr.isatty():
@@ -43,15 +43,14 @@ def display(as_json: bool) -> Iterator[Display]:
 
 
 class WaitNotes:
-    """Says once for whom we wait: a lock is renewed often, and its holder stays the same."""
+    """Says whom we wait for, once per holder: a lock is renewed often."""
 
     def __init__(self, shown: Display) -> None:
-        """Say it on `shown`."""
         self._shown = shown
         self._known: set[object] = set()
 
     def __call__(self, error: StagingApiError, pause_seconds: float) -> None:
-        """Take note of a wait."""
+        """Note a wait; say so if the holder is new."""
         lock = error.extra.get("lock")
         who = lock.get("id") if isinstance(lock, dict) else error.code
         if who not in self._known:
@@ -70,18 +69,17 @@ class Silence:
 
 
 class Lines:
-    """A line when an artifact's state changes, and one in a while for the bytes."""
+    """Prints a line when an artifact's state changes, and one now and then for the bytes."""
 
     def __init__(self) -> None:
-        """Begin with nothing told."""
-        self._told: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._last = time.monotonic()
 
     def show(self, staging: Staging) -> None:
-        """Tell what changed since the last time."""
+        """Print the changes since the last call."""
         for artifact in staging.artifacts:
-            if self._told.get(artifact.id) != artifact.state:
-                self._told[artifact.id] = artifact.state
+            if self._shown.get(artifact.id) != artifact.state:
+                self._shown[artifact.id] = artifact.state
                 self.note(f"{artifact.name}: {_said(artifact)}")
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES and not staging.final:
             self.note(_overall(staging))
@@ -94,14 +92,14 @@ class Lines:
 
 @contextmanager
 def bars() -> Iterator[Display]:
-    """One bar per artifact for the block."""
+    """Yield one bar per artifact for the block."""
     from rich import progress
     from rich.console import Console
 
     columns = (
         progress.TextColumn("{task.description}", markup=False),
         progress.TextColumn("{task.fields[state]}", markup=False),
-        # What has not begun has no total; a bar that moves would say that it has.
+        # Without a total the bar would pulse, as if the artifact had begun.
         progress.BarColumn(pulse_style="bar.back"),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
@@ -115,7 +113,6 @@ class Bars:
     """A bar per artifact, by its id."""
 
     def __init__(self, progress: "Progress") -> None:
-        """Draw with `progress`."""
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
@@ -133,7 +130,7 @@ class Bars:
             )
 
     def note(self, text: str) -> None:
-        """Print it above the bars."""
+        """Print a line above the bars."""
         self._progress.console.print(text, markup=False, highlight=False)
 
 
@@ -157,7 +154,7 @@ def _reason(error: StagingApiError, pause_seconds: float) -> str:
     if not isinstance(lock, dict):
         return f"{error.title}: {error.detail}; {again}"
     if lock.get("id") is None:
-        return f"the lock on {lock.get('scope')} rests, as its holder was lost; {again}"
+        return f"the lock on {lock.get('scope')} cools down, as its holder was lost; {again}"
     until = _clock(lock.get("expires_at"))
     return (
         f"waiting for {lock.get('holder')}, which holds the {lock.get('kind')} lock on"
@@ -169,4 +166,4 @@ def _clock(time: object) -> str:
     try:
         return datetime.fromisoformat(str(time)).astimezone().strftime("%H:%M:%S")
     except ValueError:
-        return "a time it did not say"
+        return "an unknown time"

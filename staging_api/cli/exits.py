@@ -21,10 +21,10 @@ from staging_api.errors import (
 
 FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER = 1, 3, 4, 5, 6, 7
 NOT_INSTALLED, TAKEN = 8, 9
-#: As a shell counts a program that SIGINT ended.
+#: A shell's exit code for a program ended by SIGINT.
 INTERRUPTED = 130
 
-#: The nearest listed ancestor of an error decides.
+#: The nearest listed ancestor of an error's class decides.
 _CODES: Mapping[type[StagingApiError], int] = {
     Cancelled: FAILED,
     Conflict: CONFLICT,
@@ -42,23 +42,23 @@ _CODES: Mapping[type[StagingApiError], int] = {
     StagingApiError: FAILED,
 }
 
-# The first line keeps the lines as they are.
+# The first line makes typer keep the line breaks.
 EXIT_CODES = """\b
 Exit codes:
   0    done
   1    failed: the source, an artifact, the service; or cancelled
   2    the command line is wrong
-  3    in conflict: another held the lock until the time was over
-  4    refused: bad input, no credential, not allowed, settings that cannot work
+  3    in conflict: another request held the lock until the deadline
+  4    refused: bad input, no credential, not allowed, invalid settings
   5    not found: the staging, the archive, an artifact of it
-  6    the service cannot be reached or is out of order
-  7    not done in time; the service goes on with it
-  8    this verb needs an extra of the package that is not installed
-  9    an address to listen at is taken by another program
-  130  interrupted; the service goes on with it
+  6    the service is unreachable or unavailable
+  7    not done in time; the service continues
+  8    the verb needs an extra of the package that is not installed
+  9    another program listens at the address
+  130  interrupted; the service continues
 """
 
 
 def exit_code(error: StagingApiError) -> int:
-    """The code that tells a script what went wrong."""
+    """Return the exit code of an error."""
     return next(_CODES[cls] for cls in type(error).__mro__ if cls in _CODES)

@@ -1,4 +1,4 @@
-"""The optional parts of this package: one line that says what to install, instead of a traceback.
+"""Optional parts of this package: a missing one is an error of one line, not a traceback.
 
 The base install is the client and its verbs, on every platform. The extra ``server`` is everything
 that the verbs of the service import, ``documents`` what works on documents without a server.
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from staging_api.errors import StagingApiError
 
 _OWN = "staging_api"
-#: Modules of the standard library that Windows has not got.
+#: Modules of the standard library that Windows lacks.
 _UNIX_ONLY = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
 
 
@@ -22,11 +22,11 @@ class NotInstalled(StagingApiError):
 
 @contextmanager
 def needing(extra: str, verb: str) -> Iterator[None]:
-    """Translate a missing module in the block into the extra that brings it.
+    """Translate a missing module in the block into the extra that installs it.
 
     Args:
         extra: of ``setup.cfg``.
-        verb: what the caller wanted to run, for the message.
+        verb: named in the message.
 
     Raises:
         NotInstalled: a module of the extra is missing, or one that only Unix has.
@@ -36,7 +36,7 @@ def needing(extra: str, verb: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == _OWN:
-            raise  # a broken installation, which another install line would not mend
+            raise  # a broken installation, which the extra would not repair
         if missing in _UNIX_ONLY:
             raise NotInstalled(f"{verb} runs on Linux only: there is no {missing} here") from None
         raise NotInstalled(

@@ -1,4 +1,4 @@
-"""``staging-api locks``: who holds what, and taking it from them."""
+"""``staging-api locks``: list locks, and break one."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -38,7 +38,7 @@ def locks(
 ) -> None:
     """List the locks that are held now, or break one.
 
-    Whatever the holder of a broken lock writes from then on is refused.
+    Later writes of the broken lock's holder are refused.
     """
     if action is Action.BREAK:
         if lock_id is None or reason is None:

@@ -1,4 +1,4 @@
-"""Options that several verbs have, each with one meaning."""
+"""Options shared by several verbs."""
 
 from typing import Annotated
 
@@ -31,5 +31,5 @@ _QUICK_SECONDS = 10.0
 
 
 def quick(server: str, token: str | None) -> StagingClient:
-    """A client for a question that somebody at a terminal waits for."""
+    """Return a client with a short time-out, for verbs that answer at once."""
     return StagingClient(server, token=token, timeout=_QUICK_SECONDS)

@@ -1,4 +1,4 @@
-"""What the verbs print: results on standard output, everything else on standard error."""
+"""The output of the verbs: results on standard output, everything else on standard error."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 @contextmanager
 def exit_on_error(as_json: bool) -> Iterator[None]:
-    """Tell an error of the block as its reader wants it, and exit with its code."""
+    """Print an error of the block, as text or JSON, and exit with its code."""
     try:
         yield
     except StagingApiError as error:
@@ -32,12 +32,12 @@ def exit_on_error(as_json: bool) -> Iterator[None]:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One line that a program reads."""
+    """Print one line of JSON."""
     typer.echo(json.dumps(document, ensure_ascii=False))
 
 
 def print_staging(staging: Staging, as_json: bool) -> None:
-    """A staging, and each of its artifacts."""
+    """Print a staging and its artifacts."""
     if as_json:
         print_json(staging.document)
         return
@@ -48,7 +48,7 @@ def print_staging(staging: Staging, as_json: bool) -> None:
 
 
 def print_lock(lock: Lock, as_json: bool) -> None:
-    """A lock, by itself."""
+    """Print one lock."""
     if as_json:
         print_json(lock.document)
     else:
@@ -56,7 +56,7 @@ def print_lock(lock: Lock, as_json: bool) -> None:
 
 
 def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Rows as lines, each column as wide as its widest cell."""
+    """Yield rows as lines, each column as wide as its widest cell."""
     table = list(rows)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
@@ -65,7 +65,7 @@ def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 
 def size(count: float | None) -> str:
-    """A number of bytes, for people."""
+    """Return a number of bytes with a unit."""
     if count is None:
         return ""
     unit = 0

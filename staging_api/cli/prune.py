@@ -1,4 +1,4 @@
-"""``staging-api prune``: make room in the store, and drop what is older than it must be kept."""
+"""``staging-api prune``: free space in the store, and drop records that need not be kept."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -51,10 +51,10 @@ def prune(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Drop old months of the history of locks; with options, make room in the store as well.
+    """Drop old months of the history of locks; with options, free space in the store, too.
 
-    What is still needed stays: a month with a lock that is held, an artifact that is pinned, read
-    or being staged. Safe to run at any time, and from several places at once.
+    Whatever is still needed stays: a month with a held lock, an artifact that is pinned, being read
+    or being staged. Safe to run at any time, and several times at once.
     """
     with exit_on_error(as_json), database_of(Settings.from_env()) as settings:
         if events_days is not None and not reason:
@@ -77,7 +77,7 @@ def prune(
 
 @dataclass(frozen=True)
 class _Terms:
-    """What is to be evicted."""
+    """Which artifacts are to be evicted."""
 
     idle_seconds: float
     keep_bytes: int

@@ -81,7 +81,7 @@ def publish(
 
     While another operation runs this one waits for it, and says for which.
     """
-    wish = _Wish(
+    options = _Options(
         archive=archive,
         arguments=tuple(arguments or ()),
         suites=tuple(suite or ()),
@@ -93,12 +93,12 @@ def publish(
         as_json=as_json,
     )
     with exit_on_error(as_json), StagingClient(server, token=token, timeout=timeout) as client:
-        _ACTIONS.get(action, _run)(client, action, wish)
+        _ACTIONS.get(action, _run)(client, action, options)
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """What the command line says."""
+class _Options:
+    """The options and arguments of the command line."""
 
     archive: str
     arguments: tuple[str, ...]
@@ -111,16 +111,16 @@ class _Wish:
     as_json: bool
 
 
-def _run(client: StagingClient, action: Action, wish: _Wish) -> None:
+def _run(client: StagingClient, action: Action, options: _Options) -> None:
     done = client.archives.publish(
         cast("Operation", action.value),
-        wish.archive,
-        timeout=wish.timeout,
+        options.archive,
+        timeout=options.timeout,
         on_retry=_say_why,
-        careful=wish.careful,
-        suites=list(wish.suites),
+        careful=options.careful,
+        suites=list(options.suites),
     )
-    if wish.as_json:
+    if options.as_json:
         print_json(done.document)
         return
     typer.echo(f"{done.state} {done.archive} ({done.id}): {_counts(done) or 'nothing to do'}")
@@ -128,25 +128,25 @@ def _run(client: StagingClient, action: Action, wish: _Wish) -> None:
         typer.echo(f"  {note}", err=True)
 
 
-def _create(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    given = {"components": wish.components, "architectures": wish.architectures}
+def _create(client: StagingClient, _action: Action, options: _Options) -> None:
+    given = {"components": options.components, "architectures": options.architectures}
     parts = {name: list(values) for name, values in given.items() if values}
-    suites = [{"name": name, **parts} for name in wish.suites or ("stable",)]
-    made = client.archives.create(wish.archive, suites)
-    _tell(made, f"{client.url}{made['url']}", wish)
+    suites = [{"name": name, **parts} for name in options.suites or ("stable",)]
+    made = client.archives.create(options.archive, suites)
+    _print(made, f"{client.url}{made['url']}", options)
 
 
-def _upload(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    if not wish.arguments:
+def _upload(client: StagingClient, _action: Action, options: _Options) -> None:
+    if not options.arguments:
         raise typer.BadParameter("upload needs the packages to send")
-    paths = [Path(file) for file in wish.arguments]
+    paths = [Path(file) for file in options.arguments]
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise typer.BadParameter(f"not a file: {', '.join(missing)}")
-    suite = _one(wish.suites or ("stable",))
-    component = _one(wish.components) if wish.components else None
-    sent = client.archives.upload(wish.archive, suite, paths, component=component)
+    suite = _one(options.suites or ("stable",))
+    component = _one(options.components) if options.components else None
+    sent = client.archives.upload(options.archive, suite, paths, component=component)
     lines = in_columns((u.state, u.name, u.error_message or u.id) for u in sent)
-    _tell({"items": [upload.document for upload in sent]}, "\n".join(lines), wish)
+    _print({"items": [upload.document for upload in sent]}, "\n".join(lines), options)
     for upload in sent:
         if upload.note:
             typer.echo(f"{upload.name}: {upload.note}", err=True)
@@ -154,92 +154,102 @@ def _upload(client: StagingClient, _action: Action, wish: _Wish) -> None:
         raise SystemExit(REFUSED)
 
 
-def _list(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    found = list(client.archives.publications(wish.archive))
+def _list(client: StagingClient, _action: Action, options: _Options) -> None:
+    found = list(client.archives.publications(options.archive))
     lines = in_columns(_row(run) for run in found)
-    _tell({"items": [run.document for run in found]}, "\n".join(lines), wish)
+    _print({"items": [run.document for run in found]}, "\n".join(lines), options)
 
 
-def _packages(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    found = list(client.archives.packages(wish.archive))
-    found = [p for p in found if not wish.suites or p["suite"] in wish.suites]
+def _packages(client: StagingClient, _action: Action, options: _Options) -> None:
+    found = list(client.archives.packages(options.archive))
+    found = [p for p in found if not options.suites or p["suite"] in options.suites]
     lines = in_columns(_package_row(package) for package in found)
-    _tell({"items": found}, "\n".join(lines), wish)
+    _print({"items": found}, "\n".join(lines), options)
 
 
-def _remove(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    if not wish.arguments or not wish.reason:
+def _remove(client: StagingClient, _action: Action, options: _Options) -> None:
+    if not options.arguments or not options.reason:
         raise typer.BadParameter("remove needs PACKAGE or PACKAGE=VERSION, and --reason")
-    gone = [_removed(client, wish, package) for package in _to_remove(client, wish)]
+    gone = [_removed(client, options, package) for package in _to_remove(client, options)]
     lines = in_columns(_package_row(package) for package in gone)
-    _tell({"items": gone}, "\n".join(lines), wish)
+    _print({"items": gone}, "\n".join(lines), options)
 
 
-def _to_remove(client: StagingClient, wish: _Wish) -> list[Mapping[str, Any]]:
-    """What is pending or published of the packages that are named; all of them have some."""
+def _to_remove(client: StagingClient, options: _Options) -> list[Mapping[str, Any]]:
+    """Return the pending and published rows of the named packages.
+
+    Raises:
+        NotFound: one of them has none.
+    """
     found: list[Mapping[str, Any]] = []
-    for named in wish.arguments:
+    for named in options.arguments:
         name, _, version = named.partition("=")
         some = [
             package
-            for package in client.archives.packages(wish.archive, package=name)
+            for package in client.archives.packages(options.archive, package=name)
             if package["state"] in CURRENT_PUBLICATION_STATES
             and version in ("", package["version"])
-            and (not wish.suites or package["suite"] in wish.suites)
-            and (not wish.components or package["component"] in wish.components)
-            and (not wish.architectures or package["architecture"] in wish.architectures)
+            and (not options.suites or package["suite"] in options.suites)
+            and (not options.components or package["component"] in options.components)
+            and (not options.architectures or package["architecture"] in options.architectures)
         ]
         if not some:
-            raise NotFound(f"no package {named} is in {', '.join(wish.suites) or wish.archive}")
+            raise NotFound(
+                f"no package {named} is in {', '.join(options.suites) or options.archive}"
+            )
         found += some
     return found
 
 
-def _removed(client: StagingClient, wish: _Wish, package: Mapping[str, Any]) -> Mapping[str, Any]:
-    return client.archives.remove(wish.archive, package["id"], wish.reason)
+def _removed(
+    client: StagingClient, options: _Options, package: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    return client.archives.remove(options.archive, package["id"], options.reason)
 
 
-def _generations(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    found = list(client.archives.generations(wish.archive))
+def _generations(client: StagingClient, _action: Action, options: _Options) -> None:
+    found = list(client.archives.generations(options.archive))
     lines = in_columns(
         (g["id"], str(g["number"]), g["state"], str(g["live_at"]), "pinned" * bool(g["pinned_at"]))
         for g in found
     )
-    _tell({"items": found}, "\n".join(lines), wish)
+    _print({"items": found}, "\n".join(lines), options)
 
 
-def _back(client: StagingClient, _action: Action, wish: _Wish) -> None:
+def _back(client: StagingClient, _action: Action, options: _Options) -> None:
     document = client.archives.go_back(
-        wish.archive, _one(wish.arguments), suites=wish.suites, reason=wish.reason
+        options.archive, _one(options.arguments), suites=options.suites, reason=options.reason
     )
-    _tell_held(document, wish)
+    _print_holds(document, options)
 
 
-def _hold(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    for suite in wish.suites or ("stable",):
-        document = client.archives.hold(wish.archive, suite, wish.reason)
-    _tell_held(document, wish)
+def _hold(client: StagingClient, _action: Action, options: _Options) -> None:
+    for suite in options.suites or ("stable",):
+        document = client.archives.hold(options.archive, suite, options.reason)
+    _print_holds(document, options)
 
 
-def _lift(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    for suite in wish.suites or ("stable",):
-        document = client.archives.lift(wish.archive, suite)
-    _tell_held(document, wish)
+def _lift(client: StagingClient, _action: Action, options: _Options) -> None:
+    for suite in options.suites or ("stable",):
+        document = client.archives.lift(options.archive, suite)
+    _print_holds(document, options)
     typer.echo("the next run shows what is published", err=True)
 
 
-def _tell_held(document: Mapping[str, Any], wish: _Wish) -> None:
-    _tell(document, f"{wish.archive} is at {document['live']['number']}", wish)
+def _print_holds(document: Mapping[str, Any], options: _Options) -> None:
+    _print(document, f"{options.archive} is at {document['live']['number']}", options)
     for each in document["held"]:
         typer.echo(f"{each['suite']} is held at {each['content_number']}", err=True)
 
 
-def _export(client: StagingClient, _action: Action, wish: _Wish) -> None:
-    count = client.archives.export(wish.archive, _one(wish.arguments), timeout=wish.timeout)
-    _tell({"written": count}, f"{count} files written", wish)
+def _export(client: StagingClient, _action: Action, options: _Options) -> None:
+    count = client.archives.export(
+        options.archive, _one(options.arguments), timeout=options.timeout
+    )
+    _print({"written": count}, f"{count} files written", options)
 
 
-#: What is not one of the three operations.
+#: Actions other than the three operations.
 _ACTIONS = {
     Action.CREATE: _create,
     Action.UPLOAD: _upload,
@@ -260,8 +270,8 @@ def _one(given: tuple[str, ...]) -> str:
     return given[0]
 
 
-def _tell(document: Mapping[str, Any], text: str, wish: _Wish) -> None:
-    if wish.as_json:
+def _print(document: Mapping[str, Any], text: str, options: _Options) -> None:
+    if options.as_json:
         print_json(document)
     elif text:
         typer.echo(text)

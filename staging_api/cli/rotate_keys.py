@@ -1,4 +1,4 @@
-"""``staging-api rotate-keys``: seal encrypted documents anew, with the key that is current now."""
+"""``staging-api rotate-keys``: encrypt documents again with the current key."""
 
 from contextlib import closing
 from typing import Annotated
@@ -22,10 +22,10 @@ def rotate_keys(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Seal every encrypted document with the current key.
+    """Encrypt every encrypted document again with the current key.
 
-    With STAGING_DOCUMENTS_KEYS_FILE, first put a new key above the others there. The old ones may
-    leave the file when this is done. Safe to run again; uses the database of STAGING_DATABASE_URL.
+    With STAGING_DOCUMENTS_KEYS_FILE, first put a new key above the others there; afterwards the old
+    ones may be removed. Safe to run again; uses the database of STAGING_DATABASE_URL.
     """
     with (
         exit_on_error(as_json),
@@ -37,4 +37,4 @@ def rotate_keys(
     if as_json:
         print_json({"sealed": count})
     else:
-        typer.echo(f"{count} collections were sealed anew")
+        typer.echo(f"{count} collections were encrypted again")

@@ -50,10 +50,10 @@ def api(with_parent: WithParent = False) -> None:
 
 @contextmanager
 def _shared_metrics() -> Iterator[str]:
-    """A folder in which processes count together.
+    """Yield a folder in which the processes share their metrics.
 
-    The library of the metrics looks for it once, when it is imported: so nothing that counts may be
-    imported before.
+    prometheus_client looks for it when it is imported, so no module that counts may be imported
+    before.
     """
     with tempfile.TemporaryDirectory(prefix="staging-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

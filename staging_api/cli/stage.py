@@ -1,7 +1,7 @@
-"""``staging-api stage``: ask for artifacts, and watch them come.
+"""``staging-api stage``: request artifacts, and show their progress.
 
 The foreground artifacts are staged within the request, so that its answer is the proof; a second
-connection asks meanwhile how far it is. Killed at any point, the service goes on.
+connection polls the progress meanwhile. If this program is killed, the service continues.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from staging_api.errors import StagingApiError
 _LOOK_SECONDS = 0.5
 _LOOK_TIMEOUT_SECONDS = 2.0
 
-#: Asks for the staging; given what to call before each retry.
-Ask = Callable[[Callable[[StagingApiError, float], None]], Staging]
+#: Requests the staging; takes a callback for retries.
+Send = Callable[[Callable[[StagingApiError, float], None]], Staging]
 
 
 def stage(
@@ -50,7 +50,7 @@ def stage(
 ) -> None:
     """Stage artifacts of an archive, and wait until the foreground ones are staged.
 
-    While another request works on the archive this one waits for it, and says for whom.
+    While another request holds the archive this one waits, and says for whom.
     """
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
@@ -61,13 +61,13 @@ def stage(
         display(as_json) as shown,
     ):
 
-        def ask(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
+        def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
             return client.stage(
                 archive_url, artifact, wait=wait_for_it, timeout=timeout, on_retry=on_retry
             )
 
         with _watcher(client, server, token) as watcher:
-            staging = _watched(ask, watcher, shown)
+            staging = _watched(send, watcher, shown)
         shown.show(staging)
         if background:
             left = max(0.0, timeout - (monotonic() - began))
@@ -76,24 +76,24 @@ def stage(
 
 
 def _watcher(client: StagingClient, server: str, token: str | None) -> StagingClient:
-    """A client that finds what `client` asked for, and is not patient."""
+    """Return a client with the same context marker and a short time-out."""
     return StagingClient(
         server, token=token, timeout=_LOOK_TIMEOUT_SECONDS, context_marker=client.context_marker
     )
 
 
-def _watched(ask: Ask, watcher: StagingClient, shown: Display) -> Staging:
-    """The answer of `ask`; until it is there, what the service says about the request."""
+def _watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
+    """Return the answer of `send`; until it arrives, show the progress of the request."""
     answer: Future[Staging] = Future()
     waits: SimpleQueue[tuple[StagingApiError, float]] = SimpleQueue()
 
     def run() -> None:
         try:
-            answer.set_result(ask(lambda error, pause: waits.put((error, pause))))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            answer.set_result(send(lambda error, pause: waits.put((error, pause))))
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             answer.set_exception(error)
 
-    # A daemon, since nobody who pressed Ctrl-C wants to wait for the answer.
+    # A daemon, so that Ctrl-C does not wait for the answer.
     Thread(target=run, daemon=True).start()
     notes = WaitNotes(shown)
     while not wait([answer], timeout=_LOOK_SECONDS).done:
@@ -104,7 +104,7 @@ def _watched(ask: Ask, watcher: StagingClient, shown: Display) -> Staging:
 
 
 def _look(watcher: StagingClient, shown: Display) -> None:
-    # The request itself has the patience, and will say what is wrong.
+    # Errors are left to the request itself, which retries and reports them.
     with suppress(StagingApiError):
         for staging in watcher.stagings(reference_id=watcher.context_marker, page_size=1):
             shown.show(staging)

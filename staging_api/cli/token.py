@@ -1,4 +1,4 @@
-"""``staging-api token``: make a credential for a caller."""
+"""``staging-api token``: make a token for a caller."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from staging_api.identity.model import Role
 
 
 def token(
-    name: Annotated[str, typer.Argument(help="Whom every row will name as its caller.")],
+    name: Annotated[str, typer.Argument(help="The caller's name, as in every row.")],
     role: Annotated[list[Role], typer.Option(help="What the caller may do; can be repeated.")],
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = 90,
     never_expires: Annotated[bool, typer.Option("--never-expires")] = False,
@@ -18,9 +18,9 @@ def token(
         Path | None, typer.Option(help="Add its entry to this STAGING_TOKENS_FILE.")
     ] = None,
 ) -> None:
-    """Make a token: shown now, on standard output, and never again; only its hash is kept.
+    """Make a token: shown once, on standard output; only its hash is kept.
 
-    Without --file the entry for the file is shown too, on standard error.
+    Without --file its entry for the file is shown too, on standard error.
     """
     made, entry = make_token(name, role, None if never_expires else days)
     if file is None:

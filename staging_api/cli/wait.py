@@ -1,4 +1,4 @@
-"""``staging-api wait``: follow a staging that somebody asked for."""
+"""``staging-api wait``: wait for a staging that was requested before."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``staging-api worker``: do what requests left to be done."""
+"""``staging-api worker``: stage what requests left for later."""
 
 from typing import Annotated
 
@@ -10,5 +10,5 @@ from staging_api.processes.serving import in_child, run_worker
 def worker(
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Run a worker until stopped: background artifacts, and what died in the middle."""
+    """Run a worker until stopped: background artifacts, and interrupted stagings."""
     in_child(run_worker, "worker", with_parent=with_parent)

@@ -1,4 +1,4 @@
-"""The service from outside: a client for programs that stage builds.
+"""The client library, for programs that stage builds.
 
     from staging_api.client import StagingClient
 
@@ -8,7 +8,7 @@
             if artifact.state == "staged" and not artifact.unpacked:
                 client.download(artifact.path, artifact.name, sha256=artifact.sha256)
 
-It loads none of the service's own code, only its errors.
+It imports none of the server's code, only its errors and vocabulary.
 """
 
 from staging_api.client.archives import Archives

@@ -1,4 +1,4 @@
-"""The APT archives of a service: fill them, publish them, copy them elsewhere."""
+"""The APT archives of a service: fill, publish and copy them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from staging_api.client import download
-from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read, understood
+from staging_api.client.calls import API, PAGE_SIZE, Calls, idempotency_key, read, understood
 from staging_api.client.copies import CopiedFile, copy_at
 from staging_api.client.file_forms import FileForm
 from staging_api.client.model import PublisherRun, Upload
@@ -22,7 +22,7 @@ _POOL_PAGE_SIZE = 1000
 
 
 class Archives:
-    """What `StagingClient.archives` is; every method retries as those of the client do."""
+    """The object behind `StagingClient.archives`; every method retries as the client's do."""
 
     def __init__(self, calls: Calls) -> None:
         """Share the client's connections."""
@@ -32,7 +32,7 @@ class Archives:
     def create(
         self, name: str, suites: Sequence[Mapping[str, Any]], **values: Any
     ) -> Mapping[str, Any]:
-        """Make an archive.
+        """Create an APT archive.
 
         Args:
             name: the first segment below ``/archive``.
@@ -41,7 +41,7 @@ class Archives:
             values: further members, such as ``origin`` or ``forms``.
 
         Raises:
-            Conflict: there is one of this name.
+            Conflict: the name is taken.
             Invalid: a member is wrong.
         """
         body = {"name": name, "suites": list(suites), **values}
@@ -57,8 +57,8 @@ class Archives:
         Raises:
             OSError: a file cannot be read.
             Invalid: a file became shorter while it was sent.
-            PackageInvalid: none of them is a package that can be accepted.
-            Conflict: they are there with another content.
+            PackageInvalid: none of them is an acceptable package.
+            Conflict: they exist with another content.
             NotFound: there is no such archive.
         """
         form = FileForm(files)
@@ -82,33 +82,33 @@ class Archives:
         on_retry: OnRetry | None = None,
         **options: Any,
     ) -> PublisherRun:
-        """Run an operation of the publisher; returns when it is done.
+        """Run an operation of the publisher; return when it is done.
 
         Args:
             operation: which.
-            archive: on which archive.
+            archive: name of the APT archive.
             timeout: seconds in all, waits for another operation included.
             on_retry: called before each wait with the reason and the seconds until the next try.
             options: such as ``careful=True`` or ``suites=["stable"]``.
 
         Raises:
-            LockHeld: another operation ran all the time; `extra["publication"]` says which.
+            LockHeld: another operation ran all the time; `extra["publication"]` describes it.
             NotFound: there is no such archive.
-            StagingApiError: it failed; clients of the archive see what they saw before.
+            StagingApiError: it failed; clients of the archive see no change.
         """
         reply = self._transport.exchange(
             "POST",
             f"{API}/publications",
             Deadline(timeout),
             body={"operation": operation, "archive": archive, "options": options},
-            headers=once(),
+            headers=idempotency_key(),
             on_retry=on_retry,
             queues=True,
         )
         return read(PublisherRun.of, reply)
 
     def publication(self, publication_id: str) -> PublisherRun:
-        """A run as it is now.
+        """Return a publisher run as it is now.
 
         Raises:
             NotFound: there is no such run.
@@ -119,14 +119,14 @@ class Archives:
     def publications(
         self, archive: str | None = None, *, page_size: int = PAGE_SIZE
     ) -> Iterator[PublisherRun]:
-        """Runs, newest first; pages are fetched as they are read."""
+        """Yield publisher runs, newest first, fetching pages as needed."""
         return self._calls.pages(PublisherRun.of, "/publications", {"archive": archive}, page_size)
 
     def packages(self, archive: str, **wanted: str) -> Iterator[Mapping[str, Any]]:
-        """Packages of an archive, published and past, in the order in which they came.
+        """Yield packages of an archive, published and past, in the order of their arrival.
 
         Args:
-            archive: which one.
+            archive: name of the APT archive.
             wanted: only those of this ``suite``, ``package`` or ``state``.
 
         Raises:
@@ -136,7 +136,7 @@ class Archives:
         return self._calls.pages(dict, path, wanted)
 
     def remove(self, archive: str, package_id: int, reason: str) -> Mapping[str, Any]:
-        """Delete a package from its suite; clients see it so after the next run.
+        """Delete a package from its suite; clients see that after the next run.
 
         Raises:
             NotFound: there is no such package in the archive.
@@ -146,7 +146,7 @@ class Archives:
         return self._document("DELETE", path, {"reason": reason})
 
     def generations(self, archive: str) -> Iterator[Mapping[str, Any]]:
-        """What clients of an archive saw, newest first.
+        """Yield the generations of an archive, newest first.
 
         Raises:
             NotFound: there is no such archive.
@@ -156,24 +156,24 @@ class Archives:
     def go_back(
         self, archive: str, generation_id: str, *, suites: Sequence[str] = (), reason: str = ""
     ) -> Mapping[str, Any]:
-        """Let clients see the packages of an older generation, until its suites are lifted.
+        """Show clients the packages of an older generation, until its suites are lifted.
 
         Args:
-            archive: which one.
-            generation_id: whose packages.
-            suites: only these; none for all.
-            reason: why.
+            archive: name of the APT archive.
+            generation_id: the older generation.
+            suites: only these; empty for all.
+            reason: for the record.
 
         Raises:
             NotFound: there is no such archive or generation.
             Invalid: there is no such suite.
-            Conflict: the generation is not kept any more, or does not have the suite.
+            Conflict: the generation is no longer kept, or does not have the suite.
         """
         body = {"generation_id": generation_id, "suites": list(suites), "reason": reason}
         return self._document("PATCH", _distribution(archive), body)
 
     def hold(self, archive: str, suite: str, reason: str = "") -> Mapping[str, Any]:
-        """Let a suite stay as clients see it now, whatever is published, until it is lifted.
+        """Freeze a suite as clients see it now, whatever is published, until it is lifted.
 
         Raises:
             NotFound: there is no such archive.
@@ -184,7 +184,7 @@ class Archives:
         return self._document("PUT", path, {"reason": reason})
 
     def lift(self, archive: str, suite: str) -> Mapping[str, Any]:
-        """Let clients see what is published in a suite again, after the next run.
+        """Show clients what is published in a suite again, after the next run.
 
         Raises:
             NotFound: there is no such archive.
@@ -207,15 +207,15 @@ class Archives:
         timeout: float = 3600.0,
         on_file: "Callable[[str], None] | None" = None,
     ) -> int:
-        """Bring a copy, for nginx or a CDN, up to what clients of the service see now.
+        """Update a copy, for nginx or a CDN, to what clients of the service see now.
 
-        In an order in which those who read the copy meanwhile find all that is named: pool,
-        by-hash, index files, InRelease last. Killed at any point, the next call goes on. Nothing is
-        removed: what is no longer named may still be asked for.
+        Files are written in an order in which readers always find what an index names: pool,
+        by-hash, index files, InRelease last. After a kill the next call continues. Nothing is
+        removed: clients may still request files that are no longer named.
 
         Args:
-            archive: which one.
-            target: its root: a folder, made if it is not there; or ``s3://bucket/prefix`` or
+            archive: name of the APT archive.
+            target: root of the copy: a folder, created if missing; or ``s3://bucket/prefix`` or
                 ``gs://bucket/prefix``, with credentials from the environment.
             timeout: seconds in all.
             on_file: called with the path of each file that was written.
@@ -247,8 +247,8 @@ class Archives:
         return written
 
     def _fetch(self, file: CopiedFile, generation: str, deadline: Deadline, to: Path) -> None:
-        wanted = download.Wanted(file.path, to, file.sha256, generation)
-        download.fetch(self._transport, wanted, deadline)
+        target = download.DownloadTarget(file.path, to, file.sha256, generation)
+        download.fetch(self._transport, target, deadline)
 
 
 def _distribution(archive: str) -> str:
@@ -256,7 +256,7 @@ def _distribution(archive: str) -> str:
 
 
 def _stale_signatures(named: Sequence[str]) -> Iterator[str]:
-    """A Release that is not signed any more must not lie beside an old signature."""
+    """Yield signatures that an unsigned Release would make stale."""
     for path in named:
         if path.endswith("/Release"):
             for name in ("InRelease", "Release.gpg"):

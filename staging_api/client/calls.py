@@ -1,4 +1,4 @@
-"""One call and what its answer is read as, or a list page by page: what the client is made of."""
+"""The client's building blocks: one call with a typed answer, and a list read page by page."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ API = "/api/v1.0"
 PAGE_SIZE = 100
 
 A = TypeVar("A")
-#: Makes one of our words of a document of the service.
+#: Makes a typed answer of a document.
 Of = Callable[[Any], A]
 
 
 @dataclass(frozen=True)
 class Calls:
-    """The connections of a client, and how long one call may take."""
+    """A client's connections and default time-out."""
 
     transport: Transport
     timeout: float
@@ -33,7 +33,7 @@ class Calls:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """The answer to a request, sent again while that can help; `path` is below `API`."""
+        """Return the answer to a request, retried while that can help; `path` is below `API`."""
         return self.transport.exchange(
             method, API + path, Deadline(self.timeout), body=body, headers=headers
         )
@@ -46,13 +46,13 @@ class Calls:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> A:
-        """What the answer to such a request says."""
+        """Return the typed answer to such a request."""
         return read(of, self.ask(method, path, body, headers))
 
     def pages(
         self, of: Of[A], path: str, query: Mapping[str, object], page_size: int = PAGE_SIZE
     ) -> Iterator[A]:
-        """All items of a list; a page is asked for when the one before has been read."""
+        """Yield all items of a list; the next page is requested when one has been read."""
         asked = {name: value for name, value in query.items() if value is not None}
         asked["limit"] = page_size
         while True:
@@ -67,10 +67,10 @@ class Calls:
 
 
 def read(of: Of[A], reply: Reply) -> A:
-    """What an answer says.
+    """Return a typed answer.
 
     Raises:
-        AnswerUnusable: it is not of the form that was promised.
+        AnswerUnusable: it does not have the documented form.
     """
     with understood():
         return of(reply.document)
@@ -78,13 +78,13 @@ def read(of: Of[A], reply: Reply) -> A:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Turn what is missing in an answer, or wrong, into `AnswerUnusable`."""
+    """Turn a missing or wrong member of an answer into `AnswerUnusable`."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnswerUnusable(f"the answer lacks a member, or has a wrong one: {error}") from error
 
 
-def once() -> dict[str, str]:
-    """Sent with every try of one POST: the service does it once, and answers each alike."""
+def idempotency_key() -> dict[str, str]:
+    """Return an Idempotency-Key for all tries of one POST, so that the service does it once."""
     return {"Idempotency-Key": str(uuid4())}

@@ -1,4 +1,4 @@
-"""The client: one method per thing that the service can do."""
+"""The client: one method per operation of the service."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from staging_api.client import download
 from staging_api.client.archives import Archives
-from staging_api.client.calls import API, PAGE_SIZE, Calls, once, read
+from staging_api.client.calls import API, PAGE_SIZE, Calls, idempotency_key, read
 from staging_api.client.documents import Documents
 from staging_api.client.following import follow
 from staging_api.client.model import Event, Lock, StagedArtifact, Staging
@@ -25,12 +25,12 @@ class StagingClient:
     """A staging service, as its callers see it.
 
     Every method sends its request again, by the service's Retry-After, while the service is locked
-    (409), out of order (503) or out of reach, and raises the error of `staging_api.errors` that
-    the last answer told. May be used by several threads, not across a fork.
+    (409), unavailable (503) or out of reach, and raises the error of `staging_api.errors` that the
+    last answer names. Threads may share a client; forked processes may not.
 
     Attributes:
-        context_marker: the UUID that marks all requests of this client: the `reference_id` of
-            every lock and staging that they make.
+        context_marker: the UUID sent with all requests of this client: the `reference_id` of their
+            locks and stagings.
     """
 
     def __init__(
@@ -42,14 +42,13 @@ class StagingClient:
         context_marker: UUID | None = None,
         pacing: Pacing | None = None,
     ) -> None:
-        """Say which service to use; nothing is sent yet.
+        """Send nothing yet.
 
         Args:
             base_url: address of the service, with the path it is mounted at, if any.
             token: the caller's bearer token.
-            timeout: seconds in which a call must be answered, retries included, unless the method
-                takes its own.
-            context_marker: one of your own; else a new one.
+            timeout: seconds for a call, retries included, for methods without their own.
+            context_marker: None makes a new one.
             pacing: when to try again.
 
         Raises:
@@ -74,7 +73,7 @@ class StagingClient:
         self.close()
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the connections."""
         self._transport.close()
 
     def stage(
@@ -86,26 +85,26 @@ class StagingClient:
         timeout: float = 3600.0,
         on_retry: OnRetry | None = None,
     ) -> Staging:
-        """Stage artifacts of an archive; returns once the foreground ones are staged.
+        """Stage artifacts of an archive; return once the foreground ones are staged.
 
-        If they are staged already, or only background ones are still on their way, the answer is
-        the staging that did it, whose `reference_id` is not this client's.
+        If they are staged already, or only background ones are not, the answer is the staging that
+        did it; its `reference_id` is not this client's.
 
         Args:
             archive_url: the build, such as ``gs://builds/board/R17-1``.
             artifacts: names or groups of the catalogue; None is the group ``build``.
-            wait: False returns as soon as the work is written down; a worker does it.
+            wait: False returns as soon as the request is recorded; a worker does the work.
             timeout: seconds in all, waits for another's lock included.
             on_retry: called before each wait with the reason and the seconds until the next try.
 
         Raises:
-            LockHeld: another request worked on the archive all the time; `extra["lock"]` says who.
-            Invalid: the archive_url, or the name of an artifact, is not one.
+            LockHeld: another request held the archive all the time; `extra["lock"]` describes it.
+            Invalid: the archive_url, or the name of an artifact, is not valid.
             SourceNotAllowed: the archive is outside the service's allow-list.
             NotFound: the archive or an artifact is not at its source.
-            DeadlineOver: not done in time; the service goes on with it.
+            DeadlineOver: not done in time; the service continues.
             Unavailable: the service cannot be reached.
-            StagingApiError: an artifact failed; its class says why.
+            StagingApiError: an artifact failed; the class says why.
         """
         body = {"archive_url": archive_url}
         reply = self._transport.exchange(
@@ -113,14 +112,14 @@ class StagingClient:
             f"{API}/stagings",
             Deadline(timeout),
             body=body if artifacts is None else {**body, "artifacts": list(artifacts)},
-            headers=once() if wait else {**once(), "Prefer": "respond-async"},
+            headers=idempotency_key() if wait else {**idempotency_key(), "Prefer": "respond-async"},
             on_retry=on_retry,
             queues=wait,
         )
         return read(Staging.of, reply)
 
     def staging(self, staging_id: str) -> Staging:
-        """A staging as it is now.
+        """Return a staging as it is now.
 
         Raises:
             NotFound: there is no such staging.
@@ -136,20 +135,20 @@ class StagingClient:
         on_change: Callable[[Staging], None] | None = None,
         on_retry: OnRetry | None = None,
     ) -> Staging:
-        """Wait until a staging has come so far.
+        """Wait until a staging has reached a state.
 
         Args:
             staging_id: ULID of the staging.
             until: ``staged``: all of it; ``foreground_staged``: what its caller waited for.
             timeout: seconds in all.
-            on_change: called with the staging, at first and after each change.
+            on_change: called with the staging, first at once and then after each change.
             on_retry: called before each wait for a service that is out of reach.
 
         Raises:
             NotFound: there is no such staging, or no such archive.
-            Cancelled: somebody cancelled it.
-            DeadlineOver: it is not so far yet, and goes on.
-            StagingApiError: it failed; the class says why, `extra["staging_id"]` where.
+            Cancelled: it was cancelled.
+            DeadlineOver: it has not reached the state yet, and continues.
+            StagingApiError: it failed; the class says why, `extra["staging_id"]` which.
         """
         changes = Changes(self._transport, staging_id, Deadline(timeout), on_retry)
         for staging in changes:
@@ -162,16 +161,16 @@ class StagingClient:
     def events(
         self, staging_id: str, *, after: int = 0, timeout: float = 3600.0
     ) -> Iterator[Event]:
-        """What happens to a staging, each change once and in order, until it is final.
+        """Yield each event of a staging once and in order, until it is final.
 
         Args:
             staging_id: ULID of the staging.
-            after: number of the last event that is known already.
+            after: number of the last event already known.
             timeout: seconds in all.
 
         Raises:
             NotFound: there is no such staging.
-            DeadlineOver: it goes on.
+            DeadlineOver: it continues.
             Unavailable: the service cannot be reached.
         """
         return follow(self._transport, f"{API}/stagings", staging_id, after, Deadline(timeout))
@@ -187,12 +186,12 @@ class StagingClient:
         until: datetime | None = None,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[Staging]:
-        """All stagings with these properties, newest first; pages are fetched as they are read.
+        """Yield all stagings with these properties, newest first, fetching pages as needed.
 
         Args:
             archive_url: in its canonical form, as stagings show it.
             state: such as ``running``.
-            caller: who asked.
+            caller: on whose behalf.
             reference_id: the context marker of the request.
             since: made then or later; a time with a zone.
             until: made before; a time with a zone.
@@ -209,7 +208,7 @@ class StagingClient:
         return self._calls.pages(Staging.of, "/stagings", query, page_size)
 
     def cancel(self, staging_id: str) -> Staging:
-        """Ask a staging to stop; what is staged stays, the rest stops within a second or so.
+        """Cancel a staging; staged artifacts stay, the rest stops within about a second.
 
         Raises:
             NotFound: there is no such staging.
@@ -224,7 +223,7 @@ class StagingClient:
         name: str | None = None,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[StagedArtifact]:
-        """All artifacts with these properties, newest first; pages are fetched as they are read.
+        """Yield all artifacts with these properties, newest first, fetching pages as needed.
 
         Args:
             archive_url: in its canonical form.
@@ -236,7 +235,7 @@ class StagingClient:
         return self._calls.pages(StagedArtifact.of, "/artifacts", query, page_size)
 
     def artifact(self, artifact_id: str) -> StagedArtifact:
-        """An artifact, with its source and times.
+        """Return an artifact, with its source and times.
 
         Raises:
             NotFound: there is no such artifact.
@@ -268,7 +267,8 @@ class StagingClient:
         """
         path = f"/artifacts/{quote(artifact_id, '')}/pin"
         return read(
-            StagedArtifact.of, self._calls.ask("POST", path, {"until": _text(until)}, once())
+            StagedArtifact.of,
+            self._calls.ask("POST", path, {"until": _text(until)}, idempotency_key()),
         )
 
     def locks(
@@ -278,17 +278,17 @@ class StagingClient:
         scope: str | None = None,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[Lock]:
-        """Grants of locks, oldest first; pages are fetched as they are read.
+        """Yield grants of locks, oldest first, fetching pages as needed.
 
         Args:
-            state: ``held``: those held now; ``all``: every grant there was.
+            state: ``held``: those held now; ``all``: the whole history.
             scope: only of this scope; with ``all``.
             page_size: 1 to 1000.
         """
         return self._calls.pages(Lock.of, "/locks", {"state": state, "scope": scope}, page_size)
 
     def break_lock(self, lock_id: str, reason: str) -> Lock:
-        """Take a lock from its holder by force: whatever that writes from now on is refused.
+        """Take a lock from its holder by force; later writes of the holder are refused.
 
         Args:
             lock_id: ULID of the grant.
@@ -297,7 +297,7 @@ class StagingClient:
         Raises:
             NotFound: there is no such lock.
             Conflict: it has ended already.
-            Forbidden: that takes an operator.
+            Forbidden: the caller is not an operator.
         """
         path = f"/locks/{quote(lock_id, '')}"
         return self._calls.answer(Lock.of, "DELETE", path, {"reason": reason})
@@ -311,28 +311,28 @@ class StagingClient:
         timeout: float = 3600.0,
         on_bytes: download.OnBytes | None = None,
     ) -> Path:
-        """Fetch a staged file; goes on where an earlier try was cut off, also in another process.
+        """Download a staged file, resuming an earlier attempt, also one of another process.
 
         `to` appears at once and whole, after its digest was verified.
 
         Args:
             path: below ``/static``: the `path` of an artifact, or its `url`.
-            to: the file to write; replaced if it is there. While it is incomplete, it is beside
-                there as ``.<name>.<digest>.part``.
-            sha256: what it must be, in hex; None trusts what the service says it is.
+            to: the file to write; replaced if it exists. Until it is complete, its bytes are in
+                ``.<name>.<digest>.part`` beside it.
+            sha256: expected digest, in hex; None trusts the digest that the service declares.
             timeout: seconds in all.
-            on_bytes: called with the bytes that are here, and with those of the whole.
+            on_bytes: called with the bytes received so far, and the total.
 
         Returns:
             `to`.
 
         Raises:
             NotFound: nothing is staged there.
-            SourceChanged: what is staged there is not `sha256`.
-            ArchiveCorrupt: what arrived is not what was sent.
+            SourceChanged: the file staged there is not `sha256`.
+            ArchiveCorrupt: the received bytes do not have the declared digest.
         """
-        wanted = download.Wanted(path, Path(to), sha256 or "")
-        return download.fetch(self._transport, wanted, Deadline(timeout), on_bytes)
+        target = download.DownloadTarget(path, Path(to), sha256 or "")
+        return download.fetch(self._transport, target, Deadline(timeout), on_bytes)
 
 
 def _text(time: datetime | None) -> str | None:

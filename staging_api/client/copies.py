@@ -1,8 +1,8 @@
-"""Where a copy of an APT archive is written: a folder, or a bucket of an object store.
+"""Write a copy of an APT archive to a folder, or to a bucket of an object store.
 
-What if the process dies? A file of a copy appears whole or not at all, in either place, and every
-file is written before the file that names it: whoever reads the copy meanwhile finds what it is
-told of, and the next export goes on.
+What if the process dies? A file of a copy appears whole or not at all, in either place, and each
+file is written before the file that names it: readers of the copy always find what an index names,
+and the next export continues.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True)
 class CopiedFile:
-    """A file as the service lists it."""
+    """A file in the service's list."""
 
     path: str
     sha256: str
@@ -34,31 +34,31 @@ class CopiedFile:
 
     @property
     def lasting(self) -> bool:
-        """Whether this path will never have another content."""
+        """Whether the content of this path never changes."""
         return self.path.startswith("pool/") or "/by-hash/" in self.path
 
 
 class Copy(Protocol):
-    """A place that files are brought to."""
+    """A place that files are copied to."""
 
     def has(self, file: CopiedFile) -> bool:
-        """Whether the file is there as it should be; a lasting one is known by its size."""
+        """Whether the right file is there; a lasting one is recognised by its size."""
 
     def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
-        """Let the file appear; `fetch` writes it to the path it is given, and verifies it."""
+        """Make the file appear; `fetch` writes it to the path it is given, and verifies it."""
 
     def drop(self, path: str) -> None:
-        """Remove the file, if it is there."""
+        """Remove the file if it exists."""
 
 
 def copy_at(target: str | Path) -> Copy:
-    """A folder, or ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
+    """Return a folder, or a bucket for ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
 
-    Credentials, region and endpoint of a bucket are found in the environment, as the platform's own
-    programs find them (``AWS_...``, ``GOOGLE_...``).
+    Credentials, region and endpoint of a bucket come from the environment, as for the platform's
+    own programs (``AWS_...``, ``GOOGLE_...``).
 
     Raises:
-        Invalid: the bucket's address is wrong, or what the environment says of it.
+        Invalid: the bucket's address, or its configuration in the environment, is wrong.
     """
     if str(target).startswith(_BUCKETS):
         return _Bucket(str(target))
@@ -66,7 +66,7 @@ def copy_at(target: str | Path) -> Copy:
 
 
 class _Folder:
-    """A folder of this machine; made if it is not there."""
+    """A folder of this machine; created if missing."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -88,7 +88,7 @@ class _Bucket:
     """Objects below a prefix."""
 
     def __init__(self, url: str) -> None:
-        # Only a copy to a bucket needs the extra, and pays for this import.
+        # Imported here: only a copy to a bucket needs the extra and its import time.
         try:
             from obstore.exceptions import BaseError
             from obstore.store import from_url
@@ -104,7 +104,7 @@ class _Bucket:
         self._name = url
 
     def has(self, file: CopiedFile) -> bool:
-        with self._told():
+        with self._translated_errors():
             try:
                 size = self._store.head(file.path)["size"]
             except FileNotFoundError:
@@ -121,20 +121,20 @@ class _Bucket:
         with tempfile.TemporaryDirectory(prefix="export-") as folder:
             here = Path(folder) / "file"
             fetch(here)
-            with self._told():
+            with self._translated_errors():
                 self._store.put(file.path, here, attributes=caching)
 
     def drop(self, path: str) -> None:
-        with self._told(), suppress(FileNotFoundError):
+        with self._translated_errors(), suppress(FileNotFoundError):
             self._store.delete(path)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         from obstore.exceptions import BaseError
 
         try:
             yield
-        # A bucket that is not there is a file that is not found.
+        # A missing bucket looks like a missing file.
         except (BaseError, OSError) as error:
-            # Its text may hold what is secret: the class says enough.
+            # Only the class: the message may hold a secret.
             raise Unavailable(f"{self._name} failed: {type(error).__name__}") from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from staging_api.client.calls import API, Calls, once
+from staging_api.client.calls import API, Calls, idempotency_key
 from staging_api.client.pacing import Deadline, OnRetry, retried
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable
@@ -43,7 +43,7 @@ class DocumentCalls:
             API + path,
             Deadline(self._calls.timeout),
             body=body,
-            headers=once() if method == "POST" else None,
+            headers=idempotency_key() if method == "POST" else None,
             queues=True,
         )
         found: Document = reply.document
@@ -63,7 +63,7 @@ class DocumentCalls:
             API + with_query(path, query),
             Deadline(self._calls.timeout),
             content=content,
-            headers={**once(), **(headers or {})},
+            headers={**idempotency_key(), **(headers or {})},
             on_retry=on_retry,
             queues=True,
         )

@@ -1,9 +1,9 @@
-"""Fetching one staged file: resumed where it was cut off, verified before it appears.
+"""Download one staged file: resumed where it was cut off, verified before it appears.
 
-What if the process dies? While bytes arrive: they are in the part file, whose name has the digest
-of the whole, and the next call for the same file goes on behind them. After the last byte, before
-the rename: the next call finds nothing to fetch, verifies and renames. The name `to` is always the
-old file or the new one. A part that was damaged meanwhile is found by its digest and begun anew.
+What if the process dies? While bytes arrive: they are in the part file, whose name contains the
+digest of the whole, and the next call continues after them. After the last byte, before the rename:
+the next call finds nothing to fetch, verifies and renames. The name `to` is always the old file or
+the new one. A damaged part is found by its digest and begun anew.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from staging_api.errors import (
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-#: Called with the bytes that are here, and with those of the whole.
+#: Called with the bytes received so far, and the total.
 OnBytes = Callable[[int, int], None]
 
 _OK, _PARTIAL, _ELSEWHERE, _NOT_FOUND, _OUTSIDE = 200, 206, 302, 404, 416
@@ -40,11 +40,11 @@ _ETAG = re.compile(r'"([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which file, and where to put it; `sha256` is empty if the service is to say.
+class DownloadTarget:
+    """The file to fetch, and where to put it; an empty `sha256` is asked of the service.
 
     Attributes:
-        root: what the path is below of.
+        root: the URL path that `path` is relative to.
     """
 
     path: str
@@ -59,31 +59,36 @@ class Wanted:
 
 
 def fetch(
-    transport: Transport, wanted: Wanted, deadline: Deadline, on_bytes: OnBytes | None = None
+    transport: Transport,
+    target: DownloadTarget,
+    deadline: Deadline,
+    on_bytes: OnBytes | None = None,
 ) -> Path:
-    """Fetch, verify, and let the file appear; the errors are those of `StagingClient.download`."""
-    if not wanted.sha256:
-        told = retried(lambda: _told(transport, wanted, deadline), deadline, transport.pacing)
-        wanted = replace(wanted, sha256=told)
-    wanted.to.parent.mkdir(parents=True, exist_ok=True)
-    # Cut, since a name may have 255 bytes, and the digest is verified in full anyway.
-    name = wanted.to.with_name(f".{wanted.to.name[:200]}.{wanted.sha256[:16]}.part")
+    """Fetch, verify, and let the file appear; errors are those of `StagingClient.download`."""
+    if not target.sha256:
+        declared = retried(
+            lambda: _declared_digest(transport, target, deadline), deadline, transport.pacing
+        )
+        target = replace(target, sha256=declared)
+    target.to.parent.mkdir(parents=True, exist_ok=True)
+    # Shortened: a file name may have 255 bytes, and the whole digest is verified anyway.
+    name = target.to.with_name(f".{target.to.name[:200]}.{target.sha256[:16]}.part")
     with closing(_Part(name)) as part:
         inherited = part.size
-        _fill(transport, wanted, part, deadline, on_bytes)
-        if part.sha256 != wanted.sha256 and inherited:
+        _fill(transport, target, part, deadline, on_bytes)
+        if part.sha256 != target.sha256 and inherited:
             part.clear()
-            _fill(transport, wanted, part, deadline, on_bytes)
-        if part.sha256 != wanted.sha256:
+            _fill(transport, target, part, deadline, on_bytes)
+        if part.sha256 != target.sha256:
             found = part.sha256
             part.clear()
-            raise ArchiveCorrupt(f"{wanted.path} arrived as {found}, not as {wanted.sha256}")
-        part.appear_as(wanted.to)
-    return wanted.to
+            raise ArchiveCorrupt(f"{target.path} arrived as {found}, not as {target.sha256}")
+        part.appear_as(target.to)
+    return target.to
 
 
 class _Part:
-    """The bytes that are here so far, and their digest; one process at a time."""
+    """The bytes received so far, and their digest; for one process at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -128,39 +133,39 @@ class _Part:
 
 def _fill(
     transport: Transport,
-    wanted: Wanted,
+    target: DownloadTarget,
     part: _Part,
     deadline: Deadline,
     on_bytes: OnBytes | None,
 ) -> None:
-    def go_on() -> bool:
+    def attempt() -> bool:
         before = part.size
         plain = {"Accept-Encoding": "identity"}
         ranged = {**plain, "Range": f"bytes={before}-"} if before else plain
-        headers = {**ranged, "If-Range": f'"{wanted.sha256}"'} if before else plain
+        headers = {**ranged, "If-Range": f'"{target.sha256}"'} if before else plain
         try:
-            with transport.sent("GET", wanted.url_path, deadline, headers) as answer:
-                _check_version(answer, wanted.sha256)
+            with transport.sent("GET", target.url_path, deadline, headers) as answer:
+                _check_version(answer, target.sha256)
                 link = answer.headers.get("Location", "") if answer.status == _ELSEWHERE else ""
                 if not link:
                     _take(answer, part, on_bytes)
             if link:
-                # It is of this version; those that are told there are others.
+                # The link leads to this version; headers from there describe another host.
                 with transport.sent_on(link, deadline, ranged) as answer:
                     _take(answer, part, on_bytes)
         except Unavailable:
             if part.size <= before or not deadline.remaining_seconds():
                 raise
-            return False  # cut off, but further than before: not a service out of reach
+            return False  # cut off, but with progress: the service is not out of reach
         return True
 
-    while not retried(go_on, deadline, transport.pacing):
+    while not retried(attempt, deadline, transport.pacing):
         pass
 
 
 def _take(answer: "BaseHTTPResponse", part: _Part, on_bytes: OnBytes | None) -> None:
     if answer.status == _OUTSIDE:
-        return  # every byte is here already; the digest tells whether they are the right ones
+        return  # nothing left to fetch; the digest decides whether the bytes are right
     _check_part(answer, part.size)
     if answer.status == _OK:
         part.clear()
@@ -172,8 +177,8 @@ def _take(answer: "BaseHTTPResponse", part: _Part, on_bytes: OnBytes | None) -> 
 
 
 def _check_version(answer: "BaseHTTPResponse", sha256: str) -> None:
-    told = answer.status in {_OK, _PARTIAL, _ELSEWHERE}
-    if told and (served := _sha256(answer.headers)) != sha256:
+    has_digest = answer.status in {_OK, _PARTIAL, _ELSEWHERE}
+    if has_digest and (served := _sha256(answer.headers)) != sha256:
         raise SourceChanged(f"there is now a file with digest {served}, not {sha256}")
 
 
@@ -182,13 +187,13 @@ def _check_part(answer: "BaseHTTPResponse", offset: int) -> None:
         raise problem(answer.status, answer.headers, answer.read())
     start = f"bytes {offset}-"
     if answer.status == _PARTIAL and not answer.headers.get("Content-Range", "").startswith(start):
-        raise AnswerUnusable(f"asked for the bytes from {offset}, got others")
+        raise AnswerUnusable(f"requested the bytes from {offset}, got others")
 
 
-def _told(transport: Transport, wanted: Wanted, deadline: Deadline) -> str:
-    with transport.sent("HEAD", wanted.url_path, deadline, {}) as answer:
-        if answer.status == _NOT_FOUND:  # an answer to HEAD has no body to say so
-            raise NotFound(f"nothing is staged at {wanted.path}")
+def _declared_digest(transport: Transport, target: DownloadTarget, deadline: Deadline) -> str:
+    with transport.sent("HEAD", target.url_path, deadline, {}) as answer:
+        if answer.status == _NOT_FOUND:  # an answer to HEAD has no problem document
+            raise NotFound(f"nothing is staged at {target.path}")
         if answer.status != _OK:
             raise problem(answer.status, answer.headers, b"")
         return _sha256(answer.headers)

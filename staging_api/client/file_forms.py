@@ -1,4 +1,4 @@
-"""Files sent as one ``multipart/form-data`` body, of which no more is held than is on its way."""
+"""Send files as one ``multipart/form-data`` body, a chunk in memory at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ class FileForm:
     """A form of files; each iteration reads them again, so that it can be sent again."""
 
     def __init__(self, files: Sequence[Path]) -> None:
-        """Look how long the files are.
+        """Read the files' sizes.
 
         Args:
             files: in this order; each keeps its own name, without its folder.
 
         Raises:
-            OSError: there is no such file.
+            OSError: a file does not exist.
         """
         self._boundary = uuid4().hex
         self._files = [(path, path.stat().st_size, self._head(path)) for path in files]
@@ -27,7 +27,7 @@ class FileForm:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the request says of it."""
+        """Return the headers that describe the form."""
         length = sum(len(head) + size + len(b"\r\n") for _, size, head in self._files)
         return {
             "Content-Type": f"multipart/form-data; boundary={self._boundary}",
@@ -49,7 +49,7 @@ class FileForm:
 
 
 def _read(path: Path, size: int) -> Iterator[bytes]:
-    """As many bytes of a file as its form has promised."""
+    """Yield the bytes of a file, exactly as many as the form declared."""
     with path.open("rb") as file:
         while size:
             chunk = file.read(min(size, _CHUNK_BYTES))

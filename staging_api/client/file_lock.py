@@ -1,4 +1,4 @@
-"""A lock on an open file that the operating system drops with the process, on Unix and Windows."""
+"""Lock an open file until the process ends, on Unix and Windows."""
 
 from typing import BinaryIO
 
@@ -11,10 +11,10 @@ except ModuleNotFoundError:  # Windows
     RENAMES_OPEN_FILES = False
 
     def try_lock(file: BinaryIO) -> bool:
-        """Lock the file unless another process has it locked; False if it has."""
+        """Lock the file; return False if another process has locked it."""
         file.seek(0)
         try:
-            # The first byte stands for the file. The process that has the lock reads and writes it.
+            # The first byte stands for the file. Its holder may still read and write it.
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
         except OSError:
             return False
@@ -24,7 +24,7 @@ else:
     RENAMES_OPEN_FILES = True
 
     def try_lock(file: BinaryIO) -> bool:
-        """Lock the file unless another process has it locked; False if it has."""
+        """Lock the file; return False if another process has locked it."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[attr-defined,unused-ignore]
         except BlockingIOError:

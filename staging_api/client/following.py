@@ -1,7 +1,7 @@
-"""Following the events of a staging: each once and in order, however often the stream is cut.
+"""Follow the events of a staging: each once and in order, however often the stream is cut.
 
-What if the service dies? The number of the last event that was read is sent with the next request,
-to whichever process answers it.
+What if the service dies? The next request has the number of the last event read, whichever process
+answers it.
 """
 
 import json
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _OK, _NOTHING_FOLLOWS = 200, 204
 _CHUNK_BYTES = 1 << 16
-#: A stream that brought nothing is not asked for again at once.
+#: Pause after a stream without any event.
 _PAUSE_SECONDS = 0.5
 
 
 def follow(
     transport: Transport, path: str, staging_id: str, after: int, deadline: Deadline
 ) -> Iterator[Event]:
-    """The events behind number `after`; the errors are those of `StagingClient.events`."""
+    """Yield the events after number `after`; errors are those of `StagingClient.events`."""
     path = f"{path}/{quote(staging_id, '')}/events"
     while True:
         before = after
@@ -44,9 +44,9 @@ def follow(
                     after = event.number
                     yield event
         except (Unavailable, DeadlineOver):
-            pass  # cut off; what was read is read, and the next request says how far
+            pass  # cut off; the next request continues after the last event
         if not deadline.remaining_seconds():
-            raise DeadlineOver(f"staging {staging_id} goes on", extra={"staging_id": staging_id})
+            raise DeadlineOver(f"staging {staging_id} continues", extra={"staging_id": staging_id})
         if after == before:
             time.sleep(min(_PAUSE_SECONDS, deadline.remaining_seconds()))
 
@@ -63,7 +63,7 @@ def _opened(
 
 
 def _read(answer: "BaseHTTPResponse") -> Iterator[Event]:
-    """The changes among what a stream tells; one that was cut within is not among them."""
+    """Yield the events of a stream; one that was cut off is dropped."""
     rest = b""
     while chunk := answer.read1(_CHUNK_BYTES, decode_content=False):
         *blocks, rest = (rest + chunk).split(b"\n\n")

@@ -1,7 +1,7 @@
-"""The nouns of the service's answers, as frozen dataclasses.
+"""The service's answers as frozen dataclasses.
 
-They take what they know and leave the rest in `document`, so that a newer service, which may say
-more, is understood by an older client.
+They read the members they know and keep the rest in `document`, so that an older client works with
+a newer service, which may send more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ _TIMES = ("_at", "_until")
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What all answers have in common.
+    """The base of all answers.
 
     Attributes:
-        document: the answer as it came, members that this version does not know included.
+        document: the JSON as received, including members unknown to this version.
     """
 
     document: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
@@ -32,13 +32,13 @@ class Answer:
         """Read an answer.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not one.
+            KeyError, TypeError, ValueError: it does not have this form.
         """
         return cls(**cls.members(document), document=document)
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The members that this version knows, times as times."""
+        """Return the members that this version knows, times parsed."""
         known = {each.name for each in fields(cls)} - {"document"}
         return {
             name: _time(value) if name.endswith(_TIMES) else value
@@ -52,7 +52,7 @@ class Failure(Answer):
     """Why something is not staged.
 
     Attributes:
-        code: the stable word, as in `staging_api.errors`.
+        code: one of `staging_api.errors`.
         retryable: whether the same request can succeed later.
     """
 
@@ -70,8 +70,8 @@ class Event(Answer):
         kind: ``staging``, ``artifact``, ``cancel_requested`` or ``pin``.
         name: of the artifact; None for the staging itself.
         actor: on whose behalf.
-        code: why, as in `staging_api.errors`; of an eviction its reason.
-        detail: what else changed.
+        code: one of `staging_api.errors`; of an eviction its reason.
+        detail: other changed values.
     """
 
     number: int
@@ -88,18 +88,18 @@ class Event(Answer):
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The members that this version knows, the time as a time."""
+        """Return the members that this version knows, the time parsed."""
         return {**super().members(document), "at": _time(document["at"])}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Answer):
-    """How far a staging has come; None where nobody can know yet.
+    """Progress of a staging; None where it is not known yet.
 
     Attributes:
         bytes_done: bytes read from the source, of all its artifacts.
-        bytes_per_second: the rate just now.
-        eta_seconds: what is left, at that rate.
+        bytes_per_second: the current rate.
+        eta_seconds: time left at that rate.
     """
 
     bytes_done: int
@@ -116,14 +116,14 @@ class StagedArtifact(Answer):
         phase: ``foreground`` or ``background``.
         state: ``pending``, ``staging``, ``staged``, ``missing`` (optional and not in the archive),
             ``failed`` or ``evicted``.
-        path: where it lands below ``/static``; a folder, ending in ``/``, if it is unpacked.
+        path: where it lies below ``/static``; a folder, ending in ``/``, if it is unpacked.
         url: the path on the service, once it is staged.
-        size_bytes: of the object as it was in the archive; None until it is staged.
-        sha256: of the same, in hex; None until it is staged.
+        size_bytes: of the object in the archive; None until it is staged.
+        sha256: of the object, in hex; None until it is staged.
         bytes_done, bytes_total: of the source object.
-        brought_since_by: within a staging that has ended: id of the later one that brought it.
-        archive_url: like all that follow, None within a staging: only `StagingClient.artifact`
-            and `StagingClient.artifacts` tell.
+        brought_since_by: within an ended staging: id of a later one that staged it.
+        archive_url: like all that follow, None within a staging; set by `StagingClient.artifact`
+            and `StagingClient.artifacts`.
     """
 
     id: str
@@ -151,12 +151,12 @@ class StagedArtifact(Answer):
 
     @property
     def unpacked(self) -> bool:
-        """Whether `path` is a folder of files, and not the object itself."""
+        """Whether `path` is a folder of files instead of the object itself."""
         return self.path.endswith("/")
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The members, the failure as one."""
+        """Return the members, the failure parsed."""
         return {**super().members(document), "error": _failure(document)}
 
 
@@ -167,10 +167,10 @@ class Staging(Answer):
     Attributes:
         state: ``queued``, ``running``, ``foreground_staged``, ``staged``, ``failed`` or
             ``cancelled``.
-        requested: the catalogue entries asked for.
+        requested: the requested catalogue entries.
         reference_id: the ``X-Context-Marker`` of the request that made it.
-        lock_id: the grant under which it was last worked on.
-        attempt: how often the work was begun.
+        lock_id: the last grant under which it was worked on.
+        attempt: how often work on it began.
     """
 
     id: str
@@ -195,7 +195,7 @@ class Staging(Answer):
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The members, each part of its own kind."""
+        """Return the members, each part parsed."""
         return {
             **super().members(document),
             "requested": tuple(document["requested"]),
@@ -210,13 +210,13 @@ class Lock(Answer):
     """One grant of a lock.
 
     Attributes:
-        kind: what it protects, such as ``archive`` or ``publisher``.
-        scope: which one, such as an archive_url or ``global``.
+        kind: such as ``archive`` or ``publisher``.
+        scope: what it protects, such as an archive_url or ``global``.
         caller: on whose behalf it was taken.
         holder: the process that took it.
         reference_id: the ``X-Context-Marker`` of the request that took it.
         outcome: ``released``, ``expired``, ``broken`` or ``superseded``; None while it is held.
-        ended_by, reason: who ended it and, of a broken one, why.
+        ended_by, reason: who ended it and, if it was broken, why.
     """
 
     id: str
@@ -240,10 +240,10 @@ class PublisherRun(Answer):
     Attributes:
         operation: ``process-accepted``, ``publish-distro`` or ``publish-ftpmaster``.
         state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
-        phase: the newest; `items_done` of `items_total` tell how far it is.
-        counts: how many of what.
-        notes: what was tolerated, such as that there was no key to sign with.
-        generation_id: what it made clients see last, if anything.
+        phase: the newest; its progress is `items_done` of `items_total`.
+        counts: numbers by what was counted.
+        notes: what was tolerated, such as a missing signing key.
+        generation_id: the last generation that it published, if any.
     """
 
     id: str
@@ -264,12 +264,12 @@ class PublisherRun(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Upload(Answer):
-    """One package that was sent.
+    """One package that was sent to an APT archive.
 
     Attributes:
         state: ``new``, ``unapproved``, ``accepted``, ``done`` or ``rejected``.
         error_message: why it was rejected, or is not done yet.
-        note: what else follows from it.
+        note: further consequences.
     """
 
     id: str

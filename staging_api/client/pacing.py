@@ -1,4 +1,4 @@
-"""How long a call may take, and how long to wait before a request is sent again."""
+"""Limit the time of a call, and choose the wait before a retry."""
 
 import random
 import time
@@ -15,28 +15,28 @@ OnRetry = Callable[[StagingApiError, float], None]
 
 
 class Deadline:
-    """A point in time that a call must not pass, by this machine's clock that is never set."""
+    """The end of the time of a call, by the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
-        """So many seconds from now."""
+        """Set the end to that many seconds from now."""
         self.seconds = seconds
         self._at = time.monotonic() + seconds
 
     def remaining_seconds(self) -> float:
-        """What is left; never below 0."""
+        """Return the remaining seconds, never below 0."""
         return max(0.0, self._at - time.monotonic())
 
 
 @dataclass(frozen=True)
 class Pacing:
-    """The rules of trying again.
+    """Parameters of retries.
 
     Attributes:
-        floor_seconds: the shortest wait, doubled from try to try where the service names no time.
+        floor_seconds: the shortest wait, doubled from try to try without a Retry-After.
         ceiling_seconds: where the doubling ends; a Retry-After may be longer.
-        jitter: adds up to this share at random, so that those refused together do not come back
+        jitter: adds up to this share at random, so that clients refused together do not come back
             together.
-        patience_seconds: how long at a stretch the service may be out of reach.
+        patience_seconds: how long the service may be out of reach without a break.
     """
 
     floor_seconds: float = 0.5
@@ -45,9 +45,9 @@ class Pacing:
     patience_seconds: float = 60.0
 
     def pause_seconds(self, tries: int, retry_after_seconds: float | None) -> float:
-        """The wait after so many tries, never less than the service asked for."""
+        """Return the wait after so many tries, never less than the Retry-After."""
         if retry_after_seconds is None:
-            # Sixteen doublings are past any ceiling; many more would overflow.
+            # Sixteen doublings exceed any ceiling; many more would overflow.
             wait = min(self.floor_seconds * 2.0 ** min(tries - 1, 16), self.ceiling_seconds)
         else:
             wait = max(self.floor_seconds, retry_after_seconds)
@@ -59,8 +59,9 @@ def retried(
 ) -> T:
     """Call `once` until it succeeds, or fails for a reason that does not pass.
 
-    A wait never outlasts the deadline: the last try is made when the time is over, even if the
-    service named a later one, since locks are often released before they run out.
+    A wait never outlasts the deadline: the last try is made when the time is over, even before a
+    later Retry-After, since locks are often released before they expire. Our own loop: retry
+    libraries give up when the next wait exceeds the deadline, and the base install stays small.
 
     Raises:
         StagingApiError: what `once` raised last.
@@ -83,5 +84,5 @@ def retried(
 
 
 def _passes(error: StagingApiError) -> bool:
-    """Whether it is the service's state, and not the request or the archive, that refused."""
+    """Whether the service's state, not the request or the archive, caused the error."""
     return error.retryable and isinstance(error, (Conflict, Unavailable, DeadlineOver))

@@ -1,4 +1,4 @@
-"""Answers that say no, as the errors of `staging_api.errors`."""
+"""Turn error answers into the errors of `staging_api.errors`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from staging_api.errors import (
     Unavailable,
 )
 
-#: What an answer means whose code is new to this version, or that a proxy gave in our place.
+#: Error classes by status, for a code unknown to this version or an answer of a proxy.
 _BY_STATUS: Mapping[int, type[StagingApiError]] = {
     400: Invalid,
     401: Unauthenticated,
@@ -30,20 +30,20 @@ _BY_STATUS: Mapping[int, type[StagingApiError]] = {
     413: LimitExceeded,
     503: Unavailable,
 }
-#: Statuses by which a proxy says that the service could not be asked, or not so often.
+#: Statuses of a proxy that could not reach the service, or limits requests.
 _NOT_REACHED = frozenset({429, 502, 503, 504})
 
-#: Kinds of the documents by which the paths of configdocs refuse.
+#: Document kinds of the configdocs paths' error answers.
 _STATUS_KINDS = ("status", "Status")
 _BLOCKED = "Blocked by another process"
-#: `retry` is also set where another request has to come first, as for a commit of an empty buffer.
+#: `retry` is also set where another request must come first, as for a commit of an empty buffer.
 _PASSING = (_BLOCKED, IdempotencyKeyBusy.title)
 
 _READ = frozenset({"type", "title", "code", "detail", "retryable", "errors", "message"})
 
 
 def problem(status: int, headers: Mapping[str, str], body: bytes) -> StagingApiError:
-    """The error that an answer tells: by its code, else by its status."""
+    """Return the error of an answer: by its code, else by its status."""
     document = _document(body)
     retry_after = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
     if document.get("kind") in _STATUS_KINDS:
@@ -65,15 +65,15 @@ def error_of(
     *,
     retry_after_seconds: float | None = None,
 ) -> StagingApiError:
-    """The error with this code; what else the document says goes with it.
+    """Return the error with this code, with further members of the document as `extra`.
 
     Args:
-        code: as the service said it.
+        code: from the answer.
         document: a problem, or a failure with ``message`` in the place of ``detail``.
         otherwise: the class if no class has the code.
-        retry_after_seconds: when to try again, if the service said it.
+        retry_after_seconds: when to try again, if the answer has it.
     """
-    # A class without a word of its own is a server's private matter, not part of the contract.
+    # A class without its own code is internal to the server, not part of the contract.
     kinds = {
         each.code: each
         for each in _tree(StagingApiError)
@@ -92,18 +92,18 @@ def error_of(
 
 
 def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:
-    """Seconds from now; None where there is no header that makes sense.
+    """Return the seconds from now; None without a valid header.
 
     Args:
         header: the Retry-After of an answer.
-        date: the Date of the same answer: a time is compared with the clock of who said it, as far
-            as it is known, and not with ours.
+        date: the Date of the same answer: a point in time is compared with that clock, if known,
+            instead of ours.
     """
     if header is None:
         return None
     if header.strip().isdecimal():
         return float(header)
-    # Rare, and the slowest import of this package.
+    # Imported here: rarely needed, and the slowest import of this package.
     from email.utils import parsedate_to_datetime
 
     try:
@@ -128,7 +128,7 @@ def _document(body: bytes) -> Mapping[str, Any]:
 def _of_status(
     status: int, document: Mapping[str, Any], retry_after: float | None
 ) -> StagingApiError:
-    """The error that a path of configdocs tells: message, reason, and a list of messages."""
+    """Return the error of a configdocs path: message, reason, and a list of messages."""
     message = str(document.get("message") or "")
     details = document.get("details")
     messages = details.get("messageList", []) if isinstance(details, dict) else []

@@ -1,9 +1,9 @@
-"""Requests that are sent again until they have an answer, or their time is over.
+"""Send requests again until they are answered or their time is over.
 
-What if the service dies? Refused: the request is sent again. Killed after it read the request, or
-before its answer arrived: the same request is sent again, a POST with the same Idempotency-Key, so
-that work done once is answered and not done twice. Frozen: after `_SILENCE_SECONDS` without a byte
-the same, to whichever process answers next.
+What if the service dies? Connection refused: the request is sent again. Killed after it read the
+request, or before its answer arrived: the same request is sent again, a POST with the same
+Idempotency-Key, so that finished work is answered and not repeated. Frozen: the same after
+`_SILENCE_SECONDS` without a byte, to the process that answers next.
 """
 
 import json
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 120.0
-#: In the service's queue for a lock, at a stretch; half of what it lets a request wait by default.
+#: One wait in the service's queue for a lock; half of what the service permits by default.
 _QUEUE_SECONDS = 30.0
-#: What the last try gets when the time is nearly over: a refusal needs no more.
+#: Time-out of the last try when little time is left: enough for a refusal.
 _LAST_TRY_SECONDS = 1.0
 
-#: A body: whole, or in pieces that can be had again.
+#: A body: bytes, or pieces that can be read again.
 Content = bytes | Iterable[bytes]
 
 
@@ -42,10 +42,10 @@ class Reply:
 
 
 class Transport:
-    """One service, reached over kept connections; may be used by several threads."""
+    """Connections to one service; threads may share it."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str], pacing: Pacing) -> None:
-        """Say where the service is; nothing is sent yet.
+        """Send nothing yet.
 
         Args:
             base_url: address of the service, with the path it is mounted at, if any.
@@ -55,17 +55,17 @@ class Transport:
         Raises:
             Invalid: `base_url` is not an HTTP address.
         """
-        # Most of what importing the client would cost; and nobody needs it for a --help.
+        # Imported here: it is most of the import time, which --help does not need.
         import urllib3
 
         self.base_url = _checked(base_url)
         self.pacing = pacing
         self._headers = dict(headers)
-        # Unlike most clients, a pool manager takes no proxy from the environment.
+        # A pool manager takes no proxy from the environment, unlike most clients.
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the connections."""
         self._pool.clear()
 
     def exchange(
@@ -80,24 +80,23 @@ class Transport:
         on_retry: OnRetry | None = None,
         queues: bool = False,
     ) -> Reply:
-        """Send a request until it has an answer that a retry would not change.
+        """Send a request until its answer would not change by a retry.
 
         Args:
             method: of HTTP.
             path: below the address of the service, quoted.
             deadline: for all tries together.
             body: sent as JSON.
-            content: or sent as it is, from its beginning with each try.
+            content: alternative to `body`: sent as it is, from its beginning with each try.
             headers: of this request.
             on_retry: called before each wait.
-            queues: whether to wait in the service's queue for a lock that another holds, and only
-                then to come again.
+            queues: whether to wait in the service's queue for a held lock before coming again.
 
         Raises:
-            StagingApiError: the answer, if it is an error; the last one when the time is over.
+            StagingApiError: the error in the answer; the last one when the time is over.
             Unavailable: the service was out of reach for too long.
             DeadlineOver: it took the request, and did not answer in time.
-            AnswerUnusable: whatever answered is not this service.
+            AnswerUnusable: the answer is not one of this service.
         """
         content = content if body is None else json.dumps(body).encode()
         sent = {} if body is None else {"Content-Type": "application/json"}
@@ -111,7 +110,7 @@ class Transport:
                     return _reply(answer)
             except LockHeld as error:
                 if wait and time.monotonic() - began >= wait:
-                    # It was waited for already, in line: back into the queue.
+                    # The request has waited in the service's queue: queue again at once.
                     error.retry_after_seconds = None
                 raise
 
@@ -126,14 +125,14 @@ class Transport:
         headers: Mapping[str, str],
         content: Content | None = None,
     ) -> Iterator["BaseHTTPResponse"]:
-        """Send a request once; its answer can be read within the block.
+        """Send a request once; read its answer within the block.
 
         Args:
             method: of HTTP.
             path: below the address of the service, quoted.
             deadline: bounds each wait for bytes.
             headers: of this request.
-            content: its body; `headers` tell its length unless it is bytes.
+            content: its body; `headers` have its length unless it is bytes.
 
         Raises:
             Unavailable: refused, reset, or cut off within the answer.
@@ -148,16 +147,16 @@ class Transport:
     def sent_on(
         self, link: str, deadline: Deadline, headers: Mapping[str, str]
     ) -> Iterator["BaseHTTPResponse"]:
-        """Follow a link of the service to where its store has a file.
+        """Follow a link of the service into its store.
 
-        None of our own headers goes there: the link is all that it takes, and a credential of ours
-        is not for others.
+        Our own headers are not sent there: the link suffices, and the credential is for the
+        service only.
 
         Raises:
-            StagingApiError: as `sent` does.
+            StagingApiError: as for `sent`.
         """
         if not link.startswith(("http://", "https://")):
-            raise AnswerUnusable(f"{self.base_url} sent a link that is no web address")
+            raise AnswerUnusable(f"{self.base_url} sent a link that is not an HTTP URL")
         with self._answered("GET", link, deadline, headers, None) as answer:
             yield answer
 
@@ -173,7 +172,7 @@ class Transport:
         import urllib3
 
         silence = min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
-        with self._troubles_translated():
+        with self._translated_errors():
             answer = self._pool.request(
                 method,
                 url,
@@ -187,11 +186,11 @@ class Transport:
                 yield answer
                 answer.drain_conn()
             except BaseException:
-                answer.close()  # what was not read must not be taken for the next answer
+                answer.close()  # unread bytes would be taken for the next answer
                 raise
 
     @contextmanager
-    def _troubles_translated(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         from urllib3 import exceptions
 
         try:
@@ -205,7 +204,7 @@ class Transport:
 
 
 def _queue_seconds(deadline: Deadline) -> int:
-    """How long to queue: shorter than the deadline, to hear who holds the lock in the end."""
+    """Return how long to queue: less than the deadline, so that the refusal still arrives."""
     return int(max(0.0, min(_QUEUE_SECONDS, deadline.remaining_seconds() - _LAST_TRY_SECONDS)))
 
 
@@ -239,7 +238,7 @@ def _reply(answer: "BaseHTTPResponse") -> Reply:
 
 
 def _reason(error: Exception) -> str:
-    """The words of the innermost cause: urllib3 wraps them in the names of its own objects."""
+    """Return the message of the innermost cause: urllib3 wraps it in its own."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause

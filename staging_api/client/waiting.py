@@ -1,4 +1,4 @@
-"""Waiting until a staging has come so far: by long polls that answer once it has changed."""
+"""Wait for a staging by long polls, which answer once it has changed."""
 
 import time
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from staging_api.errors import Cancelled, DeadlineOver, StagingApiError
 from staging_api.vocabulary.staging import REACHED, Until
 
 _LONG_POLL_SECONDS = 30
-#: A service, or a proxy before it, that does not keep `Prefer: wait` must not be asked in a loop.
+#: Pause after an early answer: a service or proxy may ignore `Prefer: wait`.
 _POLL_FLOOR_SECONDS = 0.25
 _MARGIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Changes:
-    """The states of one staging, as they come."""
+    """The successive states of one staging."""
 
     transport: Transport
     staging_id: str
@@ -29,7 +29,7 @@ class Changes:
     on_retry: OnRetry | None
 
     def __iter__(self) -> Iterator[Staging]:
-        """The staging as it is now, then after each change; without an end.
+        """Yield the staging as it is now, then after each change, without end.
 
         Raises:
             DeadlineOver: nothing changed in time.
@@ -41,7 +41,7 @@ class Changes:
             reply = self._changed(staging, etag)
 
     def _changed(self, staging: Staging, etag: str | None) -> Reply:
-        """The next answer that is not the one with this `etag`."""
+        """Return the next answer with another `etag`."""
         while self.deadline.remaining_seconds():
             began = time.monotonic()
             reply = self._poll(etag)
@@ -50,12 +50,12 @@ class Changes:
             time.sleep(max(0.0, _POLL_FLOOR_SECONDS - (time.monotonic() - began)))
         seconds = f"{self.deadline.seconds:.0f} s"
         raise DeadlineOver(
-            f"staging {staging.id} is {staging.state} after {seconds}, and goes on",
+            f"staging {staging.id} is {staging.state} after {seconds}, and continues",
             extra={"staging_id": staging.id, "state": staging.state},
         )
 
     def _poll(self, etag: str | None) -> Reply:
-        # Shorter than the deadline: to hear "no change" is better than to hang up on it.
+        # Shorter than the deadline, so that "no change" arrives before it.
         left = self.deadline.remaining_seconds() - _MARGIN_SECONDS
         wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
         headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
@@ -66,7 +66,7 @@ class Changes:
 
 
 def has_reached(staging: Staging, until: Until) -> bool:
-    """Whether a staging has come so far.
+    """Whether a staging has reached a state.
 
     Raises:
         Cancelled: it was cancelled, so it never will.
