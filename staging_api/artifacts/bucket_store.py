@@ -195,12 +195,15 @@ class BucketStore:
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
         """Copy the object aside; delete it if the content of the copy differs."""
         key, aside = key_of(sha256), f"quarantine/{int(time.time())}-{token_hex(4)}/{sha256}"
+        before = self._head(sha256)
         try:
             copied = self._copied(key, aside)
         except NotFound:
             return False
         with io.BufferedReader(ObjectReader(self._objects, copied), READ_BYTES) as stream:
             bad = differs(stream)
+        if bad and _state(before) != _state(self._head(sha256)):
+            return False  # fresh bytes have replaced the object meanwhile: those stay
         if bad or copied["path"] == aside:
             self._delete(key if bad else aside)
         return bad
@@ -360,6 +363,11 @@ class BucketStore:
         if size_bytes not in (None, found["size"]):
             raise NotFound(f"the store has no whole blob {sha256}")
         return found
+
+
+def _state(found: "ObjectMeta | None") -> tuple[object, ...] | None:
+    """What differs when an object was replaced; None: there is none."""
+    return None if found is None else (found["e_tag"], found["last_modified"], found["size"])
 
 
 def _asked(method: str, url: str) -> urllib3.BaseHTTPResponse:

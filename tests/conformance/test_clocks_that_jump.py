@@ -8,17 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from staging_api.artifacts.bucket import Bucket
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from tests.buckets import new_bucket, s3_server
 from tests.faulty_bucket import faulty_bucket
 from tests.jumped_clock import DAY_SECONDS, run_jumped
 from tests.store_child import PARTS
+from tests.stores import kept_aside
 
 JUMPS = (DAY_SECONDS, -DAY_SECONDS, 40 * DAY_SECONDS, -40 * DAY_SECONDS)
 
@@ -52,16 +51,6 @@ def store(url: str, home: Path) -> BlobStore:
 def spool(url: str, home: Path, tmp_path: Path) -> Path:
     """Where the store's batches and parts are."""
     return home / "spool" if url.startswith("s3:") else tmp_path / "store"
-
-
-def kept_aside(url: str) -> set[str]:
-    """The names of what was quarantined."""
-    if url.startswith("s3:"):
-        bucket = Bucket.parse(url)
-        listed = bucket.connect(bucket.endpoint).list("quarantine")
-        return {each["path"] for batch in listed for each in batch}
-    folder = Path(urlsplit(url).path) / "quarantine"
-    return {str(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def left_behind(folder: Path, age_seconds: float) -> Path:

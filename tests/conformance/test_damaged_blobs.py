@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -11,7 +12,7 @@ from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.errors import NotFound
 from tests import damage
 from tests.buckets import new_bucket, s3_server
-from tests.stores import blobs_of
+from tests.stores import blobs_of, kept_aside
 
 CONTENT = bytes(range(256)) * 100
 OTHER = b"another content"
@@ -122,8 +123,25 @@ def test_a_damaged_blob_is_kept_aside_and_a_whole_one_stays(store: BlobStore, ur
     assert not store.has(bad.sha256)
     assert read(store, good) == OTHER
     assert [each for each, _ in blobs_of(store)] == [good]
+    assert [Path(path).name for path in kept_aside(url)] == [bad.sha256]
     keep(store)
     assert read(store, bad) == CONTENT
+
+
+def test_fresh_bytes_that_come_while_a_damaged_blob_is_read_stay(
+    store: BlobStore, url: str
+) -> None:
+    blob = keep(store)
+    damage.change(url, blob.sha256, damage.flipped)
+
+    def staged_meanwhile(stream: BinaryIO) -> bool:
+        bad = differs(blob.sha256)(stream)
+        store.remove(blob.sha256)
+        keep(store)
+        return bad
+
+    assert not store.quarantine(blob.sha256, staged_meanwhile)
+    assert read(store, blob) == CONTENT
 
 
 def test_many_are_removed_and_those_that_are_gone_already_are_no_failure(
