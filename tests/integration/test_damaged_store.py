@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.devserver.symbolication import Symbolication
-from staging_api.errors import NotFound, StoreFailed
+from staging_api.errors import NotFound, SourceNotAllowed, StoreFailed
 from staging_api.formats.minidump import modules
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.held import Known
+from staging_api.staging.model import StagedArtifact
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms
@@ -191,6 +193,57 @@ def test_a_content_that_cannot_be_read_stops_no_scrub_and_is_not_accused(
     assert at.rows(
         "SELECT sha256 FROM blobs WHERE checked_at IS NULL AND sha256 <> :f", f=flipped
     ) == [(unreadable,)]
+
+
+def test_a_scrub_that_reads_wrong_once_accuses_nothing(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is put aside is read again; only that counts."""
+    digest, other = payload(at, "R17-1"), payload(at, "R17-2", b"other")
+    store, real = type(at.service.blobs), type(at.service.blobs).open
+
+    def opened(blobs: BlobStore, sha256: str, size_bytes: int | None = None) -> BinaryIO:
+        return io.BytesIO(b"wrong") if sha256 == digest else real(blobs, sha256, size_bytes)
+
+    monkeypatch.setattr(store, "open", opened)
+    assert scrubbed(at) == set()
+    monkeypatch.undo()
+    assert states(at) == [("staged", None), ("staged", None)]
+    assert (read(at, digest), read(at, other, 5)) == (CONTENT, b"other")
+
+
+def test_what_cannot_be_staged_again_keeps_nothing_else_from_it(at: Bench, url: str) -> None:
+    contents = {f"R17-{n}": b"%d" % n * 20 for n in range(3)}
+    for name, content in contents.items():
+        digest = payload(at, name, content)
+        damage.change(url, digest, damage.flipped)
+    asked: list[str] = []
+
+    def stage_again(artifact: StagedArtifact) -> None:
+        asked.append(artifact.archive_url.rpartition("/")[2])
+        if len(asked) == 1:
+            raise SourceNotAllowed("the source is not allowed any more")
+
+    scrub = Scrub(at.service.upkeep, stage_again)
+    turns = [scrub.turn() for _ in range(256)]
+    assert (sorted(asked), sum(turn.failed for turn in turns)) == (sorted(contents), 0)
+    assert states(at) == [("evicted", "corrupt")] * 3
+
+
+def test_a_scrub_leaves_out_what_is_being_removed_and_ends_soon_when_it_is_to(at: Bench) -> None:
+    digest, kept = payload(at, "R17-1"), payload(at, "R17-2", b"other")
+    at.tamper(
+        "UPDATE blobs SET doomed_at = clock_timestamp(),"
+        " removing_until = clock_timestamp() + interval '1 hour' WHERE sha256 = :digest",
+        digest=digest,
+    )
+    stop = threading.Event()
+    scrub = Scrub(at.service.upkeep, lambda _artifact: None, stop)
+    assert scrub.turn(digest[:2]).good == 0
+    stop.set()
+    assert scrub.turn(kept[:2]).good == 0
+    stop.clear()
+    assert scrub.turn(kept[:2]).good == 1
 
 
 def test_what_was_read_again_says_when_and_the_longest_unchecked_come_first(at: Bench) -> None:
