@@ -8,20 +8,16 @@ A document of the schema ``staging/Builds/v1`` lists them::
           artifacts: [full_payload, stateful]      # default: what the catalogue says
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
-from staging_api.documents.model import Fault, Finding
 from staging_api.documents.rendering.model import Rendering
+from staging_api.documents.validation.build_lists import BUILDS_SCHEMA, faults_of
 from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import RequestOrigin
 from staging_api.staging.model import Wanted
 from staging_api.staging.service import StagingService
 from staging_api.vocabulary.staging import SETTLED_STATES
-
-BUILDS_SCHEMA = "staging/Builds/v1"
-_MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -104,37 +100,3 @@ def named_by(rendering: Rendering | None) -> Iterator[tuple[str, tuple[str, ...]
             if named not in seen:
                 seen.add(named)
                 yield named
-
-
-def check(rendering: Rendering) -> Iterator[Finding]:
-    """What is wrong with documents that name builds."""
-    for each in rendering.documents:
-        if each.document.schema == BUILDS_SCHEMA and each.secret_paths:
-            # Everyone sees which builds are staged.
-            message = "names builds, which are no secret: it must not be, or hold, one"
-            yield Finding(Fault.INVALID_DATA, message, (each.document.identity,), ".data")
-        elif each.document.schema == BUILDS_SCHEMA:
-            for path, message in faults_of(each.data):
-                yield Finding(Fault.INVALID_DATA, message, (each.document.identity,), path)
-
-
-def faults_of(data: Any) -> Sequence[tuple[str, str]]:
-    """What is wrong with the data of such a document: path and message."""
-    if not isinstance(data, Mapping) or set(data) != {"builds"}:
-        return [(".data", "must be a mapping with `builds`, and nothing else")]
-    builds = data["builds"]
-    if not isinstance(builds, list) or len(builds) > _MOST:
-        return [(".data.builds", f"must be a list of at most {_MOST} builds")]
-    return [fault for place, build in enumerate(builds) for fault in _of_build(place, build)]
-
-
-def _of_build(place: int, build: Any) -> Iterator[tuple[str, str]]:
-    here = f".data.builds[{place}]"
-    if not isinstance(build, Mapping) or not set(build) <= {"archive_url", "artifacts"}:
-        yield here, "must be a mapping with `archive_url`, and with `artifacts` if not all"
-        return
-    if not isinstance(build.get("archive_url"), str):
-        yield f"{here}.archive_url", "must be the URL of a build"
-    artifacts = build.get("artifacts", [])
-    if not isinstance(artifacts, list) or not all(isinstance(name, str) for name in artifacts):
-        yield f"{here}.artifacts", "must be a list of names"

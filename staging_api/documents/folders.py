@@ -22,7 +22,7 @@ from staging_api.documents.model import (
     RenderingFailed,
 )
 from staging_api.documents.rendering import Rendering, render
-from staging_api.documents.text import load_documents
+from staging_api.documents.text import exclusions, load_documents
 from staging_api.documents.validation import check_schemas, validate
 
 STANDARD_INPUT = Path("-")
@@ -59,9 +59,8 @@ def read_folder(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Folder:
 
     Faults of one file leave the others readable.
     """
-    documents: list[Document] = []
     findings: list[Located] = []
-    files: dict[Identity, Path] = {}
+    files: dict[Document, Path] = {}
     for file in _files(folder):
         try:
             found = load_documents(
@@ -70,12 +69,11 @@ def read_folder(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Folder:
         except DocumentsInvalid as error:
             findings += (Located(finding, file) for finding in error.findings)
             continue
-        for document in found:
-            documents.append(document)
-            first = files.setdefault(document.identity, file)
-            if first != file:
-                findings.append(Located(_repeated(document, first), file))
-    return Folder(tuple(documents), tuple(findings), files)
+        files.update((document, file) for document in found)
+    for document, finding in exclusions(files, lambda other: f"{files[other]}:{other.line}"):
+        findings.append(Located(finding, files[document]))
+    by_identity = {each.identity: file for each, file in reversed(files.items())}
+    return Folder(tuple(files), tuple(findings), by_identity)
 
 
 def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]:
@@ -97,16 +95,6 @@ def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]
 def has_errors(findings: Iterable[Located]) -> bool:
     """Tell whether any of them is more than a warning."""
     return any(each.finding.level is Level.ERROR for each in findings)
-
-
-def _repeated(document: Document, first: Path) -> Finding:
-    return Finding(
-        Fault.DUPLICATE_DOCUMENT,
-        f"is in the file {first} too: keep one",
-        (document.identity,),
-        line=document.line,
-        index=document.index,
-    )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from staging_api.db.engine import Database
-from staging_api.documents import builds, rows
+from staging_api.documents import rows
 from staging_api.documents.buffering import BufferMode, Now, Target
 from staging_api.documents.builds import Builds, BuildState
 from staging_api.documents.changing import Author, Buffer, Change, buffer_of, changing
@@ -334,10 +334,7 @@ class DocumentService:
 
     def _findings(self, collections: State) -> Iterator[tuple[Finding, str | None]]:
         """All findings, each with the collection of the document to change first."""
-        rendered = self.renderings.of(collections)
-        findings = list(rendered.findings)
-        if rendered.rendering is not None:
-            findings += builds.check(rendered.rendering)
+        findings = self.renderings.of(collections).findings
         documents = self.contents.documents(collections) if findings else ()
         homes = {each.identity: each.collection for each in documents}
         for finding in findings:

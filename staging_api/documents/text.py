@@ -6,7 +6,7 @@ null or a date are quoted.
 """
 
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -72,7 +72,7 @@ def load_documents(
             documents.append(document)
         else:
             findings += _shape_findings(node, faults)
-    findings += _repeated(documents)
+    findings += (found for _, found in exclusions(documents, lambda each: f"line {each.line}"))
     if findings:
         raise DocumentsInvalid(tuple(sorted(findings, key=_place)[: limits.findings]))
     return tuple(documents)
@@ -204,38 +204,49 @@ def _identity_of(value: Any) -> Identity | None:
     return Identity(schema, "", name)
 
 
-def _repeated(documents: Iterable[Document]) -> Iterator[Finding]:
-    """Find documents of one stream of which a revision can hold only one."""
+def exclusions(
+    documents: Iterable[Document], place: Callable[[Document], str]
+) -> Iterator[tuple[Document, Finding]]:
+    """Find documents of which a revision can hold only one.
+
+    Args:
+        documents: those of one stream, or of one revision.
+        place: where a document is, for the message of another: ``line 7``.
+
+    Returns:
+        Each that another one before it excludes, with a finding.
+    """
     first: dict[Hashable, Document] = {}
     for document in documents:
         for key, fault, message in _unique_keys(document):
             other = first.setdefault(key, document)
             if other is not document:
                 names = dict.fromkeys((document.identity, other.identity))
-                yield Finding(
+                finding = Finding(
                     fault,
-                    message.format(line=other.line),
+                    message.format(place=place(other)),
                     documents=tuple(names),
                     line=document.line,
                     index=document.index,
                 )
+                yield document, finding
                 break
 
 
 def _unique_keys(document: Document) -> Iterator[tuple[Hashable, Fault, str]]:
     """Give what no other document may share, and the finding if one does."""
-    message = "is in the stream twice, on line {line} too: keep one"
+    message = "is there twice, on {place} too: keep one"
     yield document.identity, Fault.DUPLICATE_DOCUMENT, message
     message = (
-        "replaces the same document as the one on line {line}: keep one"
+        "replaces the same document as the one on {place}: keep one"
         if document.replacement
-        else "has the schema and name of the document on line {line}, and none of the two has"
+        else "has the schema and name of the document on {place}, and none of the two has"
         " replacement: true"
     )
-    place = (document.schema, document.name, document.replacement)
-    yield place, Fault.INVALID_DOCUMENT_REPLACEMENT, message
+    unique = (document.schema, document.name, document.replacement)
+    yield unique, Fault.INVALID_DOCUMENT_REPLACEMENT, message
     if document.kind == LAYERING_POLICY:
-        message = "is a second LayeringPolicy, the first is on line {line}: keep one"
+        message = "is a second LayeringPolicy, the first is on {place}: keep one"
         yield LAYERING_POLICY, Fault.LAYERING_POLICY_NOT_UNIQUE, message
 
 

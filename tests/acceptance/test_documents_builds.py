@@ -6,7 +6,7 @@ import pytest
 
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database
-from staging_api.documents.builds import BUILDS_SCHEMA
+from staging_api.documents.validation.build_lists import BUILDS_SCHEMA
 from staging_api.errors import Conflict
 from tests.builds import build, build_path
 from tests.documents import document, policy, stream

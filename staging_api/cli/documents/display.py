@@ -83,5 +83,5 @@ def origin_cells(origin: Origin) -> tuple[str, ...]:
     return f"{origin.document} {path_text(origin.path)}{secret}", f"by {way}" if way else ""
 
 
-def _identity_json(identity: Identity) -> dict[str, str]:
-    return identity._asdict()
+def _identity_json(identity: Identity) -> dict[str, str | None]:
+    return {**identity._asdict(), "layer": identity.layer or None}

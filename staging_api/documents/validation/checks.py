@@ -22,6 +22,7 @@ from staging_api.documents.model import (
 from staging_api.documents.paths import get, kind_of, path_text, shortened
 from staging_api.documents.redaction import visible_path
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
+from staging_api.documents.validation.build_lists import BUILDS_SCHEMA, faults_of
 from staging_api.documents.validation.schemas import (
     CompiledSchema,
     SchemaUnusable,
@@ -100,6 +101,7 @@ class Checker:
             if sound.get(each.document.identity) is each:
                 continue
             found += _wrong_secret(each)
+            found += _wrong_builds(each)
             if not each.document.control:
                 for schema in schemas.get(each.document.schema, ()):
                     found += self._wrong_data(each, schema, watch)
@@ -194,6 +196,19 @@ def _wrong_secret(rendered: RenderedDocument) -> Iterable[Finding]:
     if rendered.document.kind in SECRET_KINDS and not isinstance(rendered.data, str):
         message = f"is {kind_of(rendered.data)}, and must be a text for {rendered.document.schema}"
         yield _located(rendered.document, ("data",), Fault.INVALID_DATA, message)
+
+
+def _wrong_builds(rendered: RenderedDocument) -> Iterator[Finding]:
+    document = rendered.document
+    if document.schema != BUILDS_SCHEMA:
+        return
+    if rendered.secret_paths:
+        # Everyone sees which builds are staged.
+        message = "names builds, which are no secret: it must not be, or hold, one"
+        yield _located(document, ("data",), Fault.INVALID_DATA, message)
+        return
+    for path, message in faults_of(rendered.data):
+        yield _located(document, ("data", *path), Fault.INVALID_DATA, message)
 
 
 def _located(document: Document, path: Path, fault: Fault, message: str) -> Finding:

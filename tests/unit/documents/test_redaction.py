@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from staging_api.documents.builds import BUILDS_SCHEMA, check, named_by
+from staging_api.documents.builds import named_by
 from staging_api.documents.redaction import REDACTED, masked, redacted, redacted_document
+from staging_api.documents.validation import validate
+from staging_api.documents.validation.build_lists import BUILDS_SCHEMA
 from tests.document_sets import SECRET, doc, documents, rendered, secret, sub
 
 WORD = "swordfish"
@@ -169,7 +171,7 @@ def test_builds_that_are_a_secret_are_refused_and_not_listed(by):
         doc("hidden", urls, schema=BUILDS_SCHEMA, policy=policy, subs=subs),
         doc("open", {"builds": [{"archive_url": "gs://open"}]}, schema=BUILDS_SCHEMA),
     )
-    [finding] = check(rendering)
+    [finding] = validate(rendering)
     assert [each.name for each in finding.documents] == ["hidden"]
     assert WORD not in repr(finding)
     assert [url for url, _ in named_by(rendering)] == ["gs://open"]
