@@ -14,18 +14,13 @@ from staging_api.debian.forms import Form
 from staging_api.locks.hold import Locks
 from staging_api.publishing import rows
 from staging_api.publishing.building import Builder
+from staging_api.publishing.index_model import Served
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
-from staging_api.publishing.model import (
-    AptArchive,
-    Generation,
-    Options,
-    PublisherRun,
-    Served,
-    Upload,
-)
+from staging_api.publishing.model import AptArchive, Generation, Upload
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.serving import served_at
 from staging_api.publishing.signing import SigningKey

@@ -9,10 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from staging_api.errors import Invalid
 from staging_api.http.bodies import Body, Page, Text, Ulid
 from staging_api.publishing import rules
-from staging_api.publishing.model import (
-    AptArchive,
-    Suite,
-)
+from staging_api.publishing.model import AptArchive, Suite
 from staging_api.vocabulary.publishing import IndexForm, PublicationState, UploadState
 
 

@@ -7,10 +7,8 @@ from pydantic import Field
 
 from staging_api.http.archive_bodies import ArchiveName, Shown, SuiteName
 from staging_api.http.bodies import Body, Page, Text, Ulid
-from staging_api.publishing.model import (
-    Distribution,
-    PublisherRun,
-)
+from staging_api.publishing.model import Distribution
+from staging_api.publishing.run_model import PublisherRun
 from staging_api.vocabulary.publishing import (
     GenerationState,
     HookStage,

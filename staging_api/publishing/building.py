@@ -21,19 +21,11 @@ from staging_api.db.engine import Database
 from staging_api.errors import Conflict
 from staging_api.locks.model import new_id
 from staging_api.publishing import rows
+from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
 from staging_api.publishing.indexing import Indexer
-from staging_api.publishing.model import (
-    AptArchive,
-    Distribution,
-    Generation,
-    IndexFile,
-    Options,
-    ReleaseText,
-    Suite,
-    SuiteHold,
-)
+from staging_api.publishing.model import AptArchive, Distribution, Generation, Suite, SuiteHold
 from staging_api.publishing.releasing import Releaser, expires
-from staging_api.publishing.rows import Unlisted
+from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 

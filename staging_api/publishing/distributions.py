@@ -11,7 +11,8 @@ from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
-from staging_api.publishing.model import ArchiveFile, Distribution, Generation
+from staging_api.publishing.index_model import ArchiveFile
+from staging_api.publishing.model import Distribution, Generation
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from staging_api.debian.dsc import SourceFile
 from staging_api.debian.forms import pack
 from staging_api.publishing import rows
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
+from staging_api.publishing.index_model import FORM_OF, IndexFile, Package, Unlisted
 from staging_api.publishing.indices import (
     Entry,
     binary_entry,
@@ -29,9 +30,8 @@ from staging_api.publishing.indices import (
     source_entry,
     sources_path,
 )
-from staging_api.publishing.model import FORM_OF, AptArchive, IndexFile, Suite
+from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.pieces import BlockReader, FileHashes
-from staging_api.publishing.rows import Package, Unlisted
 from staging_api.publishing.runlog import RunLog
 
 _THREADS = 2

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from staging_api.artifacts.store import BlobStore
 from staging_api.publishing import rows
 from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
-from staging_api.publishing.model import AptArchive, Options
+from staging_api.publishing.model import AptArchive
+from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.staging.store_identity import StoreIdentity
 

@@ -17,7 +17,7 @@ from staging_api.debian import xz
 from staging_api.debian.forms import Form, unpack
 from staging_api.publishing import rows
 from staging_api.publishing.blocks import Digest, assemble
-from staging_api.publishing.model import FORM_OF
+from staging_api.publishing.index_model import FORM_OF
 
 #: Enough for both architectures of an archive of 50,000 packages.
 REMEMBERED_BYTES = 128 << 20

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from staging_api.publishing.model import AptArchive, IndexFile, ReleaseText, Suite
+from staging_api.publishing.index_model import IndexFile, ReleaseText
+from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.release import Release, ReleaseFile, release_text
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.signing import Signed, SigningKey, Unsigned, sign, signer_of

@@ -26,12 +26,8 @@ from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
 from staging_api.publishing import rows
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import (
-    AptArchive,
-    BegunPhase,
-    NewPhases,
-    Options,
-)
+from staging_api.publishing.model import AptArchive
+from staging_api.publishing.run_model import BegunPhase, NewPhases, Options
 from staging_api.vocabulary.publishing import Operation, Purpose
 
 log = logging.getLogger(__name__)

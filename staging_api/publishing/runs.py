@@ -8,7 +8,7 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
-from staging_api.publishing.model import PublisherRun
+from staging_api.publishing.run_model import PublisherRun
 
 # A run writes its row just after it got the lock; by then no caller waits longer for the row.
 _PATIENCE_SECONDS = 2.0

@@ -37,13 +37,8 @@ from staging_api.publishing import phases, rows
 from staging_api.publishing.building import Builder, Draft, Return
 from staging_api.publishing.distributions import DistributionService
 from staging_api.publishing.hooks import run_hooks
-from staging_api.publishing.model import (
-    AptArchive,
-    Distribution,
-    Options,
-    PublisherRun,
-    Suite,
-)
+from staging_api.publishing.model import AptArchive, Distribution, Suite
+from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.vocabulary.publishing import Operation, Purpose

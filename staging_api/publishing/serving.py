@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from staging_api.publishing import rows
-from staging_api.publishing.model import Served
+from staging_api.publishing.index_model import Served
 
 _RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
 _BY_HASH = "/by-hash/SHA256/"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from staging_api.db.engine import Database
 from staging_api.publishing import rows
-from staging_api.publishing.model import Served
+from staging_api.publishing.index_model import Served
 from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.serving import release_path, served_at

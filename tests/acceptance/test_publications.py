@@ -18,7 +18,7 @@ from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.publishing.model import Options
+from staging_api.publishing.run_model import Options
 from staging_api.publishing.service import Publisher
 from staging_api.vocabulary.publishing import OPERATIONS
 from tests.apt_archive_api import PUBLICATIONS, AptArchiveApi

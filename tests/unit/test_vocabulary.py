@@ -15,7 +15,7 @@ from staging_api import vocabulary
 from staging_api.documents.buffering import BufferMode
 from staging_api.documents.differences import Change
 from staging_api.documents.model import StoragePolicy
-from staging_api.publishing.model import FORM_OF
+from staging_api.publishing.index_model import FORM_OF
 from staging_api.vocabulary import documents, publishing
 
 PACKAGE = Path(staging_api.__file__).parent

@@ -12,7 +12,7 @@ from staging_api.errors import NotFound
 from staging_api.http.conditions import Range
 from staging_api.http.handover import Sender
 from staging_api.http.sending import Sendable, describe
-from staging_api.publishing.model import Served
+from staging_api.publishing.index_model import Served
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.snapshots import Snapshots
 

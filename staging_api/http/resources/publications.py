@@ -15,7 +15,7 @@ from staging_api.http.publisher_bodies import (
 from staging_api.http.what_runs import says_what_runs
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import GLOBAL, PUBLISHER, LockKind
-from staging_api.publishing.model import Options
+from staging_api.publishing.run_model import Options
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.publishing.service import Publisher
 

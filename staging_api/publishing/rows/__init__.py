@@ -50,8 +50,6 @@ from staging_api.publishing.rows.indices import (
     releases_of,
 )
 from staging_api.publishing.rows.packages import (
-    Package,
-    Unlisted,
     delete_package_publication,
     files_to_publish,
     has_installer,
@@ -114,9 +112,7 @@ from staging_api.publishing.rows.uploads import (
 )
 
 __all__ = [
-    "Package",
     "StaleRelease",
-    "Unlisted",
     "abandon_generations",
     "accept",
     "accepted_uploads",

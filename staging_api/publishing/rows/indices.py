@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, text
 
 from staging_api.db.dists_tables import release_files
 from staging_api.publishing.blocks import BlockRef
-from staging_api.publishing.model import IndexFile, ReleaseText
+from staging_api.publishing.index_model import IndexFile, ReleaseText
 from staging_api.publishing.rows.mapping import made
 
 _FILES = text("""

@@ -5,12 +5,11 @@ transaction; `delete_package_publication` alone needs no lock.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from staging_api.publishing.index_model import Package, Unlisted
 from staging_api.publishing.model import PackagePublication
 from staging_api.publishing.rows.mapping import made
 from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
@@ -117,41 +116,6 @@ _LIST = text("""
         AND (cast(:id AS bigint) IS NULL OR p.id = :id)
     ORDER BY p.id LIMIT :limit
 """)
-
-
-@dataclass(frozen=True)
-class Package:
-    """What an index file tells of a package.
-
-    Attributes:
-        control: its control file, or the stanza of its .dsc.
-        source_release_id: of a source; its further files are found by that.
-        path: of the .deb, .udeb or .dsc, as are `size_bytes` and `sha256`.
-    """
-
-    control: str
-    source_release_id: int | None
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Unlisted(Package):
-    """A publication with which the index files disagree.
-
-    Attributes:
-        since: when that began; another value later says that it changed again.
-        shown: whether the index files are to list it.
-        architecture: None for a source.
-    """
-
-    id: int
-    since: datetime
-    shown: bool
-    component: str
-    architecture: str | None
-    installer: bool
 
 
 def files_to_publish(

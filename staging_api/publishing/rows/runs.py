@@ -15,8 +15,8 @@ from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.model import HookRun, NewPhases, Phase, PublisherRun
 from staging_api.publishing.rows.mapping import made, moment
+from staging_api.publishing.run_model import HookRun, NewPhases, Phase, PublisherRun
 
 # Under the one lock of the publisher: whoever else says that it runs, or builds, is dead. There can
 # be one running row only, so the new one is written when the dead have been counted.

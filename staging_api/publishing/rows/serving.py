@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from staging_api.debian.forms import Form
-from staging_api.publishing.model import FORM_OF, WORD_OF, ArchiveFile, Served
+from staging_api.publishing.index_model import FORM_OF, WORD_OF, ArchiveFile, Served
 from staging_api.publishing.release import by_hash_path
 from staging_api.publishing.rows.mapping import made
 

@@ -15,7 +15,8 @@ from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.publishing import rows
-from staging_api.publishing.model import PackagePublication, PublisherRun, Upload
+from staging_api.publishing.model import PackagePublication, Upload
+from staging_api.publishing.run_model import PublisherRun
 from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import Shop, find, shop

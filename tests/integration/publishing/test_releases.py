@@ -10,8 +10,8 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.publishing import rows
-from staging_api.publishing.model import PublisherRun
 from staging_api.publishing.renewal import Renewal
+from staging_api.publishing.run_model import PublisherRun
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.snapshots import Snapshots
 from tests.apt_archive_series import fake_signature, keys_in

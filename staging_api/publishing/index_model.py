@@ -1,0 +1,127 @@
+"""What index files list, index files and Releases, and the files that clients get."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from staging_api.debian.forms import Form
+
+#: The word for a form in API and tables, where "" would say too little.
+FORM_OF = {
+    "plain": Form.PLAIN,
+    "gz": Form.GZ,
+    "xz": Form.XZ,
+    "zst": Form.ZST,
+}
+WORD_OF = {form: word for word, form in FORM_OF.items()}
+
+
+@dataclass(frozen=True)
+class Package:
+    """What an index file tells of a package.
+
+    Attributes:
+        control: its control file, or the stanza of its .dsc.
+        source_release_id: of a source; its further files are found by that.
+        path: of the .deb, .udeb or .dsc, as are `size_bytes` and `sha256`.
+    """
+
+    control: str
+    source_release_id: int | None
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unlisted(Package):
+    """A publication with which the index files disagree.
+
+    Attributes:
+        since: when that began; another value later says that it changed again.
+        shown: whether the index files are to list it.
+        architecture: None for a source.
+    """
+
+    id: int
+    since: datetime
+    shown: bool
+    component: str
+    architecture: str | None
+    installer: bool
+
+
+@dataclass(frozen=True)
+class IndexFile:
+    """One index file in one form, as a generation has it.
+
+    Attributes:
+        path: below the suite, without the ending of the form.
+        form: the word for its form.
+        served: whether it can be fetched, or is only listed in Release.
+        layout: sha256 of the hashes of its blocks.
+        blocks: sha256 of each block, of a file that was just made.
+    """
+
+    suite_id: int
+    path: str
+    form: str
+    served: bool
+    layout: str
+    size_bytes: int
+    sha256: str
+    blocks: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def file_path(self) -> str:
+        """Its path below the suite."""
+        return self.path + FORM_OF[self.form]
+
+
+@dataclass(frozen=True)
+class ReleaseText:
+    """One of the three files that say what a suite has.
+
+    Attributes:
+        signed_by: fingerprint of the key; empty for none, None if it is not known.
+        modified_at: its Last-Modified, in whole seconds; later than that of the one before.
+    """
+
+    suite_id: int
+    name: str
+    content: bytes = field(repr=False)
+    dated_at: datetime
+    valid_until: datetime | None
+    sha256: str
+    signed_by: str | None
+    modified_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A file below ``/archive``, and where its bytes are.
+
+    Attributes:
+        name: tells the media type.
+        modified_at: when it came to be; None where that would not tell it from what came before.
+        content: the bytes themselves, of a Release.
+        blocks: sha256 of each block, of an index file of `form`.
+        lasting: whether the same address will never have other bytes.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    modified_at: datetime | None
+    content: bytes | None = field(default=None, repr=False)
+    blocks: tuple[str, ...] | None = field(default=None, repr=False)
+    form: str = "plain"
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """A file of an archive's pool or dists, as a copy of the archive has it."""
+
+    path: str
+    sha256: str
+    size_bytes: int

@@ -1,0 +1,119 @@
+"""A run of the publisher: what it is to do, its phases and how it ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from staging_api.vocabulary.publishing import Purpose
+
+
+@dataclass(frozen=True)
+class Options:
+    """How thorough a run is, and where.
+
+    Attributes:
+        careful: all of the following.
+        careful_publishing: look at the files of what is published already, too.
+        careful_domination: look at every package, not only at those that changed.
+        careful_indices: make the index files from all packages, not from what changed.
+        careful_release: write new Releases even if nothing changed.
+        suites: only these; none for all.
+    """
+
+    careful: bool = False
+    careful_publishing: bool = False
+    careful_domination: bool = False
+    careful_indices: bool = False
+    careful_release: bool = False
+    suites: tuple[str, ...] = ()
+
+    def wants(self, part: Literal["publishing", "domination", "indices", "release"]) -> bool:
+        """Whether this part is to be thorough."""
+        return self.careful or bool(getattr(self, f"careful_{part}"))
+
+
+@dataclass(frozen=True)
+class BegunPhase:
+    """A phase that this process has begun.
+
+    Attributes:
+        total: of how many items it is; None if that is not known.
+        began_at: by `time.monotonic`.
+    """
+
+    name: str
+    total: int | None
+    began_at: float
+
+
+@dataclass(frozen=True)
+class NewPhases:
+    """Phases that a run has begun since it last told of any.
+
+    Attributes:
+        position: of the first of them among all of the run's.
+        now: by the clock of their `began_at`.
+    """
+
+    position: int
+    phases: Sequence[BegunPhase]
+    now: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a run."""
+
+    phase: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class HookRun:
+    """One of the operator's programs that a run started."""
+
+    stage: str
+    name: str
+    exit_code: int | None
+    timed_out: bool
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True)
+class PublisherRun:
+    """One operation of the publisher.
+
+    Attributes:
+        state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
+        purpose: why it ran, if it is none of the three operations; None: it is.
+        phase: the newest one; `items_done` of `items_total` tell how far it is.
+        counts: how many of what: accepted, published, superseded, index files and so on.
+        notes: what went otherwise than one could wish, and was tolerated.
+        generation_id: what it made go live last, if anything.
+    """
+
+    id: str
+    operation: str
+    archive: str
+    options: Mapping[str, Any]
+    state: str
+    phase: str | None
+    items_done: int
+    items_total: int | None
+    caller: str
+    holder: str
+    reference_id: str | None
+    lock_id: str
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    error_code: str | None
+    error_message: str | None
+    generation_id: str | None
+    purpose: Purpose | None = None
+    phases: tuple[Phase, ...] = ()
+    hooks: tuple[HookRun, ...] = ()
