@@ -107,7 +107,7 @@ class Shop:
         """Run an operation."""
         asked = Options(**options)
         return self.publisher.run(
-            operation, self.publisher.archive(self.name, asked), asked, ORIGIN
+            operation, self.publisher.apt_archive(self.name, asked), asked, ORIGIN
         )
 
     def hold(self, generation: str | None = None, *suites: str) -> Generation:

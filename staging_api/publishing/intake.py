@@ -54,7 +54,7 @@ class Intake:
     blobs: BlobStore
     upkeep: Upkeep | None = None
 
-    def destination(self, archive: str, suite: str, component: str) -> Destination:
+    def destination(self, apt_archive: str, suite: str, component: str) -> Destination:
         """Check where packages are to go, before their bytes are read.
 
         Raises:
@@ -63,10 +63,10 @@ class Intake:
             Conflict: the suite takes no packages any more.
         """
         with self.database.connect() as conn:
-            found = rows.find_apt_archive(conn, archive)
+            found = rows.find_apt_archive(conn, apt_archive)
         to = found.suite(suite)
         if to is None:
-            raise Invalid.field("suite", f"{archive} has no suite {suite}")
+            raise Invalid.field("suite", f"{apt_archive} has no suite {suite}")
         if component not in to.components:
             raise Invalid.field("component", f"{suite} has no component {component}")
         if to.immutable:
@@ -99,7 +99,7 @@ class Intake:
         kept: list[SourceFile] = []
         with (
             self._room(expected_bytes) as room,
-            self.blobs.batch(f"upload-{to.archive.name}", room) as batch,
+            self.blobs.batch(f"upload-{to.apt_archive.name}", room) as batch,
         ):
             for name, chunks in files:
                 blob = batch.keep(_bounded(chunks))
@@ -119,7 +119,7 @@ class Intake:
             Invalid, PackageInvalid, Conflict: as with `take`.
         """
         kept: list[SourceFile] = []
-        with self.blobs.batch(f"upload-{to.archive.name}") as batch:
+        with self.blobs.batch(f"upload-{to.apt_archive.name}") as batch:
             for path in paths:
                 with self.database.connect() as conn:
                     served = served_file(conn, path.removeprefix("/static/"))
@@ -254,7 +254,7 @@ def _known(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> set[
     if to.suite.auto_accept:
         return set()
     names = [p.content.package for p in parcels if not isinstance(p.content, StagingApiError)]
-    return rows.known_packages(conn, to.archive.id, names)
+    return rows.known_packages(conn, to.apt_archive.id, names)
 
 
 def _state(suite: Suite, parcel: Parcel, known: set[str]) -> str:

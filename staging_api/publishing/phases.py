@@ -24,10 +24,10 @@ _TIDY_SECONDS = 600.0
 _TOLD_AT_MOST = 20
 
 
-def accept(run: RunLog, archive: AptArchive) -> None:
+def accept(run: RunLog, apt_archive: AptArchive) -> None:
     """Make pending publications of accepted uploads, each by itself."""
     with run.database.connect() as conn:
-        waiting = rows.accepted_uploads(conn, archive.id)
+        waiting = rows.accepted_uploads(conn, apt_archive.id)
     run.phase("accept", len(waiting))
     for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
         some = waiting[start : start + _ACCEPTED_AT_ONCE]
@@ -75,12 +75,14 @@ def renew_statistics(run: RunLog) -> None:
         rows.renew_statistics(conn)
 
 
-def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options: Options) -> None:
+def dominate(
+    run: RunLog, apt_archive: AptArchive, suites: Collection[int], options: Options
+) -> None:
     """Supersede older versions, and say when the files of what ended may leave."""
     careful = options.wants("domination")
     run.phase("dominate", len(suites), lasting=careful)
     outdone: list[Superseded] = []
-    for suite in archive.suites:
+    for suite in apt_archive.suites:
         if suite.id not in suites:
             continue
         whole = careful or suite.rebuild_since is not None
@@ -92,12 +94,12 @@ def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options:
             each for each in dominate_binaries(binaries, suite.architectures) if each.id in decided
         ]
     with run.database.connect() as conn:
-        ended = bool(outdone) or rows.has_ended(conn, archive.id)
+        ended = bool(outdone) or rows.has_ended(conn, apt_archive.id)
     unseen: list[str] = []
     if ended:
         with run.writing() as conn:
             unseen = rows.supersede(conn, outdone)
-            rows.condemn(conn, archive.id, archive.quarantine_seconds)
+            rows.condemn(conn, apt_archive.id, apt_archive.quarantine_seconds)
     run.counts["superseded"] += len(outdone) - len(unseen)
     # What nobody can see was not published.
     run.counts["published"] -= len(unseen)
@@ -106,21 +108,21 @@ def dominate(run: RunLog, archive: AptArchive, suites: Collection[int], options:
         run.note(told)
 
 
-def tidy(run: RunLog, archive: AptArchive) -> None:
+def tidy(run: RunLog, apt_archive: AptArchive) -> None:
     """Let go of what nobody can ask for any more."""
     run.phase("tidy")
-    retention = archive.retention_seconds
+    retention = apt_archive.retention_seconds
     grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
     with run.database.connect() as conn:
-        generations, packages = rows.overdue(conn, archive.id, retention, grace)
+        generations, packages = rows.overdue(conn, apt_archive.id, retention, grace)
     if not (generations or packages):
         return
     with run.writing() as conn:
         if generations:
-            run.counts["reaped"] += rows.reap_generations(conn, archive.id, retention)
-            rows.drop_unkept(conn, archive.id)
+            run.counts["reaped"] += rows.reap_generations(conn, apt_archive.id, retention)
+            rows.drop_unkept(conn, apt_archive.id)
             rows.drop_unnamed(conn)
-        rows.remove_condemned(conn, archive.id)
+        rows.remove_condemned(conn, apt_archive.id)
         run.counts["removed_files"] += rows.remove_unused_files(
-            conn, archive.id, archive.quarantine_seconds
+            conn, apt_archive.id, apt_archive.quarantine_seconds
         )

@@ -32,7 +32,7 @@ Place = dict[str, Any] | StagingApiError
 class Destination:
     """Where packages are to go."""
 
-    archive: AptArchive
+    apt_archive: AptArchive
     suite: Suite
     component: str
 
@@ -41,7 +41,7 @@ def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> 
     """Take from the pool what was given up and is in the way of these packages."""
     wanted = [row for parcel in parcels for row in _wanted(to, parcel)]
     with database.connect() as conn:
-        in_the_way = rows.files_in_the_way(conn, to.archive.id, wanted)
+        in_the_way = rows.files_in_the_way(conn, to.apt_archive.id, wanted)
     if in_the_way:
         with database.begin() as conn:
             rows.remove_given_up(conn, in_the_way)
@@ -83,7 +83,7 @@ def _binaries(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> d
                 records[parcel.name] = _binary_row(to, parcel.files[parcel.name], parcel.content)
             except StagingApiError as error:
                 found[parcel.name] = error
-    there = rows.add_binaries(conn, to.archive.id, list(records.values())) if records else {}
+    there = rows.add_binaries(conn, to.apt_archive.id, list(records.values())) if records else {}
     for place, (name, row) in enumerate(records.items()):
         release = there.get(place)
         if release is None:
@@ -127,7 +127,7 @@ def _binary_row(to: Destination, file: SourceFile, package: BinaryPackage) -> di
 
 def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePackage) -> Place:
     """The release of a .dsc; files that it shares with another version need not be sent again."""
-    archive_id = to.archive.id
+    archive_id = to.apt_archive.id
     wanted, paths = (source.dsc, *source.files), _paths(to, source)
     try:
         there = rows.files_at(conn, archive_id, list(paths.values()))
@@ -172,7 +172,7 @@ def _known_source(
         Conflict: it has other files.
     """
     package, version = source.package, source.version
-    release = rows.find_source(conn, to.archive.id, package, version.sort_key)
+    release = rows.find_source(conn, to.apt_archive.id, package, version.sort_key)
     if release is None:
         return None
     if list(release.files) != [f"{f.name} {f.sha256}" for f in (source.dsc, *source.files)]:

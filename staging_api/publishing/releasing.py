@@ -43,7 +43,7 @@ class Releaser:
     def suite(
         self,
         run: RunLog,
-        archive: AptArchive,
+        apt_archive: AptArchive,
         suite: Suite,
         files: Sequence[IndexFile],
         *,
@@ -54,7 +54,7 @@ class Releaser:
 
         Args:
             run: told why there is no signature, if there is none.
-            archive: that the suite is of; when it was read is the date.
+            apt_archive: that the suite is of; when it was read is the date.
             suite: the suite.
             files: its index files.
             old: what is said of it now.
@@ -63,15 +63,15 @@ class Releaser:
         Raises:
             SigningFailed: there is a key, and gpg did not sign with it.
         """
-        now = archive.seen_at
+        now = apt_archive.seen_at
         before = next((text for text in old if text.name == "Release"), None)
         # Clients refuse a Release older than the one they have.
         date = max(now, before.dated_at) if before else now
-        if before and not always and not expires(archive, before, now):
-            same = _release(archive, suite, files, before.dated_at)
+        if before and not always and not expires(apt_archive, before, now):
+            same = _release(apt_archive, suite, files, before.dated_at)
             if release_text(same) == before.content and self._is_signer(before):
                 return None
-        wanted = _release(archive, suite, files, date.replace(microsecond=0))
+        wanted = _release(apt_archive, suite, files, date.replace(microsecond=0))
         modified = now.replace(microsecond=0)
         if before and before.modified_at:
             modified = max(modified, before.modified_at + _SECOND)
@@ -106,17 +106,17 @@ class Releaser:
         ]
 
 
-def expires(archive: AptArchive, before: ReleaseText, now: datetime) -> bool:
+def expires(apt_archive: AptArchive, before: ReleaseText, now: datetime) -> bool:
     """Whether more than half of its time is over."""
-    if archive.valid_for_seconds is None or before.valid_until is None:
+    if apt_archive.valid_for_seconds is None or before.valid_until is None:
         return False
-    return before.valid_until - now < timedelta(seconds=archive.valid_for_seconds / 2)
+    return before.valid_until - now < timedelta(seconds=apt_archive.valid_for_seconds / 2)
 
 
 def _release(
-    archive: AptArchive, suite: Suite, files: Sequence[IndexFile], date: datetime
+    apt_archive: AptArchive, suite: Suite, files: Sequence[IndexFile], date: datetime
 ) -> Release:
-    seconds = archive.valid_for_seconds
+    seconds = apt_archive.valid_for_seconds
     components, architectures = _listed(files)
     return Release(
         suite=suite.name,
@@ -128,11 +128,11 @@ def _release(
             *sorted(components.difference(suite.components)),
         ],
         files=[ReleaseFile(f.file_path, f.size_bytes, f.sha256) for f in files],
-        origin=archive.origin,
-        label=archive.label,
+        origin=apt_archive.origin,
+        label=apt_archive.label,
         description=suite.description,
         valid_for=timedelta(seconds=seconds) if seconds else None,
-        acquire_by_hash=archive.advertise_by_hash,
+        acquire_by_hash=apt_archive.advertise_by_hash,
         not_automatic=suite.not_automatic,
         but_automatic_upgrades=suite.but_automatic_upgrades,
     )

@@ -14,7 +14,7 @@ class Options:
 
     Attributes:
         careful: all of the following.
-        careful_publishing: look at the files of what is published already, too.
+        careful_publishing: look for the files of published packages, too.
         careful_domination: look at every package, not only at those that changed.
         careful_indices: make the index files from all packages, not from what changed.
         careful_release: write new Releases even if nothing changed.
@@ -29,8 +29,21 @@ class Options:
     suites: tuple[str, ...] = ()
 
     def wants(self, part: Literal["publishing", "domination", "indices", "release"]) -> bool:
-        """Whether this part is to be thorough."""
+        """Return whether this part is to be thorough."""
         return self.careful or bool(getattr(self, f"careful_{part}"))
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether any part is to be thorough."""
+        return any(
+            (
+                self.careful,
+                self.careful_publishing,
+                self.careful_domination,
+                self.careful_indices,
+                self.careful_release,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class BegunPhase:
     """A phase that this process has begun.
 
     Attributes:
-        total: of how many items it is; None if that is not known.
+        total: number of its items; None if that is not known.
         began_at: by `time.monotonic`.
     """
 
@@ -49,11 +62,11 @@ class BegunPhase:
 
 @dataclass(frozen=True)
 class NewPhases:
-    """Phases that a run has begun since it last told of any.
+    """Phases that a run has begun and not written to its row yet.
 
     Attributes:
-        position: of the first of them among all of the run's.
-        now: by the clock of their `began_at`.
+        position: of the first of them among all phases of the run.
+        now: the present, by the clock of their `began_at`.
     """
 
     position: int
@@ -88,11 +101,11 @@ class PublisherRun:
 
     Attributes:
         state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
-        purpose: why it ran, if it is none of the three operations; None: it is.
-        phase: the newest one; `items_done` of `items_total` tell how far it is.
-        counts: how many of what: accepted, published, superseded, index files and so on.
-        notes: what went otherwise than one could wish, and was tolerated.
-        generation_id: what it made go live last, if anything.
+        purpose: what it did, if that is none of the three operations.
+        phase: the newest one; `items_done` of `items_total` are done.
+        counts: by name (accepted, published, superseded, index_files and so on).
+        notes: what was wrong and was tolerated.
+        generation_id: the last generation that it made live, if any.
     """
 
     id: str

@@ -1,13 +1,13 @@
 """What a run writes about itself, and the only way in which it writes anything.
 
-Every write of a run is a transaction of `RunLog.writing`, so one of the publisher lock's holder or
-none: a run that lost the lock can say nothing any more, and whoever takes the lock next finds it
+Every write of a run is a transaction of `RunLog.writing`, which commits only for the holder of the
+publisher's lock. A run that lost the lock can write nothing any more, and the next run finds it
 ``running`` and notes that it was abandoned.
 
-To write in which phase it is takes as long as most phases do. So a run tells at its end which ones
-there were, and before that only what somebody may be waiting for: a phase that can last is told
-when it begins, and so is any that begins half a second after anything was told. If the process
-dies, what it had begun within that time is not told by its row; by what it did, it is.
+To write a phase takes as long as most phases do. So a run writes its phases when it ends, and
+before that only those that a caller may be waiting for: a phase that can last when it begins, and
+any that begins half a second after the last write. If the process dies, the phases of its last half
+second are not in its row.
 """
 
 import logging
@@ -28,21 +28,21 @@ from staging_api.publishing import rows
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.run_model import BegunPhase, NewPhases, Options
-from staging_api.vocabulary.publishing import Operation, Purpose
+from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 
 log = logging.getLogger(__name__)
 
-_TELL_SECONDS = 0.5
+_WRITE_SECONDS = 0.5
 
 
 @dataclass
 class RunLog:
-    """One run, as long as it runs.
+    """One run, while it runs.
 
     Attributes:
-        reached: told the name of every step that was done; tests end the process there.
-        counts: how many of what.
-        notes: what was tolerated.
+        reached: called with the name of every step that was done; tests end the process there.
+        counts: by name of what is counted.
+        notes: what was wrong and was tolerated.
     """
 
     id: str
@@ -52,9 +52,9 @@ class RunLog:
     reached: Callable[[str], None]
     counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    _untold: list[BegunPhase] = field(default_factory=list)
-    _told: int = 0
-    _told_at: float = field(default_factory=time.monotonic)
+    _pending: list[BegunPhase] = field(default_factory=list)
+    _written: int = 0
+    _written_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def begin(
@@ -63,13 +63,13 @@ class RunLog:
         held: Hold,
         *,
         operation: Operation,
-        archive: AptArchive,
+        apt_archive: AptArchive,
         options: Options,
         origin: RequestOrigin,
         reached: Callable[[str], None],
         purpose: Purpose | None = None,
     ) -> "RunLog":
-        """Write down that it runs; what died before it is abandoned by that."""
+        """Write that a run began; a run that died before it is abandoned by that."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
         with run.writing() as conn:
             dead = rows.begin_run(
@@ -78,7 +78,7 @@ class RunLog:
                 held.lease,
                 operation=operation,
                 purpose=purpose,
-                archive_id=archive.id,
+                archive_id=apt_archive.id,
                 options=asdict(options),
                 caller=origin.caller,
                 holder=locks.holder,
@@ -90,7 +90,7 @@ class RunLog:
         return run
 
     def writing(self) -> AbstractContextManager[Connection]:
-        """A transaction that commits only while the lock is held."""
+        """Open a transaction that commits only while the lock is held."""
         return guarded(self.database, self.held)
 
     def phase(self, name: str, total: int | None = None, *, lasting: bool = False) -> None:
@@ -98,60 +98,63 @@ class RunLog:
 
         Args:
             name: of the phase.
-            total: of how many items it is, if that is known.
-            lasting: whether it may take so long that somebody wants to know at once.
+            total: number of its items, if that is known.
+            lasting: whether it may take long, so that its beginning is written at once.
         """
-        self._untold.append(BegunPhase(name, total, time.monotonic()))
-        if lasting or self._is_time_to_tell():
-            self._tell()
+        self._pending.append(BegunPhase(name, total, time.monotonic()))
+        if lasting or self._write_is_due():
+            self._write()
         self.reached(name)
 
     def progress(self, done: int, total: int) -> None:
-        """Tell how far the phase is, now and then."""
+        """Note how many items of the phase are done; written twice a second at most.
+
+        Raises:
+            LockLost: the run goes on without the lock.
+        """
         self.held.assert_held()
-        if self._is_time_to_tell():
-            self._tell((done, total))
-
-    def _is_time_to_tell(self) -> bool:
-        return time.monotonic() - self._told_at >= _TELL_SECONDS
-
-    def _tell(self, progress: tuple[int, int] | None = None) -> None:
-        self._told_at = time.monotonic()
-        with self.writing() as conn:
-            rows.unhurried(conn)
-            if self._untold:
-                rows.enter_phases(conn, self.id, self._new_phases())
-            if progress:
-                rows.note_progress(conn, self.id, *progress)
-
-    def _new_phases(self) -> NewPhases:
-        """What is told now, and by that not new any more."""
-        new = NewPhases(self._told, self._untold, time.monotonic())
-        self._told, self._untold = self._told + len(self._untold), []
-        return new
+        if self._write_is_due():
+            self._write((done, total))
 
     def note(self, text: str) -> None:
-        """Remember what was tolerated."""
+        """Note what was wrong and was tolerated."""
         log.warning("publication %s: %s", self.id, text)
         if text not in self.notes:
             self.notes.append(text)
 
     def hook(self, stage: str, result: HookResult) -> None:
-        """Keep what a hook said."""
+        """Keep the result of a hook."""
         with self.writing() as conn:
             rows.add_hook_run(conn, self.id, stage, result)
 
     def finish(self, error: StagingApiError | None = None) -> None:
-        """Say that all was published; with an error, that a hook failed after that."""
-        state = "published_hook_failed" if error else "succeeded"
-        self._end(state, error)
+        """Write that the run succeeded; with an error, that a hook failed after going live."""
+        self._end("published_hook_failed" if error else "succeeded", error)
 
     def fail(self, error: BaseException) -> None:
-        """Say that it failed, if the lock still lets it; else the next run will say so."""
+        """Write that the run failed; without the lock, the next run abandons it."""
         with suppress(LockLost, Unavailable):
             self._end("failed", error)
 
-    def _end(self, state: str, error: BaseException | None) -> None:
+    def _write_is_due(self) -> bool:
+        return time.monotonic() - self._written_at >= _WRITE_SECONDS
+
+    def _write(self, progress: tuple[int, int] | None = None) -> None:
+        self._written_at = time.monotonic()
+        with self.writing() as conn:
+            rows.commit_asynchronously(conn)
+            if self._pending:
+                rows.enter_phases(conn, self.id, self._take_pending())
+            if progress:
+                rows.note_progress(conn, self.id, *progress)
+
+    def _take_pending(self) -> NewPhases:
+        """Return the phases that are not written yet; they count as written from now on."""
+        new = NewPhases(self._written, self._pending, time.monotonic())
+        self._written, self._pending = self._written + len(self._pending), []
+        return new
+
+    def _end(self, state: RunState, error: BaseException | None) -> None:
         code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
         with self.writing() as conn:
@@ -161,7 +164,7 @@ class RunLog:
                 conn,
                 self.id,
                 state,
-                self._new_phases(),
+                self._take_pending(),
                 counts=+self.counts,
                 notes=self.notes,
                 code=code if error else None,

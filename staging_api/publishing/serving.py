@@ -17,24 +17,26 @@ def release_path(path: str) -> tuple[str, str] | None:
     return (suite, name) if is_release else None
 
 
-def served_at(conn: Connection, archive: str, generation: str | None, path: str) -> Served | None:
+def served_at(
+    conn: Connection, apt_archive: str, generation: str | None, path: str
+) -> Served | None:
     """The file at a path, if there is one.
 
     Args:
         conn: any connection.
-        archive: the name of the archive.
+        apt_archive: the name of the archive.
         generation: the id of one to look at; None for the one that is live.
         path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
     """
     if place := release_path(path):
-        return rows.release_at(conn, archive, generation, *place)
+        return rows.release_at(conn, apt_archive, generation, *place)
     top, _, rest = path.partition("/")
     if top == "pool":
-        return rows.pool_file_at(conn, archive, path)
+        return rows.pool_file_at(conn, apt_archive, path)
     suite, _, name = rest.partition("/")
     if top != "dists" or not name:
         return None
     if _BY_HASH in name:
         folder, _, sha256 = name.rpartition(_BY_HASH)
-        return rows.by_hash(conn, archive, suite, folder, sha256)
-    return rows.index_at(conn, archive, generation, suite, name)
+        return rows.by_hash(conn, apt_archive, suite, folder, sha256)
+    return rows.index_at(conn, apt_archive, generation, suite, name)

@@ -27,7 +27,7 @@ class Snapshots:
     database: Database
     releaser: Releaser
 
-    def served_at(self, archive: str, generation: str | None, path: str) -> Served | None:
+    def served_at(self, apt_archive: str, generation: str | None, path: str) -> Served | None:
         """The file at a path, as `serving.served_at` finds it, for clients to believe.
 
         Raises:
@@ -37,10 +37,10 @@ class Snapshots:
         with self.database.connect() as conn:
             if generation is not None and place is not None and signer is not None:
                 suite, name = place
-                release = rows.stale_release(conn, archive, generation, suite, signer)
+                release = rows.stale_release(conn, apt_archive, generation, suite, signer)
                 if release is not None:
                     return self._lasting(release, name, signer)
-            return served_at(conn, archive, generation, path)
+            return served_at(conn, apt_archive, generation, path)
 
     def _lasting(self, release: rows.StaleRelease, name: str, signer: str) -> Served | None:
         with self.database.connect() as conn:

@@ -356,7 +356,7 @@ def begin(publisher: Publisher, archive: AptArchiveApi, what: str) -> object:
         case "renewal":
             return publisher.renew(archive.name, ORIGIN)
         case _:
-            found = publisher.archive(archive.name)
+            found = publisher.apt_archive(archive.name)
             return publisher.run(what, found, Options(), ORIGIN)  # type: ignore[arg-type]
 
 
@@ -482,7 +482,7 @@ def test_who_comes_second_is_told_when_the_run_will_be_over(
         begun.clear()
         go_on.clear()
         with ThreadPoolExecutor(1) as pool:
-            made = holder.archive(archive.name)
+            made = holder.apt_archive(archive.name)
             running = pool.submit(holder.run, "publish-distro", made, Options(), ORIGIN)
             assert begun.wait(60)
             refused = archive.publish("publish-distro")
@@ -517,7 +517,7 @@ def test_of_many_callers_on_two_pods_exactly_one_gets_through(
 
     def ask(number: int) -> int:
         if number == 0:
-            holder.run("publish-ftpmaster", holder.archive(archive.name), Options(), ORIGIN)
+            holder.run("publish-ftpmaster", holder.apt_archive(archive.name), Options(), ORIGIN)
             return 201
         wait_until_held(rows)
         return archive.at(pods[number % 2].client).publish(OPERATIONS[number % 3]).status

@@ -30,7 +30,7 @@ def _options(body: PublicationRequest) -> Options:
 def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     body: PublicationRequest = req.context.json
-    req.context.archive = self.publisher.archive(body.archive, _options(body))
+    req.context.archive = self.publisher.apt_archive(body.archive, _options(body))
     return GLOBAL
 
 

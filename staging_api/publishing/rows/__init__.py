@@ -73,6 +73,7 @@ from staging_api.publishing.rows.runs import (
     abandon_generations,
     add_hook_run,
     begin_run,
+    commit_asynchronously,
     enter_phases,
     find_run,
     finish_run,
@@ -80,7 +81,6 @@ from staging_api.publishing.rows.runs import (
     note_progress,
     run_of_lock,
     seconds_left,
-    unhurried,
 )
 from staging_api.publishing.rows.serving import (
     StaleRelease,
@@ -134,6 +134,7 @@ __all__ = [
     "change_suite",
     "clear_dirty",
     "close",
+    "commit_asynchronously",
     "condemn",
     "contents_of",
     "decide",
@@ -201,7 +202,6 @@ __all__ = [
     "stale_release",
     "suites_with_work",
     "supersede",
-    "unhurried",
     "unlisted",
     "validity_left",
 ]

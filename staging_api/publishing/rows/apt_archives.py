@@ -158,27 +158,31 @@ def add_apt_archive(conn: Connection, values: Mapping[str, Any]) -> None:
         raise Conflict(f"there is an archive {values['name']} already")
 
 
-def change_apt_archive(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
+def change_apt_archive(
+    conn: Connection, apt_archive: AptArchive, values: Mapping[str, Any]
+) -> None:
     """Change how an archive is published; its suites are dirty by that.
 
     Raises:
         Invalid: what it would be contradicts itself.
     """
     if values:
-        _written(conn, update(apt_archives).where(apt_archives.c.id == archive.id).values(**values))
-    mark_dirty(conn, [suite.id for suite in archive.suites])
+        _written(
+            conn, update(apt_archives).where(apt_archives.c.id == apt_archive.id).values(**values)
+        )
+    mark_dirty(conn, [suite.id for suite in apt_archive.suites])
 
 
-def add_suite(conn: Connection, archive: AptArchive, values: Mapping[str, Any]) -> None:
+def add_suite(conn: Connection, apt_archive: AptArchive, values: Mapping[str, Any]) -> None:
     """A new suite; dirty, since nothing of it is published yet.
 
     Raises:
         Conflict: one of its names is taken.
     """
     names = {values["name"], *values.get("aliases", ())}
-    _refuse_taken(conn, archive.id, names, but="")
+    _refuse_taken(conn, apt_archive.id, names, but="")
     row = insert(suites).values(
-        archive_id=archive.id, dirty_since=func.clock_timestamp(), **_own(values)
+        archive_id=apt_archive.id, dirty_since=func.clock_timestamp(), **_own(values)
     )
     _set_parts(conn, conn.execute(row.returning(suites.c.id)).scalar_one(), values)
 

@@ -144,9 +144,9 @@ def list_generations(
     return [made(Generation, row) for row in conn.execute(_LIST, given)]
 
 
-def find_distribution(conn: Connection, archive: str) -> Distribution | None:
+def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None:
     """What clients of an archive see; None before its first publication."""
-    rows = conn.execute(_DISTRIBUTION, {"name": archive}).all()
+    rows = conn.execute(_DISTRIBUTION, {"name": apt_archive}).all()
     if not rows:
         return None
     live, head = (

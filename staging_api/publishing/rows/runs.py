@@ -113,7 +113,7 @@ _TIMES = text("""
             ORDER BY f.id DESC LIMIT 10) d) AS usual
     FROM publisher_runs r WHERE r.id = :id
 """)
-_UNHURRIED = text("SET LOCAL synchronous_commit = off")
+_ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
 
@@ -161,12 +161,12 @@ def _told(new: NewPhases) -> dict[str, Any]:
     }
 
 
-def unhurried(conn: Connection) -> None:
-    """Let this transaction's commit not wait for the disk: for nothing but how far a run is.
+def commit_asynchronously(conn: Connection) -> None:
+    """Commit this transaction without waiting for the disk.
 
-    Lost in a crash of the server, that costs nobody more than an old number on a screen.
+    Only for the progress of a run: a crash of the server loses half a second of it.
     """
-    conn.execute(_UNHURRIED)
+    conn.execute(_ASYNCHRONOUS_COMMIT)
 
 
 def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
@@ -216,12 +216,12 @@ def list_runs(
     *,
     limit: int,
     after: str | None,
-    archive: str | None = None,
+    apt_archive: str | None = None,
     state: str | None = None,
     operation: str | None = None,
 ) -> list[PublisherRun]:
     """Runs, newest first."""
-    given = {"limit": limit, "after": after or _AFTER_ALL, "archive": archive, "state": state}
+    given = {"limit": limit, "after": after or _AFTER_ALL, "archive": apt_archive, "state": state}
     rows = conn.execute(_LIST, {**given, "operation": operation}).all()
     return [_run(row) for row in rows]
 

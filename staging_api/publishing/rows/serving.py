@@ -84,7 +84,7 @@ _BY_HASH = text(f"""
     SELECT f.sha256, f.size_bytes, f.created_at AS modified_at, f.form, l.blocks
     FROM apt_archives a {_SUITE}
     JOIN index_files f ON f.suite_id = s.id AND f.sha256 = :sha256 AND f.served
-        AND left(f.path, length(:folder)) = :folder
+        AND f.path IN (:folder || 'Packages', :folder || 'Sources')
     JOIN index_layouts l ON l.sha256 = f.layout
     WHERE a.name = :archive AND a.publish_by_hash LIMIT 1
 """)  # noqa: S608 - our own words
@@ -128,10 +128,10 @@ _RELEASE_LIST = text(f"""
 
 
 def release_at(
-    conn: Connection, archive: str, generation: str | None, suite: str, name: str
+    conn: Connection, apt_archive: str, generation: str | None, suite: str, name: str
 ) -> Served | None:
     """A Release, or what signs it."""
-    given = {"archive": archive, "generation": generation, "suite": suite, "name": name}
+    given = {"archive": apt_archive, "generation": generation, "suite": suite, "name": name}
     row = conn.execute(_RELEASE, given).one_or_none()
     if row is None:
         return None
@@ -148,10 +148,10 @@ class StaleRelease:
 
 
 def stale_release(
-    conn: Connection, archive: str, generation: str, suite: str, signer: str
+    conn: Connection, apt_archive: str, generation: str, suite: str, signer: str
 ) -> StaleRelease | None:
     """The Release of a generation, if it has expired or `signer` has not signed it; else None."""
-    given = {"archive": archive, "generation": generation, "suite": suite, "signer": signer}
+    given = {"archive": apt_archive, "generation": generation, "suite": suite, "signer": signer}
     row = conn.execute(_STALE, given).one_or_none()
     return None if row is None else made(StaleRelease, row)
 
@@ -179,43 +179,45 @@ def keep_lasting(
 
 
 def index_at(
-    conn: Connection, archive: str, generation: str | None, suite: str, path: str
+    conn: Connection, apt_archive: str, generation: str | None, suite: str, path: str
 ) -> Served | None:
     """An index file, in the form that its name ends with."""
     form = next((each for each in _ENDINGS if path.endswith(each)), Form.PLAIN)
-    given = {"archive": archive, "generation": generation, "suite": suite}
+    given = {"archive": apt_archive, "generation": generation, "suite": suite}
     given |= {"path": path.removesuffix(form), "form": WORD_OF[form]}
     row = conn.execute(_INDEX, given).one_or_none()
     return None if row is None else _index(path, row, lasting=False)
 
 
-def by_hash(conn: Connection, archive: str, suite: str, folder: str, sha256: str) -> Served | None:
+def by_hash(
+    conn: Connection, apt_archive: str, suite: str, folder: str, sha256: str
+) -> Served | None:
     """An index file of any generation that is kept, by its hash."""
-    given = {"archive": archive, "suite": suite, "folder": f"{folder}/", "sha256": sha256}
+    given = {"archive": apt_archive, "suite": suite, "folder": f"{folder}/", "sha256": sha256}
     row = conn.execute(_BY_HASH, given).one_or_none()
     return None if row is None else _index(sha256, row, lasting=True)
 
 
-def pool_file_at(conn: Connection, archive: str, path: str) -> Served | None:
+def pool_file_at(conn: Connection, apt_archive: str, path: str) -> Served | None:
     """A file of the pool."""
-    row = conn.execute(_POOL, {"archive": archive, "path": path}).one_or_none()
+    row = conn.execute(_POOL, {"archive": apt_archive, "path": path}).one_or_none()
     if row is None:
         return None
     return Served(path, row.sha256, row.size_bytes, row.created_at, lasting=True)
 
 
-def pool_list(conn: Connection, archive: str, *, after: str, limit: int) -> list[ArchiveFile]:
+def pool_list(conn: Connection, apt_archive: str, *, after: str, limit: int) -> list[ArchiveFile]:
     """List the files of packages that are published or still kept, by path."""
-    rows = conn.execute(_POOL_LIST, {"archive": archive, "after": after, "limit": limit})
+    rows = conn.execute(_POOL_LIST, {"archive": apt_archive, "after": after, "limit": limit})
     return [made(ArchiveFile, row) for row in rows]
 
 
-def dists_list(conn: Connection, archive: str, generation: str) -> Iterator[ArchiveFile]:
+def dists_list(conn: Connection, apt_archive: str, generation: str) -> Iterator[ArchiveFile]:
     """List all files below ``dists``, in the order in which a copy is to write them.
 
     What others name comes before what names it: by-hash, index files, and InRelease last.
     """
-    given = {"archive": archive, "generation": generation}
+    given = {"archive": apt_archive, "generation": generation}
     rows = conn.execute(_DISTS_LIST, given).all()
     for row in rows:
         if row.publish_by_hash:

@@ -112,6 +112,29 @@ def test_every_listed_hash_is_that_of_the_file(here: Shop) -> None:
         assert here.served(f"dists/stable/{folder}/by-hash/SHA256/{digest}") == content
 
 
+def test_an_index_file_is_found_by_hash_in_its_own_folder_only(here: Shop) -> None:
+    other = replace(here, name="other")
+    for each in (here, other):
+        each.set_up({"stable": {}, "testing": {}})
+    here.add("hello")
+    here.run()
+    other.run()
+    content = here.served("dists/stable/main/binary-amd64/Packages.gz")
+    name = f"by-hash/SHA256/{hashlib.sha256(content).hexdigest()}"
+    own = f"dists/stable/main/binary-amd64/{name}"
+    assert here.served(own) == content
+    assert find(here.database, own, archive="other") is None
+    for folder in (
+        "testing/main/binary-amd64",
+        "stable/contrib/binary-amd64",
+        "stable/main/binary-arm64",
+        "stable/main",
+    ):
+        assert find(here.database, f"dists/{folder}/{name}") is None
+    here.change(publish_by_hash=False, advertise_by_hash=False)
+    assert find(here.database, own) is None
+
+
 def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:
     here.set_up()
     here.add("hello")

@@ -27,7 +27,7 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is, no phase lasts so long that it has to be told by itself."""
-    monkeypatch.setattr(runlog, "_TELL_SECONDS", 3600.0)
+    monkeypatch.setattr(runlog, "_WRITE_SECONDS", 3600.0)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def test_a_phase_that_may_last_is_told_when_it_begins(
 def test_a_slow_run_tells_each_phase_when_it_begins(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runlog, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(runlog, "_WRITE_SECONDS", 0.0)
     now: dict[str, str] = {}
 
     def look(step: str) -> None:

@@ -1,0 +1,102 @@
+"""Going back to the packages of an older generation: whether that can be done, and what it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from staging_api.db.engine import Database
+from staging_api.errors import Conflict
+from staging_api.publishing import rows
+from staging_api.publishing.index_model import IndexFile
+from staging_api.publishing.model import (
+    AptArchive,
+    Distribution,
+    Generation,
+    Suite,
+    SuiteHold,
+)
+from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
+
+
+@dataclass(frozen=True)
+class RollbackRequest:
+    """A request to go back.
+
+    Attributes:
+        generation_id: the generation whose packages to show; None: the live one.
+        suites: names of the suites that go back; none for all that the generation has.
+        reason: in the caller's words.
+    """
+
+    generation_id: str | None = None
+    suites: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A rollback that can be done.
+
+    Attributes:
+        now: what clients see before it.
+        target: the generation whose packages they are to see.
+        contents: by suite that goes back, the number of its content in the target.
+        files: the index files of those suites in the target.
+    """
+
+    now: Distribution
+    target: Generation
+    contents: Mapping[int, int]
+    files: tuple[IndexFile, ...]
+
+    def suites(self, apt_archive: AptArchive, caller: str) -> list[Suite]:
+        """Return the suites that go back, as they are once they are held."""
+        return [
+            replace(suite, held=self._hold(suite, apt_archive, caller))
+            for suite in apt_archive.suites
+            if suite.id in self.contents
+        ]
+
+    def _hold(self, suite: Suite, apt_archive: AptArchive, caller: str) -> SuiteHold:
+        number, moment = self.contents[suite.id], apt_archive.seen_at
+        return SuiteHold(suite.name, self.target.id, number, moment, caller, reason="")
+
+
+def plan_rollback(
+    database: Database, apt_archive: AptArchive, request: RollbackRequest
+) -> Rollback:
+    """Return what a request comes to.
+
+    Raises:
+        NotFound: there is no such generation.
+        Conflict: nothing of the archive has been published; or the generation is of another
+            archive, or is not kept any more, or does not have one of the suites.
+    """
+    with database.connect() as conn:
+        now = rows.find_distribution(conn, apt_archive.name)
+        if now is None:
+            raise Conflict(f"nothing of {apt_archive.name} has been published")
+        target = rows.find_generation(conn, request.generation_id or now.live.id)
+        contents = rows.contents_of(conn, target.id)
+        ids = [suite.id for suite in apt_archive.suites]
+        files = rows.index_files_of(conn, ids, target.number)
+    if target.archive != apt_archive.name or target.state not in KEPT_GENERATION_STATES:
+        raise Conflict(f"generation {target.id} of {target.archive} is {target.state}")
+    chosen = _chosen(apt_archive, files, request.suites, target)
+    return Rollback(
+        now=now,
+        target=target,
+        contents={suite_id: contents[suite_id] for suite_id in chosen},
+        files=tuple(each for each in files if each.suite_id in chosen),
+    )
+
+
+def _chosen(
+    apt_archive: AptArchive, files: Sequence[IndexFile], names: Sequence[str], target: Generation
+) -> set[int]:
+    """Return the suites that go back: those that are named, or all that the generation has."""
+    there = {each.suite_id for each in files}
+    suites = [suite for suite in apt_archive.suites if not names or suite.name in names]
+    missing = [suite.name for suite in suites if names and suite.id not in there]
+    if missing:
+        raise Conflict(f"generation {target.id} has no suite {', '.join(missing)}")
+    return {suite.id for suite in suites if suite.id in there}

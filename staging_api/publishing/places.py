@@ -1,0 +1,66 @@
+"""The index files that a suite has, and which packages each of them lists."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from staging_api.publishing.domination import ALL
+from staging_api.publishing.index_model import Unlisted
+from staging_api.publishing.indices import Entry, packages_path, sources_path
+from staging_api.publishing.model import Suite
+
+#: What changes in one index file: by key, the entry to put there, or None to take it away.
+Changes = Mapping[bytes, Entry | None]
+
+
+@dataclass(frozen=True)
+class IndexPlace:
+    """One index file of a suite, in all of its forms.
+
+    Attributes:
+        architecture: empty for the Sources.
+        installer: whether it is the Packages of the .udebs.
+    """
+
+    component: str
+    architecture: str
+    installer: bool = False
+
+    @property
+    def path(self) -> str:
+        """Below the suite, without the ending of a form."""
+        if not self.architecture:
+            return sources_path(self.component)
+        return packages_path(self.component, self.architecture, installer=self.installer)
+
+    def lists(self, package: Unlisted) -> bool:
+        """Return whether the package belongs here; one for all architectures is in each."""
+        if package.component != self.component or package.installer != self.installer:
+            return False
+        if package.architecture is None:
+            return not self.architecture
+        return bool(self.architecture) and package.architecture in (self.architecture, ALL)
+
+
+def places_of(suite: Suite, *, installer: bool) -> list[IndexPlace]:
+    """Return every index file of a suite; `installer` says whether it has .udebs."""
+    kinds = (False, True) if installer else (False,)
+    return [
+        place
+        for component in suite.components
+        for place in (
+            *(
+                IndexPlace(component, architecture, kind)
+                for architecture in suite.architectures
+                for kind in kinds
+            ),
+            IndexPlace(component, ""),
+        )
+    ]
+
+
+def changes_in(place: IndexPlace, entries: Sequence[tuple[Unlisted, Entry]]) -> Changes:
+    """Return what unlisted packages, with their entries, change in one index file."""
+    here = [(package, entry) for package, entry in entries if place.lists(package)]
+    # What goes comes first: the same package may have been sent again.
+    here.sort(key=lambda change: change[0].shown)
+    return {entry.key: entry if package.shown else None for package, entry in here}

@@ -1,0 +1,179 @@
+"""Publishing suites within a run: from pending packages to a generation that is live.
+
+    publish     pending packages whose files are in the store become published
+    dominate    older versions are superseded
+    index       index files are made of what changed
+    release     Releases are written, and signed
+    before      the operator's programs that may object, if the operation runs hooks
+    go_live     one transaction: clients see the new generation
+    after       the operator's programs that want to know
+    tidy        what is over for good leaves the pool and the tables
+
+What if the process dies? Each phase commits what is true by itself, and leaves the mark that says
+what is still to do: a package is pending or unlisted, a suite dirty. A hook may run twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from staging_api.artifacts.store import BlobStore
+from staging_api.db.engine import Database
+from staging_api.errors import HookFailed
+from staging_api.locks.model import new_id
+from staging_api.publishing import phases, rows
+from staging_api.publishing.building import Builder, Draft
+from staging_api.publishing.hooks import run_hooks
+from staging_api.publishing.model import AptArchive, Distribution
+from staging_api.publishing.run_model import Options
+from staging_api.publishing.runlog import RunLog
+
+
+@dataclass(frozen=True)
+class SuitePublishing:
+    """Publishes the suites of an archive; its attributes are those of `service.Publisher`."""
+
+    database: Database
+    blobs: BlobStore
+    builder: Builder
+    hooks: Path | None
+    hook_seconds: float
+    at_once: int
+    many: int
+
+    def with_work(self, apt_archive: AptArchive) -> set[int]:
+        """Return the suites of which clients do not see all that they should."""
+        with self.database.connect() as conn:
+            return rows.suites_with_work(conn, apt_archive.id, self.builder.releaser.signer)
+
+    def publish(
+        self, run: RunLog, apt_archive: AptArchive, options: Options, *, hooks: bool
+    ) -> HookFailed | None:
+        """Publish what there is to publish; return the failure of a hook that ran afterwards.
+
+        A generation takes `at_once` packages, or a few more; the rest comes in further ones.
+
+        Args:
+            run: the run that publishes.
+            apt_archive: the archive.
+            options: how thoroughly, and in which suites.
+            hooks: whether the operator's programs are run.
+
+        Raises:
+            HookFailed: a hook before going live failed; clients see what they saw.
+        """
+        failed, more = None, True
+        while more and (ids := _in_scope(apt_archive, options, self.with_work(apt_archive))):
+            now = self.distribution(apt_archive.name)
+            decided = [s.id for s in apt_archive.suites if s.id in ids and s.held is None]
+            published = phases.publish(run, self.blobs, decided, options, self.at_once)
+            more = published >= self.at_once
+            if published >= self.many:
+                phases.renew_statistics(run)
+            phases.dominate(run, apt_archive, decided, options)
+            current = _held_as_before(apt_archive, self._reread(apt_archive))
+            draft = self.builder.draft(
+                run, current, [s for s in current.suites if s.id in ids], now, options
+            )
+            failed = self._finish(run, current, draft, now, hooks=hooks) or failed
+            if more:
+                apt_archive = self._reread(apt_archive)
+        if run.counts["published"] >= self.many:
+            phases.renew_statistics(run)
+        phases.tidy(run, apt_archive)
+        return failed
+
+    def distribution(self, name: str) -> Distribution | None:
+        """Return what clients see of an archive; None before its first generation."""
+        with self.database.connect() as conn:
+            return rows.find_distribution(conn, name)
+
+    def go_live(
+        self, run: RunLog, apt_archive: AptArchive, draft: Draft, generation_id: str
+    ) -> None:
+        """Let clients see a draft."""
+        run.phase("go_live")
+        with run.writing() as conn:
+            self.builder.go_live(run, conn, apt_archive, generation_id, draft)
+        run.counts["generations"] += 1
+
+    def _reread(self, apt_archive: AptArchive) -> AptArchive:
+        with self.database.connect() as conn:
+            return rows.find_apt_archive(conn, apt_archive.name)
+
+    def _finish(
+        self,
+        run: RunLog,
+        apt_archive: AptArchive,
+        draft: Draft,
+        now: Distribution | None,
+        *,
+        hooks: bool,
+    ) -> HookFailed | None:
+        """Let a draft go live between the hooks; one that differs in nothing clears marks only."""
+        if not draft.differs:
+            if now is not None:
+                with run.writing() as conn:
+                    self.builder.settle(conn, now.live.number, draft)
+            return None
+        generation_id = new_id()
+        environment = _environment(run, apt_archive, generation_id, draft)
+        if hooks and self.hooks is not None:
+            with run.writing() as conn:
+                rows.begin_generation(conn, generation_id, apt_archive.id, run.id)
+            if refused := self._run_hooks(run, "before", environment):
+                raise refused
+        self.go_live(run, apt_archive, draft, generation_id)
+        run.reached("live")
+        return self._run_hooks(run, "after", environment) if hooks else None
+
+    def _run_hooks(
+        self, run: RunLog, stage: str, environment: Mapping[str, str]
+    ) -> HookFailed | None:
+        """Run the hooks of a stage until one fails."""
+        if self.hooks is None:
+            return None
+        run.phase(stage, lasting=True)
+        for result in run_hooks(self.hooks / f"{stage}.d", environment, self.hook_seconds):
+            run.hook(stage, result)
+            if not result.succeeded:
+                how = "ran out of time" if result.timed_out else f"ended with {result.exit_code}"
+                return HookFailed(f"the hook {stage}.d/{result.name} {how}: {result.output[-500:]}")
+        return None
+
+
+def _in_scope(apt_archive: AptArchive, options: Options, work: set[int]) -> set[int]:
+    """Return the suites that a run is to look at."""
+    return {
+        suite.id
+        for suite in apt_archive.suites
+        if (options.is_careful or suite.id in work)
+        and (not options.suites or suite.name in options.suites)
+    }
+
+
+def _held_as_before(then: AptArchive, now: AptArchive) -> AptArchive:
+    """Return the archive as it is now, its suites held as when its packages were decided on.
+
+    A suite that was lifted in between is left to the next run: not all was done that it needs.
+    """
+    before = {suite.id: suite for suite in then.suites}
+    suites = (
+        replace(s, held=before[s.id].held, rebuild_since=before[s.id].rebuild_since)
+        if s.id in before
+        else s
+        for s in now.suites
+    )
+    return replace(now, suites=tuple(suites))
+
+
+def _environment(
+    run: RunLog, apt_archive: AptArchive, generation_id: str, draft: Draft
+) -> dict[str, str]:
+    """Return the environment of a hook."""
+    return {
+        "STAGING_ARCHIVE": apt_archive.name,
+        "STAGING_PUBLICATION": run.id,
+        "STAGING_GENERATION": generation_id,
+        "STAGING_SUITES": " ".join(suite.name for suite in draft.suites),
+    }
