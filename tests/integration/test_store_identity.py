@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import obstore
 import pytest
@@ -15,7 +17,7 @@ from staging_api.artifacts.store import MARKER, BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound, StoreAbsent, WrongStore
 from staging_api.staging.damage import losses_noticed
-from staging_api.staging.duties import store_steps
+from staging_api.staging.duties import scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping
 from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
@@ -163,6 +165,30 @@ def test_a_pod_with_another_store_believes_nothing_of_it(
         ("pending", None),
     ]
     assert at.service.blobs.has(DIGEST, len(CONTENT))
+
+
+def test_a_scrub_puts_nothing_aside_in_the_store_of_another_database(
+    at: Bench, other: BlobStore
+) -> None:
+    """What is wrong there is no matter of ours, and what is right here stays."""
+    at.stage(at.build(), "payload")
+    at.tamper("UPDATE blobs SET stored_at = stored_at - interval '1 day'")
+    keep(other, CONTENT)
+    other.identify("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    asked = list[str]()
+
+    def opened(sha256: str, size_bytes: int | None = None) -> BinaryIO:
+        asked.append(sha256)
+        raise NotFound(f"it was asked for {sha256} of {size_bytes} bytes")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(other, "open", opened)
+        lost = elsewhere(at, other)
+        for _ in range(256):
+            Housekeeping("a scrub", scrub_steps(lost.service, threading.Event())).turn()
+    assert asked == []
+    assert other.has(DIGEST)
+    assert states(at) == [("staged", None)]
 
 
 def test_of_two_pods_with_a_volume_each_one_is_refused(at: Bench, other: BlobStore) -> None:
