@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlencode
 import yaml
 from falcon.testing import TestClient
 
-from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.bootstrap import build
+from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from tests import contract
 from tests.service import Answer

@@ -7,7 +7,7 @@ import typer
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_json
 from staging_api.processes.bootstrap import build
-from staging_api.processes.serving import database_of
+from staging_api.processes.run import database_of
 from staging_api.settings import Settings
 
 

@@ -12,7 +12,7 @@ from staging_api.cli.output import exit_on_error, print_json
 from staging_api.db.engine import open_database
 from staging_api.documents.audit import DocumentVerdict, verify_documents
 from staging_api.errors import RecordBroken
-from staging_api.processes.serving import database_of
+from staging_api.processes.run import database_of
 from staging_api.settings import Settings
 from staging_api.staging.audit import Verdict, verify
 

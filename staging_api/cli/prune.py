@@ -14,7 +14,7 @@ from staging_api.errors import Invalid
 from staging_api.locks import store
 from staging_api.locks.factory import process_name
 from staging_api.processes.bootstrap import build
-from staging_api.processes.serving import database_of
+from staging_api.processes.run import database_of
 from staging_api.settings import Settings
 from staging_api.staging import repository
 from staging_api.staging.upkeep import Upkeep

@@ -11,7 +11,7 @@ from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
 from staging_api.locks.hold import RequestOrigin
 from staging_api.processes.bootstrap import build
-from staging_api.processes.serving import database_of
+from staging_api.processes.run import database_of
 from staging_api.settings import Settings
 
 

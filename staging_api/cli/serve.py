@@ -32,20 +32,21 @@ def serve(
     if not worker:
         api()
         return
-    from staging_api.processes.serving import Children, child_command, in_child
+    from staging_api.processes.children import Children, child_command
+    from staging_api.processes.run import run_process
 
     def both(_ready: Settings) -> None:
         Children([child_command("api"), child_command("worker")]).run()
 
-    in_child(both, "both", with_parent=False)
+    run_process(both, "both", with_parent=False)
 
 
 def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
     with _shared_metrics() as folder:
-        from staging_api.processes.serving import in_child, run_api
+        from staging_api.processes.run import run_api, run_process
 
-        in_child(run_api, "api", with_parent=with_parent, metrics_dir=folder)
+        run_process(run_api, "api", with_parent=with_parent, metrics_dir=folder)
 
 
 @contextmanager

@@ -55,6 +55,11 @@ class Database:
         with reachable(), self.statements.connect() as conn:
             yield conn
 
+    @property
+    def engines(self) -> tuple[Engine, Engine]:
+        """Both engines, for tracing."""
+        return self.transactions, self.statements
+
     def check(self) -> None:
         """Refuse to go on without what ends hung statements.
 

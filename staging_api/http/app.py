@@ -21,11 +21,14 @@ from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Re
 from staging_api.http.route import error_forms
 from staging_api.http.routes import PERMISSIONS, ROUTES
 
+#: A WSGI application of Falcon.
+App = falcon.App[Any, Any]
 
-def create_app(deps: AppDependencies) -> falcon.App[Any, Any]:
+
+def create_app(deps: AppDependencies) -> App:
     """Return the API, a WSGI application; it has no state of its own."""
     refusals = Refusals(deps.limits)
-    app: falcon.App[Any, Any] = falcon.App(
+    app: App = falcon.App(
         middleware=[
             RequestContext(deps.proxies),
             Origins(PERMISSIONS, deps.hosts),
@@ -46,9 +49,9 @@ def create_app(deps: AppDependencies) -> falcon.App[Any, Any]:
     return app
 
 
-def create_probes(probes: Probes) -> falcon.App[Any, Any]:
+def create_probes(probes: Probes) -> App:
     """Return what an API process serves at the probes' own address."""
-    app: falcon.App[Any, Any] = falcon.App(middleware=[RequestContext()])
+    app: App = falcon.App(middleware=[RequestContext()])
     problems.add_error_handlers(app)
     app.add_route("/livez", Live(probes.threads))
     app.add_route("/readyz", Readiness(probes.ready))
@@ -56,9 +59,9 @@ def create_probes(probes: Probes) -> falcon.App[Any, Any]:
     return app
 
 
-def create_worker_probes(probes: Probes, alive: Mapping[str, Check]) -> falcon.App[Any, Any]:
+def create_worker_probes(probes: Probes, alive: Mapping[str, Check]) -> App:
     """Return the probes of a worker, which serves nothing else; `alive` checks that it works."""
-    app: falcon.App[Any, Any] = falcon.App()
+    app: App = falcon.App()
     app.add_route("/livez", Readiness(alive))
     app.add_route("/readyz", Readiness({**alive, **probes.ready}))
     app.add_route("/metrics", Metrics(None, probes.readings))

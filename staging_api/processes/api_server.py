@@ -28,7 +28,8 @@ from staging_api.processes.api_worker import (
     MOST_HEADERS,
     ApiWorker,
 )
-from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.bootstrap import build
+from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 

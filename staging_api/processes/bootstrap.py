@@ -1,226 +1,52 @@
 """The composition root: the one place that builds the objects that live long."""
 
 import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import falcon
-from sqlalchemy import Engine
 
 from staging_api.artifacts.catalogue import Catalogue
 from staging_api.artifacts.opening import open_store
 from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
-from staging_api.devserver.builds import Builds as StagedBuilds
-from staging_api.devserver.control_files import ControlFiles
-from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining, WaiterSlots
-from staging_api.devserver.services import DevserverServices
-from staging_api.devserver.symbolication import Symbolication
 from staging_api.documents.builds import Builds
 from staging_api.documents.contents import Contents
 from staging_api.documents.keys import Keys
 from staging_api.documents.renderings import Renderings
 from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.service import DocumentService
-from staging_api.documents.undoing import undo_overdue
 from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Invalid
-from staging_api.http.addresses import TrustedProxies
-from staging_api.http.app import create_app, create_probes, create_worker_probes
-from staging_api.http.dependencies import AppDependencies
-from staging_api.http.handover import Sender
-from staging_api.http.limits import Limits
-from staging_api.http.origins import hosts_of
 from staging_api.http.probes import Probes
-from staging_api.identity.authenticators import anonymous, authenticator
-from staging_api.identity.model import Authenticator
 from staging_api.locks.factory import process_name
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.queue import WaitQueue
-from staging_api.locks.service import LockService
+from staging_api.processes.application import dependencies_of
 from staging_api.processes.health import readiness_checks, readings
-from staging_api.publishing.apt_archives import AptArchiveService
+from staging_api.processes.services import Services
 from staging_api.publishing.building import Builder
 from staging_api.publishing.indexing import Indexer
-from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.releasing import Releaser
-from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.signing_keys import checked
-from staging_api.publishing.snapshots import Snapshots
-from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.opening import open_archive
 from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.damage import losses_noticed
 from staging_api.staging.download import Speed
-from staging_api.staging.files import StagedFiles
-from staging_api.staging.following import StagingEvents
-from staging_api.staging.growing import Growing
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
-from staging_api.staging.worker import Worker
-from staging_api.traces import Spans, traced, untraced, work_traced
 from staging_api.work_slots import WorkSlots
 
 # What a server that does not hang takes at most to say that it ended a statement.
 _HUNG_AFTER_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Services:
-    """What a process of this service is made of; build it after any fork, close it at the end."""
-
-    settings: Settings
-    locks: Locks
-    stagings: StagingService
-    watch: Watch
-    joining: Joining
-    authenticator: Authenticator
-    drain: Drain
-    accesses: Accesses
-    publisher: Publisher
-    blocks: BlockReader
-    probes_database: Database
-    documents: DocumentService
-
-    def app(self, hosts: Collection[str] = ()) -> falcon.App[Any, Any]:
-        """The API over these services, for requests to `hosts`; none: to any."""
-        stagings, database = self.stagings, self.stagings.database
-        noticed = partial(losses_noticed, stagings.upkeep)
-        files = StagedFiles(database, self.accesses, Growing(database, stagings.blobs, self.watch))
-        return create_app(
-            AppDependencies(
-                stagings=stagings,
-                locks=self.locks,
-                lock_service=LockService(database),
-                watch=self.watch,
-                events=StagingEvents(database, self.watch),
-                files=files,
-                sender=Sender(stagings.blobs, noticed, self.settings.accel_prefix),
-                devserver=self._devserver(files),
-                authenticator=self.authenticator,
-                anonymous=anonymous(self.settings),
-                limits=Limits(
-                    per_second=self.settings.rate_per_caller,
-                    at_once=self.settings.concurrency_per_caller,
-                    body_bytes=self.settings.max_body_bytes,
-                    upload_bytes=self.settings.max_upload_bytes,
-                    refused_per_second=self.settings.refused_per_address,
-                ),
-                probes=self._probes(),
-                publisher=self.publisher,
-                archives=AptArchiveService(database),
-                uploads=UploadService(database),
-                intake=Intake(self.publisher.database, self.publisher.blobs, self.stagings.upkeep),
-                blocks=self.blocks,
-                snapshots=Snapshots(database, self.publisher.builder.releaser),
-                documents=self.documents,
-                documents_max_bytes=self.settings.documents_max_bytes,
-                wait_cap_seconds=self.settings.wait_cap_seconds,
-                proxies=TrustedProxies.parse(self.settings.trusted_proxies),
-                hosts=hosts,
-            )
-        )
-
-    def _devserver(self, files: StagedFiles) -> DevserverServices:
-        program, stagings = self.settings.stackwalk, self.stagings
-        symbolication = None
-        if program:
-            noticed = partial(losses_noticed, stagings.upkeep)
-            symbolication = Symbolication(
-                program, stagings.database, stagings.blobs, noticed=noticed
-            )
-        return DevserverServices(
-            joining=self.joining,
-            builds=StagedBuilds(stagings),
-            controls=ControlFiles(stagings.upkeep),
-            health=ServerHealth(stagings.database, stagings.blobs, self.joining.waiter_slots),
-            files=files,
-            symbolication=symbolication,
-        )
-
-    def probes(self) -> falcon.App[Any, Any]:
-        """What an API process serves at the probes' own address."""
-        return create_probes(self._probes())
-
-    def _probes(self) -> Probes:
-        database, blobs = self.probes_database, self.stagings.blobs
-        return Probes(
-            readiness_checks(database, blobs, self.drain),
-            readings(database, blobs),
-            self.settings.metrics_dir,
-            self.check_threads,
-        )
-
-    def wsgi(self) -> Callable[..., Any]:
-        """The API as a WSGI server runs it: for its own names, and traced, if chosen."""
-        given = self.settings
-        anybody = given.auth == "none"
-        app: Callable[..., Any] = self.app(
-            hosts_of(given.hosts, given.bind, anybody_may_call=anybody)
-        )
-        if self.settings.traces_endpoint:
-            app = traced(app, self._engines(), self.settings.traces_endpoint)
-        return app
-
-    def worker(self) -> Worker:
-        """A worker over these services."""
-        spans: Spans = untraced
-        if self.settings.traces_endpoint:
-            spans = work_traced(self._engines(), self.settings.traces_endpoint)
-        return Worker(
-            self.stagings,
-            self.settings.worker_jobs,
-            spans,
-            chores={"unconfirmed commits": lambda: undo_overdue(self.documents)},
-            jobs_per_caller=self.settings.worker_jobs_per_caller,
-        )
-
-    def renewal(self) -> Renewal:
-        """What renews Releases beside a worker."""
-        return Renewal(self.publisher)
-
-    def _engines(self) -> tuple[Engine, Engine]:
-        database = self.stagings.database
-        return database.transactions, database.statements
-
-    def worker_probes(self, worker: Worker) -> falcon.App[Any, Any]:
-        """Probes and metrics of a worker."""
-        alive = {"loop": worker.check, "threads": self.check_threads}
-        return create_worker_probes(self._probes(), alive)
-
-    def check_threads(self) -> None:
-        """Refuse a process one of whose background threads does not run.
-
-        Raises:
-            Unavailable: says which.
-        """
-        for part in (self.locks, self.watch, self.joining.watch, self.accesses):
-            part.check()
-
-    def close(self) -> None:
-        """Give back the locks, stop the threads and close the connections."""
-        self.locks.release_all()
-        self.joining.watch.close()
-        self.accesses.close()
-        self.watch.close()
-        self.locks.close()
-        self.locks.database.close()
-        self.probes_database.close()
 
 
 def build(settings: Settings, drain: Drain | None = None) -> Services:
@@ -237,24 +63,36 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         raise Invalid.field(
             "STAGING_DATABASE_URL", "must be set here; `staging-api serve` starts the embedded one"
         )
+    drain = drain or Drain()
     waiter_slots = threading.BoundedSemaphore(settings.waiters)
     locks = _locks(settings, waiter_slots)
     stagings = _stagings(settings, locks, waiter_slots)
+    joining = _joining(settings, stagings)
+    accesses = Accesses(locks.database)
     blocks = BlockReader(locks.database)
-    return Services(
-        settings=settings,
-        locks=locks,
+    probes_database = _opened(settings, pool_size=1)
+
+    def check_threads() -> None:
+        for part in (locks, stagings.watch, joining.watch, accesses):
+            part.check()
+
+    dependencies = dependencies_of(
+        settings,
         stagings=stagings,
         watch=stagings.watch,
-        joining=_joining(settings, stagings),
-        authenticator=authenticator(settings),
-        drain=drain or Drain(),
-        accesses=Accesses(locks.database),
+        accesses=accesses,
+        joining=joining,
         publisher=_publisher(settings, locks, stagings.blobs, blocks),
         blocks=blocks,
-        probes_database=_opened(settings, pool_size=1),
         documents=documents_of(settings, locks, stagings),
+        probes=Probes(
+            readiness_checks(probes_database, stagings.blobs, drain),
+            readings(probes_database, stagings.blobs),
+            settings.metrics_dir,
+            check_threads,
+        ),
     )
+    return Services(settings, dependencies, accesses, drain, probes_database, check_threads)
 
 
 def _locks(settings: Settings, waiter_slots: threading.BoundedSemaphore) -> Locks:

@@ -24,7 +24,7 @@ from staging_api.processes.listening import bound, unix_path, wait_until_free
 from staging_api.settings import Settings
 from staging_api.small_files import read_small_file
 
-Part = Literal["api", "worker", "both"]
+ProcessKind = Literal["api", "worker", "both"]
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 _BINARIES = "STAGING_POSTGRES_BINARIES"
@@ -32,16 +32,16 @@ _BINARIES = "STAGING_POSTGRES_BINARIES"
 _NO_DATABASE = "postgresql+psycopg2:///"
 
 
-def check_configuration(settings: Settings, part: Part = "both") -> None:
+def check_configuration(settings: Settings, kind: ProcessKind = "both") -> None:
     """Check all that the settings alone can tell, of one kind of process or of both.
 
     Raises:
         Invalid: names the variable, what is wrong with it and what would be right.
         DatabaseUnusable: no database is named, and the embedded one is not installed.
     """
-    if part != "worker":
+    if kind != "worker":
         check_who_may_call(settings)
-    for setting, bind in _binds(settings, part):
+    for setting, bind in _binds(settings, kind):
         _check_bind(setting, bind)
     for check in (_check_folders, _check_files, _check_urls, _check_programs, _check_traces):
         check(settings)
@@ -67,23 +67,23 @@ def check_who_may_call(settings: Settings) -> None:
         )
 
 
-def wait_for_addresses(settings: Settings, part: Part) -> None:
+def wait_for_addresses(settings: Settings, kind: ProcessKind) -> None:
     """Wait a moment for addresses that another process has, as it may be about to leave.
 
     Raises:
         AddressTaken: it stays; names the setting.
     """
-    for setting, bind in _binds(settings, part):
+    for setting, bind in _binds(settings, kind):
         wait_until_free(setting, bind)
 
 
-def _binds(settings: Settings, part: Part) -> Iterator[tuple[str, str]]:
-    if part != "worker":
+def _binds(settings: Settings, kind: ProcessKind) -> Iterator[tuple[str, str]]:
+    if kind != "worker":
         for bind in settings.bind.split(","):
             yield "STAGING_BIND", bind.strip()
         if settings.probes_bind:
             yield "STAGING_PROBES_BIND", settings.probes_bind
-    if part != "api" and settings.worker_bind:
+    if kind != "api" and settings.worker_bind:
         yield "STAGING_WORKER_BIND", settings.worker_bind
 
 

@@ -235,14 +235,14 @@ def test_a_rolling_restart_under_load_shows_no_client_an_error_without_a_retry(
 
 STOPPED_WHILE_A_LOCK_IS_HELD = """
 import os, signal, threading
-from staging_api.processes import serving
+from staging_api.processes import signals
 lock, stopped = threading.Lock(), threading.Event()
 
 def stop():
     with lock:
         stopped.set()
 
-serving._on_stop(stop)
+signals.on_stop(stop)
 with lock:
     os.kill(os.getpid(), signal.SIGTERM)
     # Any bytecode of the main thread lets a handler run.

@@ -12,7 +12,7 @@ import pytest
 
 from staging_api.cli import main
 from staging_api.cli.exits import REFUSED
-from staging_api.processes.serving import REFUSED_STATUS, Children
+from staging_api.processes.children import REFUSED_STATUS, Children
 from staging_api.settings import Settings
 from tests.service import free_port
 
@@ -238,10 +238,10 @@ def test_a_child_that_refuses_its_settings_is_not_started_again():
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert ended.value.code == REFUSED_STATUS == REFUSED
-    for life in children._lives.values():
-        assert life.process.poll() is not None
-        assert life.process.stdin is not None
-        life.process.stdin.close()
+    for run in children._runs.values():
+        assert run.process.poll() is not None
+        assert run.process.stdin is not None
+        run.process.stdin.close()
 
 
 #: Settings that name a file, a folder, a program, a URL or an address.

@@ -30,7 +30,11 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
     "locks": [("locks.model", "staging_api.locks.hold")],
     "documents-service": [("documents.stored", "staging_api.documents.rows")],
     "http": [("http.prefer", "staging_api.http.app")],
-    "falcon": [("staging.offender", "falcon"), ("publishing.offender", "spectree")],
+    "falcon": [
+        ("processes.health", "falcon"),
+        ("staging.offender", "falcon"),
+        ("publishing.offender", "spectree"),
+    ],
     "gunicorn": [("http.prefer", "gunicorn"), ("staging.offender", "gunicorn")],
     "database": [
         ("http.offender", "sqlalchemy"),

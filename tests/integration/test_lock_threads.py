@@ -14,7 +14,8 @@ from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.bootstrap import build
+from staging_api.processes.services import Services
 from staging_api.processes.slow_clients import SlowClients
 from staging_api.settings import Settings
 from tests.factories import ORIGIN, locks_of

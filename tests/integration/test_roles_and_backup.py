@@ -15,7 +15,8 @@ from staging_api.db.migrate import check_schema, migrate
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE, Lease
-from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.bootstrap import build
+from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path

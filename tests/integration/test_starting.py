@@ -15,8 +15,8 @@ import pytest
 from staging_api.cli.exits import TAKEN
 from staging_api.errors import Unavailable
 from staging_api.exhaustion import startup_errors
-from staging_api.processes import serving
-from staging_api.processes.serving import TAKEN_STATUS, Children
+from staging_api.processes import children as children_module
+from staging_api.processes.children import TAKEN_STATUS, Children
 from tests.service import eventually, free_port
 
 Ended = subprocess.CompletedProcess[str]
@@ -86,14 +86,14 @@ def test_an_address_that_another_program_has_is_named(
 def ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Handlers of signals, which `Children` takes."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        monkeypatch.setattr(serving, "_on_stop", lambda _stop: None)
+        monkeypatch.setattr(children_module, "on_stop", lambda _stop: None)
         assert signal.getsignal(number) is not None
 
 
 def close(children: Children) -> None:
-    for life in children._lives.values():
-        assert life.process.stdin is not None
-        life.process.stdin.close()
+    for run in children._runs.values():
+        assert run.process.stdin is not None
+        run.process.stdin.close()
 
 
 @pytest.mark.usefixtures("ours")
@@ -111,19 +111,19 @@ def test_all_end_when_the_address_of_one_is_taken() -> None:
 def test_a_child_that_ends_at_once_is_started_again_ever_more_rarely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_RESTART_SECONDS", 0.01)
-    monkeypatch.setattr(serving, "_LONGEST_PAUSE_SECONDS", 0.32)
+    monkeypatch.setattr(children_module, "_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(children_module, "_LONGEST_PAUSE_SECONDS", 0.32)
     started = tmp_path / "started"
     code = f"open({str(started)!r}, 'a').write('x'); raise SystemExit(1)"
     living = [sys.executable, "-c", "import sys; sys.stdin.read()", "--"]
     children = Children([[sys.executable, "-c", code, "--"], living])
     thread = threading.Thread(target=children.run)
     thread.start()
-    eventually(lambda: len(children._lives) == 2, "they are not started")
-    eventually(lambda: children._lives[0].pause_seconds == 0.32, "it does not grow")
+    eventually(lambda: len(children._runs) == 2, "they are not started")
+    eventually(lambda: children._runs[0].pause_seconds == 0.32, "it does not grow")
     assert len(started.read_text()) >= 5
-    assert children._lives[1].pause_seconds == 0.01
-    assert children._lives[1].process.poll() is None
+    assert children._runs[1].pause_seconds == 0.01
+    assert children._runs[1].process.poll() is None
     children._stopping.set()
     thread.join()
     close(children)

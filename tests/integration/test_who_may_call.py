@@ -18,7 +18,8 @@ from staging_api.identity.model import Role
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.processes.bootstrap import Services, build
+from staging_api.processes.bootstrap import build
+from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from tests.factories import ORIGIN, lock_request
 from tests.issuer import AUDIENCE, Issuer, issuing, new_key

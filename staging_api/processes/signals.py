@@ -1,0 +1,39 @@
+"""How a process learns that it is to stop: by a signal, or as its parent has ended."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+
+def on_stop(stop: Callable[[], None]) -> None:
+    """Run it in a thread of its own, once for each SIGTERM or SIGINT.
+
+    A handler would run it in the middle of whatever the main thread does, which may hold the very
+    lock that `threading.Event.set` or a thread's start needs, and then nothing would ever stop.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    numbers = {signal.SIGTERM, signal.SIGINT}
+
+    def watch() -> None:
+        while got := os.read(reading, 1):
+            if got[0] in numbers:
+                stop()
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    # The interpreter's own handler writes the signal's number there.
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+
+
+def stop_with_parent() -> None:
+    """Stop this process, as by SIGTERM, when the parent's end of standard input is closed."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
