@@ -77,18 +77,20 @@ class DocumentApi:
     ) -> Answer:
         """One request, with one answer."""
         bare, _, query = path.partition("?")
-        told = self.client.simulate_request(
+        response = self.client.simulate_request(
             method,
             bare,
             query_string=query,
             body=body,
             headers={**self.headers, **(headers or {})},
         )
-        media = told.headers.get("content-type", "")
+        media = response.headers.get("content-type", "")
         if method != "HEAD":
-            contract.check(method, unquote(bare), told.status_code, media, told.content)
+            contract.check(method, unquote(bare), response.status_code, media, response.content)
         return Answer(
-            told.status_code, {k.title(): v for k, v in told.headers.items()}, told.content
+            response.status_code,
+            {k.title(): v for k, v in response.headers.items()},
+            response.content,
         )
 
     def get(self, route: str, /, **query: Any) -> Answer:

@@ -1,6 +1,6 @@
 """What a request makes of the buffer: pure, from the committed and the newest collections.
 
-Every rule about buffer modes is here, so that it can be asked before the work and again in the
+Every rule about buffer modes is here, so that it is applied before the work and again in the
 transaction that decides.
 """
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from staging_api.documents import status
 from staging_api.documents.refusals import BufferConflict, RequestInvalid, VersionNotFound
-from staging_api.documents.stored import Held, State
+from staging_api.documents.stored import ContentRef, State
 
 
 class BufferMode(StrEnum):
@@ -64,7 +64,7 @@ class Now:
         """The collections that the buffer changes; none: it is empty."""
         return status.changed(self.committed, self.newest)
 
-    def posted(self, collection: str, held: Held | None, mode: BufferMode) -> Target:
+    def posted(self, collection: str, content: ContentRef | None, mode: BufferMode) -> Target:
         """Let a collection hold something else (None: nothing).
 
         Raises:
@@ -72,18 +72,18 @@ class Now:
             RequestInvalid: nothing would change.
         """
         buffered = self.buffered
-        kind, base = ("emptied" if held is None else "posted"), self.newest
+        kind, base = ("emptied" if content is None else "posted"), self.newest
         if buffered and mode is BufferMode.REPLACE:
             kind, base = "replaced", self.committed
         elif buffered and (mode is not BufferMode.APPEND or collection in buffered):
             raise _refused_by(mode)
         collections = {name: each for name, each in base.items() if name != collection}
-        if held is not None:
-            collections[collection] = held
+        if content is not None:
+            collections[collection] = content
         made = Target(kind, collections)
         keeps_as_committed = status.became(collection, self.committed, collections) == "unmodified"
         if not status.changed(self.newest, collections) or (
-            held is not None and keeps_as_committed
+            content is not None and keeps_as_committed
         ):
             raise _not_added(collection)
         return made if kind != "replaced" else replace(made, copied_from=self.committed_revision)

@@ -19,7 +19,7 @@ from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
 @dataclass(frozen=True)
 class Author:
-    """On whose behalf documents are changed, and why."""
+    """The caller of a change, and the reason."""
 
     origin: RequestOrigin
     reason: str | None = None
@@ -27,7 +27,7 @@ class Author:
 
 @dataclass(frozen=True)
 class Buffer:
-    """The newest revision, as somebody reviews it before it is committed.
+    """The newest revision, as a caller reviews it before the commit.
 
     Attributes:
         committed: the revision that it would take the place of; 0: none.
@@ -68,7 +68,7 @@ class Change:
     stamp: Stamp
 
     def look(self) -> Now:
-        """What is there now; nothing is decided by it."""
+        """Read the current collections, outside of the deciding transaction."""
         with self.database.connect() as conn:
             return now(conn, rows.versions(conn))
 
@@ -147,5 +147,5 @@ def buffer_of(there: Now) -> Buffer:
 
 def digest_of(collections: State) -> str:
     """The same for the same documents in the same collections; shows nothing of them."""
-    lines = (f"{name} {held.digest}\n" for name, held in sorted(collections.items()))
+    lines = (f"{name} {content.digest}\n" for name, content in sorted(collections.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -63,14 +63,14 @@ class Contents:
             DocumentsUnreadable: a key that sealed some of them is not here.
         """
         found: list[Document] = []
-        for collection, held in state.items():
+        for collection, content in state.items():
             with self._keeping:
-                kept = self._kept.get(held.content_id)
+                kept = self._kept.get(content.content_id)
                 if kept is not None:
-                    self._kept.move_to_end(held.content_id)
+                    self._kept.move_to_end(content.content_id)
             if kept is None or (kept and kept[0].collection != collection):
-                kept = load_documents(self.text(held.content_id), collection=collection)
-                self.keep(held.content_id, kept)
+                kept = load_documents(self.text(content.content_id), collection=collection)
+                self.keep(content.content_id, kept)
             found += kept
         return found
 

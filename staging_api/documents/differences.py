@@ -61,7 +61,7 @@ Position = tuple[str, Identity]
 
 
 class _Key(NamedTuple):
-    """What is unique among the documents of a revision, also of one that cannot be rendered."""
+    """A key that is unique in every revision, also in one that cannot be rendered."""
 
     identity: Identity
     replacement: bool
@@ -103,7 +103,7 @@ def differences(
     reveal: bool = False,
     after: Position | None = None,
 ) -> Iterator[DocumentChange]:
-    """Compare as `compare` does, each document when it is asked for.
+    """Compare as `compare` does, each document as the caller iterates.
 
     Args:
         old: the documents before.
@@ -231,5 +231,5 @@ def _blocks(old: list[Any], new: list[Any]) -> Iterable[tuple[str, int, int, int
 
 
 def _differ(old: Any, new: Any) -> bool:
-    """Tell 1 from true, which Python does not."""
+    """Compare with types: 1 and true differ, and Python says that they are equal."""
     return type(old) is not type(new) or bool(old != new)

@@ -93,7 +93,7 @@ def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]
 
 
 def has_errors(findings: Iterable[Located]) -> bool:
-    """Tell whether any of them is more than a warning."""
+    """Return whether any of them is more than a warning."""
     return any(each.finding.level is Level.ERROR for each in findings)
 
 

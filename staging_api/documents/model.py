@@ -106,7 +106,7 @@ class Finding:
     """One fault or warning; never quotes a value of a document's data."""
 
     fault: Fault
-    #: One sentence: what is wrong and what would be right.
+    #: One sentence: the fault and its correction.
     message: str
     #: The documents that it is about, the one to change first.
     documents: tuple[Identity, ...] = ()

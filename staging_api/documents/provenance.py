@@ -7,7 +7,7 @@ from staging_api.documents.model import Identity, Path
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
 from staging_api.documents.rendering.tracing import Origin, Trace
 
-#: Places of one document that are told.
+#: Places of one document that an answer lists.
 _MOST = 10_000
 
 

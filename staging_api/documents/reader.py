@@ -1,4 +1,4 @@
-"""What there is to read: versions compared, collections as they were posted, revisions rendered."""
+"""Read documents: compare versions, return posted collections, render revisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from staging_api.documents.stored import (
     BUFFER,
     COMMITTED,
     VERSIONS,
-    Held,
+    ContentRef,
     Revision,
     State,
     Unconfirmed,
@@ -106,7 +106,7 @@ class Differences:
 
 @dataclass(frozen=True)
 class DocumentReader:
-    """Documents, for whoever reads them; takes no lock."""
+    """The use cases that read documents; they take no lock."""
 
     database: Database
     contents: Contents
@@ -118,7 +118,7 @@ class DocumentReader:
             return buffer_of(now(conn, rows.versions(conn)))
 
     def buffer_state(self) -> BufferState:
-        """The newest revision and what is to be known of it before it is committed."""
+        """Read the newest revision, the collections it changes, and the commit that waits."""
         with self.database.connect() as conn:
             there = now(conn, rows.versions(conn))
             unconfirmed = rows.unconfirmed(conn)
@@ -187,7 +187,7 @@ class DocumentReader:
             raise RenderingFailed(made.findings)
         return made.rendering.documents
 
-    def held(self, version: str, collection: str) -> Held | None:
+    def content(self, version: str, collection: str) -> ContentRef | None:
         """What a collection holds in a version; None: the buffer deletes it.
 
         Raises:
@@ -207,9 +207,10 @@ class DocumentReader:
             raise _no_documents(f"No collection {collection} for revision {version}")
         return state[collection]
 
-    def posted(self, collection: str, held: Held) -> tuple[bytes, list[Document]]:
+    def posted(self, collection: str, content: ContentRef) -> tuple[bytes, list[Document]]:
         """The text of a collection as it was posted, and its documents."""
-        return self.contents.text(held.content_id), self.contents.documents({collection: held})
+        text = self.contents.text(content.content_id)
+        return text, self.contents.documents({collection: content})
 
     def number_of(self, version: str) -> int:
         """The revision of a version or of a number in digits.

@@ -22,7 +22,7 @@ from staging_api.documents.scalars import (
     tagged,
 )
 
-# Wheels of PyYAML bring libyaml; where somebody built it without, the slow one reads the same.
+# Wheels of PyYAML bring libyaml; in a build without it, the slow one reads the same.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 _UNDEFINED = object()

@@ -2,7 +2,7 @@
 
 Secrets follow the data: a place is masked if its value was written in an encrypted document, or
 came through one, by layering, replacement or substitution (`Trace`). The mark is the same for all
-secrets, so that neither a short one can be guessed from it nor two equal ones be told.
+secrets, so that it reveals neither a short secret nor that two secrets are equal.
 """
 
 from collections.abc import Iterable

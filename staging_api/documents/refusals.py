@@ -44,7 +44,7 @@ class VersionNotFound(NotFound):
 
 
 class CleartextForbidden(Forbidden):
-    """The caller asked for secrets and may not see them."""
+    """The caller requested secrets and may not see them."""
 
     code, title = "forbidden", "Forbidden"
 

@@ -1,4 +1,4 @@
-"""Renderings of revisions, kept in memory and shared: nobody may change one.
+"""Renderings of revisions, kept in memory and shared: no caller may change one.
 
 They are kept by the contents that they are of, in full; what a caller may see of them is decided
 when an answer is written, so that no answer made for one caller is given to another.
@@ -64,7 +64,7 @@ class Renderings:
         Raises:
             DocumentsUnreadable: a key that sealed some documents is not here.
         """
-        key = tuple(sorted((name, held.content_id) for name, held in state.items()))
+        key = tuple(sorted((name, content.content_id) for name, content in state.items()))
         with self._keeping:
             found = self._kept.get(key)
             previous, sound = self._newest, self._sound

@@ -23,7 +23,7 @@ class DeploymentRule:
     name: str = "deployment-version"
 
     def missing_from(self, documents: Sequence[Document] | None) -> list[Message]:
-        """What is to be said about a collection; None: it is emptied.
+        """Return messages about a collection (None: it is emptied).
 
         Raises:
             RequestInvalid: it lacks the document, and that is an error.

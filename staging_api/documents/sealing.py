@@ -1,8 +1,8 @@
-"""Secrets at rest: AES-256-GCM for what is encrypted, a keyed HMAC for what is compared.
+"""Stored secrets: AES-256-GCM encrypts them, a keyed HMAC compares them.
 
 A sealed value is the nonce and then the ciphertext with its tag; the id of the key is kept beside
 it. The associated data names the row, so that a value that is moved to another row does not open.
-Equality is compared by HMACs under a key of its own, which no rotation changes: a plain digest of
+Equality is compared by HMACs under a separate key, which no rotation changes: a plain digest of
 a short secret is found by trying words.
 """
 
@@ -74,7 +74,7 @@ class KeyRing:
 
 
 def new_key() -> bytes:
-    """A key that nobody else has."""
+    """Return a new random key."""
     return os.urandom(KEY_BYTES)
 
 

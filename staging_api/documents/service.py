@@ -33,7 +33,7 @@ from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.stored import (
     RESERVED_TAGS,
     SITE_ACTION_TAGS,
-    Held,
+    ContentRef,
     Revision,
     State,
 )
@@ -66,7 +66,7 @@ class Post:
     text: bytes = b""
     documents: tuple[Document, ...] | None = None
     mode: BufferMode = BufferMode.REJECT_ON_CONTENTS
-    unless: Callable[[Held | None], None] | None = None
+    unless: Callable[[ContentRef | None], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,15 @@ class DocumentService:
         with self._changing(author) as change, change.deciding() as (conn, now):
             if post.unless is not None:
                 post.unless(now.newest.get(post.collection))
-            held = None if packed is None else Held(0, packed.digest)
-            target = now.posted(post.collection, held, post.mode)
+            content = None if packed is None else ContentRef(0, packed.digest)
+            target = now.posted(post.collection, content, post.mode)
             if packed is not None:
                 content_id = rows.add_content(conn, packed)
-                held = Held(content_id, packed.digest)
-                target = now.posted(post.collection, held, post.mode)
+                content = ContentRef(content_id, packed.digest)
+                target = now.posted(post.collection, content, post.mode)
             made = change.make(conn, now, target, post.collection)
-        if held is not None and post.documents is not None:
-            self.contents.keep(held.content_id, post.documents)
+        if content is not None and post.documents is not None:
+            self.contents.keep(content.content_id, post.documents)
         verdict = Verdict(tuple(self._incomplete(target.collections)))
         return Done(made, verdict.adding(required))
 
@@ -329,8 +329,8 @@ class DocumentService:
         verdict = Verdict(tuple(of_finding(each, collection=home) for each, home in findings))
         if verdict.errors:
             return verdict
-        asked = self.validators.ask(now.newest_revision, author.origin.reference_id)
-        return verdict.adding(asked)
+        answers = self.validators.ask(now.newest_revision, author.origin.reference_id)
+        return verdict.adding(answers)
 
     def _findings(self, collections: State) -> Iterator[tuple[Finding, str | None]]:
         """All findings, each with the collection of the document to change first."""

@@ -38,13 +38,13 @@ class CollectionStatus:
     new_status: str
 
 
-def ordered(asked: Sequence[str]) -> tuple[str, str]:
-    """The two versions to compare, the older one first; `asked` are none or two names.
+def ordered(requested: Sequence[str]) -> tuple[str, str]:
+    """The two versions to compare, the older one first; `requested` are none or two names.
 
     Raises:
         RequestInvalid: they are not two, or the same, or unknown.
     """
-    names = [name.lower() for name in asked] or [COMMITTED, BUFFER]
+    names = [name.lower() for name in requested] or [COMMITTED, BUFFER]
     if len(names) != 2:  # noqa: PLR2004 - a comparison
         raise RequestInvalid(
             "Incorrect number of versions for comparison",
@@ -55,11 +55,11 @@ def ordered(asked: Sequence[str]) -> tuple[str, str]:
             "Versions must be different for comparison",
             "Versions must be unique in order to perform comparison",
         )
-    for name, given in zip(names, asked or names, strict=True):
+    for name, spelled in zip(names, requested or names, strict=True):
         if name not in VERSIONS:
             raise RequestInvalid(
                 "Invalid version detected",
-                f"{given} is not a valid version, which include: {', '.join(VERSIONS)}",
+                f"{spelled} is not a valid version, which include: {', '.join(VERSIONS)}",
             )
     base, new = sorted(names, key=VERSIONS.index)
     return base, new

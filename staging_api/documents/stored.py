@@ -43,15 +43,15 @@ class Versions:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a collection holds in some revision."""
+class ContentRef:
+    """The content that a collection has in a revision."""
 
     content_id: int
     digest: str
 
 
 #: The collections of a revision, by name.
-State = Mapping[str, Held]
+State = Mapping[str, ContentRef]
 
 
 @dataclass(frozen=True)

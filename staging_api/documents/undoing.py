@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def undo_overdue(documents: DocumentService) -> None:
-    """Undo what is overdue, unless somebody else changes documents just now.
+    """Undo overdue commits; while another request changes documents, leave them for later.
 
     Raises:
         Unavailable: the database cannot be reached.

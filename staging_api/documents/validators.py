@@ -1,8 +1,8 @@
-"""Validators of others, asked over HTTP about rendered documents before they are committed.
+"""External validators: HTTP services that check rendered documents before a commit.
 
 Each is sent ``{rel, href, type}``: where the rendered documents of the revision are. It answers 200
-or 400 with a messageList; anything else is one error message in its place. All are asked at once,
-and each has so many seconds.
+or 400 with a messageList; anything else is one error message in its place. Requests run in
+parallel, and each has a time limit.
 """
 
 import json
@@ -74,8 +74,8 @@ class Validators:
         if self.token_file is not None:
             headers["X-Auth-Token"] = _token(self.token_file)
         with ThreadPoolExecutor(len(self.validators), "validator") as pool:
-            asked = [pool.submit(self._ask, each, body, headers) for each in self.validators]
-            return [message for each in asked for message in each.result()]
+            answers = [pool.submit(self._ask, each, body, headers) for each in self.validators]
+            return [message for each in answers for message in each.result()]
 
     def _ask(self, validator: Validator, body: bytes, headers: Mapping[str, str]) -> list[Message]:
         try:

@@ -100,7 +100,7 @@ class _Walk:
         self._limits = limits
         self._work = Work(limits)
         self._findings: list[Finding] = []
-        #: What is finished.
+        #: The finished documents.
         self.done: dict[Identity, RenderedDocument] = {}
 
     def render(self, order: Sequence[Identity]) -> None:

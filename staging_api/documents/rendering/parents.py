@@ -31,7 +31,7 @@ class Candidates:
         self._by_rank: dict[int, list[Identity]] = defaultdict(list)
         for document in sorted(matching, key=lambda each: each.identity):
             self._schemas.setdefault(document.schema, document.identity)
-            # A layer that is none is a finding of its own.
+            # An unknown layer is a separate finding.
             self._by_rank[ranks.get(document.layer, -1)].append(document.identity)
         self._ranks = sorted(self._by_rank)
 

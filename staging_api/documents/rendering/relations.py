@@ -3,7 +3,7 @@
 Relations are made from those of an earlier set of documents, which they share what stayed the same
 with: only documents that changed, those whose selector matches one of them, and those that take
 from one of them are looked at. From no earlier ones, that is all of them. An earlier set that had
-findings is never built on, so whatever is wrong is found among what is looked at.
+findings is never built on, so every fault is found among these documents.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -53,7 +53,7 @@ class Trace:
     #: More than one if patterns composed a text; the newest first.
     origins: tuple[Origin, ...]
     children: dict[str | int, "Trace"] = field(default_factory=dict)
-    #: What is still to be passed on to the children: steps, and that they are secret.
+    #: Not yet passed on to the children: steps, and that they are secret.
     pending: tuple[Step, ...] = ()
     pending_secret: bool = False
 
@@ -84,7 +84,7 @@ class Trace:
         return Trace(origins, self.children, steps + self.pending, secret or self.pending_secret)
 
     def copy(self) -> "Trace":
-        """Give a copy with children of its own."""
+        """Return a copy with a separate mapping of children."""
         return Trace(self.origins, {step: self.child(step) for step in self.children})
 
     def secret_paths(self) -> tuple[Path, ...]:
@@ -102,7 +102,7 @@ def _secret_paths(trace: Trace, here: Path, harmless: dict[int, bool]) -> Iterat
 
 
 def _holds_secret(trace: Trace, known: dict[int, bool]) -> bool:
-    """Tell whether there is a secret at or below; each shared trace is looked at once."""
+    """Return whether there is a secret at or below; each shared trace is looked at once."""
     found = known.get(id(trace))
     if found is None:
         found = trace.secret or trace.pending_secret

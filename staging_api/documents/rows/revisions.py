@@ -12,8 +12,8 @@ from staging_api.documents.stored import (
     SITE_ACTION_TAGS,
     TAG_FIELDS,
     Commit,
+    ContentRef,
     Elsewhere,
-    Held,
     Revision,
     Stamp,
     State,
@@ -130,7 +130,7 @@ def versions(conn: Connection) -> Versions:
 def state(conn: Connection, number: int) -> State:
     """The collections of a revision; of 0, none."""
     rows = conn.execute(_STATE, {"number": number})
-    return {row.name: Held(row.content_id, row.digest) for row in rows}
+    return {row.name: ContentRef(row.content_id, row.digest) for row in rows}
 
 
 def add_revision(

@@ -32,7 +32,6 @@ class _OfDocuments:
     """A resource that changes documents."""
 
     def __init__(self, documents: DocumentService, wait_cap_seconds: float) -> None:
-        """Take what the responders need."""
         self.documents = documents
         self.locks: Locks = documents.locks
         self.wait_cap_seconds = wait_cap_seconds
@@ -44,7 +43,6 @@ class DocumentRevisions:
     answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
-        """Take what the responders need."""
         self._reader = documents.reader
 
     @spec.validate(
@@ -71,7 +69,6 @@ class OneDocumentRevision:
     answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
-        """Take what the responders need."""
         self._reader = documents.reader
 
     @spec.validate(

@@ -43,7 +43,7 @@ def callers(
     file.write_text("tokens:\n" + "".join(lines))
     with document_api(database_url, tmp_path, auth="tokens", tokens_file=str(file)) as api:
         yield {
-            "nobody": api,
+            "anonymous": api,
             **{
                 name: DocumentApi(api.services, api.client, {"X-Auth-Token": token})
                 for name, token in made.items()

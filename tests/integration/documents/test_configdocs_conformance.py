@@ -20,36 +20,36 @@ VERSIONS = ["buffer", "committed", "last_site_action", "successful_site_action"]
 
 def refused(answer: Answer, status: str, message: str, reason: str | None = None) -> Any:
     """Fail unless it is an error of this form; gives its details."""
-    told = answer.json
-    assert f"{answer.status}" == status.split(maxsplit=1)[0], told
-    assert set(told) == {
+    result = answer.json
+    assert f"{answer.status}" == status.split(maxsplit=1)[0], result
+    assert set(result) == {
         *("kind", "apiVersion", "metadata", "status", "message", "reason", "details", "code"),
         "retry",
     }
-    assert (told["kind"], told["apiVersion"], told["metadata"]) == ("status", "v1.0", {})
-    assert (told["status"], told["code"]) == ("Failure", status)
-    assert told["message"] == message
+    assert (result["kind"], result["apiVersion"], result["metadata"]) == ("status", "v1.0", {})
+    assert (result["status"], result["code"]) == ("Failure", status)
+    assert result["message"] == message
     if reason is not None:
-        assert told["reason"] == reason
-    details = told["details"]
+        assert result["reason"] == reason
+    details = result["details"]
     assert set(details) == {"errorType", "errorCount", "messageList"}
     assert details["errorCount"] == len(details["messageList"]) > 0
     assert all(each["error"] is True and each["message"] for each in details["messageList"])
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Shipyard-Req"] == answer.headers["X-Request-Id"]
-    return told
+    return result
 
 
 def validated(answer: Answer, code: str, message: str, *, errors: int = 0) -> Any:
     """Fail unless it is a validation result of this form."""
-    told = answer.json
-    assert told["kind"] == "Status"
-    assert (told["apiVersion"], told["reason"]) == ("v1.0", "Validation")
-    assert told["status"] == ("Failure" if errors else "Success"), told
-    assert (told["message"], told["code"]) == (message, code)
-    assert told["details"]["errorCount"] == errors
-    assert "retry" not in told
-    return told
+    result = answer.json
+    assert result["kind"] == "Status"
+    assert (result["apiVersion"], result["reason"]) == ("v1.0", "Validation")
+    assert result["status"] == ("Failure" if errors else "Success"), result
+    assert (result["message"], result["code"]) == (message, code)
+    assert result["details"]["errorCount"] == errors
+    assert "retry" not in result
+    return result
 
 
 # Comparing versions
@@ -96,9 +96,9 @@ def test_status_tells_the_four_fates_apart(site: DocumentApi) -> None:
         "new": "created",
         "gone": "deleted",
     }
-    told = {each["collection_name"]: each["base_status"] for each in site.get("/configdocs").json}
-    assert told["new"] == "not present"
-    assert set(told.values()) == {"present", "not present"}
+    result = {each["collection_name"]: each["base_status"] for each in site.get("/configdocs").json}
+    assert result["new"] == "not present"
+    assert set(result.values()) == {"present", "not present"}
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_site_actions_make_their_versions(site: DocumentApi) -> None:
     site.committed("b", document("two"))
     site.ask("POST", "/document-site-actions", {"outcome": "failure"})
     entries = site.get("/configdocs", versions=["last_site_action", "successful_site_action"]).json
-    told = {each["collection_name"]: each["new_status"] for each in entries}
-    assert told == {"a": "unmodified", "b": "created"}
+    result = {each["collection_name"]: each["new_status"] for each in entries}
+    assert result == {"a": "unmodified", "b": "created"}
     assert entries[0]["base_version"] == "successful_site_action"
     assert (entries[0]["base_revision"], entries[0]["new_revision"]) == (1, 2)
     for version in ("last_site_action", "successful_site_action"):
@@ -189,9 +189,9 @@ def test_a_post_is_answered_with_its_validations(site: DocumentApi) -> None:
     answer = site.post("site", document("one"), policy(), verbosity=1)
     assert answer.status == 201
     assert answer.headers["Location"] == "/api/v1.0/configdocs/site"
-    told = validated(answer, "201 Created", "Validations succeeded")
-    assert told["details"] == {"errorCount": 0, "messageList": []}
-    assert told["metadata"] == {}
+    result = validated(answer, "201 Created", "Validations succeeded")
+    assert result["details"] == {"errorCount": 0, "messageList": []}
+    assert result["metadata"] == {}
 
 
 def test_a_name_with_odd_characters_is_quoted_in_location(site: DocumentApi) -> None:
@@ -215,13 +215,13 @@ def test_the_default_mode_refuses_a_full_buffer(site: DocumentApi, mode: str | N
     query = {} if mode is None else {"buffermode": mode}
     assert site.post("a", document("one"), **query).status == 201
     for collection in ("a", "b"):
-        told = refused(
+        result = refused(
             site.post(collection, document("two"), **query),
             "409 Conflict",
             "Invalid collection specified for buffer",
             "Buffermode : rejectoncontents",
         )
-        assert told["details"]["errorCount"] == 1
+        assert result["details"]["errorCount"] == 1
     assert site.status() == {"a": "created"}
 
 
@@ -266,12 +266,12 @@ def test_an_unknown_mode_is_refused_on_an_empty_buffer_and_on_a_full_one(
 ) -> None:
     if full:
         site.add("a", document("one"))
-    told = refused(
+    result = refused(
         site.post("b", document("two"), buffermode="hippo"),
         "400 Bad Request",
         "Invalid buffermode parameter specified",
     )
-    assert "hippo" in told["reason"]
+    assert "hippo" in result["reason"]
     assert site.status() == ({"a": "created"} if full else {})
 
 
@@ -281,25 +281,25 @@ def test_the_same_contents_again_make_no_revision(site: DocumentApi, buffered: b
     if buffered:
         site.add("b", document("three"))
     before = site.ask("GET", "/document-buffer").json
-    told = refused(
+    result = refused(
         site.post("a", policy(), document("two"), document("one"), buffermode="append"),
         "400 Bad Request",
         "Collection a not added to Shipyard buffer",
         "Collection created no new revision",
     )
-    assert told["details"]["errorCount"] == 1
+    assert result["details"]["errorCount"] == 1
     assert site.ask("GET", "/document-buffer").json == before
 
 
 def test_a_document_of_another_collection_is_refused_by_name(site: DocumentApi) -> None:
     site.add("a", document("one"))
-    told = refused(
+    result = refused(
         site.post("b", document("one"), buffermode="append"),
         "409 Conflict",
         "Documents may not exist in more than one collection",
     )
-    assert "one" in told["reason"]
-    assert "'a'" in told["reason"]
+    assert "one" in result["reason"]
+    assert "'a'" in result["reason"]
 
 
 @pytest.mark.parametrize(
@@ -328,12 +328,12 @@ def test_unsuitable_documents_are_refused_one_message_for_each_fault(
 
 def test_two_faults_are_two_validation_messages(site: DocumentApi) -> None:
     wrong = stream(document("one") | {"more": 1}, document("two", None, layer="x"))
-    told = refused(
+    result = refused(
         site.post_text("a", wrong),
         "400 Bad Request",
         "Document(s) invalid syntax or otherwise unsuitable",
     )
-    messages = told["details"]["messageList"]
+    messages = result["details"]["messageList"]
     assert len(messages) >= 2
     for each in messages:
         assert each["kind"] == "ValidationMessage"
@@ -434,10 +434,10 @@ def test_rendered_documents_are_a_yaml_stream(site: DocumentApi) -> None:
 
 def test_documents_that_do_not_render_are_the_callers_fault(site: DocumentApi) -> None:
     site.add("a", document("one"))
-    told = refused(
+    result = refused(
         site.get("/renderedconfigdocs"), "409 Conflict", "The documents cannot be rendered"
     )
-    assert "LayeringPolicyNotFound" in str(told["details"]["messageList"])
+    assert "LayeringPolicyNotFound" in str(result["details"]["messageList"])
 
 
 # Committing
@@ -455,21 +455,21 @@ def test_a_commit_is_answered_with_its_validations(site: DocumentApi) -> None:
 def test_a_commit_of_nothing_is_refused_and_may_be_retried(site: DocumentApi, posted: bool) -> None:
     if posted:
         site.committed("a", document("one"), policy())
-    told = refused(
+    result = refused(
         site.commit(),
         "409 Conflict",
         "Unable to commit configuration documents",
         "There are no documents in the buffer to commit",
     )
-    assert told["retry"] is True
+    assert result["retry"] is True
 
 
 def test_a_commit_of_documents_that_do_not_render_is_refused(site: DocumentApi) -> None:
     site.add("a", document("one"))
     answer = site.commit()
     assert answer.status == 400
-    told = validated(answer, "400 Bad Request", "Validations failed", errors=1)
-    (message,) = told["details"]["messageList"]
+    result = validated(answer, "400 Bad Request", "Validations failed", errors=1)
+    (message,) = result["details"]["messageList"]
     assert message["kind"] == "ValidationMessage"
     assert (message["error"], message["level"]) == (True, "Error")
     assert "LayeringPolicyNotFound" in message["message"]
@@ -569,9 +569,9 @@ def test_another_method_is_405_with_a_message(site: DocumentApi, method: str, pa
     assert answer.headers["Allow"] == ALLOWED[path]
     assert answer.headers["X-Shipyard-Req"]
     if method != "HEAD":
-        told = refused(answer, "405 Method Not Allowed", answer.json["message"])
-        assert told["message"] == f"{path} answers {ALLOWED[path]}, not {method}"
-        assert told["details"]["errorType"] == "HTTPMethodNotAllowed"
+        result = refused(answer, "405 Method Not Allowed", answer.json["message"])
+        assert result["message"] == f"{path} answers {ALLOWED[path]}, not {method}"
+        assert result["details"]["errorType"] == "HTTPMethodNotAllowed"
 
 
 @pytest.mark.parametrize(
@@ -622,14 +622,14 @@ def test_an_unknown_path_is_404_with_a_message(site: DocumentApi, method: str, p
 def test_a_collection_name_that_cannot_be_read_or_reached_is_refused(
     site: DocumentApi, database: Database, name: str
 ) -> None:
-    told = refused(site.post(name, document("one")), "400 Bad Request", "Invalid collection name")
-    assert "1 to 36 printable characters" in told["reason"]
+    result = refused(site.post(name, document("one")), "400 Bad Request", "Invalid collection name")
+    assert "1 to 36 printable characters" in result["reason"]
     assert site.get(f"/configdocs/{name}").status == 404
     assert select(database, "SELECT count(*) FROM api_locks") == [(0,)]
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "decoded"),
     [
         *(("a", "a"), ("A-b_c.d", "A-b_c.d"), ("%C3%BC", "\u00fc"), ("%E6%97%A5", "\u65e5")),
         *(("a%20b", "a b"), ("a+b", "a+b"), ("a%2Bb", "a+b"), ("%25", "%"), ("a%3Fb%23c", "a?b#c")),
@@ -638,11 +638,11 @@ def test_a_collection_name_that_cannot_be_read_or_reached_is_refused(
     ],
 )
 def test_a_name_that_is_merely_odd_is_taken_and_comes_back(
-    site: DocumentApi, name: str, meant: str
+    site: DocumentApi, name: str, decoded: str
 ) -> None:
     answer = site.post(name, document("one"))
     assert answer.status == 201
-    assert site.status() == {meant: "created"}
+    assert site.status() == {decoded: "created"}
     there = answer.headers["Location"]
     assert loaded(site.send("GET", there).body) == [document("one")]
     assert site.get(f"/configdocs/{name}").status == 200
@@ -695,8 +695,8 @@ def test_unknown_parameters_are_ignored_and_the_last_of_two_counts(
     assert site.get(path, whatever="1", verbosity=[0, 5]).status == 200
     if path != "/configdocs":
         assert site.get(path, version=["committed", "buffer"]).status == 200
-    told = site.commit(dryrun=["false", "true"], force="false", nothing="")
-    assert told.json["message"] == "Validations succeeded DRYRUN"
+    result = site.commit(dryrun=["false", "true"], force="false", nothing="")
+    assert result.json["message"] == "Validations succeeded DRYRUN"
 
 
 def test_health_and_versions(site: DocumentApi) -> None:
@@ -747,10 +747,10 @@ def test_the_second_of_two_writers_is_refused_in_the_words_that_clients_know(
         assert site.get("/renderedconfigdocs").status == 200
     assert 1 <= int(answer.headers["Retry-After"]) <= 15
     if what in {"post", "commit"}:
-        told = refused(answer, "409 Conflict", "Blocked by another process")
-        assert "with a lock for configdocs_update" in told["reason"]
-        assert "Lock expires in not more than" in told["reason"]
-        assert told["retry"] is False
+        result = refused(answer, "409 Conflict", "Blocked by another process")
+        assert "with a lock for configdocs_update" in result["reason"]
+        assert "Lock expires in not more than" in result["reason"]
+        assert result["retry"] is False
     else:
         assert answer.problem == (409, "lock_held")
     assert site.ask("GET", "/document-revisions").json == before

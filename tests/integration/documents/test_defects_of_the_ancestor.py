@@ -178,7 +178,7 @@ def test_two_schemas_of_one_name_in_two_collections_are_found_and_not_committed(
 
 
 @pytest.mark.parametrize("path", ["/configdocs/a", "/renderedconfigdocs"])
-def test_d3_secrets_are_hidden_unless_asked_for(site: DocumentApi, path: str) -> None:
+def test_d3_secrets_are_hidden_unless_requested(site: DocumentApi, path: str) -> None:
     site.add("a", policy(), secret("password"), document("open", "for all"))
     for query in ({}, {"cleartext-secrets": "false"}):
         body = site.get(path, **query).body
@@ -409,16 +409,16 @@ def test_d14_every_refusal_says_what_is_wrong_in_its_own_words(
     site: DocumentApi, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = site.ask("GET", path)
-    told = answer.json
+    result = answer.json
     assert answer.status == 404
-    assert told.get("message") or told.get("detail")
-    assert "unknown exception" not in str(told).lower()
-    assert "Deckhand" not in str(told)
+    assert result.get("message") or result.get("detail")
+    assert "unknown exception" not in str(result).lower()
+    assert "Deckhand" not in str(result)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 def test_d14_the_reason_of_bad_yaml_is_a_sentence_not_an_inner_answer(site: DocumentApi) -> None:
-    told = site.post_text("a", b"a: b: c").json
-    assert "apiVersion" not in told["reason"]
-    assert "line 1" in told["reason"]
-    assert POLICY_SCHEMA not in told["reason"]
+    result = site.post_text("a", b"a: b: c").json
+    assert "apiVersion" not in result["reason"]
+    assert "line 1" in result["reason"]
+    assert POLICY_SCHEMA not in result["reason"]

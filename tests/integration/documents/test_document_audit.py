@@ -14,7 +14,7 @@ _REASON = 'because of ü, "quotes", a \\ and \u2028'
 
 
 @pytest.fixture
-def told(site: DocumentApi) -> DocumentApi:
+def recorded(site: DocumentApi) -> DocumentApi:
     """A site with events of every kind."""
     site.add("b", document("other"))
     site.committed("a", document("one"), policy())
@@ -36,8 +36,8 @@ def tamper(database: Database, statement: str) -> None:
         assert conn.execute(text(statement)).rowcount
 
 
-def test_a_record_that_nobody_touched_is_whole(told: DocumentApi, database: Database) -> None:
-    assert told is not None
+def test_an_untouched_record_is_whole(recorded: DocumentApi, database: Database) -> None:
+    assert recorded is not None
     verdict = verify_documents(database)
     assert verdict.breaks == ()
     assert verdict.events == 8
@@ -75,9 +75,9 @@ def test_of_nothing_the_record_is_whole(site: DocumentApi, database: Database) -
     ],
 )
 def test_what_was_altered_is_found_and_nothing_else(
-    told: DocumentApi, database: Database, statement: str, revision: int, what: str
+    recorded: DocumentApi, database: Database, statement: str, revision: int, what: str
 ) -> None:
-    assert told is not None
+    assert recorded is not None
     tamper(database, statement)
     found = verify_documents(database).breaks
     assert any(what in each.what for each in found), found
@@ -87,13 +87,13 @@ def test_what_was_altered_is_found_and_nothing_else(
 
 
 def test_the_verb_walks_documents_too(
-    told: DocumentApi,
+    recorded: DocumentApi,
     database: Database,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert told is not None
+    assert recorded is not None
     monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
 
     def code(*options: str) -> object:

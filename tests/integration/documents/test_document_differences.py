@@ -107,7 +107,7 @@ def test_documents_that_do_not_render_are_compared_as_posted(site: DocumentApi) 
 
 
 @pytest.mark.parametrize("rendered", ["false", "true"])
-def test_secrets_are_masked_unless_asked_for(site: DocumentApi, rendered: str) -> None:
+def test_secrets_are_masked_unless_requested(site: DocumentApi, rendered: str) -> None:
     source = {"schema": SCRIPT, "name": "password", "path": "."}
     uses = document(
         "uses", {"open": 1}, substitutions=[{"src": source, "dest": {"path": ".taken"}}]

@@ -1,4 +1,4 @@
-"""What the ancestors have not: reviewed commits, confirmation, exact going back, provenance."""
+"""What the ancestors lack: reviewed commits, confirmation, exact going back, provenance."""
 
 import json
 import threading
@@ -41,9 +41,9 @@ def names(answer: Answer) -> set[str]:
 
 def test_a_dry_run_names_what_it_validated(site: DocumentApi) -> None:
     site.add("a", document("one"), policy())
-    told = site.commit(dryrun="true").json
+    result = site.commit(dryrun="true").json
     buffer = site.ask("GET", "/document-buffer")
-    assert (told["revision"], told["digest"]) == (1, buffer.json["digest"])
+    assert (result["revision"], result["digest"]) == (1, buffer.json["digest"])
     assert site.commit(dryrun="true").headers["Etag"] == buffer.headers["Etag"]
     assert site.commit(revision=1).status == 200
 
@@ -65,7 +65,7 @@ def test_a_buffer_that_moved_is_not_committed(site: DocumentApi, by: str) -> Non
 
 
 @pytest.mark.parametrize("revision", ["x", "0", "-1", "1.5", str(1 << 70)])
-def test_a_revision_that_is_none_is_refused(site: DocumentApi, revision: str) -> None:
+def test_an_invalid_revision_is_refused(site: DocumentApi, revision: str) -> None:
     site.add("a", document("one"), policy())
     assert site.commit(revision=revision).status == 400
 
@@ -120,7 +120,7 @@ def later(database: Database, seconds: int = 3600) -> None:
     )
 
 
-def test_a_commit_that_nobody_confirms_is_undone(site: DocumentApi, database: Database) -> None:
+def test_an_unconfirmed_commit_is_undone(site: DocumentApi, database: Database) -> None:
     site.committed("a", document("one"), policy())
     site.add("a", document("two"), policy())
     assert site.commit(confirm_within=600).status == 200
@@ -185,7 +185,7 @@ def test_confirming_too_late_is_refused(site: DocumentApi, database: Database) -
     assert site.ask("POST", "/document-revisions/1/confirm").status == 409
 
 
-def test_undoing_waits_for_who_changes_documents(
+def test_undoing_waits_while_another_request_changes_documents(
     site: DocumentApi, other_site: DocumentApi, database: Database
 ) -> None:
     site.add("a", document("one"), policy())
@@ -207,7 +207,7 @@ POLLED = ["/document-buffer", "/configdocs", "/configdocs?versions=committed,las
 
 
 @pytest.mark.parametrize("buffered", [False, True])
-def test_who_polls_sees_when_a_commit_is_undone(
+def test_polled_answers_show_when_a_commit_is_undone(
     site: DocumentApi, database: Database, buffered: bool
 ) -> None:
     site.committed("a", document("one"), policy())
@@ -241,7 +241,7 @@ def test_versions_that_are_final_say_nothing_of_a_commit_that_waits(site: Docume
 
 @pytest.mark.parametrize("ends", ["confirmed", "undone", "superseded"])
 @pytest.mark.parametrize("path", POLLED)
-def test_who_polls_with_an_etag_sees_how_a_commit_ended(
+def test_polling_with_an_etag_shows_how_a_commit_ended(
     site: DocumentApi, database: Database, path: str, ends: str
 ) -> None:
     site.committed("a", document("one"), policy())
@@ -307,8 +307,8 @@ def test_discard_drops_one_collection_or_all(site: DocumentApi) -> None:
     site.add("a", document("a", 2))
     site.post("b", buffermode="append", empty_collection="true")
     site.add("c", document("c"))
-    told = site.ask("DELETE", "/document-buffer/b", reason="a mistake").json
-    assert told["collections"] == ["a", "c"]
+    result = site.ask("DELETE", "/document-buffer/b", reason="a mistake").json
+    assert result["collections"] == ["a", "c"]
     assert site.status() == {"a": "modified", "b": "unmodified", "c": "created", "p": "unmodified"}
     assert site.ask("DELETE", "/document-buffer/b").status == 404
     assert site.ask("DELETE", "/document-buffer").json["collections"] == []
@@ -347,8 +347,8 @@ def test_a_rollback_digest_is_that_of_the_revision(site: DocumentApi) -> None:
 def test_tags_name_revisions(site: DocumentApi) -> None:
     site.committed("a", document("one"), policy())
     site.ask("PUT", "/document-revisions/1/tags/good", {"data": {"n": 1}, "reason": "tested"})
-    told = site.ask("PUT", "/document-revisions/1/tags/good", {"data": {"n": 2}}).json
-    (tag,) = told["tags"]
+    result = site.ask("PUT", "/document-revisions/1/tags/good", {"data": {"n": 2}}).json
+    (tag,) = result["tags"]
     assert (tag["tag"], tag["data"]) == ("good", {"n": 2})
     assert site.ask("DELETE", "/document-revisions/1/tags/good").json["tags"] == []
     assert site.ask("DELETE", "/document-revisions/1/tags/good").status == 404
@@ -371,7 +371,7 @@ def test_a_site_action_is_of_a_committed_revision(site: DocumentApi) -> None:
     assert site.ask("POST", "/document-site-actions", body).status == 201
 
 
-def test_who_when_and_why_are_in_the_record(site: DocumentApi, database: Database) -> None:
+def test_the_record_has_caller_time_and_reason(site: DocumentApi, database: Database) -> None:
     marker = "0b2f9a3e-3f0d-4a54-9a50-0d6f6f1c2f11"
     headers = {"X-Context-Marker": marker}
     path = f"{API}/configdocs/a?reason=a+new+site"
@@ -435,7 +435,7 @@ GOOD = of_messages({"message": "all is well", "error": False, "source": "itself"
 BAD = of_messages({"message": "a port is missing", "error": True, "name": "V1"})
 
 
-def test_validators_are_asked_in_parallel_and_their_messages_merged(
+def test_validators_run_in_parallel_and_their_messages_are_merged(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     assert database is not None
@@ -448,10 +448,10 @@ def test_validators_are_asked_in_parallel_and_their_messages_merged(
         chosen = f"drydock={one}, armada={two},promenade={three}"
         with document_api(database_url, tmp_path, documents_validators=chosen) as site:
             site.add("a", document("one"), policy())
-            told = site.commit().json
-    assert told["status"] == "Failure"
-    assert told["details"]["errorCount"] == 2
-    by_source = {each["source"]: each for each in told["details"]["messageList"]}
+            result = site.commit().json
+    assert result["status"] == "Failure"
+    assert result["details"]["errorCount"] == 2
+    by_source = {each["source"]: each for each in result["details"]["messageList"]}
     assert set(by_source) == {"itself", "armada", "promenade"}
     assert (by_source["itself"]["level"], by_source["armada"]["level"]) == ("Info", "Error")
     assert by_source["armada"]["documents"] == []
@@ -477,7 +477,7 @@ def test_validators_are_asked_in_parallel_and_their_messages_merged(
         (302, GOOD),
     ],
 )
-def test_an_answer_that_is_none_is_an_error(
+def test_an_invalid_answer_of_a_validator_is_an_error(
     database: Database, database_url: str, tmp_path: Path, status: int, answer: object
 ) -> None:
     assert database is not None
@@ -490,7 +490,7 @@ def test_an_answer_that_is_none_is_an_error(
         assert site.commit(force="true").status == 200
 
 
-def test_a_validator_that_hangs_is_waited_for_only_so_long(
+def test_a_hanging_validator_is_given_up_after_its_time(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     assert database is not None
@@ -505,7 +505,7 @@ def test_a_validator_that_hangs_is_waited_for_only_so_long(
     assert "Timeout" in message["diagnostic"]
 
 
-def test_validators_are_not_asked_about_what_does_not_render(
+def test_validators_do_not_run_if_rendering_fails(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     assert database is not None
@@ -531,12 +531,12 @@ def test_the_deployment_version_rule(
             right = document("deployment-version", schema="pegleg/DeploymentData/v1")
             answer = site.post("a", right, policy())
             level = "Skip"
-        told = answer.json
-        assert (answer.status, told["status"], told["details"]["errorCount"]) == (
+        result = answer.json
+        assert (answer.status, result["status"], result["details"]["errorCount"]) == (
             *(201, "Success"),
             0,
         )
-        levels = [each["level"] for each in told["details"]["messageList"]]
+        levels = [each["level"] for each in result["details"]["messageList"]]
         assert levels == ([] if level == "Skip" else [level.lower()])
         assert site.post("a", empty_collection="true", buffermode="replace").status == 201
 
@@ -550,7 +550,7 @@ def test_the_deployment_version_rule(
     ],
     ids=["what renders", "what cannot be rendered yet", "what never renders"],
 )
-def test_a_schema_that_is_none_is_refused_when_it_is_posted(
+def test_an_invalid_schema_is_refused_when_it_is_posted(
     site: DocumentApi, beside: list[Any]
 ) -> None:
     schema = {
@@ -580,7 +580,7 @@ def test_warnings_of_rendering_are_shown_and_stop_nothing(site: DocumentApi) -> 
         assert message["documents"][0]["name"] == "target"
 
 
-def test_data_that_its_schema_refuses_is_told_at_once_and_not_committed(
+def test_data_that_its_schema_refuses_is_reported_by_the_post_and_not_committed(
     site: DocumentApi,
 ) -> None:
     schema = {
@@ -592,9 +592,9 @@ def test_data_that_its_schema_refuses_is_told_at_once_and_not_committed(
         "a", schema, policy(), document("one", {"value": 1}), document("two", {"port": 1})
     )
     assert answer.status == 201
-    told = answer.json
-    assert (told["status"], told["code"]) == ("Failure", "400 Bad Request")
-    (message,) = told["details"]["messageList"]
+    result = answer.json
+    assert (result["status"], result["code"]) == ("Failure", "400 Bad Request")
+    (message,) = result["details"]["messageList"]
     assert (message["name"], message["documents"][0]["name"]) == ("D002", "one")
     assert site.commit().status == 400
 
@@ -625,14 +625,14 @@ def test_a_document_says_where_its_values_came_from_and_who_uses_it(site: Docume
         ],
     )
     site.add("a", policy(), base, child, document("source", {"deep": {"x": 1}}), document("other"))
-    told = site.get(f"/documents/{SCRIPT}/child", provenance="true").json
-    assert told["data"] == {"kept": 1, "changed": 2, "taken": {"x": 1}}
-    origins = {each["path"]: each for each in told["provenance"]}
+    result = site.get(f"/documents/{SCRIPT}/child", provenance="true").json
+    assert result["data"] == {"kept": 1, "changed": 2, "taken": {"x": 1}}
+    origins = {each["path"]: each for each in result["provenance"]}
     assert origins[".taken"]["document"]["name"] == "source"
     assert origins[".taken"]["origin_path"] == ".deep"
     assert "substitutions[0]" in origins[".taken"]["steps"][0]
     assert {each["document"]["name"] for each in origins.values()} == {"base", "child", "source"}
-    assert told["parent"]["name"] == "base"
+    assert result["parent"]["name"] == "base"
     for name, users in {"source": ["child"], "base": ["child"], "child": [], "other": []}.items():
         used = site.get(f"/documents/{SCRIPT}/{name}").json["used_by"]
         assert [each["name"] for each in used] == users

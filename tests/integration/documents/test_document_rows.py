@@ -8,7 +8,14 @@ from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.documents.stored import Elsewhere, Held, Stamp, StoredBody, StoredContent, Versions
+from staging_api.documents.stored import (
+    ContentRef,
+    Elsewhere,
+    Stamp,
+    StoredBody,
+    StoredContent,
+    Versions,
+)
 from staging_api.locks.model import new_id
 from tests.rows import execute, refused_by_database, select
 
@@ -53,7 +60,7 @@ def test_each_revision_has_what_it_had(database: Database) -> None:
     assert found == [{}, {"a": "1", "b": "2"}, {"a": "3", "b": "2"}, {"a": "3"}, found[1]]
     with database.connect() as conn:
         assert rows.versions(conn) == Versions(4, 0, 0, 0)
-        assert rows.state(conn, 4)["a"] == Held(rows.state(conn, 1)["a"].content_id, "1" * 64)
+        assert rows.state(conn, 4)["a"] == ContentRef(rows.state(conn, 1)["a"].content_id, "1" * 64)
 
 
 def test_a_document_moves_from_one_collection_to_another_at_once(database: Database) -> None:

@@ -138,7 +138,7 @@ def test_keys_of_a_file_are_nowhere_in_the_database(
         assert SECRET.encode() in site.get("/configdocs/a", cleartext_secrets="true").body
 
 
-def test_a_lost_key_is_told_and_does_not_stop_the_rest(
+def test_a_lost_key_is_reported_and_does_not_stop_the_rest(
     database: Database, database_url: str, tmp_path: Path, keys_file: Path
 ) -> None:
     assert database is not None
@@ -179,13 +179,13 @@ def test_a_viewer_and_an_administrator_never_see_each_others_answer(
         assert asked.json["message"] == "Forbidden"
         assert asked.json["reason"] == "Credentials do not permit access"
         assert SECRET not in asked.body.decode()
-        # Knowing the other's ETag helps nobody.
+        # Knowing the other's ETag does not help.
         known = {"If-None-Match": shown.headers["Etag"]}
         assert viewer.send("GET", f"/api/v1.0{path}", None, known).status == 200
 
 
 @pytest.mark.parametrize("rendered", ["false", "true"])
-def test_differences_show_secrets_to_operators_who_ask_only(
+def test_differences_show_secrets_only_to_operators_who_request_them(
     callers: dict[str, DocumentApi], rendered: str
 ) -> None:
     callers["operator"].committed("a", policy(), secret("password", SECRET))
@@ -204,19 +204,19 @@ def test_differences_show_secrets_to_operators_who_ask_only(
 
 def test_the_token_of_openstack_clients_is_a_credential(callers: dict[str, DocumentApi]) -> None:
     assert callers["viewer"].get("/configdocs").status == 200
-    answer = callers["nobody"].get("/configdocs")
+    answer = callers["anonymous"].get("/configdocs")
     assert (answer.status, answer.json["message"]) == (401, "Unauthenticated")
     assert answer.json["reason"] == "Credentials are not established"
     wrong = {"X-Auth-Token": "not a token"}
-    assert callers["nobody"].send("GET", "/api/v1.0/configdocs", None, wrong).status == 401
+    assert callers["anonymous"].send("GET", "/api/v1.0/configdocs", None, wrong).status == 401
     both = {"Authorization": "Bearer nonsense"}
     assert callers["viewer"].send("GET", "/api/v1.0/configdocs", None, both).status == 401
-    assert callers["nobody"].get("/health").status == 204
-    assert callers["nobody"].send("GET", "/versions").status == 200
+    assert callers["anonymous"].get("/health").status == 204
+    assert callers["anonymous"].send("GET", "/versions").status == 200
 
 
 @pytest.mark.parametrize("name", ["viewer", "auditor"])
-def test_who_only_reads_changes_nothing(callers: dict[str, DocumentApi], name: str) -> None:
+def test_readers_change_nothing(callers: dict[str, DocumentApi], name: str) -> None:
     callers["stager"].committed("a", policy())
     reader = callers[name]
     for answer in (

@@ -600,7 +600,7 @@ ELSEWHERE_TESTED: Mapping[str, tuple[str, str]] = {
         }.items()
     },
     "1-no-token": (f"{DOCUMENTS}document_secrets.py", "test_the_token_of_openstack_clients"),
-    "1-wrong-role": (f"{DOCUMENTS}document_secrets.py", "test_who_only_reads_changes_nothing"),
+    "1-wrong-role": (f"{DOCUMENTS}document_secrets.py", "test_readers_change_nothing"),
     "1-lock-held": (f"{DOCUMENTS}configdocs_conformance.py", "test_the_second_of_two_writers"),
     "1-chunked-body": ("acceptance/test_documents_faults.py", "test_a_chunked_body_is_the"),
     "1-405-allow": (f"{DOCUMENTS}configdocs_conformance.py", "test_another_method_is_405"),
@@ -609,14 +609,14 @@ ELSEWHERE_TESTED: Mapping[str, tuple[str, str]] = {
     "operations-lock": (f"{DOCUMENTS}configdocs_conformance.py", "test_reading_takes_no_lock"),
     "operations-context-marker": (f"{DOCUMENTS}configdocs_conformance.py", "test_the_context_mark"),
     "server-deployment-version": (f"{DOCUMENTS}document_features.py", "test_the_deployment_vers"),
-    "server-validators": (f"{DOCUMENTS}document_features.py", "test_validators_are_asked_in_par"),
+    "server-validators": (f"{DOCUMENTS}document_features.py", "test_validators_run_in_parallel"),
     "server-validators-answers": (
         f"{DOCUMENTS}document_features.py",
-        "test_an_answer_that_is_none",
+        "test_an_invalid_answer_of_a_valid",
     ),
     "server-validators-after-rendering": (
         f"{DOCUMENTS}document_features.py",
-        "test_validators_are_not_asked_about",
+        "test_validators_do_not_run_if_rend",
     ),
     "3-rollback-exact": (f"{DOCUMENTS}document_features.py", "test_any_revision_can_be_gone"),
     "4-redaction-metadata": ("unit/documents/test_redaction.py", "test_a_substituted_secret_is"),

@@ -107,7 +107,7 @@ def test_a_warning_alone_is_no_failure(site, capsys):
     assert out.endswith("0 errors, 1 warnings\n")
 
 
-def test_render_masks_secrets_unless_told_otherwise(site, capsys):
+def test_render_masks_secrets_unless_requested(site, capsys):
     options = {"as_json": False}
     code, out, _ = run(capsys, document_folders.render_folder, site, secrets=False, **options)
     values = {each["metadata"]["name"]: each["data"] for each in yaml.safe_load_all(out)}

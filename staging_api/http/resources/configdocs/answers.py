@@ -53,22 +53,22 @@ def author(req: falcon.Request) -> Author:
 
 
 def wants_secrets(req: falcon.Request) -> bool:
-    """Whether the answer is to show secrets: asked for, and allowed.
+    """Return whether the answer shows secrets: the caller requests them, and may see them.
 
     Raises:
-        Forbidden: asked for, and not allowed.
+        Forbidden: the caller may not see secrets.
     """
-    asked = req.get_param_as_bool("cleartext-secrets") or False
-    if asked:
+    requested = req.get_param_as_bool("cleartext-secrets") or False
+    if requested:
         may_see_secrets(req)
-    return asked
+    return requested
 
 
 def may_see_secrets(req: falcon.Request) -> None:
     """Refuse a caller that may not see secrets.
 
     Raises:
-        Forbidden: that is so.
+        Forbidden: the caller has none of the roles that may.
     """
     if not SECRETS & req.context.roles:
         raise Forbidden(f"secrets are shown to the roles {' and '.join(sorted(SECRETS))} only")

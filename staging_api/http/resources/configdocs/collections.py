@@ -10,7 +10,7 @@ from staging_api.documents.reader import version_named
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
 from staging_api.documents.service import DocumentService, Post
 from staging_api.documents.showing import posted_text
-from staging_api.documents.stored import Held
+from staging_api.documents.stored import ContentRef
 from staging_api.documents.text import load_documents
 from staging_api.errors import LimitExceeded
 from staging_api.http.api_lock import api_lock
@@ -29,7 +29,7 @@ from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
 PATH = "/api/v1.0/configdocs"
 _MAX_NAME_LENGTH = 36
-# Clients and proxies take these out of a path, so that nothing named so could be asked for.
+# Clients and proxies take these out of a path, so that no request could name such a collection.
 _NO_NAMES = frozenset({".", ".."})
 # What is not UTF-8 in a path is decoded to the second.
 _NO_CHARACTERS = frozenset("/\ufffd")
@@ -42,14 +42,13 @@ class ConfigdocsStatus:
     answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
-        """Take what the responders need."""
         self._reader = documents.reader
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Compare two versions, collection by collection."""
         names = req.get_param_as_list("versions") or req.get_param_as_list("version") or []
-        asked = [part for name in names for part in name.split(",") if part]
-        found = self._reader.compare(asked)
+        versions = [part for name in names for part in name.split(",") if part]
+        found = self._reader.compare(versions)
         if not not_modified(req, resp, found.etag):
             waiting = found.unconfirmed
             until = confirm_until(None if waiting is None else waiting.confirm_until)
@@ -85,7 +84,6 @@ class Configdocs:
     takes_files = True  # the limit is our own, and is kept while the body is read
 
     def __init__(self, documents: DocumentService, wait_cap_seconds: float, max_bytes: int) -> None:
-        """Take what the responders need."""
         self._documents = documents
         self.locks: Locks = documents.locks
         self.wait_cap_seconds = wait_cap_seconds
@@ -117,34 +115,36 @@ class Configdocs:
         version = version_named(req.get_param("version"))
         secrets = wants_secrets(req)
         reader = self._documents.reader
-        held = reader.held(version, collection)
-        if held is None:
+        content = reader.content(version, collection)
+        if content is None:
             resp.content_type, resp.data = YAML, b""
             return
-        text, documents = reader.posted(collection, held)
+        text, documents = reader.posted(collection, content)
         hidden = not secrets and any(each.encrypted for each in documents)
         if hidden:
             resp.set_header("X-Redacted", "true")
-        if not not_modified(req, resp, _etag(held, hidden=hidden)):
+        if not not_modified(req, resp, _etag(content, hidden=hidden)):
             resp.content_type = YAML
             resp.data = posted_text(documents) if hidden else text
 
 
-def _etag(held: Held, *, hidden: bool) -> str:
-    return f'"{held.digest[:32]}{"-redacted" if hidden else ""}"'
+def _etag(content: ContentRef, *, hidden: bool) -> str:
+    return f'"{content.digest[:32]}{"-redacted" if hidden else ""}"'
 
 
-def _unless(req: falcon.Request) -> Callable[[Held | None], None]:
+def _unless(req: falcon.Request) -> Callable[[ContentRef | None], None]:
     """Refuse a post whose caller edited another content than the one that is there."""
 
-    def unless(held: Held | None) -> None:
-        etags = [] if held is None else [_etag(held, hidden=hidden) for hidden in (True, False)]
+    def unless(content: ContentRef | None) -> None:
+        etags = (
+            [] if content is None else [_etag(content, hidden=hidden) for hidden in (True, False)]
+        )
         if not matches(req, etags):
             raise BufferConflict(
                 "The collection has moved",
                 "the collection is not what If-Match names: get it and edit it again",
             )
-        if req.get_header("If-None-Match") == "*" and held is not None:
+        if req.get_header("If-None-Match") == "*" and content is not None:
             raise BufferConflict(
                 "The collection exists", "If-None-Match: * asks for a new collection"
             )

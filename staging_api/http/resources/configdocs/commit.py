@@ -35,7 +35,6 @@ class CommitConfigdocs:
     """Commits."""
 
     def __init__(self, documents: DocumentService, wait_cap_seconds: float) -> None:
-        """Take what the responders need."""
         self._documents = documents
         self.locks: Locks = documents.locks
         self.wait_cap_seconds = wait_cap_seconds

@@ -149,17 +149,17 @@ def _answer(description: str, media: str, schema: Mapping[str, Any]) -> dict[str
 
 
 def _refused(*statuses: int) -> dict[str, Any]:
-    told = (*(status for status in ALWAYS if status not in BEFORE_ROUTING), 500, *statuses)
+    answers = (*(status for status in ALWAYS if status not in BEFORE_ROUTING), 500, *statuses)
     return {
-        **{str(status): _status(MEANINGS[status]) for status in told},
+        **{str(status): _status(MEANINGS[status]) for status in answers},
         **problems(*BEFORE_ROUTING),
     }
 
 
 def _yaml(description: str) -> dict[str, Any]:
-    told = _answer(description, _YAML, {"type": "string"})
-    told["headers"] |= headers("X-Redacted")
-    return told
+    answers = _answer(description, _YAML, {"type": "string"})
+    answers["headers"] |= headers("X-Redacted")
+    return answers
 
 
 def _operation(

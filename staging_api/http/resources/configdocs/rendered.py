@@ -20,7 +20,6 @@ class RenderedConfigdocs:
     answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
-        """Take what the responders need."""
         self._reader = documents.reader
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

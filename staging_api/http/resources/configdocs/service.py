@@ -1,4 +1,4 @@
-"""``/versions`` and ``/api/v1.0/health``: whether the API is there, as these clients ask."""
+"""``/versions`` and ``/api/v1.0/health``: the probes of these clients."""
 
 import falcon
 
@@ -19,5 +19,5 @@ class ConfigdocsHealth:
     answers_head = True
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer that the API answers; readiness is told by /readyz."""
+        """Answer without a body; ``/readyz`` reports readiness."""
         resp.status = falcon.HTTP_204

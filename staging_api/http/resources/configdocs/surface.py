@@ -18,14 +18,14 @@ from staging_api.errors import (
 from staging_api.http.problems import ErrorForm, FalconRefusal, advise, retry_after
 
 _PREFIX = "api/v1.0"
-#: Below the base path; those of actions are asked for by the same clients, and are not here.
+#: Below the base path; the same clients also request those of actions, which are not here.
 _NAMES = (
     *("configdocs", "commitconfigdocs", "renderedconfigdocs", "health"),
     *("actions", "workflows", "site_statuses", "notedetails"),
 )
 _PATHS = ("versions", *(f"{_PREFIX}/{name}" for name in _NAMES))
 _MAX_VERBOSITY = 5
-#: Whether a client of this surface should send the same again is said by Retry-After.
+#: `Retry-After` says when a client of this surface should send the same request again.
 _BLOCKED = "Blocked by another process"
 
 
@@ -90,7 +90,7 @@ def status_error(resp: falcon.Response, status: int, error: StagingApiError) -> 
     resp.text = resp.media = resp.stream = None
 
 
-#: How an error is told on each of these paths.
+#: The form of errors on each of these paths.
 STATUS_FORMS: Mapping[str, ErrorForm] = dict.fromkeys(_PATHS, status_error)
 
 
