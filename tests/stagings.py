@@ -89,7 +89,7 @@ class Bench:
 
     def stage(self, url: str, *artifacts: str) -> Staging:
         """Stage artifacts, foreground and background."""
-        staging = self.service.stage(self.service.wanted(url, artifacts), ORIGIN)
+        staging = self.service.stage(self.service.check_request(url, artifacts), ORIGIN)
         self.service.resume(staging, ORIGIN)
         return self.service.find(staging.id)
 

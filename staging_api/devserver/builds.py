@@ -9,7 +9,7 @@ from staging_api.errors import Conflict, LockHeld, NotFound
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import parse
 from staging_api.staging import repository
-from staging_api.staging.model import Wanted
+from staging_api.staging.model import StagingRequest
 from staging_api.staging.repository import BuildFolder, FoundFile
 from staging_api.staging.service import StagingService
 
@@ -32,14 +32,14 @@ class Builds:
 
     stagings: StagingService
 
-    def wanted(self, archive_url: str, artifacts: Sequence[str] = ()) -> Wanted:
+    def check_request(self, archive_url: str, artifacts: Sequence[str] = ()) -> StagingRequest:
         """Check a question about a build, as `StagingService.wanted` checks a request.
 
         Raises:
             Invalid: the URL is malformed, or an artifact is unknown.
             SourceNotAllowed: the archive is outside the allow-list.
         """
-        return self.stagings.wanted(archive_url, artifacts)
+        return self.stagings.check_request(archive_url, artifacts)
 
     def latest(self, target: str, milestone: str = "") -> str:
         """Return the newest build of a target whose name contains the milestone.
@@ -57,10 +57,10 @@ class Builds:
             raise NotFound(f"no build of {target} is staged")
         return max(names, key=version_key)
 
-    def evict(self, wanted: Wanted, origin: RequestOrigin) -> None:
+    def evict(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Evict what is staged; what is pinned, or being staged just now, stays as it is."""
         with self.stagings.database.connect() as conn:
-            rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
+            rows = repository.artifacts_of(conn, request.archive_url, request.names)
         for row in rows:
             if row.settled:
                 try:
@@ -70,26 +70,26 @@ class Builds:
                 except (Conflict, NotFound):
                     continue
 
-    def folder(self, wanted: Wanted) -> str:
+    def folder(self, request: StagingRequest) -> str:
         """Return the folder of a build's files below ``/static``.
 
         Raises:
             NotFound: nothing of it was ever asked for.
         """
         with self.stagings.database.connect() as conn:
-            return repository.folder_of(conn, wanted.archive_url)
+            return repository.folder_of(conn, request.archive_url)
 
-    def entries(self, wanted: Wanted) -> tuple[str, list[FolderEntry]]:
+    def entries(self, request: StagingRequest) -> tuple[str, list[FolderEntry]]:
         """Return the folder of a build and what is directly in it.
 
         Raises:
             NotFound: nothing of the build is staged.
         """
         with self.stagings.database.connect() as conn:
-            folder = repository.folder_of(conn, wanted.archive_url)
+            folder = repository.folder_of(conn, request.archive_url)
             files = repository.files_below(conn, folder)
         if not files:
-            raise NotFound(f"nothing of {wanted.archive_url} is staged")
+            raise NotFound(f"nothing of {request.archive_url} is staged")
         return folder, list(_entries(folder, files))
 
 

@@ -33,7 +33,7 @@ from staging_api.errors import (
 from staging_api.locks.hold import RequestOrigin
 from staging_api.single_flight import SingleFlight, WaitTimedOut
 from staging_api.staging import repository
-from staging_api.staging.model import Wanted
+from staging_api.staging.model import StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.vocabulary.staging import PHASES, Phase
@@ -88,9 +88,9 @@ class Joining:
     refuses: bool = False
     flights: SingleFlight = field(default_factory=SingleFlight)
 
-    def wanted(
+    def check_request(
         self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
-    ) -> Wanted:
+    ) -> StagingRequest:
         """Check a request, as `StagingService.wanted` does.
 
         These callers take "it is not there" for final, and ask while builds are still uploaded: if
@@ -98,13 +98,13 @@ class Joining:
         """
         if upload_wait_seconds is None:
             upload_wait_seconds = self.stagings.uploads.wait_seconds
-        return self.stagings.wanted(archive_url, artifacts, upload_wait_seconds)
+        return self.stagings.check_request(archive_url, artifacts, upload_wait_seconds)
 
     def slot(self, client: Client) -> AbstractContextManager[Slot]:
         """Take one of the slots for long requests; raises what `WorkSlots.one` does."""
         return self.stagings.slots.one(client, self.stagings.locks.shutdown)
 
-    def stage(self, wanted: Wanted, origin: RequestOrigin) -> None:
+    def stage(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Return once the foreground is staged; what follows is on its way.
 
         Raises:
@@ -113,61 +113,61 @@ class Joining:
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed, for this caller or for the one that it joined.
         """
-        self._patiently(partial(self._stage, wanted, origin), origin.client)
+        self._patiently(partial(self._stage, request, origin), origin.client)
 
-    def _stage(self, wanted: Wanted, origin: RequestOrigin) -> None:
-        key = _key(wanted, _FOREGROUND)
-        if not self.flights.is_running(key) and self._nothing_left(wanted, origin):
+    def _stage(self, request: StagingRequest, origin: RequestOrigin) -> None:
+        key = _key(request, _FOREGROUND)
+        if not self.flights.is_running(key) and self._nothing_left(request, origin):
             return
         with self.waiter_slots.one():
             if self.refuses:
-                self.stagings.stage(wanted, origin)
+                self.stagings.stage(request, origin)
             else:
-                work = partial(self._bring, wanted, origin)
+                work = partial(self._bring, request, origin)
                 self.flights.run(key, work, origin.client, self.patience_seconds)
 
-    def _bring(self, wanted: Wanted, origin: RequestOrigin) -> None:
+    def _bring(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Stage it, or wait for the request that does, in whatever process."""
         try:
-            self.stagings.stage(wanted, origin)
+            self.stagings.stage(request, origin)
         except (LockHeld, LockLost):
-            self.stagings.queue_behind(wanted, origin)
-            self._wait(wanted, _FOREGROUND, origin, origin.client)
+            self.stagings.queue_behind(request, origin)
+            self._wait(request, _FOREGROUND, origin, origin.client)
 
-    def stage_all(self, wanted: Wanted, origin: RequestOrigin) -> None:
+    def stage_all(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Return once everything is staged, what would follow included.
 
         Raises:
             StagingApiError: as `stage` does.
         """
-        self.stage(wanted, origin)
-        self._wait_for_all(wanted, origin, origin.client)
+        self.stage(request, origin)
+        self._wait_for_all(request, origin, origin.client)
 
-    def queue(self, wanted: Wanted, origin: RequestOrigin) -> None:
+    def queue(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Return at once; a worker stages it.
 
         Raises:
             LockHeld: another works on it, and this service `refuses`.
         """
-        self._patiently(partial(self._queue, wanted, origin), origin.client)
+        self._patiently(partial(self._queue, request, origin), origin.client)
 
-    def is_staged(self, wanted: Wanted, client: Client = ALWAYS_CONNECTED) -> bool:
+    def is_staged(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> bool:
         """Return whether all of it is there, by one probe of an index.
 
         Raises:
             StagingApiError: an artifact failed.
         """
-        return not self._patiently(partial(self._left, wanted, PHASES), client)
+        return not self._patiently(partial(self._left, request, PHASES), client)
 
-    def _queue(self, wanted: Wanted, origin: RequestOrigin) -> None:
-        if self._nothing_left(wanted, origin):
+    def _queue(self, request: StagingRequest, origin: RequestOrigin) -> None:
+        if self._nothing_left(request, origin):
             return
         if self.refuses:
-            self.stagings.queue(wanted, origin)
+            self.stagings.queue(request, origin)
         else:
-            self.stagings.queue_behind(wanted, origin)
+            self.stagings.queue_behind(request, origin)
 
-    def wait_for_all(self, wanted: Wanted, client: Client = ALWAYS_CONNECTED) -> None:
+    def wait_for_all(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> None:
         """Return once everything that was asked for before is staged, the background included.
 
         Raises:
@@ -176,44 +176,46 @@ class Joining:
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed.
         """
-        self._wait_for_all(wanted, None, client)
+        self._wait_for_all(request, None, client)
 
-    def _wait_for_all(self, wanted: Wanted, origin: RequestOrigin | None, client: Client) -> None:
-        self._patiently(partial(self._wait_for_phases, wanted, origin, client), client)
+    def _wait_for_all(
+        self, request: StagingRequest, origin: RequestOrigin | None, client: Client
+    ) -> None:
+        self._patiently(partial(self._wait_for_phases, request, origin, client), client)
 
     def _wait_for_phases(
-        self, wanted: Wanted, origin: RequestOrigin | None, client: Client
+        self, request: StagingRequest, origin: RequestOrigin | None, client: Client
     ) -> None:
         # One that may ask anew must not wait for one that may not.
-        key = (_key(wanted, PHASES), origin is None)
-        if not self.flights.is_running(key) and not self._left(wanted, PHASES):
+        key = (_key(request, PHASES), origin is None)
+        if not self.flights.is_running(key) and not self._left(request, PHASES):
             return
         with self.waiter_slots.one():
-            work = partial(self._wait, wanted, PHASES, origin, client)
+            work = partial(self._wait, request, PHASES, origin, client)
             self.flights.run(key, work, client, self.patience_seconds)
 
     def _wait(
         self,
-        wanted: Wanted,
+        request: StagingRequest,
         phases: tuple[Phase, ...],
         origin: RequestOrigin | None,
         client: Client,
     ) -> None:
         """Return once it is there; what nobody brings any more is asked for anew, by `origin`."""
         deadline = time.monotonic() + self.patience_seconds
-        while left := self._left(wanted, phases):
+        while left := self._left(request, phases):
             with self.stagings.database.connect() as conn:
-                bringer = repository.bringer(conn, wanted.archive_url, sorted(left))
-            if bringer is None and (left := self._left(wanted, phases)):
+                bringer = repository.bringer(conn, request.archive_url, sorted(left))
+            if bringer is None and (left := self._left(request, phases)):
                 # Evicted since: all that was to do when we looked first is settled or gone.
                 if origin is None:
-                    raise NotFound(f"nobody stages {wanted.archive_url}")
-                self.stagings.queue_behind(wanted, origin)
+                    raise NotFound(f"nobody stages {request.archive_url}")
+                self.stagings.queue_behind(request, origin)
             if self.watch.closed:
-                raise ShuttingDown(f"{wanted.archive_url} is still being staged")
+                raise ShuttingDown(f"{request.archive_url} is still being staged")
             seconds = min(_LOOK_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
-                raise WaitTimedOut(f"{wanted.archive_url} is still being staged")
+                raise WaitTimedOut(f"{request.archive_url} is still being staged")
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
 
@@ -232,38 +234,38 @@ class Joining:
                 if self.watch.closed or time.monotonic() >= deadline:
                     raise
 
-    def _left(self, wanted: Wanted, phases: tuple[Phase, ...]) -> set[str]:
+    def _left(self, request: StagingRequest, phases: tuple[Phase, ...]) -> set[str]:
         """What is not settled: on its way, or evicted meanwhile and without a row.
 
         Raises:
             StagingApiError: some of it failed.
         """
-        left = {kind.name for kind in wanted.kinds if kind.phase in phases}
-        outcomes = self._outcomes(wanted)
+        left = {kind.name for kind in request.kinds if kind.phase in phases}
+        outcomes = self._outcomes(request)
         left -= {outcome.name for outcome in outcomes if outcome.settled}
         for outcome in outcomes:
             if outcome.name in left and outcome.state == "failed":
                 raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
         return left
 
-    def _nothing_left(self, wanted: Wanted, origin: RequestOrigin) -> bool:
+    def _nothing_left(self, request: StagingRequest, origin: RequestOrigin) -> bool:
         """Whether a request for it makes no work; most ask for what is staged, at one probe.
 
         What is on its way is relied upon from now on, and whoever brings it learns that.
         """
-        settled = {outcome.name for outcome in self._outcomes(wanted) if outcome.settled}
-        if settled == set(wanted.names):
+        settled = {outcome.name for outcome in self._outcomes(request) if outcome.settled}
+        if settled == set(request.names):
             return True
-        if self.stagings.nothing_left(wanted) is None:
+        if self.stagings.nothing_left(request) is None:
             return False
-        self.stagings.queue_behind(wanted, origin)
+        self.stagings.queue_behind(request, origin)
         return True
 
-    def _outcomes(self, wanted: Wanted) -> list[repository.Outcome]:
+    def _outcomes(self, request: StagingRequest) -> list[repository.Outcome]:
         with self.stagings.database.connect() as conn:
-            return repository.outcomes(conn, wanted.archive_url, wanted.names)
+            return repository.outcomes(conn, request.archive_url, request.names)
 
 
-def _key(wanted: Wanted, phases: tuple[Phase, ...]) -> Hashable:
+def _key(request: StagingRequest, phases: tuple[Phase, ...]) -> Hashable:
     """What two requests have in common that wait for the very same."""
-    return wanted.archive_url, frozenset(wanted.names), phases, wanted.upload_wait_seconds
+    return request.archive_url, frozenset(request.names), phases, request.upload_wait_seconds

@@ -15,7 +15,7 @@ from staging_api.documents.rendering.model import Rendering
 from staging_api.documents.validation.build_lists import BUILDS_SCHEMA, faults_of
 from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import RequestOrigin
-from staging_api.staging.model import Wanted
+from staging_api.staging.model import StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.vocabulary.staging import SETTLED_STATES
 
@@ -58,7 +58,7 @@ class Builds:
 
     def _look(self, archive_url: str, artifacts: tuple[str, ...]) -> BuildState:
         try:
-            return self._state(self.stagings.wanted(archive_url, artifacts))
+            return self._state(self.stagings.check_request(archive_url, artifacts))
         except StagingApiError as error:
             return BuildState(archive_url, artifacts, "refused", detail=error.detail)
 
@@ -66,22 +66,22 @@ class Builds:
         self, archive_url: str, artifacts: tuple[str, ...], origin: RequestOrigin
     ) -> BuildState:
         try:
-            wanted = self.stagings.wanted(archive_url, artifacts)
-            state = self._state(wanted)
+            staging_request = self.stagings.check_request(archive_url, artifacts)
+            state = self._state(staging_request)
             if state.state == "not_staged":
                 try:
-                    staging = self.stagings.queue(wanted, origin)
+                    staging = self.stagings.queue(staging_request, origin)
                 except LockHeld:
-                    self.stagings.queue_behind(wanted, origin)
+                    self.stagings.queue_behind(staging_request, origin)
                     return BuildState(state.archive_url, state.artifacts, "queued")
                 return replace(state, state=staging.state, staging_id=staging.id)
         except StagingApiError as error:
             return BuildState(archive_url, artifacts, "refused", detail=error.detail)
         return state
 
-    def _state(self, wanted: Wanted) -> BuildState:
-        url, names = wanted.archive_url, tuple(wanted.names)
-        staging = self.stagings.nothing_left(wanted)
+    def _state(self, staging_request: StagingRequest) -> BuildState:
+        url, names = staging_request.archive_url, tuple(staging_request.names)
+        staging = self.stagings.nothing_left(staging_request)
         if staging is None:
             return BuildState(url, names, "not_staged")
         states = {each.state for each in staging.artifacts if each.name in names}

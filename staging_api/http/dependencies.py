@@ -18,8 +18,8 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
+from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
-from staging_api.staging.following import StagingEvents
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -32,7 +32,7 @@ class AppDependencies:
     locks: Locks
     lock_service: LockService
     watch: Watch
-    events: StagingEvents
+    events: EventStream
     files: StagedFiles
     sender: Sender
     devserver: DevserverServices

@@ -26,8 +26,8 @@ from staging_api.settings import Settings
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.files import StagedFiles
-from staging_api.staging.following import StagingEvents
-from staging_api.staging.growing import Growing
+from staging_api.staging.event_stream import EventStream
+from staging_api.staging.partial_files import PartialFiles
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
@@ -50,14 +50,14 @@ def dependencies_of(
         Invalid: a setting is wrong.
     """
     database, blobs = stagings.database, stagings.blobs
-    files = StagedFiles(database, accesses, Growing(database, blobs, watch))
+    files = StagedFiles(database, accesses, PartialFiles(database, blobs, watch))
     noticed = partial(losses_noticed, stagings.upkeep)
     return AppDependencies(
         stagings=stagings,
         locks=stagings.locks,
         lock_service=LockService(database),
         watch=watch,
-        events=StagingEvents(database, watch),
+        events=EventStream(database, watch),
         files=files,
         sender=Sender(blobs, noticed, settings.accel_prefix),
         devserver=_devserver(settings, joining, files),

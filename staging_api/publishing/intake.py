@@ -34,7 +34,7 @@ from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
 from staging_api.publishing.placing import Destination, make_way, placed
 from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository import doom_unnamed, name_blobs, note_there, served_file
-from staging_api.staging.room import UploadRoom
+from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
 
 _REMOVED = "contents were removed from the store meanwhile: send them again"
@@ -138,7 +138,7 @@ class Intake:
             yield no_limit
             return
         self.upkeep.identity.check()
-        with UploadRoom(self.upkeep, expected_bytes) as room:
+        with UploadReservation(self.upkeep, expected_bytes) as room:
             yield room
 
     def _note(

@@ -91,8 +91,8 @@ def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
     origin = RequestOrigin(caller="upkeep")
 
     def stage_again(artifact: StagedArtifact) -> None:
-        wanted = stagings.wanted(artifact.archive_url, (artifact.name,))
-        stagings.queue_behind(wanted, origin)
+        staging_request = stagings.check_request(artifact.archive_url, (artifact.name,))
+        stagings.queue_behind(staging_request, origin)
 
     scrub = Scrub(stagings.upkeep, stage_again, stop)
 

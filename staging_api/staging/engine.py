@@ -1,12 +1,12 @@
 """Bring one artifact from its source into the store; moves bytes, and knows no database.
 
-    source -> parts -> watched and hashed -> extractor -> batch -> digest compared -> commit
+    source -> parts -> monitored and hashed -> extractor -> batch -> digest compared -> commit
 
 Everything is checked before anything is committed, and what `fetch` returns is durable. What
 happens if the process dies:
 
-- while bytes come: what is noted under ``parts/`` is not fetched again (`artifacts.parts`);
-- while the batch is written or committed: told in `artifacts.store`. Whatever step it was, no row
+- while bytes come: what the journal under ``parts/`` has is not fetched again (`artifacts.parts`);
+- while the batch is written or committed: see `artifacts.store`. Whatever step it was, no row
   says ``staged`` yet, and the next attempt unpacks anew from the parts, without the network;
 - after `fetch` returned, before the row says ``staged``: the same, and the contents are found in
   the store;
@@ -15,7 +15,7 @@ happens if the process dies:
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -26,17 +26,43 @@ from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, 
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Limits
 from staging_api.sources.model import Source, SourceObject
-from staging_api.staging.delivery import Delivery
+from staging_api.staging.assembly import ArtifactAssembly
+from staging_api.staging.cached_objects import (
+    KnownContent,
+    SourceLookup,
+    declared_content,
+    look_up,
+    open_cached,
+)
 from staging_api.staging.download import Download, Speed, key_of
-from staging_api.staging.fetched import Fetched, StagedFile
-from staging_api.staging.growth import Growth
-from staging_api.staging.held import Known, Wanted, stored, told
-from staging_api.staging.reading import Open, Progress, Reading, Tap
+from staging_api.staging.fetched import FetchedArtifact, StagedFile
+from staging_api.staging.object_reader import ObjectReader, Open, Progress, TransferMonitor
+from staging_api.staging.write_tracker import WriteTracker
 
-__all__ = ["Fetched", "StagedFile", "fetch", "forget"]
+__all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
 
-_LIMITS = Limits()
-_SPEED = Speed()
+
+@dataclass(frozen=True)
+class FetchHooks:
+    """What a fetch calls while it works; an exception of `reserve`, `progress` or `check` ends it.
+
+    Attributes:
+        content_of: returns what is known of an object's content before a byte of it is read, so
+            that content in the store is not fetched again.
+        reserve: called with a number of bytes before they are written.
+        progress: called after every chunk: bytes done, bytes in all (None: not known).
+        check: called before every chunk.
+        tracker: follows the file that the artifact becomes, if it becomes one.
+        checkpoint: called with the name of every step that was done: where a test can pull the
+            plug.
+    """
+
+    content_of: Callable[[SourceObject], KnownContent | None] = declared_content
+    reserve: Callable[[int], None] = lambda _count: None
+    progress: Progress = lambda _done, _total: None
+    check: Callable[[], None] = lambda: None
+    tracker: WriteTracker = field(default_factory=WriteTracker)
+    checkpoint: Callable[[str], None] = lambda _name: None
 
 
 def fetch(
@@ -44,40 +70,29 @@ def fetch(
     source: Source,
     build: str,
     store: BlobStore,
+    hooks: FetchHooks | None = None,
     *,
     owner: str = "staging",
     names: Sequence[str] | None = None,
-    limits: Limits = _LIMITS,
-    speed: Speed = _SPEED,
-    known: Callable[[SourceObject], Known | None] = told,
-    room: Callable[[int], None] = lambda _count: None,
-    progress: Progress = lambda _done, _total: None,
-    check: Callable[[], None] = lambda: None,
-    growth: Growth | None = None,
-    checkpoint: Callable[[str], None] = lambda _name: None,
-) -> Fetched | None:
-    """Stage one artifact; None if it is optional and not there.
+    limits: Limits | None = None,
+    speed: Speed | None = None,
+) -> FetchedArtifact | None:
+    """Bring one artifact into the store; None if it is optional and not in the archive.
 
     Args:
-        kind: what.
-        source: from where.
+        kind: the catalogue entry.
+        source: the archive.
         build: the build's name, for patterns and paths.
         store: where the bytes go.
+        hooks: what to call meanwhile.
         owner: names the temporary folder, for operators.
         names: the objects of the archive, if they are known already.
-        limits: how much may be unpacked.
+        limits: of what may be unpacked.
         speed: when a download is spread over several connections.
-        known: tells of an object what is known before a byte of it is read: what the store has
-            under its sha256 is not fetched again.
-        room: is told of bytes before they are written; what it raises ends the fetch.
-        progress: is told after every piece: bytes done, bytes in all (None: not known).
-        check: is asked before every piece; what it raises, or `progress`, ends the fetch.
-        growth: is told where the file grows that the artifact becomes, if it becomes one.
-        checkpoint: is told the name of every step that was done: where a test can pull the plug.
 
     Raises:
         ArtifactNotFound: it is not in the archive.
-        SourceFailed: the source did not deliver, or not what it promised.
+        SourceFailed: the source did not deliver, or not what it declared.
         ArchiveUnsafe: a member must not be unpacked.
         LimitExceeded: it is more than the limits allow.
         NoSpace: the store is full.
@@ -88,99 +103,110 @@ def fetch(
         if kind.optional:
             return None
         raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
-    wanted = [Wanted.look(source.stat(name), known, store) for name in objects]
-    checkpoint("objects found")
-    plain, total = choice.is_plain, _total(wanted, choice)
-    tap = Tap(progress, check, total)
-    terms = _Terms(source, store, tap, limits, speed, checkpoint)
-    # What is kept as it is lies in the store once; of the rest, what is unpacked comes on top.
-    room(total or 0)
-    unpacked = _no_more if plain and total is not None else room
-    with store.batch(owner, unpacked) as batch:
-        delivery = Delivery(kind, choice, build, batch, growth or Growth())
-        for each in wanted:
-            _bring(each, delivery, terms)
-            checkpoint("object verified")
-        # The last look before anything becomes visible: a fetch that was cancelled leaves nothing.
-        check()
-        batch.commit(checkpoint)
-    return delivery.result(source.url, [each.found for each in wanted])
+    hooks = hooks or FetchHooks()
+    lookups = [look_up(source.stat(name), hooks.content_of, store) for name in objects]
+    hooks.checkpoint("objects found")
+    total = _total(lookups, choice)
+    monitor = TransferMonitor(hooks.progress, hooks.check, total)
+    transfer = _Transfer(
+        source, store, monitor, limits or Limits(), speed or Speed(), hooks.checkpoint
+    )
+    hooks.reserve(total or 0)
+    # An object that is kept as it is lies in the store once, so its bytes are reserved now. What
+    # is unpacked comes on top of the object.
+    reserved = choice.is_plain and total is not None
+    with store.batch(owner, _reserved_before if reserved else hooks.reserve) as batch:
+        assembly = ArtifactAssembly(kind, choice, build, batch, hooks.tracker)
+        for lookup in lookups:
+            _bring(lookup, assembly, transfer)
+            hooks.checkpoint("object verified")
+        # The last check before anything becomes visible: a cancelled fetch leaves nothing.
+        hooks.check()
+        batch.commit(hooks.checkpoint)
+    return assembly.result(source.url, [lookup.source_object for lookup in lookups])
 
 
-def forget(fetched: Fetched, store: BlobStore) -> None:
-    """Free what helped to fetch this: to be called once the row says ``staged``."""
+def forget(fetched: FetchedArtifact, store: BlobStore) -> None:
+    """Delete the parts of a fetch's downloads; call it once the row says ``staged``."""
     for key in fetched.parts:
         store.parts.forget(key)
 
 
-def _no_more(_count: int) -> None:
-    """Room was made for it already."""
+def _reserved_before(_count: int) -> None:
+    """Reserve nothing more."""
 
 
-def _total(wanted: Sequence[Wanted], choice: Choice) -> int | None:
-    """How many bytes will come, if the sources say so and the objects are read whole."""
-    coming = [each.found.size_bytes for each in wanted if each.here is None]
-    sizes = [size for size in coming if size is not None]
+def _total(lookups: Sequence[SourceLookup], choice: Choice) -> int | None:
+    """Return how many bytes come, if the sources declare it and the objects are read whole."""
+    missed = [lookup.source_object.size_bytes for lookup in lookups if lookup.hit is None]
+    sizes = [size for size in missed if size is not None]
     by_ranges = EXTRACTORS[choice.extract].by_ranges
-    return None if len(sizes) < len(coming) or by_ranges else sum(sizes)
+    return None if len(sizes) < len(missed) or by_ranges else sum(sizes)
 
 
 @dataclass(frozen=True)
-class _Terms:
+class _Transfer:
     """What holds for every object of one fetch."""
 
     source: Source
     store: BlobStore
-    tap: Tap
+    monitor: TransferMonitor
     limits: Limits
     speed: Speed
     checkpoint: Callable[[str], None]
 
 
-def _bring(wanted: Wanted, delivery: Delivery, terms: _Terms) -> None:
-    """Take one object into the delivery: from the store if it is there, else from its source."""
-    found, limits = wanted.found, terms.limits
-    if wanted.here is not None:
-        if delivery.plain:
-            delivery.reuse(found, wanted.here)
+def _bring(lookup: SourceLookup, assembly: ArtifactAssembly, transfer: _Transfer) -> None:
+    """Add one object to the assembly: from the store on a cache hit, else from its source."""
+    source_object, limits = lookup.source_object, transfer.limits
+    if lookup.hit is not None:
+        if assembly.plain:
+            assembly.reuse(source_object, lookup.hit)
             return
-        open_stored = partial(stored, terms.store, wanted.here.blob)
-        reading = Reading(found, open_stored, terms.tap.silent(), Digests({}))
-        delivery.take(wanted, reading, None, limits)
+        open_blob = partial(open_cached, transfer.store, lookup.hit.blob)
+        monitor = transfer.monitor.without_progress()
+        reader = ObjectReader(source_object, open_blob, monitor, Digests({}))
+        assembly.unpack(lookup, reader, None, limits)
         return
-    with _opened(found, terms, whole=delivery.plain) as (open_at, own):
-        # What is kept as it is has its sha256 computed by the store, and once is enough.
-        digests = Digests(found.digests, sha256=not delivery.plain)
-        delivery.take(wanted, Reading(found, open_at, terms.tap, digests), own, limits)
+    with _opened(source_object, transfer, whole=assembly.plain) as (open_at, own):
+        # The store computes the sha256 of what is kept as it is, and once is enough.
+        digests = Digests(source_object.digests, sha256=not assembly.plain)
+        reader = ObjectReader(source_object, open_at, transfer.monitor, digests)
+        assembly.unpack(lookup, reader, own, limits)
 
 
 @contextmanager
 def _opened(
-    found: SourceObject, terms: _Terms, *, whole: bool
+    source_object: SourceObject, transfer: _Transfer, *, whole: bool
 ) -> Iterator[tuple[Open, Path | None]]:
-    """How to read an object, and the file that has all of it when it is read, if one has."""
-    key = key_of(found)
+    """Yield how to read an object, and the file that has all of it once it was read, if one has."""
+    key = key_of(source_object)
     if key is None:
-        yield partial(terms.source.open, found), None
+        yield partial(transfer.source.open, source_object), None
         return
     resumed = False
     try:
-        with terms.store.parts.open(key, found.size_bytes or 0) as parts:
+        with transfer.store.parts.open(key, source_object.size_bytes or 0) as parts:
             download = Download(
-                terms.source, found, parts, terms.speed, whole=whole, checkpoint=terms.checkpoint
+                transfer.source,
+                source_object,
+                parts,
+                transfer.speed,
+                whole=whole,
+                checkpoint=transfer.checkpoint,
             )
             try:
                 yield download.open, parts.path if whole else None
             finally:
                 resumed = parts.resumed
     except (ArchiveCorrupt, SourceChanged) as error:
-        # Whatever was kept is of no use, or worse: the next attempt begins anew.
-        terms.store.parts.forget(key)
+        # The parts are of no use, or wrong: the next attempt begins anew.
+        transfer.store.parts.forget(key)
         if resumed and isinstance(error, ArchiveCorrupt):
-            # Then it may be our disk that is wrong, and not the source.
+            # Then our disk may be wrong, and not the source.
             raise StoreFailed(
-                f"{found.name} does not have its digest, with bytes of an earlier attempt in it;"
-                " it is fetched anew",
+                f"{source_object.name} does not have its digest, with bytes of an earlier attempt"
+                " in it; it is fetched anew",
                 retry_after_seconds=1,
             ) from None
         raise

@@ -1,8 +1,8 @@
-"""What one artifact became: the words between the engine, which fetches it, and its rows."""
+"""What one artifact became: what the engine returns and the rows are made of."""
 
 from dataclasses import dataclass
 
-from staging_api.staging.model import HeldObject
+from staging_api.staging.model import CachedObject
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class StagedFile:
     executable: bool = False
 
     def row(self, prefix: str) -> dict[str, str | int | bool]:
-        """Its columns in ``staged_files``; `prefix` is the build's folder below /static."""
+        """Return its columns in ``staged_files``; `prefix` is the build's folder below /static."""
         return {
             "path": f"{prefix}/{self.path}",
             "sha256": self.sha256,
@@ -25,7 +25,7 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedArtifact:
     """What one artifact became.
 
     Attributes:
@@ -36,10 +36,10 @@ class Fetched:
         size_bytes: of what `sha256` is of; of several files, their sum.
         files: every file, ordered by path.
         parts: what `forget` removes once the row says ``staged``.
-        verified_by: the digest that the source told of the one object and that was found, if any.
-        held_by: how it was known that an object need not be fetched: ``sha256`` or ``version``;
+        verified_by: the declared digest of the one object that its content has, if any.
+        cached_by: how it was known that an object need not be fetched: ``sha256`` or ``version``;
             None if all were fetched.
-        held: the objects that are blobs as a whole, from now on.
+        cached_objects: the objects whose whole content is a blob from now on.
     """
 
     source_url: str
@@ -49,5 +49,5 @@ class Fetched:
     files: tuple[StagedFile, ...]
     parts: tuple[str, ...] = ()
     verified_by: str | None = None
-    held_by: str | None = None
-    held: tuple[HeldObject, ...] = ()
+    cached_by: str | None = None
+    cached_objects: tuple[CachedObject, ...] = ()

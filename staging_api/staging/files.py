@@ -8,8 +8,8 @@ from staging_api.errors import NotFound
 from staging_api.paging import Page, page_of
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.growing import FollowedFile, Growing
 from staging_api.staging.model import ServedFile
+from staging_api.staging.partial_files import FollowedFile, PartialFiles
 from staging_api.staging.repository import Child
 
 
@@ -24,7 +24,7 @@ class StagedFiles:
 
     database: Database
     accesses: Accesses
-    growing: Growing
+    growing: PartialFiles
 
     def find(self, path: str) -> ServedFile:
         """Return the file at a path.

@@ -32,7 +32,7 @@ def lock_kind_of(kind: ArtifactKind) -> LockKind:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StagingRequest:
     """A request, found valid: which artifacts of which archive.
 
     Attributes:
@@ -62,7 +62,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class HeldObject:
+class CachedObject:
     """One version of a source object, whose whole content is the blob `sha256`.
 
     Attributes:

@@ -8,16 +8,21 @@ from sqlalchemy import Connection
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging import repository
-from staging_api.staging.model import Wanted, lock_kind_of
+from staging_api.staging.model import StagingRequest, lock_kind_of
 
 
-def reserve_folder(conn: Connection, wanted: Wanted) -> str:
+def reserve_folder(conn: Connection, request: StagingRequest) -> str:
     """The folder below ``/static`` that is the archive's own, chosen when it is first asked for."""
-    return repository.static_prefix(conn, wanted.archive_url, *_prefixes(wanted.url))
+    return repository.static_prefix(conn, request.archive_url, *_prefixes(request.url))
 
 
 def plan(
-    conn: Connection, wanted: Wanted, origin: RequestOrigin, prefix: str, *, over: Sequence[str]
+    conn: Connection,
+    request: StagingRequest,
+    origin: RequestOrigin,
+    prefix: str,
+    *,
+    over: Sequence[str],
 ) -> str:
     """Add a staging; gives its id.
 
@@ -31,24 +36,24 @@ def plan(
     """
     staging_id = repository.add_staging(
         conn,
-        wanted.archive_url,
-        wanted.names,
+        request.archive_url,
+        request.names,
         caller=origin.caller,
         reference_id=origin.reference_id,
-        upload_wait_seconds=wanted.upload_wait_seconds,
+        upload_wait_seconds=request.upload_wait_seconds,
         turn_of=origin.turn_of,
     )
-    repository.lock_stagings(conn, wanted.archive_url)
+    repository.lock_stagings(conn, request.archive_url)
     # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
-    for kind in wanted.kinds:
+    for kind in request.kinds:
         repository.plan_artifact(
             conn,
             staging_id,
-            wanted.archive_url,
+            request.archive_url,
             name=kind.name,
             lock_kind=lock_kind_of(kind).name,
             phase=kind.phase,
-            path=f"{prefix}/{kind.target('', wanted.url.build)}",
+            path=f"{prefix}/{kind.target('', request.url.build)}",
             over=over,
         )
     return staging_id

@@ -53,21 +53,18 @@ from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import repository
 from staging_api.staging.artifacts import Artifacts
-from staging_api.staging.attention import Attention
 from staging_api.staging.download import Speed
-from staging_api.staging.model import LOCK_BY_NAME, Failure, Staging, Wanted
+from staging_api.staging.model import LOCK_BY_NAME, Failure, Staging, StagingRequest
 from staging_api.staging.planning import plan, reserve_folder
+from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.watch import Watch
-from staging_api.staging.work import Holds, Work
+from staging_api.staging.work import FOR_CLIENT, FOR_WORKER, Holds, Work, WorkMode
 from staging_api.vocabulary.staging import TO_DO_STATES
 from staging_api.work_slots import WorkSlots, no_slot
 
 log = logging.getLogger(__name__)
-
-#: Attempts of an artifact by workers before a failure that could pass is taken for final.
-MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -100,16 +97,16 @@ class StagingService:
         """What was staged, to be evicted or pinned."""
         return Artifacts(self.database, self.locks)
 
-    def wanted(
+    def check_request(
         self,
         archive_url: str,
         artifacts: Sequence[str],
         upload_wait_seconds: float | None = None,
-    ) -> Wanted:
+    ) -> StagingRequest:
         """Check a request; `artifacts` are names or groups of the catalogue, none for the default.
 
         Args:
-            upload_wait_seconds: see `Wanted`.
+            upload_wait_seconds: see `StagingRequest`.
 
         Raises:
             Invalid: the URL is malformed, or an artifact is unknown.
@@ -121,26 +118,26 @@ class StagingService:
         for kind in kinds:
             if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
-        return Wanted(url, kinds, upload_wait_seconds)
+        return StagingRequest(url, kinds, upload_wait_seconds)
 
     @property
     def needed(self) -> list[str]:
         """The artifacts without which a build is not whole: of the default, the obligatory ones."""
         return [kind.name for kind in self.catalogue.resolve(()) if not kind.optional]
 
-    def nothing_left(self, wanted: Wanted) -> Staging | None:
+    def nothing_left(self, request: StagingRequest) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
-            newest = repository.newest_for(conn, wanted.archive_url, wanted.names)
+            newest = repository.newest_for(conn, request.archive_url, request.names)
             if newest is None:
                 return None
-            rows = [row for row in newest.artifacts if row.name in wanted.names]
-            if not all(row.settled for row in rows) or not set(wanted.names) <= set(
+            rows = [row for row in newest.artifacts if row.name in request.names]
+            if not all(row.settled for row in rows) or not set(request.names) <= set(
                 newest.requested
             ):
                 # It shows what was its own; since then others may have brought or removed some.
-                rows = repository.artifacts_of(conn, wanted.archive_url, wanted.names)
-            if {row.name for row in rows} != set(wanted.names):
+                rows = repository.artifacts_of(conn, request.archive_url, request.names)
+            if {row.name for row in rows} != set(request.names):
                 return None
             on_their_way = [row for row in rows if not row.settled]
             if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
@@ -148,22 +145,22 @@ class StagingService:
             if not on_their_way:
                 return newest
             names = [row.name for row in on_their_way]
-            bringer = repository.bringer(conn, wanted.archive_url, names)
+            bringer = repository.bringer(conn, request.archive_url, names)
         if bringer is None or bringer.cancel_requested_at is not None:
             return None
         return bringer if newest.final else newest
 
-    def queue(self, wanted: Wanted, origin: RequestOrigin) -> Staging:
+    def queue(self, request: StagingRequest, origin: RequestOrigin) -> Staging:
         """Write down what is to be done, and leave it to a worker.
 
         Raises:
             LockHeld: another request works on this archive.
         """
-        with self._holding(wanted.lock_kinds, wanted.archive_url, origin) as holds:
-            staging_id = self._plan(wanted, holds, origin)
+        with self._holding(request.lock_kinds, request.archive_url, origin) as holds:
+            staging_id = self._plan(request, holds, origin)
         return self.find(staging_id)
 
-    def queue_behind(self, wanted: Wanted, origin: RequestOrigin) -> None:
+    def queue_behind(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Leave it to a worker, behind whoever works on the archive now; needs no lock.
 
         Nothing that it writes says that something is staged: only that something is wanted. If an
@@ -171,24 +168,24 @@ class StagingService:
         that its end, a cancellation too, does not lose what was accepted here.
         """
         with self.database.connect() as conn:
-            coming = self._coming(conn, wanted)
-        if coming is not None and set(wanted.names) <= set(coming.joined):
+            coming = self._coming(conn, request)
+        if coming is not None and set(request.names) <= set(coming.joined):
             return
         with self.database.begin() as conn:
             repository.act_as(conn, origin.caller, self.locks.holder)
-            prefix = reserve_folder(conn, wanted)
+            prefix = reserve_folder(conn, request)
             # One after the other: of a herd that finds the lock held, all but the first find now
             # that it is coming.
-            repository.lock_archive(conn, wanted.archive_url)
-            coming = self._coming(conn, wanted)
+            repository.lock_archive(conn, request.archive_url)
+            coming = self._coming(conn, request)
             if coming is not None and repository.note_joined(
-                conn, coming.id, wanted.names, origin.caller
+                conn, coming.id, request.names, origin.caller
             ):
                 return
-            plan(conn, wanted, origin, prefix, over=("failed",))
-            repository.settle(conn, wanted.archive_url)
+            plan(conn, request, origin, prefix, over=("failed",))
+            repository.settle(conn, request.archive_url)
 
-    def stage(self, wanted: Wanted, origin: RequestOrigin) -> Staging:
+    def stage(self, request: StagingRequest, origin: RequestOrigin) -> Staging:
         """Stage what the caller has to wait for; a worker does the rest.
 
         Raises:
@@ -201,10 +198,10 @@ class StagingService:
         """
         with (
             self.slots.one(origin.client, self.locks.shutdown) as slot,
-            self._holding(wanted.lock_kinds, wanted.archive_url, origin) as holds,
+            self._holding(request.lock_kinds, request.archive_url, origin) as holds,
         ):
-            staging_id = self._plan(wanted, holds, origin)
-            with self._working(staging_id, wanted, holds, patient=True, aside=slot.aside) as work:
+            staging_id = self._plan(request, holds, origin)
+            with self._working(staging_id, request, holds, FOR_CLIENT, slot.aside) as work:
                 failed = work.foreground()
                 if failed is not None:
                     # The caller is refused, so that is to be the end: of the background, too, what
@@ -215,13 +212,12 @@ class StagingService:
         return self.find(staging_id)
 
     def resume(
-        self, staging: Staging, origin: RequestOrigin, gives_way: Callable[[], bool] = lambda: False
+        self, staging: Staging, origin: RequestOrigin, postpone: Callable[[], bool] = lambda: False
     ) -> None:
         """Do what is left of a staging, if nobody else does; failures are in its rows.
 
         Args:
-            gives_way: asked before each artifact of the background, whether to leave the rest of it
-                for later.
+            postpone: asked before each background artifact whether to leave the rest for later.
 
         Raises:
             Cancelled: somebody cancelled it.
@@ -238,14 +234,12 @@ class StagingService:
                 self._mark_cancelled(staging, holds)
                 return
             try:
-                wanted = self._still_known(staging, holds)
-                if not wanted.kinds:
+                request = self._still_known(staging, holds)
+                if not request.kinds:
                     return
-                with self._working(
-                    staging.id, wanted, holds, again=True, gives_way=gives_way
-                ) as work:
+                with self._working(staging.id, request, holds, FOR_WORKER) as work:
                     work.foreground()
-                    work.background()
+                    work.background(postpone)
             except (Cancelled, LockLost, ShuttingDown, Unavailable, StoreAbsent):
                 raise
             except StagingApiError as error:
@@ -302,33 +296,33 @@ class StagingService:
             log.info("staging %s: whoever works on it was asked to stop", staging_id)
         return self.find(staging_id)
 
-    def _coming(self, conn: Connection, wanted: Wanted) -> Staging | None:
+    def _coming(self, conn: Connection, request: StagingRequest) -> Staging | None:
         """The unfinished staging that brings everything, if there is one.
 
         Nothing of that failed for it, and it waits for an upload as long as is wanted here.
         """
-        found = repository.unfinished_for(conn, wanted.archive_url, wanted.names)
-        if found is None or not set(wanted.names) <= set(found.requested):
+        found = repository.unfinished_for(conn, request.archive_url, request.names)
+        if found is None or not set(request.names) <= set(found.requested):
             return None
-        if (found.upload_wait_seconds or 0) < (wanted.upload_wait_seconds or 0):
+        if (found.upload_wait_seconds or 0) < (request.upload_wait_seconds or 0):
             return None
         coming = {a.name for a in found.artifacts if a.settled or a.to_do}
-        return found if set(wanted.names) <= coming else None
+        return found if set(request.names) <= coming else None
 
-    def _still_known(self, staging: Staging, holds: Holds) -> Wanted:
+    def _still_known(self, staging: Staging, holds: Holds) -> StagingRequest:
         """What the catalogue still knows of what was asked for; the rest fails.
 
         Raises:
             SourceNotAllowed: the archive is no longer in the allow-list.
         """
-        wanted = self.wanted(staging.archive_url, (), staging.upload_wait_seconds)
+        request = self.check_request(staging.archive_url, (), staging.upload_wait_seconds)
         kinds: list[ArtifactKind] = []
         for name in staging.requested:
             try:
-                kinds += self.wanted(staging.archive_url, [name]).kinds
+                kinds += self.check_request(staging.archive_url, [name]).kinds
             except Invalid as error:
                 self._fail(staging, holds, [name], error)
-        return replace(wanted, kinds=tuple(kinds))
+        return replace(request, kinds=tuple(kinds))
 
     @contextmanager
     def _holding(
@@ -340,15 +334,15 @@ class StagingService:
                 for kind in kinds
             }
 
-    def _plan(self, wanted: Wanted, holds: Holds, origin: RequestOrigin) -> str:
+    def _plan(self, request: StagingRequest, holds: Holds, origin: RequestOrigin) -> str:
         first, *others = holds.values()
         with guarded(self.database, first) as conn:
             for other in others:
                 lock_store.guard(conn, other.lease)
-            prefix = reserve_folder(conn, wanted)
+            prefix = reserve_folder(conn, request)
             over = (*TO_DO_STATES, "failed")
-            staging_id = plan(conn, wanted, origin, prefix, over=over)
-            repository.settle(conn, wanted.archive_url, first.lease)
+            staging_id = plan(conn, request, origin, prefix, over=over)
+            repository.settle(conn, request.archive_url, first.lease)
         bind_log_context(staging_id=staging_id)
         return staging_id
 
@@ -356,20 +350,16 @@ class StagingService:
     def _working(
         self,
         staging_id: str,
-        wanted: Wanted,
+        request: StagingRequest,
         holds: Holds,
-        *,
-        again: bool = False,
-        patient: bool = False,
-        gives_way: Callable[[], bool] = lambda: False,
+        mode: WorkMode,
         aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> Iterator[Work]:
-        """Work by somebody who comes back if it fails (`again`), or whom somebody waits for."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
         shutdown = self.locks.shutdown
-        attention = Attention(self.database, staging_id, holds.values(), shutdown)
-        with closing(self._opened(wanted.url, attention)) as source:
+        stop_signals = StopSignals(self.database, staging_id, holds.values(), shutdown)
+        with closing(self._opened(request.url, stop_signals)) as source:
             yield Work(
                 database=self.database,
                 blobs=self.blobs,
@@ -377,7 +367,7 @@ class StagingService:
                 upload=Upload(
                     self.database,
                     source,
-                    wanted,
+                    request,
                     staging_id,
                     self.uploads,
                     shutdown=shutdown,
@@ -387,20 +377,17 @@ class StagingService:
                 upkeep=self.upkeep,
                 speed=self.speed,
                 staging_id=staging_id,
-                wanted=wanted,
+                request=request,
                 holds=holds,
-                last_attempt=MAX_ATTEMPTS if again else 1,
+                mode=mode,
                 shutdown=shutdown,
-                attention=attention,
-                yields=again,
-                patient=patient,
-                gives_way=gives_way,
+                stop_signals=stop_signals,
             )
 
-    def _opened(self, url: ArchiveUrl, attention: Attention) -> Source:
+    def _opened(self, url: ArchiveUrl, stop_signals: StopSignals) -> Source:
         source = self.open_archive(url)
         # A disk is never silent for long, and needs no second thread.
-        return source if url.local else Interruptible(source, attention.check)
+        return source if url.local else Interruptible(source, stop_signals.check)
 
     def _mark_cancelled(self, staging: Staging, holds: Holds) -> None:
         with guarded(self.database, next(iter(holds.values()))) as conn:

@@ -38,7 +38,7 @@ from staging_api.shutdown import Shutdown
 from staging_api.sources.manifest import Manifest, read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.staging import repository
-from staging_api.staging.model import Wanted
+from staging_api.staging.model import StagingRequest
 from staging_api.staging.watch import Watch
 from staging_api.work_slots import no_slot
 
@@ -72,7 +72,7 @@ class Upload:
         self,
         database: Database,
         source: Source,
-        wanted: Wanted,
+        request: StagingRequest,
         staging_id: str,
         terms: UploadTerms,
         *,
@@ -80,7 +80,7 @@ class Upload:
         watch: Watch,
         aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> None:
-        """Ask nothing yet.
+        """Make no request yet.
 
         Args:
             watch: tells that the staging was cancelled; has `terms.waiter_slots`.
@@ -88,7 +88,7 @@ class Upload:
         """
         self._database = database
         self._source = source
-        self._wanted = wanted
+        self._request = request
         self._staging_id = staging_id
         self._terms = terms
         self._shutdown = shutdown
@@ -118,7 +118,7 @@ class Upload:
 
     def lacks(self, kind: ArtifactKind) -> bool:
         """Whether an artifact that must be there is not there yet."""
-        return not kind.optional and not kind.find(self.names, self._wanted.url.build)
+        return not kind.optional and not kind.find(self.names, self._request.url.build)
 
     def awaited(self, kind: ArtifactKind, held: Hold, *, patient: bool) -> bool:
         """Wait until an artifact is there, or cannot come any more.
@@ -161,11 +161,11 @@ class Upload:
     @property
     def _expected(self) -> bool:
         """Whether the request says that the archive will come."""
-        return bool(self._wanted.upload_wait_seconds)
+        return bool(self._request.upload_wait_seconds)
 
     @property
     def _allowed_seconds(self) -> float:
-        asked, most = self._wanted.upload_wait_seconds, self._terms.wait_seconds
+        asked, most = self._request.upload_wait_seconds, self._terms.wait_seconds
         return most if asked is None else min(asked, most)
 
     def _can_come(self, kind: ArtifactKind) -> bool:
@@ -196,7 +196,7 @@ class Upload:
 
     def _manifest(self) -> Manifest | None:
         """The manifest, if there is one; of its versions each is read once, for all stagings."""
-        archive_url = self._wanted.archive_url
+        archive_url = self._request.archive_url
         with self._database.connect() as conn:
             kept = repository.kept_manifest(conn, archive_url)
         manifest = read_manifest(self._source, self._terms.options, kept)
@@ -214,7 +214,7 @@ class Upload:
             raise self._over(kind, held)
         with guarded(self._database, held) as conn:
             pause = min(left, self._pause())
-            repository.put_off(conn, self._wanted.archive_url, kind.name, pause)
+            repository.put_off(conn, self._request.archive_url, kind.name, pause)
         return False
 
     def _wait(self, kind: ArtifactKind, held: Hold, deadline: float, client: Client) -> None:
@@ -240,13 +240,13 @@ class Upload:
     def _shared_look(self) -> float:
         """Look, or read what another saw; gives the seconds until somebody may look again."""
         with self._database.connect() as conn:
-            mine = repository.claim_poll(conn, self._wanted.archive_url, self._pause())
+            mine = repository.claim_poll(conn, self._request.archive_url, self._pause())
         if mine:
             self._names = self._look()
             with self._database.connect() as conn:
-                repository.note_poll(conn, self._wanted.archive_url, self._names)
+                repository.note_poll(conn, self._request.archive_url, self._names)
         with self._database.connect() as conn:
-            seen = repository.newest_poll(conn, self._wanted.archive_url)
+            seen = repository.newest_poll(conn, self._request.archive_url)
         if seen.names is not None:
             self._names = list(seen.names)
         return max(seen.next_in_seconds, 0.0)
@@ -261,6 +261,6 @@ class Upload:
     def _over(self, kind: ArtifactKind, held: Hold) -> UploadWaitOver:
         self._end(held)
         return UploadWaitOver(
-            f"{kind.name} did not come to {self._wanted.archive_url}"
+            f"{kind.name} did not come to {self._request.archive_url}"
             f" within {self._allowed_seconds:.0f} s"
         )

@@ -30,42 +30,60 @@ from staging_api.locks.model import IMAGES
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
-from staging_api.staging.attention import Attention
+from staging_api.staging.cached_objects import KnownContent, declared_content
 from staging_api.staging.download import Speed
-from staging_api.staging.growth import Growth
-from staging_api.staging.held import Known, told
-from staging_api.staging.model import Failure, StagedArtifact, Wanted
-from staging_api.staging.progress import Progress
-from staging_api.staging.room import Room
+from staging_api.staging.engine import FetchedArtifact, FetchHooks
+from staging_api.staging.model import Failure, StagedArtifact, StagingRequest
+from staging_api.staging.reservations import QuotaReservation
+from staging_api.staging.stop_signals import StopSignals
+from staging_api.staging.throttled_progress import ThrottledProgress
 from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import Upload
+from staging_api.staging.write_tracker import WriteTracker
 
 log = logging.getLogger(__name__)
 
-#: The holds under which an archive is worked on, by name of their lock kind.
+#: The holds of the locks of one archive, by name of their lock kind.
 Holds = Mapping[str, Hold]
 
 _FIRST_RETRY_SECONDS = 5.0
-# What ends the work on a staging, and says nothing of an artifact.
+# These end the work on a staging, and say nothing of an artifact.
 _NO_VERDICT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
 #: How often contents may be removed, and come back, while a row is written that names them.
-_TRIES = 5
+_MAX_TRIES = 5
+
+
+@dataclass(frozen=True)
+class WorkMode:
+    """How the work for a waiting client differs from that of a worker, which can come back.
+
+    Attributes:
+        attempts: how often an artifact is tried before a failure that could pass is final.
+        stops_between_artifacts: whether to stop as soon as the process is told to end, before the
+            next artifact; else the work goes on as long as the process may take to end.
+        waits_for_upload: whether to wait for an upload; else the artifact is put off.
+    """
+
+    attempts: int
+    stops_between_artifacts: bool
+    waits_for_upload: bool
+
+
+#: A client waits for the work, and is refused if it fails.
+FOR_CLIENT = WorkMode(attempts=1, stops_between_artifacts=False, waits_for_upload=True)
+#: A worker does it, and tries again later.
+FOR_WORKER = WorkMode(attempts=5, stops_between_artifacts=True, waits_for_upload=False)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is left to do of one staging, done by whoever holds its locks.
+    """What is left to do of one staging, done under its locks.
 
     Attributes:
-        upload: what of the archive is there so far.
+        upload: which objects of the archive are there so far.
         speed: when a download is spread over several connections.
-        last_attempt: from this attempt on, a failure that could pass is taken for final.
         shutdown: whether and when this process ends.
-        attention: whether the work shall go on.
-        yields: whether to stop between two artifacts once it does; what somebody waits for goes on
-            as long as there is time.
-        patient: whether to wait here for an upload; else it is put off, and nobody waits.
-        gives_way: whether to leave what is left of the background for later.
+        stop_signals: checked before every chunk.
     """
 
     database: Database
@@ -73,32 +91,29 @@ class Work:
     source: Source
     upload: Upload
     staging_id: str
-    wanted: Wanted
+    request: StagingRequest
     holds: Holds
     upkeep: Upkeep
     speed: Speed
-    last_attempt: int
+    mode: WorkMode
     shutdown: Shutdown
-    attention: Attention
-    yields: bool
-    patient: bool
-    gives_way: Callable[[], bool]
+    stop_signals: StopSignals
 
     def foreground(self) -> StagingApiError | None:
-        """Stage what the caller waits for: all that can come, also if a part of it fails.
+        """Stage every foreground artifact that can be staged, also if another one fails.
 
         Returns:
-            How the first artifact failed that did; its row says so.
+            The error of the first artifact that failed; its row has it, too.
 
         Raises:
-            Cancelled: somebody cancelled the staging; its row says so.
-            LockLost: another works on it now; nothing more was written.
+            Cancelled: the staging was cancelled; its row says so.
+            LockLost: another process may work on it now; nothing more was written.
             ShuttingDown: this process ends; what is left is due again at once.
-            Unavailable, StoreAbsent: something that all of it needs is away; what is left is due
-                again at once.
+            Unavailable, StoreAbsent: something that every artifact needs is away; what is left is
+                due again at once.
         """
         first: StagingApiError | None = None
-        for artifact in self._there_first(self._due("foreground")):
+        for artifact in self._uploaded_first(self._due("foreground")):
             try:
                 self._stage(artifact)
             except _NO_VERDICT:
@@ -108,16 +123,17 @@ class Work:
                 first = first or error
         return first
 
-    def background(self) -> None:
-        """Stage what follows; what fails says so in its row, and the others go on.
+    def background(self, postpone: Callable[[], bool] = lambda: False) -> None:
+        """Stage the background artifacts; one that fails says so in its row, and the others go on.
+
+        Args:
+            postpone: asked before each artifact whether to leave the rest for later.
 
         Raises:
-            Cancelled: somebody cancelled the staging; its row says so.
-            LockLost: another works on it now; nothing more was written.
-            ShuttingDown: this process ends; what is left is due again at once.
+            Cancelled, LockLost, ShuttingDown, StoreAbsent: as `foreground` does.
         """
         for artifact in self._due("background"):
-            if self.gives_way():
+            if postpone():
                 return
             try:
                 self._stage(artifact)
@@ -129,41 +145,43 @@ class Work:
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
             staging = repository.find(conn, self.staging_id)
-            return repository.to_do(conn, staging, self.wanted.names, phase)
+            return repository.to_do(conn, staging, self.request.names, phase)
 
-    def _there_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
-        """What can be staged now comes before what has to be waited for."""
+    def _uploaded_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
+        """Order artifacts so that what can be staged now comes before what is not uploaded yet."""
         try:
             return sorted(artifacts, key=lambda each: self.upload.lacks(self._kind(each)))
         except StagingApiError:
             return artifacts  # the first of them fails with it, and its row says so
 
     def _stage(self, artifact: StagedArtifact) -> None:
-        if self.yields:
+        if self.mode.stops_between_artifacts:
             self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
-        with self._failure_told(artifact, held):
-            # What goes to a volume that is another one would be lost to everybody else.
+        with self._failure_recorded(artifact, held):
+            # Another volume in the place of the store would keep these bytes from all other pods.
             self.upkeep.identity.check()
-            if not self.upload.awaited(self._kind(artifact), held, patient=self.patient):
+            if not self.upload.awaited(
+                self._kind(artifact), held, patient=self.mode.waits_for_upload
+            ):
                 return
         with guarded(self.database, held) as conn:
             repository.begin_artifact(conn, artifact.id, held.lease)
             repository.settle(conn, artifact.archive_url, held.lease)
         started = time.monotonic()
-        growth = Growth()
-        progress = Progress(self._tell(artifact, held, growth))
-        with self._failure_told(artifact, held):
-            fetched = self._fetch(held, artifact, progress, growth)
-        self._keep(artifact, held, fetched, progress.done)
+        tracker = WriteTracker()
+        progress = ThrottledProgress(self._progress_writer(artifact, held, tracker))
+        with self._failure_recorded(artifact, held):
+            fetched = self._fetch(held, artifact, progress, tracker)
+        self._record(artifact, held, fetched, progress.done)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
         metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
-        metrics.SOURCE_BYTES.labels(self.wanted.url.scheme).inc(progress.done)
+        metrics.SOURCE_BYTES.labels(self.request.url.scheme).inc(progress.done)
 
     @contextmanager
-    def _failure_told(self, artifact: StagedArtifact, held: Hold) -> Iterator[None]:
-        """Write down how the block fails, unless that is no verdict on the artifact."""
+    def _failure_recorded(self, artifact: StagedArtifact, held: Hold) -> Iterator[None]:
+        """Record an error of the block in the artifact's row, if it is one of the artifact."""
         try:
             yield
         except ShuttingDown:
@@ -189,65 +207,76 @@ class Work:
             raise internal from error
 
     def _kind(self, artifact: StagedArtifact) -> ArtifactKind:
-        return next(kind for kind in self.wanted.kinds if kind.name == artifact.name)
+        return next(kind for kind in self.request.kinds if kind.name == artifact.name)
 
-    def _tell(
-        self, artifact: StagedArtifact, held: Hold, growth: Growth
+    def _progress_writer(
+        self, artifact: StagedArtifact, held: Hold, tracker: WriteTracker
     ) -> Callable[[int, int | None, float], None]:
-        """Writes progress to the artifact's row."""
-
-        def tell(done: int, total: int | None, per_second: float) -> None:
-            grown = growth.synced()
+        def write(done: int, total: int | None, per_second: float) -> None:
+            written = tracker.synced()
             with guarded(self.database, held) as conn:
                 repository.note_progress(conn, artifact.id, done, total, per_second)
-                if grown is not None:
-                    file = self.blobs.name_of(grown.file)
+                if written is not None:
+                    file = self.blobs.name_of(written.file)
                     repository.note_growth(
-                        conn, artifact.id, file, grown.bytes_done, grown.size_bytes
+                        conn, artifact.id, file, written.bytes_done, written.size_bytes
                     )
                 repository.touch(conn, artifact.archive_url)
 
-        return tell
+        return write
 
     def _fetch(
-        self, held: Hold, artifact: StagedArtifact, progress: Progress, growth: Growth
-    ) -> engine.Fetched | None:
+        self,
+        held: Hold,
+        artifact: StagedArtifact,
+        progress: ThrottledProgress,
+        tracker: WriteTracker,
+    ) -> FetchedArtifact | None:
+        reservation = QuotaReservation(
+            partial(self.upkeep.reserve, artifact.id, held, check=self.stop_signals.check),
+            partial(self.upkeep.reserve_more, artifact.id, held),
+        )
         return engine.fetch(
             self._kind(artifact),
             self.source,
-            self.wanted.url.build,
+            self.request.url.build,
             self.blobs,
+            FetchHooks(
+                content_of=self._content_of,
+                reserve=reservation,
+                progress=progress,
+                check=self.stop_signals.check,
+                tracker=tracker,
+            ),
             owner=held.lease.id,
             names=self.upload.names,
-            known=self._known,
             speed=self.speed,
-            room=Room(
-                partial(self.upkeep.reserve, artifact.id, held, check=self.attention.check),
-                partial(self.upkeep.reserve_more, artifact.id, held),
-            ),
-            progress=progress,
-            check=self.attention.check,
-            growth=growth,
         )
 
-    def _known(self, found: SourceObject) -> Known | None:
-        """What is known of an object: by its source's word, or as this version was read before."""
-        if (said := told(found)) is not None:
-            if found.size_bytes is not None:
-                return said
+    def _content_of(self, source_object: SourceObject) -> KnownContent | None:
+        """Return what is known of an object: as its source declares, or as it was read before."""
+        if (declared := declared_content(source_object)) is not None:
+            if source_object.size_bytes is not None:
+                return declared
             with self.database.connect() as conn:
-                size = repository.blobs_of(conn, said.sha256).get(said.sha256)
-            return replace(said, size_bytes=size)
-        if not found.strong or found.version is None:
+                size = repository.blobs_of(conn, declared.sha256).get(declared.sha256)
+            return replace(declared, size_bytes=size)
+        if not source_object.strong or source_object.version is None:
             return None
         with self.database.connect() as conn:
-            held = repository.held_object(conn, found.url, found.version)
-        return Known(held.sha256, "version", held.verified_by, held.size_bytes) if held else None
+            cached = repository.cached_object(conn, source_object.url, source_object.version)
+        if cached is None:
+            return None
+        return KnownContent(cached.sha256, "version", cached.verified_by, cached.size_bytes)
 
-    def _keep(
-        self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
+    def _record(
+        self,
+        artifact: StagedArtifact,
+        held: Hold,
+        fetched: FetchedArtifact | None,
+        bytes_done: int,
     ) -> None:
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             unsure = self._settled(artifact, held, fetched, bytes_done)
             if fetched is None:
                 return
@@ -257,11 +286,11 @@ class Work:
             self._look_for(unsure, fetched)
         raise Unavailable("the contents of the artifact come and go", retry_after_seconds=1)
 
-    def _look_for(self, digests: set[str], fetched: engine.Fetched) -> None:
-        """Make sure that the store has these contents; in no transaction, as a bucket may be slow.
+    def _look_for(self, digests: set[str], fetched: FetchedArtifact) -> None:
+        """Check that the store has these contents; in no transaction, as a bucket may be slow.
 
         Raises:
-            Unavailable: it has not: they were removed meanwhile.
+            Unavailable: they were removed meanwhile.
         """
         contents = {f.sha256: f.size_bytes for f in fetched.files if f.sha256 in digests}
         lacking = self.blobs.lacks(contents)
@@ -275,9 +304,13 @@ class Work:
             )
 
     def _settled(
-        self, artifact: StagedArtifact, held: Hold, fetched: engine.Fetched | None, bytes_done: int
+        self,
+        artifact: StagedArtifact,
+        held: Hold,
+        fetched: FetchedArtifact | None,
+        bytes_done: int,
     ) -> set[str]:
-        """Write down how an attempt ended; or give the contents to look for, and come again."""
+        """Record how an attempt ended; or return the contents that must be looked for first."""
         with guarded(self.database, held) as conn:
             if fetched is None:
                 repository.mark_missing(conn, artifact.id, held.lease)
@@ -293,7 +326,7 @@ class Work:
                 )
                 if unsure:
                     return unsure
-                repository.note_held(conn, fetched.held)
+                repository.remember_objects(conn, fetched.cached_objects)
             repository.settle(conn, artifact.archive_url, held.lease)
         return set()
 
@@ -301,14 +334,14 @@ class Work:
         metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
         attempt = artifact.attempt + 1
         again = None
-        # Who waited for an upload as long as it may does not begin again.
+        # A request that waited for an upload as long as it may does not begin again.
         passes = error.retryable and not isinstance(error, UploadWaitOver)
-        if passes and attempt < self.last_attempt:
+        if passes and attempt < self.mode.attempts:
             # Full jitter on doubling steps, so that many failures of one source do not come back
             # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
             again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
         failure = Failure(error.code, error.detail, error.retryable)
-        # Not there yet is a verdict for those alone who would not wait for it any longer.
+        # "Not uploaded yet" is final only for requests that would not wait any longer.
         may_come = again is None and isinstance(error, (ArchiveNotFound, UploadWaitOver))
         with guarded(self.database, held) as conn:
             if not may_come or not repository.leave_to_patient(
@@ -329,8 +362,8 @@ class Work:
 
 
 def _served(
-    fetched: engine.Fetched, artifact: StagedArtifact, prefix: str
+    fetched: FetchedArtifact, artifact: StagedArtifact, prefix: str
 ) -> list[dict[str, str | int | bool]]:
-    """The rows of its files; images are served where their clients look for them, too."""
+    """Return the rows of its files; images are served where their clients look for them, too."""
     folders = [prefix, f"images/{prefix}"] if artifact.lock_kind == IMAGES.name else [prefix]
     return [file.row(folder) for folder in folders for file in fetched.files]

@@ -35,7 +35,13 @@ def main() -> None:
     url = parse(address)
     source = open_archive(url, AllowList.parse(address))
     store = FolderStore(Path(folder))
-    engine.fetch(KINDS[name], source, url.build, store, progress=progress, checkpoint=checkpoint)
+    engine.fetch(
+        KINDS[name],
+        source,
+        url.build,
+        store,
+        engine.FetchHooks(progress=progress, checkpoint=checkpoint),
+    )
 
 
 main()

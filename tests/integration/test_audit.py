@@ -102,7 +102,7 @@ def test_a_lease_that_ran_out_shows_with_who_took_over(at, database):
     at.stage(at.build())
     at.tamper("UPDATE api_locks SET outcome = 'superseded', expires_at = ended_at")
     at.service.stage(
-        at.service.wanted(at.rows("SELECT archive_url FROM archives")[0][0], ()), ORIGIN
+        at.service.check_request(at.rows("SELECT archive_url FROM archives")[0][0], ()), ORIGIN
     )
     lost = ask(database, 8)
     assert lost[0]["next_holder"] == "this-process"

@@ -17,8 +17,9 @@ from staging_api.db.engine import Database
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import NotFound, SourceNotAllowed, StoreFailed
 from staging_api.formats.minidump import modules
+from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.damage import losses_noticed
-from staging_api.staging.held import Known
+from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
@@ -98,7 +99,7 @@ def test_an_object_that_is_held_is_fetched_again_unless_it_is_whole(
     if by is not None:
         damage.change(url, digest, by)
     # As a source that says the sha256 of its objects.
-    said = Known(digest, "sha256", "sha256")
+    said = KnownContent(digest, "sha256", "sha256")
     monkeypatch.setattr("staging_api.staging.work.told", lambda _found: said)
     payload(at, "R17-2")
     held_by = "sha256" if by is None else None
@@ -118,7 +119,7 @@ def test_the_first_read_that_misses_evicts_and_the_next_request_stages_again(
         read(at, digest)
     assert states(at) == [("evicted", "lost"), ("staged", None)]
     (archive,) = (u for (u,) in at.rows("SELECT archive_url FROM archives") if "R17-1" in u)
-    assert at.service.nothing_left(at.service.wanted(archive, ("payload",))) is None
+    assert at.service.nothing_left(at.service.check_request(archive, ("payload",))) is None
     assert at.stage(archive, "payload").state == "staged"
     assert read(at, digest) == CONTENT
     assert read(at, other, 5) == b"other"

@@ -80,7 +80,7 @@ def test_a_failure_says_why_and_a_retry_is_told_too(at):
 
 def test_a_request_to_cancel_and_an_eviction_name_their_actor(at):
     url = at.build()
-    queued = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    queued = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     at.service.cancel(queued.id, ORIGIN)
     staged = at.stage(url)
     at.service.artifacts.evict(staged.artifacts[0].id, ORIGIN)
@@ -202,7 +202,7 @@ def test_only_stagings_of_the_given_time_are_looked_at(at):
 
 def test_writers_under_locks_of_two_kinds_make_one_chain(at):
     url = at.build()
-    both = at.service.queue(at.service.wanted(url, ("build", "symbols")), ORIGIN)
+    both = at.service.queue(at.service.check_request(url, ("build", "symbols")), ORIGIN)
     [build] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'payload'")
     [symbols] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'symbols'")
     start = threading.Barrier(2)
@@ -227,8 +227,8 @@ def test_writers_under_locks_of_two_kinds_make_one_chain(at):
 
 def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
     url = at.build()
-    at.service.queue(at.service.wanted(url, ("symbols",)), ORIGIN)
-    at.service.queue(at.service.wanted(url, ("build",)), ORIGIN)
+    at.service.queue(at.service.check_request(url, ("symbols",)), ORIGIN)
+    at.service.queue(at.service.check_request(url, ("build",)), ORIGIN)
     start = threading.Barrier(2)
 
     def change(name: str) -> None:
@@ -248,7 +248,7 @@ def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
 
 def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
     url = at.build()
-    at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN)
+    at.service.queue(at.service.check_request(url, ("payload",)), ORIGIN)
     [(payload,)] = at.rows("SELECT id FROM staged_artifacts WHERE name = 'payload'")
     start = threading.Barrier(2)
 
@@ -266,7 +266,7 @@ def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
     def plan() -> None:
         start.wait()
         for _ in range(40):
-            at.service.queue_behind(at.service.wanted(url, ("build",)), ORIGIN)
+            at.service.queue_behind(at.service.check_request(url, ("build",)), ORIGIN)
             # Locked in the order of their ids, as every writer of ours does.
             at.tamper(
                 "WITH locked AS MATERIALIZED (SELECT id FROM stagings ORDER BY id FOR UPDATE)"

@@ -202,7 +202,7 @@ def test_a_request_that_is_cancelled_evicts_no_further(ten: Bench) -> None:
     for name in ("a", "b", "c"):
         payload(ten, name, 3)
     url = ten.build("new", payload_bin=b"x")
-    artifact = ten.service.queue(ten.service.wanted(url, ("payload",)), ORIGIN).artifacts[0]
+    artifact = ten.service.queue(ten.service.check_request(url, ("payload",)), ORIGIN).artifacts[0]
     asked = []
 
     def check() -> None:

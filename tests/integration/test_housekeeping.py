@@ -116,7 +116,7 @@ def test_a_worker_dispatches_while_its_housekeeping_hangs(at: Bench, monkeypatch
     running.start()
     try:
         assert hangs.wait(10)
-        staging = at.service.queue(at.service.wanted(at.build(), ("payload",)), ORIGIN)
+        staging = at.service.queue(at.service.check_request(at.build(), ("payload",)), ORIGIN)
         eventually(lambda: at.service.find(staging.id).state == "staged", "it was not dispatched")
     finally:
         released.set()

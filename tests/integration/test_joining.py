@@ -33,7 +33,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging import repository
-from staging_api.staging.model import Staging, Wanted
+from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from tests.builds import build, build_path
@@ -76,18 +76,18 @@ def patient(joining: Joining) -> Joining:
     return replace(joining, patience_seconds=60.0)
 
 
-def wanted(joining: Joining, source: ArchiveSource, *artifacts: str) -> Wanted:
+def wanted(joining: Joining, source: ArchiveSource, *artifacts: str) -> StagingRequest:
     """A request for a new build."""
-    return joining.stagings.wanted(source.add(build_path(), build()), artifacts)
+    return joining.stagings.check_request(source.add(build_path(), build()), artifacts)
 
 
-def bringer(joining: Joining, asked: Wanted) -> Staging | None:
+def bringer(joining: Joining, asked: StagingRequest) -> Staging | None:
     """Who brings it, if anybody does."""
     with joining.stagings.database.connect() as conn:
         return repository.unfinished_for(conn, asked.archive_url, asked.names)
 
 
-def noted(joining: Joining, asked: Wanted) -> Staging:
+def noted(joining: Joining, asked: StagingRequest) -> Staging:
     """Who brings it, once that is written down."""
     eventually(lambda: bringer(joining, asked) is not None, "nothing was written down")
     found = bringer(joining, asked)
@@ -160,7 +160,7 @@ def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):
 def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, source, database):
     asked = wanted(joining, source, "stateful", "test_suites")
     stagings = joining.stagings
-    stagings.stage(stagings.wanted(asked.archive_url, ["stateful"]), ORIGIN)
+    stagings.stage(stagings.check_request(asked.archive_url, ["stateful"]), ORIGIN)
     with ThreadPoolExecutor() as pool:
         with hold(stagings.locks, ARCHIVE, asked.archive_url, OTHER) as held:
             waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
@@ -199,7 +199,7 @@ def test_who_finds_that_a_part_failed_does_not_rely_on_the_staging_that_goes_on(
         database,
         "UPDATE staged_artifacts SET state = 'failed', error_code = 'x' WHERE name = 'autotest'",
     )
-    part = joining.stagings.wanted(asked.archive_url, ["autotest", "stateful"])
+    part = joining.stagings.check_request(asked.archive_url, ["autotest", "stateful"])
     joining.queue(part, ORIGIN)
     assert states(database, asked.archive_url)["autotest"] == "pending"
     joining.queue(part, ORIGIN)
@@ -213,7 +213,7 @@ def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, sourc
     with ThreadPoolExecutor() as pool:
         working = pool.submit(stagings.stage, asked, OTHER)
         held.wait_until_reached()
-        joining.queue(stagings.wanted(asked.archive_url, ["stateful", "symbols"]), ORIGIN)
+        joining.queue(stagings.check_request(asked.archive_url, ["stateful", "symbols"]), ORIGIN)
         with stagings.database.connect() as conn:
             rows = repository.artifacts_of(conn, asked.archive_url, ["full_payload", "stateful"])
         held.release()
@@ -229,7 +229,8 @@ def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining,
         names = ["full_payload", "stateful", "test_suites", "symbols"]
         gate.wait()
         joining.queue(
-            joining.stagings.wanted(asked.archive_url, names if number % 2 else names[::-1]), ORIGIN
+            joining.stagings.check_request(asked.archive_url, names if number % 2 else names[::-1]),
+            ORIGIN,
         )
 
     with ThreadPoolExecutor(8) as pool:

@@ -114,7 +114,7 @@ def test_a_pod_needs_no_more_than_its_role(services: Services, source: ArchiveSo
     """Stage, tidy up, make room for the history: all that API and worker do."""
     check_schema(services.stagings.database)
     url = source.add(build_path(), objects_of_a_build())
-    wanted = services.stagings.wanted(url, ["build"])
+    wanted = services.stagings.check_request(url, ["build"])
     staging = services.stagings.stage(wanted, ORIGIN)
     services.stagings.resume(staging, ORIGIN)
     assert services.stagings.find(staging.id).state == "staged"
@@ -155,7 +155,7 @@ def test_a_dump_taken_under_load_is_restored_and_worked_on(
     if not programs_are_of(services):
         pytest.skip("the programs that come with the wheel are of another version")
     url = source.add(build_path(), objects_of_a_build("dumped"))
-    staged = services.stagings.stage(services.stagings.wanted(url, ["build"]), ORIGIN)
+    staged = services.stagings.stage(services.stagings.check_request(url, ["build"]), ORIGIN)
     other = source.add(build_path(), objects_of_a_build("in the middle"))
     dump = tmp_path / "staging.dump"
     with hold(services.locks, ARCHIVE, other, ORIGIN) as held:

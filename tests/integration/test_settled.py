@@ -58,14 +58,14 @@ def due_ids(at: Bench) -> list[str]:
 
 def ask(at: Bench, url: str, *names: str, caller: RequestOrigin = ORIGIN) -> Staging:
     """Ask for it, to be done by a worker."""
-    return at.service.queue(at.service.wanted(url, names), caller)
+    return at.service.queue(at.service.check_request(url, names), caller)
 
 
 def test_an_absent_object_does_not_keep_its_siblings_away(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}), notes_txt=b"notes")
     other = at.build("R17-2")
     with pytest.raises(ArtifactNotFound):
-        at.service.stage(at.service.wanted(url, ("build", "symbols")), ORIGIN)
+        at.service.stage(at.service.check_request(url, ("build", "symbols")), ORIGIN)
     [staging] = at.rows("SELECT id, state, error_code FROM stagings")
     assert staging[1:] == ("failed", "artifact_not_found")
     assert told(at.service.find(staging[0])) == {
@@ -81,7 +81,7 @@ def test_an_absent_object_does_not_keep_its_siblings_away(at):
 def test_of_an_absent_archive_each_artifact_has_its_own_error_and_the_queue_is_empty(at):
     url = at.build().replace("R17-1", "R17-9")
     with pytest.raises(ArchiveNotFound):
-        at.service.stage(at.service.wanted(url, ()), ORIGIN)
+        at.service.stage(at.service.check_request(url, ()), ORIGIN)
     [(staging_id,)] = at.rows("SELECT id FROM stagings")
     assert set(told(at.service.find(staging_id)).values()) == {("failed", "archive_not_found")}
     with at.database.connect() as conn:
@@ -93,7 +93,7 @@ def test_of_an_absent_archive_each_artifact_has_its_own_error_and_the_queue_is_e
 def test_who_joins_a_staging_that_fails_gets_what_it_asked_for(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}))
     first = ask(at, url, "payload", "suites")
-    at.service.queue_behind(at.service.wanted(url, ("suites",)), OTHER)
+    at.service.queue_behind(at.service.check_request(url, ("suites",)), OTHER)
     work(at)
     assert at.service.find(first.id).state == "failed"
     assert states(at.database, url) == {"payload": "failed", "suites": "staged"}
@@ -102,7 +102,7 @@ def test_who_joins_a_staging_that_fails_gets_what_it_asked_for(at):
 def test_what_a_cancelled_staging_leaves_is_carried_on_for_those_who_joined(at):
     url, other = at.build(), at.build("R17-2")
     first, beside = ask(at, url, "payload", "suites"), ask(at, other, "payload")
-    at.service.queue_behind(at.service.wanted(url, ("suites",)), OTHER)
+    at.service.queue_behind(at.service.check_request(url, ("suites",)), OTHER)
     at.service.cancel(first.id, ORIGIN)
     shown = at.service.find(first.id)
     assert shown.state == "cancelled"
@@ -159,7 +159,7 @@ def test_an_impatient_request_does_not_fail_one_that_waits_for_the_upload(
     with bench(database, database_url, tmp_path, uploads=terms) as at:
         url = at.build().replace("R17-1", "R17-9")
         first = ask(at, url, "payload")
-        at.service.queue_behind(at.service.wanted(url, ("payload",), 60), OTHER)
+        at.service.queue_behind(at.service.check_request(url, ("payload",), 60), OTHER)
         for staging_id in due_ids(at):
             at.service.resume(at.service.find(staging_id), ORIGIN)
         at.service.resume(at.service.find(first.id), ORIGIN)
@@ -176,7 +176,7 @@ def test_an_impatient_request_does_not_fail_one_that_waits_for_the_upload(
 def test_a_finished_staging_keeps_its_own_error_when_another_brings_it(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}))
     with pytest.raises(ArtifactNotFound):
-        at.service.stage(at.service.wanted(url, ("payload", "suites")), ORIGIN)
+        at.service.stage(at.service.check_request(url, ("payload", "suites")), ORIGIN)
     [(first_id,)] = at.rows("SELECT id FROM stagings")
     before = at.service.find(first_id)
     (at.builds / "board" / "R17-1" / "payload.bin").write_bytes(b"late")
@@ -205,7 +205,7 @@ def test_what_is_evicted_is_shown_as_evicted_and_the_tag_moves_each_time(at):
     tags.append(shown.tag)
     assert [a.brought_since_by for a in shown.artifacts] == [again.id, None]
     assert len(set(tags)) == 3
-    assert at.service.nothing_left(at.service.wanted(url, ("payload", "suites"))) is not None
+    assert at.service.nothing_left(at.service.check_request(url, ("payload", "suites"))) is not None
 
 
 def test_an_entry_that_left_the_catalogue_fails_alone(at):

@@ -10,7 +10,7 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.errors import NoSpace
 from staging_api.staging import room as room_module
-from staging_api.staging.room import UploadRoom
+from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import UPLOAD_SECONDS, StoreTerms, Upkeep
 from tests.stagings import Bench, bench
 
@@ -73,7 +73,7 @@ def test_an_upload_that_takes_long_keeps_its_space(
 ) -> None:
     now = [time.monotonic()]
     monkeypatch.setattr(room_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    with UploadRoom(upkeep, 4 * KB) as room, UploadRoom(upkeep, 3 * KB):
+    with UploadReservation(upkeep, 4 * KB) as room, UploadReservation(upkeep, 3 * KB):
         runs_out_in(at, 10, 3 * KB)
         for _ in range(3):
             runs_out_in(at, 10, 4 * KB)
@@ -89,8 +89,8 @@ def test_an_upload_that_takes_long_keeps_its_space(
 def test_an_upload_that_is_longer_than_it_said_is_refused_and_takes_nobodys_space(
     at: Bench, upkeep: Upkeep
 ) -> None:
-    with UploadRoom(upkeep, 5 * KB):
-        with UploadRoom(upkeep, 2 * KB) as room:
+    with UploadReservation(upkeep, 5 * KB):
+        with UploadReservation(upkeep, 2 * KB) as room:
             room(2 * KB)
             room(3 * KB)
             assert reserved(upkeep) == 10 * KB
@@ -102,12 +102,12 @@ def test_an_upload_that_is_longer_than_it_said_is_refused_and_takes_nobodys_spac
 
 def test_an_upload_that_fails_gives_its_space_back(upkeep: Upkeep) -> None:
     upkeep.reserve_upload("other", 4 * KB)
-    with pytest.raises(ZeroDivisionError), UploadRoom(upkeep, 6 * KB):
+    with pytest.raises(ZeroDivisionError), UploadReservation(upkeep, 6 * KB):
         raise ZeroDivisionError
     assert reserved(upkeep) == 4 * KB
 
 
 def test_an_upload_has_its_space_before_it_brings_a_byte(upkeep: Upkeep) -> None:
-    with UploadRoom(upkeep, 6 * KB), pytest.raises(NoSpace), UploadRoom(upkeep, 5 * KB):
+    with UploadReservation(upkeep, 6 * KB), pytest.raises(NoSpace), UploadReservation(upkeep, 5 * KB):
         raise AssertionError("there is no space for both")
     assert reserved(upkeep) == 0

@@ -72,20 +72,20 @@ class Stagings(RuleBasedStateMachine):
     @rule(build=builds, wanted=names)
     def request(self, build: str, wanted: list[str]) -> None:
         service = self.at.service
-        asked = service.wanted(self.urls[build], wanted)
+        asked = service.check_request(self.urls[build], wanted)
         if service.nothing_left(asked) is None:
             service.queue(asked, ORIGIN)
 
     @rule(build=builds, wanted=names, patience=st.sampled_from([None, 60.0]))
     def join(self, build: str, wanted: list[str], patience: float | None) -> None:
-        asked = self.at.service.wanted(self.urls[build], wanted, patience)
+        asked = self.at.service.check_request(self.urls[build], wanted, patience)
         self.at.service.queue_behind(asked, JOINER)
         self.wishes += [Wish(self.urls[build], name) for name in wanted]
 
     @rule(build=builds, wanted=names)
     def stage_at_once(self, build: str, wanted: list[str]) -> None:
         with suppress(StagingApiError):
-            self.at.service.stage(self.at.service.wanted(self.urls[build], wanted), ORIGIN)
+            self.at.service.stage(self.at.service.check_request(self.urls[build], wanted), ORIGIN)
 
     @rule()
     def work(self) -> None:

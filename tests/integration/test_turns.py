@@ -46,7 +46,7 @@ class Gate:
 
 def queued(at: Bench, origin: RequestOrigin, *builds: str, name: str = "payload") -> None:
     for build in builds:
-        at.service.queue(at.service.wanted(at.build(build), (name,)), origin)
+        at.service.queue(at.service.check_request(at.build(build), (name,)), origin)
 
 
 def order(at: Bench, builds: int) -> list[str]:
@@ -135,8 +135,8 @@ def test_a_caller_has_no_more_jobs_than_its_share(at):
 
 
 def test_a_long_background_gives_way_between_two_artifacts(at):
-    staging = at.service.queue(at.service.wanted(at.build(), ("build",)), BUSY)
-    at.service.resume(at.service.find(staging.id), BUSY, gives_way=lambda: True)
+    staging = at.service.queue(at.service.check_request(at.build(), ("build",)), BUSY)
+    at.service.resume(at.service.find(staging.id), BUSY, postpone=lambda: True)
     left = at.service.find(staging.id)
     assert left.state == "foreground_staged"
     assert {a.name: a.state for a in left.artifacts}["notes"] == "pending"

@@ -16,7 +16,7 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.staging import reconcile, repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
-from staging_api.staging.room import Room
+from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.upkeep import StoreTerms, prune
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
@@ -128,7 +128,7 @@ def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, datab
         artifacts = []
         for number in range(4):
             url = at.build(f"R17-{number}", payload_bin=b"x")
-            staging = at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN)
+            staging = at.service.queue(at.service.check_request(url, ("payload",)), ORIGIN)
             artifacts.append((url, staging.artifacts[0].id))
         granted: list[str] = []
         promised = threading.Barrier(4)
@@ -153,7 +153,9 @@ def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, datab
 def test_a_reservation_dies_with_the_lease_of_a_dead_process(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, 3 * KB) as at:
         url = at.build(payload_bin=b"x")
-        artifact = at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN).artifacts[0]
+        artifact = at.service.queue(at.service.check_request(url, ("payload",)), ORIGIN).artifacts[
+            0
+        ]
         with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
             at.service.upkeep.reserve(artifact.id, held, KB)
             assert at.service.upkeep.space().reserved == KB
@@ -194,7 +196,7 @@ def test_room_is_asked_for_in_steps_and_to_the_byte_at_the_end():
         more.append(count)
         return False
 
-    room = Room(reserve, reserve_more)
+    room = QuotaReservation(reserve, reserve_more)
     room(500)
     room(100)
     with pytest.raises(NoSpace):
@@ -242,7 +244,7 @@ def test_contents_named_again_before_they_are_removed_stay(at):
 def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monkeypatch):
     artifact = payload(at, "R17-1", b"1" * KB)
     url = at.build("R17-2", payload_bin=b"1" * KB)
-    staging = at.service.queue(at.service.wanted(url, ("payload",)), ORIGIN)
+    staging = at.service.queue(at.service.check_request(url, ("payload",)), ORIGIN)
     commit = Batch.commit
     times: list[int] = []
 

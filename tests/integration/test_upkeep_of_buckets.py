@@ -83,7 +83,7 @@ def test_a_bucket_that_is_away_is_a_failure_that_passes_and_is_tried_again_later
 ):
     nowhere = open_store(f"s3://nowhere?endpoint={endpoint}", tmp_path / "home")
     with bench(database, database_url, tmp_path, blobs=nowhere) as at:
-        staging = at.service.queue(at.service.wanted(at.build(), ["payload"]), ORIGIN)
+        staging = at.service.queue(at.service.check_request(at.build(), ["payload"]), ORIGIN)
         at.service.resume(staging, ORIGIN)
         (payload,) = at.service.find(staging.id).artifacts
         assert payload.failure is not None

@@ -94,7 +94,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def begin(pool: ThreadPoolExecutor, at: Bench, url: str, *artifacts: str) -> "Future[Staging]":
-    return pool.submit(at.service.stage, at.service.wanted(url, artifacts), ORIGIN)
+    return pool.submit(at.service.stage, at.service.check_request(url, artifacts), ORIGIN)
 
 
 def upload(at: Bench, name: str, content: bytes, build: str = "R17-1") -> None:
@@ -127,14 +127,14 @@ def test_what_is_there_is_staged_before_the_wait(at, looks, pool):
 
 def test_of_an_archive_of_which_nothing_is_there_the_answer_is_known_at_once(at, looks):
     (at.builds / "board").mkdir()
-    wanted = at.service.wanted(f"file://{at.builds}/board/R17-1", ())
+    wanted = at.service.check_request(f"file://{at.builds}/board/R17-1", ())
     with pytest.raises(ArchiveNotFound):
         at.service.stage(wanted, ORIGIN)
     assert looks.count <= 2
 
 
 def test_an_archive_that_is_expected_is_waited_for_even_if_nothing_is_there(at, looks, pool):
-    wanted = at.service.wanted(f"file://{at.builds}/board/R17-1", (), 25.0)
+    wanted = at.service.check_request(f"file://{at.builds}/board/R17-1", (), 25.0)
     answer = pool.submit(at.service.stage, wanted, ORIGIN)
     looks.wait_for(3)
     upload(at, "payload.bin", b"payload")
@@ -167,7 +167,7 @@ def test_a_wait_that_is_over_fails_for_good(database, database_url, tmp_path, lo
 
 def test_a_worker_puts_off_what_is_not_there_and_parks_no_thread(at, looks):
     url = at.build(payload_bin=b"payload")
-    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     at.service.resume(staging, ORIGIN)
     assert at.rows(
         "SELECT name, state, attempt, next_attempt_at > created_at FROM staged_artifacts"
@@ -182,14 +182,18 @@ def test_a_worker_puts_off_what_is_not_there_and_parks_no_thread(at, looks):
 
 def test_a_worker_gives_up_when_the_time_is_over(database, database_url, tmp_path, looks):
     with waiting_bench(database, database_url, tmp_path, looks, wait_seconds=0.3) as at:
-        staging = at.service.queue(at.service.wanted(at.build(payload_bin=b"payload"), ()), ORIGIN)
+        staging = at.service.queue(
+            at.service.check_request(at.build(payload_bin=b"payload"), ()), ORIGIN
+        )
         while not at.service.find(staging.id).final:
             at.service.resume(staging, ORIGIN)
         assert at.rows("SELECT DISTINCT error_code FROM stagings") == [("upload_wait_over",)]
 
 
 def test_a_wait_goes_on_with_the_time_that_is_left(at, looks):
-    staging = at.service.queue(at.service.wanted(at.build(payload_bin=b"payload"), ()), ORIGIN)
+    staging = at.service.queue(
+        at.service.check_request(at.build(payload_bin=b"payload"), ()), ORIGIN
+    )
     at.service.resume(staging, ORIGIN)
     # As if the first process had waited for an hour.
     at.tamper("UPDATE stagings SET upload_wait_began_at = upload_wait_began_at - interval '1 h'")
@@ -212,7 +216,7 @@ def test_without_a_seat_a_worker_waits_instead(database, database_url, tmp_path,
     with waiting_bench(database, database_url, tmp_path, looks, waiter_slots=full) as at:
         url = at.build(payload_bin=b"payload")
         with pytest.raises(Unavailable):
-            at.service.stage(at.service.wanted(url, ()), ORIGIN)
+            at.service.stage(at.service.check_request(url, ()), ORIGIN)
         assert at.rows("SELECT state FROM stagings") == [("running",)]
         upload(at, "suites.tgz", SUITES)
         [(staging_id,)] = at.rows("SELECT id FROM stagings")

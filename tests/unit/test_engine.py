@@ -84,7 +84,7 @@ def kind_of(extract="plain", pattern="object", **options):
 def test_a_plain_object_becomes_one_file_with_its_digest(store):
     source = MemorySource({"object": b"payload"})
     fetched = fetch(kind_of(lands="au/{build}/x"), source, BUILD, store)
-    assert fetched == engine.Fetched(
+    assert fetched == engine.FetchedArtifact(
         source_url="gs://bucket/board/R17-1/object",
         source_version="v1",
         sha256=sha(b"payload"),
@@ -193,7 +193,9 @@ def test_a_plain_object_is_limited_too(store):
 def test_progress_is_told_and_ends_at_the_total(store):
     told = []
     source = MemorySource({"object": bytes(200_000)})
-    engine.fetch(kind_of(), source, BUILD, store, progress=lambda *step: told.append(step))
+    engine.fetch(
+        kind_of(), source, BUILD, store, engine.FetchHooks(progress=lambda *step: told.append(step))
+    )
     assert told[-1] == (200_000, 200_000)
     assert told == sorted(told)
 
@@ -207,7 +209,13 @@ def test_a_fetch_can_be_ended_between_two_pieces(store, tmp_path):
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        engine.fetch(kind_of(), MemorySource({"object": bytes(1 << 20)}), BUILD, store, check=check)
+        engine.fetch(
+            kind_of(),
+            MemorySource({"object": bytes(1 << 20)}),
+            BUILD,
+            store,
+            engine.FetchHooks(check=check),
+        )
     assert blobs_of(store) == []
     assert temporary_files(tmp_path) == []
 
@@ -221,7 +229,7 @@ def test_nothing_is_committed_after_the_last_check_failed(store):
             raise error
 
     with pytest.raises(Cancelled):
-        engine.fetch(kind_of(), source, BUILD, store, check=check)
+        engine.fetch(kind_of(), source, BUILD, store, engine.FetchHooks(check=check))
     assert blobs_of(store) == []
 
 
@@ -230,7 +238,9 @@ def test_what_the_store_has_already_is_not_fetched_again(store):
     engine.fetch(kind_of(), first, BUILD, store)
     again = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})
     told = []
-    fetched = fetch(kind_of(), again, BUILD, store, progress=lambda *step: told.append(step))
+    fetched = fetch(
+        kind_of(), again, BUILD, store, engine.FetchHooks(progress=lambda *step: told.append(step))
+    )
     assert fetched.files == (engine.StagedFile("object", sha(b"payload"), 7),)
     assert again.opened == []
     assert told == []  # of bytes that need not come, nothing is told

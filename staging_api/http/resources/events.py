@@ -11,7 +11,7 @@ from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
 from staging_api.http.bodies import Body, StagingBody, Ulid
 from staging_api.http.openapi import answers, spec
-from staging_api.staging.following import StagingEvents
+from staging_api.staging.event_stream import EventStream
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.staging.service import StagingService
 
@@ -44,7 +44,7 @@ class EventsOfStaging:
     """The events of one staging."""
 
     def __init__(
-        self, stagings: StagingService, events: StagingEvents, wait_cap_seconds: float
+        self, stagings: StagingService, events: EventStream, wait_cap_seconds: float
     ) -> None:
         """Let a stream live for `wait_cap_seconds` at most."""
         self._stagings = stagings

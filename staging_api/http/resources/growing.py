@@ -10,7 +10,7 @@ from staging_api import metrics
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.sending import describe_content
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.growing import FollowedFile
+from staging_api.staging.partial_files import FollowedFile
 
 log = logging.getLogger(__name__)
 

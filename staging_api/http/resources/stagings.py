@@ -10,40 +10,42 @@ from staging_api.http.bodies import (
     StagingHeaders,
     StagingList,
     StagingQuery,
-    StagingRequest,
+)
+from staging_api.http.bodies import (
+    StagingRequest as StagingRequestBody,
 )
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import LockKind
-from staging_api.staging.model import LOCK_BY_NAME, Staging, Wanted
+from staging_api.staging.model import LOCK_BY_NAME, Staging, StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
 PATH = "/api/v1.0/stagings"
 
 
-def wanted(self: "Stagings", req: falcon.Request) -> Wanted:
-    """The request's body, checked once."""
-    if not hasattr(req.context, "wanted"):
-        body: StagingRequest = req.context.json
-        req.context.wanted = self.stagings.wanted(
+def checked(self: "Stagings", req: falcon.Request) -> StagingRequest:
+    """Check the request's body, once."""
+    if not hasattr(req.context, "staging_request"):
+        body: StagingRequestBody = req.context.json
+        req.context.staging_request = self.stagings.check_request(
             body.archive_url, body.artifacts, body.upload_wait_seconds
         )
-    found: Wanted = req.context.wanted
-    return found
+    request: StagingRequest = req.context.staging_request
+    return request
 
 
 def archive_url(self: "Stagings", req: falcon.Request, kind: LockKind) -> str | None:
-    """The scope to lock: the archive, for the kinds of lock that its wanted artifacts need."""
-    asked = wanted(self, req)
-    return asked.archive_url if kind in asked.lock_kinds else None
+    """Return the scope to lock: the archive, for the kinds of lock that its artifacts need."""
+    request = checked(self, req)
+    return request.archive_url if kind in request.lock_kinds else None
 
 
 def nothing_left(self: "Stagings", req: falcon.Request, resp: falcon.Response) -> bool:
     """Answer 200, without a lock, if everything is staged or on its way."""
-    staging = self.stagings.nothing_left(wanted(self, req))
+    staging = self.stagings.nothing_left(checked(self, req))
     if staging is None:
         return False
     _show(resp, staging, falcon.HTTP_200)
@@ -60,7 +62,7 @@ class Stagings:
 
     @answers_once
     @spec.validate(
-        json=StagingRequest,
+        json=StagingRequestBody,
         headers=StagingHeaders,
         resp=answers(
             *(404, 409, 413, 415, 422, 502, 504, 507),
@@ -78,11 +80,11 @@ class Stagings:
         once with `Prefer: respond-async`. Background artifacts follow.
         """
         if preference(req, self.wait_cap_seconds).respond_async:
-            staging = self.stagings.queue(wanted(self, req), origin(req))
+            staging = self.stagings.queue(checked(self, req), origin(req))
             applied(resp, "respond-async")
             _show(resp, staging, falcon.HTTP_202)
         else:
-            staging = self.stagings.stage(wanted(self, req), origin(req))
+            staging = self.stagings.stage(checked(self, req), origin(req))
             _show(resp, staging, falcon.HTTP_201)
 
     @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])

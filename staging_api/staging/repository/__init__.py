@@ -48,8 +48,13 @@ from staging_api.staging.repository.files import (
     outcomes,
 )
 from staging_api.staging.repository.folders import Child, children_of
-from staging_api.staging.repository.growth_rows import Coming, coming, end_growth, note_growth
-from staging_api.staging.repository.object_rows import held_object, note_held
+from staging_api.staging.repository.growth_rows import (
+    IncomingFile,
+    end_growth,
+    incoming_file,
+    note_growth,
+)
+from staging_api.staging.repository.object_rows import cached_object, remember_objects
 from staging_api.staging.repository.reading import (
     Turn,
     artifacts_of,
@@ -125,9 +130,9 @@ from staging_api.staging.repository.upload_rows import (
 __all__ = [
     "BuildFolder",
     "Child",
-    "Coming",
     "FoundFile",
     "Idle",
+    "IncomingFile",
     "Outcome",
     "Share",
     "Space",
@@ -143,6 +148,7 @@ __all__ = [
     "blobs_of",
     "bringer",
     "builds_below",
+    "cached_object",
     "cancel_is_requested",
     "chains",
     "check_again",
@@ -151,7 +157,6 @@ __all__ = [
     "claim_poll",
     "claim_scrub",
     "claim_shard",
-    "coming",
     "compact_ledger",
     "contradictions",
     "database_time",
@@ -170,8 +175,8 @@ __all__ = [
     "forget_blobs",
     "forget_dead_reservations",
     "forget_polls",
-    "held_object",
     "idle_artifacts",
+    "incoming_file",
     "is_evictable",
     "is_pinned",
     "keep_manifest",
@@ -200,7 +205,6 @@ __all__ = [
     "note_check",
     "note_growth",
     "note_hand_out",
-    "note_held",
     "note_joined",
     "note_lost",
     "note_poll",
@@ -216,6 +220,7 @@ __all__ = [
     "put_off_removal",
     "queue",
     "release_upload",
+    "remember_objects",
     "renew_claim",
     "request_cancel",
     "reserve",

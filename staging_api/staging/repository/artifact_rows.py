@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from staging_api.db.tables import archives, staged_artifacts, staged_files
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
-from staging_api.staging.fetched import Fetched
+from staging_api.staging.fetched import FetchedArtifact
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.staging_rows import settle
@@ -35,7 +35,7 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "bytes_per_second": None,
 }
 
-# What a row says of what its artifact became, in the words of `Fetched`.
+# What a row says of what its artifact became, in the words of `FetchedArtifact`.
 _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by", "held_by"]
 
 
@@ -123,7 +123,7 @@ def mark_staged(
     conn: Connection,
     artifact_id: str,
     lease: Lease,
-    fetched: Fetched,
+    fetched: FetchedArtifact,
     *,
     files: Sequence[Mapping[str, Any]],
     bytes_done: int,

@@ -1,4 +1,4 @@
-"""Reading the record of events, and saying who acts where no lock says it.
+"""ObjectReader the record of events, and saying who acts where no lock says it.
 
 Nothing here writes an event: the triggers of ``db/functions/staging_events.sql`` do.
 """

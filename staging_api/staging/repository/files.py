@@ -1,4 +1,4 @@
-"""Reading what is staged by name, folder and target: any connection will do.
+"""ObjectReader what is staged by name, folder and target: any connection will do.
 
 As text, because composing a statement anew costs as much as running it; the first of these, with
 which clients poll, by a function, whose plan is kept.

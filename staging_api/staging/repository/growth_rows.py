@@ -12,7 +12,7 @@ from staging_api.db.tables import growing_files
 
 
 @dataclass(frozen=True)
-class Coming:
+class IncomingFile:
     """A path below ``/static`` with nothing yet, and who brings it.
 
     Attributes:
@@ -43,10 +43,10 @@ def end_growth(conn: Connection, artifact_id: str) -> None:
     conn.execute(delete(growing_files).where(growing_files.c.artifact_id == artifact_id))
 
 
-def coming(conn: Connection, path: str) -> Coming | None:
+def incoming_file(conn: Connection, path: str) -> IncomingFile | None:
     """What somebody brings to `path`; None: nobody does, or it is there."""
     row = conn.execute(_COMING, {"path": path, "image": path.removeprefix("images/")}).one_or_none()
-    return None if row is None else Coming(*row)
+    return None if row is None else IncomingFile(*row)
 
 
 _NOTE = text("""

@@ -6,24 +6,24 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import held_objects
-from staging_api.staging.model import HeldObject
+from staging_api.staging.model import CachedObject
 
 
-def held_object(conn: Connection, url: str, version: str) -> HeldObject | None:
+def cached_object(conn: Connection, url: str, version: str) -> CachedObject | None:
     """This version of an object, if its whole content is in the store."""
-    columns = [held_objects.c[name] for name in HeldObject.__dataclass_fields__]
+    columns = [held_objects.c[name] for name in CachedObject.__dataclass_fields__]
     row = conn.execute(
         select(*columns).where(held_objects.c.url == url, held_objects.c.version == version)
     ).one_or_none()
-    return None if row is None else HeldObject(*row)
+    return None if row is None else CachedObject(*row)
 
 
-def note_held(conn: Connection, objects: Sequence[HeldObject]) -> None:
+def remember_objects(conn: Connection, objects: Sequence[CachedObject]) -> None:
     """Say of objects that they are in the store; their blobs are named in this transaction."""
     # In one order: two transactions that note the same objects never wait for each other.
     for each in sorted(objects, key=lambda held: (held.url, held.version)):
         row = insert(held_objects).values(
-            {name: getattr(each, name) for name in HeldObject.__dataclass_fields__}
+            {name: getattr(each, name) for name in CachedObject.__dataclass_fields__}
         )
         # Another content under the same version: its source broke its word; the newer one counts.
         conn.execute(

@@ -1,4 +1,4 @@
-"""Reading stagings, artifacts and served files; any connection will do."""
+"""ObjectReader stagings, artifacts and served files; any connection will do."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -63,6 +63,8 @@ class _Through:
         self, req: falcon.Request, resp: falcon.Response, archive_url: str, *words: str, name: str
     ) -> None:
         """Send `name` of the archive's folder, once all that the words mean is staged."""
-        wanted = self.joining.wanted(archive_url, words, Query(req).upload_wait_seconds)
-        self.joining.stage_all(wanted, origin(req))
-        self.static.on_get(req, resp, f"{self.builds.folder(wanted)}/{name}")
+        staging_request = self.joining.check_request(
+            archive_url, words, Query(req).upload_wait_seconds
+        )
+        self.joining.stage_all(staging_request, origin(req))
+        self.static.on_get(req, resp, f"{self.builds.folder(staging_request)}/{name}")

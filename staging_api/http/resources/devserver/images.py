@@ -11,7 +11,7 @@ from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.model import IMAGES
-from staging_api.staging.model import Wanted
+from staging_api.staging.model import StagingRequest
 
 
 class StageImages:
@@ -27,17 +27,17 @@ class StageImages:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the images that are named."""
-        self._joining.stage(self._wanted(Query(req)), origin(req))
+        self._joining.stage(self._images_of(Query(req)), origin(req))
         say(resp, SUCCESS)
 
-    def _wanted(self, query: Query) -> Wanted:
+    def _images_of(self, query: Query) -> StagingRequest:
         archive_url, types = query.required("archive_url"), query.words("image_types")
         if not types:
             raise Invalid.field("image_types", "must be given, such as test,base,recovery")
-        wanted = self._joining.wanted(archive_url, types, query.upload_wait_seconds)
-        if wanted.lock_kinds != [IMAGES]:
+        staging_request = self._joining.check_request(archive_url, types, query.upload_wait_seconds)
+        if staging_request.lock_kinds != [IMAGES]:
             raise Invalid.field("image_types", "one of them is no image")
-        return wanted
+        return staging_request
 
 
 class ListImageDir:
@@ -50,8 +50,8 @@ class ListImageDir:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List one level of the folder."""
-        wanted = self._builds.wanted(Query(req).required("archive_url"))
-        folder, entries = self._builds.entries(wanted)
+        staging_request = self._builds.check_request(Query(req).required("archive_url"))
+        folder, entries = self._builds.entries(staging_request)
         say(resp, "\n".join([f"Listing contents of :{folder} ", *map(_line, entries)]))
 
 

@@ -25,8 +25,10 @@ class Download:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the default artifacts."""
         query = Query(req)
-        wanted = self._joining.wanted(query.required("archive_url"), (), query.upload_wait_seconds)
-        self._joining.stage(wanted, origin(req))
+        staging_request = self._joining.check_request(
+            query.required("archive_url"), (), query.upload_wait_seconds
+        )
+        self._joining.stage(staging_request, origin(req))
         say(resp, SUCCESS)
 
 
@@ -44,8 +46,8 @@ class WaitForStatus:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
-        wanted = self._builds.wanted(Query(req).required("archive_url"))
-        self._joining.wait_for_all(wanted, client_of(req))
+        staging_request = self._builds.check_request(Query(req).required("archive_url"))
+        self._joining.wait_for_all(staging_request, client_of(req))
         say(resp, SUCCESS)
 
 
@@ -65,15 +67,15 @@ class Stage:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage what is named."""
         query = Query(req)
-        wanted = self._joining.wanted(
+        staging_request = self._joining.check_request(
             query.required("archive_url"), _words(query), query.upload_wait_seconds
         )
         if query.flag("clean"):
-            self._builds.evict(wanted, origin(req))
+            self._builds.evict(staging_request, origin(req))
         if query.flag("async"):
-            self._joining.queue(wanted, origin(req))
+            self._joining.queue(staging_request, origin(req))
         else:
-            self._joining.stage_all(wanted, origin(req))
+            self._joining.stage_all(staging_request, origin(req))
         say(resp, SUCCESS)
 
 
@@ -89,8 +91,8 @@ class IsStaged:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say `True` or `False`."""
         query = Query(req)
-        wanted = self._builds.wanted(query.required("archive_url"), _words(query))
-        say(resp, str(self._joining.is_staged(wanted, client_of(req))))
+        staging_request = self._builds.check_request(query.required("archive_url"), _words(query))
+        say(resp, str(self._joining.is_staged(staging_request, client_of(req))))
 
 
 def _words(query: Query) -> list[str]:

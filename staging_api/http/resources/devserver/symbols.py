@@ -30,10 +30,10 @@ class StageDebug:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the symbols."""
         query = Query(req)
-        wanted = self._joining.wanted(
+        staging_request = self._joining.check_request(
             query.required("archive_url"), ["symbols"], query.upload_wait_seconds
         )
-        self._joining.stage(wanted, origin(req))
+        self._joining.stage(staging_request, origin(req))
         say(resp, SUCCESS)
 
 
@@ -57,21 +57,23 @@ class SymbolicateDump:
             resp.status = falcon.HTTP_501
             say(resp, "no program for stack traces is installed here: see STAGING_STACKWALK")
             return
-        query, wanted = Query(req), None
+        query, staging_request = Query(req), None
         archive_url = query.get("archive_url")
         if archive_url is not None:
-            wanted = self._joining.wanted(archive_url, ["symbols"], query.upload_wait_seconds)
-            self._joining.stage(wanted, origin(req))
+            staging_request = self._joining.check_request(
+                archive_url, ["symbols"], query.upload_wait_seconds
+            )
+            self._joining.stage(staging_request, origin(req))
         with (
             self._joining.slot(client_of(req)),
             tempfile.TemporaryDirectory(prefix="minidump-") as folder,
         ):
             dump = Path(folder, "minidump")
             _save(req, dump)
-            if wanted is None:
+            if staging_request is None:
                 stack = self._symbolication.of_any_build(dump)
             else:
-                stack = self._symbolication.of_build(dump, wanted.archive_url)
+                stack = self._symbolication.of_build(dump, staging_request.archive_url)
         say(resp, stack)
 
 

@@ -1,4 +1,4 @@
-"""Read one object of a source: watched, hashed, and checked when all of it was read."""
+"""Read one object of a source: monitored, hashed, and verified once all of it was read."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,78 +8,80 @@ from staging_api.artifacts.digest import Digests
 from staging_api.errors import ArchiveCorrupt
 from staging_api.sources.model import SourceObject
 
-#: How many bytes came, of how many (None: not known).
+#: Called with the bytes that came, and the bytes in all (None: not known).
 Progress = Callable[[int, int | None], None]
 #: Streams the bytes of one object from a position up to another, or to its end.
 Open = Callable[[int, int | None], AbstractContextManager[Iterator[bytes]]]
 
 
 @dataclass
-class Tap:
-    """Every piece that comes passes here: the place to stop, and to tell how far it is."""
+class TransferMonitor:
+    """Checks before every chunk of a transfer whether to go on, and reports how many bytes came."""
 
     progress: Progress
     check: Callable[[], None]
     total: int | None
     done: int = 0
 
-    def passing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Hand the pieces on, one by one."""
+    def monitored(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass the chunks on."""
         for chunk in chunks:
             self.check()
             self.count(len(chunk))
             yield chunk
 
     def count(self, count: int) -> None:
-        """Tell that so many bytes more are done."""
+        """Report that `count` bytes more are done."""
         self.done += count
         self.progress(self.done, self.total)
 
-    def silent(self) -> "Tap":
-        """A tap for what does not come from the source: the place to stop, and no more."""
-        return Tap(lambda _done, _total: None, self.check, None)
+    def without_progress(self) -> "TransferMonitor":
+        """Return a monitor that checks, but reports no progress: for bytes out of the store."""
+        return TransferMonitor(lambda _done, _total: None, self.check, None)
 
 
-class Reading:
-    """An object as extractors read it; a reading from its front to its end is hashed."""
+class ObjectReader:
+    """An object as extractors read it; bytes read from its start to its end are hashed."""
 
-    def __init__(self, found: SourceObject, open_at: Open, tap: Tap, digests: Digests) -> None:
-        self._found = found
+    def __init__(
+        self, source_object: SourceObject, open_at: Open, monitor: TransferMonitor, digests: Digests
+    ) -> None:
+        self._object = source_object
         self._open_at = open_at
-        self._tap = tap
+        self._monitor = monitor
         self._digests = digests
         self._ended = False
 
     @property
     def name(self) -> str:
         """The object's name in the archive."""
-        return self._found.name
+        return self._object.name
 
     @property
     def checked(self) -> str | None:
-        """The digest by which `verified` compares it with what its source told, if any."""
+        """The declared digest that `verified` compares its content with, if any."""
         return self._digests.checked
 
     @property
     def size_bytes(self) -> int | None:
-        """The object's length, if its source says so."""
-        return self._found.size_bytes
+        """The object's length, if its source declares it."""
+        return self._object.size_bytes
 
     @contextmanager
     def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         """Stream a part."""
         with self._open_at(start, end) as chunks:
-            passing = self._tap.passing(chunks)
-            yield self._hashed(passing) if start == 0 and end is None else passing
+            monitored = self._monitor.monitored(chunks)
+            yield self._hashed(monitored) if start == 0 and end is None else monitored
 
     def verified(self, kept_sha256: str) -> tuple[str, int] | None:
-        """Compare digests; give sha256 and length of the object if all of it was read.
+        """Compare digests; return sha256 and length of the object if all of it was read.
 
         Args:
             kept_sha256: of the file that it became, if it was kept as it is.
 
         Raises:
-            ArchiveCorrupt: the object does not have the digest that its source told.
+            ArchiveCorrupt: the object does not have the digest that its source declares.
         """
         if not self._ended:
             return None

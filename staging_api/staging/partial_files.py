@@ -1,17 +1,17 @@
 """Read a file while another process, on any pod that shares the store, still writes it.
 
-The rows say how far it is written (`repository.coming`) and, in the end, what its sha256 is. A
+The rows say how far it is written (`repository.incoming_file`) and, in the end, its sha256. A
 reader gets the bytes as they come, less the last `HELD_BACK_BYTES`: those only when the file is
-staged and all that was sent, hashed here, is what was verified there. So whatever the writer does,
-dies and is replaced included, or whatever a network file system shows, a reader never gets a whole
-file that is a wrong one: it gets less, and is told so by `Broken`.
+staged and the bytes that were sent, hashed here, are the ones that were verified there. So whatever
+the writer does (it may die and be replaced), and whatever a network file system shows, a reader
+never gets a complete wrong file: it gets a shorter one, and `Broken` says so.
 
 What happens if a process dies?
 
-- The writer: its lock runs out, another attempt begins from the parts, and the reader goes on when
-  that attempt has come further than what was read. Should the source have changed meanwhile, the
-  digest does not hold, and the reader is cut off.
-- The process that serves the reader: the connection ends, short of the promised length.
+- The writer: its lock expires, another attempt begins from the parts, and the reader goes on when
+  that attempt has come further than what was read. If the source has changed meanwhile, the digest
+  differs, and the reader is cut off.
+- The process that serves the reader: the connection ends, short of the declared length.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
 from staging_api.staging import repository
 from staging_api.staging.model import ServedFile
-from staging_api.staging.repository import Coming
+from staging_api.staging.repository import IncomingFile
 from staging_api.staging.watch import Watch
 
 #: What a reader does not get before the file is verified.
@@ -39,14 +39,14 @@ _LOOK_SECONDS = 5.0
 
 
 class Broken(StagingApiError):
-    """What comes will not be the file that was begun: it failed, was cancelled or has changed."""
+    """The file that was begun will not come: its staging failed, was cancelled or has changed."""
 
     code, title, retryable = "staging_broken", "The file will not come", True
 
 
 @dataclass(frozen=True)
-class Growing:
-    """Files that are on their way, for readers that do not wait until they are staged.
+class PartialFiles:
+    """Files that are being staged, for readers that do not wait until they are.
 
     Attributes:
         patience_seconds: how long a reader waits for the next byte.
@@ -60,7 +60,7 @@ class Growing:
     def begin(
         self, path: str, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> "FollowedFile | None":
-        """Follow what comes to `path` below ``/static``, once its first bytes are there.
+        """Follow the file that is being staged at `path` below ``/static``, from its first bytes.
 
         Args:
             path: of the file.
@@ -68,7 +68,7 @@ class Growing:
             client: who reads it.
 
         Returns:
-            None if it is staged by now, or if nobody brings it.
+            None if it is staged by now, or if no staging brings it.
 
         Raises:
             Unavailable: too many wait already, or nothing came in that time.
@@ -79,29 +79,29 @@ class Growing:
                 raise Unavailable("as many requests as may wait at once do already")
             deadline = time.monotonic() + seconds
             while (found := self.look(path)) is not None:
-                # What is held back of a small file is all of it: that is waited for here.
+                # All of a small file is held back, so a reader waits for it here.
                 if self.file_of(found) is not None and found.bytes_done > HELD_BACK_BYTES:
                     return FollowedFile(self, path, found, stack.pop_all(), client)
                 if not self.wait(found, deadline, client):
                     raise Unavailable(f"{path} is being staged and has not begun to arrive")
         return None
 
-    def look(self, path: str) -> Coming | None:
-        """What comes to the path; None: nothing any more."""
+    def look(self, path: str) -> IncomingFile | None:
+        """Return the file that is being staged at the path, if one still is."""
         with self.database.connect() as conn:
-            return repository.coming(conn, path)
+            return repository.incoming_file(conn, path)
 
     def staged(self, path: str) -> ServedFile | None:
-        """What came there."""
+        """Return the file that is staged at the path, if one is."""
         with self.database.connect() as conn:
             return repository.served_file(conn, path)
 
-    def file_of(self, found: Coming) -> Path | None:
-        """Where it grows; None: nowhere yet, or where only another pod can read it."""
+    def file_of(self, found: IncomingFile) -> Path | None:
+        """Return the file that is written; None if only another pod can read it, or none is yet."""
         return None if found.file is None else self.blobs.growing(found.file)
 
-    def wait(self, found: Coming, deadline: float, client: Client) -> bool:
-        """Wait for news; False when the time is over, or this process ends."""
+    def wait(self, found: IncomingFile, deadline: float, client: Client) -> bool:
+        """Wait for a change of the staging; False when the time is over, or this process ends."""
         left = deadline - time.monotonic()
         if left <= 0 or self.watch.closed:
             return False
@@ -113,7 +113,7 @@ class FollowedFile:
     """The bytes of one file, from its front to its verified end; close it, read or not."""
 
     def __init__(
-        self, growing: Growing, path: str, found: Coming, slot: ExitStack, client: Client
+        self, growing: PartialFiles, path: str, found: IncomingFile, slot: ExitStack, client: Client
     ) -> None:
         self._growing = growing
         self._path = path
@@ -125,27 +125,27 @@ class FollowedFile:
 
     @property
     def artifact_id(self) -> str:
-        """Whose file it is."""
+        """The artifact that the file belongs to."""
         return self._found.artifact_id
 
     @property
     def staging_id(self) -> str:
-        """Who brings it."""
+        """The staging that brings it."""
         return self._found.staging_id
 
     @property
     def size_bytes(self) -> int | None:
-        """How many bytes it will have; None: not known."""
+        """The length that it will have; None: not known."""
         return self._found.size_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the bytes as they come.
+        """Yield the bytes as they come.
 
         Raises:
-            Broken: they will not be the file that was begun; some of it was not given.
+            Broken: the file that was begun will not come; its end was not given.
             Unavailable: nothing came for too long, or the database is away.
         """
-        found: Coming | None = self._found
+        found: IncomingFile | None = self._found
         heard = time.monotonic()
         while found is not None:
             before = self._position
@@ -158,27 +158,27 @@ class FollowedFile:
         served = self._growing.staged(self._path)
         if served is None:
             raise Broken(f"{self._path} was not staged")
-        # Whoever reads slowly what is there waits for nobody.
+        # A slow reader of a staged file waits for no staging, so it needs no slot.
         self._slot.close()
         yield from self._verified(served)
 
     def close(self) -> None:
-        """Give the slot back."""
+        """Release the waiter slot."""
         self._slot.close()
 
-    def _grown(self, found: Coming) -> Iterator[bytes]:
-        """What was written since, less what is held back."""
+    def _grown(self, found: IncomingFile) -> Iterator[bytes]:
+        """Yield what was written since the last look, less what is held back."""
         file = self._growing.file_of(found)
         if file is None:
             return
-        # Opened anew at each look: a network file system then shows what was written since. Gone is
-        # what was staged, or given up: the next look at the rows tells.
+        # Opened anew at each look: a network file system then shows what was written since. A file
+        # that is gone was staged or given up; the next look at the rows shows which.
         with suppress(FileNotFoundError), file.open("rb", buffering=0) as stream:
             stream.seek(self._position)
             yield from self._read(stream, found.bytes_done - HELD_BACK_BYTES)
 
     def _verified(self, served: ServedFile) -> Iterator[bytes]:
-        """The rest of the file that was staged, the end only if it belongs to what was given."""
+        """Yield the rest of the staged file, and its end only if the whole has the right digest."""
         with self._growing.blobs.open(served.sha256, served.size_bytes) as stream:
             stream.seek(self._position)
             yield from self._read(stream, served.size_bytes - HELD_BACK_BYTES)

@@ -1,23 +1,23 @@
 """How far a file is, told to another thread than the one that writes it."""
 
-from staging_api.staging.growth import Grown, Growth
+from staging_api.staging.write_tracker import WriteTracker, WrittenExtent
 
 
 def test_nothing_is_told_of_a_file_before_it_is_there(tmp_path):
-    growth, file = Growth(), tmp_path / "file"
+    growth, file = WriteTracker(), tmp_path / "file"
     pieces = growth.counted(file, 3, [b"a", b"bc"])
     assert growth.synced() is None
     file.touch()
     assert next(pieces) == b"a"
-    assert growth.synced() == Grown(file, 3, 0)
+    assert growth.synced() == WrittenExtent(file, 3, 0)
     next(pieces)
-    assert growth.synced() == Grown(file, 3, 1)
+    assert growth.synced() == WrittenExtent(file, 3, 1)
     assert list(pieces) == []
-    assert growth.synced() == Grown(file, 3, 3)
+    assert growth.synced() == WrittenExtent(file, 3, 3)
 
 
 def test_a_file_that_the_store_did_not_need_is_not_told_of_any_more(tmp_path):
-    growth, file = Growth(), tmp_path / "file"
+    growth, file = WriteTracker(), tmp_path / "file"
     file.touch()
     list(growth.counted(file, None, [b"a"]))
     file.unlink()

@@ -1,4 +1,4 @@
-"""Reading a file while it is written: what came is given, its end only when it is verified."""
+"""ObjectReader a file while it is written: what came is given, its end only when it is verified."""
 
 import random
 import threading
@@ -15,8 +15,8 @@ from staging_api.errors import Invalid, SourceFailed, StagingApiError, Unavailab
 from staging_api.http.resources.growing import follow
 from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.growing import HELD_BACK_BYTES, Broken, FollowedFile, Growing
 from staging_api.staging.model import Staging
+from staging_api.staging.partial_files import HELD_BACK_BYTES, Broken, FollowedFile, PartialFiles
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN
 from tests.service import eventually
@@ -77,13 +77,13 @@ def at(database, database_url, tmp_path, gate) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def files(at) -> Growing:
+def files(at) -> PartialFiles:
     return growing(at)
 
 
-def growing(at, waiter_slots=4, patience_seconds=PATIENCE_SECONDS) -> Growing:
+def growing(at, waiter_slots=4, patience_seconds=PATIENCE_SECONDS) -> PartialFiles:
     watch = Watch(at.database, threading.BoundedSemaphore(waiter_slots), Shutdown())
-    return Growing(at.database, at.service.blobs, watch, patience_seconds)
+    return PartialFiles(at.database, at.service.blobs, watch, patience_seconds)
 
 
 @dataclass
@@ -93,7 +93,7 @@ class OnItsWay:
     path: str
     done: "Future[Staging]"
 
-    def follow(self, files: Growing) -> FollowedFile:
+    def follow(self, files: PartialFiles) -> FollowedFile:
         found = files.begin(self.path, PATIENCE_SECONDS)
         assert found is not None
         return found

@@ -1,7 +1,7 @@
-"""Space in the store, asked for before bytes are written: for an artifact, or for an upload.
+"""Quota reservations: space in the store, reserved before bytes are written.
 
-What if the process dies? What was promised to an artifact counts as long as the lease under which
-it was; to an upload, for `UPLOAD_SECONDS` more.
+What if the process dies? The reservation of an artifact ends with the lease under which it was
+made, that of an upload after `UPLOAD_SECONDS`.
 """
 
 import logging
@@ -16,19 +16,19 @@ from staging_api.staging.upkeep import UPLOAD_SECONDS, Upkeep
 
 log = logging.getLogger(__name__)
 
-#: Where nobody knows how much will come, so much is kept at a time.
+#: Reserved at a time, so that not every chunk needs a statement.
 _STEP_BYTES = 64 << 20
 
 
-class Room:
-    """Space for one artifact: asked for in steps, before its bytes are written."""
+class QuotaReservation:
+    """The space of one artifact, reserved in steps before its bytes are written."""
 
     def __init__(self, reserve: Callable[[int], None], reserve_more: Callable[[int], bool]) -> None:
-        """Ask for space.
+        """Reserve nothing yet.
 
         Args:
-            reserve: is told how many bytes are needed in all, and raises if there is no room.
-            reserve_more: is told how many would save the next questions; evicts nothing for them.
+            reserve: called with the bytes needed in all; raises if there is no space.
+            reserve_more: called with a number that would save further calls; evicts nothing.
         """
         self._reserve = reserve
         self._reserve_more = reserve_more
@@ -37,10 +37,10 @@ class Room:
         self._lock = threading.Lock()
 
     def __call__(self, count: int) -> None:
-        """So many bytes more are needed now; safe from several threads.
+        """Reserve `count` bytes more; safe from several threads.
 
         Raises:
-            NoSpace: there is no room for them.
+            NoSpace: there is no space for them.
         """
         with self._lock:
             self._needed += count
@@ -54,30 +54,30 @@ class Room:
             self._kept = self._needed
 
     def prepay(self, count: int) -> None:
-        """Ask now for so many bytes, of which the next ones are then written.
+        """Reserve `count` bytes now, for the calls that follow.
 
         Raises:
-            NoSpace: there is no room for them.
+            NoSpace: there is no space for them.
         """
         with self._lock:
             self._reserve(count)
             self._kept = count
 
     def renew(self) -> None:
-        """Ask once more for what is kept.
+        """Reserve the same bytes again.
 
         Raises:
-            NoSpace: it was given to others meanwhile.
+            NoSpace: the reservation expired and others have the space.
         """
         with self._lock:
             self._reserve(max(self._needed, self._kept))
 
 
-class UploadRoom:
-    """Space for all that one request brings; given back when the block ends."""
+class UploadReservation:
+    """The space for the body of one request, released when the block ends."""
 
     def __init__(self, upkeep: Upkeep, expected_bytes: int) -> None:
-        """Ask for nothing yet.
+        """Reserve nothing yet.
 
         Args:
             upkeep: of the store.
@@ -86,34 +86,36 @@ class UploadRoom:
         self._upkeep = upkeep
         self._expected_bytes = expected_bytes
         self._id = new_id()
-        self._room = Room(
+        self._reservation = QuotaReservation(
             lambda count: upkeep.reserve_upload(self._id, count),
             lambda count: upkeep.reserve_more_for_upload(self._id, count),
         )
         self._renew_at = time.monotonic() + UPLOAD_SECONDS / 3
 
     def __enter__(self) -> Self:
-        """Ask for all of it at once, before a byte is written.
+        """Reserve all of it at once, before a byte is written.
 
         Raises:
-            NoSpace: there is no room for it; for good if the whole quota is less.
+            NoSpace: there is no space for it; not retryable if the whole quota is less.
         """
-        self._room.prepay(self._expected_bytes)
+        self._reservation.prepay(self._expected_bytes)
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
             self._upkeep.release_upload(self._id)
         except StagingApiError as error:
-            log.warning("the space of an upload is given back by its time: %s", error.detail)
+            log.warning(
+                "the space of an upload is released when its reservation expires: %s", error.detail
+            )
 
     def __call__(self, count: int) -> None:
-        """So many bytes more are written now; safe from several threads.
+        """Count `count` bytes that are written now; safe from several threads.
 
         Raises:
-            NoSpace: there is no room for them.
+            NoSpace: there is no space for them.
         """
-        self._room(count)
+        self._reservation(count)
         if time.monotonic() >= self._renew_at:
             self._renew_at = time.monotonic() + UPLOAD_SECONDS / 3
-            self._room.renew()
+            self._reservation.renew()

@@ -21,7 +21,7 @@ _EVENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class StagingEvents:
+class EventStream:
     """The events of stagings, for readers that follow one."""
 
     database: Database

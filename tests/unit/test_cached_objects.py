@@ -12,8 +12,8 @@ from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import Unavailable
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
-from staging_api.staging.held import Known
-from staging_api.staging.model import HeldObject
+from staging_api.staging.cached_objects import KnownContent
+from staging_api.staging.model import CachedObject
 from tests.archives import InMemory, tar_of, zip_of
 
 BUILD = "R17-1"
@@ -56,14 +56,14 @@ def kind_of(extract="plain", **choice):
 
 
 def fetch(source, store, kind=None, **options):
-    fetched = engine.fetch(kind or kind_of(), source, BUILD, store, **options)
+    fetched = engine.fetch(kind or kind_of(), source, BUILD, store, engine.FetchHooks(**options))
     assert fetched is not None
     return fetched
 
 
 def read_before(content, verified_by=None):
     """As if this content was read before, under the version that is asked for."""
-    return lambda _found: Known(sha(content), "version", verified_by)
+    return lambda _found: KnownContent(sha(content), "version", verified_by)
 
 
 @pytest.fixture
@@ -74,27 +74,29 @@ def store(tmp_path):
 def test_of_what_was_read_whole_version_and_blob_are_told(store):
     crc32c = f"{google_crc32c.value(b'payload'):08x}"
     fetched = fetch(VersionedSource({"object": b"payload"}, digests={"crc32c": crc32c}), store)
-    assert fetched.held == (HeldObject(f"{URL}/object", '"v1"', 7, sha(b"payload"), "crc32c"),)
-    assert (fetched.held_by, fetched.verified_by) == (None, "crc32c")
+    assert fetched.cached_objects == (
+        CachedObject(f"{URL}/object", '"v1"', 7, sha(b"payload"), "crc32c"),
+    )
+    assert (fetched.cached_by, fetched.verified_by) == (None, "crc32c")
 
 
 @pytest.mark.parametrize(("version", "strong"), [("Mon, 01 Jan 7", False), (None, False)])
 def test_a_version_that_proves_nothing_is_not_remembered(store, version, strong):
-    assert fetch(VersionedSource({"object": b"x"}, version, strong), store).held == ()
+    assert fetch(VersionedSource({"object": b"x"}, version, strong), store).cached_objects == ()
 
 
 def test_an_archive_of_which_files_were_taken_is_not_remembered(store):
     packed = gzip.compress(tar_of(("a", b"1")))
-    assert fetch(VersionedSource({"object": packed}), store, kind_of("tar")).held == ()
+    assert fetch(VersionedSource({"object": packed}), store, kind_of("tar")).cached_objects == ()
 
 
 def test_a_version_that_was_read_before_is_not_read_again(store):
     fetch(VersionedSource({"object": b"payload"}), store)
     again = VersionedSource({"object": b"payload"})
-    fetched = fetch(again, store, known=read_before(b"payload", "md5"))
+    fetched = fetch(again, store, content_of=read_before(b"payload", "md5"))
     assert again.opened == []
     assert fetched.files == (engine.StagedFile("object", sha(b"payload"), 7),)
-    assert (fetched.held_by, fetched.verified_by) == ("version", "md5")
+    assert (fetched.cached_by, fetched.verified_by) == ("version", "md5")
     assert fetched.source_version == '"v1"'
 
 
@@ -103,18 +105,18 @@ def test_what_is_unpacked_comes_out_of_the_object_that_the_store_has(store, extr
     packed = gzip.compress(tar_of(("a", b"1"))) if extract == "tar" else zip_of(("a", b"1"))
     fetch(VersionedSource({"object": packed}), store)
     again = VersionedSource({"object": packed})
-    fetched = fetch(again, store, kind_of(extract, only=("a",)), known=read_before(packed))
+    fetched = fetch(again, store, kind_of(extract, only=("a",)), content_of=read_before(packed))
     assert again.opened == []
     assert fetched.files == (engine.StagedFile("a", sha(b"1"), 1),)
-    assert fetched.held_by == "version"
+    assert fetched.cached_by == "version"
 
 
 def test_a_blob_of_another_length_is_not_what_the_source_has_now(store):
     fetch(VersionedSource({"object": b"payload"}), store)
     longer = VersionedSource({"object": b"payload, longer"})
-    fetched = fetch(longer, store, known=read_before(b"payload"))
+    fetched = fetch(longer, store, content_of=read_before(b"payload"))
     assert longer.opened == ["object"]
-    assert (fetched.sha256, fetched.held_by) == (sha(b"payload, longer"), None)
+    assert (fetched.sha256, fetched.cached_by) == (sha(b"payload, longer"), None)
 
 
 def test_an_md5_is_no_proof(store):
@@ -136,7 +138,7 @@ def test_what_vanishes_from_the_store_at_the_last_moment_is_asked_for_again(stor
         fetch(
             VersionedSource({"object": b"payload"}),
             store,
-            known=read_before(b"payload"),
+            content_of=read_before(b"payload"),
             checkpoint=vanish,
         )
 
@@ -148,8 +150,8 @@ def test_nothing_is_reserved_or_told_of_what_need_not_come(store):
     fetch(
         VersionedSource({"object": b"payload"}),
         store,
-        known=read_before(b"payload"),
-        room=asked.append,
+        content_of=read_before(b"payload"),
+        reserve=asked.append,
         progress=lambda *step: told.append(step),
     )
     assert (sum(asked), told) == (0, [])

@@ -1,7 +1,7 @@
-"""The file that an artifact becomes, as far as it is written: what readers may follow.
+"""How far the file that an artifact becomes is written, for readers that follow it.
 
-Only an artifact that becomes one file can be followed: of any other, nobody knows what comes. One
-thread writes the file, another may ask how far it is.
+Only an artifact that becomes one file can be followed: the contents of any other are not known
+before it is unpacked. One thread writes the file, another may ask how far it is.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Grown:
+class WrittenExtent:
     """How far one file is written.
 
     Attributes:
@@ -24,27 +24,26 @@ class Grown:
     bytes_done: int = 0
 
 
-class Growth:
-    """Told by whoever writes the file how far it is."""
+class WriteTracker:
+    """Counts the bytes that the writer of the file has written."""
 
     def __init__(self) -> None:
-        """Nothing is written yet."""
-        self._grown: Grown | None = None
+        self._grown: WrittenExtent | None = None
 
     def counted(
         self, file: Path, size_bytes: int | None, chunks: Iterable[bytes]
     ) -> Iterator[bytes]:
-        """Hand the pieces to whoever writes them; who asks for the next has written the last.
+        """Pass the chunks to the writer, which has written one when it asks for the next.
 
-        Nobody is told of the file before the first is asked for: by then it is there.
+        The file is reported from the first request on: by then it exists.
         """
-        self._grown = grown = Grown(file, size_bytes)
+        self._grown = grown = WrittenExtent(file, size_bytes)
         for chunk in chunks:
             yield chunk
             self._grown = grown = replace(grown, bytes_done=grown.bytes_done + len(chunk))
 
-    def synced(self) -> Grown | None:
-        """How far the file is that other machines see, on a network file system too."""
+    def synced(self) -> WrittenExtent | None:
+        """Sync the file, so that other machines see it, and return how far it is written."""
         grown = self._grown
         if grown is None:
             return None

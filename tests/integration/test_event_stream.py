@@ -67,7 +67,7 @@ def stream(url: str, staging_id: str, **headers: str) -> urllib3.BaseHTTPRespons
 
 def test_a_reader_gets_every_change_until_the_staging_is_final(at):
     url = at.build()
-    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     with serving(at) as service, StagingClient(service) as client:
         events = client.events(staging.id)
         assert next(events).to_state == "queued"
@@ -91,7 +91,7 @@ def test_nothing_can_follow_the_last_event_of_a_final_staging(at):
 
 def test_progress_comes_between_the_changes(at):
     url = at.build()
-    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     with serving(at) as service:
         answer = stream(service, staging.id, Last_Event_ID=str(staging.events_count))
         [artifact, *_] = staging.artifacts
@@ -109,7 +109,7 @@ def test_progress_comes_between_the_changes(at):
 
 
 def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
-    staging = at.service.queue(at.service.wanted(at.build(), ()), ORIGIN)
+    staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, waiter_slots=0) as service:
         told = stream(service, staging.id).read().decode()
     assert told.startswith("retry: ")
@@ -117,8 +117,8 @@ def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
 
 
 def test_a_stream_gives_its_seat_back_when_its_reader_is_gone(at, monkeypatch):
-    monkeypatch.setattr("staging_api.staging.following.KEEP_ALIVE_SECONDS", 0.05)
-    staging = at.service.queue(at.service.wanted(at.build(), ()), ORIGIN)
+    monkeypatch.setattr("staging_api.staging.event_stream.KEEP_ALIVE_SECONDS", 0.05)
+    staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, waiter_slots=1) as service:
         first = stream(service, staging.id)
         assert first.read1(10)
@@ -134,7 +134,7 @@ def test_a_stream_gives_its_seat_back_when_its_reader_is_gone(at, monkeypatch):
 
 
 def test_a_stream_ends_after_the_longest_wait(at):
-    staging = at.service.queue(at.service.wanted(at.build(), ()), ORIGIN)
+    staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, wait_cap_seconds=0.2) as service, StagingClient(service) as client:
         assert b"event: progress" in stream(service, staging.id, Last_Event_ID="4").read()
         with pytest.raises(DeadlineOver):
@@ -155,7 +155,7 @@ def test_the_number_of_an_event_must_be_one(at):
 
 def test_a_change_of_an_archive_wakes_all_who_follow(at):
     url = at.build()
-    staging = at.service.queue(at.service.wanted(url, ()), ORIGIN)
+    staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     with serving(at) as service, StagingClient(service) as client:
         readers = [client.events(staging.id, after=4) for _ in range(3)]
         got: list[str | None] = []

@@ -1,4 +1,4 @@
-"""Whether the work on a staging shall go on: asked at every step, and while nothing happens."""
+"""Check whether the work on a staging shall stop: before every chunk, and while none comes."""
 
 import threading
 import time
@@ -10,17 +10,16 @@ from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 
-#: Between two looks at the row, where a request to cancel stands.
+#: Between two looks at the row, which says whether a cancellation was requested.
 LOOK_SECONDS = 0.5
 
 
-class Attention:
+class StopSignals:
     """Notices within a second that a staging is cancelled, its lock lost or the process to end."""
 
     def __init__(
         self, database: Database, staging_id: str, holds: Iterable[Hold], shutdown: Shutdown
     ) -> None:
-        """Look at nothing yet."""
         self._database = database
         self._staging_id = staging_id
         self._holds = tuple(holds)
@@ -30,11 +29,11 @@ class Attention:
         self._mutex = threading.Lock()
 
     def check(self) -> None:
-        """Go on only if the work is still ours and wanted; cheap, from any thread.
+        """Return if the work may go on; cheap, from any thread.
 
         Raises:
-            Cancelled: somebody cancelled the staging.
-            LockLost: another may work on it now.
+            Cancelled: the staging was cancelled.
+            LockLost: another process may work on it now.
             ShuttingDown: this process ends, and its time is over.
         """
         for held in self._holds:
@@ -47,7 +46,7 @@ class Attention:
             raise Cancelled(f"staging {self._staging_id} was cancelled")
 
     def _is_my_turn(self) -> bool:
-        """Whether this thread looks, of all that ask; one does, now and then."""
+        """Return whether this thread is the one that looks at the row now."""
         with self._mutex:
             now = time.monotonic()
             if self._cancelled or now < self._looks_at:

@@ -1,0 +1,145 @@
+"""Assemble one artifact in the store: the files that came out of its source objects so far."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from staging_api.artifacts.model import ArtifactKind, Choice
+from staging_api.artifacts.store import Batch, Blob
+from staging_api.errors import ArtifactNotFound
+from staging_api.formats.extractors import EXTRACTORS
+from staging_api.formats.model import Keep, Limits, Member
+from staging_api.sources.model import SourceObject
+from staging_api.staging.cached_objects import CacheHit, SourceLookup, retry_if_removed
+from staging_api.staging.download import key_of
+from staging_api.staging.fetched import FetchedArtifact, StagedFile
+from staging_api.staging.model import CachedObject
+from staging_api.staging.object_reader import ObjectReader
+from staging_api.staging.write_tracker import WriteTracker
+
+
+class ArtifactAssembly:
+    """The files of one artifact so far, and what is known of the objects they came out of."""
+
+    def __init__(
+        self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch, tracker: WriteTracker
+    ) -> None:
+        self._kind = kind
+        self._choice = choice
+        self._build = build
+        self._batch = batch
+        self._tracker = tracker
+        self._files: dict[str, StagedFile] = {}
+        self._unpacked: list[StagedFile] = []
+        self._whole: tuple[str, int] | None = None
+        self._verified_by: str | None = None
+        self._proofs: set[str] = set()
+        self._cached: list[CachedObject] = []
+
+    @property
+    def plain(self) -> bool:
+        """Whether objects are kept as they are."""
+        return self._choice.is_plain
+
+    def unpack(
+        self, lookup: SourceLookup, reader: ObjectReader, own: Path | None, limits: Limits
+    ) -> None:
+        """Read one object, unpack it, and compare it with the digests that its source declares.
+
+        Args:
+            lookup: the object; on a cache hit `reader` reads it out of the store.
+            reader: its bytes.
+            own: the file that has all of the object once it was read, if one has.
+            limits: of what may be unpacked.
+
+        Raises:
+            ArtifactNotFound: the object has nothing that the artifact selects.
+        """
+        self._unpacked.clear()
+        extract = EXTRACTORS[self._choice.extract].extract
+        extract(reader, self._selected, self._keeper(own), limits)
+        if not self._unpacked:
+            raise ArtifactNotFound(f"{reader.name} has nothing of {self._kind.name}")
+        self._whole = reader.verified(self._unpacked[-1].sha256)
+        self._verified_by = reader.checked if self._whole else None
+        if lookup.hit is not None:
+            self._note(lookup.hit)
+        elif self.plain and self._whole is not None:
+            self._remember(lookup.source_object, *self._whole)
+
+    def reuse(self, source_object: SourceObject, hit: CacheHit) -> None:
+        """Keep an object as it is, whose content the store has already.
+
+        Raises:
+            Unavailable: the blob was removed after the lookup.
+        """
+        with retry_if_removed():
+            self._batch.reuse(hit.blob)
+        path = self._kind.target(source_object.name, self._build)
+        self._add(StagedFile(path, hit.blob.sha256, hit.blob.size_bytes))
+        self._whole = hit.blob.sha256, hit.blob.size_bytes
+        self._note(hit)
+
+    def result(self, archive: str, source_objects: Sequence[SourceObject]) -> FetchedArtifact:
+        """Return what the artifact became, once all objects were taken."""
+        files = tuple(file for _, file in sorted(self._files.items()))
+        one = source_objects[0] if len(source_objects) == 1 else None
+        digest, size = self._whole if one and self._whole else _of_all(files)
+        return FetchedArtifact(
+            source_url=one.url if one else archive,
+            source_version=one.version if one else None,
+            sha256=digest,
+            size_bytes=size,
+            files=files,
+            verified_by=self._verified_by if one else None,
+            parts=tuple(key for key in map(key_of, source_objects) if key is not None),
+            cached_by=",".join(sorted(self._proofs)) or None,
+            cached_objects=tuple(self._cached),
+        )
+
+    def _keeper(self, own: Path | None) -> Keep:
+        def keep(member: Member, chunks: Iterable[bytes]) -> None:
+            if member.same_as is not None:
+                self._add(replace(self._files[member.same_as], path=member.path))
+                return
+            blob = self._kept(member, chunks, own)
+            self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
+
+        return keep
+
+    def _kept(self, member: Member, chunks: Iterable[bytes], own: Path | None) -> Blob:
+        file = own
+        if self._kind.is_one_file:
+            file = own or self._batch.new_file()
+            chunks = self._tracker.counted(file, member.size_bytes, chunks)
+        if own is not None:
+            return self._batch.adopt(own, chunks)
+        return self._batch.keep(chunks, member.size_bytes, file)
+
+    def _note(self, hit: CacheHit) -> None:
+        self._proofs.add(hit.content.proof)
+        self._verified_by = hit.content.verified_by
+
+    def _remember(self, source_object: SourceObject, sha256: str, size_bytes: int) -> None:
+        url, version = source_object.url, source_object.version
+        if source_object.strong and version is not None:
+            self._cached.append(CachedObject(url, version, size_bytes, sha256, self._verified_by))
+
+    def _selected(self, member: str) -> str | None:
+        selected = self.plain or self._choice.takes(member)
+        return self._kind.target(member, self._build) if selected else None
+
+    def _add(self, file: StagedFile) -> None:
+        self._files[file.path] = file
+        self._unpacked.append(file)
+        for path in self._kind.further_paths(file.path, self._build):
+            # A path of its own wins over a further path of another file.
+            self._files.setdefault(path, replace(file, path=path))
+
+
+def _of_all(files: Sequence[StagedFile]) -> tuple[str, int]:
+    if len(files) == 1:
+        return files[0].sha256, files[0].size_bytes
+    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest(), sum(file.size_bytes for file in files)
