@@ -36,7 +36,7 @@ _NO_PROGRESS: Mapping[str, Any] = {
 }
 
 # What a row says of what its artifact became, in the words of `FetchedArtifact`.
-_OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by", "held_by"]
+_OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by"]
 
 
 def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise: str) -> str:
@@ -160,6 +160,7 @@ def mark_staged(
         bytes_done=bytes_done,
         bytes_total=bytes_done,
         **{name: getattr(fetched, name) for name in _OF_FETCHED},
+        held_by=fetched.cached_by,
         **proof(lease),
         **_NO_FAILURE,
     )
