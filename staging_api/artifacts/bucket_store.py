@@ -49,7 +49,7 @@ from staging_api.artifacts.store import (
     Batch,
     Blob,
     Checkpoint,
-    Room,
+    Reserve,
     identity_in,
     is_digest,
     key_of,
@@ -107,7 +107,7 @@ class BucketStore:
             list(self._objects.list(key_of("0" * 64)))
 
     def free_bytes(self) -> int:
-        """Room in the spool; a bucket has no end."""
+        """Free space of the spool; a bucket has no limit."""
         return self._spool.free_bytes()
 
     def identity(self) -> str | None:
@@ -239,10 +239,10 @@ class BucketStore:
         return {sha256 for sha256, used in found if used is not None and used > since}
 
     @contextmanager
-    def batch(self, owner: str, room: Room = no_limit) -> Iterator[Batch]:
+    def batch(self, owner: str, reserve: Reserve = no_limit) -> Iterator[Batch]:
         """Open a folder of the spool to write to."""
         with self._spool.folder(owner) as folder:
-            yield Batch(self, folder, room)
+            yield Batch(self, folder, reserve)
 
     def time(self) -> float:
         """The time by the clock that dates objects: the bucket's, as its answers have it.

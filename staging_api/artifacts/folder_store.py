@@ -41,7 +41,7 @@ from staging_api.artifacts.store import (
     Batch,
     Blob,
     Checkpoint,
-    Room,
+    Reserve,
     identity_in,
     is_digest,
     key_of,
@@ -73,7 +73,7 @@ class FolderStore:
         self._spool.check()
 
     def free_bytes(self) -> int:
-        """Room that is left in the store."""
+        """Free space in the store."""
         return self._spool.free_bytes()
 
     def path(self, sha256: str) -> Path:
@@ -229,10 +229,10 @@ class FolderStore:
         return {sha256 for sha256 in digests if (self.last_use(sha256) or since) > since}
 
     @contextmanager
-    def batch(self, owner: str, room: Room = no_limit) -> Iterator[Batch]:
+    def batch(self, owner: str, reserve: Reserve = no_limit) -> Iterator[Batch]:
         """Open a folder under ``tmp/`` to write to."""
         with self._spool.folder(owner) as folder:
-            yield Batch(self, folder, room)
+            yield Batch(self, folder, reserve)
 
     def time(self) -> float:
         """The time by the clock that dates files here, which may be that of a file server."""

@@ -67,7 +67,7 @@ class Spool:
             raise Unavailable("the store cannot be written")
 
     def free_bytes(self) -> int:
-        """Room that is left on its disk."""
+        """Free space on its disk."""
         # Before anything was written, what of the path is there.
         there = next(folder for folder in self._tmp.parents if folder.exists())
         room = os.statvfs(there)

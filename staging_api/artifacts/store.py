@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import disk_told, new_file, reserve, write_all, write_back
+from staging_api.artifacts.disk import disk_told, new_file, write_all, write_back
 from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.spool import Swept
 from staging_api.errors import NotFound, StagingApiError
 
 #: Is told of bytes before they are written; what it raises ends the writing.
-Room = Callable[[int], None]
+Reserve = Callable[[int], None]
 #: Is told the name of every step that was done: where a test can pull the plug.
 Checkpoint = Callable[[str], None]
 
@@ -45,7 +45,7 @@ KEPT_ASIDE_SECONDS = 30 * 24 * 3600.0
 
 
 def no_limit(_count: int) -> None:
-    """Room for everything."""
+    """Reserve nothing: there is no quota."""
 
 
 def no_stop(_step: str) -> None:
@@ -118,7 +118,7 @@ class BlobStore(Protocol):
         """Whether the store has no blob at all."""
 
     def free_bytes(self) -> int:
-        """Room on the disk that bytes are first written to."""
+        """Free space on the disk that bytes are first written to."""
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Whether the blob is here, of this length if one is given."""
@@ -185,7 +185,7 @@ class BlobStore(Protocol):
     def used_since(self, digests: Collection[str], since: float) -> set[str]:
         """Those of these blobs that a batch used after `since` (seconds, epoch)."""
 
-    def batch(self, owner: str, room: Room = no_limit) -> AbstractContextManager["Batch"]:
+    def batch(self, owner: str, reserve: Reserve = no_limit) -> AbstractContextManager["Batch"]:
         """Open a place to write to; what is not committed when the block ends is removed.
 
         Args:
@@ -230,10 +230,10 @@ class Batch:
     file costs no more system calls than it takes to make it.
     """
 
-    def __init__(self, keeper: Keeper, folder: Path, room: Room) -> None:
+    def __init__(self, keeper: Keeper, folder: Path, reserve: Reserve) -> None:
         self._keeper = keeper
         self._folder = str(folder)
-        self._room = room
+        self._reserve = reserve
         self._written: dict[Blob, str] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -256,10 +256,10 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         name = self._new_name() if file is None else str(file)
-        self._room(expected_bytes or 0)
+        self._reserve(expected_bytes or 0)
         descriptor = new_file(name)
         try:
-            blob = _write(descriptor, chunks, expected_bytes, self._room)
+            blob = _write(descriptor, chunks, expected_bytes, self._reserve)
         finally:
             # A network file system may say only now that the disk or its quota is full.
             with disk_told():
@@ -317,16 +317,16 @@ class Batch:
 
 
 def _write(
-    descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, room: Room
+    descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, reserve_quota: Reserve
 ) -> Blob:
-    """Write and hash a stream; `room` knows of the bytes that are expected."""
+    """Write and hash a stream; the expected bytes are reserved by now."""
     digest, size, sent, promised = hashlib.sha256(), 0, 0, expected_bytes or 0
     if promised >= _WORTH_RESERVING:
         reserve(descriptor, promised)
     for chunk in chunks:
         size += len(chunk)
         if size > promised:
-            room(size - promised)
+            reserve_quota(size - promised)
             promised = size
         digest.update(chunk)
         write_all(descriptor, chunk)

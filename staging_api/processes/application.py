@@ -25,8 +25,8 @@ from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.damage import losses_noticed
-from staging_api.staging.files import StagedFiles
 from staging_api.staging.event_stream import EventStream
+from staging_api.staging.files import StagedFiles
 from staging_api.staging.partial_files import PartialFiles
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch

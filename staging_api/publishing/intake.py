@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from staging_api.artifacts.store import Blob, BlobStore, Room, no_limit
+from staging_api.artifacts.store import Blob, BlobStore, Reserve, no_limit
 from staging_api.db.engine import Database
 from staging_api.debian.deb import BinaryPackage
 from staging_api.debian.dsc import SourceFile, SourcePackage
@@ -132,7 +132,7 @@ class Intake:
         return self._note(to, kept, origin)
 
     @contextmanager
-    def _room(self, expected_bytes: int) -> Iterator[Room]:
+    def _room(self, expected_bytes: int) -> Iterator[Reserve]:
         """Keep space for what comes until it counts by itself."""
         if self.upkeep is None:
             yield no_limit

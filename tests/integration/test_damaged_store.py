@@ -19,7 +19,6 @@ from staging_api.errors import NotFound, SourceNotAllowed, StoreFailed
 from staging_api.formats.minidump import modules
 from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.damage import losses_noticed
-from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub

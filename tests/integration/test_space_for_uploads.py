@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import NoSpace
-from staging_api.staging import room as room_module
+from staging_api.staging import reservations
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import UPLOAD_SECONDS, StoreTerms, Upkeep
 from tests.stagings import Bench, bench
@@ -72,15 +72,15 @@ def test_an_upload_that_takes_long_keeps_its_space(
     at: Bench, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [time.monotonic()]
-    monkeypatch.setattr(room_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    with UploadReservation(upkeep, 4 * KB) as room, UploadReservation(upkeep, 3 * KB):
+    monkeypatch.setattr(reservations, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with UploadReservation(upkeep, 4 * KB) as reservation, UploadReservation(upkeep, 3 * KB):
         runs_out_in(at, 10, 3 * KB)
         for _ in range(3):
             runs_out_in(at, 10, 4 * KB)
-            room(1)
+            reservation(1)
             assert [left for (left,) in at.rows(_SECONDS_LEFT)] == pytest.approx([10, 10], abs=8)
             now[0] += UPLOAD_SECONDS / 2
-            room(1)
+            reservation(1)
             _, renewed = (left for (left,) in at.rows(_SECONDS_LEFT))
             assert renewed > UPLOAD_SECONDS - 60
     assert (reserved(upkeep), at.rows(_SECONDS_LEFT)) == (0, [])
@@ -90,12 +90,12 @@ def test_an_upload_that_is_longer_than_it_said_is_refused_and_takes_nobodys_spac
     at: Bench, upkeep: Upkeep
 ) -> None:
     with UploadReservation(upkeep, 5 * KB):
-        with UploadReservation(upkeep, 2 * KB) as room:
-            room(2 * KB)
-            room(3 * KB)
+        with UploadReservation(upkeep, 2 * KB) as reservation:
+            reservation(2 * KB)
+            reservation(3 * KB)
             assert reserved(upkeep) == 10 * KB
             with pytest.raises(NoSpace):
-                room(1)
+                reservation(1)
         assert reserved(upkeep) == 5 * KB
     assert at.rows(_SECONDS_LEFT) == []
 
@@ -108,6 +108,10 @@ def test_an_upload_that_fails_gives_its_space_back(upkeep: Upkeep) -> None:
 
 
 def test_an_upload_has_its_space_before_it_brings_a_byte(upkeep: Upkeep) -> None:
-    with UploadReservation(upkeep, 6 * KB), pytest.raises(NoSpace), UploadReservation(upkeep, 5 * KB):
+    with (
+        UploadReservation(upkeep, 6 * KB),
+        pytest.raises(NoSpace),
+        UploadReservation(upkeep, 5 * KB),
+    ):
         raise AssertionError("there is no space for both")
     assert reserved(upkeep) == 0
