@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import disk_told, new_file, write_all, write_back
+from staging_api.artifacts.disk import disk_told, new_file, reserve, write_all, write_back
 from staging_api.artifacts.parts import PartStore
 from staging_api.artifacts.spool import Swept
 from staging_api.errors import NotFound, StagingApiError
 
-#: Is told of bytes before they are written; what it raises ends the writing.
+#: Called with a number of bytes before they are written; an exception ends the writing.
 Reserve = Callable[[int], None]
 #: Is told the name of every step that was done: where a test can pull the plug.
 Checkpoint = Callable[[str], None]
