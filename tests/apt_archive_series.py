@@ -227,6 +227,21 @@ class Life:
                 rows.set_pin(conn, one, "ada", pinned=pinned)
             (self.pinned.add if pinned else self.pinned.discard)(one)
 
+    def outlast(self) -> None:
+        """Pin what clients see, change it, and let retention and quarantine pass."""
+        self.send_binary()
+        self.shop.run()
+        (live,) = (each.id for each in self.generations() if each.state == "live")
+        with self.shop.database.begin() as conn:
+            rows.set_pin(conn, live, "ada", pinned=True)
+        self.pinned.add(live)
+        self.delete()
+        self.send_binary()
+        for _ in range(2):
+            self.shop.run()
+            self.let_time_pass()
+        self.shop.run()
+
     def describe(self) -> None:
         self.shop.change(label=self.rng.choice(("one", "two\xa0words", "")))
         self.shop.change(
@@ -322,6 +337,7 @@ EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.hold: 1,
     Life.lift: 2,
     Life.pin: 1,
+    Life.outlast: 1,
     Life.describe: 1,
     Life.change_parts: 1,
     Life.change_architectures: 1,

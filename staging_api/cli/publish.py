@@ -116,7 +116,7 @@ def _run(client: StagingClient, action: Action, options: _Options) -> None:
         cast("Operation", action.value),
         options.archive,
         timeout=options.timeout,
-        on_retry=_say_why,
+        on_retry=_print_wait,
         careful=options.careful,
         suites=list(options.suites),
     )
@@ -291,7 +291,7 @@ def _counts(run: PublisherRun) -> str:
     return ", ".join(f"{count} {name}" for name, count in run.counts.items())
 
 
-def _say_why(error: StagingApiError, pause: float) -> None:
+def _print_wait(error: StagingApiError, pause: float) -> None:
     running = error.extra.get("publication") or {}
     what = running.get("purpose") or running.get("operation")
     whose = f" ({what} of {running['archive']})" if running else ""

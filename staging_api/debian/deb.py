@@ -37,7 +37,7 @@ _WRITTEN_BY_US = frozenset(
 
 @dataclass(frozen=True)
 class DebLimits:
-    """How much one package may ask of us.
+    """Limits on what one package may use.
 
     Attributes:
         file_bytes: the whole package.
@@ -83,7 +83,7 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
 
     Args:
         file: the package; it is sought, so that the data in it is not read.
-        limits: how much it may ask of us.
+        limits: on what it may use.
 
     Raises:
         FormatError: it is malformed, unsafe or over a limit.
@@ -190,7 +190,7 @@ def _next_of(members: Iterator[tuple[str, int]], names: Iterable[str]) -> tuple[
 
 
 def _members(reader: _Reader, limit: int) -> Iterator[tuple[str, int]]:
-    """Name and size of each ar member; the caller reads its bytes before it asks for the next."""
+    """Name and size of each ar member; the caller reads its bytes before it goes on."""
     if reader.read(len(_AR_MAGIC)) != _AR_MAGIC:
         raise FormatError("The file is not an ar archive")
     for index in range(limit):

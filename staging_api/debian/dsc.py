@@ -52,7 +52,7 @@ class SourcePackage:
         version: the version.
         files: what it lists, without the .dsc itself.
         dsc: the .dsc, by the name that Debian gives it.
-        clearsigned: whether a signature is round it; nobody has verified it.
+        clearsigned: whether a signature is round it; the signature is not verified.
     """
 
     control: str

@@ -25,7 +25,7 @@ class Form(StrEnum):
     ZST = ".zst"
 
 
-# What a decoder may allocate before it has written a byte; xz -9 asks for 65 MiB.
+# What a decoder may allocate before it has written a byte; xz -9 needs 65 MiB.
 _XZ_MEMORY_BYTES = 80 << 20
 # zstd's own limit without ``--long``, as a power of two.
 _ZSTD_WINDOW_LOG = 27

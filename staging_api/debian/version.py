@@ -1,4 +1,4 @@
-"""Debian versions: what is one, and in which order they come.
+"""Debian versions: parsing them, and their order.
 
 The order is dpkg's (Debian policy 5.6.12): an epoch compares as a number; the upstream version and
 then the revision compare by turns as text without digits and as numbers. In text a tilde sorts

@@ -5,7 +5,7 @@ The rules are those of Launchpad's publisher:
 - Of a source, the newest version stays. Of equal versions the one published last is the newest.
 - Of a binary, each architecture looks at what it offers under one name: its own packages and those
   for all. What is the newest for some architecture stays.
-- The same package in two components does not outdo itself.
+- The same package in two components does not supersede itself.
 - An old package for all stays too while a package for one architecture of the same source release
   stays: it may be a part of what an architecture that has not built the new release still needs.
 
@@ -55,48 +55,49 @@ class Superseded:
 
 
 def dominate_sources(publications: Iterable[Published]) -> list[Superseded]:
-    """The sources of one suite that a newer version supersedes."""
+    """Return the sources of one suite that a newer version supersedes."""
     offers = _by_name(publications).values()
-    return [Superseded(old, by) for offer in offers for old, by in _outdone(offer).items()]
+    return [Superseded(old, by) for offer in offers for old, by in _superseded_by(offer).items()]
 
 
 def dominate_binaries(
     publications: Sequence[Published], architectures: Iterable[str]
 ) -> list[Superseded]:
-    """The binaries of one suite that newer ones supersede.
+    """Return the binaries of one suite that newer ones supersede.
 
     Args:
         publications: the active ones.
         architectures: those of the suite, without ``all``.
     """
     visible = [{architecture, ALL} for architecture in architectures]
-    # A package for all can be outdone on one architecture and still be the newest on another.
-    outdone: dict[str, str] = {}
+    # A package for all can be superseded on one architecture and still be the newest on another.
+    superseded_by: dict[str, str] = {}
     newest: set[str] = set()
     for group in _by_name(publications).values():
         for seen in visible:
             offer = [each for each in group if each.architecture in seen]
-            losers = _outdone(offer)
-            outdone |= losers
+            losers = _superseded_by(offer)
+            superseded_by |= losers
             newest |= {each.id for each in offer} - losers.keys()
     return _without_still_needed(
-        publications, {old: by for old, by in outdone.items() if old not in newest}
+        publications, {old: by for old, by in superseded_by.items() if old not in newest}
     )
 
 
 def _without_still_needed(
-    publications: Sequence[Published], outdone: dict[str, str]
+    publications: Sequence[Published], superseded_by: dict[str, str]
 ) -> list[Superseded]:
-    """The second pass: packages for all stay with those that were built beside them."""
+    """Second pass: keep packages for all whose architecture-specific siblings stay."""
     lives_on = {
         each.source_release
         for each in publications
-        if each.architecture != ALL and each.id not in outdone
+        if each.architecture != ALL and each.id not in superseded_by
     }
     return [
-        Superseded(each.id, outdone[each.id])
+        Superseded(each.id, superseded_by[each.id])
         for each in publications
-        if each.id in outdone and not (each.architecture == ALL and each.source_release in lives_on)
+        if each.id in superseded_by
+        and not (each.architecture == ALL and each.source_release in lives_on)
     ]
 
 
@@ -107,8 +108,8 @@ def _by_name(publications: Iterable[Published]) -> dict[tuple[bool, str], list[P
     return groups
 
 
-def _outdone(offer: Sequence[Published]) -> dict[str, str]:
-    """By the id of each but the newest: the id of the newest."""
+def _superseded_by(offer: Sequence[Published]) -> dict[str, str]:
+    """Map the id of each but the newest to the id of the newest."""
     newest = max(offer, key=_age, default=None)
     return {each.id: newest.id for each in offer if newest and not _is_same(each, newest)}
 

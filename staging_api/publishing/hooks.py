@@ -2,8 +2,8 @@
 
 A hook is an executable file in a configured directory. Names follow run-parts (letters, digits,
 ``_`` and ``-``), so that ``10-notify.dpkg-old`` or an editor's backup is never run; the order is
-that of the names' bytes. A hook gets no shell, no arguments and no environment but what it is
-given, and a session of its own, so that the end of its time ends its children as well.
+that of the names' bytes. A hook gets no shell, no arguments, only the given environment, and its
+own session, so that a time-out ends its children as well.
 
 If this process dies, a running hook goes on by itself and may be run again by the next publisher:
 hooks have to bear that.
@@ -56,10 +56,10 @@ class HookResult:
 def run_hooks(
     directory: Path, environment: Mapping[str, str], timeout_seconds: float
 ) -> Iterator[HookResult]:
-    """Run the hooks of a directory, each one when its result is asked for.
+    """Run the hooks of a directory, each one when the iterator is advanced.
 
-    So whoever stops asking after a failure has stopped the rest. A directory that is not there has
-    no hooks.
+    A caller that stops after a failure runs no further ones. A directory that does not exist has no
+    hooks.
 
     Args:
         directory: where the hooks are.

@@ -17,11 +17,11 @@ WORD_OF = {form: word for word, form in FORM_OF.items()}
 
 @dataclass(frozen=True)
 class Package:
-    """What an index file tells of a package.
+    """A package as an index file lists it.
 
     Attributes:
         control: its control file, or the stanza of its .dsc.
-        source_release_id: of a source; its further files are found by that.
+        source_release_id: of a source; identifies its further files.
         path: of the .deb, .udeb or .dsc, as are `size_bytes` and `sha256`.
     """
 
@@ -34,10 +34,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Unlisted(Package):
-    """A publication with which the index files disagree.
+    """A package publication that index files do not show as it is.
 
     Attributes:
-        since: when that began; another value later says that it changed again.
+        since: when that began; changes when the publication changes again.
         shown: whether the index files are to list it.
         architecture: None for a source.
     """
@@ -79,7 +79,7 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class ReleaseText:
-    """One of the three files that say what a suite has.
+    """Release, InRelease or Release.gpg of a suite.
 
     Attributes:
         signed_by: fingerprint of the key; empty for none, None if it is not known.
@@ -101,8 +101,8 @@ class Served:
     """A file below ``/archive``, and where its bytes are.
 
     Attributes:
-        name: tells the media type.
-        modified_at: when it came to be; None where that would not tell it from what came before.
+        name: decides the media type.
+        modified_at: its Last-Modified; None while an older file could have the same.
         content: the bytes themselves, of a Release.
         blocks: sha256 of each block, of an index file of `form`.
         lasting: whether the same address will never have other bytes.

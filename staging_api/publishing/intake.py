@@ -4,7 +4,7 @@ One request may bring many packages. Their bytes become durable together; then e
 one transaction notes them all: whatever is wrong with one is noted with it, and stops no other.
 
 What if the process dies? Before the transaction: the store has contents that no row names. After
-it: the uploads are there, and whoever sends the same again gets the same releases.
+it: the uploads are there, and the same packages sent again get the same releases.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,7 +85,7 @@ class Intake:
         Args:
             to: where they go.
             files: their names and bytes.
-            origin: who sends them.
+            origin: of the request.
             expected_bytes: of all files, as far as that is known; room is made for them before the
                 first is read.
 
@@ -112,7 +112,7 @@ class Intake:
     def take_staged(
         self, to: Destination, paths: Sequence[str], origin: RequestOrigin
     ) -> list[Upload]:
-        """Take in what is served below ``/static``; nothing is copied.
+        """Take in staged files, which are served below ``/static``; nothing is copied.
 
         Raises:
             NotFound: nothing is staged at a path.
@@ -133,7 +133,7 @@ class Intake:
 
     @contextmanager
     def _room(self, expected_bytes: int) -> Iterator[Reserve]:
-        """Keep space for what comes until it counts by itself."""
+        """Reserve space for the files until their bytes count by themselves."""
         if self.upkeep is None:
             yield no_limit
             return
@@ -166,7 +166,10 @@ class Intake:
         return uploads
 
     def _name(self, contents: Mapping[str, int]) -> None:
-        """Keep contents from removal, and look for them; no transaction waits for the store."""
+        """Keep contents from garbage collection, and check that the store has them.
+
+        No transaction waits for the store.
+        """
         with self.database.begin() as conn:
             unsure = name_blobs(conn, contents)
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
@@ -188,7 +191,7 @@ def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _decided(
     conn: Connection, to: Destination, parcels: Sequence[Parcel], origin: RequestOrigin
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
-    """The row of each upload, and the reason if it is rejected."""
+    """Return the row of each upload, and the reason if it is rejected."""
     places = placed(conn, to, parcels)
     known = _known(conn, to, parcels)
     records: list[tuple[dict[str, Any], StagingApiError | None]] = []
@@ -223,7 +226,7 @@ def _decided(
 def _note_what_follows(
     conn: Connection, to: Destination, taken: Sequence[tuple[dict[str, Any], dict[str, Any]]]
 ) -> None:
-    """Say in the rows of uploads what they lift, and which of them will not be offered.
+    """Note in the rows of uploads which hold they lift, and which will not be offered.
 
     Args:
         conn: the transaction that notes the uploads.
@@ -236,12 +239,12 @@ def _note_what_follows(
     newer = rows.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
     for place, version in newer.items():
         row, _ = taken[place]
-        told = f"{to.suite.name} has {version}, which is newer: clients are offered that"
-        row["note"] = "; ".join(filter(None, (row.get("note"), told)))
+        newer_note = f"{to.suite.name} has {version}, which is newer: clients are offered that"
+        row["note"] = "; ".join(filter(None, (row.get("note"), newer_note)))
 
 
 def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:
-    """What domination compares of a package, by the name of its file."""
+    """Return what domination compares of a package."""
     return {
         "package": content.package,
         "version_key": content.version.sort_key,

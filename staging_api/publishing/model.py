@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class SuiteHold:
-    """A suite shows the packages of an older generation until somebody lifts that.
+    """A suite shows the packages of an older generation until the hold is lifted.
 
     Attributes:
         generation_id: the generation whose packages it shows.
@@ -29,7 +29,7 @@ class Suite:
         name: the folder below ``dists``.
         aliases: further names under which the same files are served.
         immutable: whether it takes no package any more.
-        auto_accept: whether uploads wait for nobody's decision.
+        auto_accept: whether uploads are accepted without a decision.
         dirty_since: when something changed that the newest generation does not show.
         rebuild_since: when something changed by which all of its packages have to be looked at.
         held: which older packages it shows, if it was taken back to them.
@@ -58,7 +58,7 @@ class AptArchive:
     Attributes:
         forms: words for the forms in which index files are offered.
         publish_by_hash: whether files can be had by hash.
-        advertise_by_hash: whether a Release tells clients so.
+        advertise_by_hash: whether a Release says so, so that apt fetches by hash.
         valid_for_seconds: how long clients may believe a Release; None for ever.
         retention_seconds: how long the files of an old generation stay.
         quarantine_seconds: how long the files of a superseded package stay.
@@ -89,9 +89,9 @@ class Generation:
     """One state of an archive's dists.
 
     Attributes:
-        number: counts up; what is newer for clients.
-        content_number: the number of the generation whose packages it lists: another than its
-            own if all suites were held at those.
+        number: counts up within an archive.
+        content_number: the number of the generation whose packages it lists: not its own if
+            all suites were held at those.
     """
 
     id: str
@@ -126,7 +126,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Upload:
-    """One package that somebody sent.
+    """One package that was sent.
 
     Attributes:
         name: of the .deb, .udeb or .dsc, as it was sent.

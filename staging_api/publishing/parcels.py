@@ -1,4 +1,4 @@
-"""The packages among the files that were sent: each read, or the reason why it cannot be."""
+"""Reading the packages among the files that were sent."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -12,7 +12,7 @@ from staging_api.publishing.rules import package_refusals
 
 LIMITS = DebLimits()
 
-#: What was read of one package; or why it is rejected.
+#: A package, or why it is rejected.
 Content = BinaryPackage | SourcePackage | StagingApiError
 
 
@@ -22,7 +22,7 @@ class Parcel:
 
     Attributes:
         name: of its file, as it was sent.
-        content: what was read of it; or why it is rejected.
+        content: the package; or why it is rejected.
         files: those that were sent: the .deb itself, or all that may belong to a source; by name.
     """
 
@@ -32,7 +32,7 @@ class Parcel:
 
 
 def parcels_of(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator[Parcel]:
-    """The packages among files that are in the store, sources first; and what is none."""
+    """Yield the packages among files of the store, sources first; then files of no package."""
     listed: set[str] = set()
     for name, file in files.items():
         if name.endswith(".dsc"):

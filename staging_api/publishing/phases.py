@@ -1,8 +1,8 @@
-"""The phases of a run that decide which packages its suites have, and take away what is over.
+"""Phases of a run: accept uploads, publish packages, supersede older ones, tidy.
 
 What if the process dies? Each phase commits in steps that are true by themselves, through
 `RunLog.writing`; what it has not come to is still accepted, pending, unlisted or overdue, and the
-next run finds it so. In which order phases come is told in `publishing.service`.
+next run finds it so. `suite_publishing` says in which order they come.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,12 +20,12 @@ _PUBLISHED_AT_ONCE = 500
 #: Tidying looks at all blocks, so it waits until some have been due for a while.
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
-#: Notes of one kind; the uploads tell of the rest.
-_TOLD_AT_MOST = 20
+#: Notes of one kind; the uploads have the rest.
+_NOTES_AT_MOST = 20
 
 
 def accept(run: RunLog, apt_archive: AptArchive) -> None:
-    """Make pending publications of accepted uploads, each by itself."""
+    """Turn accepted uploads into pending package publications, each by itself."""
     with run.database.connect() as conn:
         waiting = rows.accepted_uploads(conn, apt_archive.id)
     run.phase("accept", len(waiting))
@@ -43,9 +43,9 @@ def accept(run: RunLog, apt_archive: AptArchive) -> None:
 def publish(
     run: RunLog, blobs: BlobStore, suites: Sequence[int], options: Options, at_once: int
 ) -> int:
-    """Publish what is pending and in the store; gives how many packages that were.
+    """Publish pending packages whose files are in the store; return how many.
 
-    As many as `at_once`, or a few more, say that some may be left for the next generation.
+    If as many as `at_once` were published, more may be left for the next generation.
     """
     with run.database.connect() as conn:
         files = rows.files_to_publish(conn, suites, published_too=options.wants("publishing"))
@@ -70,7 +70,7 @@ def publish(
 
 
 def renew_statistics(run: RunLog) -> None:
-    """Let the planner of PostgreSQL know of what was changed just now."""
+    """Renew the statistics of PostgreSQL's planner after many changes."""
     with run.writing() as conn:
         rows.renew_statistics(conn)
 
@@ -78,10 +78,10 @@ def renew_statistics(run: RunLog) -> None:
 def dominate(
     run: RunLog, apt_archive: AptArchive, suites: Collection[int], options: Options
 ) -> None:
-    """Supersede older versions, and say when the files of what ended may leave."""
+    """Supersede older versions, and set when files of ended packages may leave the pool."""
     careful = options.wants("domination")
     run.phase("dominate", len(suites), lasting=careful)
-    outdone: list[Superseded] = []
+    superseded: list[Superseded] = []
     for suite in apt_archive.suites:
         if suite.id not in suites:
             continue
@@ -89,27 +89,27 @@ def dominate(
         with run.database.connect() as conn:
             sources = rows.sources_to_dominate(conn, suite.id, careful=whole)
             binaries, decided = rows.binaries_to_dominate(conn, suite.id, careful=whole)
-        outdone += dominate_sources(sources)
-        outdone += [
+        superseded += dominate_sources(sources)
+        superseded += [
             each for each in dominate_binaries(binaries, suite.architectures) if each.id in decided
         ]
     with run.database.connect() as conn:
-        ended = bool(outdone) or rows.has_ended(conn, apt_archive.id)
+        ended = bool(superseded) or rows.has_ended(conn, apt_archive.id)
     unseen: list[str] = []
     if ended:
         with run.writing() as conn:
-            unseen = rows.supersede(conn, outdone)
+            unseen = rows.supersede(conn, superseded)
             rows.condemn(conn, apt_archive.id, apt_archive.quarantine_seconds)
-    run.counts["superseded"] += len(outdone) - len(unseen)
-    # What nobody can see was not published.
+    run.counts["superseded"] += len(superseded) - len(unseen)
+    # A package that clients never saw does not count as published.
     run.counts["published"] -= len(unseen)
     run.counts["superseded_at_once"] += len(unseen)
-    for told in unseen[:_TOLD_AT_MOST]:
-        run.note(told)
+    for note in unseen[:_NOTES_AT_MOST]:
+        run.note(note)
 
 
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:
-    """Let go of what nobody can ask for any more."""
+    """Drop generations and files that clients can no longer get."""
     run.phase("tidy")
     retention = apt_archive.retention_seconds
     grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)

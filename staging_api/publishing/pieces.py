@@ -30,7 +30,6 @@ class BlockReader:
     """Blocks by their sha256, from memory or else from the database."""
 
     def __init__(self, database: Database, capacity_bytes: int = REMEMBERED_BYTES) -> None:
-        """Remember nothing yet."""
         self._database = database
         self._capacity = capacity_bytes
         self._bytes = 0
@@ -38,7 +37,7 @@ class BlockReader:
         self._lock = threading.Lock()
 
     def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
-        """The blocks in one form, in this order; a few at a time are held."""
+        """Yield blocks in one form, in this order; a few at a time are in memory."""
         for start in range(0, len(digests), _AT_ONCE):
             some = digests[start : start + _AT_ONCE]
             found = {digest: self._remembered(digest, form) for digest in some}
@@ -49,11 +48,11 @@ class BlockReader:
                 yield found[digest] or b""
 
     def file(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
-        """The index file of these blocks, in one form."""
+        """Yield the index file of these blocks, in one form."""
         return assemble(FORM_OF[form], self.read(digests, form))
 
     def remember(self, digest: str, form: str, piece: bytes) -> None:
-        """Keep a block at hand; the longest unused make room."""
+        """Keep a block in memory; the least recently used are dropped."""
         with self._lock:
             if (digest, form) in self._pieces:
                 return
@@ -100,16 +99,15 @@ class FileHashes:
     """Sizes and hashes of index files; a changed one is hashed from its first changed block on."""
 
     def __init__(self, reader: BlockReader) -> None:
-        """Remember nothing yet."""
         self._reader = reader
         self._trails: OrderedDict[tuple[object, str], _Trail] = OrderedDict()
         self._lock = threading.Lock()
 
     def measure(self, file: object, form: str, blocks: Sequence[str]) -> Digest:
-        """Size and hash of the file of these blocks.
+        """Return size and hash of the file of these blocks.
 
         Args:
-            file: what tells it from other files, whose earlier state may be remembered.
+            file: identifies the file, whose earlier state may be remembered.
             form: the word for its form.
             blocks: sha256 of each.
         """

@@ -30,7 +30,7 @@ Place = dict[str, Any] | StagingApiError
 
 @dataclass(frozen=True)
 class Destination:
-    """Where packages are to go."""
+    """The archive, suite and component that packages are sent to."""
 
     apt_archive: AptArchive
     suite: Suite
@@ -38,7 +38,7 @@ class Destination:
 
 
 def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> None:
-    """Take from the pool what was given up and is in the way of these packages."""
+    """Remove files from the pool that were given up and whose paths these packages need."""
     wanted = [row for parcel in parcels for row in _wanted(to, parcel)]
     with database.connect() as conn:
         in_the_way = rows.files_in_the_way(conn, to.apt_archive.id, wanted)
@@ -48,7 +48,7 @@ def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> 
 
 
 def _wanted(to: Destination, parcel: Parcel) -> Iterator[dict[str, Any]]:
-    """The files of a package, by path; with what it is, that which tells it from another."""
+    """Yield a row for each file of a package: its path, and what identifies the package."""
     content = parcel.content
     if isinstance(content, BinaryPackage):
         try:
@@ -74,7 +74,7 @@ def placed(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict
 
 
 def _binaries(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict[str, Place]:
-    """The releases of all .deb and .udeb files, added together."""
+    """Add the releases of all .deb and .udeb files; return each, or why it is refused."""
     found: dict[str, Place] = {}
     records: dict[str, dict[str, Any]] = {}
     for parcel in parcels:
@@ -126,7 +126,7 @@ def _binary_row(to: Destination, file: SourceFile, package: BinaryPackage) -> di
 
 
 def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePackage) -> Place:
-    """The release of a .dsc; files that it shares with another version need not be sent again."""
+    """Return the release of a .dsc; files shared with another version need not be sent again."""
     archive_id = to.apt_archive.id
     wanted, paths = (source.dsc, *source.files), _paths(to, source)
     try:
@@ -158,7 +158,7 @@ def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePac
 
 
 def _paths(to: Destination, source: SourcePackage) -> dict[str, str]:
-    """The path of each of its files, by name."""
+    """Return the pool path of each file of a source, by name."""
     names = [file.name for file in (source.dsc, *source.files)]
     return {name: pool_path(to.component, source.package, name) for name in names}
 
@@ -166,7 +166,7 @@ def _paths(to: Destination, source: SourcePackage) -> dict[str, str]:
 def _known_source(
     conn: Connection, to: Destination, source: SourcePackage
 ) -> dict[str, Any] | None:
-    """The release of this version, in whatever component; None if there is none.
+    """Return the release of this version, in any component; None if there is none.
 
     Raises:
         Conflict: it has other files.

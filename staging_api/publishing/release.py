@@ -1,8 +1,8 @@
 """The Release file of a suite: its name, its date, and the size and SHA-256 of each index file.
 
 SHA256 is the only list: apt looks for ``by-hash`` under the strongest hash that Release has, and
-we keep files under that one alone. The uncompressed name of an index is listed even where nobody
-can fetch it, because apt will not take an index whose plain hash it does not know.
+we keep files under that one alone. The uncompressed name of an index is listed even where it
+cannot be fetched, because apt refuses an index whose plain hash it does not know.
 """
 
 import posixpath
@@ -34,13 +34,13 @@ class Release:
         architectures: of its Packages files.
         components: of its index files.
         files: its index files, plain names included.
-        origin: who publishes; apt pins can match it.
-        label: what is published; likewise.
+        origin: name of the publisher; apt pins can match it.
+        label: name of the archive; apt pins can match it.
         description: a line for people.
         valid_for: how long clients may believe it; None for ever.
         acquire_by_hash: whether clients are to fetch by hash, which alone makes a publish and an
             update at the same moment safe.
-        not_automatic: apt installs from here only when told to.
+        not_automatic: apt installs from here only on request.
         but_automatic_upgrades: with `not_automatic`, what was installed from here is upgraded.
     """
 
@@ -60,7 +60,7 @@ class Release:
 
 
 def release_text(release: Release) -> bytes:
-    """The Release file; equal input gives equal bytes.
+    """Return the Release file; equal input gives equal bytes.
 
     Raises:
         Invalid: a value is not what `rules` allows in a line.
@@ -72,14 +72,14 @@ def release_text(release: Release) -> bytes:
 
 
 def without_expiry(release: bytes) -> bytes:
-    """A Release that may be believed for ever: as it was, less its Valid-Until."""
+    """Return a Release without its Valid-Until, which clients believe for ever."""
     fields, colon, files = release.partition(b"\nSHA256:")
     kept = [line for line in fields.split(b"\n") if not line.startswith(b"Valid-Until:")]
     return b"\n".join(kept) + colon + files
 
 
 def by_hash_path(path: str, sha256: str) -> str:
-    """Where the file of a path can be had for as long as its bytes are kept."""
+    """Return the by-hash path of an index file, valid for as long as its bytes are kept."""
     return posixpath.join(posixpath.dirname(path), "by-hash", "SHA256", sha256)
 
 

@@ -34,9 +34,10 @@ class Releaser:
 
     @property
     def signer(self) -> str | None:
-        """Who is to have signed Releases, as `ReleaseText.signed_by`; None if it is not for us.
+        """The fingerprint that Releases are to be signed by; None if this process cannot sign.
 
-        A process that has no gpg, or not the key's directory, leaves to others what they signed.
+        Empty without a key. A process without gpg, or without the key's directory, leaves the
+        Releases that others signed as they are.
         """
         return signer_of(self.key)
 
@@ -50,14 +51,14 @@ class Releaser:
         old: Sequence[ReleaseText],
         always: bool,
     ) -> list[ReleaseText] | None:
-        """What is to be said of a suite; None if the old texts say it.
+        """Return the new texts of a suite's Release; None if the old ones are still right.
 
         Args:
-            run: told why there is no signature, if there is none.
+            run: its notes say why there is no signature, if there is none.
             apt_archive: that the suite is of; when it was read is the date.
             suite: the suite.
             files: its index files.
-            old: what is said of it now.
+            old: the texts as they are.
             always: write it even if it differs in its date only.
 
         Raises:
@@ -107,7 +108,7 @@ class Releaser:
 
 
 def expires(apt_archive: AptArchive, before: ReleaseText, now: datetime) -> bool:
-    """Whether more than half of its time is over."""
+    """Return whether more than half of a Release's validity is over."""
     if apt_archive.valid_for_seconds is None or before.valid_until is None:
         return False
     return before.valid_until - now < timedelta(seconds=apt_archive.valid_for_seconds / 2)
@@ -139,7 +140,7 @@ def _release(
 
 
 def _listed(files: Iterable[IndexFile]) -> tuple[set[str], set[str]]:
-    """The components and architectures that index files are of.
+    """Return the components and architectures of index files.
 
     A suite that shows older packages may have had others then.
     """

@@ -1,4 +1,4 @@
-"""Renewing what clients would soon not believe any more, in archives that nobody publishes to.
+"""Renewing Releases before they expire, in archives without publisher runs.
 
 A worker looks every few seconds for Releases of which half of the time is over. Which packages a
 suite shows is not decided here: the new Releases are of the same index files. A worker renews what
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Often enough for a Release that clients believe for a minute only.
 POLL_SECONDS = 10.0
-#: After a failure, or where another key signs: whoever can do it has half of its time left.
-_REST_SECONDS = 60.0
+#: After a failure, or where another key signs: half of the validity is left for others to renew.
+_PAUSE_SECONDS = 60.0
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Renewal:
 
     publisher: Publisher
     poll_seconds: float = POLL_SECONDS
-    _rests: dict[str, float] = field(default_factory=dict)
+    _paused_until: dict[str, float] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -51,7 +51,7 @@ class Renewal:
             thread.join(self.poll_seconds)
 
     def once(self) -> list[str]:
-        """Renew what is due now; gives the archives that have new Releases by that.
+        """Renew the Releases that are due; return the names of their archives.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -59,15 +59,15 @@ class Renewal:
         with self.publisher.database.connect() as conn:
             expiring = rows.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()
-        self._tell_of_foreign({name for name, signers in expiring.items() if signers - {signer}})
+        self._warn_of_foreign({name for name, signers in expiring.items() if signers - {signer}})
         return [
             name
             for name, signers in expiring.items()
-            if signer in signers and self._rests.get(name, now) <= now and self._renew(name)
+            if signer in signers and self._paused_until.get(name, now) <= now and self._renew(name)
         ]
 
-    def _tell_of_foreign(self, names: set[str]) -> None:
-        """Say once of an archive that another process has to renew it, as long as that is so."""
+    def _warn_of_foreign(self, names: set[str]) -> None:
+        """Log once for each archive that its Releases have to be renewed by another process."""
         for name in sorted(names - self._foreign):
             log.warning(
                 "Releases of %s will expire, and this worker does not renew them: they are"
@@ -86,7 +86,7 @@ class Renewal:
             log.warning("the Releases of %s were not renewed: %s", name, error.detail)
             renewed = None
         if renewed is None:
-            self._rests[name] = time.monotonic() + _REST_SECONDS
+            self._paused_until[name] = time.monotonic() + _PAUSE_SECONDS
         return renewed is not None
 
     def _run(self) -> None:

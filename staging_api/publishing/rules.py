@@ -1,7 +1,8 @@
-"""THE rules for what an archive is called and described with: asked at the door and by the press.
+"""The rules for names and descriptions of archives and suites.
 
-Whatever passes here can be written into a Release, into the path of an index file and into a path
-of the pool; nothing else is taken. So a request is refused, and not the next run.
+The API checks requests by them, and Releases and paths are written by them. A value that passes can
+be written into a Release, into the path of an index file and into a path of the pool; so a bad one
+is refused with its request, and does not fail the next run.
 """
 
 import re
@@ -26,7 +27,7 @@ _NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def line(name: str, value: str) -> str:
-    """The value as a field of Release shows it, without blanks round it.
+    """Return the value as a field of Release has it, without surrounding blanks.
 
     Args:
         name: of the field, for the error.
@@ -43,7 +44,7 @@ def line(name: str, value: str) -> str:
 
 
 def component(name: str, value: str) -> str:
-    """The value, if it names a component: one short, lower-case path segment.
+    """Return the value, if it names a component: one short, lower-case path segment.
 
     Raises:
         Invalid: it does not.
@@ -54,7 +55,7 @@ def component(name: str, value: str) -> str:
 
 
 def architecture(name: str, value: str) -> str:
-    """The value, if a suite can have it as one of its architectures.
+    """Return the value, if a suite can have it as an architecture.
 
     Raises:
         Invalid: it cannot; says why.

@@ -1,4 +1,4 @@
-"""From a path below ``/archive/<name>`` to the file that is there now."""
+"""Finding the file at a path below ``/archive/<name>``."""
 
 from sqlalchemy import Connection
 
@@ -10,7 +10,7 @@ _BY_HASH = "/by-hash/SHA256/"
 
 
 def release_path(path: str) -> tuple[str, str] | None:
-    """Suite and name of the Release at a path, or of what signs it; None if it is another file."""
+    """Return suite and name of a Release or its signature; None for the path of another file."""
     folder, _, name = path.rpartition("/")
     top, _, suite = folder.partition("/")
     is_release = top == "dists" and suite and "/" not in suite and name in _RELEASE_NAMES
@@ -20,7 +20,7 @@ def release_path(path: str) -> tuple[str, str] | None:
 def served_at(
     conn: Connection, apt_archive: str, generation: str | None, path: str
 ) -> Served | None:
-    """The file at a path, if there is one.
+    """Return the file at a path, if there is one.
 
     Args:
         conn: any connection.

@@ -4,7 +4,7 @@ Three outcomes, kept apart because clients see the difference:
 
 - `Signed`: InRelease and Release.gpg for exactly these bytes.
 - `Unsigned`: no key is configured, or this machine has no gpg. The release goes out without either
-  file, and whoever publishes must drop older ones: a stale signature is worse than none.
+  file, and older signatures must be dropped: a stale signature is worse than none.
 - `SigningFailed`: there is a key and gpg would not sign. Publishing then would lock every client
   out, so the run has to stop instead.
 
@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 30.0
 # [GNUPG:] IMPORT_OK <flags> <fingerprint>; gpg's DETAILS: flags from 16 on are for secret keys.
 _IMPORTED = re.compile(rb"^\[GNUPG:\] IMPORT_OK (?:1[6-9]|[2-9][0-9]) ([0-9A-F]+)$", re.MULTILINE)
 # What gpg.conf says is for people: it could name a digest that no client takes, or a second key. A
-# key with a passphrase would make the agent ask a person, who is not here.
+# key with a passphrase would make the agent wait for input that never comes.
 _ALWAYS = ("--no-options", "--batch", "--no-tty", "--pinentry-mode", "error")
 _DIGEST = ("--digest-algo", "SHA512")
 _PATH = "/usr/local/bin:/usr/bin:/bin"

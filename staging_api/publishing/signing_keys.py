@@ -1,4 +1,4 @@
-"""Whether clients would believe what a key signs: asked once, when a process starts.
+"""Checking, when a process starts, that clients would believe what the key signs.
 
 A key that apt refuses would lock every client out at the next publication, so the process does not
 start with it. Where gpg or its home directory is missing nothing is signed, which runs say.

@@ -3,10 +3,10 @@
 Clients stop believing a Release when its Valid-Until has passed, or when its key is one that they
 no longer know. What a generation shows does not change by that. So where its Release has expired,
 or another key signs since it was retired, clients get one that says the same but for Valid-Until,
-signed by the present key: made when it is first asked for, and kept, so that all pods send the same
+signed by the present key: made at the first request, and kept, so that all pods send the same
 bytes. One that a client may still believe is served as it was.
 
-What if the process dies? Before the Release is kept, nobody got it; the next who asks makes it.
+What if the process dies? Before the Release is kept, no client got it; the next request makes it.
 """
 
 from dataclasses import dataclass

@@ -24,12 +24,12 @@ _FIND = text("""
                     AS architectures,
                 (SELECT to_json(h) FROM suite_holds h WHERE h.suite_id = s.id) AS held
             FROM suites s WHERE s.archive_id = r.id) s
-        ORDER BY s.name) AS told_suites
+        ORDER BY s.name) AS suite_rows
     FROM apt_archives r WHERE r.name = :name
 """)
 
 # What a run has to look at: suites with something to publish or to list, unless they are held, and
-# those whose Release clients will soon not believe any more, or that somebody else has signed.
+# those whose Release expires soon, or is signed by another key.
 _WITH_WORK = text("""
     SELECT s.id FROM suites s JOIN apt_archives a ON a.id = s.archive_id
     WHERE s.archive_id = :archive_id AND (
@@ -87,7 +87,7 @@ _LIFT = text("""
 
 
 def find_apt_archive(conn: Connection, name: str) -> AptArchive:
-    """One archive with its suites.
+    """Return one archive with its suites.
 
     Raises:
         NotFound: there is no such archive.
@@ -95,30 +95,29 @@ def find_apt_archive(conn: Connection, name: str) -> AptArchive:
     row = conn.execute(_FIND, {"name": name}).one_or_none()
     if row is None:
         raise NotFound(f"there is no archive {name}")
-    return made(AptArchive, row, suites=tuple(map(_suite, row.told_suites)))
+    return made(AptArchive, row, suites=tuple(map(_suite, row.suite_rows)))
 
 
-def _suite(told: Mapping[str, Any]) -> Suite:
-    times = {name: moment(told[name]) for name in ("dirty_since", "rebuild_since")}
-    held = told["held"]
+def _suite(row: Mapping[str, Any]) -> Suite:
+    times = {name: moment(row[name]) for name in ("dirty_since", "rebuild_since")}
+    held = row["held"]
     if held is not None:
-        held = made(SuiteHold, held, suite=told["name"], held_at=moment(held["held_at"]))
-    return made(Suite, told, **times, held=held)
+        held = made(SuiteHold, held, suite=row["name"], held_at=moment(held["held_at"]))
+    return made(Suite, row, **times, held=held)
 
 
 def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> set[int]:
-    """Suites of which clients do not see all that they should.
+    """Return suites of which clients do not see all that they should.
 
     Args:
-        signer: whose signature the Releases are to have, as `ReleaseText.signed_by`; None: no
-            matter whose.
+        signer: of the Releases, as `ReleaseText.signed_by`; None: any.
     """
     given = {"archive_id": archive_id, "signer": signer}
     return set(conn.execute(_WITH_WORK, given).scalars())
 
 
 def expiring_apt_archives(conn: Connection) -> dict[str, set[str | None]]:
-    """Archives with a Release of which half of the time is over: who signed those."""
+    """Return archives with a Release of which half of the time is over, with its signers."""
     signers: dict[str, set[str | None]] = {}
     for row in conn.execute(_EXPIRING):
         signers.setdefault(row.name, set()).add(row.signed_by)
@@ -126,28 +125,28 @@ def expiring_apt_archives(conn: Connection) -> dict[str, set[str | None]]:
 
 
 def validity_left(conn: Connection) -> dict[str, float]:
-    """By archive, the least share of its time that a live Release has left; below 0: expired."""
+    """Return, by archive, the least share of validity left of a live Release; below 0: expired."""
     return {row.name: float(row.share) for row in conn.execute(_VALIDITY_LEFT)}
 
 
 def lift(conn: Connection, suite_ids: Sequence[int]) -> list[str]:
-    """Hold these suites no longer; gives the names of those that were held."""
+    """Lift the holds of these suites; return the names of those that were held."""
     return sorted(conn.execute(_LIFT, {"suites": list(suite_ids)}).scalars())
 
 
 def lift_for(conn: Connection, upload_id: str) -> list[str]:
-    """Hold the suite of an upload no longer; gives its name if it was held."""
+    """Lift the hold of an upload's suite; return its name if it was held."""
     suite_id = conn.execute(_SUITE_OF, {"id": upload_id}).scalar_one()
     return lift(conn, [suite_id])
 
 
 def apt_archive_names(conn: Connection) -> list[str]:
-    """The name of every archive, sorted."""
+    """Return the name of every archive, sorted."""
     return list(conn.execute(select(apt_archives.c.name).order_by(apt_archives.c.name)).scalars())
 
 
 def add_apt_archive(conn: Connection, values: Mapping[str, Any]) -> None:
-    """A new archive, without suites.
+    """Add an archive, without suites.
 
     Raises:
         Conflict: the name is taken.
@@ -161,7 +160,7 @@ def add_apt_archive(conn: Connection, values: Mapping[str, Any]) -> None:
 def change_apt_archive(
     conn: Connection, apt_archive: AptArchive, values: Mapping[str, Any]
 ) -> None:
-    """Change how an archive is published; its suites are dirty by that.
+    """Change how an archive is published; its suites become dirty.
 
     Raises:
         Invalid: what it would be contradicts itself.
@@ -174,7 +173,7 @@ def change_apt_archive(
 
 
 def add_suite(conn: Connection, apt_archive: AptArchive, values: Mapping[str, Any]) -> None:
-    """A new suite; dirty, since nothing of it is published yet.
+    """Add a suite; dirty, since nothing of it is published yet.
 
     Raises:
         Conflict: one of its names is taken.
@@ -188,7 +187,7 @@ def add_suite(conn: Connection, apt_archive: AptArchive, values: Mapping[str, An
 
 
 def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> None:
-    """Change what a suite is and has; it is dirty by that.
+    """Change a suite; it becomes dirty.
 
     Raises:
         Conflict: one of its names is taken.
@@ -205,7 +204,7 @@ def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> N
 
 
 def mark_dirty(conn: Connection, suite_ids: Sequence[int]) -> None:
-    """Say that these suites have something to publish."""
+    """Mark these suites as having something to publish."""
     values = {"dirty_since": func.clock_timestamp()}
     conn.execute(update(suites).where(suites.c.id.in_(suite_ids)).values(**values))
 

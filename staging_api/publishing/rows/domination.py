@@ -1,4 +1,4 @@
-"""Which packages others have outdone, and from when on the files of what ended may leave.
+"""Rows for domination: candidates, superseded packages, and when their files may leave.
 
 Every function that writes takes a connection that has passed `locks.store.guard` in the same
 transaction.
@@ -72,7 +72,7 @@ _SUPERSEDE = text("""
     ), unseen AS (
         SELECT s.upload_id, format(
             '%s %s was never offered by %s, which has %s', s.package,
-            coalesce(b.version, c.version), u.name, coalesce(nb.version, nc.version)) AS told
+            coalesce(b.version, c.version), u.name, coalesce(nb.version, nc.version)) AS note
         FROM superseded s
         JOIN suites u ON u.id = s.suite_id
         LEFT JOIN binary_releases b ON b.id = s.binary_release_id
@@ -82,9 +82,9 @@ _SUPERSEDE = text("""
         LEFT JOIN source_releases nc ON nc.id = n.source_release_id
         WHERE s.listed_in IS NULL
     ), noted AS (
-        UPDATE uploads u SET note = n.told FROM unseen n WHERE u.id = n.upload_id
+        UPDATE uploads u SET note = n.note FROM unseen n WHERE u.id = n.upload_id
     )
-    SELECT told FROM unseen ORDER BY told
+    SELECT note FROM unseen ORDER BY note
 """)
 _HAS_ENDED = text("""
     SELECT EXISTS (
@@ -114,7 +114,7 @@ _CONDEMN = text("""
 def binaries_to_dominate(
     conn: Connection, suite_id: int, *, careful: bool
 ) -> tuple[list[Published], set[str]]:
-    """Publications to look at, and the ids of those among them that may be superseded."""
+    """Return publications to compare, and the ids of those among them that may be superseded."""
     rows = conn.execute(_BINARIES[careful], {"suite": suite_id}).all()
     found = [
         Published(
@@ -133,7 +133,7 @@ def binaries_to_dominate(
 
 
 def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> list[Published]:
-    """Published sources of which another version changed."""
+    """Return published sources of which another version changed."""
     rows = conn.execute(_SOURCES[careful], {"suite": suite_id})
     return [
         Published(
@@ -148,17 +148,17 @@ def sources_to_dominate(conn: Connection, suite_id: int, *, careful: bool) -> li
     ]
 
 
-def supersede(conn: Connection, outdone: Sequence[Superseded]) -> list[str]:
+def supersede(conn: Connection, superseded: Sequence[Superseded]) -> list[str]:
     """Make these publications superseded, and their suites dirty.
 
-    Gives a sentence for each that clients never saw, which its upload is told as well.
+    Returns a note for each that clients never saw; its upload gets the note, too.
     """
-    ids, bys = [int(each.id) for each in outdone], [int(each.by) for each in outdone]
+    ids, bys = [int(each.id) for each in superseded], [int(each.by) for each in superseded]
     return list(conn.execute(_SUPERSEDE, {"ids": ids, "bys": bys}).scalars())
 
 
 def has_ended(conn: Connection, archive_id: int) -> bool:
-    """Whether something ended of which nobody has said yet when its files may leave."""
+    """Return whether a package has ended without a time from which its files may leave."""
     return bool(conn.execute(_HAS_ENDED, {"archive_id": archive_id}).scalar_one())
 
 

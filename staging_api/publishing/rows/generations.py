@@ -41,7 +41,7 @@ _BEGIN = text(f"""
     SELECT :id, :archive_id, n.number, n.number, 'building', :run_id FROM ({_NEXT_NUMBER}) n
 """)  # noqa: S608 - our own words
 # An archive has one live generation, so the new one is written when the old ones have been counted.
-# Its row is there already if there are hooks, which may ask about it.
+# Its row is there already if there are hooks, which may look at it.
 _GO_LIVE = text(f"""
     WITH retired AS (
         UPDATE dists_generations SET state = 'retired', retired_at = clock_timestamp()
@@ -125,7 +125,7 @@ _AFTER_ALL = "~"  # sorts behind every ULID
 
 
 def find_generation(conn: Connection, generation_id: str) -> Generation:
-    """One generation.
+    """Return one generation.
 
     Raises:
         NotFound: there is no such generation.
@@ -139,13 +139,13 @@ def find_generation(conn: Connection, generation_id: str) -> Generation:
 def list_generations(
     conn: Connection, archive_id: int, *, limit: int, after: str | None
 ) -> list[Generation]:
-    """Generations of an archive, newest first."""
+    """List generations of an archive, newest first."""
     given = {"archive_id": archive_id, "limit": limit, "after": after or _AFTER_ALL}
     return [made(Generation, row) for row in conn.execute(_LIST, given)]
 
 
 def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None:
-    """What clients of an archive see; None before its first publication."""
+    """Return what clients of an archive see; None before its first generation."""
     rows = conn.execute(_DISTRIBUTION, {"name": apt_archive}).all()
     if not rows:
         return None
@@ -161,7 +161,7 @@ def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None
 def begin_generation(
     conn: Connection, generation_id: str, archive_id: int, run_id: str | None
 ) -> None:
-    """Begin a generation that nobody sees yet."""
+    """Begin a generation that clients do not see yet."""
     conn.execute(_BEGIN, {"id": generation_id, "archive_id": archive_id, "run_id": run_id})
 
 
@@ -175,7 +175,7 @@ def go_live(
     run_id: str | None,
     content_number: int | None = None,
 ) -> int:
-    """Let clients see a generation from this transaction's commit on; gives its number.
+    """Make a generation live from this transaction's commit on; return its number.
 
     Args:
         is_head: whether no suite is held in it.
@@ -190,7 +190,7 @@ def go_live(
 def clear_dirty(
     conn: Connection, seen: Mapping[int, tuple[datetime | None, datetime | None]]
 ) -> None:
-    """Say that suites are clean, unless they changed again since they were seen.
+    """Mark suites as clean, unless they changed again since they were read.
 
     Args:
         seen: by suite, its `dirty_since` and its `rebuild_since`.
@@ -202,7 +202,7 @@ def clear_dirty(
 
 
 def contents_of(conn: Connection, generation_id: str) -> dict[int, int]:
-    """By suite, the number of the generation whose packages this one lists."""
+    """Return, by suite, the number of the generation whose packages this one lists."""
     return {row.id: row.number for row in conn.execute(_CONTENTS, {"id": generation_id})}
 
 
@@ -227,13 +227,13 @@ def hold_suites(
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:
-    """Keep a generation until it is unpinned; False if there is nothing to keep any more."""
+    """Pin or unpin a generation; return False if it is not kept any more."""
     given: dict[str, Any] = {"id": generation_id, "caller": caller, "pinned": pinned}
     return conn.execute(_PIN, given).rowcount == 1
 
 
 def overdue(conn: Connection, archive_id: int, retention: float, grace: float) -> tuple[bool, bool]:
-    """Whether there is something to tidy.
+    """Return whether there is something to tidy.
 
     Returns:
         whether a generation could have been reaped `grace` seconds ago; and whether a package whose
@@ -245,6 +245,6 @@ def overdue(conn: Connection, archive_id: int, retention: float, grace: float) -
 
 
 def reap_generations(conn: Connection, archive_id: int, retention: float) -> int:
-    """Keep no longer what is old enough and not pinned; gives how many."""
+    """Reap generations that are old enough and not pinned; return how many."""
     given = {"archive_id": archive_id, "retention": retention}
     return conn.execute(_REAP, given).rowcount

@@ -1,4 +1,4 @@
-"""Rows as the dataclasses that have fields of the same names."""
+"""Mapping rows to dataclasses that have fields of the same names."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
-    """One object of a row; lists become tuples, and columns that it does not know are left out."""
+    """Make an object of a row; lists become tuples, columns without a field are left out."""
     columns = row._mapping if isinstance(row, Row) else row  # noqa: SLF001 - its public name
     known = {each.name: columns[each.name] for each in fields(cls) if each.name in columns}  # type: ignore[arg-type]
     return cls(**{name: _plain(value) for name, value in known.items()} | more)
 
 
-def moment(told: str | None) -> datetime | None:
-    """A time in a row that came as JSON."""
-    return None if told is None else datetime.fromisoformat(told)
+def moment(text: str | None) -> datetime | None:
+    """Return the time in a row that came as JSON."""
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _plain(value: Any) -> Any:

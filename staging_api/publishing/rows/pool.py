@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from staging_api.staging.repository import doom_unnamed
 
 #: Which publication `p` in suite `s` may leave: its time is over, and no kept generation lists it:
-#: one that is live, or retired and not yet reaped. Somebody may still download what an old index
+#: one that is live, or retired and not yet reaped. Clients may still download what an old index
 #: names.
 REMOVABLE = """
     s.id = p.suite_id AND s.archive_id = :archive_id
@@ -72,7 +72,7 @@ _REMOVE_FILES = text(
     "UPDATE package_files f SET removed_at = clock_timestamp()"  # noqa: S608
     f" WHERE f.id = ANY(:ids) AND {_UNUSED_FILES} RETURNING f.sha256"
 )
-# Files of the pool with other bytes than what is to have their path, or to be their version.
+# Files of the pool whose path or version is needed for other bytes.
 _IN_THE_WAY = text("""
     WITH wanted AS (
         SELECT * FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS w (
@@ -94,7 +94,7 @@ _IN_THE_WAY = text("""
     JOIN source_release_files d ON d.source_release_id = r.id AND d.position = 0
     JOIN package_files f ON f.id = d.file_id AND f.sha256 <> w.sha256
 """)
-# Rejected, or deleted before it was published; and nothing of it waits for a decision or a run.
+# Rejected, or deleted before it was published; and no upload of it waits for a decision or a run.
 _GIVEN_UP = """
     r.removed_at IS NULL
     AND NOT EXISTS (
@@ -134,7 +134,7 @@ _REMOVE_THESE = text(
 def files_in_the_way(
     conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> list[int]:
-    """Files with other bytes at these paths, or of these versions.
+    """Return files with other bytes at these paths, or of these versions.
 
     Args:
         conn: a connection.
@@ -147,7 +147,7 @@ def files_in_the_way(
 
 
 def remove_given_up(conn: Connection, files: Sequence[int]) -> None:
-    """Take these files out of the pool, those that were given up before a client saw them."""
+    """Remove those of these files from the pool that were given up before a client saw them."""
     given = {"files": list(files)}
     conn.execute(_LOCK_CONTENTS, given)
     for lock, remove in _GIVE_UP:
@@ -158,12 +158,12 @@ def remove_given_up(conn: Connection, files: Sequence[int]) -> None:
 
 
 def remove_condemned(conn: Connection, archive_id: int) -> int:
-    """Say which publications are over for good; gives how many."""
+    """Mark publications as removed whose time is over; return how many."""
     return conn.execute(_REMOVE_PUBLICATIONS, {"archive_id": archive_id}).rowcount
 
 
 def remove_unused_files(conn: Connection, archive_id: int, quarantine_seconds: float) -> int:
-    """Take files out of the pool that nothing published, or waiting to be, has; gives how many."""
+    """Remove files from the pool that no package needs any more; return how many."""
     given = {"archive_id": archive_id, "quarantine": quarantine_seconds}
     for lock, remove in _STATEMENTS.values():
         if ids := list(conn.execute(lock, given).scalars()):

@@ -18,8 +18,8 @@ from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.run_model import HookRun, NewPhases, Phase, PublisherRun
 
-# Under the one lock of the publisher: whoever else says that it runs, or builds, is dead. There can
-# be one running row only, so the new one is written when the dead have been counted.
+# Under the publisher's lock any other row that is running or building is of a dead process. There
+# can be one running row only, so the new one is written when the dead have been counted.
 _BEGIN = text("""
     WITH dead AS (
         UPDATE publisher_runs
@@ -40,8 +40,8 @@ _BEGIN = text("""
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
-# Each phase ends when the next one begins; the last one at the age told behind its own, or else it
-# goes on. Ages count from one moment, which clock_timestamp() would not be.
+# Each phase ends when the next one begins; the last one at the age behind its own, or else it goes
+# on. Ages count from one moment, which clock_timestamp() would not be.
 _TELL = """
     WITH ended AS (
         UPDATE run_phases
@@ -76,9 +76,9 @@ _FINISH = text(f"""
 _RUNS = """
     SELECT r.*, a.name AS archive, array(
         SELECT to_json(p) FROM run_phases p WHERE p.run_id = r.id ORDER BY p.position
-    ) AS told_phases, array(
+    ) AS phase_rows, array(
         SELECT to_json(h) FROM hook_runs h WHERE h.run_id = r.id ORDER BY h.id
-    ) AS told_hooks, (
+    ) AS hook_rows, (
         SELECT g.id FROM dists_generations g
         WHERE g.run_id = r.id AND g.live_at IS NOT NULL ORDER BY g.number DESC LIMIT 1
     ) AS generation_id
@@ -130,7 +130,7 @@ def begin_run(
     holder: str,
     reference_id: str | None,
 ) -> int:
-    """Begin a run, and give up what the dead left; gives how many runs that were."""
+    """Begin a run, and abandon those of dead processes; return how many."""
     given = {"id": run_id, "operation": operation, "archive_id": archive_id, "caller": caller}
     given |= {
         "purpose": purpose,
@@ -150,10 +150,12 @@ def abandon_generations(conn: Connection) -> None:
 def enter_phases(conn: Connection, run_id: str, new: NewPhases) -> None:
     """Note phases that have begun since the last ones were noted; the last of them goes on."""
     last = new.phases[-1]
-    conn.execute(_ENTER, {"id": run_id, **_told(new), "phase": last.name, "total": last.total})
+    conn.execute(
+        _ENTER, {"id": run_id, **_new_phases(new), "phase": last.name, "total": last.total}
+    )
 
 
-def _told(new: NewPhases) -> dict[str, Any]:
+def _new_phases(new: NewPhases) -> dict[str, Any]:
     return {
         "position": new.position,
         "phases": [each.name for each in new.phases],
@@ -185,18 +187,18 @@ def finish_run(
     code: str | None = None,
     message: str | None = None,
 ) -> None:
-    """Say how a run ended, and with that the last of its phases."""
+    """Write how a run ended, with the last of its phases."""
     given: dict[str, Any] = {"id": run_id, "state": state, "notes": list(notes)}
-    given |= {"counts": json.dumps(counts), "code": code, "message": message, **_told(new)}
+    given |= {"counts": json.dumps(counts), "code": code, "message": message, **_new_phases(new)}
     given["phase"] = new.phases[-1].name if new.phases else None
     given["ages"].append(0.0)
     conn.execute(_FINISH, given)
 
 
 def add_hook_run(conn: Connection, run_id: str, stage: str, result: HookResult) -> None:
-    """Keep what a hook said; without the bytes that a text of PostgreSQL cannot hold."""
-    told = asdict(result) | {"output": result.output.replace("\0", "")}
-    conn.execute(insert(hook_runs).values(run_id=run_id, stage=stage, **told))
+    """Keep the result of a hook; without NUL characters, which PostgreSQL cannot store."""
+    values = asdict(result) | {"output": result.output.replace("\0", "")}
+    conn.execute(insert(hook_runs).values(run_id=run_id, stage=stage, **values))
 
 
 def find_run(conn: Connection, run_id: str) -> PublisherRun:
@@ -220,23 +222,22 @@ def list_runs(
     state: str | None = None,
     operation: str | None = None,
 ) -> list[PublisherRun]:
-    """Runs, newest first."""
+    """List runs, newest first."""
     given = {"limit": limit, "after": after or _AFTER_ALL, "archive": apt_archive, "state": state}
     rows = conn.execute(_LIST, {**given, "operation": operation}).all()
     return [_run(row) for row in rows]
 
 
 def run_of_lock(conn: Connection, lock_id: str) -> Mapping[str, Any] | None:
-    """What runs under a grant of the lock, in the words of an answer."""
+    """Return the run under a grant of the lock, as a 409 shows it."""
     row = conn.execute(_OF_LOCK, {"lock_id": lock_id}).one_or_none()
     return None if row is None else dict(row._mapping)  # noqa: SLF001 - its public name
 
 
 def seconds_left(conn: Connection, run_id: str) -> float | None:
-    """What is left of a run if it takes as long as such runs of its archive usually do.
+    """Return the seconds left of a run, by the median of the last ten like it on its archive.
 
-    Of one that takes longer, half as much again as it has taken so far. None: there was none yet
-    to compare it with.
+    For one that takes longer: half of the time that it has taken so far. None: there were none.
     """
     row = conn.execute(_TIMES, {"id": run_id}).one_or_none()
     if row is None or row.usual is None:
@@ -248,7 +249,7 @@ def seconds_left(conn: Connection, run_id: str) -> float | None:
 def _run(row: Row[Any]) -> PublisherRun:
     times = ("started_at", "finished_at")
     phases = (
-        made(Phase, each | {name: moment(each[name]) for name in times}) for each in row.told_phases
+        made(Phase, each | {name: moment(each[name]) for name in times}) for each in row.phase_rows
     )
-    hooks = (made(HookRun, each) for each in row.told_hooks)
+    hooks = (made(HookRun, each) for each in row.hook_rows)
     return made(PublisherRun, row, phases=tuple(phases), hooks=tuple(hooks))

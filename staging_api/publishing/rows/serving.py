@@ -1,4 +1,4 @@
-"""What is at a path below ``/archive``: one statement each, for any pod, without a lock."""
+"""Finding files below ``/archive``: one statement each, without a lock."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _AT = """
 
 
 def _suite_called(name: str) -> str:
-    """SQL of the id of the suite that answers to a name, if any does.
+    """Return SQL for the id of the suite with this name, alias or codename.
 
     Its own name comes first, then aliases, then codenames, which several suites may share.
     """
@@ -43,7 +43,7 @@ _IN_GENERATION = """
     f.suite_id = s.id AND f.first_number <= g.number
     AND (f.gone_number IS NULL OR f.gone_number > g.number)
 """
-# Two that came within one second differ in it by running ahead; until then it tells nothing.
+# Of two Releases within one second the later one is dated ahead; until then it has no date.
 _MODIFIED = (
     "CASE WHEN {row}.modified_at <= clock_timestamp() THEN {row}.modified_at END AS modified_at"
 )
@@ -51,7 +51,7 @@ _RELEASE = text(
     f"SELECT f.content, f.sha256, {_MODIFIED.format(row='f')} {_AT} {_SUITE}"
     f" JOIN release_files f ON {_IN_GENERATION} AND f.name = :name WHERE a.name = :archive"
 )
-# What clients do not believe any more; of what is live, the next run makes another.
+# Releases that clients do not believe any more; the next run renews those of the live generation.
 _STALE = text(f"""
     SELECT f.id, f.content {_AT} {_SUITE}
     JOIN release_files f ON {_IN_GENERATION} AND f.name = 'Release'

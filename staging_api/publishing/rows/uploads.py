@@ -1,8 +1,8 @@
 """The rows of uploads, and of the releases and files that they bring.
 
 Packages are uploaded without a lock, by many at once. So every insert says ON CONFLICT DO NOTHING,
-and what is there afterwards, whoever wrote it, is read back: the same content is shared, another
-content under the same name is refused.
+and the row that is there afterwards is read back: the same content is shared, another content under
+the same name is refused.
 """
 
 import json
@@ -157,7 +157,7 @@ def add_files(conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any
 
 
 def files_at(conn: Connection, archive_id: int, paths: Sequence[str]) -> dict[str, Row[Any]]:
-    """``id``, ``sha256`` and ``size_bytes`` of what is at these paths of the pool."""
+    """Return ``id``, ``sha256`` and ``size_bytes`` of the files at these paths of the pool."""
     rows = conn.execute(_FIND_FILES, {"archive_id": archive_id, "paths": list(paths)})
     return {row.path: row for row in rows}
 
@@ -165,7 +165,7 @@ def files_at(conn: Connection, archive_id: int, paths: Sequence[str]) -> dict[st
 def add_binaries(
     conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> dict[int, Row[Any]]:
-    """Add releases and their files; gives, by place in `rows`, what is there of each by then.
+    """Add releases and their files; return the release of each by its place in `rows`.
 
     That is ``id``, ``version``, ``path`` and ``sha256``, in whatever component it was first sent
     to. A place that is missing has its file's path taken by another content; a sha256 that differs
