@@ -6,22 +6,29 @@ and small, so that events meet: the same package is sent, deleted, sent again, t
 reaped within ten steps.
 """
 
-import gzip
 import hashlib
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from staging_api.debian.forms import Form
 from staging_api.errors import Conflict, StagingApiError
 from staging_api.publishing import rows
-from staging_api.publishing.model import Generation, Suite
+from staging_api.publishing.model import Generation
 from staging_api.publishing.signing import Signed, SigningKey, Unsigned
+from tests.apt_archive_promises import (
+    check_full_rebuild,
+    check_holds,
+    check_nothing_is_left,
+    check_path,
+    check_whole,
+    listed_in,
+    plain_names,
+)
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import DAY, Shop, find, time_passes
-from tests.rows import select
 
 #: Components and architectures of each suite, at first; not all that it may get, for each index
 #: file that is made costs time.
@@ -36,8 +43,6 @@ ARCHITECTURES = ("amd64", "arm64")
 NAMES = ("aa", "libbb", "cc")
 VERSIONS = ("1.0", "1.0-0", "0:1.0", "1.1~", "1.1", "1:0.9")
 WITHOUT_KEY = ""
-
-_LISTED = re.compile(r"^Package: (.*)\n(?:.+\n)*?Version: (.*)$", re.MULTILINE)
 
 Files = Mapping[str, str]
 Sent = Mapping[str, bytes]
@@ -76,6 +81,7 @@ class Life:
     sent: list[Sent] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
+    suites: ClassVar = SUITES
 
     # Events
 
@@ -190,7 +196,7 @@ class Life:
 
     def rebuild(self) -> None:
         self.shop.run()
-        _check_careful(self)
+        check_full_rebuild(self)
 
     def go_back(self) -> None:
         kept = self.generations()
@@ -203,7 +209,7 @@ class Life:
             self.shop.hold(generation, *some)
         except Conflict:
             return
-        self.held |= {s: _plain(shown[s]) for s in some or SUITES if shown[s]}
+        self.held |= {s: plain_names(shown[s]) for s in some or SUITES if shown[s]}
 
     def hold(self) -> None:
         if not self.generations():
@@ -211,7 +217,7 @@ class Life:
         suite = self.rng.choice(SUITES)
         if shown := self.index_files(suite):
             self.shop.hold(None, suite)
-            self.held[suite] = _plain(shown)
+            self.held[suite] = plain_names(shown)
 
     def lift(self) -> None:
         some = tuple(self.rng.sample(SUITES, self.rng.randrange(3)))
@@ -284,7 +290,7 @@ class Life:
             self.shop.run()
             self.let_time_pass()
         self.shop.run()
-        _check_nothing_is_left(self)
+        check_nothing_is_left(self)
 
     # What is seen
 
@@ -301,7 +307,7 @@ class Life:
 
     def index_files(self, suite: str, generation: str | None = None) -> Files:
         """By path, the digest of each index file of a suite, in every form, as Release has it."""
-        return _listed_in(self.release(suite, generation))
+        return listed_in(self.release(suite, generation))
 
     def content(self, suite: str, path: str, told: str) -> bytes | None:
         """An index file as apt gets it, checked; None for a form that is listed only."""
@@ -392,172 +398,6 @@ def _new_life(
     }
     own.set_up(suites, forms=["gz"], valid_for_seconds=DAY)
     return Life(own, rng, keys, contents)
-
-
-def check_holds(lives: Sequence[Life]) -> None:
-    """A suite that went back shows what it went back to, and no other suite is held."""
-    records = select(
-        lives[0].shop.database,
-        "SELECT a.name, s.name FROM suite_holds h JOIN suites s ON s.id = h.suite_id"
-        " JOIN apt_archives a ON a.id = s.archive_id WHERE a.name = ANY(:names)",
-        names=[life.shop.name for life in lives],
-    )
-    assert set(records) == {(life.shop.name, suite) for life in lives for suite in life.held}
-    for life in lives:
-        for suite, files in life.held.items():
-            assert _plain(life.index_files(suite)) == files, f"{suite} does not hold"
-
-
-def check_whole(life: Life) -> None:
-    """After a run over all suites: the four promises."""
-    _check_careful(life)
-    _check_signatures(life)
-    _check_listed(life)
-    _check_files(life)
-
-
-def _check_careful(life: Life) -> None:
-    """(a) a full rebuild gives the same bytes, so nothing to go live with."""
-    counts = life.shop.run(
-        careful_publishing=True, careful_domination=True, careful_indices=True
-    ).counts
-    assert not {"generations", "superseded", "index_files"} & counts.keys(), counts
-
-
-def _check_signatures(life: Life) -> None:
-    """(d) the present key has signed every Release, or no key any."""
-    key = life.shop.publisher.builder.releaser.key
-    for suite in SUITES:
-        release = life.shop.served(f"dists/{suite}/Release")
-        signed = find(life.shop.database, f"dists/{suite}/InRelease", archive=life.shop.name)
-        if key is None:
-            assert signed is None
-        else:
-            assert signed is not None
-            assert signed.content == b"signed by %s\n%s" % (key.fingerprint.encode(), release)
-
-
-def _check_listed(life: Life) -> None:
-    """The index files of a suite that is not held list what is published, by the tables."""
-    for suite in life.shop.archive.suites:
-        if suite.held:
-            continue
-        records = select(
-            life.shop.database,
-            "SELECT p.component, CASE WHEN b.installer THEN '/debian-installer' ELSE '' END,"
-            " coalesce(b.architecture, 'source'), p.package, coalesce(b.version, c.version)"
-            " FROM package_publications p"
-            " LEFT JOIN binary_releases b ON b.id = p.binary_release_id"
-            " LEFT JOIN source_releases c ON c.id = p.source_release_id"
-            f" WHERE p.suite_id = {suite.id} AND p.state = 'published'",
-        )
-        wanted: dict[str, list[tuple[str, str]]] = {
-            path: [] for path in _paths(suite, installer=any(row[1] for row in records))
-        }
-        for component, installer, architecture, package, version in records:
-            if architecture == "source":
-                paths = [f"{component}/source/Sources"]
-            else:
-                on = suite.architectures if architecture == "all" else [architecture]
-                paths = [f"{component}{installer}/binary-{each}/Packages" for each in on]
-            for path in paths:
-                if path in wanted:  # of a component or architecture that the suite still has
-                    wanted[path].append((package, version))
-        files = life.index_files(suite.name)
-        assert _plain(files).keys() == wanted.keys(), suite.name
-        for path, told in files.items():
-            if path.endswith(".gz"):
-                content = gzip.decompress(life.content(suite.name, path, told) or b"").decode()
-                expected = wanted[path.removesuffix(".gz")]
-                assert sorted(_LISTED.findall(content)) == sorted(expected), f"{suite.name}/{path}"
-
-
-def _paths(suite: Suite, *, installer: bool) -> Iterator[str]:
-    """The index files that a suite has."""
-    for component in suite.components:
-        yield f"{component}/source/Sources"
-        for folder in (component, *[f"{component}/debian-installer"] * installer):
-            yield from (f"{folder}/binary-{each}/Packages" for each in suite.architectures)
-
-
-def _check_nothing_is_left(life: Life) -> None:
-    """Only the live generation is kept, and the pool has the files of its packages and no others.
-
-    A source that a newer one has superseded stays for as long as its binaries do.
-    """
-    assert [each.state for each in life.generations()] == ["live"]
-    needed = select(
-        life.shop.database,
-        "SELECT DISTINCT f.path FROM package_publications p JOIN suites s ON s.id = p.suite_id"
-        " JOIN apt_archives a ON a.id = s.archive_id"
-        " LEFT JOIN binary_releases b ON b.id = p.binary_release_id"
-        " LEFT JOIN source_release_files d ON d.source_release_id = p.source_release_id"
-        " JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)"
-        " WHERE a.name = :name AND (p.state = 'published'"
-        " OR p.published_at IS NOT NULL AND p.scheduled_deletion_at IS NULL)",
-        name=life.shop.name,
-    )
-    with life.shop.database.connect() as conn:
-        there = rows.pool_list(conn, life.shop.name, after="", limit=1000)
-    assert {file.path for file in there} == {path for (path,) in needed}
-
-
-def _check_files(life: Life) -> None:
-    """(b) whatever a kept index names is there with its digest, and always was that."""
-    named: dict[str, str] = {}
-    assert life.pinned <= {each.id for each in life.generations()}
-    for generation in life.generations():
-        for suite in SUITES:
-            release = life.release(suite, generation.id)
-            files = _listed_in(release)
-            if files:
-                _check_fields(release, files)
-            for path, told in files.items():
-                content = life.content(suite, path, told)
-                if path.endswith(".gz"):
-                    named |= dict(_named(gzip.decompress(content or b"").decode()))
-    for path, digest in named.items():
-        check_path(life, path, digest)
-
-
-def _check_fields(release: str, files: Files) -> None:
-    """A Release names the components and architectures of its index files, and no others."""
-    folders = {re.sub(r".*/binary-(.*)/.*", r"\1", path) for path in files if "/binary-" in path}
-    expected = {"Architectures": folders, "Components": {p.partition("/")[0] for p in files}}
-    for name, values in expected.items():
-        (line,) = re.findall(rf"^{name}: (.*)$", release, re.MULTILINE)
-        assert set(line.split()) == values, f"{name}: {line}"
-
-
-def check_path(life: Life, path: str, digest: str) -> None:
-    """A file that an index names is there, and is what was there whenever it was looked at."""
-    served = find(life.shop.database, path, archive=life.shop.name)
-    assert served is not None, f"{path} is named and not there"
-    assert served.sha256 == digest, path
-    assert life.paths.setdefault(path, digest) == digest, f"{path} had other bytes"
-
-
-def _named(index: str) -> Iterator[tuple[str, str]]:
-    """Path and digest of each file that an index names."""
-    for stanza in filter(None, index.split("\n\n")):
-        if filename := re.search(r"^Filename: (.*)$", stanza, re.MULTILINE):
-            (digest,) = re.findall(r"^SHA256: (.*)$", stanza, re.MULTILINE)
-            yield filename[1], digest
-        else:
-            (folder,) = re.findall(r"^Directory: (.*)$", stanza, re.MULTILINE)
-            for digest, name in re.findall(r"^ ([0-9a-f]{64}) \d+ (\S+)$", stanza, re.MULTILINE):
-                yield f"{folder}/{name}", digest
-
-
-def _listed_in(release: str) -> Files:
-    """By path, the digest and size of each file that a Release lists."""
-    lines = re.findall(r"^ ([0-9a-f]{64}) (\d+) (\S+)$", release, re.MULTILINE)
-    return {path: f"{digest} {size}" for digest, size, path in lines}
-
-
-def _plain(files: Files) -> Files:
-    """Without the other forms: which ones there are may change."""
-    return {path: told for path, told in files.items() if not re.search(r"\.\w+$", path)}
 
 
 def keys_in(folder: Path) -> list[SigningKey | None]:

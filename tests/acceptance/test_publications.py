@@ -103,7 +103,7 @@ def test_sources_and_binaries_come_in_one_form(archive: AptArchiveApi) -> None:
     assert archive.get("dists/stable/main/debian-installer/binary-amd64/Packages.gz").status == 200
 
 
-def test_what_has_been_staged_is_published_without_being_sent(
+def test_staged_packages_are_published_without_an_upload(
     archive: AptArchiveApi, source: ArchiveSource, client: Client
 ) -> None:
     path = build_path()
@@ -289,7 +289,7 @@ def test_accepting_an_upload_lifts_the_hold_of_its_suite(archive: AptArchiveApi)
         ({"description": None}, "description", "null"),
     ],
 )
-def test_what_could_not_be_published_is_refused_at_the_door(
+def test_values_that_could_not_be_published_are_refused(
     archive: AptArchiveApi, values: dict[str, object], field: str, reason: str
 ) -> None:
     refused = change(archive, f"{archive.path}/suites/stable", **values)
@@ -395,7 +395,7 @@ def has_expiring_release(archive: AptArchiveApi, signer: Publisher, rows: Databa
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-def test_the_second_is_told_of_a_first_that_has_only_just_got_the_lock(
+def test_a_409_names_a_run_that_has_only_just_got_the_lock(
     archive: AptArchiveApi, signer: Publisher, rows: Database, first: str, second: str
 ) -> None:
     """The row of a run is written after its lock was granted."""
@@ -435,7 +435,7 @@ def test_the_second_is_told_of_a_first_that_has_only_just_got_the_lock(
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no_trace(
+def test_a_409_names_the_operation_in_progress_and_leaves_no_trace(
     archive: AptArchiveApi, signer: Publisher, rows: Database, first: str, second: str
 ) -> None:
     has_expiring_release(archive, signer, rows)
@@ -465,7 +465,7 @@ def test_of_two_operations_at_once_the_second_is_told_of_the_first_and_leaves_no
     assert ask(archive, second).status in (200, 201)
 
 
-def test_who_comes_second_is_told_when_the_run_will_be_over(
+def test_a_409_says_when_the_run_will_be_over(
     archive: AptArchiveApi, third_pod: Publisher, rows: Database
 ) -> None:
     archive.upload("a.deb", small())

@@ -260,7 +260,7 @@ def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
-def test_of_a_thousand_updates_none_fails_while_something_is_published_without_a_pause(
+def test_a_thousand_updates_succeed_beside_continuous_publishing(
     apt: Apt, database_url: str, tmp_path: Path
 ) -> None:
     """One pod serves the updates; another takes uploads and publishes each as soon as it can."""

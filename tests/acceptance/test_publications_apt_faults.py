@@ -91,7 +91,7 @@ def source(apt: Apt, version: str = "") -> "subprocess.CompletedProcess[str]":
     return apt.run("source", "--download-only", wanted)
 
 
-def test_a_source_can_be_downloaded_whatever_became_of_other_versions(
+def test_a_source_can_be_downloaded_after_other_versions_are_gone(
     apt: Apt, archive: AptArchiveApi, rows: Database
 ) -> None:
     apt.use(archive.url, kind="deb-src")
@@ -147,7 +147,7 @@ def test_a_file_of_two_components_installs_from_either(apt: Apt, archive: AptArc
     succeeds(apt.run("install", "--yes", "hello"))
 
 
-def test_an_update_without_news_transfers_no_release(apt: Apt, archive: AptArchiveApi) -> None:
+def test_an_update_without_changes_transfers_no_release(apt: Apt, archive: AptArchiveApi) -> None:
     archive.upload("a.deb", small("hello"))
     archive.published()
     apt.use(archive.url)
@@ -223,9 +223,7 @@ def two_keys(url: str, folder: Path) -> Iterator[Keys]:
         stop_agent(key.home)
 
 
-def test_a_new_key_is_that_of_all_suites_after_one_run_without_any_news(
-    apt: Apt, keys: Keys
-) -> None:
+def test_a_new_key_signs_all_suites_in_one_run_without_changes(apt: Apt, keys: Keys) -> None:
     (pod,) = keys.services[0].api()
     archive = AptArchiveApi.make(pod.client)
     archive.client.post(f"{archive.path}/suites", {"name": "testing"})
@@ -247,7 +245,7 @@ def option(apt: Apt) -> str:
     return f"signed-by={apt.home / 'trusted-1.gpg'}"
 
 
-def test_a_pinned_generation_is_believed_after_its_time_and_after_a_new_key(
+def test_a_pinned_generation_is_valid_after_expiry_and_after_a_new_key(
     apt: Apt, keys: Keys
 ) -> None:
     (pod,) = keys.services[0].api()
@@ -418,7 +416,7 @@ def holds_what_was_decided(troubled: Troubled) -> None:
     assert seen[max(seen)] == "2.0"
 
 
-def test_no_update_fails_beside_a_new_key_a_return_and_a_deleted_source(
+def test_no_update_fails_beside_a_new_key_a_rollback_and_a_deleted_source(
     apt: Apt, keys: Keys
 ) -> None:
     troubled = troubled_updates(apt, keys, count=40, packages=50)
@@ -429,7 +427,7 @@ def test_no_update_fails_beside_a_new_key_a_return_and_a_deleted_source(
 
 @pytest.mark.prove
 @pytest.mark.timeout(7200)
-def test_of_a_thousand_updates_none_fails_beside_a_new_key_a_return_and_a_deleted_source(
+def test_a_thousand_updates_succeed_beside_a_new_key_a_rollback_and_a_deleted_source(
     apt: Apt, keys: Keys
 ) -> None:
     began = time.monotonic()

@@ -85,7 +85,7 @@ def test_a_copy_in_a_bucket_is_that_of_a_folder(
         assert store.names("tools/dists/stable/") & {"InRelease", "Release"} == {"Release"}
 
 
-def test_a_bucket_that_is_not_there_is_told_without_its_secrets(
+def test_a_missing_bucket_is_reported_without_its_secrets(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = AptArchiveApi.make(client)
@@ -140,7 +140,7 @@ def test_the_command_line_does_the_same(
     assert run("publish-distro", "nowhere")[0] == 5
 
 
-def test_the_command_line_says_by_its_exit_code_that_a_package_was_rejected(
+def test_upload_exits_with_4_if_a_package_was_rejected(
     client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = AptArchiveApi.make(client)

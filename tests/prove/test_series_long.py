@@ -18,7 +18,7 @@ FIRST, SEEDS, TOGETHER = 100_000, 1_000, 50
 @pytest.mark.prove
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, TOGETHER))
-def test_after_any_long_series_clients_see_what_was_decided(
+def test_the_promises_hold_after_any_long_series_of_events(
     database: Database, database_url: str, tmp_path: Path, first: int
 ) -> None:
     keys = keys_in(tmp_path / "keys")

@@ -86,7 +86,7 @@ def published(archive: AptArchiveApi, version: str) -> str:
     return str(archive.published()["generation_id"])
 
 
-def test_a_pod_of_before_undoes_no_hold_and_publishes_elsewhere(both: Both) -> None:
+def test_a_pod_of_the_version_before_undoes_no_hold(both: Both) -> None:
     first = published(both.before, "1.0")
     published(both.before, "2.0")
     both.go_back(first)
@@ -107,7 +107,7 @@ def test_a_pod_of_before_undoes_no_hold_and_publishes_elsewhere(both: Both) -> N
     assert both.listed() == ["3.0"]
 
 
-def test_a_pod_of_before_keeps_in_the_pool_what_a_held_suite_lists(both: Both) -> None:
+def test_a_pod_of_the_version_before_keeps_pool_files_of_a_held_suite(both: Both) -> None:
     first = published(both.before, "1.0")
     published(both.before, "2.0")
     both.go_back(first)
@@ -128,7 +128,7 @@ def test_a_pod_of_before_keeps_in_the_pool_what_a_held_suite_lists(both: Both) -
     assert both.ours.get(path).status == 404
 
 
-def test_a_pod_of_before_gives_a_published_path_no_other_bytes(both: Both) -> None:
+def test_a_pod_of_the_version_before_keeps_the_bytes_of_a_published_path(both: Both) -> None:
     published(both.ours, "1.0")
     (package,) = both.ours.client.get(f"{both.ours.path}/packages").json["items"]
     path = f"{both.ours.path}/packages/{package['id']}"
@@ -143,7 +143,7 @@ def test_a_pod_of_before_gives_a_published_path_no_other_bytes(both: Both) -> No
     assert both.other.upload("a.deb", small("1.0", holds="other")).status == 201
 
 
-def test_what_a_pod_of_before_leaves_in_sources_goes_with_our_next_run(both: Both) -> None:
+def test_sources_left_by_a_pod_of_the_version_before_go_with_the_next_run(both: Both) -> None:
     for version in ("1.0", "2.0"):
         tarball = {f"hello_{version}.tar.xz": version.encode()}
         text = dsc([source_file(*each) for each in tarball.items()], version=version)

@@ -94,7 +94,7 @@ def test_nothing_at_all_differs_from_nothing(site: DocumentApi) -> None:
         ({"rendered": "perhaps"}, 400),
     ],
 )
-def test_what_is_no_version_is_refused(
+def test_invalid_versions_are_refused(
     changed: DocumentApi, query: dict[str, str], status: int
 ) -> None:
     assert changed.ask("GET", ROUTE, **query).status == status

@@ -79,7 +79,7 @@ GIVE_UP = [send_and_reject, accept_and_reject, delete_while_pending]
         (source(version="1.0-0"), source(version="1.0-00", debian=b"right")),
     ],
 )
-def test_what_was_given_up_is_corrected_at_once(
+def test_corrected_bytes_of_a_withdrawn_upload_are_taken_at_once(
     here: Shop, give_up: Callable[[Shop, Files], None], wrong: Files, right: Files
 ) -> None:
     give_up(here, wrong)
@@ -104,7 +104,7 @@ def test_what_was_given_up_is_corrected_at_once(
         (binary("2.0"), binary(holds="right")),
     ],
 )
-def test_what_is_not_in_the_way_stays(here: Shop, shared: Files, right: Files) -> None:
+def test_files_under_other_paths_stay(here: Shop, shared: Files, right: Files) -> None:
     """A further version may use the upstream archive of one that was rejected."""
     send_and_reject(here, shared)
     before = select(here.database, "SELECT count(*) FROM package_files WHERE removed_at IS NULL")
@@ -155,7 +155,7 @@ def reject_one_of_two(shop: Shop, files: Files) -> None:
     ("sent", "other"),
     [(binary(), binary(holds="right")), (source(), source(debian=b"right"))],
 )
-def test_what_somebody_saw_or_waits_for_keeps_its_version(
+def test_a_version_that_was_published_or_is_waiting_keeps_its_bytes(
     here: Shop, keep: Callable[[Shop, Files], None], sent: Files, other: Files
 ) -> None:
     keep(here, sent)
@@ -164,14 +164,14 @@ def test_what_somebody_saw_or_waits_for_keeps_its_version(
     assert here.send(sent, suite="testing")
 
 
-def test_an_upstream_archive_that_another_version_has_is_no_longer_given_up(here: Shop) -> None:
+def test_an_upstream_tar_of_another_version_stays(here: Shop) -> None:
     send_and_reject(here, source())
     here.send(source(version="1.0-2"), suite="testing")
     with pytest.raises(Conflict):
         here.send(source(orig=b"right", debian=b"right"), suite="testing")
 
 
-def test_a_source_that_was_refused_leaves_nothing_in_its_own_way(here: Shop) -> None:
+def test_a_refused_source_can_be_sent_again(here: Shop) -> None:
     """Its .dsc had a place before its upstream archive was found to be taken."""
     publish(here, source(version="1.0-2", debian=b"x"))
     with pytest.raises(Conflict):

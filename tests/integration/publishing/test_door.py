@@ -99,7 +99,7 @@ def here(records: tuple[str, Database], tmp_path_factory: pytest.TempPathFactory
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(archive=ARCHIVE, suite=SUITE, other=SUITE)
-def test_what_is_accepted_is_published(
+def test_everything_the_api_accepts_can_be_published(
     here: Shop, archive: dict[str, Any], suite: dict[str, Any], other: dict[str, Any]
 ) -> None:
     try:
@@ -140,7 +140,7 @@ def test_what_is_accepted_is_published(
 NUMBERS = iter(range(10**9))
 
 
-def test_names_that_a_request_may_give_are_those_that_are_there(here: Shop) -> None:
+def test_a_request_can_name_only_what_exists(here: Shop) -> None:
     with here.database.connect() as conn:
         for name in rows.apt_archive_names(conn):
             ArchiveRequest.model_validate({"name": name})

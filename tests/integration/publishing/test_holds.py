@@ -41,7 +41,7 @@ def held(shop: Shop) -> set[str]:
     return {suite.name for suite in shop.archive.suites if suite.held}
 
 
-def test_a_suite_that_went_back_stays_there_whatever_runs(here: Shop) -> None:
+def test_a_held_suite_is_unchanged_by_any_run(here: Shop) -> None:
     here.hold(first(here), "stable")
     seen = here.served("dists/stable/Release")
     for options in ({}, {"careful": True}, {"careful_indices": True}, {"suites": ("stable",)}):
@@ -67,7 +67,7 @@ def test_valid_until_is_renewed_and_the_withdrawn_version_stays_away(here: Shop)
     assert here.names("testing") == ["hello 2.0"]
 
 
-def test_other_suites_are_published_meanwhile_and_this_one_is_whole_when_it_is_lifted(
+def test_other_suites_are_published_during_a_hold_and_a_lift_shows_everything(
     here: Shop,
 ) -> None:
     here.hold(first(here), "stable")
@@ -104,7 +104,7 @@ def test_an_upload_that_waits_for_a_decision_lifts_nothing(here: Shop) -> None:
     assert held(here) == {"stable"}
 
 
-def test_what_was_accepted_before_and_deleted_meanwhile_waits_for_the_end(here: Shop) -> None:
+def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None:
     send(here, "1.0", "stable", name="world")
     here.hold(None, "stable")
     with here.database.begin() as conn:
@@ -120,7 +120,7 @@ def test_what_was_accepted_before_and_deleted_meanwhile_waits_for_the_end(here: 
     assert here.names() == ["world 1.0"]
 
 
-def test_the_components_of_then_are_those_that_its_release_tells(here: Shop) -> None:
+def test_the_release_of_a_held_suite_names_its_components_of_then(here: Shop) -> None:
     here.hold(first(here), "stable")
     here.change("stable", components=["main", "extra"], architectures=["amd64", "riscv64"])
     here.run()
@@ -134,7 +134,7 @@ def test_the_components_of_then_are_those_that_its_release_tells(here: Shop) -> 
     assert "\nArchitectures: amd64 riscv64\n" in release
 
 
-def test_going_back_to_a_generation_that_had_gone_back_is_to_its_packages(here: Shop) -> None:
+def test_a_rollback_to_a_rollback_shows_its_packages(here: Shop) -> None:
     back = here.hold(first(here), "stable")
     here.publisher.lift(here.name)
     here.run()
@@ -146,7 +146,7 @@ def test_going_back_to_a_generation_that_had_gone_back_is_to_its_packages(here: 
     assert (suite.held.content_number, suite.held.generation_id) == (1, back.id)
 
 
-def test_what_a_held_suite_lists_stays_in_the_pool(here: Shop) -> None:
+def test_pool_files_that_a_held_suite_lists_stay(here: Shop) -> None:
     here.hold(first(here), "stable")
     old = "pool/main/h/hello/hello_1.0-1_amd64.deb"
     for _ in range(2):
@@ -190,7 +190,7 @@ def test_a_kept_generation_keeps_the_files_of_a_suite_beside_a_held_one(here: Sh
     assert find(here.database, "pool/main/w/world/world_1.0_amd64.deb") is None
 
 
-def test_what_cannot_be_gone_back_to_is_refused_by_name(here: Shop) -> None:
+def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
     with pytest.raises(Invalid, match="no suite nowhere"):
         here.hold(first(here), "nowhere")
     with pytest.raises(NotFound):
@@ -206,7 +206,7 @@ def test_what_cannot_be_gone_back_to_is_refused_by_name(here: Shop) -> None:
     assert here.served("dists/new/Release")
 
 
-def test_a_lift_while_a_run_is_on_its_way_is_seen_by_the_next(
+def test_a_lift_during_a_run_takes_effect_in_the_next(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     def meanwhile(step: str) -> None:

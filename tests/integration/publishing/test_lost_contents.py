@@ -63,9 +63,7 @@ def check_served(here: Shop) -> None:
     assert here.served(IN_POOL.format("o", "other")) == OTHER
 
 
-def test_a_comparison_notes_what_a_pool_has_lost_and_forgets_it_once_it_is_back(
-    here: Shop, url: str
-) -> None:
+def test_a_lost_pool_file_is_noted_until_it_is_back(here: Shop, url: str) -> None:
     path = damage.path_of(url, DIGEST)
     away = path.with_name("away")
     path.rename(away)
@@ -80,9 +78,7 @@ def test_a_comparison_notes_what_a_pool_has_lost_and_forgets_it_once_it_is_back(
     check_served(here)
 
 
-def test_a_scrub_notes_what_a_pool_has_wrong_and_an_upload_brings_it_again(
-    here: Shop, url: str
-) -> None:
+def test_a_damaged_pool_file_is_noted_and_an_upload_restores_it(here: Shop, url: str) -> None:
     damage.change(url, DIGEST, damage.flipped)
     for shard in (DIGEST[:2], OTHER_DIGEST[:2]):
         Scrub(upkeep_of(here), lambda _artifact: None).turn(shard)
@@ -95,7 +91,9 @@ def test_a_scrub_notes_what_a_pool_has_wrong_and_an_upload_brings_it_again(
     check_served(here)
 
 
-def test_what_only_builds_have_lost_is_not_noted(here: Shop, builds: Bench, url: str) -> None:
+def test_lost_contents_of_builds_are_not_noted_for_the_pool(
+    here: Shop, builds: Bench, url: str
+) -> None:
     archive = builds.build("R17-1", payload_bin=b"of a build")
     builds.stage(archive, "payload")
     digest = hashlib.sha256(b"of a build").hexdigest()
@@ -105,7 +103,7 @@ def test_what_only_builds_have_lost_is_not_noted(here: Shop, builds: Bench, url:
     check_served(here)
 
 
-def test_what_a_build_has_too_comes_back_for_the_pool_when_the_build_is_staged_again(
+def test_staging_a_build_restores_a_pool_file_that_it_shares(
     here: Shop, builds: Bench, url: str
 ) -> None:
     archive = builds.build("R17-1", payload_bin=PACKAGE)

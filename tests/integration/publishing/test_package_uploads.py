@@ -183,9 +183,7 @@ def test_another_content_of_a_version_is_refused_in_every_component(here: Shop) 
 
 
 @pytest.mark.parametrize(("there", "sent"), [("1.0", "1.0-0"), ("1.0-0", "1.0"), ("1.0", "0:1.0")])
-def test_a_version_spelt_differently_is_the_one_that_is_there_and_said_so(
-    here: Shop, there: str, sent: str
-) -> None:
+def test_a_version_spelt_differently_is_the_same_version(here: Shop, there: str, sent: str) -> None:
     here.upload(deb(control_text("hello", there)))
     with pytest.raises(Conflict) as refused:
         here.upload(deb(control_text("hello", sent)))
@@ -216,7 +214,7 @@ def test_a_path_that_was_published_never_gets_other_bytes(here: Shop) -> None:
     assert here.served("pool/main/h/hello/hello_1.0.orig.tar.gz") == b"orig"
 
 
-def test_what_nobody_could_see_may_be_sent_again_with_other_bytes(here: Shop) -> None:
+def test_bytes_that_clients_never_saw_can_be_replaced(here: Shop) -> None:
     here.add("world")
     here.run()
     here.change("stable", auto_accept=False)
@@ -233,7 +231,7 @@ def test_what_nobody_could_see_may_be_sent_again_with_other_bytes(here: Shop) ->
     assert here.served(path) == better
 
 
-def test_an_older_version_is_told_that_nobody_will_see_it(here: Shop) -> None:
+def test_the_note_of_an_older_version_says_that_it_is_not_offered(here: Shop) -> None:
     here.add("hello", version="2.0")
     here.run()
     (upload,) = here.upload(deb(control_text("hello", "1.0")))
@@ -248,7 +246,7 @@ def test_an_older_version_is_told_that_nobody_will_see_it(here: Shop) -> None:
     assert elsewhere.note is None
 
 
-def test_the_same_package_again_is_told_that_nothing_changed(here: Shop) -> None:
+def test_the_note_of_a_repeated_package_says_that_nothing_changed(here: Shop) -> None:
     here.upload(deb(control_text("hello")))
     here.run()
     (again,) = here.upload(deb(control_text("hello")))
@@ -259,7 +257,7 @@ def test_the_same_package_again_is_told_that_nothing_changed(here: Shop) -> None
     assert note_of(here, other) is None
 
 
-def test_an_architecture_that_went_away_takes_with_it_what_only_it_needed(here: Shop) -> None:
+def test_removing_an_architecture_removes_packages_that_only_it_needed(here: Shop) -> None:
     """Else an incremental run and a careful one would differ."""
     here.add("hello", version="1", architecture="all")
     here.add("hello", version="2", architecture="amd64")
@@ -271,7 +269,7 @@ def test_an_architecture_that_went_away_takes_with_it_what_only_it_needed(here: 
     assert changes(careful(here)) == set()
 
 
-def test_components_that_change_leave_no_index_of_installer_packages_behind(here: Shop) -> None:
+def test_changed_components_leave_no_installer_index(here: Shop) -> None:
     here.upload(deb(control_text("part")), ending="udeb")
     here.run()
     for components in (["contrib"], ["contrib", "main"], ["main"]):
@@ -281,7 +279,7 @@ def test_components_that_change_leave_no_index_of_installer_packages_behind(here
 
 
 @pytest.mark.parametrize("taken", ["testing", "next"])
-def test_an_alias_that_another_suite_answers_to_is_refused(here: Shop, taken: str) -> None:
+def test_an_alias_that_names_another_suite_is_refused(here: Shop, taken: str) -> None:
     here.change("testing", aliases=["next"])
     with pytest.raises(Conflict, match=f"testing is called .*{taken}"):
         here.change("stable", aliases=[taken])
@@ -299,7 +297,7 @@ def test_a_field_is_spelt_as_usual_and_the_name_of_the_package_comes_first(here:
     )
 
 
-def test_nothing_is_taken_that_is_wrong_with_all_that_is_right(here: Shop) -> None:
+def test_a_valid_package_beside_an_invalid_one_is_taken(here: Shop) -> None:
     with pytest.raises(Invalid):
         here.upload(b"not a package")
     uploads = here.upload(b"not a package", deb(control_text("hello")))

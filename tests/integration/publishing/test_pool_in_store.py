@@ -58,7 +58,7 @@ def is_stored(here: Shop) -> bool:
     return bool(rows)
 
 
-def test_what_is_uploaded_or_published_is_never_collected(here: Shop) -> None:
+def test_uploaded_and_published_contents_are_never_collected(here: Shop) -> None:
     here.upload(SMALL)
     sweep(here)
     assert is_stored(here)
@@ -67,7 +67,7 @@ def test_what_is_uploaded_or_published_is_never_collected(here: Shop) -> None:
     assert is_stored(here)
 
 
-def test_what_left_the_pool_leaves_the_store(here: Shop) -> None:
+def test_contents_that_left_the_pool_leave_the_store(here: Shop) -> None:
     here.upload(SMALL)
     here.run()
     remove_from_pool(here)
@@ -79,7 +79,7 @@ def test_what_left_the_pool_leaves_the_store(here: Shop) -> None:
     assert rows == [(DIGEST,)]
 
 
-def test_what_is_uploaded_again_before_it_is_collected_stays(here: Shop) -> None:
+def test_contents_uploaded_again_before_collection_stay(here: Shop) -> None:
     here.upload(SMALL)
     here.run()
     remove_from_pool(here)
@@ -88,7 +88,7 @@ def test_what_is_uploaded_again_before_it_is_collected_stays(here: Shop) -> None
     assert is_stored(here)
 
 
-def test_what_another_archive_still_has_stays(here: Shop, database: Database) -> None:
+def test_contents_of_another_archive_stay(here: Shop, database: Database) -> None:
     here.upload(SMALL)
     here.run()
     execute(

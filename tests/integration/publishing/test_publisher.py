@@ -67,7 +67,7 @@ def test_nothing_new_writes_nothing(here: Shop) -> None:
 
 
 @pytest.mark.parametrize("careful", ["careful_indices", "careful_domination", "careful_publishing"])
-def test_a_careful_run_over_what_is_right_changes_nothing(here: Shop, careful: str) -> None:
+def test_a_full_rebuild_of_a_correct_archive_changes_nothing(here: Shop, careful: str) -> None:
     here.set_up()
     here.add(*(f"package-{n}" for n in range(300)))
     here.run()
@@ -78,7 +78,7 @@ def test_a_careful_run_over_what_is_right_changes_nothing(here: Shop, careful: s
     assert in_release(here) == before
 
 
-def test_incremental_index_files_are_those_of_a_careful_run(here: Shop) -> None:
+def test_incremental_index_files_equal_a_full_rebuild(here: Shop) -> None:
     here.set_up()
     here.add(*(f"package-{n:03}" for n in range(400)), architecture="all")
     here.run()
@@ -190,7 +190,7 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
 
 
-def test_rolling_back_shows_old_packages_until_the_next_change(here: Shop) -> None:
+def test_a_rollback_shows_old_packages_until_it_is_lifted(here: Shop) -> None:
     here.set_up()
     here.add("hello")
     first = here.run().generation_id
@@ -227,7 +227,7 @@ def test_more_packages_than_one_generation_may_add_are_published_by_the_same_run
     assert here.run().counts == {}
 
 
-def test_the_planner_is_told_of_many_new_packages_before_they_are_compared(here: Shop) -> None:
+def test_planner_statistics_are_renewed_before_many_new_packages_are_compared(here: Shop) -> None:
     """With what it knew before, it compares each of them with each other."""
     known = "SELECT reltuples FROM pg_class WHERE relname = 'package_publications'"
     there = "SELECT count(*) FROM package_publications"

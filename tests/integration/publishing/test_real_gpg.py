@@ -119,7 +119,7 @@ def test_a_public_key_is_not_taken_for_a_secret_one(folder: Path, key: SigningKe
         import_key(folder / "home", public_key(key))
 
 
-def test_what_is_no_key_is_refused(folder: Path) -> None:
+def test_a_file_that_is_no_key_is_refused(folder: Path) -> None:
     with pytest.raises(SigningFailed):
         import_key(folder / "home", b"no key")
 

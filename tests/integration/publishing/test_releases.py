@@ -62,7 +62,7 @@ def test_a_key_that_is_set_signs_with_the_next_run_though_nothing_else_changed(
     assert signers(here) == [None, None]
 
 
-def test_a_process_without_the_key_at_hand_leaves_what_another_signed(
+def test_a_process_without_the_key_leaves_signatures_of_others(
     here: Shop, keys: list[SigningKey], tmp_path: Path
 ) -> None:
     signed_with(here, keys[0])
@@ -72,7 +72,7 @@ def test_a_process_without_the_key_at_hand_leaves_what_another_signed(
     assert signers(here) == [b"signed by AAAA"] * 2
 
 
-def test_a_release_of_before_keys_were_known_is_signed_anew_once(
+def test_a_release_without_a_recorded_key_is_signed_again_once(
     here: Shop, keys: list[SigningKey]
 ) -> None:
     signed_with(here, keys[0])
@@ -100,7 +100,7 @@ def expiring(shop: Shop) -> set[str]:
     return {name for (name,) in records}
 
 
-def test_a_worker_renews_what_nobody_publishes_and_decides_on_no_package(
+def test_a_worker_renews_releases_and_changes_no_packages(
     here: Shop, keys: list[SigningKey]
 ) -> None:
     signed_with(here, keys[0])
@@ -121,9 +121,7 @@ def test_a_worker_renews_what_nobody_publishes_and_decides_on_no_package(
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
 
-def test_a_worker_renews_a_suite_that_went_back_within_its_hold(
-    here: Shop, keys: list[SigningKey]
-) -> None:
+def test_a_worker_renews_a_held_suite_within_its_hold(here: Shop, keys: list[SigningKey]) -> None:
     signed_with(here, keys[0])
     first = here.run().generation_id
     here.add("world")
@@ -150,7 +148,7 @@ def runs(shop: Shop) -> list[PublisherRun]:
         return [run for run in rows.list_runs(conn, limit=99, after=None) if run.caller == "worker"]
 
 
-def test_a_worker_with_another_key_changes_nothing_and_says_so_once(
+def test_a_worker_with_another_key_changes_nothing_and_warns_once(
     here: Shop, keys: list[SigningKey], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     signed_with(here, keys[0])
@@ -168,7 +166,7 @@ def test_a_worker_with_another_key_changes_nothing_and_says_so_once(
     assert expiring(here) == set(SUITES)
 
 
-def test_a_worker_speaks_again_of_what_was_renewed_meanwhile_and_renews_its_own(
+def test_a_worker_warns_again_after_a_foreign_renewal_and_renews_its_own(
     here: Shop, keys: list[SigningKey], caplog: pytest.LogCaptureFixture
 ) -> None:
     signed_with(here, keys[0])
@@ -187,7 +185,7 @@ def test_a_worker_speaks_again_of_what_was_renewed_meanwhile_and_renews_its_own(
     assert ["of example will" in line for line in told] == [True, True]
 
 
-def test_the_share_of_valid_until_that_is_left_is_known_by_archive(here: Shop) -> None:
+def test_the_validity_left_is_reported_by_archive(here: Shop) -> None:
     replace(here, name="without").set_up()
     replace(here, name="without").run()
     with here.database.connect() as conn:
@@ -199,7 +197,7 @@ def test_the_share_of_valid_until_that_is_left_is_known_by_archive(here: Shop) -
         assert rows.validity_left(conn)["example"] < 0
 
 
-def test_last_modified_differs_for_each_release_however_fast_they_come(here: Shop) -> None:
+def test_releases_within_one_second_have_different_last_modified(here: Shop) -> None:
     """As if several had come within one second, it runs ahead of the clock, and is not told yet."""
     ahead = "date_trunc('second', clock_timestamp()) + interval '1 hour'"
     execute(here.database, f"UPDATE release_files SET modified_at = {ahead}")
@@ -230,7 +228,7 @@ def modified(shop: Shop) -> datetime:
     return found
 
 
-def test_every_suite_answers_to_name_codename_and_alias_and_the_name_comes_first(
+def test_a_suite_is_served_under_name_codename_and_alias_and_names_win(
     here: Shop,
 ) -> None:
     here.change("stable", codename="noble", aliases=["lts"])
@@ -258,14 +256,14 @@ def test_every_suite_answers_to_name_codename_and_alias_and_the_name_comes_first
     assert named == {"stable", "noble", "lts", "testing", "next"}
 
 
-def test_a_codename_that_two_suites_share_is_that_of_the_first(here: Shop) -> None:
+def test_a_shared_codename_serves_the_first_suite(here: Shop) -> None:
     here.change("stable", codename="noble")
     here.change("testing", codename="noble")
     here.run()
     assert b"Suite: stable\n" in here.served("dists/noble/Release")
 
 
-def test_a_generation_is_believed_for_as_long_as_it_is_kept(
+def test_a_pinned_generation_stays_valid_while_it_is_kept(
     here: Shop, keys: list[SigningKey]
 ) -> None:
     signed_with(here, keys[0])
@@ -306,7 +304,7 @@ def snapshot(shop: Shop, generation: str, name: str) -> bytes:
     return found
 
 
-def test_a_generation_that_nobody_signed_is_signed_once_there_is_a_key(
+def test_an_unsigned_generation_is_signed_when_there_is_a_key(
     here: Shop, keys: list[SigningKey]
 ) -> None:
     old = here.run(careful_release=True).generation_id
@@ -316,7 +314,9 @@ def test_a_generation_that_nobody_signed_is_signed_once_there_is_a_key(
     assert snapshot(here, old, "InRelease").startswith(b"signed by AAAA\n")
 
 
-def test_what_is_kept_for_a_generation_goes_with_it(here: Shop, keys: list[SigningKey]) -> None:
+def test_lasting_releases_are_dropped_with_their_generation(
+    here: Shop, keys: list[SigningKey]
+) -> None:
     signed_with(here, keys[0])
     old = here.run().generation_id
     assert old

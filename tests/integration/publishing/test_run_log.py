@@ -40,7 +40,7 @@ def commits(database: Database) -> Iterator[list[object]]:
     event.remove(database.transactions, "commit", note)
 
 
-def test_a_run_tells_its_phases_each_from_where_the_one_before_ended(here: Shop) -> None:
+def test_each_phase_of_a_run_begins_where_the_one_before_ended(here: Shop) -> None:
     here.add("hello")
     run = here.run()
     assert [phase.phase for phase in run.phases] == ALL_PHASES
@@ -63,7 +63,7 @@ def told(database: Database) -> list[tuple[str, list[str], int]]:
     return [(phase, phases, going_on) for phase, phases, going_on in select(database, query)]
 
 
-def test_a_phase_that_may_last_is_told_when_it_begins(
+def test_a_lasting_phase_is_written_when_it_begins(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     seen: dict[str, list[tuple[str, list[str], int]]] = {}
@@ -79,7 +79,7 @@ def test_a_phase_that_may_last_is_told_when_it_begins(
     assert seen["before"] == [("before", [*ALL_PHASES[:5], "before"], 1)]
 
 
-def test_a_slow_run_tells_each_phase_when_it_begins(
+def test_a_slow_run_writes_each_phase_when_it_begins(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runlog, "_WRITE_SECONDS", 0.0)
@@ -105,7 +105,7 @@ def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(here: Shop
 
 
 @pytest.mark.usefixtures("_quick")
-def test_one_package_is_published_in_one_write_for_each_thing_that_a_death_must_not_undo(
+def test_publishing_one_package_takes_six_writes(
     here: Shop,
 ) -> None:
     """Begun, accepted, published, a block kept, gone live, ended; and an older version outdone."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, TOGETHER))
-def test_after_any_series_clients_see_what_was_decided(
+def test_the_promises_hold_after_any_series_of_events(
     database: Database, database_url: str, tmp_path: Path, first: int
 ) -> None:
     keys = keys_in(tmp_path / "keys")

@@ -165,7 +165,7 @@ def fingerprints(home: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("digest", ["SHA1", "RIPEMD160"])
-def test_a_key_that_vouches_for_itself_over_a_broken_digest_is_refused_until_it_does_it_anew(
+def test_a_key_with_a_self_signature_over_a_broken_digest_is_refused_until_it_is_renewed(
     folder: Path, digest: str
 ) -> None:
     old = made(folder / "old", "rsa2048", *("--cert-digest-algo", digest))

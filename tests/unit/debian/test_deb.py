@@ -236,7 +236,7 @@ def test_a_large_control_file_of_one_pattern_is_refused_without_delay(filler: st
         read(deb(filler * (limits.control_bytes // len(filler)), Form.GZ), limits)
 
 
-def test_an_xz_stream_that_asks_for_much_memory_is_refused() -> None:
+def test_an_xz_stream_that_needs_much_memory_is_refused() -> None:
     version, (_, control), data = deb_members()
     # The dictionary size of the block header: 4 GiB less a byte. lzma checks it by the header's
     # own CRC first, so the whole header is made anew.

@@ -91,7 +91,7 @@ def test_equal_versions_have_equal_keys(one: str, other: str) -> None:
         *("2147483648:1", "1" * (MAX_LENGTH + 1)),
     ],
 )
-def test_what_is_no_version_is_refused(text: str) -> None:
+def test_invalid_versions_are_refused(text: str) -> None:
     with pytest.raises(FormatError):
         parse_version(text)
 

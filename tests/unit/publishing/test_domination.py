@@ -43,7 +43,7 @@ def test_of_equal_sources_the_one_published_last_stays() -> None:
     assert dominate_sources([again, first]) == [Superseded(first.id, again.id)]
 
 
-def test_of_twins_in_everything_one_stays_whatever_their_order() -> None:
+def test_of_equal_publications_one_stays_in_any_order() -> None:
     twins = [published("src", "1.0"), published("src", "1.0-0")]
     assert dominate_sources(twins) == dominate_sources(twins[::-1])
     assert len(dominate_sources(twins)) == 1

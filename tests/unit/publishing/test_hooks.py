@@ -34,7 +34,7 @@ def test_names_that_run_parts_leaves_out_are_left_out(tmp_path: Path, name: str)
     assert run(tmp_path) == []
 
 
-def test_what_is_no_program_is_left_out(tmp_path: Path) -> None:
+def test_files_that_are_not_executable_are_left_out(tmp_path: Path) -> None:
     hook(tmp_path, "readme", "true", mode=0o644)
     (tmp_path / "folder").mkdir()
     (tmp_path / "dangling").symlink_to("nowhere")
@@ -64,7 +64,7 @@ def test_input_is_empty_and_both_outputs_are_kept(tmp_path: Path) -> None:
     assert (result.exit_code, result.output, result.succeeded) == (3, "out\nerr\n", False)
 
 
-def test_whoever_stops_asking_stops_the_rest(tmp_path: Path) -> None:
+def test_hooks_after_a_failure_do_not_run(tmp_path: Path) -> None:
     hook(tmp_path, "10-good", "true")
     hook(tmp_path, "20-bad", "exit 1")
     hook(tmp_path, "30-never", f"touch {tmp_path}/ran")
@@ -73,7 +73,7 @@ def test_whoever_stops_asking_stops_the_rest(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_signal_is_told_apart_from_an_exit(tmp_path: Path) -> None:
+def test_a_signal_differs_from_an_exit_code(tmp_path: Path) -> None:
     hook(tmp_path, "suicide", "kill -9 $$")
     (result,) = run(tmp_path)
     assert (result.exit_code, result.timed_out) == (-9, False)

@@ -19,7 +19,7 @@ from staging_api.publishing.indices import (
 from tests.packages import control_text, deb, dsc, source_file
 
 
-def test_a_binary_stanza_is_the_control_file_and_what_the_archive_knows() -> None:
+def test_a_binary_stanza_is_the_control_file_with_path_size_and_hash() -> None:
     raw = deb()
     package = read_deb(BytesIO(raw))
     made = binary_entry(package.control, "pool/x.deb", len(raw), "ab" * 32)

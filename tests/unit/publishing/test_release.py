@@ -51,14 +51,14 @@ def test_the_expiry_counts_from_the_date() -> None:
     assert "\nValid-Until: Sun, 08 Nov 2026 08:05:03 UTC\n" in text
 
 
-def test_what_is_not_asked_for_is_not_written() -> None:
+def test_optional_fields_are_left_out() -> None:
     text = release_text(replace(RELEASE, origin="", acquire_by_hash=False)).decode()
     assert "Origin" not in text
     assert "By-Hash" not in text
     assert "NotAutomatic" not in text
 
 
-def test_a_suite_that_installs_only_when_told_to() -> None:
+def test_a_suite_that_installs_only_on_request() -> None:
     release = replace(RELEASE, not_automatic=True, but_automatic_upgrades=True)
     assert "\nNotAutomatic: yes\nButAutomaticUpgrades: yes\n" in release_text(release).decode()
 

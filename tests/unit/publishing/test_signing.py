@@ -45,7 +45,7 @@ def test_a_gpg_that_refuses_is_a_failure_and_not_an_unsigned_release(tmp_path: P
         sign(b"Suite: x\n", SigningKey(tmp_path, "0" * 40, program=str(gpg)))
 
 
-def test_a_gpg_that_stumbles_once_is_asked_again(tmp_path: Path) -> None:
+def test_signing_is_repeated_after_one_failure_of_gpg(tmp_path: Path) -> None:
     gpg = tmp_path / "gpg"
     gpg.write_text(f"""#!/bin/sh
 for each; do [ "$each" = --detach-sign ] && mkdir {tmp_path}/once 2>/dev/null && exit 2; done
