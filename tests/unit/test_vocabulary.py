@@ -45,8 +45,8 @@ def second_lists(source: str) -> Iterator[str]:
 
 #: Lists of such words that are no second copy of the set: the file, and why.
 OTHERS = {
-    "http/resources/apt_archives.py": "an example of a request",
-    "publishing/indexing.py": "the forms in the order in which they are preferred",
+    "publishing/apt_archives.py": "the forms of an archive by default",
+    "publishing/block_writer.py": "the forms in the order of their cost",
     "publishing/rows/indices.py": "the forms in the order in which they are preferred",
 }
 
