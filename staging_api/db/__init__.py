@@ -1,1 +1,1 @@
-"""Tables, connections and the embedded server."""
+"""Tables, connections, migrations, and the embedded server."""

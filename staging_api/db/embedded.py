@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL as this service uses it: its database, its settings in error messages."""
+"""Adapt the embedded PostgreSQL to this service: its database, and settings in error messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ def find_binaries() -> Path:
 
 @contextmanager
 def _settings_named() -> Iterator[None]:
-    """Translate an error of the embedded server, and add what the operator can set."""
+    """Translate an error of the embedded server, naming the settings that help."""
     try:
         yield
     except NotInstalled as error:

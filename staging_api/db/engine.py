@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
 from staging_api.database_url import normalized
-from staging_api.db.refusals import meaning_of
+from staging_api.db.driver_errors import translated
 from staging_api.db.sessions import Session
 from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog
 from staging_api.errors import NoConnectionFree
@@ -23,12 +23,12 @@ _READ_ONLY = "25006"
 
 @dataclass(frozen=True)
 class Database:
-    """The two ways to PostgreSQL; each process makes its own, after any fork.
+    """The two pools of connections; each process makes its own, after any fork.
 
     Attributes:
         transactions: BEGIN ... COMMIT, for what must be written together.
-        statements: autocommit, one round trip each, for the lock and for lone reads.
-        watchdog: ends what a hung server does not.
+        statements: autocommit, one round trip each, for the lock and for single reads.
+        watchdog: ends statements that a hung server does not end.
     """
 
     transactions: Engine
@@ -37,7 +37,7 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction: committed at the end of the block, rolled back by an exception.
+        """Open a transaction: committed at the end of the block, rolled back by an exception.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -47,7 +47,7 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A connection on which each statement commits by itself.
+        """Open a connection on which each statement commits by itself.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -61,10 +61,10 @@ class Database:
         return self.transactions, self.statements
 
     def check(self) -> None:
-        """Refuse to go on without what ends hung statements.
+        """Check that hung statements would be ended.
 
         Raises:
-            Unavailable: its thread does not run.
+            Unavailable: the watchdog's thread does not run.
         """
         if self.watchdog is not None:
             self.watchdog.check()
@@ -78,12 +78,12 @@ class Database:
 
 
 def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) -> Database:
-    """Make the pools; connects when first used.
+    """Make the pools; they connect when first used.
 
     Args:
         url: of the database; see `database_url`.
         pool_size: connections of each of the two pools.
-        timeouts: of statements; None lets each take its time.
+        timeouts: of statements; None: no limit.
     """
     url = normalized(url)
     session = _session(url, timeouts)
@@ -94,9 +94,9 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
         "pool_recycle": 1800,
         "connect_args": session.arguments,
     }
-    # Each BEGIN names its isolation: behind a pooler no setting of the session would.
+    # Each BEGIN names its isolation level: behind a pooler a session setting would not hold.
     transactions = create_engine(url, isolation_level="READ COMMITTED", **common)
-    # Nothing to roll back: saves a round trip each time a connection is handed back.
+    # Nothing to roll back: saves a round trip each time a connection returns to the pool.
     statements = create_engine(
         url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
@@ -111,12 +111,12 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn what the database cannot do just now into `Unavailable`; let other errors through.
+    """Translate what the database cannot do just now into `Unavailable`; pass other errors on.
 
     Raises:
-        ConnectionLost: a connection that had been made broke.
-        DatabaseBusy: others are in the way for a moment.
-        DatabaseRefused: it does not serve us as it is set up.
+        ConnectionLost: an existing connection broke.
+        DatabaseBusy: another transaction blocks it for a moment.
+        DatabaseRefused: its configuration does not let us work.
         NoConnectionFree: all are in use.
         Unavailable: no connection can be made.
     """
@@ -128,14 +128,14 @@ def reachable() -> Iterator[None]:
             "no database connection became free in time", retry_after_seconds=2
         ) from None
     except DBAPIError as error:
-        meaning = meaning_of(error)
+        meaning = translated(error)
         if meaning is None:
             raise
         raise meaning from error
 
 
 def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
-    """The one row that a statement answers; see `rows`."""
+    """Return the one row of a statement; see `rows`."""
     (row,) = rows(conn, statement, given)
     return row
 
@@ -143,19 +143,19 @@ def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any
 def rows(
     conn: Connection, statement: str, given: Sequence[object] | Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
-    """The rows that a statement answers; sent by the driver's own cursor.
+    """Return the rows of a statement, sent by the driver's own cursor.
 
-    For statements that are sent often: SQLAlchemy describes each result anew, column by column,
-    which takes longer than to acquire a lock.
+    For frequent statements: SQLAlchemy describes each result anew, column by column, which takes
+    longer than to acquire a lock.
 
     Raises:
         DBAPIError: as `Connection.exec_driver_sql` raises it.
     """
     driver: Any = conn.connection.driver_connection
-    # SQLAlchemy's events, by which it sees all other statements, are not sent for this one.
+    # This statement bypasses SQLAlchemy's events, which notify the watchdog of all others.
     watchdog: Watchdog | None = conn.info.get(WATCHDOG)
     if watchdog is not None:
-        watchdog.ask(driver)
+        watchdog.begin(driver)
     try:
         with driver.cursor() as cursor:
             cursor.execute(statement, given)
@@ -165,13 +165,13 @@ def rows(
         lost = bool(driver.closed) or error.pgcode == _READ_ONLY
         if lost:
             conn.invalidate(error)
-            conn.engine.dispose()  # the others lead to the same server
+            conn.engine.dispose()  # the other connections lead to the same server
         raise DBAPIError.instance(
             statement, None, error, psycopg2.Error, connection_invalidated=lost
         ) from error
     finally:
         if watchdog is not None:
-            watchdog.answered(driver)
+            watchdog.end(driver)
 
 
 def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:
@@ -184,7 +184,7 @@ def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:
 def _session(url: str, timeouts: Timeouts | None) -> Session:
     if timeouts is None:
         return Session(url, {})
-    return Session(url, timeouts.settings, pooled=not timeouts.told)
+    return Session(url, timeouts.settings, pooled=not timeouts.sent)
 
 
 def _count_connections(engine: Engine, used: Gauge) -> None:
@@ -193,6 +193,6 @@ def _count_connections(engine: Engine, used: Gauge) -> None:
 
 
 def _leave_standby(context: ExceptionContext) -> None:
-    """Drop a connection that a pooler led to a standby, so that the next finds the primary."""
+    """Drop a connection that a pooler led to a standby, so that the next one finds the primary."""
     if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
         context.is_disconnect = True

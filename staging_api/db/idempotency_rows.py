@@ -1,4 +1,4 @@
-"""Answers that were given to requests with an Idempotency-Key, to be given again."""
+"""Stored responses to requests with an Idempotency-Key, to be sent again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from staging_api.db.tables import idempotency_keys
 
 @dataclass(frozen=True)
 class KeptResponse:
-    """What was answered, and to which request."""
+    """A response, and the digest of the request it answers."""
 
     request_sha256: str
     status: int
@@ -20,7 +20,7 @@ class KeptResponse:
 
 
 def find(conn: Connection, caller: str, key: str) -> KeptResponse | None:
-    """The answer that this caller got under this key, if any."""
+    """Return the stored response to this caller's key, if any."""
     row = conn.execute(
         select(idempotency_keys).where(
             idempotency_keys.c.caller == caller, idempotency_keys.c.key == key
@@ -32,7 +32,7 @@ def find(conn: Connection, caller: str, key: str) -> KeptResponse | None:
 
 
 def keep(conn: Connection, caller: str, key: str, answer: KeptResponse) -> None:
-    """Keep an answer, in a transaction that holds the key's lock."""
+    """Store a response, in a transaction that holds the key's lock."""
     conn.execute(
         insert(idempotency_keys)
         .values(
@@ -47,8 +47,8 @@ def keep(conn: Connection, caller: str, key: str, answer: KeptResponse) -> None:
     )
 
 
-def forget(conn: Connection, older_than_seconds: float) -> int:
-    """Forget old answers; returns how many."""
+def delete_old(conn: Connection, older_than_seconds: float) -> int:
+    """Delete old responses; return how many."""
     age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
     old = idempotency_keys.c.created_at < func.clock_timestamp() - age
     return conn.execute(delete(idempotency_keys).where(old)).rowcount

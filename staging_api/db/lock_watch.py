@@ -1,10 +1,10 @@
-"""See, from a connection of its own, who keeps a migration waiting, and end waits that add up.
+"""Observe from a second connection which sessions block a migration, and limit the sum of waits.
 
 ``lock_timeout`` limits each wait by itself. A step that needs several tables could wait for each of
-them, with those that it has locked against everybody meanwhile; so the waits are added up, and the
-statement is cancelled when the sum is over the limit.
+them, while it blocks everybody else with the locks it has; so the waits are added up, and the
+statement is cancelled when the sum exceeds the limit.
 
-What if this connection cannot be made? Then the migration goes on under ``lock_timeout`` alone.
+What if this connection cannot be made? The migration continues under ``lock_timeout`` alone.
 """
 
 import logging
@@ -28,7 +28,7 @@ _BLOCKERS = text("""
     FROM unnest(pg_blocking_pids(:pid)) AS b (pid)
     LEFT JOIN pg_stat_activity a ON a.pid = b.pid
     ORDER BY a.xact_start LIMIT 3""")
-# Behind a pooler the connection may serve another client by now: only this transaction is ended.
+# Behind a pooler the connection may serve another client by now: cancel this transaction only.
 _CANCEL = text("""
     SELECT pg_cancel_backend(pid) FROM pg_stat_activity
     WHERE pid = :pid AND xact_start = :began_at AND wait_event_type = 'Lock'""")
@@ -38,7 +38,7 @@ class LockWatch:
     """Watches one transaction.
 
     Attributes:
-        blockers: who was in its way when it last waited, for a log line.
+        blockers: the sessions that blocked it last, for a log line.
     """
 
     def __init__(self, engine: Engine, limit_seconds: float) -> None:
@@ -50,7 +50,7 @@ class LockWatch:
     @contextmanager
     def watching(self, conn: Connection) -> Iterator[None]:
         """Watch the transaction of `conn` during the block."""
-        self.blockers = "a session that was gone before it could be named"
+        self.blockers = "a session that ended before it could be named"
         pid, began_at = conn.execute(text("SELECT pg_backend_pid(), now()")).one()
         done = threading.Event()
         thread = threading.Thread(
@@ -69,7 +69,7 @@ class LockWatch:
                 conn = own.execution_options(isolation_level="AUTOCOMMIT")
                 self._add_up(conn, pid, began_at, done)
         except SQLAlchemyError as error:
-            log.warning("who is in the way is not known: %s", type(error).__name__)
+            log.warning("the sessions that block it are not known: %s", type(error).__name__)
 
     def _add_up(
         self, conn: Connection, pid: int, began_at: datetime, done: threading.Event

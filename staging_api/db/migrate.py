@@ -1,13 +1,13 @@
-"""Bring a database to the schema of this version, or say that it is not there yet.
+"""Migrate a database to the schema of this version, or check that it is there.
 
-Each step of the schema is a transaction of its own, under one advisory lock. A step may need tables
-that others use, and whoever comes after it queues behind it. So it waits for locks for
-`LOCK_SECONDS` in all, gives up everything that it has, and tries again a moment later: a reader of
-an hour delays the migration, and nobody else for longer than that.
+Each step of the schema is its own transaction, under one advisory lock. A step may need tables that
+others use, and later sessions queue behind it. So it waits for locks for `LOCK_SECONDS` in all,
+rolls back, and tries again a moment later: a reader of an hour delays the migration, and nobody
+else for longer than that.
 
 What if it dies? Before a step's commit: the step has not happened, and the next run begins with it.
-After it: the next run goes on behind it. Its backend notices within `_CLIENT_CHECK` that the client
-is gone, also while it waits for a lock or builds an index.
+After it: the next run continues after it. Its backend notices within `_CLIENT_CHECK` that the
+client is gone, also while it waits for a lock or builds an index.
 """
 
 import logging
@@ -40,31 +40,31 @@ from staging_api.errors import (
 
 log = logging.getLogger(__name__)
 
-#: The longest that a step keeps others waiting while it waits for its own locks.
+#: How long a step may block others while it waits for its own locks.
 LOCK_SECONDS = 0.2
-#: How long a migration goes on trying, unless the caller says otherwise.
+#: How long a migration keeps trying by default.
 PATIENCE_SECONDS = 600.0
 
-# Any number will do as long as nobody else in this database uses it.
+# Any number, as long as nothing else in this database uses it.
 _MIGRATION_LOCK = 0x57A6E
 _CLIENT_CHECK = "1s"
-# Between two tries: others are served meanwhile, and several migrations do not keep step.
+# Between two tries others are served; the range keeps several migrations out of step.
 _PAUSE_SECONDS = (0.5, 1.5)
 _LOG_EVERY_SECONDS = 10.0
-# lock_not_available, query_canceled (by our own watch), deadlock_detected
+# lock_not_available, query_canceled (by LockWatch), deadlock_detected
 _IN_THE_WAY = frozenset({"55P03", "57014", "40P01"})
 # insufficient_privilege, invalid_schema_name (no schema that may be created in)
 _NO_RIGHT = frozenset({"42501", "3F000"})
 _NUMBER = re.compile(r"\d{4,}")
 
-# Alembic keeps what it works on in globals: two threads would work on each other's connection.
+# Alembic keeps its state in globals: two threads would share a connection.
 _ALEMBIC = Lock()
 _BESIDE_PACKAGE = Path(__file__).parents[2] / "migrations"
 
 
 def _config(conn: Connection | None = None) -> Config:
     config = Config()
-    # In a checkout the steps lie beside the package; installed, in a package of their own.
+    # In a checkout the steps lie beside the package; installed, in their own package.
     in_checkout = (_BESIDE_PACKAGE / "env.py").is_file()
     config.set_main_option(
         "script_location", str(_BESIDE_PACKAGE) if in_checkout else "staging_api_migrations:."
@@ -76,39 +76,39 @@ def _config(conn: Connection | None = None) -> Config:
 
 @cache
 def revisions() -> tuple[str, ...]:
-    """The steps of this version, oldest first."""
+    """Return the steps of this version, oldest first."""
     script = ScriptDirectory.from_config(_config())
     found = tuple(step.revision for step in script.walk_revisions())[::-1]
     if not found:
-        raise SchemaOutdated("no migrations were found beside the package: it is not whole")
+        raise SchemaOutdated("no migrations were found beside the package: it is incomplete")
     return found
 
 
 def wanted_revision() -> str:
-    """The schema that this version of the code was written for."""
+    """Return the schema that this version of the code needs."""
     return revisions()[-1]
 
 
 def is_newer(revision: str) -> bool:
-    """Whether a schema is of a later version than this one, which that version keeps readable."""
+    """Whether a schema belongs to a later version, which keeps it readable for this one."""
     return bool(_NUMBER.fullmatch(revision)) and int(revision) > int(wanted_revision())
 
 
 def migrate(url: str, patience_seconds: float = PATIENCE_SECONDS) -> str:
-    """Run the steps that are missing, and return the revision that the database is at then.
+    """Run the missing steps, and return the revision of the database afterwards.
 
-    It is safe to run many at once. A newer schema is left as it is.
+    Several may run at once. A newer schema is left as it is.
 
     Args:
         url: of the database; its role must own the tables.
-        patience_seconds: how long to go on trying while others are in the way.
+        patience_seconds: how long to keep trying while other sessions block it.
 
     Raises:
         Unavailable: the database cannot be reached.
-        SchemaUnknown: the database is at a revision that is not in the line of this version.
+        SchemaUnknown: the revision of the database is not one of this version's line.
         MigrationRefused: the role may not change the schema.
         MigrationFailed: PostgreSQL refused a step for another reason.
-        DeadlineOver: others were in the way all the time; says who. Steps done before stay done.
+        DeadlineOver: other sessions blocked it all the time; names them. Finished steps stay.
     """
     engine = engine_of(url)
     run = _Run(engine, time.monotonic() + patience_seconds, patience_seconds)
@@ -124,11 +124,11 @@ def migrate(url: str, patience_seconds: float = PATIENCE_SECONDS) -> str:
 def begin_step(conn: Connection, lock_seconds: float, patience_seconds: float) -> None:
     """Prepare a transaction for a step: wait for other migrations, then limit waits for locks.
 
-    What a role or a database sets for all its sessions may not end a step that takes its time.
+    Time-outs that a role or database sets for its sessions may not end a long step.
     """
     for name in ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"):
         conn.execute(_SET_IF_KNOWN, {"name": name, "value": "0"})
-    # Some systems cannot watch a connection, and refuse the setting.
+    # Some platforms cannot watch a connection, and refuse the setting.
     with suppress(DBAPIError), conn.begin_nested():
         conn.execute(_SET, {"name": "client_connection_check_interval", "value": _CLIENT_CHECK})
     _limit_locks(conn, patience_seconds)
@@ -137,11 +137,11 @@ def begin_step(conn: Connection, lock_seconds: float, patience_seconds: float) -
 
 
 def check_schema(database: Database) -> None:
-    """Refuse a schema older than this code; a newer one has to stay readable for it.
+    """Refuse a schema older than this code; a newer one must be readable for it.
 
     Raises:
-        SchemaOutdated: says which revision is there, which is needed, and the command to run.
-        SchemaUnknown: the revision is not in the line of this version.
+        SchemaOutdated: names the current and the needed revision, and the command to run.
+        SchemaUnknown: the revision is not one of this version's line.
         Unavailable: the database cannot be reached.
     """
     with database.connect() as conn:
@@ -157,7 +157,7 @@ def check_schema(database: Database) -> None:
 
 @dataclass
 class _Run:
-    """One run of `migrate`: its tries, and what it last said of who is in the way."""
+    """One run of `migrate`: its deadline, and when it last logged what blocks it."""
 
     engine: Engine
     deadline: float
@@ -165,7 +165,7 @@ class _Run:
     logged_at: float = float("-inf")
 
     def step(self) -> str | None:
-        """Take the next step, or try to; the revision reached if nothing is left to do."""
+        """Try the next step; return the revision if nothing is left to do."""
         watch = LockWatch(self.engine, LOCK_SECONDS)
         following = "the next step"
         try:
@@ -201,7 +201,7 @@ class _Run:
 
 
 def _plainly(error: DBAPIError, step: str, code: str | None) -> Exception:
-    """The error in one line; what cannot be known from PostgreSQL's code is left as it is."""
+    """Return the error in one line; unchanged if it has no SQLSTATE."""
     if error.connection_invalidated or code is None:
         return error
     said = str(error.orig).partition("\n")[0]
@@ -215,7 +215,7 @@ def _plainly(error: DBAPIError, step: str, code: str | None) -> Exception:
 
 
 def _missing(found: str | None) -> tuple[str, ...]:
-    """The steps of this version that the database has not taken."""
+    """Return the steps of this version that the database lacks."""
     line = revisions()
     if found is None:
         return line
@@ -228,7 +228,7 @@ def _missing(found: str | None) -> tuple[str, ...]:
 
 
 def engine_of(url: str) -> Engine:
-    """One connection at a time, whatever a role or a database sets for its transactions."""
+    """Return an engine without a pool, whatever a role or database sets for transactions."""
     arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
     engine = create_engine(
         normalized(url),
@@ -248,7 +248,7 @@ _SET_IF_KNOWN = text("SELECT set_config(name, :value, true) FROM pg_settings WHE
 
 
 def _revision(conn: Connection) -> str | None:
-    """The schema that is there; asked at each look at readiness, so without Alembic's machinery."""
+    """Return the current schema; without Alembic's machinery, as each readiness check runs it."""
     if conn.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
         return None
     found = conn.execute(text("SELECT version_num FROM alembic_version ORDER BY 1")).scalars().all()

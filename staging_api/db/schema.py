@@ -1,4 +1,4 @@
-"""What every table is made of: the one catalogue of tables, and the types that they share."""
+"""The metadata of all tables, and the types that they share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,26 +18,26 @@ metadata = MetaData(
     }
 )
 
-# ULIDs sort by time only byte by byte, and history is partitioned by them: never by locale.
+# ULIDs sort by time only bytewise, and history is partitioned by them: never by locale.
 Ulid = Text(collation="C")
 Time = DateTime(timezone=True)
 now = text("clock_timestamp()")
 
 
 def one_of(column: str, words: Sequence[str]) -> str:
-    """The condition that a column holds one of these words."""
+    """Return the condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
 def is_sha256(column: str) -> str:
-    """The condition that a column holds a digest in hex; why so: ``sql/0013_checks.sql``."""
+    """Return the condition for a digest in hex; reasons for its form: ``sql/0013_checks.sql``."""
     return f"length({column}) = 64 AND {column} !~ '[^0-9a-f]'"
 
 
-#: The type and the condition of each domain, as the database has them.
-#: Domains, not CHECKs of a table: PostgreSQL parses those anew for each statement that writes a
-#: row, at some 5 us a piece, and the lock writes four rows a cycle. A ULID's condition has no
-#: repetition by number, which took half of the time of such a write.
+#: Type and condition of each domain in the database. Domains, not CHECKs of a table: PostgreSQL
+#: parses those anew for each statement that writes a row, at some 5 us a piece, and the lock
+#: writes four rows a cycle. A ULID's condition has no counted repetition, which took half of the
+#: time of such a write.
 DOMAINS = {
     "ulid": ('text COLLATE "C"', "length(VALUE) = 26 AND VALUE ~ '^[0-7][0-9A-HJKMNP-TV-Z]*$'"),
     "lock_scope": ("text", "octet_length(VALUE) <= 2000"),  # what an index can hold
@@ -51,9 +51,8 @@ class Domain(UserDefinedType[str]):
     cache_ok = True
 
     def __init__(self, name: str) -> None:
-        """Refer to the domain `name`."""
         self.name = name
 
     def get_col_spec(self, **_kw: Any) -> str:
-        """Name it in DDL."""
+        """Return the domain's name, for DDL."""
         return self.name

@@ -1,13 +1,13 @@
-"""Connections whose settings are ours, whatever the role or the database sets for its sessions.
+"""Give every connection the session settings that we rely on, whatever role or database set.
 
-What the lock and the record promise stands on settings that anybody who owns the role may change:
-with ``repeatable read`` two of three requests fail, with ``extra_float_digits = -15`` two seconds
-of a lease read as twenty. So each connection gets ours with its first packet, before any statement
-could meet another value, and is asked then what it has.
+The guarantees of the lock and of the record depend on settings that the owner of the role may
+change: with ``repeatable read`` two of three requests fail, with ``extra_float_digits = -15`` two
+seconds of a lease read as twenty. So each connection sends ours with its first packet, before any
+statement could meet other values, and then reads the values back.
 
-A pooler in transaction mode hands each transaction to another session, so nothing can be set there.
-It is only asked, and refused if what it has is not safe. One that does not take settings in the
-first packet is connected to without them.
+A pooler in transaction mode gives each transaction another session, so nothing can be set there: it
+is only read, and refused if a value is not safe. A pooler that rejects settings in the first packet
+is connected to without them.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,15 +20,15 @@ from sqlalchemy import Engine, event, make_url
 
 from staging_api.errors import DatabaseRefused
 
-#: Kernel and libpq give up on a dead peer within about 15 s; of a hung one see `db.timeouts`.
+#: Kernel and libpq give up on a dead peer within about 15 s; for a hung one see `db.timeouts`.
 CONNECT_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
-    # A standby would answer that a lock is held which is free by now. Not "read-write": a primary
-    # whose role only reads by default is told to write.
+    # A standby would report locks as held that are free by now. Not "read-write": a primary whose
+    # role only reads by default is set to write.
     "target_session_attrs": "primary",
     "client_encoding": "utf8",
     "application_name": "staging_api",
@@ -36,7 +36,7 @@ CONNECT_ARGS: dict[str, Any] = {
 
 _READ = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY(%s)"
 _SET = "SELECT pg_catalog.set_config(%s, %s, false)"
-# How PgBouncer, which speaks no other language, refuses what it does not know.
+# The English message by which PgBouncer refuses an unknown startup parameter.
 _NOT_TAKEN = "unsupported startup parameter"
 _LEAST_TIMEOUT_MS = 1000
 
@@ -63,13 +63,13 @@ def _any(_found: str) -> bool:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a session must have.
+    """A required session setting.
 
     Attributes:
         value: as ``pg_settings`` shows it.
-        safe: whether another value, which cannot be changed, can be lived with.
-        early: sent with the first packet; not what some servers do not know, or only let
-            superusers set.
+        safe: whether another value, which cannot be changed, is acceptable.
+        early: sent with the first packet; not if some servers do not know it, or let only
+            superusers set it.
     """
 
     value: str
@@ -77,7 +77,7 @@ class Setting:
     early: bool = True
 
 
-#: Every setting of a session on which the lock, the record or the reading of answers stands.
+#: Every session setting on which the lock, the record or the reading of answers depends.
 SETTINGS: Mapping[str, Setting] = {
     # What a statement sees and may do.
     "default_transaction_isolation": Setting("read committed", _exactly("read committed")),
@@ -87,9 +87,9 @@ SETTINGS: Mapping[str, Setting] = {
     "row_security": Setting("on"),
     "search_path": Setting("public, pg_temp"),
     "restrict_nonsystem_relation_kind": Setting("", _exactly(""), early=False),
-    # Whether what was answered lasts.
+    # Whether a commit is durable.
     "synchronous_commit": Setting("on", _durable),
-    # How statements are read and answers written.
+    # How statements are parsed and answers written.
     "standard_conforming_strings": Setting("on", _exactly("on")),
     "transform_null_equals": Setting("off"),
     "array_nulls": Setting("on"),
@@ -100,7 +100,7 @@ SETTINGS: Mapping[str, Setting] = {
     "IntervalStyle": Setting("postgres"),
     "bytea_output": Setting("hex"),
     "extra_float_digits": Setting("1", _whole),
-    # Who ends what takes long; see `db.timeouts`.
+    # Time-outs; see `db.timeouts`.
     "statement_timeout": Setting("0", _patient),
     "lock_timeout": Setting("0", _patient),
     "idle_in_transaction_session_timeout": Setting("0", _patient),
@@ -125,7 +125,7 @@ class Session:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """For `psycopg2.connect`, beside the URL."""
+        """Arguments for `psycopg2.connect`, in addition to the URL."""
         if self.pooled:
             return CONNECT_ARGS
         given = make_url(self.url).query.get("options", "")
@@ -135,12 +135,12 @@ class Session:
         return {**CONNECT_ARGS, "options": f"{given} {ours}".strip()}
 
     def prepare(self, engine: Engine) -> None:
-        """Have every connection of an engine made and checked so."""
+        """Make and check every connection of an engine in this way."""
         event.listen(engine, "do_connect", lambda _d, _r, args, given: connect(*args, **given))
         event.listen(engine, "connect", lambda driver, _record: self.check(driver))
 
     def check(self, driver: Any) -> None:
-        """Set what is not as it must be, on a connection that was just made.
+        """Correct the settings of a new connection.
 
         Raises:
             DatabaseRefused: a setting is unsafe and cannot be changed; says which and how.
@@ -172,7 +172,7 @@ class Session:
 
 
 def connect(*args: Any, **given: Any) -> Any:
-    """Connect as the driver does; without early settings where a pooler does not take them."""
+    """Connect as the driver does; without early settings where a pooler rejects them."""
     try:
         return psycopg2.connect(*args, **given)
     except psycopg2.OperationalError as error:

@@ -1,14 +1,13 @@
-"""How long a statement may take, and who ends it after that: the server, else this process.
+"""Limit how long a statement may take: by the server, else by this process.
 
-The server ends a statement of its own accord, and a transaction in which nothing happens; it is
-told so on each new connection, by `db.sessions`. Behind a pooler in transaction mode that would be
-told to some connection of the pooler that others use next, so there the role has to say it
-(``docs/roles.sql``).
+The server ends long statements and idle transactions; `db.sessions` sets both limits on each new
+connection. Behind a pooler in transaction mode that would reach a connection that others use next,
+so there the role must have them (``docs/roles.sql``).
 
 A server that hangs (frozen, its disk gone) ends nothing, and its kernel acknowledges everything, so
-neither keepalives nor `tcp_user_timeout` notice. For that a thread looks once a second whether some
-statement has had no answer for longer than the server would have let it run, and shuts the socket:
-libpq returns in the thread that waits, with an error like that of any lost connection.
+neither keepalives nor `tcp_user_timeout` notice. So a thread checks once a second for statements
+without an answer for longer than the server would have let them run, and shuts their sockets down:
+libpq returns in the waiting thread, with an error like that of any lost connection.
 
 What if the thread dies with its process? Then so do the connections. Alone? The next statement
 starts it again.
@@ -28,7 +27,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, event
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
 
-#: Where a connection's ``info`` has the watchdog that it is to tell of statements.
+#: Key in a connection's ``info`` of the watchdog to notify of statements.
 WATCHDOG = "watchdog"
 
 _LOOK_SECONDS = 1.0
@@ -36,23 +35,23 @@ _LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Timeouts:
-    """What one statement, and one transaction, may take.
+    """Limits of a statement and of a transaction.
 
     Attributes:
         statement_seconds: the server ends a statement then.
-        idle_seconds: the server ends a transaction in which nothing happened for so long.
-        hung_seconds: without an answer for so long, the connection is shut from this side.
-        told: whether the server is told on each connection; not behind a pooler.
+        idle_seconds: the server ends a transaction that was idle for so long.
+        hung_seconds: this process shuts a connection without an answer for so long.
+        sent: whether each connection sends the limits to the server; not behind a pooler.
     """
 
     statement_seconds: float
     idle_seconds: float
     hung_seconds: float
-    told: bool = True
+    sent: bool = True
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the server is told, in its settings and their milliseconds."""
+        """The limits as settings of the server, in milliseconds."""
         return {
             "statement_timeout": f"{self.statement_seconds * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{self.idle_seconds * 1000:.0f}",
@@ -66,7 +65,7 @@ class Watchdog:
         """Start no thread yet: a process may fork before its first statement."""
         self._hung_seconds = hung_seconds
         self._asked: dict[int, tuple[float, Any]] = {}
-        # Held while a socket is shut: whoever waits on it cannot have gone on to close it.
+        # Held while a socket is shut down, so that its waiting thread cannot close it meanwhile.
         self._mutex = threading.Lock()
         self._closed = threading.Event()
         self._thread = BackgroundThread("watchdog", self._run)
@@ -80,30 +79,30 @@ class Watchdog:
         for name in ("commit", "rollback"):
             event.listen(engine, name, self._before_end)
         for name in ("checkin", "close", "close_detached"):
-            event.listen(engine, name, self.answered)
+            event.listen(engine, name, self.end)
 
     def close(self) -> None:
         """Stop looking."""
         self._closed.set()
 
     def check(self) -> None:
-        """Refuse to go unwatched for long.
+        """Check that connections are watched.
 
         Raises:
             Unavailable: the thread does not run.
         """
         self._thread.check()
 
-    def ask(self, driver: Any) -> None:
-        """A statement begins on this connection of the driver."""
+    def begin(self, driver: Any) -> None:
+        """Note that a statement begins on this connection."""
         with self._mutex:
             self._asked[id(driver)] = (time.monotonic(), driver)
-        # A server that hangs is rare; no statement is refused because nobody watches it.
+        # A hung server is rare: do not refuse statements because no thread can be started.
         with suppress(Unavailable):
             self._thread.ensure()
 
-    def answered(self, driver: Any, *_rest: Any) -> None:
-        """It has ended, however."""
+    def end(self, driver: Any, *_rest: Any) -> None:
+        """Note that the statement has ended, however."""
         with self._mutex:
             self._asked.pop(id(driver), None)
 
@@ -111,19 +110,19 @@ class Watchdog:
         record.info[WATCHDOG] = self
 
     def _before_statement(self, _conn: Connection, cursor: Any, *_rest: Any) -> None:
-        self.ask(cursor.connection)
+        self.begin(cursor.connection)
 
     def _after_statement(self, _conn: Connection, cursor: Any, *_rest: Any) -> None:
-        self.answered(cursor.connection)
+        self.end(cursor.connection)
 
     def _after_error(self, context: ExceptionContext) -> None:
         if context.execution_context is not None:
-            self.answered(context.execution_context.cursor.connection)
+            self.end(context.execution_context.cursor.connection)
 
     def _before_end(self, conn: Connection) -> None:
-        # Answered when the connection is asked the next time, or goes back to its pool.
+        # Noted as answered with the next statement, or when the connection returns to its pool.
         if not conn.invalidated:
-            self.ask(conn.connection.dbapi_connection)
+            self.begin(conn.connection.dbapi_connection)
 
     def _run(self) -> None:
         while not self._closed.wait(min(_LOOK_SECONDS, self._hung_seconds / 2)):
@@ -136,6 +135,6 @@ class Watchdog:
 
 
 def _shut(driver: Any) -> None:
-    """End both directions of the connection; its descriptor stays its own."""
+    """Shut both directions of the connection down; its descriptor stays open."""
     with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(driver.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)

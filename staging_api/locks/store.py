@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.engine import call
-from staging_api.db.patience import patiently
+from staging_api.db.retries import retried_when_blocked
 from staging_api.errors import LockLost, Unavailable
 from staging_api.locks.model import Lease, LockRequest, Refusal, WaitingPlace
 
@@ -194,12 +194,12 @@ def extend_history(conn: Connection) -> None:
     Args:
         conn: commits by itself; waits for other transactions for a few seconds at most.
     """
-    patiently(conn, _EXTEND_HISTORY, (_MONTHS_AHEAD,))
+    retried_when_blocked(conn, _EXTEND_HISTORY, (_MONTHS_AHEAD,))
 
 
 def drop_history(conn: Connection, before: datetime) -> list[str]:
     """Drop the months of the history that ended before a time; return their tables."""
-    return patiently(conn, _DROP_HISTORY, (before,))
+    return retried_when_blocked(conn, _DROP_HISTORY, (before,))
 
 
 def delete_unused_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECONDS) -> int:

@@ -196,6 +196,6 @@ def _opened(settings: Settings, pool_size: int) -> Database:
         statement_seconds=settings.statement_seconds,
         idle_seconds=settings.idle_transaction_seconds,
         hung_seconds=settings.statement_seconds + _HUNG_AFTER_SECONDS,
-        told=not settings.database_direct_url,
+        sent=not settings.database_direct_url,
     )
     return open_database(settings.database_url, pool_size, timeouts)

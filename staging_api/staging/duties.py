@@ -2,6 +2,7 @@
 
 import threading
 
+from staging_api.db import idempotency_rows
 from staging_api.locks import store as locks
 from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
@@ -16,6 +17,8 @@ _SWEEP_SECONDS = 600.0
 _SELDOM_SECONDS = 3600.0
 #: Temporary files of the store are somebody's work for at most as long as this.
 _STALE_SECONDS = 24 * 3600.0
+#: A client that sends an Idempotency-Key again does so within this time.
+_RESPONSE_SECONDS = 24 * 3600.0
 
 
 def database_steps(stagings: StagingService) -> list[Step]:
@@ -33,6 +36,10 @@ def database_steps(stagings: StagingService) -> list[Step]:
     def delete_unused_scopes() -> None:
         with database.connect() as conn:
             locks.delete_unused_scopes(conn)
+
+    def delete_old_responses() -> None:
+        with database.connect() as conn:
+            idempotency_rows.delete_old(conn, _RESPONSE_SECONDS)
 
     def extend_events() -> None:
         with database.connect() as conn:
@@ -55,6 +62,7 @@ def database_steps(stagings: StagingService) -> list[Step]:
         Step("months of locks", _SELDOM_SECONDS, extend_lock_history),
         Step("months of events", _SELDOM_SECONDS, extend_events),
         Step("unused lock scopes", _SELDOM_SECONDS, delete_unused_scopes),
+        Step("responses to Idempotency-Keys", _SELDOM_SECONDS, delete_old_responses),
         Step("dead reservations", _OFTEN_SECONDS, forget_reservations),
         Step("ledger", _OFTEN_SECONDS, compact_ledger),
         Step("upload polls", _SELDOM_SECONDS, forget_polls),

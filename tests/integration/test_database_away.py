@@ -137,7 +137,7 @@ def test_a_transaction_that_does_nothing_is_ended_by_the_server(
 
 
 def test_behind_a_pooler_the_time_outs_are_left_to_the_role(proxy: Proxy):
-    left = Timeouts(statement_seconds=1, idle_seconds=1, hung_seconds=5, told=False)
+    left = Timeouts(statement_seconds=1, idle_seconds=1, hung_seconds=5, sent=False)
     with closing(open_database(proxy.url, 1, left)) as made, made.connect() as conn:
         assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0"
 

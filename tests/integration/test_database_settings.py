@@ -120,7 +120,7 @@ def wait_for(locks) -> None:
 
 @pytest.fixture
 def pooled() -> Timeouts:
-    return Timeouts(statement_seconds=9, idle_seconds=9, hung_seconds=9, told=False)
+    return Timeouts(statement_seconds=9, idle_seconds=9, hung_seconds=9, sent=False)
 
 
 @pytest.mark.parametrize(

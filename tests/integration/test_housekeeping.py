@@ -10,7 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from staging_api.artifacts.folder_store import FolderStore
+from staging_api.db import idempotency_rows
 from staging_api.db.engine import Database
+from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.errors import StagingApiError, StoreFailed, Unavailable
 from staging_api.staging import reconcile, repository
 from staging_api.staging.duties import database_steps, store_steps
@@ -275,3 +277,17 @@ def test_months_are_made_ahead_though_other_steps_fail(at: Bench, monkeypatch) -
     Housekeeping("test", steps).turn()
     failed = {step.name for step in steps if step.failures}
     assert failed == {"expired locks"}
+
+
+def test_responses_to_idempotency_keys_are_deleted_after_a_day(at: Bench) -> None:
+    response = KeptResponse("0" * 64, 201, {}, b"{}")
+    with at.database.begin() as conn:
+        for key in ("yesterday", "today"):
+            idempotency_rows.keep(conn, "tester", key, response)
+    at.rows(
+        "UPDATE idempotency_keys SET created_at = clock_timestamp() - interval '25 hours'"
+        " WHERE key = 'yesterday' RETURNING key"
+    )
+    (step,) = (s for s in database_steps(at.service) if s.name == "responses to Idempotency-Keys")
+    step.run()
+    assert at.rows("SELECT key FROM idempotency_keys") == [("today",)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from staging_api.db.patience import patiently
+from staging_api.db.retries import retried_when_blocked
 from staging_api.db.tables import staging_events
 from staging_api.staging.model import StagingEvent
 
@@ -36,7 +36,7 @@ def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list
 
 def extend_events(conn: Connection) -> None:
     """Make room for the events of the next months; `conn` commits by itself."""
-    patiently(conn, "SELECT staging_events_extend(3)", ())
+    retried_when_blocked(conn, "SELECT staging_events_extend(3)", ())
 
 
 def drop_events(conn: Connection, before: datetime, reason: str) -> int:
@@ -44,7 +44,7 @@ def drop_events(conn: Connection, before: datetime, reason: str) -> int:
 
     `conn` commits by itself.
     """
-    (dropped,) = patiently(conn, "SELECT staging_events_drop(%s, %s)", (before, reason))
+    (dropped,) = retried_when_blocked(conn, "SELECT staging_events_drop(%s, %s)", (before, reason))
     return int(dropped)
 
 

@@ -622,7 +622,7 @@ ELSEWHERE_TESTED: Mapping[str, tuple[str, str]] = {
     "4-redaction-metadata": ("unit/documents/test_redaction.py", "test_a_substituted_secret_is"),
     "4-redaction-messages": (f"{DOCUMENTS}document_secrets.py", "test_messages_and_refusals_quote"),
     "5.1-yaml-1.1": ("unit/documents/test_yaml_in.py", "test_scalars_are_read_as_yaml_1_1"),
-    "5.1-yaml-out": ("unit/documents/test_yaml_out.py", "test_readers_of_both_versions"),
+    "5.1-yaml-out": ("properties/test_yaml_out.py", "test_readers_of_both_versions"),
     "5.1-aliases": ("unit/documents/test_yaml_in.py", "test_aliases_count_as_if_written_out"),
     "5.1-duplicate-keys": ("unit/documents/test_yaml_in.py", "test_a_key_twice_is_refused"),
     "5.2-endless-schemas": ("unit/documents/test_validation.py", "test_a_check_that_does_not_end"),

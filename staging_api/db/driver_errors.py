@@ -1,12 +1,11 @@
-"""What an error of the database means, by its SQLSTATE.
+"""Translate errors of the database, by SQLSTATE.
 
-An outage is one of many things that a driver calls an operational error. A lock that was not to be
-had in time, two transactions in each other's way, a full disk and a wrong password each need
-something else of whoever reads of them, and only an outage counts as one.
+A driver calls many things an operational error. A lock time-out, a conflict of two transactions, a
+full disk and a wrong password need different reactions, and only an outage counts as one.
 
-A connection that is refused while it is made has no SQLSTATE in this driver, only libpq's text, in
-the server's language. Whether a server answered at all can be told in every language; why it
-refused, in English, and otherwise the log has its own words.
+A connection that is refused while it is made has no SQLSTATE in this driver, only libpq's message,
+in the server's language. Whether a server answered at all is recognised in every language, the
+reason of a refusal in English; otherwise the log has the message.
 """
 
 import logging
@@ -61,7 +60,7 @@ _MEANINGS: Mapping[str, Meaning] = {
     "58": _away("the database reports a fault of its machine"),
     "08": _away(),
 }
-#: Of refusals without a SQLSTATE; in a server's English.
+#: Patterns of refusals without a SQLSTATE, as an English server words them.
 _WORDS: Mapping[str, Meaning] = {
     "password authentication failed": _CREDENTIALS,
     "authentication failed": _CREDENTIALS,
@@ -82,8 +81,8 @@ _WORDS: Mapping[str, Meaning] = {
 _SERVER_ANSWERED = re.compile(r"\S+:  \S")
 
 
-def meaning_of(error: DBAPIError) -> Unavailable | None:
-    """The error in our words, logged and counted; None if it is not about the database's state."""
+def translated(error: DBAPIError) -> Unavailable | None:
+    """Return our error, logged and counted; None if it is not about the database's state."""
     code = getattr(error.orig, "pgcode", None)
     found = _found(error, code)
     if found is None:

@@ -1,0 +1,41 @@
+"""Retry statements that need a strong table lock: several short waits instead of a long one.
+
+A session that waits for a strong lock on a table blocks all later ones. Functions that need one
+give up after a moment (``lock_timeout``); here they are retried after a pause in which the others
+are served. After the last failure the caller's next turn tries again. The loop is ours: a retry
+library would need as many lines to recognise the SQLSTATEs.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+_TRIES = 8
+_PAUSE_SECONDS = (0.1, 0.4)
+# lock_not_available, deadlock_detected
+_IN_THE_WAY = frozenset({"55P03", "40P01"})
+
+
+def retried_when_blocked(conn: Connection, statement: str, given: Sequence[object]) -> list[Any]:
+    """Return the first column of a statement's rows, retrying while others block it.
+
+    Args:
+        conn: commits by itself; for this statement alone, as it may take a few seconds.
+        statement: for the driver, with placeholders.
+        given: the values of the placeholders, in order.
+
+    Raises:
+        DBAPIError: it failed, or others blocked it at each try.
+    """
+    for last in [False] * (_TRIES - 1) + [True]:
+        try:
+            return list(conn.exec_driver_sql(statement, tuple(given)).scalars())
+        except DBAPIError as error:
+            if last or getattr(error.orig, "pgcode", None) not in _IN_THE_WAY:
+                raise
+        time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - nothing secret
+    raise AssertionError("unreachable")
