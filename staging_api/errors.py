@@ -1,42 +1,42 @@
-"""Everything that can go wrong, by meaning; knows neither HTTP nor SQL.
+"""The tree of all errors, by meaning; knows neither HTTP nor SQL.
 
     StagingApiError
     |-- Invalid                 a field of the request is wrong
     |   `-- PackageInvalid      an uploaded package is malformed, unsafe or over a limit
     |-- CatalogueInvalid        a line of the catalogue of artifacts is wrong
-    |-- Unauthenticated         no credential, or one that does not hold
+    |-- Unauthenticated         no credential, or an invalid one
     |-- Forbidden               the caller may not do this
     |   `-- SourceNotAllowed    the archive is outside STAGING_SOURCES
     |-- NotFound                no such row or file here
     |   |-- ArchiveNotFound     the archive is not at its source
-    |   `-- ArtifactNotFound    the archive is there, this object of it is not
+    |   `-- ArtifactNotFound    the archive exists, this object of it does not
     |-- Conflict                the present state forbids it
     |   |-- LockHeld            another request holds the lock
     |   |-- LockLost            this request held the lock and no longer does
     |   `-- IdempotencyKeyBusy  the first request with this key still runs
     |-- IdempotencyKeyReused    the key came back with another body
     |-- LimitExceeded           more bytes, members or names than allowed
-    |-- TooManyRequests         the caller sends more, or more at once, than its share
+    |-- TooManyRequests         the caller exceeds its rate or its concurrency limit
     |-- ArchiveUnsafe           an archive member that must not be unpacked
     |-- SourceFailed            the source did not deliver
-    |   |-- SourceRefused       the source does not let us in
+    |   |-- SourceRefused       the source denies access
     |   |-- SourceChanged       the object changed while it was read
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
     |-- UploadWaitOver          the uploader did not finish in time
     |-- NoSpace                 the store is full
     |-- StoreFailed             the store did not take or give what it should
-    |   |-- StoreDenied         its credentials or permissions do not let us in
+    |   |-- StoreDenied         its credentials or permissions deny access
     |   |-- StoreClockSkew      it refuses signatures because the clocks differ
     |   |-- StoreCredentialExpired  the credential ran out; the platform renews it
-    |   |-- StoreThrottled      it asks for fewer requests
+    |   |-- StoreThrottled      it limits the rate of requests
     |   |-- StoreReadOnly       it can be read and not written
     |   `-- StoreAbsent         it is not mounted, or was emptied
     |       `-- WrongStore      another volume or bucket is mounted
     |-- RecordBroken            the record of events was altered
     |-- DocumentsUnreadable     a sealed document cannot be opened: key missing, or altered
     |-- SigningFailed           a key is configured and no signature came of it
-    |-- HookFailed              the operator's own program said no, or did not end well
-    |-- Cancelled               somebody cancelled this staging
+    |-- HookFailed              the operator's own program failed
+    |-- Cancelled               this staging was cancelled
     |-- SchemaOutdated          the database has not been migrated for this version
     |   `-- SchemaUnknown       its revision is not in the line of this version
     |-- MigrationFailed         PostgreSQL refused a step of the schema
@@ -44,17 +44,19 @@
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     |-- AddressTaken            another program listens where this one should
     |-- Unavailable             the service cannot work just now (database away)
-    |   |-- ConnectionLost      a connection broke; whether it was done is not known
-    |   |-- IdentityUnavailable whether a credential holds cannot be found out just now
-    |   |-- DatabaseBusy        the database is there, and others are in the way for a moment
-    |   |-- DatabaseRefused     the database is there, and does not serve us as it is set up
-    |   `-- ShuttingDown        this process ends; another one takes the work up
+    |   |-- NoConnectionFree    all database connections of this process are in use
+    |   |-- ConnectionLost      a connection broke; the statement was done or not
+    |   |-- IdentityUnavailable the credential cannot be checked just now
+    |   |-- DatabaseBusy        the database answers; another transaction blocks it for a moment
+    |   |-- DatabaseRefused     the database answers; its configuration does not let us work
+    |   `-- ShuttingDown        this process ends; another one continues the work
     |-- ClientGone              the client closed its connection while its request waited
     |-- DeadlineOver            for clients: not done within the time that they allowed
-    `-- AnswerUnusable          for clients: what answered is not this service
+    `-- AnswerUnusable          for clients: the answer is not one of this service
 
-``code`` is the stable word that clients may switch on; ``retryable`` says whether the very same
-request can succeed later. The HTTP status of each class is in ``staging_api.http.problems``.
+``code`` is stable, so clients may switch on it; ``retryable`` says whether the same request can
+succeed later. A class without its own code is internal to the server. The HTTP status of each class
+is in ``staging_api.http.problems``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,16 +66,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FieldError:
-    """What is wrong with one field of a request."""
+    """A wrong field of a request, and what would be right."""
 
     field: str
     message: str
 
 
 class StagingApiError(Exception):
-    """Something went wrong that has no better word."""
+    """The base of all errors; by itself, an unexpected one."""
 
-    # A client may meet a newer service's code, and then says that one of its instance.
+    # The client sets a newer service's code on the instance of an older class.
     code: str = "internal_error"
     title: str = "Internal error"
     retryable: bool = False
@@ -85,11 +87,11 @@ class StagingApiError(Exception):
         retry_after_seconds: float | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep what the answer needs.
+        """Keep the content of the answer.
 
         Args:
-            detail: one sentence for this occurrence: what was wrong and what would be right.
-            retry_after_seconds: when a retry can succeed, if that is known.
+            detail: one sentence about this occurrence: what was wrong and what would be right.
+            retry_after_seconds: when a retry can succeed, if known.
             extra: further members of the answer, such as ``lock``; JSON values and times.
         """
         super().__init__(detail)
@@ -99,7 +101,7 @@ class StagingApiError(Exception):
 
 
 class Invalid(StagingApiError):
-    """A field of the request is wrong; ``errors`` says which and what would be right."""
+    """A field of the request is wrong; ``errors`` names it and what would be right."""
 
     code, title = "invalid_request", "The request is not valid"
 
@@ -126,11 +128,7 @@ class PackageInvalid(Invalid):
 
 
 class Unauthenticated(StagingApiError):
-    """No credential was sent, or it does not hold.
-
-    Attributes:
-        challenge: which credentials would be accepted, as ``WWW-Authenticate`` says it.
-    """
+    """No credential was sent, or it is invalid; `challenge` is for ``WWW-Authenticate``."""
 
     code, title = "unauthenticated", "A valid credential is needed"
     challenge: str = "Bearer"
@@ -161,7 +159,7 @@ class ArchiveNotFound(NotFound):
 
 
 class ArtifactNotFound(NotFound):
-    """The archive is there, but not this object of it."""
+    """The archive exists, but not this object of it."""
 
     code, title = "artifact_not_found", "The artifact is not in the archive"
 
@@ -203,7 +201,7 @@ class LimitExceeded(StagingApiError):
 
 
 class TooManyRequests(StagingApiError):
-    """The caller sends more requests, or more at once, than its share of a process."""
+    """The caller exceeds its rate or its concurrency limit in a process."""
 
     code, title, retryable = "too_many_requests", "Too many requests", True
 
@@ -221,19 +219,19 @@ class SourceFailed(StagingApiError):
 
 
 class SourceRefused(SourceFailed):
-    """The source does not let us in: no credential, one that does not hold, a bad certificate."""
+    """The source denies access: no credential, an invalid one, a bad certificate."""
 
     code, title, retryable = "source_refused", "The source refused access", False
 
 
 class SourceChanged(SourceFailed):
-    """The object is no longer the one whose reading began."""
+    """The object was replaced while it was read."""
 
     code, title = "source_changed", "The source object changed while it was read"
 
 
 class ArchiveCorrupt(SourceFailed):
-    """The bytes do not form the archive, or do not have the digest, that they claim."""
+    """The bytes are not the declared format, or do not have the declared digest."""
 
     code, title, retryable = "archive_corrupt", "The archive is damaged", False
 
@@ -245,7 +243,7 @@ class UploadWaitOver(StagingApiError):
 
 
 class NoSpace(StagingApiError):
-    """The store, or its quota, has no room for this; for good if it is more than all of it."""
+    """The store or its quota has no space left; not retryable if it can never have enough."""
 
     code, title, retryable = "no_space", "No space left", True
 
@@ -262,9 +260,9 @@ class NoSpace(StagingApiError):
 
 
 class StoreFailed(StagingApiError):
-    """The disk or the bucket of the store is away, or refuses; subclasses say why, if it is known.
+    """The disk or bucket of the store is unreachable, or refuses; subclasses say why, if known.
 
-    Retryable are refusals that pass by themselves; the others need an operator, and their detail
+    Refusals that pass by themselves are retryable; the others need an operator, and their detail
     says what to do.
     """
 
@@ -272,7 +270,7 @@ class StoreFailed(StagingApiError):
 
 
 class StoreDenied(StoreFailed):
-    """The credentials, or the permissions of the files, do not let us in."""
+    """The credentials, or the permissions of the files, deny access."""
 
     code, title, retryable = "store_denied", "The store denies access", False
 
@@ -290,21 +288,21 @@ class StoreCredentialExpired(StoreFailed):
 
 
 class StoreThrottled(StoreFailed):
-    """The store asks for fewer requests."""
+    """The store limits the rate of requests."""
 
     code, title = "store_throttled", "The store limits its requests"
 
 
 class StoreReadOnly(StoreFailed):
-    """The store can be read, and not written."""
+    """The store can be read, but not written."""
 
     code, title, retryable = "store_read_only", "The store is read-only", True
 
 
 class StoreAbsent(StoreFailed):
-    """The store is not mounted, or was emptied; nothing is known of what it had.
+    """The store is not mounted, or was emptied.
 
-    No verdict on what is staged or read: it passes when the right store is mounted.
+    No verdict on its contents: it passes when the right store is mounted.
     """
 
     code, title = "store_absent", "The store is not there"
@@ -317,13 +315,13 @@ class WrongStore(StoreAbsent):
 
 
 class RecordBroken(StagingApiError):
-    """The record of events contradicts itself: somebody altered it, or took something out."""
+    """The record of events is inconsistent: it was altered, or events were removed."""
 
     code, title = "record_broken", "The record of events is not whole"
 
 
 class DocumentsUnreadable(StagingApiError):
-    """A sealed document cannot be opened: its key is not here, or its row was altered."""
+    """An encrypted document cannot be decrypted: its key is missing, or its row was altered."""
 
     code, title = "documents_unreadable", "An encrypted document cannot be read"
 
@@ -341,7 +339,7 @@ class HookFailed(StagingApiError):
 
 
 class Cancelled(Conflict):
-    """Somebody cancelled this staging."""
+    """This staging was cancelled."""
 
     code, title = "cancelled", "The staging was cancelled"
 
@@ -353,7 +351,7 @@ class SchemaOutdated(StagingApiError):
 
 
 class SchemaUnknown(SchemaOutdated):
-    """The database is at a revision that neither this version nor a later one has."""
+    """The database is at a revision that belongs neither to this version nor to a later one."""
 
     code, title = "schema_unknown", "The database schema is not one of this service"
 
@@ -389,52 +387,52 @@ class Unavailable(StagingApiError):
 
 
 class NoConnectionFree(Unavailable):
-    """Each database connection of this process is in use; that passes by itself."""
+    """All database connections of this process are in use; that passes by itself."""
 
 
 class ConnectionLost(Unavailable):
-    """A connection to the database broke; whether what was sent was done is not known."""
+    """A connection to the database broke; the statement may have been executed or not."""
 
     code, title = "connection_lost", "The connection to the database broke"
 
 
 class IdentityUnavailable(Unavailable):
-    """Whether the credential holds cannot be found out just now; it may well hold."""
+    """The credential cannot be checked just now; it may be valid."""
 
     code, title = "identity_unavailable", "The credential cannot be checked just now"
 
 
 class DatabaseBusy(Unavailable):
-    """The database answers, and could not do this now: a lock, a conflict, no room. Try again."""
+    """The database answers, but could not do this now: a lock, a conflict, no space."""
 
     code, title = "database_busy", "The database is busy"
 
 
 class DatabaseRefused(Unavailable):
-    """The database answers, and refuses this service: credentials, rights, settings."""
+    """The database answers, but refuses this service: credentials, permissions, settings."""
 
     code, title = "database_refused", "The database refuses this service"
 
 
 class ShuttingDown(Unavailable):
-    """This process ends before the work does; whoever asks again is served by another."""
+    """This process ends before the work does; another process serves the retry."""
 
     code, title = "shutting_down", "This process is shutting down"
 
 
 class ClientGone(StagingApiError):
-    """The client closed its connection while its request waited; nobody reads the answer."""
+    """The client closed its connection while its request waited."""
 
     code, title = "client_gone", "The client is gone"
 
 
 class DeadlineOver(StagingApiError):
-    """Not done within the time that the caller allowed; the service may still be at it."""
+    """Not done within the caller's deadline; the service may still continue."""
 
     code, title, retryable = "deadline_over", "Not done in time", True
 
 
 class AnswerUnusable(StagingApiError):
-    """What answered does not speak this API: another service, a portal, a proxy."""
+    """The answer is not one of this API: another service, a portal, a proxy."""
 
     code, title = "answer_unusable", "The answer is not one of this service"

@@ -17,13 +17,13 @@ from staging_api.errors import FieldError, Invalid
 log = logging.getLogger(__name__)
 
 _PREFIX = "STAGING_"
-# Read by the client's verbs, by the tests, and given to hooks.
+# Used by the client's verbs, by tests, and for hooks.
 _OTHERS = re.compile("SERVER|TOKEN|TEST_.*|ARCHIVE|SUITES|PUBLICATION|GENERATION")
-# Kubernetes puts the address of each Service into every pod, and a Service may be named staging.
+# Kubernetes sets variables for each Service in every pod, and a Service may be named staging.
 _SERVICE_LINK = re.compile(
     r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-# Of 1: two letters turned round, or one left out, are above it; another word is below.
+# Similarity from 0 to 1: two swapped letters, or one missing, are above; another word is below.
 _LIKENESS = 0.7
 
 DatabaseUrl = Annotated[str, AfterValidator(normalized)]
@@ -31,7 +31,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """What an operator may choose. The table in the README is made from these descriptions."""
+    """All settings of an operator. The README's table is made from these descriptions."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
@@ -42,11 +42,9 @@ class Settings(BaseSettings):
         "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
-    statement_seconds: Seconds = Field(
-        30, description="the longest that one statement of the database may take"
-    )
+    statement_seconds: Seconds = Field(30, description="time-out of one database statement")
     idle_transaction_seconds: Seconds = Field(
-        60, description="how long the database lets a transaction be idle"
+        60, description="the database ends a transaction that is idle for so long"
     )
     home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
     store: str = Field(
@@ -67,88 +65,92 @@ class Settings(BaseSettings):
         64,
         ge=2,
         le=1000,
-        description="requests that run at once, per process; those that wait besides",
+        description="concurrent requests per process; waiting ones do not count",
     )
     long_requests: int = Field(
         0,
         ge=0,
-        description="of them, those that stage; others wait in turn; 0: half of the threads",
+        description="how many of them may stage; others queue; 0: half of the threads",
     )
     waiters: int = Field(
         1000, ge=0, description="requests per process that may wait for a lock or a change"
     )
-    wait_cap_seconds: Seconds = Field(60, description="the longest `Prefer: wait=N` that is kept")
+    wait_cap_seconds: Seconds = Field(
+        60, description="the longest `Prefer: wait=N` that is honoured"
+    )
     shutdown_seconds: Seconds = Field(
         30, description="how long running requests may take after SIGTERM"
     )
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
-        0, description="after SIGTERM: `/readyz` says no, and requests are still taken, for so long"
+        0, description="after SIGTERM: `/readyz` fails, and requests are still served, for so long"
     )
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
-        15, description="life of a lock that is not renewed: the wait after a pod died"
+        15, description="life of a lock that is not renewed; the wait after a pod died"
     )
     sources: str = Field(
         "", description="allow-list of archive_url prefixes, comma separated; empty allows none"
     )
     sources_gs_endpoint: str = Field(
-        "", description="where `gs://` is, if not at Google: http(s)://host:port"
+        "", description="address of `gs://`, if not Google's: http(s)://host:port"
     )
     sources_s3_endpoint: str = Field(
-        "", description="where `s3://` is, if not at Amazon: http(s)://host:port"
+        "", description="address of `s3://`, if not Amazon's: http(s)://host:port"
     )
     sources_s3_region: str = Field(
-        "", description="its region; empty: as the usual environment of AWS says"
+        "", description="its region; empty: from the usual environment of AWS"
     )
     sources_anonymous: str = Field(
         "", description="buckets read without credentials, comma separated: gs://builds"
     )
     sources_authorization_file: Path | None = Field(
-        None, description="what http sources want as Authorization; a line: https://host header"
+        None, description="Authorization headers of http sources, a line each: https://host header"
     )
     sources_ca_file: Path | None = Field(
-        None, description="authorities that vouch for sources; empty: those of the system"
+        None, description="certificate authorities of sources; empty: the system's"
     )
-    sources_connect_seconds: Seconds = Field(
-        10, description="for a connection to a source to be made"
-    )
+    sources_connect_seconds: Seconds = Field(10, description="time-out for connecting to a source")
     sources_read_seconds: Seconds = Field(
-        30, description="for the next bytes of a source to come; then it is asked again"
+        30, description="time-out for the next bytes of a source; then it is retried"
     )
     sources_slowest_bytes_per_second: int = Field(
-        1024, ge=0, description="a source that sends less for a minute is asked again"
+        1024, ge=0, description="a source that sends less for a minute is retried"
     )
     sources_attempts: int = Field(
-        5, ge=1, le=100, description="how often a source is asked for the same before it failed"
+        5, ge=1, le=100, description="attempts of one request to a source"
     )
     sources_connections: int = Field(
-        8, ge=1, le=64, description="at once for one object, where a source limits each of them"
+        8,
+        ge=1,
+        le=64,
+        description="connections at once for one object, if a source limits each of them",
     )
     sources_manifest: str = Field(
         "UPLOADED", description="the object, written last, that names all others of an archive"
     )
     sources_etag_is_md5: bool = Field(
-        True, description="`no` for buckets whose objects are encrypted by keys of one's own"
+        True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )
     catalogue: str = Field(
         "", description="file that lists the artifacts of a build; empty: Chromium OS"
     )
-    quota_bytes: int = Field(
-        0, ge=0, description="what staged files may take in all; 0: as much as the disk has"
-    )
+    quota_bytes: int = Field(0, ge=0, description="space for all staged files; 0: the whole disk")
     scrub_bytes_per_second: int = Field(
         4 << 20,
         ge=0,
-        description="how fast each worker reads the store again, for damage; 0: never",
+        description="rate at which each worker reads the store again to find damage; 0: never",
     )
     upload_wait_seconds: Annotated[float, Field(ge=0)] = Field(
         600, description="the longest wait for an archive that is still being uploaded; 0: none"
     )
     upload_poll_seconds: Seconds = Field(
-        10, description="between two looks at such an archive, half of it more or less"
+        10, description="interval of polling such an archive, more or less by half"
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="stagings at once per worker process")
     worker_jobs_per_caller: int = Field(
-        0, ge=0, le=100, description="how many of them for one caller; 0: all, if no other waits"
+        0,
+        ge=0,
+        le=100,
+        description="how many of them for one caller; 0: all, if no other caller waits",
     )
     devserver_conflict: Literal["wait", "409"] = Field(
         "wait", description="what a second caller of a devserver path gets: a wait, or 409"
@@ -157,7 +159,7 @@ class Settings(BaseSettings):
         1000, ge=1, description="requests per process that may stage or wait on devserver paths"
     )
     devserver_wait_seconds: Seconds = Field(
-        3600, description="the longest wait on a devserver path; then the client asks again"
+        3600, description="the longest wait on a devserver path; then the client retries"
     )
     stackwalk: Path | None = Field(
         None, description="the program minidump_stackwalk, for symbolicate_dump; empty: none"
@@ -166,7 +168,8 @@ class Settings(BaseSettings):
         "", description="address and port of a worker's probes and metrics; empty: none"
     )
     auth: Literal["none", "tokens", "oidc", "keystone"] = Field(
-        "none", description="who may call; `none`: anybody, so only on a loopback address"
+        "none",
+        description="how callers authenticate; `none`: not at all, so only on a loopback address",
     )
     hosts: str = Field(
         "",
@@ -174,10 +177,11 @@ class Settings(BaseSettings):
         " address with `none` above only such names; `*`: any",
     )
     auth_none_anywhere: bool = Field(
-        False, description="`yes` says a second time that anybody at all may call"
+        False, description="`yes` confirms `none` above for other addresses"
     )
     anonymous_roles: str = Field(
-        "", description="roles of who sends no credential, comma separated; `viewer`: may download"
+        "",
+        description="roles of callers without credential, comma separated; `viewer`: may download",
     )
     role_rules: str = Field(
         "",
@@ -190,20 +194,21 @@ class Settings(BaseSettings):
     oidc_audience: str = Field("", description="with `oidc`: the `aud` that tokens must have")
     oidc_name_claim: str = Field("sub", description="with `oidc`: the claim that names the caller")
     oidc_jwks_url: str = Field(
-        "", description="with `oidc`: the keys; empty: told by the issuer's discovery document"
+        "",
+        description="with `oidc`: address of the keys; empty: from the issuer's discovery document",
     )
     oidc_ca_file: Path | None = Field(
-        None, description="with `oidc`: who vouches for the issuer; empty: whom the system trusts"
+        None, description="with `oidc`: certificate authorities of the issuer; empty: the system's"
     )
     oidc_fetch_token_file: Path | None = Field(
-        None, description="with `oidc`: a token to fetch the keys with, as Kubernetes wants"
+        None, description="with `oidc`: a token to fetch the keys with, as Kubernetes requires"
     )
     keystone_config: Path = Field(
         Path("/etc/staging-api/keystone.conf"),
         description="with `keystone`: its middleware's own file",
     )
     identity_seconds: Seconds = Field(
-        5, description="with `oidc` and `keystone`: the longest that one check by them may take"
+        5, description="with `oidc` and `keystone`: time-out of one check by them"
     )
     trusted_proxies: str = Field(
         "",
@@ -211,19 +216,22 @@ class Settings(BaseSettings):
         " comma separated, `unix` for a Unix socket",
     )
     refused_per_address: Annotated[float, Field(ge=0)] = Field(
-        100, description="refused requests a second and process of one address; 0: any"
+        100, description="refused requests a second and process from one address; 0: no limit"
     )
     rate_per_caller: Annotated[float, Field(ge=0)] = Field(
-        0, description="requests a second and process that a caller may send; 0: any"
+        0, description="requests a second and process of one caller; 0: no limit"
     )
     concurrency_per_caller: int = Field(
-        0, ge=0, description="requests at once and process of one caller; 0: any"
+        0, ge=0, description="concurrent requests of one caller per process; 0: no limit"
     )
     client_seconds: Seconds = Field(
-        30, description="how long a client may be silent in a request, or take nothing of an answer"
+        30,
+        description="how long a client may send nothing of a request, or read nothing of an answer",
     )
     client_bytes_per_second: int = Field(
-        16 << 10, ge=1, description="the slowest that it may send a body, or take an answer"
+        16 << 10,
+        ge=1,
+        description="the slowest rate at which it may send a body, or read an answer",
     )
     max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
     max_upload_bytes: int = Field(
@@ -239,19 +247,18 @@ class Settings(BaseSettings):
     )
     documents_validators: str = Field(
         "",
-        description="asked before a commit of documents: name=http://host/path, comma separated",
+        description="called before a commit of documents: name=http://host/path, comma separated",
     )
-    documents_validator_seconds: Seconds = Field(
-        60, description="the time that each validator may take"
-    )
+    documents_validator_seconds: Seconds = Field(60, description="time-out of each validator")
     documents_validator_token_file: Path | None = Field(
-        None, description="the token that validators are sent as X-Auth-Token; empty: none"
+        None, description="sent to validators as X-Auth-Token; empty: none"
     )
     documents_deployment_version: Literal["skip", "info", "warning", "error"] = Field(
-        "skip", description="how grave it is that a collection has no deployment version document"
+        "skip",
+        description="level of the finding that a collection has no deployment version document",
     )
     public_url: str = Field(
-        "", description="where validators find this service; empty: http:// and STAGING_BIND"
+        "", description="address of this service for validators; empty: http:// and STAGING_BIND"
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     traces_endpoint: str = Field(
@@ -267,9 +274,9 @@ class Settings(BaseSettings):
     hooks: Path | None = Field(
         None, description="folder of before.d and after.d, run round each publication"
     )
-    hook_seconds: Seconds = Field(60, description="the time that each hook may take")
+    hook_seconds: Seconds = Field(60, description="time-out of each hook")
     metrics_dir: str | None = Field(
-        None, description="folder in which the API processes share their metrics; `serve` makes one"
+        None, description="folder in which the API processes share metrics; `serve` makes one"
     )
 
     @field_validator("documents_deployment_version", mode="before")
@@ -286,11 +293,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_env(cls, **chosen: Any) -> "Settings":
-        """Read the environment; `chosen` settings, from the command line, come first.
+        """Read the environment; `chosen` settings, from the command line, take precedence.
 
         Raises:
-            Invalid: a setting is wrong, or a variable is like the name of one and is none; names
-                every such variable.
+            Invalid: settings are wrong, or variables look like misspelt settings; names them all.
         """
         wrong = list(_misspelt(os.environ, cls.model_fields))
         try:
@@ -309,10 +315,9 @@ class Settings(BaseSettings):
 
 
 def _misspelt(environment: Iterable[str], settings: Iterable[str]) -> Iterator[FieldError]:
-    """Find variables that look like a setting; log others of our prefix that mean nothing here.
+    """Yield variables that look like misspelt settings; log other unknown ones of our prefix.
 
-    One that is like none is not refused: another version may have it, and this one is then run
-    beside that one or instead of it.
+    The others are not refused: another version, run before this one or beside it, may have them.
     """
     known = [name.upper() for name in settings]
     for variable in environment:
