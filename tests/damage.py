@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import obstore
 
-from staging_api.artifacts.bucket import Bucket
-from staging_api.artifacts.store import key_of
+from staging_api.store.blobs import key_of
+from staging_api.store.bucket import Bucket
 
 
 def change(url: str, sha256: str, by: Callable[[bytes], bytes | None]) -> None:

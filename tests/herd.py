@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import urllib3
 
-from staging_api.artifacts.parts import PART_BYTES
 from staging_api.db.engine import Database
+from staging_api.store.parts import PART_BYTES
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.rows import check_store, select, states
 from tests.service import STAGINGS, Pod, Service, eventually

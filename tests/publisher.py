@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.locks.hold import Locks
@@ -24,6 +22,8 @@ from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.serving import served_at
 from staging_api.publishing.signing import SigningKey
+from staging_api.store.blobs import BlobStore
+from staging_api.store.folder_store import FolderStore
 from staging_api.vocabulary.publishing import Operation
 from tests.factories import ORIGIN, locks_of
 from tests.packages import control_text, deb

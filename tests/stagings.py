@@ -11,9 +11,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.store import BlobStore
+from staging_api.catalogue.catalogue import Catalogue
 from staging_api.db.engine import Database
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
@@ -22,6 +20,8 @@ from staging_api.staging.model import Staging
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
+from staging_api.store.blobs import BlobStore
+from staging_api.store.folder_store import FolderStore
 from tests.factories import ORIGIN, locks_of
 
 NO_QUOTA = StoreTerms(busy_seconds=0)

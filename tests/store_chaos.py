@@ -22,14 +22,14 @@ from pathlib import Path
 
 import urllib3
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.processes.bootstrap import build as build_services
 from staging_api.settings import Settings
 from staging_api.staging import reconcile
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms, Upkeep
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 from tests import damage
 from tests.builds import FULL_PAYLOAD, build_path, with_manifest
 from tests.faulty_bucket import Fault, FaultyBucket

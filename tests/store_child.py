@@ -6,8 +6,8 @@ python -m tests.store_child sweep|hold STORE_URL HOME
 import sys
 from pathlib import Path
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 
 PARTS = "version-1"
 _OLD_SECONDS = 24 * 3600.0

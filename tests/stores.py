@@ -3,9 +3,9 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from staging_api.artifacts.bucket import Bucket
-from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.staging.reconcile import SHARDS
+from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.bucket import Bucket
 
 
 def blobs_of(store: BlobStore) -> list[tuple[Blob, float]]:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Rates
+from staging_api.store.blobs import BlobStore
 
 _GIGABYTE = 1_000_000_000
 

@@ -18,12 +18,12 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid, LimitExceeded, StagingApiError
 from staging_api.formats.minidump import modules
 from staging_api.locks.model import SYMBOLS
 from staging_api.staging import repository
+from staging_api.store.blobs import BlobStore
 
 _FOLDER = "debug/breakpad/"
 #: In how many builds' symbols a dump's modules are looked up, the newest first.

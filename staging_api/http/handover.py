@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import falcon
 
-from staging_api.artifacts.store import BlobStore, key_of
 from staging_api.errors import StagingApiError
 from staging_api.http.conditions import Range
+from staging_api.store.blobs import BlobStore, key_of
 
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
 # The ETag stays: it tells which file the link is of.

@@ -3,9 +3,7 @@
 import threading
 from pathlib import Path
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
+from staging_api.catalogue.catalogue import Catalogue
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.devserver.joining import Joining, WaiterSlots
@@ -43,6 +41,8 @@ from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 from staging_api.work_slots import WorkSlots
 
 # What a server that does not hang takes at most to say that it ended a statement.

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.errors import ShuttingDown, StagingApiError
@@ -12,6 +11,7 @@ from staging_api.publishing.rows import validity_left
 from staging_api.shutdown import Drain
 from staging_api.staging import repository
 from staging_api.staging.store_identity import StoreIdentity
+from staging_api.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 

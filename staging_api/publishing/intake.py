@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from staging_api.artifacts.store import Blob, BlobStore, Reserve, no_limit
 from staging_api.db.engine import Database
 from staging_api.debian.deb import BinaryPackage
 from staging_api.debian.dsc import SourceFile, SourcePackage
@@ -36,6 +35,7 @@ from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository import doom_unnamed, name_blobs, note_there, served_file
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
+from staging_api.store.blobs import Blob, BlobStore, Reserve, no_limit
 
 _REMOVED = "contents were removed from the store meanwhile: send them again"
 #: Files that one request may bring.

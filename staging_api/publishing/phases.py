@@ -7,13 +7,13 @@ next run finds it so. `suite_publishing` says in which order they come.
 
 from collections.abc import Collection, Sequence
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.publishing import rows
 from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.staging.store_identity import StoreIdentity
+from staging_api.store.blobs import BlobStore
 
 _ACCEPTED_AT_ONCE = 200
 _PUBLISHED_AT_ONCE = 500

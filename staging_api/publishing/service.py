@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, Invalid
 from staging_api.locks.hold import Locks, RequestOrigin, hold
@@ -33,6 +32,7 @@ from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.publishing.suite_publishing import SuitePublishing
+from staging_api.store.blobs import BlobStore
 from staging_api.vocabulary.publishing import Operation, Purpose
 
 _SECURITY = "-security"

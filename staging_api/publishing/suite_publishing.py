@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import HookFailed
 from staging_api.locks.model import new_id
@@ -27,6 +26,7 @@ from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
+from staging_api.store.blobs import BlobStore
 
 
 @dataclass(frozen=True)

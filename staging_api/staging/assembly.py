@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from staging_api.artifacts.model import ArtifactKind, Choice
-from staging_api.artifacts.store import Batch, Blob
+from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArtifactNotFound
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Keep, Limits, Member
@@ -17,6 +16,7 @@ from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.model import CachedObject
 from staging_api.staging.object_reader import ObjectReader
 from staging_api.staging.write_tracker import WriteTracker
+from staging_api.store.blobs import Batch, Blob
 
 
 class ArtifactAssembly:

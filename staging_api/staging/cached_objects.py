@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.errors import NotFound, Unavailable
 from staging_api.sources.model import CHUNK_BYTES, SourceObject
+from staging_api.store.blobs import Blob, BlobStore
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Read one object, so that no byte that arrived once is fetched again.
 
 What earlier attempts left under ``parts/`` is read from there, the rest from the source, and noted
-as it comes (`staging_api.artifacts.parts`). It begins on one connection. If the source turns out to
+as it comes (`staging_api.store.parts`). It begins on one connection. If the source turns out to
 send slower than `Speed.slow_bytes_per_second`, the rest comes as parts over several
 connections, still handed on in order: many stores limit a connection, few limit a client.
 Reads of at most one part, such as a zip's directory, are not kept: they cost less than a sync.
@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from staging_api.artifacts.parts import PART_BYTES, Journal, Parts
 from staging_api.sources.model import Source, SourceObject
+from staging_api.store.parts import PART_BYTES, Journal, Parts
 
 #: The least that is worth a request of its own.
 PIECE_BYTES = 1 << 20

@@ -5,8 +5,8 @@
 Everything is checked before anything is committed, and what `fetch` returns is durable. What
 happens if the process dies:
 
-- while bytes come: what the journal under ``parts/`` has is not fetched again (`artifacts.parts`);
-- while the batch is written or committed: see `artifacts.store`. Whatever step it was, no row
+- while bytes come: what the journal under ``parts/`` has is not fetched again (`store.parts`);
+- while the batch is written or committed: see `store.blobs`. Whatever step it was, no row
   says ``staged`` yet, and the next attempt unpacks anew from the parts, without the network;
 - after `fetch` returned, before the row says ``staged``: the same, and the contents are found in
   the store;
@@ -19,9 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from staging_api.artifacts.digest import Digests
-from staging_api.artifacts.model import ArtifactKind, Choice
-from staging_api.artifacts.store import BlobStore
+from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, StoreFailed
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Limits
@@ -38,6 +36,8 @@ from staging_api.staging.download import Download, Speed, key_of
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.object_reader import ObjectReader, Open, Progress, TransferMonitor
 from staging_api.staging.write_tracker import WriteTracker
+from staging_api.store.blobs import BlobStore
+from staging_api.store.digest import Digests
 
 __all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from staging_api.artifacts.model import ArtifactKind
+from staging_api.catalogue.model import ArtifactKind
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
 from staging_api.sources.url import ArchiveUrl
 from staging_api.vocabulary.staging import (

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from staging_api.artifacts.digest import Digests
 from staging_api.errors import ArchiveCorrupt
 from staging_api.sources.model import SourceObject
+from staging_api.store.digest import Digests
 
 #: Called with the bytes that came, and the bytes in all (None: not known).
 Progress = Callable[[int, int | None], None]

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
@@ -30,6 +29,7 @@ from staging_api.staging import repository
 from staging_api.staging.model import ServedFile
 from staging_api.staging.repository import IncomingFile
 from staging_api.staging.watch import Watch
+from staging_api.store.blobs import BlobStore
 
 #: What a reader does not get before the file is verified.
 HELD_BACK_BYTES = 64 << 10

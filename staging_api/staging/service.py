@@ -27,9 +27,8 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.model import FILES, ArtifactKind
-from staging_api.artifacts.store import BlobStore
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.catalogue.model import FILES, ArtifactKind
 from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import (
@@ -61,6 +60,7 @@ from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.work import FOR_CLIENT, FOR_WORKER, Holds, Work, WorkMode
+from staging_api.store.blobs import BlobStore
 from staging_api.vocabulary.staging import TO_DO_STATES
 from staging_api.work_slots import WorkSlots, no_slot
 

@@ -14,11 +14,11 @@ import logging
 import secrets
 from collections.abc import Mapping
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import StoreAbsent, StoreFailed, WrongStore
 from staging_api.locks.model import new_id
 from staging_api.staging import repository
+from staging_api.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from staging_api import metrics
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import (
     LockHeld,
@@ -40,6 +39,7 @@ from staging_api.staging import eviction, repository
 from staging_api.staging.model import LOCK_BY_NAME
 from staging_api.staging.repository import Idle, Space
 from staging_api.staging.store_identity import StoreIdentity
+from staging_api.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from staging_api.artifacts.model import ArtifactKind
+from staging_api.catalogue.model import ArtifactKind
 from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import (

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from staging_api import metrics
-from staging_api.artifacts.model import ArtifactKind
-from staging_api.artifacts.store import BlobStore
+from staging_api.catalogue.model import ArtifactKind
 from staging_api.db.engine import Database
 from staging_api.errors import (
     ArchiveNotFound,
@@ -40,6 +39,7 @@ from staging_api.staging.throttled_progress import ThrottledProgress
 from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import Upload
 from staging_api.staging.write_tracker import WriteTracker
+from staging_api.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 

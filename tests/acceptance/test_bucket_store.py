@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database, open_database
 from staging_api.debian.forms import Form
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 from tests.apt_archive_api import AptArchiveApi
 from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path

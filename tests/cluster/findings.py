@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database, open_database
 from staging_api.publishing.signing import SigningKey
 from staging_api.staging.audit import verify
+from staging_api.store.folder_store import FolderStore
 from tests.cluster.archives_found import archive_counts, look_at_archives
 from tests.cluster.clients import Shift
 from tests.cluster.cluster import Cluster

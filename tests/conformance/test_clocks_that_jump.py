@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.faulty_bucket import faulty_bucket
 from tests.jumped_clock import DAY_SECONDS, run_jumped

@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import pytest
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.errors import NotFound
+from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import new_bucket, s3_server
 from tests.stores import blobs_of, kept_aside

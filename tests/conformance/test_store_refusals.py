@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts import bucket
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.errors import NoSpace, StagingApiError, StoreFailed
+from staging_api.store import bucket
+from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.faulty_bucket import Fault, FaultyBucket, faulty_bucket
 from tests.stores import blobs_of

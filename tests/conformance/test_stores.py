@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import Blob, BlobStore
 from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
+from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.stores import blobs_of
 

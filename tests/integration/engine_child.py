@@ -10,11 +10,11 @@ import signal
 import sys
 from pathlib import Path
 
-from staging_api.artifacts.folder_store import FolderStore
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
 from staging_api.staging import engine
+from staging_api.store.folder_store import FolderStore
 from tests.integration.engine_kinds import KINDS
 
 

@@ -1,6 +1,6 @@
 """The artifacts that the crash tests stage: one for each way of unpacking."""
 
-from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 
 
 def _kind(extract: str, pattern: str, *only: str) -> ArtifactKind:

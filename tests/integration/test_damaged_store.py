@@ -11,8 +11,6 @@ from typing import BinaryIO
 
 import pytest
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import NotFound, SourceNotAllowed, StoreFailed
@@ -23,6 +21,8 @@ from staging_api.staging.model import StagedArtifact
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import new_bucket, s3_server
 from tests.minidumps import elf, minidump

@@ -10,13 +10,13 @@ import zipfile
 
 import pytest
 
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.parts import PART_BYTES
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
 from staging_api.staging import engine
 from staging_api.staging.download import Speed
+from staging_api.store.folder_store import FolderStore
+from staging_api.store.parts import PART_BYTES
 from tests.archives import tar_of, zip_of
 from tests.http_server import http_server
 from tests.integration.engine_kinds import KINDS

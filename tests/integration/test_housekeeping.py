@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db import idempotency_rows
 from staging_api.db.engine import Database
 from staging_api.db.idempotency_rows import KeptResponse
@@ -19,6 +18,7 @@ from staging_api.staging.duties import database_steps, store_steps
 from staging_api.staging.housekeeping import Done, Housekeeping, Step
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.worker import Worker
+from staging_api.store.folder_store import FolderStore
 from tests.factories import ORIGIN
 from tests.service import eventually
 from tests.stagings import Bench, bench

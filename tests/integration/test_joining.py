@@ -14,8 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.folder_store import FolderStore
+from staging_api.catalogue.catalogue import Catalogue
 from staging_api.db.engine import Database
 from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
@@ -36,6 +35,7 @@ from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
+from staging_api.store.folder_store import FolderStore
 from tests.builds import build, build_path
 from tests.factories import ORIGIN, locks_of
 from tests.rows import execute, select, states

@@ -11,9 +11,6 @@ from typing import BinaryIO
 import obstore
 import pytest
 
-from staging_api.artifacts.bucket import Bucket
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import MARKER, BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound, StoreAbsent, WrongStore
 from staging_api.staging.damage import losses_noticed
@@ -22,6 +19,9 @@ from staging_api.staging.housekeeping import Housekeeping
 from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
+from staging_api.store.blobs import MARKER, BlobStore
+from staging_api.store.bucket import Bucket
+from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import new_bucket, s3_server
 from tests.factories import ORIGIN

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from staging_api.artifacts.store import Batch
 from staging_api.errors import Conflict, NoSpace, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
@@ -18,6 +17,7 @@ from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.upkeep import StoreTerms, prune
+from staging_api.store.blobs import Batch
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
@@ -255,7 +255,7 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
             at.service.artifacts.evict(artifact, ORIGIN)
             assert at.service.upkeep.collect() == 1
 
-    monkeypatch.setattr("staging_api.artifacts.store.Batch.commit", removed_after_commit)
+    monkeypatch.setattr("staging_api.store.blobs.Batch.commit", removed_after_commit)
     with pytest.raises(Unavailable):
         at.service.resume(staging, ORIGIN)
     assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]

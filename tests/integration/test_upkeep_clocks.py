@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.store import Blob
 from staging_api.db.engine import Database
 from staging_api.errors import StoreFailed
 from staging_api.staging import reconcile
 from staging_api.staging.duties import store_steps
 from staging_api.staging.upkeep import StoreTerms
+from staging_api.store.blobs import Blob
+from staging_api.store.folder_store import FolderStore
 from tests.factories import ORIGIN
 from tests.jumped_clock import DAY_SECONDS, run_jumped
 from tests.stagings import Bench, bench

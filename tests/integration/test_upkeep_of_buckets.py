@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from staging_api.artifacts.opening import open_store
-from staging_api.artifacts.store import BlobStore
 from staging_api.errors import NoSpace
 from staging_api.staging.reconcile import check
 from staging_api.staging.upkeep import StoreTerms, prune
+from staging_api.store.blobs import BlobStore
+from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench

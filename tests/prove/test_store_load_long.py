@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts.opening import open_store
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.errors import NoSpace
 from staging_api.staging.upkeep import StoreTerms
+from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.faulty_bucket import Fault, faulty_bucket
 from tests.rows import execute, select

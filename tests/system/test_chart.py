@@ -11,10 +11,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from staging_api.artifacts.bucket import Bucket
 from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
 from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
+from staging_api.store.bucket import Bucket
 from tests.charts import CHART, KUBERNETES, VALUE_FILES, helm, render
 from tests.keys import signing_key
 

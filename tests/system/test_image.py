@@ -134,7 +134,7 @@ def test_the_installed_package_is_whole_and_has_its_extras(image: Image):
     script = (
         "import staging_api, keystonemiddleware, opentelemetry.sdk;"
         "assert '/opt/staging-api/' in staging_api.__file__;"
-        "from staging_api.artifacts.catalogue import Catalogue; Catalogue.load(None)"
+        "from staging_api.catalogue.catalogue import Catalogue; Catalogue.load(None)"
     )
     status, output = image.run("-c", script, entrypoint="python")
     assert status == 0, output

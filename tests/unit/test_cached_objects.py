@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import google_crc32c
 import pytest
 
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import Unavailable
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
 from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.model import CachedObject
+from staging_api.store.folder_store import FolderStore
 from tests.archives import InMemory, tar_of, zip_of
 
 BUILD = "R17-1"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.model import Choice, Pattern, plain_kind
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.catalogue.model import Choice, Pattern, plain_kind
 from staging_api.errors import CatalogueInvalid, Invalid
 
 BUILD = "R17-1208.0.0-a1-b338"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
-from staging_api.artifacts.parts import PartStore
+from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import ArchiveCorrupt, SourceFailed, StoreFailed
 from staging_api.sources.model import SourceObject
 from staging_api.staging import download, engine
 from staging_api.staging.download import Download, Speed, key_of
+from staging_api.store.folder_store import FolderStore
+from staging_api.store.parts import PartStore
 from tests import damage
 from tests.archives import tar_of
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import google_crc32c
 import pytest
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.model import ArtifactKind, Choice, Pattern
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import (
     ArchiveCorrupt,
     ArchiveUnsafe,
@@ -20,6 +19,7 @@ from staging_api.errors import (
 from staging_api.formats.model import Limits
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
+from staging_api.store.folder_store import FolderStore
 from tests.archives import InMemory, tar_of, zip_of
 from tests.stores import blobs_of
 

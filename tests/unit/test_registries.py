@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from staging_api.artifacts.catalogue import Catalogue
-from staging_api.artifacts.model import member_kind
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.catalogue.model import member_kind
 from staging_api.errors import CatalogueInvalid, Invalid, NotFound
 from staging_api.formats.extractors import EXTRACTORS, Extractor
 from staging_api.locks.model import ARCHIVE, LockKind

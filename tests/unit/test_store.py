@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from staging_api.artifacts.folder_store import FolderStore
 from staging_api.errors import NoSpace, NotFound
+from staging_api.store.folder_store import FolderStore
 from tests.stores import blobs_of
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.artifacts.folder_store import FolderStore
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.errors import NotFound
 from staging_api.staging import reconcile, repository
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms, Upkeep
+from staging_api.store.folder_store import FolderStore
 from tests import damage
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop

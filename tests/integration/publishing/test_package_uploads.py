@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-from staging_api.artifacts.store import BlobStore
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.publishing import rows
 from staging_api.publishing.model import PackagePublication, Upload
 from staging_api.publishing.run_model import PublisherRun
+from staging_api.store.blobs import BlobStore
 from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import Shop, find, shop

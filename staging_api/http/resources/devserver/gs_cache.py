@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import falcon
 
-from staging_api.artifacts.model import FILE_WORD, MEMBER_WORD
+from staging_api.catalogue.model import FILE_WORD, MEMBER_WORD
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.services import DevserverServices

@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.artifacts.model import FILE_WORD
+from staging_api.catalogue.model import FILE_WORD
 from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid
 from staging_api.http.auth import client_of, origin

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from staging_api.artifacts.disk import (
+from staging_api.errors import StagingApiError, Unavailable
+from staging_api.store.disk import (
     children,
     disk_told,
     kept_in_use,
@@ -24,8 +25,7 @@ from staging_api.artifacts.disk import (
     remove_unused,
     time_of,
 )
-from staging_api.artifacts.parts import PartStore
-from staging_api.errors import StagingApiError, Unavailable
+from staging_api.store.parts import PartStore
 
 log = logging.getLogger(__name__)
 

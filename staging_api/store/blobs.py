@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.artifacts.disk import disk_told, new_file, reserve, write_all, write_back
-from staging_api.artifacts.parts import PartStore
-from staging_api.artifacts.spool import Swept
 from staging_api.errors import NotFound, StagingApiError
+from staging_api.store.disk import disk_told, new_file, reserve, write_all, write_back
+from staging_api.store.parts import PartStore
+from staging_api.store.spool import Swept
 
 #: Called with a number of bytes before they are written; an exception ends the writing.
 Reserve = Callable[[int], None]

@@ -33,17 +33,8 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
 from staging_api import clock
-from staging_api.artifacts.bucket import (
-    BRIEF_SECONDS,
-    READ_BYTES,
-    Bucket,
-    ObjectReader,
-    bucket_failures,
-)
-from staging_api.artifacts.parts import PartStore
-from staging_api.artifacts.refusals import refusal
-from staging_api.artifacts.spool import Spool, Swept
-from staging_api.artifacts.store import (
+from staging_api.errors import NotFound, StagingApiError, StoreDenied, StoreFailed
+from staging_api.store.blobs import (
     KEPT_ASIDE_SECONDS,
     MARKER,
     Batch,
@@ -55,7 +46,16 @@ from staging_api.artifacts.store import (
     key_of,
     no_limit,
 )
-from staging_api.errors import NotFound, StagingApiError, StoreDenied, StoreFailed
+from staging_api.store.bucket import (
+    BRIEF_SECONDS,
+    READ_BYTES,
+    Bucket,
+    ObjectReader,
+    bucket_failures,
+)
+from staging_api.store.parts import PartStore
+from staging_api.store.refusals import refusal
+from staging_api.store.spool import Spool, Swept
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta

@@ -24,18 +24,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from staging_api.artifacts.disk import (
-    children,
-    disk_told,
-    length_of,
-    move,
-    open_file,
-    same_bytes,
-    sync,
-)
-from staging_api.artifacts.parts import PartStore
-from staging_api.artifacts.spool import Spool, Swept, sweep_folders
-from staging_api.artifacts.store import (
+from staging_api.errors import NotFound, StagingApiError, StoreAbsent, StoreFailed, StoreReadOnly
+from staging_api.store.blobs import (
     KEPT_ASIDE_SECONDS,
     MARKER,
     Batch,
@@ -47,7 +37,17 @@ from staging_api.artifacts.store import (
     key_of,
     no_limit,
 )
-from staging_api.errors import NotFound, StagingApiError, StoreAbsent, StoreFailed, StoreReadOnly
+from staging_api.store.disk import (
+    children,
+    disk_told,
+    length_of,
+    move,
+    open_file,
+    same_bytes,
+    sync,
+)
+from staging_api.store.parts import PartStore
+from staging_api.store.spool import Spool, Swept, sweep_folders
 
 log = logging.getLogger(__name__)
 

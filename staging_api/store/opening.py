@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from staging_api.artifacts.bucket import Bucket
-from staging_api.artifacts.bucket_store import BucketStore
-from staging_api.artifacts.folder_store import FolderStore
-from staging_api.artifacts.store import BlobStore
 from staging_api.errors import Invalid
+from staging_api.store.blobs import BlobStore
+from staging_api.store.bucket import Bucket
+from staging_api.store.bucket_store import BucketStore
+from staging_api.store.folder_store import FolderStore
 
 
 def open_store(url: str, home: Path) -> BlobStore:

@@ -26,8 +26,8 @@ from secrets import token_hex
 from typing import Self
 from zlib import crc32
 
-from staging_api.artifacts.disk import disk_told, kept_in_use, open_file, write_at
 from staging_api.errors import NoSpace, StoreFailed
+from staging_api.store.disk import disk_told, kept_in_use, open_file, write_at
 
 log = logging.getLogger(__name__)
 

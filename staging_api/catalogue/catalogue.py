@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from staging_api.artifacts.entry import Entry, mapping_of
-from staging_api.artifacts.model import (
+from staging_api.catalogue.entry import Entry, mapping_of
+from staging_api.catalogue.model import (
     FILE_WORD,
     MEMBER_WORD,
     ArtifactKind,
@@ -58,7 +58,7 @@ class Catalogue:
             except UnicodeDecodeError:
                 raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
             return cls.read(text, str(path))
-        builtin = files("staging_api.artifacts") / "catalogues" / "chromiumos.yaml"
+        builtin = files("staging_api.catalogue") / "builtin" / "chromiumos.yaml"
         return cls.read(builtin.read_text(encoding="utf-8"), "chromiumos.yaml")
 
     @classmethod

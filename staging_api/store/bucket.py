@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from staging_api.artifacts.refusals import refusal
 from staging_api.errors import Invalid, NotFound, StoreFailed
+from staging_api.store.refusals import refusal
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta

@@ -1,1 +1,0 @@
-"""What is staged: the catalogue of artifacts, and the store of their bytes."""
