@@ -12,17 +12,22 @@ from staging_api.documents import rows, status
 from staging_api.documents.buffering import Now, Target
 from staging_api.documents.refusals import elsewhere
 from staging_api.documents.stored import Stamp, State, Versions
-from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
 
 @dataclass(frozen=True)
 class Author:
-    """The caller of a change, and the reason."""
+    """The caller of a change, and the reason.
+
+    Attributes:
+        held: the lock on all documents, if the caller has it; else it is taken.
+    """
 
     origin: RequestOrigin
     reason: str | None = None
+    held: Hold | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def changing(database: Database, locks: Locks, author: Author) -> Iterator[Chang
         LockHeld: another request changes documents.
         LockLost: the lease was lost before the block ended.
     """
-    with hold(locks, CONFIGDOCS_UPDATE, GLOBAL, author.origin) as held:
+    with holding(locks, CONFIGDOCS_UPDATE, GLOBAL, author.origin, author.held) as held:
         stamp = Stamp(
             caller=author.origin.caller,
             holder=locks.holder,

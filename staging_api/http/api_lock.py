@@ -16,6 +16,7 @@ from staging_api.errors import LockHeld
 from staging_api.http.auth import origin
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks, hold
+from staging_api.locks.keeper import Hold
 from staging_api.locks.model import LockKind
 from staging_api.locks.queue import until
 
@@ -100,6 +101,12 @@ def api_lock(
         return locked
 
     return decorate
+
+
+def hold_of(req: falcon.Request, kind: LockKind) -> Hold:
+    """Return the hold that `api_lock` took for a request, to be handed to the use case."""
+    held: Hold = req.context.holds[kind]
+    return held
 
 
 def takes_locks(responder: Callable[..., None]) -> bool:

@@ -151,6 +151,28 @@ def hold(
 
 
 @contextmanager
+def holding(
+    locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin, held: Hold | None = None
+) -> Iterator[Hold]:
+    """Use the hold that the caller hands on, or else take the lock for the length of the block.
+
+    Raises:
+        ValueError: the hold is one of another lock.
+        LockHeld: another request holds the lock.
+        LockLost: the lease that was handed on is lost; or, at the end of the block, the one of it.
+        Unavailable: the database cannot be reached.
+    """
+    if held is None:
+        with hold(locks, kind, scope, origin) as taken:
+            yield taken
+        return
+    if (held.lease.kind, held.lease.scope) != (kind, scope):
+        raise ValueError(f"a hold of {held.lease.scope} is none of {scope}")
+    held.assert_held()
+    yield held
+
+
+@contextmanager
 def guarded(database: Database, held: Hold) -> Iterator[Connection]:
     """Open a transaction that commits only while `held` is current: every write under a lock.
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, Invalid
-from staging_api.locks.hold import Locks, RequestOrigin, hold
+from staging_api.locks.hold import Locks, RequestOrigin, holding
+from staging_api.locks.keeper import Hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, rows
 from staging_api.publishing.building import Builder
@@ -82,8 +83,12 @@ class Publisher:
         apt_archive: AptArchive,
         options: Options,
         origin: RequestOrigin,
+        held: Hold | None = None,
     ) -> PublisherRun:
         """Run one operation on one archive, to its end.
+
+        Args:
+            held: the publisher's lock, if the caller has it; else it is taken here.
 
         Raises:
             LockHeld: another operation runs, on whatever archive.
@@ -91,7 +96,7 @@ class Publisher:
             SigningFailed: there is a key, and no signature came of it; clients see what they saw.
             HookFailed: a hook before going live failed; clients see what they saw.
         """
-        with self._running(operation, apt_archive, options, origin) as run:
+        with self._running(operation, apt_archive, options, origin, held=held) as run:
             # Only the lock's holder knows that no suite goes back meanwhile.
             apt_archive = self.apt_archive(apt_archive.name)
             run.finish(_OPERATIONS[operation](self, run, apt_archive, options))
@@ -217,16 +222,18 @@ class Publisher:
         options: Options,
         origin: RequestOrigin,
         purpose: Purpose | None = None,
+        *,
+        held: Hold | None = None,
     ) -> Iterator[RunLog]:
         """Hold the lock for a run, which refused requests are shown.
 
         Raises:
             LockHeld: another one runs.
         """
-        with hold(self.locks, PUBLISHER, GLOBAL, origin) as held:
+        with holding(self.locks, PUBLISHER, GLOBAL, origin, held) as lock:
             run = RunLog.begin(
                 self.locks,
-                held,
+                lock,
                 operation=operation,
                 apt_archive=apt_archive,
                 options=options,

@@ -24,6 +24,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
@@ -42,7 +43,7 @@ from staging_api.errors import (
     Unavailable,
 )
 from staging_api.locks import store as lock_store
-from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.model import ARCHIVE, LockKind
 from staging_api.logs import bind_log_context
 from staging_api.paging import Page, page_of
@@ -65,6 +66,8 @@ from staging_api.vocabulary.staging import TO_DO_STATES
 from staging_api.work_slots import WorkSlots, no_slot
 
 log = logging.getLogger(__name__)
+
+_NO_HOLDS: Holds = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,18 @@ class StagingService:
             return None
         return bringer if newest.final else newest
 
-    def queue(self, request: StagingRequest, origin: RequestOrigin) -> Staging:
+    def queue(
+        self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
+    ) -> Staging:
         """Write down what is to be done, and leave it to a worker.
+
+        Args:
+            given: holds that the caller has already; the other locks are taken here.
 
         Raises:
             LockHeld: another request works on this archive.
         """
-        with self._holding(request.lock_kinds, request.archive_url, origin) as holds:
+        with self._holding(request.lock_kinds, request.archive_url, origin, given) as holds:
             staging_id = self._plan(request, holds, origin)
         return self.find(staging_id)
 
@@ -185,8 +193,13 @@ class StagingService:
             plan(conn, request, origin, prefix, over=("failed",))
             repository.settle(conn, request.archive_url)
 
-    def stage(self, request: StagingRequest, origin: RequestOrigin) -> Staging:
+    def stage(
+        self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
+    ) -> Staging:
         """Stage what the caller has to wait for; a worker does the rest.
+
+        Args:
+            given: holds that the caller has already; the other locks are taken here.
 
         Raises:
             LockHeld: another request works on this archive.
@@ -198,7 +211,7 @@ class StagingService:
         """
         with (
             self.slots.one(origin.client, self.locks.shutdown) as slot,
-            self._holding(request.lock_kinds, request.archive_url, origin) as holds,
+            self._holding(request.lock_kinds, request.archive_url, origin, given) as holds,
         ):
             staging_id = self._plan(request, holds, origin)
             with self._working(staging_id, request, holds, FOR_CLIENT, slot.aside) as work:
@@ -326,11 +339,17 @@ class StagingService:
 
     @contextmanager
     def _holding(
-        self, kinds: Sequence[LockKind], archive_url: str, origin: RequestOrigin
+        self,
+        kinds: Sequence[LockKind],
+        archive_url: str,
+        origin: RequestOrigin,
+        given: Holds = _NO_HOLDS,
     ) -> Iterator[Holds]:
         with ExitStack() as stack:
             yield {
-                kind.name: stack.enter_context(hold(self.locks, kind, archive_url, origin))
+                kind.name: stack.enter_context(
+                    holding(self.locks, kind, archive_url, origin, given.get(kind.name))
+                )
                 for kind in kinds
             }
 

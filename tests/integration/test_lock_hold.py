@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -11,10 +12,11 @@ from sqlalchemy import text
 
 from staging_api import metrics
 from staging_api.db.engine import Database, open_database
+from staging_api.errors import LockLost
 from staging_api.locks import store
-from staging_api.locks.hold import Locks, guarded, hold
+from staging_api.locks.hold import Locks, guarded, hold, holding
 from staging_api.locks.keeper import Hold
-from staging_api.locks.model import ARCHIVE, Lease
+from staging_api.locks.model import ARCHIVE, IMAGES, Lease, LockKind
 from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, broken, expire, refused, released, rows
 from tests.service import eventually
@@ -116,3 +118,36 @@ def test_a_lease_is_renewed_in_the_first_third_of_what_is_left_or_of_a_whole_one
     now = datetime.now(UTC)
     lease = Lease("any", ARCHIVE, "s", 1, now, now, remaining_seconds)
     assert Hold(lease, 100.0, 30.0).renew_at == 100.0 + min(remaining_seconds, 30.0) / 3
+
+
+def test_a_hold_that_is_handed_on_is_used_in_another_thread_and_ended_by_its_own_block(
+    locks: Locks, database: Database
+) -> None:
+    def work(held: Hold) -> str:
+        with holding(locks, ARCHIVE, "s", ORIGIN, held) as same:
+            return same.lease.id
+
+    with hold(locks, ARCHIVE, "s", ORIGIN) as held, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work, held).result() == held.lease.id
+        assert rows(database, "SELECT outcome FROM api_locks") == [(None,)]
+    assert rows(database, "SELECT outcome FROM api_locks") == [("released",)]
+
+
+def test_without_a_hold_the_lock_is_taken_for_the_block(locks: Locks, database: Database) -> None:
+    with holding(locks, ARCHIVE, "s", ORIGIN):
+        assert rows(database, "SELECT scope, outcome FROM api_locks") == [("s", None)]
+    assert rows(database, "SELECT scope, outcome FROM api_locks") == [("s", "released")]
+
+
+@pytest.mark.parametrize(("kind", "scope"), [(IMAGES, "s"), (ARCHIVE, "another")])
+def test_a_hold_of_another_lock_is_refused(locks: Locks, kind: LockKind, scope: str) -> None:
+    with hold(locks, ARCHIVE, "s", ORIGIN) as held, pytest.raises(ValueError, match="is none of"):
+        with holding(locks, kind, scope, ORIGIN, held):
+            pass
+
+
+def test_a_hold_whose_lease_is_lost_is_refused_before_any_work(locks: Locks) -> None:
+    with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
+        held.mark_lost()
+        with holding(locks, ARCHIVE, "s", ORIGIN, held):
+            pytest.fail("the work began")

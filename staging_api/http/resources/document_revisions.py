@@ -4,7 +4,7 @@ import falcon
 
 from staging_api.documents.changing import Author
 from staging_api.documents.service import DocumentService
-from staging_api.http.api_lock import api_lock
+from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
 from staging_api.http.document_bodies import BufferBody, RevisionBody, RevisionList
 from staging_api.http.document_requests import (
@@ -98,7 +98,7 @@ class RollbackToRevision(_OfDocuments):
         A new revision, to be reviewed and committed as any other. Revision 0 has nothing.
         """
         body: RollbackRequest = req.context.json
-        author = Author(origin(req), body.reason)
+        author = _author(req, body.reason)
         self.documents.roll_back(
             number, author, over_buffer=body.over_buffer, unless=unless_moved(req)
         )
@@ -120,7 +120,7 @@ class ConfirmationOfRevision(_OfDocuments):
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Make a commit with `confirm_within` final."""
         query: ReasonQuery = req.context.query
-        author = Author(origin(req), query.reason)
+        author = _author(req, query.reason)
         resp.media = RevisionBody.of(self.documents.confirm(number, author))
 
 
@@ -137,7 +137,7 @@ class TagOfRevision(_OfDocuments):
     def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Tag a revision; a tag that is there already gets this data."""
         body: TagRequest = req.context.json
-        author = Author(origin(req), body.reason)
+        author = _author(req, body.reason)
         resp.media = RevisionBody.of(self.documents.tag(number, tag, body.data, author))
 
     @spec.validate(
@@ -150,7 +150,7 @@ class TagOfRevision(_OfDocuments):
     def on_delete(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Remove a tag."""
         query: ReasonQuery = req.context.query
-        author = Author(origin(req), query.reason)
+        author = _author(req, query.reason)
         resp.media = RevisionBody.of(self.documents.untag(number, tag, author))
 
 
@@ -175,7 +175,7 @@ class SiteActions(_OfDocuments):
         revision = self.documents.site_action(
             body.revision,
             body.data,
-            Author(origin(req), body.reason),
+            _author(req, body.reason),
             succeeded=body.outcome == "success",
             staged=body.require_staged,
         )
@@ -228,7 +228,7 @@ def _discard(
     documents: DocumentService, req: falcon.Request, resp: falcon.Response, collection: str | None
 ) -> None:
     query: ReasonQuery = req.context.query
-    documents.discard(collection, Author(origin(req), query.reason), unless_moved(req))
+    documents.discard(collection, _author(req, query.reason), unless_moved(req))
     _show_buffer(documents, resp)
 
 
@@ -237,3 +237,7 @@ def _show_buffer(documents: DocumentService, resp: falcon.Response) -> None:
     state = documents.reader.buffer_state()
     resp.set_header("ETag", state.etag)
     resp.media = BufferBody.of(state)
+
+
+def _author(req: falcon.Request, reason: str | None) -> Author:
+    return Author(origin(req), reason, hold_of(req, CONFIGDOCS_UPDATE))

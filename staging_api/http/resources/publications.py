@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.http.api_lock import api_lock
+from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
@@ -58,7 +58,9 @@ class Publications:
         """
         body: PublicationRequest = req.context.json
         archive = req.context.archive
-        run = self.publisher.run(body.operation, archive, _options(body), origin(req))
+        run = self.publisher.run(
+            body.operation, archive, _options(body), origin(req), hold_of(req, PUBLISHER)
+        )
         resp.status = falcon.HTTP_201
         resp.media = PublicationBody.of(run)
         resp.location = f"{PATH}/{run.id}"

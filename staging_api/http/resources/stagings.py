@@ -79,12 +79,13 @@ class Stagings:
         201 once all foreground artifacts are staged; 200 if there was nothing left to do; 202 at
         once with `Prefer: respond-async`. Background artifacts follow.
         """
+        holds = {kind.name: hold for kind, hold in req.context.holds.items()}
         if preference(req, self.wait_cap_seconds).respond_async:
-            staging = self.stagings.queue(checked(self, req), origin(req))
+            staging = self.stagings.queue(checked(self, req), origin(req), holds)
             applied(resp, "respond-async")
             _show(resp, staging, falcon.HTTP_202)
         else:
-            staging = self.stagings.stage(checked(self, req), origin(req))
+            staging = self.stagings.stage(checked(self, req), origin(req), holds)
             _show(resp, staging, falcon.HTTP_201)
 
     @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])

@@ -1,7 +1,7 @@
 """``/configdocs``: how versions compare, and collections of documents, read and posted."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import falcon
 
@@ -13,7 +13,7 @@ from staging_api.documents.showing import posted_text
 from staging_api.documents.stored import ContentRef
 from staging_api.documents.text import load_documents
 from staging_api.errors import LimitExceeded
-from staging_api.http.api_lock import api_lock
+from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import (
     YAML,
@@ -104,7 +104,8 @@ class Configdocs:
     @api_lock(CONFIGDOCS_UPDATE, scope=the_collection)
     def on_post(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
         """Put a collection into the buffer."""
-        done = self._documents.post(req.context.post, req.context.author)
+        lock = hold_of(req, CONFIGDOCS_UPDATE)
+        done = self._documents.post(req.context.post, replace(req.context.author, held=lock))
         resp.status = falcon.HTTP_201
         resp.location = f"{PATH}/{falcon.uri.encode_value(collection)}"
         resp.set_header("ETag", done.buffer.etag)

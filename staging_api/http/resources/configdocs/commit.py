@@ -1,11 +1,11 @@
 """``/commitconfigdocs``: the buffer becomes the committed version, if its validations succeed."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import falcon
 
 from staging_api.documents.service import CommitRequest, DocumentService
-from staging_api.http.api_lock import api_lock
+from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import author, unless_moved, validation_result
 from staging_api.locks.hold import Locks
@@ -48,7 +48,8 @@ class CommitConfigdocs:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Validate the buffer, and commit it."""
         request: CommitRequest = req.context.commit
-        done = self._documents.commit(request, req.context.author)
+        lock = hold_of(req, CONFIGDOCS_UPDATE)
+        done = self._documents.commit(request, replace(req.context.author, held=lock))
         body = validation_result(done, falcon.HTTP_200)
         if request.dryrun:
             body |= {"code": falcon.HTTP_200, "message": f"{body['message']} DRYRUN"}
