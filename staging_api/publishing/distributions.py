@@ -13,6 +13,7 @@ from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
 from staging_api.publishing.index_model import ArchiveFile
 from staging_api.publishing.model import Distribution, Generation
+from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,21 @@ class DistributionService:
             limit: files on a page of the pool.
 
         Raises:
-            NotFound: there is no such archive, or it has not been published.
+            NotFound: there is no such archive, it has not been published, or it does not keep the
+                generation.
         """
-        generation_id = generation_id or self.find(name).live.id
+        live = self.find(name).live
         with self.database.connect() as conn:
+            if generation_id is None:
+                generation_id = live.id
+            elif not _is_kept(rows.find_generation(conn, generation_id), name):
+                raise NotFound(f"{name} keeps no generation {generation_id}")
             if part == "dists":
                 files = list(rows.dists_list(conn, name, generation_id))
                 return FilePage(generation_id, files, None)
             files = rows.pool_list(conn, name, after=after, limit=limit)
         return FilePage(generation_id, files, files[-1].path if len(files) == limit else None)
+
+
+def _is_kept(generation: Generation, name: str) -> bool:
+    return generation.archive == name and generation.state in KEPT_GENERATION_STATES

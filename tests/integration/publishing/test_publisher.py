@@ -4,12 +4,13 @@ import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.errors import Conflict, HookFailed, PackageInvalid
+from staging_api.errors import Conflict, HookFailed, NotFound, PackageInvalid
 from staging_api.publishing import rows
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
@@ -188,6 +189,28 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     time_passes(here.database)
     here.run()
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
+
+
+def test_a_copy_of_a_generation_that_is_not_kept_is_not_found(here: Shop) -> None:
+    other = replace(here, name="other")
+    for each in (here, other):
+        each.set_up()
+        each.add("hello")
+        each.run()
+    files = partial(here.publisher.distributions.files, part="dists", after="", limit=9)
+    foreign = other.publisher.distributions.find("other").live.id
+    assert files("other", generation_id=foreign).items
+    for generation in (foreign, "0" * 26):
+        with pytest.raises(NotFound):
+            files(here.name, generation_id=generation)
+    old = here.publisher.distributions.find(here.name).live.id
+    here.add("world")
+    here.run()
+    assert files(here.name, generation_id=old).items
+    time_passes(here.database)
+    here.run()
+    with pytest.raises(NotFound):
+        files(here.name, generation_id=old)
 
 
 def test_a_rollback_shows_old_packages_until_it_is_lifted(here: Shop) -> None:
