@@ -60,7 +60,7 @@ def _check_signatures(life: "Life") -> None:
 
 
 def _check_listed(life: "Life") -> None:
-    """The index files of a suite that is not held list what is published, by the tables."""
+    """The index files of a suite that is not held list the published packages of the tables."""
     for suite in life.shop.archive.suites:
         if suite.held:
             continue
@@ -87,9 +87,9 @@ def _check_listed(life: "Life") -> None:
                     wanted[path].append((package, version))
         files = life.index_files(suite.name)
         assert plain_names(files).keys() == wanted.keys(), suite.name
-        for path, told in files.items():
+        for path, listed in files.items():
             if path.endswith(".gz"):
-                content = gzip.decompress(life.content(suite.name, path, told) or b"").decode()
+                content = gzip.decompress(life.content(suite.name, path, listed) or b"").decode()
                 expected = wanted[path.removesuffix(".gz")]
                 assert sorted(_LISTED.findall(content)) == sorted(expected), f"{suite.name}/{path}"
 
@@ -134,8 +134,8 @@ def _check_files(life: "Life") -> None:
             files = listed_in(release)
             if files:
                 _check_fields(release, files)
-            for path, told in files.items():
-                content = life.content(suite, path, told)
+            for path, listed in files.items():
+                content = life.content(suite, path, listed)
                 if path.endswith(".gz"):
                     named |= dict(_named(gzip.decompress(content or b"").decode()))
     for path, digest in named.items():
@@ -179,4 +179,4 @@ def listed_in(release: str) -> "Files":
 
 def plain_names(files: "Files") -> "Files":
     """Without the other forms: which ones there are may change."""
-    return {path: told for path, told in files.items() if not re.search(r"\.\w+$", path)}
+    return {path: listed for path, listed in files.items() if not re.search(r"\.\w+$", path)}

@@ -1,8 +1,8 @@
 """Series of events that an archive may live through, and what must be true after each of them.
 
-A seed tells two series, which happen to two archives by turns, in one database: what happens to one
-must not be seen in the other, so the checks look at both. Each has three suites. Packages are few
-and small, so that events meet: the same package is sent, deleted, sent again, taken back to and
+A seed gives two series, which happen to two archives by turns, in one database. An event of one
+must not change the other, so the checks look at both. Each has three suites. Packages are few and
+small, so that events meet: the same package is sent, deleted, sent again, taken back to and
 reaped within ten steps.
 """
 
@@ -49,7 +49,7 @@ Sent = Mapping[str, bytes]
 
 
 class DiedError(Exception):
-    """The end of a process, as far as its run can tell."""
+    """The end of a process, as its run sees it."""
 
 
 def fake_signature(release: bytes, key: SigningKey | None) -> Signed | Unsigned:
@@ -292,7 +292,7 @@ class Life:
         self.shop.run()
         check_nothing_is_left(self)
 
-    # What is seen
+    # Observations
 
     def generations(self) -> list[Generation]:
         with self.shop.database.connect() as conn:
@@ -309,9 +309,9 @@ class Life:
         """By path, the digest of each index file of a suite, in every form, as Release has it."""
         return listed_in(self.release(suite, generation))
 
-    def content(self, suite: str, path: str, told: str) -> bytes | None:
+    def content(self, suite: str, path: str, listed: str) -> bytes | None:
         """An index file as apt gets it, checked; None for a form that is listed only."""
-        digest, _, size = told.partition(" ")
+        digest, _, size = listed.partition(" ")
         folder = path.rpartition("/")[0]
         key = (self.shop.name, f"{suite}/{folder}", digest)
         if key not in self.contents:
@@ -360,7 +360,7 @@ def live(shop: Shop, seed: int, keys: Sequence[SigningKey | None], steps: int) -
 
     Args:
         shop: over the database and the store.
-        seed: tells the series.
+        seed: of the series.
         keys: that the archives may be signed with.
         steps: how many events, of both together.
     """

@@ -61,7 +61,7 @@ class Shop:
             return rows.find_apt_archive(conn, self.name)
 
     def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
-        """An archive; with one suite, unless told otherwise."""
+        """An archive; with one suite, stable, by default."""
         values: dict[str, Any] = {"name": self.name, "forms": ["gz", "xz"], "origin": "Example"}
         values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
         with self.database.begin() as conn:
@@ -105,9 +105,9 @@ class Shop:
 
     def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> PublisherRun:
         """Run an operation."""
-        asked = Options(**options)
+        chosen = Options(**options)
         return self.publisher.run(
-            operation, self.publisher.apt_archive(self.name, asked), asked, ORIGIN
+            operation, self.publisher.apt_archive(self.name, chosen), chosen, ORIGIN
         )
 
     def hold(self, generation: str | None = None, *suites: str) -> Generation:
@@ -146,7 +146,7 @@ def time_passes(database: Database, interval: str = "2 days") -> None:
 def find(
     database: Database, path: str, generation: str | None = None, archive: str = ARCHIVE
 ) -> Served | None:
-    """What is at a path below the archive's root."""
+    """Return the file at a path below the archive's root."""
     with database.connect() as conn:
         return served_at(conn, archive, generation, path)
 

@@ -32,7 +32,7 @@ from tests.service import API, Answer, Client, Pod, Service, eventually
 from tests.source import ArchiveSource
 
 INDEX = "dists/stable/main/binary-amd64/Packages.gz"
-#: What workers write now and then, whatever anybody asks for.
+#: What workers write now and then, with no request in progress.
 OF_WORKERS = ("store_ledger", "store_checks", "store_reservations", "artifact_accesses")
 
 
@@ -400,13 +400,13 @@ def test_a_409_names_a_run_that_has_only_just_got_the_lock(
 ) -> None:
     """The row of a run is written after its lock was granted."""
     has_expiring_release(archive, signer, rows)
-    granted, asked, go_on = Event(), Event(), Event()
+    granted, second_sent, go_on = Event(), Event(), Event()
 
     @contextmanager
     def slow(database: Database, held: Hold) -> Iterator[Connection]:
         if not granted.is_set():
             granted.set()
-            assert asked.wait(60)
+            assert second_sent.wait(60)
         with guarded(database, held) as conn:
             yield conn
 
@@ -422,15 +422,15 @@ def test_a_409_names_a_run_that_has_only_just_got_the_lock(
         refusing = pool.submit(ask, archive, second)
         refused_by = "SELECT 1 FROM publisher_runs WHERE state = 'running'"
         assert select(rows, refused_by) == []
-        asked.set()
+        second_sent.set()
         refused = refusing.result()
         go_on.set()
         assert running.result() is not None
     assert refused.problem == (409, "lock_held")
-    told = refused.json["publication"]
-    assert (told["operation"], told["purpose"]) == FIRSTS[first]
-    assert told["archive"] == archive.name
-    run = archive.client.get(f"{PUBLICATIONS}/{told['id']}").json
+    blocking = refused.json["publication"]
+    assert (blocking["operation"], blocking["purpose"]) == FIRSTS[first]
+    assert blocking["archive"] == archive.name
+    run = archive.client.get(f"{PUBLICATIONS}/{blocking['id']}").json
     assert (run["state"], run["purpose"]) == ("succeeded", FIRSTS[first][1])
 
 
@@ -459,9 +459,9 @@ def test_a_409_names_the_operation_in_progress_and_leaves_no_trace(
     assert refused.problem == (409, "lock_held")
     assert int(refused.headers["Retry-After"]) >= 1
     assert refused.json["lock"]["kind"] == "publisher"
-    told = refused.json["publication"]
-    assert (told["operation"], told["purpose"]) == FIRSTS[first]
-    assert told["archive"] == archive.name
+    blocking = refused.json["publication"]
+    assert (blocking["operation"], blocking["purpose"]) == FIRSTS[first]
+    assert blocking["archive"] == archive.name
     assert ask(archive, second).status in (200, 201)
 
 
@@ -523,17 +523,17 @@ def test_of_many_callers_on_two_pods_exactly_one_gets_through(
         return archive.at(pods[number % 2].client).publish(OPERATIONS[number % 3]).status
 
     with ThreadPoolExecutor(20) as pool:
-        asked = [pool.submit(ask, number) for number in range(20)]
-        refused = [each.result() for each in asked[1:]]
+        requests = [pool.submit(ask, number) for number in range(20)]
+        refused = [each.result() for each in requests[1:]]
         lock.set()
-        assert asked[0].result() == 201
+        assert requests[0].result() == 201
     assert refused == [409] * 19
     assert select(rows, "SELECT count(*) FROM publisher_runs") == [(before + 1,)]
 
 
 def wait_until_held(rows: Database) -> None:
     running = "SELECT 1 FROM publisher_runs WHERE state = 'running'"
-    eventually(lambda: bool(select(rows, running)), "nobody runs")
+    eventually(lambda: bool(select(rows, running)), "no run began")
 
 
 def test_an_unknown_archive_or_suite_is_refused_without_a_lock(

@@ -314,12 +314,12 @@ class Troubled:
                 self._wanted.release()
 
     def meanwhile(self) -> None:
-        """Let some be published, before a client gets the Release that it asked for."""
+        """Let some packages be published before a client gets its Release."""
         wanted = self.published + MEANWHILE
         eventually(lambda: self.published >= wanted or self.stop.is_set(), "nothing is published")
 
     def insist(self, ask: Callable[[], Answer]) -> Answer:
-        """Until another operation lets it through."""
+        """Repeat a request until no other operation runs."""
         while (answer := ask()).status == 409:
             time.sleep(0.02)
         assert answer.status in (200, 201), answer.body

@@ -153,15 +153,15 @@ def test_upload_exits_with_4_if_a_package_was_rejected(
             main(["publish", *map(str, arguments), "--server", client.url])
         return ended.value.code, *capsys.readouterr()
 
-    code, told, _ = run("upload", archive.name, bad, good)
+    code, printed, _ = run("upload", archive.name, bad, good)
     assert code == 4
-    assert "rejected  bad.deb" in told
-    assert "accepted  hello_2.0_amd64.deb" in told
+    assert "rejected  bad.deb" in printed
+    assert "accepted  hello_2.0_amd64.deb" in printed
     run("publish-ftpmaster", archive.name)
     code, _, noted = run("upload", archive.name, package(tmp_path, "hello", "1.0"))
     assert code == 0
     assert "stable has 2.0, which is newer" in noted
-    _, told, noted = run("publish-ftpmaster", archive.name)
-    assert "1 superseded_at_once" in told
-    assert "published," not in told
+    _, printed, noted = run("publish-ftpmaster", archive.name)
+    assert "1 superseded_at_once" in printed
+    assert "published," not in printed
     assert "hello 1.0 was never offered by stable" in noted

@@ -1,4 +1,4 @@
-"""What docs/publisher.md tells people to type does what it says."""
+"""The commands of docs/publisher.md do what it says."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def commands() -> list[list[str]]:
 
 
 def typed(line: str, folder: Path, server: str, **words: str) -> str:
-    """What a line writes that somebody types in a shell; it must succeed."""
+    """Return the output of a shell command, which must succeed."""
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     given = {"PATH": programs, "STAGING_SERVER": server, "APT": f"{server}{API}"}
     for word, value in words.items():
@@ -84,9 +84,9 @@ def test_the_commands_do_what_the_document_says(
     name = f"{AptArchiveApi.make(client).name}-of-the-document"
     generation = ""
     for number, typed in enumerate(commands(), start=1):
-        told = {"tools": name, "GENERATION": generation}
+        names = {"tools": name, "GENERATION": generation}
         with pytest.raises(SystemExit) as ended:
-            main([told.get(word, word) for word in typed])
+            main([names.get(word, word) for word in typed])
         output = capsys.readouterr().out
         assert ended.value.code in (None, 0), typed
         if typed[1] == "create":

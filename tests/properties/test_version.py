@@ -1,4 +1,4 @@
-"""Versions: what is one, and that the sort key gives Debian's order."""
+"""Versions are parsed, and their sort keys give Debian's order."""
 
 import re
 

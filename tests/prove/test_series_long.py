@@ -1,7 +1,7 @@
-"""What clients see is what was decided, after two thousand series of events, some longer ones.
+"""The promises hold after two thousand series of events, some of them longer.
 
-More by hand: ``python -m pytest -m prove tests/prove/test_series_long.py``; a seed that fails is
-told with its events, and `tests.apt_archive_series.live` repeats it.
+More by hand: ``python -m pytest -m prove tests/prove/test_series_long.py``; a failure
+shows its seed and events, and `tests.apt_archive_series.live` repeats it.
 """
 
 from pathlib import Path
@@ -24,9 +24,9 @@ def test_the_promises_hold_after_any_long_series_of_events(
     keys = keys_in(tmp_path / "keys")
     with shop(database, database_url, tmp_path) as made:
         for seed in range(first, first + TOGETHER):
-            told: list[str] = []
+            events: list[str] = []
             try:
-                told.extend(live(made, seed, keys, steps=60 if seed % 10 == 0 else 24))
+                events.extend(live(made, seed, keys, steps=60 if seed % 10 == 0 else 24))
             except BaseException as error:
-                error.add_note("\n".join([f"seed {seed}", *told]))
+                error.add_note("\n".join([f"seed {seed}", *events]))
                 raise

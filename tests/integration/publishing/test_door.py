@@ -126,11 +126,11 @@ def test_everything_the_api_accepts_can_be_published(
     for each in own.archive.suites:
         release = own.served(f"dists/{each.name}/Release").decode()
         fields = dict(line.split(": ", 1) for line in release.split("\nSHA256:")[0].split("\n"))
-        told = {"Label": own.archive.label, "Origin": own.archive.origin}
-        told |= {"Description": each.description, "Suite": each.name, "Codename": each.codename}
-        told |= {"Components": " ".join(each.components)}
-        told |= {"Architectures": " ".join(each.architectures)}
-        for field, value in told.items():
+        fields = {"Label": own.archive.label, "Origin": own.archive.origin}
+        fields |= {"Description": each.description, "Suite": each.name, "Codename": each.codename}
+        fields |= {"Components": " ".join(each.components)}
+        fields |= {"Architectures": " ".join(each.architectures)}
+        for field, value in fields.items():
             assert fields.get(field, "") == value
         for served in (each.name, *each.aliases, each.codename):
             signed = find(own.database, f"dists/{served}/InRelease", archive=name)

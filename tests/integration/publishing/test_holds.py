@@ -1,4 +1,4 @@
-"""Going back: a state of a suite, which lasts until somebody lifts it or uploads to that suite."""
+"""Going back: a state of a suite, until it is lifted or an upload to the suite is accepted."""
 
 from collections.abc import Iterator
 from pathlib import Path

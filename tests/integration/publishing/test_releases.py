@@ -121,6 +121,21 @@ def test_a_worker_renews_releases_and_changes_no_packages(
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
 
+def test_a_renewal_leaves_changes_of_a_suite_to_the_next_run(
+    here: Shop, keys: list[SigningKey]
+) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    here.change("stable", architectures=["amd64", "riscv64"])
+    nearly_over(here)
+    assert Renewal(here.publisher).once() == ["example"]
+    path = "dists/stable/main/binary-riscv64/Packages.gz"
+    assert find(here.database, path) is None
+    here.run()
+    assert here.served(path)
+    assert find(here.database, "dists/stable/main/binary-arm64/Packages.gz") is None
+
+
 def test_a_worker_renews_a_held_suite_within_its_hold(here: Shop, keys: list[SigningKey]) -> None:
     signed_with(here, keys[0])
     first = here.run().generation_id
@@ -181,8 +196,8 @@ def test_a_worker_warns_again_after_a_foreign_renewal_and_renews_its_own(
         assert renewal.once() == ["own"]
         here.run()
         assert renewal.once() == []
-    told = [record.getMessage() for record in caplog.records if "will expire" in record.message]
-    assert ["of example will" in line for line in told] == [True, True]
+    warnings = [record.getMessage() for record in caplog.records if "will expire" in record.message]
+    assert ["of example will" in line for line in warnings] == [True, True]
 
 
 def test_the_validity_left_is_reported_by_archive(here: Shop) -> None:
@@ -198,7 +213,7 @@ def test_the_validity_left_is_reported_by_archive(here: Shop) -> None:
 
 
 def test_releases_within_one_second_have_different_last_modified(here: Shop) -> None:
-    """As if several had come within one second, it runs ahead of the clock, and is not told yet."""
+    """As if several had come within one second, it runs ahead of the clock, and is not sent yet."""
     ahead = "date_trunc('second', clock_timestamp()) + interval '1 hour'"
     execute(here.database, f"UPDATE release_files SET modified_at = {ahead}")
     before = modified(here)

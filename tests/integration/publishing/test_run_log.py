@@ -26,7 +26,7 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is, no phase lasts so long that it has to be told by itself."""
+    """However busy the machine is, no phase lasts so long that it has to be written by itself."""
     monkeypatch.setattr(runlog, "_WRITE_SECONDS", 3600.0)
 
 
@@ -53,7 +53,7 @@ def test_each_phase_of_a_run_begins_where_the_one_before_ended(here: Shop) -> No
     assert last.finished_at <= run.finished_at
 
 
-def told(database: Database) -> list[tuple[str, list[str], int]]:
+def written(database: Database) -> list[tuple[str, list[str], int]]:
     """The phase, all phases so far, and how many of them go on, of the run that runs."""
     query = """
         SELECT r.phase, array_agg(p.phase ORDER BY p.position), count(*) - count(p.finished_at)
@@ -69,7 +69,7 @@ def test_a_lasting_phase_is_written_when_it_begins(
     seen: dict[str, list[tuple[str, list[str], int]]] = {}
 
     def look(step: str) -> None:
-        seen[step] = told(database)
+        seen[step] = written(database)
 
     hooks = tmp_path / "hooks"
     with shop(database, database_url, tmp_path, reached=look, hooks=hooks) as here:
@@ -87,7 +87,7 @@ def test_a_slow_run_writes_each_phase_when_it_begins(
 
     def look(step: str) -> None:
         if step in ALL_PHASES:
-            now[step] = told(database)[0][0]
+            now[step] = written(database)[0][0]
 
     with shop(database, database_url, tmp_path, reached=look) as here:
         here.set_up()

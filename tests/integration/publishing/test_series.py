@@ -1,4 +1,4 @@
-"""What clients see is what was decided, after any series of events: two hundred short series."""
+"""The promises hold after any series of events: two hundred short series."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from staging_api.db.engine import Database
 from tests.apt_archive_series import keys_in, live
 from tests.publisher import shop
 
-#: Each tells two series, of two archives.
+#: Each gives two series, of two archives.
 SEEDS = 100
 #: Of one test, which share a database as archives of a service do.
 TOGETHER = 10
@@ -24,9 +24,9 @@ def test_the_promises_hold_after_any_series_of_events(
     keys = keys_in(tmp_path / "keys")
     with shop(database, database_url, tmp_path) as made:
         for seed in range(first, first + TOGETHER):
-            told: list[str] = []
+            events: list[str] = []
             try:
-                told.extend(live(made, seed, keys, STEPS))
+                events.extend(live(made, seed, keys, STEPS))
             except BaseException as error:
-                error.add_note("\n".join([f"seed {seed}", *told]))
+                error.add_note("\n".join([f"seed {seed}", *events]))
                 raise
