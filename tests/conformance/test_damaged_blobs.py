@@ -74,7 +74,7 @@ def test_a_blob_of_another_length_is_not_reused_and_fresh_bytes_replace_it(
 
 
 @pytest.mark.parametrize("made", damage.NO_FILES)
-def test_what_is_no_file_is_no_blob_and_fresh_bytes_replace_it(
+def test_other_than_regular_files_are_no_blobs_and_are_replaced(
     tmp_path: Path, made: Callable[[Path], None]
 ) -> None:
     url = f"file://{tmp_path}/store"

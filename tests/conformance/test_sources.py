@@ -77,7 +77,7 @@ def test_an_object_is_described(source, place, archive):
     assert found.version
 
 
-def test_what_a_source_says_of_the_content_is_true(source):
+def test_declared_digests_are_true(source):
     for algorithm, digest in source.stat("object.bin").digests.items():
         assert hashlib.new(algorithm, BODY).hexdigest() == digest
 
@@ -104,7 +104,7 @@ def test_no_chunk_is_larger_than_memory_can_bear(source):
         assert max(len(chunk) for chunk in chunks) <= 10 << 20
 
 
-def test_what_is_not_there_is_not_found(source):
+def test_missing_objects_are_not_found(source):
     for name in ("none.bin", "object.bin/deeper", "sub/none.bin"):
         with pytest.raises((ArtifactNotFound, SourceNotAllowed)):
             source.stat(name)
@@ -123,7 +123,7 @@ def test_without_a_manifest_the_listing_does_or_there_is_no_archive(source, plac
             source.names()
 
 
-def test_an_archive_that_is_not_there_is_told_as_such(place, source):
+def test_a_missing_archive_is_archive_not_found(place, source):
     url = parse(f"{place.root}/board/never-made")
     other = open_archive(url, AllowList.parse(place.root), place.options)
     with pytest.raises(ArchiveNotFound):

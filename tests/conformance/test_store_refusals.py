@@ -77,7 +77,7 @@ def test_a_buckets_refusal_is_named(
     assert keep(store) == blob
 
 
-def test_the_reason_of_a_refused_look_is_asked_for_as_head_has_no_body(
+def test_the_reason_of_a_refused_head_is_fetched_by_get(
     store: BlobStore, proxy: FaultyBucket
 ) -> None:
     blob = keep(store)
@@ -160,7 +160,7 @@ def test_a_disks_refusal_is_named(
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
-def test_a_disk_that_cannot_be_asked_has_not_lost_anything(
+def test_an_unreadable_disk_has_lost_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     store = open_store(f"file://{tmp_path}/store", tmp_path)

@@ -56,7 +56,7 @@ def temporary_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("tmp/*/*/*") if path.is_file()]
 
 
-def test_what_is_committed_can_be_found_and_read_by_its_digest(store):
+def test_committed_blobs_are_found_and_read_by_their_digest(store):
     with store.batch("worker-1") as batch:
         blob = batch.keep([b"first ", b"second"])
         batch.commit()
@@ -73,7 +73,7 @@ def test_it_is_there_for_every_pod(store, url, tmp_path):
         assert stream.read() == b"shared"
 
 
-def test_what_it_lacks_of_many_is_told(store):
+def test_missing_blobs_among_many_are_reported(store):
     first, second = keep(store, b"first", b"second")
     assert store.lacks({first.sha256: 5, "0" * 64: 1, second.sha256: 6}) == {"0" * 64}
     assert store.lacks({}) == set()
@@ -131,7 +131,7 @@ def test_the_same_content_is_stored_once(store):
     assert [blob for blob, _ in blobs_of(store)] == [first]
 
 
-def test_what_is_there_may_be_reused_and_what_was_removed_may_not(store):
+def test_existing_blobs_may_be_reused_and_removed_ones_may_not(store):
     (blob,) = keep(store, b"old")
     with store.batch("worker-2") as batch:
         batch.reuse(blob)
@@ -175,7 +175,7 @@ def test_the_time_of_its_last_use_is_known(store):
     assert told == pytest.approx(used, abs=1)
 
 
-def test_what_is_removed_is_gone_and_may_be_removed_again(store):
+def test_removed_blobs_are_gone_and_may_be_removed_again(store):
     (blob,) = keep(store, b"read me")
     store.remove(blob.sha256)
     store.remove(blob.sha256)
@@ -240,7 +240,7 @@ def test_links_lead_to_where_clients_reach_the_bucket(endpoint, home):
     assert "X-Amz-Expires=240" in link
 
 
-def test_a_bucket_that_is_not_there_is_told(endpoint, home):
+def test_a_missing_bucket_is_an_error(endpoint, home):
     store = open_store(f"s3://nowhere/prefix?endpoint={endpoint}", home)
     with pytest.raises(StoreFailed):
         store.check()
@@ -248,7 +248,7 @@ def test_a_bucket_that_is_not_there_is_told(endpoint, home):
         keep(store, b"x")
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path, home):
+def test_an_unwritable_folder_is_an_error(tmp_path, home):
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable):
         open_store(f"file://{tmp_path}/file/store", home).check()

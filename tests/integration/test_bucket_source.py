@@ -59,7 +59,7 @@ def test_an_object_of_another_version_than_was_found_is_noticed(server, source):
         read(source, found)
 
 
-def test_a_server_that_is_away_for_a_moment_is_asked_again(server, source):
+def test_a_server_that_fails_for_a_moment_is_retried(server, source):
     server.wrong.fail = 1
     assert read(source) == BODY
 
@@ -73,7 +73,7 @@ def test_a_server_that_stays_away_is_given_up_without_repeating_its_address(serv
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_told_as_one(server, source, status):
+def test_a_denied_request_is_source_refused(server, source, status):
     server.wrong.status = status
     with pytest.raises(SourceRefused):
         source.stat("object.bin")

@@ -95,7 +95,7 @@ def test_stage_with_json_prints_one_line_and_nothing_else(run: Run) -> None:
     assert json.loads(out) == staging(mood="new")
 
 
-def test_stage_shows_what_the_service_says_while_the_request_runs(run: Run) -> None:
+def test_stage_shows_progress_while_the_request_runs(run: Run) -> None:
     looked = Event()
 
     def looks(seen: Seen) -> Step:
@@ -110,7 +110,7 @@ def test_stage_shows_what_the_service_says_while_the_request_runs(run: Run) -> N
     assert err.splitlines()[-1].startswith("full_payload: staged")
 
 
-def test_stage_says_once_for_whom_it_waits(run: Run) -> None:
+def test_stage_names_the_holder_it_waits_for_once(run: Run) -> None:
     script = posted(lock_held(), lock_held(), says(201, staging()))
     code, _, err = run(script, "stage", ARCHIVE)
     assert code == 0
@@ -153,7 +153,7 @@ def test_stage_can_wait_for_the_background_too(run: Run) -> None:
         (says(503, problem("unavailable")), 6),
     ],
 )
-def test_the_exit_code_tells_what_went_wrong(run: Run, answer: Step, code: int) -> None:
+def test_each_error_has_its_exit_code(run: Run, answer: Step, code: int) -> None:
     assert run(posted(answer), "stage", ARCHIVE)[0] == code
 
 
@@ -212,7 +212,7 @@ def test_status_of_what_failed_is_no_failure(run: Run) -> None:
     assert out.startswith("failed")
 
 
-def test_status_lists_no_more_than_asked_for(run: Run) -> None:
+def test_status_lists_at_most_the_limit(run: Run) -> None:
     page = {"items": [staging(), staging("failed")], "next": "01A"}
     code, out, _ = run(in_turn(says(200, page)), "status", "--limit", "2")
     assert code == 0
@@ -229,7 +229,7 @@ def test_cancel_shows_the_state(run: Run) -> None:
     assert out.startswith("cancelled")
 
 
-def test_locks_lists_who_holds_what(run: Run) -> None:
+def test_locks_lists_the_held_locks(run: Run) -> None:
     script = in_turn(says(200, {"items": [lock()], "next": None}))
     code, out, _ = run(script, "locks")
     assert code == 0

@@ -79,12 +79,14 @@ def test_a_read_whose_connection_broke_is_answered_by_another(
     assert metrics.READS_AGAIN._value.get() == before + 1
 
 
-def test_a_read_that_breaks_twice_tells_its_client_to_come_again(client: TestClient, proxy: Proxy):
+def test_a_read_whose_connection_breaks_twice_is_503_with_retry_after(
+    client: TestClient, proxy: Proxy
+):
     proxy.close()
     assert told_to_come_again(client.simulate_get(STAGINGS))
 
 
-def test_a_write_whose_connection_broke_tells_its_client_to_come_again(
+def test_a_write_whose_connection_breaks_is_503_with_retry_after(
     client: TestClient, proxy: Proxy, database: Database
 ):
     proxy.cut()

@@ -50,7 +50,7 @@ def outages() -> Iterator[Callable[[], float]]:
         ("54001", Unavailable, 1),
     ],
 )
-def test_each_sqlstate_has_a_meaning_of_its_own(
+def test_each_sqlstate_is_translated(
     code: str, kind: type[Unavailable], outage: int, database: Database
 ) -> None:
     for opened in (database.connect, database.begin):
@@ -65,7 +65,7 @@ def test_each_sqlstate_has_a_meaning_of_its_own(
             assert counted() == outage
 
 
-def test_what_is_a_fault_of_ours_is_not_called_the_databases(database: Database) -> None:
+def test_a_bug_of_ours_is_not_reported_as_an_outage(database: Database) -> None:
     with pytest.raises(ProgrammingError), database.connect() as conn:
         conn.exec_driver_sql("SELECT nothing FROM nowhere")
 
@@ -164,7 +164,7 @@ def test_a_server_that_refuses_the_connection_is_not_called_away(
         ("server closed the connection unexpectedly", Unavailable),
     ],
 )
-def test_whether_a_server_answered_is_told_in_any_language(
+def test_a_servers_refusal_is_recognised_in_any_language(
     said: str, kind: type[Unavailable]
 ) -> None:
     words = f'connection to server at "10.0.0.1", port 5432 failed: {said}\n'
@@ -179,7 +179,7 @@ def test_a_connection_that_was_made_and_broke_is_lost(database: Database) -> Non
     assert counted() == 1
 
 
-def test_a_client_is_told_that_the_database_is_busy(
+def test_a_busy_database_is_503_for_clients(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     del database

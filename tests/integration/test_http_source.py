@@ -101,7 +101,7 @@ def test_a_manifest_that_is_no_text_is_damaged(server, reader):
         reader().names()
 
 
-def test_what_is_not_there_is_not_found_at_once(reader, pauses):
+def test_a_missing_object_is_not_retried(reader, pauses):
     with pytest.raises(ArtifactNotFound):
         reader().stat("none.bin")
     assert pauses == []
@@ -167,7 +167,7 @@ def test_a_stalling_body_times_out_and_the_attempts_are_bounded(server, reader, 
     assert len(pauses) == 1
 
 
-def test_a_server_that_is_away_for_a_moment_is_asked_again(server, reader, pauses):
+def test_a_server_that_fails_for_a_moment_is_retried(server, reader, pauses):
     server.wrong.refuse, server.wrong.fail = 1, 2
     assert read(reader()) == BODY
     assert len(pauses) == 3
@@ -196,7 +196,7 @@ def test_a_refusal_is_not_tried_again(server, reader, pauses, status):
     assert pauses == []
 
 
-def test_nobody_listens(reader, pauses):
+def test_a_refused_connection_is_a_failed_source(reader, pauses):
     with pytest.raises(SourceFailed, match="could not be connected to"):
         reader("http://127.0.0.1:9", "http://127.0.0.1:9", attempts=2).stat("object.bin")
     assert len(pauses) == 1
@@ -216,7 +216,7 @@ def test_a_length_that_differs_between_two_answers_is_noticed(server, reader):
         b"".join(chunks)
 
 
-def test_a_body_whose_end_nobody_tells_is_refused(server, reader):
+def test_a_body_without_a_length_is_refused(server, reader):
     source = reader()
     found = source.stat("object.bin")
     server.wrong.no_length = True
@@ -232,7 +232,7 @@ def test_a_chunked_body_is_read_and_its_cut_noticed(server, reader):
         read(reader(attempts=2))
 
 
-def test_a_chunked_body_longer_than_told_is_noticed(server, reader):
+def test_a_chunked_body_longer_than_declared_is_noticed(server, reader):
     source = reader()
     found = source.stat("object.bin")
     server.wrong.chunked, server.wrong.etags = True, [found.version]
@@ -241,7 +241,7 @@ def test_a_chunked_body_longer_than_told_is_noticed(server, reader):
         b"".join(chunks)
 
 
-def test_a_server_without_head_is_asked_by_get(server, reader):
+def test_a_server_without_head_gets_a_get(server, reader):
     server.wrong.no_head = True
     assert reader().stat("object.bin").size_bytes == len(BODY)
 
@@ -280,7 +280,7 @@ def test_a_redirect_within_the_list_is_followed_with_its_query(server, reader):
         "gs://bucket/x",
     ],
 )
-def test_a_redirect_to_where_nobody_allowed_is_not_followed(server, reader, location):
+def test_a_redirect_outside_the_allow_list_is_not_followed(server, reader, location):
     server.wrong.redirect = lambda _path: location
     with pytest.raises(SourceNotAllowed):
         reader().stat("object.bin")
@@ -288,7 +288,7 @@ def test_a_redirect_to_where_nobody_allowed_is_not_followed(server, reader, loca
 
 
 @pytest.mark.parametrize("location", ["http://user:pw@127.0.0.1/x", "http://[bad/x", "http:///x"])
-def test_a_redirect_to_what_is_no_url_is_not_followed(server, reader, location):
+def test_a_redirect_to_an_invalid_url_is_not_followed(server, reader, location):
     server.wrong.redirect = lambda _path: location
     with pytest.raises(SourceFailed):
         reader().stat("object.bin")

@@ -210,7 +210,9 @@ def test_a_refusal_writes_nothing_with_a_key_and_without(
     assert send(client, key, method, query="name=t").status_code == 201, "the other is free"
 
 
-def test_who_waited_in_vain_took_no_lock_of_its_key(client: TestClient, database: Database) -> None:
+def test_a_request_that_timed_out_did_not_take_the_lock_of_its_key(
+    client: TestClient, database: Database
+) -> None:
     lease = acquired(database, kind=ARCHIVE, scope="s")
     for _ in range(2):
         refused = send(client, "k", Prefer="wait=1")
@@ -242,7 +244,7 @@ def test_the_second_with_a_key_hears_that_the_first_still_runs(
     assert thing.runs == ["tester"]
 
 
-def test_who_waits_behind_the_first_with_its_key_gets_its_answer(
+def test_a_waiting_request_with_the_same_key_gets_the_first_answer(
     client: TestClient, thing: Thing, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thing.go_on.clear()
@@ -280,7 +282,7 @@ def test_what_needed_no_lock_is_kept_too(
     assert thing.runs == []
 
 
-def test_what_needed_no_lock_is_not_said_while_the_first_runs(
+def test_an_answer_without_a_lock_is_not_given_while_the_first_request_runs(
     client: TestClient, thing: Thing, database: Database
 ) -> None:
     thing.found = 1

@@ -64,13 +64,13 @@ def test_what_a_source_sends_comes_whole_and_in_order():
     assert source.left.is_set()
 
 
-def test_what_a_source_raises_is_raised_to_whoever_waits():
+def test_an_error_of_the_source_is_raised_in_the_waiting_thread():
     with pytest.raises(ArtifactNotFound):
         Interruptible(SilentSource(), never).stat("object")
 
 
 @pytest.mark.parametrize("ask", ["names", "open"])
-def test_a_silent_source_is_left_once_the_check_says_so(ask):
+def test_a_failed_check_ends_the_wait_for_a_silent_source(ask):
     source = SilentSource(b"one")
 
     def check():
@@ -88,7 +88,7 @@ def test_a_silent_source_is_left_once_the_check_says_so(ask):
     waited.close()
 
 
-def test_who_has_enough_lets_the_source_go():
+def test_leaving_early_abandons_the_source():
     source = SilentSource(b"one", b"two", b"three", b"four")
     source.released.set()
     with Interruptible(source, never).open(FOUND) as chunks:
@@ -142,7 +142,7 @@ def test_closing_hangs_up_on_a_server_that_is_silent(after_bytes):
         assert server.read_of(url) == {"object": 1}
 
 
-def test_who_makes_something_of_a_silent_source_leaves_it_when_that_is_not_wanted_any_more():
+def test_an_abandoned_stage_abandons_its_silent_source():
     source = SilentSource(b"a member that must not be unpacked")
 
     def members():

@@ -98,7 +98,7 @@ def test_a_caller_cannot_write_the_middlewares_headers(client: TestClient):
     assert answer.status_code == 401
 
 
-def test_probes_need_no_token_and_ask_nobody(client: TestClient, server: Keystone):
+def test_probes_need_no_token_and_no_call_to_keystone(client: TestClient, server: Keystone):
     assert client.simulate_get("/readyz", headers={"X-Auth-Token": "of-alice"}).status_code == 200
     assert server.asked == []
 
@@ -190,7 +190,7 @@ def test_a_closed_port_is_503_and_good_tokens_go_on(
         assert call(client, "GET", "/locks", "of-alice") == 503
 
 
-def test_a_good_token_is_asked_for_from_an_address_that_was_refused_too_often(
+def test_a_valid_token_is_checked_from_an_address_over_its_limit_of_refusals(
     database_url: str, database: Database, tmp_path: Path, server: Keystone, monkeypatch: Any
 ):
     from staging_api.identity import keystone_middleware
@@ -273,13 +273,13 @@ def test_an_expired_token_is_refused_also_from_memory(client: TestClient, server
     assert call(client, "GET", "/locks", "of-alice") == 200
 
 
-def test_junk_is_asked_for_once_in_a_while(client: TestClient, server: Keystone):
+def test_an_invalid_token_is_checked_only_once_in_a_while(client: TestClient, server: Keystone):
     assert {call(client, "GET", "/locks", "junk") for _ in range(20)} == {401}
     assert server.asked.count("junk") == 1
 
 
 @pytest.mark.parametrize("token", ["x" * 20_000, "é", "a\tb"])
-def test_what_cannot_be_a_token_is_not_asked_for(client: TestClient, server: Keystone, token: str):
+def test_malformed_tokens_cause_no_call(client: TestClient, server: Keystone, token: str):
     assert call(client, "GET", "/locks", token) == 401
     assert server.asked == []
 
@@ -358,7 +358,7 @@ def test_a_user_that_is_named_like_the_service_is_refused(
         assert call(client, "GET", "/locks", token) == 401
 
 
-def test_a_file_that_is_missing_or_wrong_is_told_before_anything_starts(tmp_path: Path):
+def test_a_missing_or_invalid_file_is_an_error_at_start(tmp_path: Path):
     config = tmp_path / "keystone.conf"
     settings = Settings.from_env(auth="keystone", keystone_config=config)
     with pytest.raises(Invalid, match=r"STAGING_KEYSTONE_CONFIG: .* is not a file"):

@@ -67,7 +67,7 @@ def test_the_program_of_the_page_counts_one_at_a_time(
     ]
 
 
-def test_what_is_held_at_the_end_is_given_back(
+def test_locks_held_at_the_end_are_released(
     program: dict[str, Any], database: Database, database_url: str
 ) -> None:
     with open_locks(database_url, lease_seconds=60) as locks:

@@ -174,7 +174,7 @@ def test_promise_06_an_expired_lease_is_not_taken_over_while_a_write_is_open(
 
 
 @pytest.mark.parametrize("over", [False, True], ids=["live lease", "expired lease"])
-def test_nobody_who_asks_or_waits_is_blocked_by_an_open_write(
+def test_an_open_guarded_write_blocks_no_acquire_and_no_waiter(
     over: bool, database: Database, database_url: str
 ) -> None:
     """Eight wait for one lock on a pool of two: the pool stays free for all others."""

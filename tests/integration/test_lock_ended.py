@@ -31,7 +31,7 @@ def refuses(database: Database, held: Hold) -> bool:
     return True
 
 
-def test_an_ended_hold_refuses_whoever_still_refers_to_it(locks: Locks, database: Database) -> None:
+def test_an_ended_hold_refuses_further_use(locks: Locks, database: Database) -> None:
     with hold(locks, ARCHIVE, "other", ORIGIN) as other:
         with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             held.assert_held()

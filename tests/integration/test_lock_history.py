@@ -37,11 +37,11 @@ def test_a_clean_history_has_no_violations() -> None:
         ([reign("a", 1, 2, 5), reign("b", 3, 4, 4)], "fence"),
     ],
 )
-def test_what_is_wrong_is_found(reigns: list[Reign], word: str) -> None:
+def test_the_checker_finds_every_kind_of_fault(reigns: list[Reign], word: str) -> None:
     assert [found.split(":")[0] for found in violations(reigns)][:1] == [word]
 
 
-def test_an_unknown_end_accuses_nobody() -> None:
+def test_an_unknown_outcome_is_no_fault() -> None:
     assert violations([reign("a", 1, None, 1), reign("b", 2, 3, 2)]) == []
 
 

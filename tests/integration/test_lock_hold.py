@@ -101,7 +101,7 @@ def test_a_lock_that_is_freed_in_the_last_moment_of_a_wait_is_taken(
             conn.exec_driver_sql("DROP FUNCTION free_scopes CASCADE")
 
 
-def test_who_loses_one_lock_loses_no_other_of_that_kind(database: Database) -> None:
+def test_losing_one_lock_loses_no_other_of_that_kind(database: Database) -> None:
     kept = acquired(database, scope="kept")
     broken(database, acquired(database, scope="broken"))
     assert refused(database, scope="kept").id == kept.id
@@ -112,7 +112,7 @@ def test_who_loses_one_lock_loses_no_other_of_that_kind(database: Database) -> N
 
 
 @pytest.mark.parametrize("remaining_seconds", [3.0, 300.0])
-def test_a_lease_is_renewed_in_the_first_third_of_what_is_left_or_of_a_whole_one(
+def test_a_lease_is_renewed_within_a_third_of_its_remaining_time(
     remaining_seconds: float,
 ) -> None:
     now = datetime.now(UTC)

@@ -112,7 +112,7 @@ def test_promise_03_acquire_and_release_are_one_round_trip_each_and_reentry_none
     through.close()
 
 
-def test_promise_04_a_refusal_writes_nothing_and_waits_for_nobody(database: Database) -> None:
+def test_promise_04_a_refusal_writes_nothing_and_does_not_wait(database: Database) -> None:
     lease = acquired(database)
     row = "SELECT ctid::text, xmin::text, xmax::text FROM lock_scopes"
     before = rows(database, row)
@@ -158,7 +158,7 @@ def test_promise_05_the_high_bits_of_the_fence_are_the_wal_timeline(database: Da
 
 
 @pytest.mark.parametrize("lose", [expire, broken, released])
-def test_promise_06_whoever_lost_the_lock_writes_nothing(database: Database, lose) -> None:
+def test_promise_06_a_former_holder_writes_nothing(database: Database, lose) -> None:
     lease = acquired(database)
     with database.begin() as conn:
         store.guard(conn, lease)
@@ -178,7 +178,9 @@ def test_promise_06_a_stale_write_leaves_no_row(locks: Locks, database: Database
     assert rows(database, "SELECT * FROM archives") == []
 
 
-def test_promise_06_nobody_takes_over_between_guard_and_commit(database: Database) -> None:
+def test_promise_06_the_scope_cannot_change_hands_between_guard_and_commit(
+    database: Database,
+) -> None:
     lease = acquired(database, lease_seconds=0.2)
     with database.begin() as holder:
         store.guard(holder, lease)
@@ -222,7 +224,7 @@ def test_promise_07_only_the_very_grant_can_be_released(database: Database) -> N
     assert released(database, second) == "released"
 
 
-def test_promise_07_a_release_says_how_the_lease_had_ended(database: Database) -> None:
+def test_promise_07_a_release_returns_the_earlier_outcome(database: Database) -> None:
     lease = acquired(database)
     broken(database, lease)
     assert released(database, lease) == "broken"
@@ -249,7 +251,7 @@ def test_promise_08_an_acquire_whose_answer_was_lost_is_the_same_grant(
     through.close()
 
 
-def test_promise_08_a_repeated_acquire_gives_a_full_lease_and_the_history_says_so(
+def test_promise_08_a_repeated_acquire_gives_a_full_lease_and_the_history_shows_it(
     database: Database,
 ) -> None:
     first = acquired(database, lease_seconds=10)
@@ -336,7 +338,7 @@ def test_promise_10_the_clock_of_the_application_decides_nothing(
     assert acquired(database).fence == lease.fence + 1
 
 
-def test_promise_11_trust_ends_before_the_lease_and_the_holder_is_told(
+def test_promise_11_trust_ends_before_the_lease_and_the_holder_is_notified(
     database: Database, database_url: str
 ) -> None:
     sent_at = clock.now()
@@ -398,7 +400,7 @@ def test_promise_12_a_scope_is_free_at_once_after_release_and_after_its_time_oth
 
 
 @pytest.mark.parametrize("lose", [expire, broken])
-def test_promise_12_a_scope_rests_after_it_was_lost_if_its_kind_says_so(
+def test_promise_12_a_lost_scope_cools_down_if_its_kind_has_a_delay(
     database: Database, lose
 ) -> None:
     lease = acquired(database, kind=RESTING)
@@ -425,7 +427,7 @@ def test_promise_12_a_rest_is_at_most_a_minute() -> None:
         LockKind("too_long", delay_seconds=61)
 
 
-def test_promise_13_a_refusal_tells_the_true_rest_of_the_lease(
+def test_promise_13_a_refusal_has_the_remaining_time_of_the_lease(
     locks: Locks, database: Database
 ) -> None:
     lease = acquired(database, lease_seconds=20)
@@ -469,7 +471,7 @@ def test_promise_14_a_wait_ends_in_time_and_leaves_no_row(locks: Locks, database
     assert rows(database, "SELECT * FROM lock_waiters") == []
 
 
-def test_promise_14_who_asks_without_waiting_does_not_overtake(database: Database) -> None:
+def test_promise_14_a_request_that_does_not_wait_does_not_overtake(database: Database) -> None:
     lease = acquired(database)
     first = lock_request()
     with database.connect() as conn:
@@ -478,7 +480,7 @@ def test_promise_14_who_asks_without_waiting_does_not_overtake(database: Databas
     assert refused(database).id == first.id
 
 
-def test_promise_14_no_more_threads_are_parked_than_there_are_seats(
+def test_promise_14_no_more_threads_are_parked_than_there_are_waiter_slots(
     database: Database, database_url: str
 ) -> None:
     with locks_of(database, database_url, waiter_slots=1) as locks, ThreadPoolExecutor(1) as pool:
@@ -510,9 +512,7 @@ class pool_of_one:  # noqa: N801 - reads as a word
         pass
 
 
-def test_promise_14_notify_is_sent_only_when_somebody_waits(
-    database: Database, database_url: str
-) -> None:
+def test_promise_14_notify_is_sent_only_to_waiters(database: Database, database_url: str) -> None:
     url = make_url(database_url).set(drivername="postgresql")
     listener = psycopg2.connect(url.render_as_string(hide_password=False))
     listener.autocommit = True
@@ -537,7 +537,7 @@ def test_promise_14_a_queue_is_of_one_kind_and_scope(database: Database) -> None
     assert acquired(database)
 
 
-def test_promise_14_who_queues_during_a_release_is_not_forgotten(database: Database) -> None:
+def test_promise_14_a_request_that_queues_during_a_release_is_served(database: Database) -> None:
     lease, waiter = acquired(database), lock_request()
 
     def queue() -> None:
@@ -589,7 +589,7 @@ def test_promise_14_a_waiter_that_died_with_the_lock_does_not_stop_the_others(
     assert acquired(database)
 
 
-def test_promise_15_the_same_request_enters_again_and_nobody_else(locks: Locks) -> None:
+def test_promise_15_only_the_same_request_may_enter_again(locks: Locks) -> None:
     def enter() -> None:
         with hold(locks, ARCHIVE, "s", ORIGIN):
             pass
@@ -632,14 +632,16 @@ def test_promise_16_no_lock_is_broken_without_a_reason(database: Database) -> No
         assert store.break_lock(conn, new_id(), "operator", "not there") is None
 
 
-def test_promise_16_breaking_an_expired_lease_says_expired(database: Database) -> None:
+def test_promise_16_breaking_an_expired_lease_returns_expired(database: Database) -> None:
     lease = acquired(database)
     expire(database, lease)
     assert broken(database, lease) == "expired"
     assert grant_of(database, lease).reason is None
 
 
-def test_promise_17_every_grant_ends_once_and_says_who_when_and_how(database: Database) -> None:
+def test_promise_17_every_grant_ends_once_with_its_actor_time_and_outcome(
+    database: Database,
+) -> None:
     ends = {
         "released": released,
         "broken": broken,

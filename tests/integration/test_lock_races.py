@@ -60,7 +60,7 @@ def test_a_call_that_was_sent_again_revives_no_lease_that_ran_out_meanwhile(
         raced(database, take_row, let_pass(1.1), id=lease.id, lease_seconds=60)
 
 
-def test_a_call_that_was_sent_again_does_not_lengthen_the_lease_of_who_came_after(
+def test_a_repeated_call_does_not_extend_the_next_holders_lease(
     database: Database,
 ) -> None:
     lease = acquired(database)
@@ -125,7 +125,7 @@ def test_a_guard_that_waited_past_the_lease_refuses(database: Database) -> None:
             writing.result(10)
 
 
-def test_of_two_scopes_that_are_alike_only_the_one_asked_for_is_taken(database: Database) -> None:
+def test_of_two_similar_scopes_only_the_requested_one_is_taken(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(
             text(
@@ -175,7 +175,7 @@ def test_an_outcome_once_written_is_never_rewritten(
     assert grant_of(database, lease) == written
 
 
-def test_who_waits_longer_than_the_first_is_handed_the_lock_once_the_first_has_left(
+def test_the_second_waiter_gets_the_lock_once_the_first_has_left(
     database: Database,
 ) -> None:
     lease, first, second = acquired(database), lock_request(), lock_request()
@@ -226,7 +226,7 @@ def test_a_break_rings_for_the_first_in_the_queue_of_that_scope(
         assert [told.payload for told in listener.notifies] == [first.id]
 
 
-def test_a_scope_is_not_forgotten_while_somebody_waits_for_it(database: Database) -> None:
+def test_a_scope_with_a_waiter_is_not_deleted(database: Database) -> None:
     released(database, acquired(database))
     released(database, acquired(database, scope="elsewhere"))
     with database.connect() as conn:

@@ -95,7 +95,7 @@ def test_only_id_and_fence_together_release(database: Database) -> None:
     assert grant_of(database, lease).outcome is None
 
 
-def test_a_release_after_expiry_says_so(database: Database) -> None:
+def test_a_release_after_expiry_returns_expired(database: Database) -> None:
     lease = acquired(database)
     expire(database, lease)
     assert released(database, lease) == "expired"
@@ -113,14 +113,14 @@ def test_renewal_extends_only_current_unexpired_leases(database: Database) -> No
     assert (held[0].expires_at - alive.expires_at).total_seconds() > 29
 
 
-def test_a_guarded_write_is_refused_to_whoever_lost_the_lock(database: Database) -> None:
+def test_a_guarded_write_of_a_former_holder_is_refused(database: Database) -> None:
     lease = acquired(database)
     expire(database, lease)
     with pytest.raises(LockLost), database.begin() as conn:
         store.guard(conn, lease)
 
 
-def test_nobody_takes_over_between_the_guard_and_the_commit(database: Database) -> None:
+def test_the_scope_cannot_change_hands_between_the_guard_and_the_commit(database: Database) -> None:
     lease = acquired(database, lease_seconds=0.2)
     granted = threading.Event()
 
@@ -151,7 +151,7 @@ def test_breaking_a_lock_fences_its_holder_off(database: Database) -> None:
     assert acquired(database).fence > lease.fence + 1
 
 
-def test_a_scope_rests_after_an_expiry_but_not_after_a_release(database: Database) -> None:
+def test_a_scope_cools_down_after_an_expiry_but_not_after_a_release(database: Database) -> None:
     resting = LockKind("resting", delay_seconds=30)
     lease = acquired(database, kind=resting)
     released(database, lease)
@@ -171,7 +171,7 @@ def test_unnoticed_expiries_get_their_outcome(database: Database) -> None:
     assert grant_of(database, lease).outcome == "expired"
 
 
-def test_a_release_hands_the_lock_to_whoever_waited_longest(database: Database) -> None:
+def test_a_release_hands_the_lock_to_the_longest_waiter(database: Database) -> None:
     lease = acquired(database)
     first, second = lock_request(), lock_request()
     with database.connect() as conn:

@@ -191,9 +191,7 @@ def test_one_that_waits_in_vain_leaves_no_place_and_others_wait_on(
     patient.result()
 
 
-def test_those_who_wait_are_let_go_when_their_process_ends(
-    deaf: Process, database: Database
-) -> None:
+def test_waiters_are_refused_when_their_process_ends(deaf: Process, database: Database) -> None:
     acquired(database, scope="s", lease_seconds=300)
     waiting = [deaf.wait_for("s", seconds=300) for _ in range(3)]
     queued(database, 3)
@@ -217,7 +215,7 @@ def test_a_waiter_that_is_being_served_holds_up_no_look_at_the_others(database: 
         assert [place.id for place in store.poll_waiters(conn, ids)] == ids[1:]
 
 
-def test_a_look_at_the_waiters_says_how_long_each_lock_is_held(database: Database) -> None:
+def test_the_poll_returns_the_remaining_time_of_each_lock(database: Database) -> None:
     requests = {}
     for scope, end in (("held", None), ("over", expire), ("free", released)):
         lease = acquired(database, scope=scope, lease_seconds=100)

@@ -61,7 +61,7 @@ def test_a_warning_about_the_commit_is_recognised_in_any_language(database: Data
     assert renewed(database, lease)
 
 
-def test_what_was_said_of_one_statement_is_forgotten_before_the_next(database: Database) -> None:
+def test_warnings_of_one_statement_do_not_affect_the_next(database: Database) -> None:
     with database.connect() as conn:
         with warned(database, WRAPAROUND, at_commit=False):
             first = store.acquire(conn, lock_request())
@@ -71,7 +71,7 @@ def test_what_was_said_of_one_statement_is_forgotten_before_the_next(database: D
         assert conn.connection.driver_connection.notices == []
 
 
-def test_a_grant_that_ended_stays_ended_however_often_it_is_asked_for(database: Database) -> None:
+def test_an_ended_grant_is_never_granted_again(database: Database) -> None:
     lease = acquired(database)
     released(database, lease)
     with warned(database, WRAPAROUND, at_commit=False):
@@ -81,7 +81,7 @@ def test_a_grant_that_ended_stays_ended_however_often_it_is_asked_for(database: 
     assert refused(database).id == heir.id
 
 
-def test_a_refusal_asks_once(database: Database) -> None:
+def test_a_refusal_is_one_statement(database: Database) -> None:
     lease = acquired(database)
     with warned(database, WRAPAROUND, at_commit=False):
         before = rows(database, "SELECT xmin::text, ctid::text FROM lock_scopes")

@@ -232,7 +232,7 @@ def test_another_refusal_of_the_server_is_one_line(old_url: str):
         migrate(old_url)
 
 
-def test_a_migration_that_is_kept_waiting_says_by_whom(old_url: str):
+def test_a_blocked_migration_names_the_blocking_session(old_url: str):
     with reading(old_url, "blobs") as pid, pytest.raises(DeadlineOver, match=f"way: pid {pid} "):
         migrate(old_url, patience_seconds=0.1)
     assert migrate(old_url) == wanted_revision()
@@ -252,7 +252,7 @@ def at(database_url: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.parametrize("newer", ["9999", "12345"])
-def test_a_newer_schema_is_left_alone(at: Callable[[str], str], newer: str):
+def test_a_newer_schema_is_not_changed(at: Callable[[str], str], newer: str):
     url = at(newer)
     ran = command(url)
     said, wrong = ran.communicate(timeout=60)

@@ -78,12 +78,12 @@ def test_a_claim_that_does_not_hold_is_refused(issuer: Issuer, oidc: OidcCheck, 
         oidc.check(issuer.token(**claims))
 
 
-def test_a_signature_by_a_stranger_is_refused(issuer: Issuer, oidc: OidcCheck):
+def test_a_signature_by_an_unknown_key_is_refused(issuer: Issuer, oidc: OidcCheck):
     with pytest.raises(Unauthenticated, match="does not have"):
         oidc.check(issuer.token(key=new_key()))
 
 
-def test_a_signature_by_a_stranger_under_a_known_key_id_is_refused(issuer: Issuer, oidc: OidcCheck):
+def test_a_signature_by_an_unknown_key_under_a_known_id_is_refused(issuer: Issuer, oidc: OidcCheck):
     body, signature = issuer.token().rsplit(".", 1)
     flipped = ("A" if signature[0] != "A" else "B") + signature[1:]
     with pytest.raises(Unauthenticated, match="signature"):
@@ -111,7 +111,7 @@ def test_the_public_key_is_no_shared_secret(issuer: Issuer, oidc: OidcCheck):
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "....", "e30.e30.e30", "é.b.c"])
-def test_what_is_no_token_is_refused(oidc: OidcCheck, text: str):
+def test_malformed_tokens_are_refused(oidc: OidcCheck, text: str):
     with pytest.raises(Unauthenticated):
         oidc.check(text)
 
@@ -165,7 +165,7 @@ def test_keys_that_could_not_be_renewed_for_a_day_are_trusted_no_more(
         oidc.check(issuer.token())
 
 
-def test_a_new_key_is_503_while_the_issuer_cannot_be_asked_for_it(
+def test_a_new_key_is_503_while_the_issuer_is_unreachable(
     issuer: Issuer, oidc: OidcCheck, clock: Clock
 ):
     before = issuer.token()
@@ -329,7 +329,7 @@ def test_an_issuer_that_moved_is_503_and_not_followed(issuer: Issuer, oidc: Oidc
 @pytest.mark.parametrize(
     "content", [None, "text/html", "application/octet-stream", "application/jwk-set+json"]
 )
-def test_keys_are_believed_whatever_their_type_is_said_to_be(
+def test_keys_are_accepted_with_any_content_type(
     issuer: Issuer, oidc: OidcCheck, content: str | None
 ):
     issuer.content_type = content
@@ -461,6 +461,6 @@ def test_a_discovery_document_of_another_issuer_is_not_believed(issuer: Issuer):
 
 
 @pytest.mark.parametrize("url", ["http://issuer.example", "ftp://issuer.example", "issuer"])
-def test_keys_are_not_fetched_over_a_line_that_anybody_can_change(url: str):
+def test_keys_are_not_fetched_over_plain_http(url: str):
     with pytest.raises(Invalid, match="STAGING_OIDC_ISSUER"):
         Provider(url).fetcher()

@@ -62,7 +62,7 @@ def test_prune_drops_months_that_are_over_and_keeps_the_rest(
     assert rows(database, "SELECT to_regclass(:name) IS NOT NULL", name=this_month) == [(True,)]
 
 
-def test_prune_evicts_what_nobody_reads_and_says_so(
+def test_prune_evicts_unread_artifacts_and_lists_them(
     at: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, pinned, fresh = (at.build(f"R17-{number}") for number in (1, 2, 3))

@@ -79,7 +79,7 @@ def test_nothing_is_served_past_the_table(services: Services):
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize(("route", "method"), CALLS)
-def test_a_role_may_call_what_the_table_says(
+def test_a_role_may_call_the_routes_of_the_table(
     client: TestClient, issuer: Issuer, route: str, method: str, role: Role
 ):
     answer = call(client, route, method, issuer.token(role=role))
@@ -124,7 +124,7 @@ def test_a_caller_without_a_role_may_call_nothing(
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "TRACE", "HEAD", "POST", "DELETE"])
 @pytest.mark.parametrize("route", ALLOWED)
-def test_a_method_that_is_not_in_the_table_is_refused_to_everybody(
+def test_a_method_outside_the_table_is_refused_to_every_role(
     client: TestClient, issuer: Issuer, route: str, method: str
 ):
     if method in ALLOWED[route]:
@@ -171,7 +171,7 @@ def test_a_fence_is_shown_to_operators_only(
     assert [lock["fence"] is not None for lock in answer.json["items"]] == [shown]
 
 
-def test_who_sends_no_credential_may_be_given_roles(
+def test_callers_without_a_credential_may_get_roles(
     issuer: Issuer, database_url: str, database: Database, tmp_path: Path
 ):
     made = build(settings(database_url, tmp_path, issuer, anonymous_roles="viewer"))
@@ -195,7 +195,7 @@ def test_a_provider_that_is_away_is_503_and_probes_do_not_ask_it(
         made.close()
 
 
-def test_without_authentication_everybody_is_anonymous_and_may_do_everything(
+def test_without_authentication_every_caller_is_anonymous_with_all_roles(
     database_url: str, database: Database, tmp_path: Path
 ):
     made = build(Settings.from_env(database_url=database_url, home=tmp_path))

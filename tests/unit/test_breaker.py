@@ -39,7 +39,7 @@ def fail(breakers, times, host="h"):
             ask(breakers, SourceFailed("down"), host)
 
 
-def test_a_host_rests_after_failing_again_and_again(breakers, now):
+def test_the_circuit_of_a_host_opens_after_failures_in_a_row(breakers, now):
     fail(breakers, 3)
     now[0] = 10
     with pytest.raises(SourceFailed, match="not called for now") as refused:
@@ -59,7 +59,7 @@ def test_other_hosts_go_on(breakers):
     ask(breakers, host="other")
 
 
-def test_after_the_rest_one_goes_through_and_decides(breakers, now):
+def test_a_half_open_circuit_lets_one_request_through_and_its_success_closes_it(breakers, now):
     fail(breakers, 3)
     now[0] = 31
     with breakers.calling("h"), pytest.raises(SourceFailed, match="not called for now"):
@@ -67,7 +67,7 @@ def test_after_the_rest_one_goes_through_and_decides(breakers, now):
     ask(breakers)
 
 
-def test_a_failure_after_the_rest_begins_another(breakers, now):
+def test_a_failure_of_a_half_open_circuit_opens_it_again(breakers, now):
     fail(breakers, 3)
     now[0] = 31
     fail(breakers, 1)
@@ -86,7 +86,7 @@ def test_a_failure_after_the_rest_begins_another(breakers, now):
         KeyError("x"),
     ],
 )
-def test_what_is_not_the_hosts_fault_does_not_count(breakers, error):
+def test_errors_that_are_not_the_hosts_fault_do_not_count(breakers, error):
     for _ in range(5):
         with pytest.raises(type(error)):
             ask(breakers, error)

@@ -71,7 +71,7 @@ def store(tmp_path):
     return FolderStore(tmp_path / "store")
 
 
-def test_of_what_was_read_whole_version_and_blob_are_told(store):
+def test_an_object_that_was_read_whole_is_cached_with_its_version_and_blob(store):
     crc32c = f"{google_crc32c.value(b'payload'):08x}"
     fetched = fetch(VersionedSource({"object": b"payload"}, digests={"crc32c": crc32c}), store)
     assert fetched.cached_objects == (
@@ -101,7 +101,7 @@ def test_a_version_that_was_read_before_is_not_read_again(store):
 
 
 @pytest.mark.parametrize("extract", ["tar", "zip"])
-def test_what_is_unpacked_comes_out_of_the_object_that_the_store_has(store, extract):
+def test_members_are_unpacked_from_the_cached_object(store, extract):
     packed = gzip.compress(tar_of(("a", b"1"))) if extract == "tar" else zip_of(("a", b"1"))
     fetch(VersionedSource({"object": packed}), store)
     again = VersionedSource({"object": packed})
@@ -127,7 +127,7 @@ def test_an_md5_is_no_proof(store):
     assert other.opened == ["object"]
 
 
-def test_what_vanishes_from_the_store_at_the_last_moment_is_asked_for_again(store):
+def test_a_cached_object_that_vanishes_at_the_last_moment_is_fetched_again(store):
     fetch(VersionedSource({"object": b"payload"}), store)
 
     def vanish(step):
@@ -143,7 +143,7 @@ def test_what_vanishes_from_the_store_at_the_last_moment_is_asked_for_again(stor
         )
 
 
-def test_nothing_is_reserved_or_told_of_what_need_not_come(store):
+def test_no_space_is_reserved_and_no_progress_reported_for_cached_objects(store):
     fetch(VersionedSource({"object": b"payload"}), store)
     asked: list[int] = []
     told: list[tuple[int, int | None]] = []

@@ -73,7 +73,7 @@ def test_what_the_config_map_sets_is_refused_in_settings():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_asks_for_metrics_that_there_are_and_has_a_runbook(rule):
+def test_an_alert_queries_existing_metrics_and_has_a_runbook(rule):
     asked = set(re.findall(r"\bstaging_\w+", rule["expr"]))
     assert asked <= known_metrics()
     assert f"### {rule['alert']}\n" in (DOCS / "operations.md").read_text()
@@ -81,6 +81,6 @@ def test_an_alert_asks_for_metrics_that_there_are_and_has_a_runbook(rule):
 
 
 @pytest.mark.parametrize("panel", DASHBOARD["panels"], ids=lambda panel: panel["title"])
-def test_a_panel_asks_for_metrics_that_there_are(panel):
+def test_a_panel_queries_existing_metrics(panel):
     for target in panel["targets"]:
         assert set(re.findall(r"\bstaging_\w+", target["expr"])) <= known_metrics()

@@ -86,7 +86,7 @@ def test_a_retry_after_that_makes_no_sense_is_none(header: str | None) -> None:
     assert retry_after_seconds(header) is None
 
 
-def test_a_pause_is_never_shorter_than_told_and_spread_by_chance() -> None:
+def test_a_pause_is_never_shorter_than_retry_after_and_has_jitter() -> None:
     pacing = Pacing(floor_seconds=0.5, jitter=0.25)
     pauses = {pacing.pause_seconds(1, 4) for _ in range(50)}
     assert all(4 <= pause <= 5 for pause in pauses)
@@ -94,12 +94,12 @@ def test_a_pause_is_never_shorter_than_told_and_spread_by_chance() -> None:
     assert pacing.pause_seconds(1, 0) >= 0.5
 
 
-def test_untold_pauses_double_up_to_a_ceiling() -> None:
+def test_pauses_without_retry_after_double_up_to_a_ceiling() -> None:
     pacing = Pacing(floor_seconds=0.5, ceiling_seconds=3, jitter=0)
     assert [pacing.pause_seconds(tries, None) for tries in (1, 2, 3, 4, 5000)] == [0.5, 1, 2, 3, 3]
 
 
-def test_what_a_newer_service_says_is_taken_and_kept() -> None:
+def test_members_of_a_newer_service_are_kept() -> None:
     told = documents.staging("resting", mood="good")
     staging = Staging.of(told)
     assert staging.state == "resting"

@@ -85,7 +85,7 @@ def test_a_system_without_counters_has_no_load(tmp_path):
     assert Counters.read(tmp_path).cpu_all == 0
 
 
-def test_the_last_seat_is_given_once_and_again_when_it_is_free():
+def test_the_last_waiter_slot_is_taken_once_and_again_when_it_is_free():
     waiter_slots = WaiterSlots(1)
     with waiter_slots.one():
         assert waiter_slots.taken == 1

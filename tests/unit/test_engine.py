@@ -133,7 +133,7 @@ def test_further_paths_share_the_content(store, catalogue):
     }
 
 
-def test_a_further_path_does_not_hide_a_file_of_its_own(store):
+def test_an_alias_path_does_not_hide_another_file(store):
     kind = kind_of("tar", also=(("p/", ""),))
     for members in ([("p/a", b"1"), ("a", b"2")], [("a", b"2"), ("p/a", b"1")]):
         fetched = fetch(kind, MemorySource({"object": tar_of(*members)}), BUILD, store)
@@ -143,7 +143,7 @@ def test_a_further_path_does_not_hide_a_file_of_its_own(store):
         }
 
 
-def test_what_is_optional_may_be_missing_and_the_rest_may_not(store):
+def test_only_optional_artifacts_may_be_missing(store):
     source = MemorySource({})
     assert engine.fetch(kind_of(optional=True), source, BUILD, store) is None
     with pytest.raises(ArtifactNotFound):
@@ -158,7 +158,7 @@ def test_an_archive_without_the_wanted_member_is_no_success(store):
 
 @pytest.mark.parametrize("extract", ["plain", "tar"])
 @pytest.mark.parametrize("algorithm", ["sha256", "md5", "crc32c"])
-def test_a_digest_that_the_source_told_must_hold(store, tmp_path, extract, algorithm):
+def test_a_declared_digest_must_match(store, tmp_path, extract, algorithm):
     def told(data):
         if algorithm == "crc32c":
             return {algorithm: f"{google_crc32c.value(data):08x}"}
@@ -190,7 +190,7 @@ def test_a_plain_object_is_limited_too(store):
         engine.fetch(kind_of(), source, BUILD, store, limits=Limits(member_bytes=99))
 
 
-def test_progress_is_told_and_ends_at_the_total(store):
+def test_progress_is_reported_and_ends_at_the_total(store):
     told = []
     source = MemorySource({"object": bytes(200_000)})
     engine.fetch(
@@ -246,7 +246,7 @@ def test_what_the_store_has_already_is_not_fetched_again(store):
     assert told == []  # of bytes that need not come, nothing is told
 
 
-def test_what_is_known_but_no_longer_in_the_store_is_fetched(store):
+def test_a_known_object_whose_blob_is_gone_is_fetched(store):
     source = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})
     assert fetch(kind_of(), source, BUILD, store).sha256 == sha(b"payload")
     assert source.opened == ["object"]

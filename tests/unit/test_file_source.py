@@ -59,7 +59,7 @@ def test_a_manifest_comes_first(source, archive):
     assert source.names() == ["object.bin"]
 
 
-def test_what_is_not_there_is_not_found(source, archive, tmp_path):
+def test_missing_objects_are_not_found(source, archive, tmp_path):
     with pytest.raises(ArtifactNotFound):
         source.stat("none")
     with pytest.raises(ArtifactNotFound):

@@ -36,7 +36,7 @@ def begin(limits: CallerLimits, req: falcon.Request) -> falcon.Request:
     return req
 
 
-def test_a_caller_over_its_rate_is_told_when_to_come_back():
+def test_a_caller_over_its_rate_gets_retry_after():
     clock = Clock()
     limits = CallerLimits(Limits(per_second=2), clock)
     begin(limits, request())

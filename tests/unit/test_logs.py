@@ -72,7 +72,7 @@ def test_a_line_for_people_has_the_ids_that_are_known(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "\udcff of a file's name", 'a "quote"', "grün"])
-def test_whatever_is_told_is_one_line_of_json(
+def test_every_log_record_is_one_line_of_json(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("json")
@@ -95,9 +95,7 @@ def test_a_traceback_names_lines_and_no_values(
 
 
 @FORMS
-def test_an_error_that_quotes_a_secret_is_told_without(
-    form: Form, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_secret_in_an_error_is_redacted(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(form)
     try:
         fail("no route to postgresql://staging:hunter22@db/staging")
@@ -109,7 +107,7 @@ def test_an_error_that_quotes_a_secret_is_told_without(
 
 
 @FORMS
-def test_a_secret_is_told_neither_by_the_line_nor_by_its_ids(
+def test_secrets_in_the_message_and_in_ids_are_redacted(
     form: Form, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure(form)

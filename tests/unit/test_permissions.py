@@ -25,7 +25,7 @@ def test_an_address_of_this_machine_alone_needs_none(bind: str):
     check_who_may_call(Settings.from_env(bind=bind))
 
 
-def test_said_twice_it_is_meant():
+def test_anonymous_bind_is_allowed_when_confirmed():
     check_who_may_call(Settings.from_env(bind="0.0.0.0:80", auth_none_anywhere="yes"))
 
 

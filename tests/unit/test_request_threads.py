@@ -37,7 +37,7 @@ def test_parked_jobs_take_no_place_from_others():
     eventually(lambda: threads.parked_count == 0, "they do not come back")
 
 
-def test_no_more_jobs_run_at_once_than_there_are_places_whoever_comes_back_from_a_wait():
+def test_jobs_returning_from_a_wait_do_not_exceed_the_concurrency_limit():
     threads, mutex = started(3), threading.Lock()
     running, most, over = 0, 0, threading.Semaphore(0)
 

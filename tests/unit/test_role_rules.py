@@ -85,7 +85,7 @@ def test_a_malformed_rule_is_refused_at_start(rule):
         ("viewer:*", False),
     ],
 )
-def test_a_role_that_anybody_can_have_somewhere_is_warned_of(
+def test_a_rule_for_a_keystone_role_in_any_project_logs_a_warning(
     rule: str, warned: bool, caplog: pytest.LogCaptureFixture
 ):
     """Of Keystone: an admin of her own project is no operator of all the service."""

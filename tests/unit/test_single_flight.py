@@ -70,7 +70,7 @@ def test_one_does_it_for_all_of_the_same_key_and_another_key_is_another_matter()
         assert not flight.is_running("a")
 
 
-def test_all_are_told_how_it_failed_each_by_an_error_of_its_own():
+def test_all_followers_get_the_error_each_as_a_copy():
     flight, work = SingleFlight(), Work(NotFound("it is not there", extra={"a": 1}))
     with ThreadPoolExecutor(5) as pool:
         asked = [pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30) for _ in range(5)]
@@ -87,7 +87,7 @@ def test_all_are_told_how_it_failed_each_by_an_error_of_its_own():
 @pytest.mark.parametrize(
     "error", [ClientGone("gone"), WaitTimedOut("over"), RuntimeError("a fault of its own")]
 )
-def test_the_next_goes_on_where_the_first_gave_up_for_a_reason_of_its_own(error):
+def test_the_next_request_leads_when_the_first_gives_up(error):
     flight, first, second = SingleFlight(), Work(error), Work()
     with ThreadPoolExecutor(3) as pool:
         leader = pool.submit(flight.run, "a", first, ALWAYS_CONNECTED, 30)

@@ -57,7 +57,7 @@ def test_every_setting_has_its_effect(tmp_path):
         ("sources_manifest", ""),
     ],
 )
-def test_a_wrong_setting_is_told_by_its_name(name, value):
+def test_an_error_names_the_wrong_setting(name, value):
     with pytest.raises(Invalid) as refused:
         options_of(Settings(**{name: value}))
     assert refused.value.errors[0].field == f"STAGING_{name.upper()}"
@@ -67,7 +67,7 @@ def test_a_wrong_setting_is_told_by_its_name(name, value):
 @pytest.mark.parametrize(
     "line", ["https://host", "ftp://host x", "https://host/path x", "Bearer x"]
 )
-def test_a_wrong_line_of_the_authorization_file_is_told_by_its_number(tmp_path, line):
+def test_an_error_names_the_wrong_line_of_the_authorization_file(tmp_path, line):
     file = tmp_path / "authorization"
     file.write_text(f"https://good Basic aaa\n{line}\n")
     with pytest.raises(Invalid, match="line 2") as refused:
@@ -76,7 +76,7 @@ def test_a_wrong_line_of_the_authorization_file_is_told_by_its_number(tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["sources_ca_file", "sources_authorization_file"])
-def test_a_file_that_is_not_there_is_told(tmp_path, name):
+def test_a_missing_file_is_an_error(tmp_path, name):
     with pytest.raises(Invalid, match=f"STAGING_{name.upper()}"):
         options_of(Settings(**{name: tmp_path / "none"}))
 

@@ -52,7 +52,7 @@ def test_data_is_synced_before_it_gets_its_name_and_folders_after(store, monkeyp
     assert steps == ["file", "name", "folder", "folder", "folder"]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(store, tmp_path, monkeypatch):
+def test_a_full_disk_is_no_space_and_leaves_nothing(store, tmp_path, monkeypatch):
     def full(_descriptor, _chunk):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -292,7 +292,7 @@ def test_an_entry_is_not_added_where_it_would_be_lost(path: Path):
 
 
 @pytest.mark.parametrize("instead", ["a folder", "a pipe", "a link to nothing", "bytes", "long"])
-def test_what_is_no_file_of_text_is_not_taken_and_nobody_waits_for_it(path: Path, instead: str):
+def test_pipes_and_devices_are_refused_without_waiting(path: Path, instead: str):
     token, other = issue(path), path.with_name("other")
     clock = Clock()
     tokens = TokenFile(path, clock=clock)
@@ -367,7 +367,7 @@ def test_a_file_that_became_wrong_leaves_the_tokens_of_before(path: Path, wrong:
         ({"secret": "x"}, "unknown fields: secret"),
     ],
 )
-def test_a_wrong_entry_is_told_by_number_and_reason(
+def test_an_error_names_the_wrong_entry_and_the_reason(
     path: Path, change: dict[str, object], message: str
 ):
     issue(path)

@@ -3,7 +3,7 @@
 from staging_api.staging.write_tracker import WriteTracker, WrittenExtent
 
 
-def test_nothing_is_told_of_a_file_before_it_is_there(tmp_path):
+def test_a_file_is_not_announced_before_it_exists(tmp_path):
     growth, file = WriteTracker(), tmp_path / "file"
     pieces = growth.counted(file, 3, [b"a", b"bc"])
     assert growth.synced() is None
@@ -16,7 +16,7 @@ def test_nothing_is_told_of_a_file_before_it_is_there(tmp_path):
     assert growth.synced() == WrittenExtent(file, 3, 3)
 
 
-def test_a_file_that_the_store_did_not_need_is_not_told_of_any_more(tmp_path):
+def test_a_file_that_the_store_did_not_need_is_no_longer_announced(tmp_path):
     growth, file = WriteTracker(), tmp_path / "file"
     file.touch()
     list(growth.counted(file, None, [b"a"]))

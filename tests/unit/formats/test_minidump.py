@@ -40,7 +40,7 @@ def test_modules_without_an_identifier_or_a_name_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("dump", [b"", b"MDMP", b"PK\x03\x04" + bytes(60)])
-def test_what_is_no_minidump_is_refused(tmp_path, dump):
+def test_other_files_than_minidumps_are_refused(tmp_path, dump):
     with pytest.raises(Invalid, match="minidump"):
         read(tmp_path, dump)
 

@@ -21,7 +21,7 @@ def extract(data, **how):
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
-def test_every_compression_is_told_by_its_first_bytes(compression, chunk_bytes):
+def test_the_first_bytes_decide_about_the_compression(compression, chunk_bytes):
     data = COMPRESSIONS[compression](tar_of(*FILES))
     assert unpack(tar.extract, InMemory(data, chunk_bytes))[0] == dict(FILES)
 
@@ -32,7 +32,7 @@ def test_every_dialect_is_read(form):
     assert extract(tar_of((long, b"1"), ("b", b"2"), form=form)) == {long: b"1", "b": b"2"}
 
 
-def test_only_what_is_selected_comes_out_under_its_new_path():
+def test_only_selected_members_are_kept_under_their_new_paths():
     data = tar_of(*FILES)
     found = extract(data, select=lambda name: f"to/{name[2:]}" if name == "d/a.txt" else None)
     assert found == {"to/a.txt": b"alpha" * 100}
@@ -43,7 +43,7 @@ def test_a_leading_dot_and_folders_are_no_files():
     assert extract(tar_of(header(".", tarfile.DIRTYPE), folder, ("./d/a", b"1"))) == {"d/a": b"1"}
 
 
-def test_who_may_run_a_file_is_kept():
+def test_the_executable_bit_is_kept():
     data = tar_of((header("run", mode=0o755), b"#!"), (header("read", mode=0o644), b""))
     members = unpack(tar.extract, InMemory(data))[1]
     assert {path: member.executable for path, member in members.items()} == {
@@ -98,12 +98,12 @@ def test_a_bad_name_refuses_the_archive_selected_or_not(name, selected):
     ],
     ids=lambda member: f"{member.type!r} {member.name} {member.linkname}",
 )
-def test_what_is_no_plain_file_is_refused(member):
+def test_members_that_are_not_regular_files_are_refused(member):
     with pytest.raises(ArchiveUnsafe):
         extract(tar_of(("fine", b""), member))
 
 
-def test_what_is_not_selected_may_be_a_device():
+def test_an_unselected_member_may_be_a_device():
     data = tar_of(header("dev", tarfile.CHRTYPE), ("fine", b"1"))
     assert extract(data, select=lambda name: name if name == "fine" else None) == {"fine": b"1"}
 
@@ -169,7 +169,7 @@ def test_a_bomb_is_stopped_while_it_unpacks_not_after():
     assert source.read[-1][1] < len(source.data) / 4
 
 
-def test_what_a_member_declares_is_refused_before_room_is_asked_for():
+def test_a_declared_size_over_the_limit_is_refused_before_space_is_reserved():
     """A header of 512 bytes may say that 20 GB follow."""
     kept: list[str] = []
 
@@ -231,7 +231,7 @@ def test_a_flipped_bit_is_found_by_the_checksum(compression):
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar at all", bytes(511), b"\x1f\x8b", b"BZh9rubbish"])
-def test_what_is_no_tar_is_damaged(data):
+def test_other_files_than_tars_are_corrupt(data):
     with pytest.raises(ArchiveCorrupt):
         extract(data)
 

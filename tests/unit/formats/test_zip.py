@@ -78,7 +78,7 @@ def test_neighbours_come_in_one_stream_and_the_far_in_another():
     assert len(source.opened) == 3  # the directory, two neighbours, the far one
 
 
-def test_who_may_run_a_file_is_kept():
+def test_the_executable_bit_is_kept():
     data = zip_of((with_unix_mode("run", 0o100755), b"#!"), (with_unix_mode("r", 0o100644), b""))
     members = unpack(unzip.extract, InMemory(data))[1]
     assert [members["run"].executable, members["r"].executable] == [True, False]
@@ -108,7 +108,7 @@ def test_a_name_with_a_nul_is_not_cut_at_it():
         stat.S_IFREG | 0o2755,
     ],
 )
-def test_what_is_no_plain_file_is_refused(mode):
+def test_members_that_are_not_regular_files_are_refused(mode):
     with pytest.raises(ArchiveUnsafe):
         extract(zip_of((with_unix_mode("odd", mode), b"/etc/passwd")))
 
@@ -145,7 +145,7 @@ def test_an_encrypted_member_is_refused(bit):
     ],
     ids=["flags", "method", "crc", "packed", "size", "name"],
 )
-def test_a_member_told_differently_in_two_places_is_refused(offset, value):
+def test_contradictory_descriptions_of_a_member_are_refused(offset, value):
     data = patched(zip_of(("a", b"alpha" * 100)), LOCAL, offset, value)
     with pytest.raises(ArchiveUnsafe, match="contradictory"):
         extract(data)
@@ -271,7 +271,7 @@ def test_a_bomb_is_stopped_while_it_unpacks_not_after():
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip", END, bytes(100), END + bytes(17)])
-def test_what_is_no_zip_is_damaged(data):
+def test_other_files_than_zips_are_corrupt(data):
     with pytest.raises(ArchiveCorrupt):
         extract(data)
 
