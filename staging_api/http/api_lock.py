@@ -37,9 +37,9 @@ Scope = str | Callable[[R, falcon.Request, LockKind], str | None]
 #: Answers the request by itself, without any lock, and says whether it did.
 Unless = Callable[[R, falcon.Request, falcon.Response], bool]
 
-#: Where a decorator outside leaves, in ``req.context``, what is to be called once all locks are
-#: held, before the responder: a function that says whether the request is answered by now. It gets
-#: the seconds that the client would still wait.
+#: Name in ``req.context`` of a function that an outer decorator sets: called once all locks are
+#: held, before the responder, with the seconds that the client would still wait; returns whether
+#: the request is answered already.
 WHEN_LOCKED = "when_locked"
 _TAKES_LOCKS = "takes_locks"
 

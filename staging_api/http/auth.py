@@ -37,14 +37,14 @@ class Authentication:
     ) -> None:
         """Set ``caller`` and ``roles``, or end the request.
 
-        A caller with a credential may also do what somebody without one may.
+        A caller with a credential may also do what callers without one may.
 
         Raises:
             Unauthenticated: a credential is needed, or the one sent does not hold.
             IdentityUnavailable: whether it holds cannot be found out just now.
             Forbidden: the caller has none of the roles that it takes.
             TooManyRequests: too many requests of this address were refused.
-            HTTPMethodNotAllowed: nobody may call the route by this method.
+            HTTPMethodNotAllowed: no role may call the route by this method.
         """
         needed = self._permissions.roles_for(req.uri_template, req.method)
         if needed is None:

@@ -290,9 +290,9 @@ class LockBody(Body):
 
     @classmethod
     def of(cls, grant: Grant, *, with_fence: bool) -> "LockBody":
-        """The answer's form of a grant; the fence proves something, so only if asked for."""
-        told = {name: getattr(grant, name) for name in cls.model_fields}
-        return cls(**{**told, "fence": grant.fence if with_fence else None})
+        """The answer's form of a grant; the fence proves something, so not for all callers."""
+        columns = {name: getattr(grant, name) for name in cls.model_fields}
+        return cls(**{**columns, "fence": grant.fence if with_fence else None})
 
 
 class LockList(Body):

@@ -53,10 +53,10 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
     allows. None: the range lies outside the file (416).
     """
     whole = Range(0, size, partial=False)
-    asked = _RANGE.fullmatch(req.get_header("Range") or "")
-    if asked is None or not _if_range_holds(req.get_header("If-Range"), etag, modified):
+    match = _RANGE.fullmatch(req.get_header("Range") or "")
+    if match is None or not _if_range_holds(req.get_header("If-Range"), etag, modified):
         return whole
-    first, last = asked.groups()
+    first, last = match.groups()
     if not first and not last:
         return whole
     if not first:

@@ -7,7 +7,7 @@ from staging_api.http.bodies import Problem
 
 #: Every route may answer these, whatever it does.
 ALWAYS = (400, 401, 403, 413, 414, 429, 431, 503)
-#: Answered before anybody knows which route it is for.
+#: Answered before the route is known.
 BEFORE_ROUTING = (414, 431)
 
 Described = Mapping[str, Any]

@@ -75,10 +75,10 @@ _PUBLISHED = [
 def _described(fetched: Mapping[str, Described]) -> dict[str, Any]:
     """The answers to HEAD: those to GET, less the bodies, but for what a server says by itself."""
     return {
-        status: told
+        status: described
         if int(status) in BEFORE_ROUTING
-        else {part: told[part] for part in ("description", "headers") if part in told}
-        for status, told in fetched.items()
+        else {part: described[part] for part in ("description", "headers") if part in described}
+        for status, described in fetched.items()
         if status != "302"
     }
 

@@ -1,7 +1,7 @@
 """The bytes of a blob on their way to a client: from us, or from who can send them without us.
 
 That is the proxy in front of us (nginx, by X-Accel-Redirect), or the object store (by a link). We
-still find the file, say who may have it and answer its conditions. But whoever sends the bytes has
+still find the file, say who may have it and answer its conditions. But the sender of the bytes has
 versions and times of its own, and sees the client's headers: a condition that it would judge by
 those is never handed over.
 """
@@ -17,7 +17,7 @@ from staging_api.http.conditions import Range
 from staging_api.store.blobs import BlobStore, key_of
 
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
-# The ETag stays: it tells which file the link is of.
+# The ETag stays: it names the file of the link.
 _OF_THE_FILE = ("Accept-Ranges", "Content-Range", "Content-Type", "Last-Modified", "Repr-Digest")
 
 

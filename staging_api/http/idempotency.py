@@ -195,7 +195,7 @@ def _check(key: str) -> None:
 
 
 def _fingerprints(resource: object, req: falcon.Request) -> tuple[str, str]:
-    """Digests of the request: ours, and that which versions before noted.
+    """Return digests of the request: the present one, and the one that earlier versions stored.
 
     How long a client would wait is no part of what it asks for; it was taken for one before, and
     its place is left empty now, so that the digests of requests without the header are the same.

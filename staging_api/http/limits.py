@@ -5,7 +5,7 @@ times the limit as there are processes. A limit for the whole service is a matte
 front, which sees every request.
 
 Callers without a name share none: each address counts by itself. So do requests that were refused,
-since whoever sends them has no name that could be believed (`Refusals`).
+since their senders have no name that could be believed (`Refusals`).
 """
 
 import threading
@@ -144,8 +144,8 @@ class Refusals:
     """Requests of each address that were refused, or whose credential could not be checked.
 
     The limit is that of a caller, or one that is wide enough for many clients behind one address.
-    Over it an address is asked to wait, and no provider is asked for it; what is known to be good
-    is served all the same, so nobody can lock out others by their address.
+    Over it an address has to wait, and no identity provider is called for it; a known credential
+    is served all the same, so no client can lock out others by their address.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""What bodies of requests may be: JSON; and files, for the few routes that take them."""
+"""Accepted request content types: JSON, and file uploads on the upload routes."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class _Readable(Protocol):
 
 @dataclass(frozen=True)
 class FormPart:
-    """A part of a form; its bytes are to be read before the next part is asked for."""
+    """A part of a form; read its bytes before the next part."""
 
     name: str
     file_name: str
@@ -30,8 +30,8 @@ class FormPart:
 def accept_only_json(app: falcon.App[Any, Any]) -> None:
     """Answer 415 to every other kind of body, unless a responder reads it by `form` or `raw`.
 
-    Falcon reads HTML forms as well, and a form is what a page of somebody else's can make a browser
-    send here without asking.
+    Falcon reads HTML forms as well, and a page of another site can make a browser send a form here
+    without asking.
     """
     app.req_options.media_handlers = Handlers({falcon.MEDIA_JSON: JSONHandler(loads=_loads)})
 
@@ -40,7 +40,7 @@ def form(req: falcon.Request) -> Iterator[FormPart]:
     """The parts of ``multipart/form-data``.
 
     Raises:
-        Invalid: it is not a well-formed form, or its length is not told.
+        Invalid: it is not a well-formed form, or has no Content-Length.
     """
     _check(req)
     handler = MultipartFormHandler()
@@ -57,7 +57,7 @@ def raw(req: falcon.Request) -> Iterator[bytes]:
     """A body that is one file.
 
     Raises:
-        Invalid: its length is not told.
+        Invalid: it has no Content-Length.
     """
     _check(req)
     return _chunks(req.bounded_stream)

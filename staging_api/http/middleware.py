@@ -21,7 +21,7 @@ from staging_api.traces import trace_id
 log = logging.getLogger("staging_api.access")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Answers are for whom they were made; files under /static say otherwise themselves.
+# Responses are for their caller only; files under /static set headers of their own.
 _UNLESS_SAID_OTHERWISE = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -84,7 +84,7 @@ class RequestContext:
 
 
 def _count(req: falcon.Request, resp: falcon.Response, seconds: float) -> None:
-    # By route, not by path, and by methods that we know: whoever calls must not make new series.
+    # By route, not by path, and by known methods: a caller must not be able to add series.
     route = req.uri_template or "none"
     method = req.method if req.method in _METHODS else "other"
     requests, request_seconds = _series(method, route, resp.status_code)

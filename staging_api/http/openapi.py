@@ -124,23 +124,23 @@ def document(
 def _finish(operation: dict[str, Any]) -> None:
     """What the library cannot say: headers, and the media type of problems."""
     given = operation.get("parameters", [])
-    for told in given:
-        told["schema"] = _never_null(told["schema"])
+    for parameter_ in given:
+        parameter_["schema"] = _never_null(parameter_["schema"])
     operation["parameters"] = [*given, *_HEADERS_IN]
-    for status, told in operation["responses"].items():
-        told["headers"] = headers(*_headers_out(status)) | told.get("headers", {})
-        if status.startswith(("4", "5")) and _PROBLEM in told.get("content", {}).values():
-            told["content"] = {MEDIA_PROBLEM: _PROBLEM}
-            told["description"] = MEANINGS.get(int(status), told["description"])
+    for status, response in operation["responses"].items():
+        response["headers"] = headers(*_headers_out(status)) | response.get("headers", {})
+        if status.startswith(("4", "5")) and _PROBLEM in response.get("content", {}).values():
+            response["content"] = {MEDIA_PROBLEM: _PROBLEM}
+            response["description"] = MEANINGS.get(int(status), response["description"])
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter can be left out, which its model calls null; nobody can send that."""
+    """A parameter can be left out, which its model calls null; no client can send that."""
     kinds = schema.get("anyOf", [])
     if {"type": "null"} not in kinds:
         return schema
     (kind,) = (kind for kind in kinds if kind != {"type": "null"})
-    return {**{k: told for k, told in schema.items() if k not in {"anyOf", "default"}}, **kind}
+    return {**{k: value for k, value in schema.items() if k not in {"anyOf", "default"}}, **kind}
 
 
 def _headers_out(status: str) -> Iterator[str]:
@@ -162,12 +162,12 @@ def _shared(paths: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write each refusal that many operations have once, and refer to it there."""
     refusals: dict[str, Any] = {}
     for operation in (operation for path in paths.values() for operation in path.values()):
-        for status, told in operation["responses"].items():
+        for status, response in operation["responses"].items():
             if not status.startswith(("4", "5")):
                 continue
-            media = next(iter(told.get("content", {"": None})))
+            media = next(iter(response.get("content", {"": None})))
             name = f"{_REFUSALS.get(media, 'Empty')}{status}"
-            if refusals.setdefault(name, told) == told:
+            if refusals.setdefault(name, response) == response:
                 operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
     return refusals
 

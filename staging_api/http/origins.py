@@ -2,8 +2,8 @@
 
 A page can make a browser send a GET, or a POST without a type, to any address that its user can
 reach, and a name of the page's own site can be made to resolve to that address (DNS rebinding).
-Where no credential is asked for, that is all it takes to stage or evict. A page cannot change three
-headers that tell: ``Sec-Fetch-Site``, which browsers send to https and to loopback addresses;
+Where no credential is needed, that is all it takes to stage or evict. A page cannot change three
+headers that show it: ``Sec-Fetch-Site``, which browsers send to https and to loopback addresses;
 ``Origin``, sent with each POST; and ``Referer``. Programs send none of them.
 """
 

@@ -18,7 +18,7 @@ class Preference:
 
 
 def preference(req: falcon.Request, cap_seconds: float) -> Preference:
-    """Read the header; nobody waits longer than the server's cap."""
+    """Read the header; no request waits longer than the server's cap."""
     header = req.get_header("Prefer") or ""
     wait = _WAIT.search(header)
     return Preference(

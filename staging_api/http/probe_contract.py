@@ -14,7 +14,11 @@ def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 def _probe(
     name: str, summary: str, answer: Described, **other: Described
 ) -> Mapping[str, Described]:
-    answers = {**problems(*ALWAYS), "200": answer, **{k[1:]: told for k, told in other.items()}}
+    answers = {
+        **problems(*ALWAYS),
+        "200": answer,
+        **{k[1:]: described for k, described in other.items()},
+    }
     return {"get": operation(name, summary, "probes", answers)}
 
 

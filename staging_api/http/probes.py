@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-#: Raises a `StagingApiError`, which says what is wrong, or does nothing.
+#: Raises a `StagingApiError`, which names the fault, or does nothing.
 Check = Callable[[], None]
 #: Numbers that are read for each look at /metrics: name, meaning, value by label.
 Reading = tuple[str, str, Mapping[str, float]]

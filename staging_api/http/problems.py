@@ -48,7 +48,7 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     ArchiveUnsafe: 422,
     IdempotencyKeyReused: 422,
     TooManyRequests: 429,
-    # As nginx counts it, so that it is told from what failed.
+    # As nginx counts it, so that it differs from failures.
     ClientGone: 499,
     SigningFailed: 500,
     HookFailed: 500,
@@ -101,10 +101,10 @@ def add_error_handlers(
         forms: of paths with clients of their own, by their first segments, three at most; by the
             first and a slash, of whatever is below it.
     """
-    asked = partial(_form_of, forms or {})
-    app.add_error_handler(Exception, partial(_unexpected, asked))
-    app.add_error_handler(falcon.HTTPError, partial(_of_falcon, asked))
-    app.add_error_handler(StagingApiError, partial(_ours, asked))
+    form_of = partial(_form_of, forms or {})
+    app.add_error_handler(Exception, partial(_unexpected, form_of))
+    app.add_error_handler(falcon.HTTPError, partial(_of_falcon, form_of))
+    app.add_error_handler(StagingApiError, partial(_ours, form_of))
 
 
 def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -> None:
@@ -213,7 +213,7 @@ def _of_falcon(
 
 
 def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
-    """What would be right, where Falcon says only what is wrong."""
+    """Return what would be right, where Falcon says only what is wrong."""
     if allowed is not None:
         return f"{req.path} answers {allowed}, not {req.method}"
     if status == falcon.HTTPNotFound().status_code:
@@ -226,8 +226,8 @@ def _unexpected(
 ) -> None:
     # The text of a surprise may hold anything, so the caller gets the request id to ask about.
     log.error("unexpected error", exc_info=error)
-    told = StagingApiError("an unexpected error; the log has it under the request id")
-    _ours(form_of, req, resp, told, _params)
+    unexpected = StagingApiError("an unexpected error; the log has it under the request id")
+    _ours(form_of, req, resp, unexpected, _params)
 
 
 def _answer(

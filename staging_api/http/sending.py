@@ -18,10 +18,10 @@ class Sendable:
     """What a file is, apart from its bytes.
 
     Attributes:
-        name: tells the media type.
+        name: decides the media type.
         sha256: of the whole file, in hex: its ETag.
         modified_at: when it came to be; aware. None for what can change twice in one second:
-            HTTP's dates could not tell the two apart, and a client would keep the older one.
+            HTTP's dates would be equal for both, and a client would keep the older one.
         lasting: whether the same address will never have other bytes.
     """
 
@@ -66,7 +66,7 @@ def _set_headers(
 
 
 def describe_content(resp: falcon.Response, name: str) -> None:
-    """Say what a file is, as far as its name tells."""
+    """Set the media type that a file's name suggests, and a policy for pages of a build."""
     kind, encoding = mimetypes.guess_type(name, strict=False)
     resp.content_type = kind if kind and not encoding else "application/octet-stream"
     # A build is not ours: whatever page it holds must not run as one of this site.

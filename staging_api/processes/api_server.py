@@ -90,7 +90,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
     def probes(self) -> Any:
         """What is served at the probes' own address, by the services of this process."""
         if self.services is None:
-            raise AssertionError("asked for before `load`")
+            raise AssertionError("called before `load`")
         return self.services.probes()
 
     def run(self) -> None:
@@ -129,7 +129,7 @@ class _Parent(Arbiter):  # type: ignore[misc]
 
 
 class _Lines(Logger):  # type: ignore[misc]
-    """gunicorn's lines about itself; of requests, only ours tell."""
+    """gunicorn's log lines about itself; requests are logged by the API."""
 
     def access(self, *_about: object) -> None:
         """Gather nothing: to find all that a line might say takes 20 us a request."""

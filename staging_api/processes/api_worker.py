@@ -4,7 +4,7 @@ gunicorn's worker with threads (`gthread`) gives a thread to each new connection
 head of its request there; so half heads take all threads, and probes wait behind work. Here
 
     RequestHeads      one thread polls all connections, and reads heads
-    probe lanes       a thread each for /livez, /readyz and /metrics, on any address
+    probe threads     one each for /livez, /readyz and /metrics, on any address
     RequestThreads    all other requests; one that waits gives its place to another
 
 What gunicorn gives is its parent process, the parser and the writer of HTTP; of its worker only
@@ -40,7 +40,7 @@ from staging_api.clients import ENVIRON_KEY, ConnectedClient, DisconnectWatcher
 from staging_api.errors import StagingApiError
 from staging_api.exhaustion import startup_errors
 from staging_api.http.problems import refused_before_read
-from staging_api.processes.request_heads import Connection, RequestHeads, Terms
+from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
@@ -63,7 +63,7 @@ _STACK_BYTES = (2 << 20) - (64 << 10)
 _CLIENT_IS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 # What the application left of a body: read, so that the next request can be found behind it.
 _REST_SECONDS = 1.0
-# So much of it is read; a client that sent more is told beforehand that the connection ends.
+# So much of it is read; the response to a longer one announces that the connection ends.
 _READ_TO_THE_END = 32 << 10
 
 
@@ -97,14 +97,14 @@ class ApiWorker(Worker):  # type: ignore[misc]
             settings.threads, settings.waiters + settings.devserver_waiters
         )
         # One for each, on each address: a probe that hangs, or is not read, holds up no other.
-        self._lanes = {
+        self._probe_threads = {
             (at_own_address, path): RequestThreads(1, 0)
             for at_own_address in (True, False)
             for path in PROBES
         }
         self._disconnects = DisconnectWatcher()
-        terms = Terms(settings.client_seconds, IDLE_SECONDS, _most_connections())
-        self._heads = RequestHeads(terms, self._dispatch)
+        limits = ConnectionLimits(settings.client_seconds, IDLE_SECONDS, _most_connections())
+        self._heads = RequestHeads(limits, self._dispatch)
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -112,7 +112,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         super().load_wsgi()
         self.wsgi = TimedAnswers(self.wsgi, self._slow)
         self._probes = TimedAnswers(self.app.probes(), self._slow)
-        for threads in (self._threads, *self._lanes.values()):
+        for threads in (self._threads, *self._probe_threads.values()):
             threads.start()
         self._disconnects.start()
         self._slow.start()
@@ -149,11 +149,10 @@ class ApiWorker(Worker):  # type: ignore[misc]
 
     def _dispatch(self, connection: Connection) -> None:
         """Have a thread answer the request whose head is there."""
-        lanes, path = self._lanes, connection.path
+        probes, path = self._probe_threads, connection.path
         if connection.is_for_probes and path not in PROBES:
             path = PROBES[0]  # where it is found to be nothing
-        lane = lanes.get((connection.is_for_probes, path))
-        threads = self._threads if lane is None else lane
+        threads = probes.get((connection.is_for_probes, path), self._threads)
         connection.sock.parked = threads.parked
         threads.submit(partial(self._answer_and_give_back, connection))
 
@@ -209,7 +208,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
             client.begin_answer()
             return resp.start_response(status, headers, *error)
 
-        # A probe's lane must never wait for a client that has not read the last answer.
+        # A probe's thread must never wait for a client that has not read the last answer.
         is_probe = connection.is_for_probes or req.path.encode("latin-1", "replace") in PROBES
         if is_probe or length > _READ_TO_THE_END or self.app.drain.begun or not self.alive:
             resp.force_close()

@@ -110,7 +110,7 @@ def _locks(settings: Settings, waiter_slots: threading.BoundedSemaphore) -> Lock
 def _stagings(
     settings: Settings, locks: Locks, waiter_slots: threading.BoundedSemaphore
 ) -> StagingService:
-    # One for all archives: what is known of hosts that fail is in it.
+    # One for all archives: it holds the state of failing hosts.
     options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
     return StagingService(

@@ -80,7 +80,7 @@ class Children:
             self._note_end(run, command)
 
     def _start(self, number: int, command: Sequence[str], pause_seconds: float) -> None:
-        # The pipe says nothing: its end tells the child that this process is gone.
+        # Nothing is written to the pipe: its end shows the child that this process is gone.
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         self._runs[number] = _ChildRun(process, time.monotonic(), pause_seconds)
 

@@ -1,8 +1,8 @@
-"""Everything that can be known of a configuration before anything starts.
+"""Checks of a configuration before anything starts.
 
-A process that cannot work with its settings must say so and end, with one line. Started again and
-again it would only hide the line. What can heal by itself is none of it: a database or an identity
-provider that is away, a bucket, a port that another process is about to leave.
+A process that cannot work with its settings must end with one line that says why. Started again and
+again, it would only hide that line. Faults that can heal by themselves are not checked: a database
+or an identity provider that is away, a bucket, a port that another process is about to leave.
 """
 
 import errno
@@ -33,14 +33,14 @@ _NO_DATABASE = "postgresql+psycopg2:///"
 
 
 def check_configuration(settings: Settings, kind: ProcessKind = "both") -> None:
-    """Check all that the settings alone can tell, of one kind of process or of both.
+    """Check all that follows from the settings alone, of one kind of process or of both.
 
     Raises:
         Invalid: names the variable, what is wrong with it and what would be right.
         DatabaseUnusable: no database is named, and the embedded one is not installed.
     """
     if kind != "worker":
-        check_who_may_call(settings)
+        check_anonymous_access(settings)
     for setting, bind in _binds(settings, kind):
         _check_bind(setting, bind)
     for check in (_check_folders, _check_files, _check_urls, _check_programs, _check_traces):
@@ -50,8 +50,8 @@ def check_configuration(settings: Settings, kind: ProcessKind = "both") -> None:
     _check_services(settings)
 
 
-def check_who_may_call(settings: Settings) -> None:
-    """Refuse to serve everybody on an address that everybody reaches, unless told so twice.
+def check_anonymous_access(settings: Settings) -> None:
+    """Refuse anonymous access on an address that other machines reach, unless confirmed.
 
     Raises:
         Invalid: says what to choose instead.

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapping[str, Check]:
     """What must be in order for requests to come here.
 
-    A full disk is not among it: what is staged can be served still, and all pods share the disk,
-    so none would be left. ``staging_store_free_bytes`` and its alert tell.
+    A full disk is no reason: staged files can still be served, and all pods share the disk, so none
+    would be left. ``staging_store_free_bytes`` and its alert report it.
     """
 
     def draining() -> None:

@@ -70,8 +70,8 @@ class Connection:
 
 
 @dataclass
-class Terms:
-    """What is asked of a client here.
+class ConnectionLimits:
+    """Limits for clients.
 
     Attributes:
         head_seconds: for the whole head, from its first byte or the connection's beginning.
@@ -87,12 +87,12 @@ class Terms:
 class RequestHeads:
     """The connections of a process, and the poll of those for which no request runs."""
 
-    def __init__(self, terms: Terms, dispatch: Callable[[Connection], None]) -> None:
+    def __init__(self, limits: ConnectionLimits, dispatch: Callable[[Connection], None]) -> None:
         """Have `dispatch` answer each request whose head is there.
 
         It gives the connection back by `done`.
         """
-        self.terms = terms
+        self.limits = limits
         self._dispatch = dispatch
         self._epoll = select.epoll()
         self._wake_up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -126,7 +126,7 @@ class RequestHeads:
                 self._epoll.unregister(descriptor)
                 listener.close()
                 del self._listeners[descriptor]
-        self.terms.idle_seconds = idle_seconds
+        self.limits.idle_seconds = idle_seconds
         for connection in self._polled.values():
             if not connection.head:
                 connection.late_at = min(connection.late_at, time.monotonic() + idle_seconds)
@@ -152,7 +152,7 @@ class RequestHeads:
         while self._done:
             self._take_back(*self._done.popleft())
         self._close_late()
-        self._heed_room()
+        self._limit_connections()
 
     def _accept(self, listener: Any, for_probes: bool) -> bool:
         """Take a connection, one at a time: another process may be less busy."""
@@ -170,7 +170,7 @@ class RequestHeads:
         client.setblocking(True)
         connection = Connection(client, address, listener.getsockname(), for_probes)
         self._open.add(connection)
-        self._poll(connection, self.terms.head_seconds)
+        self._poll(connection, self.limits.head_seconds)
         return True
 
     def _poll(self, connection: Connection, seconds: float) -> None:
@@ -201,7 +201,7 @@ class RequestHeads:
             self._close(connection)
         else:
             if not connection.head:
-                connection.late_at = time.monotonic() + self.terms.head_seconds
+                connection.late_at = time.monotonic() + self.limits.head_seconds
             self._extend(connection, read)
 
     def _extend(self, connection: Connection, read: bytes) -> None:
@@ -219,10 +219,10 @@ class RequestHeads:
         elif connection.head:
             # It sent its next request together with the last.
             rest, connection.head = bytes(connection.head), bytearray()
-            self._poll(connection, self.terms.head_seconds)
+            self._poll(connection, self.limits.head_seconds)
             self._extend(connection, rest)
         else:
-            self._poll(connection, self.terms.idle_seconds)
+            self._poll(connection, self.limits.idle_seconds)
 
     def _linger(self, connection: Connection) -> None:
         connection.lingers = True
@@ -250,11 +250,11 @@ class RequestHeads:
             self._close(oldest)
         return oldest is not None
 
-    def _heed_room(self) -> None:
+    def _limit_connections(self) -> None:
         """Make room for new connections, and accept none while there is none to be made."""
-        while len(self._open) >= self.terms.most and self._close_oldest():
+        while len(self._open) >= self.limits.most and self._close_oldest():
             pass
-        is_full = len(self._open) >= self.terms.most
+        is_full = len(self._open) >= self.limits.most
         if is_full != self._is_full:
             self._is_full = is_full
             for descriptor, (_listener, for_probes) in self._listeners.items():

@@ -58,7 +58,7 @@ def database_of(settings: Settings) -> Iterator[Settings]:
 
 
 def run_api(settings: Settings) -> None:
-    """Serve the API until told to stop; does not return.
+    """Serve the API until a signal stops it; does not return.
 
     Raises:
         Invalid: a setting is wrong.
@@ -76,9 +76,9 @@ def keep_from_others() -> None:
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until told to stop, and then at most ``STAGING_SHUTDOWN_SECONDS`` longer.
+    """Work until a signal stops it, and then at most ``STAGING_SHUTDOWN_SECONDS`` longer.
 
-    What is in the middle of an artifact may finish it; what is not done in time is given back.
+    Jobs in the middle of an artifact may finish it; locks of unfinished ones are released.
     """
     keep_from_others()
     services = build(settings)

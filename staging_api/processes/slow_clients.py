@@ -1,11 +1,11 @@
 """Clients that send slowly, or not at all, or read nothing: their connections are shut.
 
-A thread that reads from a client waits in the kernel, so whoever opens connections and sends a byte
-now and then, or ask for much and take little of it, could hold all threads of a process. While a
-thread reads or writes, its socket is in a list with the time by which that has to be done; another
-thread shuts what is late, and the reader sees the end of its input, the writer a broken pipe. The
-kernel gives up a client that takes nothing at all, or is gone, before that (`TCP_USER_TIMEOUT`).
-Of one that is sent nothing it asks now and then whether its machine is there (`SO_KEEPALIVE`).
+A thread that reads from a client waits in the kernel, so clients that send a byte now and then, or
+request much and take little of it, could occupy all threads of a process. While a thread reads or
+writes, its socket is in a list with its deadline; another thread shuts late sockets, and the reader
+sees the end of its input, the writer a broken pipe. Earlier than that, the kernel gives up a client
+that takes nothing at all, or is gone (`TCP_USER_TIMEOUT`), and probes idle connections
+(`SO_KEEPALIVE`).
 """
 
 import socket
@@ -149,7 +149,7 @@ class TimedAnswers:
             nonlocal is_timed
             length = next((int(v) for name, v in headers if name.lower() == "content-length"), None)
             if length is not None:
-                # Ended by whoever called us: a file is sent when we are long back.
+                # Ended by the caller: a file is sent long after this returns.
                 self._clients.begin(client, length)
                 is_timed = True
             return start_response(status, headers, *error)

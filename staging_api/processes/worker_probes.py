@@ -20,7 +20,7 @@ from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no 
 from staging_api.background import BackgroundThread
 from staging_api.processes.api_worker import PROBES
 from staging_api.processes.listening import listener
-from staging_api.processes.request_heads import Connection, RequestHeads, Terms
+from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers
 
@@ -51,9 +51,9 @@ class WorkerProbes:
         self._slow = slow
         self._app = TimedAnswers(app, slow)
         self._cfg = Config()
-        self._lanes = {path: RequestThreads(1, 0) for path in PROBES}
+        self._threads = {path: RequestThreads(1, 0) for path in PROBES}
         self._heads = RequestHeads(
-            Terms(_HEAD_SECONDS, _HEAD_SECONDS, _MOST_CONNECTIONS), self._dispatch
+            ConnectionLimits(_HEAD_SECONDS, _HEAD_SECONDS, _MOST_CONNECTIONS), self._dispatch
         )
         self._heads.listen(listener(bind), for_probes=True)
         self._thread = BackgroundThread("worker-probes", self._run)
@@ -65,8 +65,8 @@ class WorkerProbes:
             RuntimeError: the system gives no more threads.
             Unavailable: the same.
         """
-        for lane in self._lanes.values():
-            lane.start()
+        for threads in self._threads.values():
+            threads.start()
         self._slow.start()
         self._thread.ensure()
 
@@ -75,8 +75,8 @@ class WorkerProbes:
             self._heads.turn(_TURN_SECONDS)
 
     def _dispatch(self, connection: Connection) -> None:
-        lane = self._lanes.get(connection.path, self._lanes[PROBES[0]])
-        lane.submit(partial(self._answer_and_close, connection))
+        threads = self._threads.get(connection.path, self._threads[PROBES[0]])
+        threads.submit(partial(self._answer_and_close, connection))
 
     def _answer_and_close(self, connection: Connection) -> None:
         self._slow.limit_answers(connection.sock)

@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from staging_api.processes.request_heads import MOST_HEAD_BYTES, Connection, RequestHeads, Terms
+from staging_api.processes.request_heads import (
+    MOST_HEAD_BYTES,
+    Connection,
+    ConnectionLimits,
+    RequestHeads,
+)
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE_SECONDS = 30
@@ -16,7 +21,7 @@ PATIENCE_SECONDS = 30
 class Poll:
     """A poll that runs, what it handed on, and the address to connect to."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: ConnectionLimits) -> None:
         self.handed_on: list[Connection] = []
         self.heads = RequestHeads(terms, self.handed_on.append)
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -43,7 +48,7 @@ class Poll:
 
 
 @contextmanager
-def polling(terms: Terms) -> Iterator[Poll]:
+def polling(terms: ConnectionLimits) -> Iterator[Poll]:
     found = Poll(terms)
     thread = threading.Thread(target=found.run)
     thread.start()
@@ -59,7 +64,7 @@ def polling(terms: Terms) -> Iterator[Poll]:
 
 @pytest.fixture
 def poll() -> Iterator[Poll]:
-    with polling(Terms(head_seconds=30, idle_seconds=30, most=1000)) as found:
+    with polling(ConnectionLimits(head_seconds=30, idle_seconds=30, most=1000)) as found:
         yield found
 
 
@@ -108,7 +113,7 @@ def test_a_connection_that_is_not_kept_is_closed_when_its_client_has_read(poll):
 
 
 def test_heads_and_silence_have_an_end_and_those_served_have_none():
-    with polling(Terms(head_seconds=0.2, idle_seconds=0.2, most=1000)) as poll:
+    with polling(ConnectionLimits(head_seconds=0.2, idle_seconds=0.2, most=1000)) as poll:
         with poll.connect() as silent, poll.connect(b"GET /") as half, poll.connect(HEAD) as served:
             (connection,) = poll.wait_for(1)
             assert is_closed(silent)
@@ -121,7 +126,7 @@ def test_heads_and_silence_have_an_end_and_those_served_have_none():
 
 
 def test_the_oldest_that_waits_makes_room_and_those_served_do_not():
-    with polling(Terms(head_seconds=30, idle_seconds=30, most=4)) as poll:
+    with polling(ConnectionLimits(head_seconds=30, idle_seconds=30, most=4)) as poll:
         served = [poll.connect(HEAD) for _ in range(2)]
         poll.wait_for(2)
         first = poll.connect(b"GET /first")

@@ -8,7 +8,7 @@ from staging_api.errors import Invalid
 from staging_api.http.permissions import ANYBODY
 from staging_api.http.routes import ALLOWED
 from staging_api.identity.model import Role
-from staging_api.processes.configuration import check_who_may_call
+from staging_api.processes.configuration import check_anonymous_access
 from staging_api.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "identity.md"
@@ -17,20 +17,20 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "identity.md"
 @pytest.mark.parametrize("bind", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", ":8080", "db:80"])
 def test_an_address_that_others_reach_needs_a_credential(bind: str):
     with pytest.raises(Invalid, match="STAGING_AUTH_NONE_ANYWHERE=yes"):
-        check_who_may_call(Settings.from_env(bind=bind))
+        check_anonymous_access(Settings.from_env(bind=bind))
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:8080", "[::1]:8080", "localhost:0", "unix:/run/s"])
 def test_an_address_of_this_machine_alone_needs_none(bind: str):
-    check_who_may_call(Settings.from_env(bind=bind))
+    check_anonymous_access(Settings.from_env(bind=bind))
 
 
 def test_anonymous_bind_is_allowed_when_confirmed():
-    check_who_may_call(Settings.from_env(bind="0.0.0.0:80", auth_none_anywhere="yes"))
+    check_anonymous_access(Settings.from_env(bind="0.0.0.0:80", auth_none_anywhere="yes"))
 
 
 def test_with_a_credential_any_address_will_do():
-    check_who_may_call(Settings.from_env(bind="0.0.0.0:80", auth="tokens"))
+    check_anonymous_access(Settings.from_env(bind="0.0.0.0:80", auth="tokens"))
 
 
 def table() -> str:

@@ -1,7 +1,7 @@
 """``/archive``: published archives as apt reads them, from any pod.
 
-``/archive/<name>/...`` is what is live; ``/archive/<name>@<generation>/...`` is one generation, as
-long as it is kept.
+``/archive/<name>/...`` is the live generation; ``/archive/<name>@<generation>/...`` is another one,
+as long as it is kept.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class ArchiveFiles:
         self._sender = sender
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
-        """Send the file, or the part of it that was asked for."""
+        """Send the file, or the range of the request."""
         served = self._find(archive, path)
         part = describe(req, resp, _sendable(served))
         if part is not None:

@@ -1,4 +1,4 @@
-"""``/artifacts``: what is staged, its proof, its pin, its eviction."""
+"""``/artifacts``: staged artifacts, their digests, pins and eviction."""
 
 import falcon
 

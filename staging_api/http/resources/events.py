@@ -76,18 +76,18 @@ class EventsOfStaging:
 def _stream(
     following: Callable[[], Generator[StagingEvent | Staging | None, None, None]],
 ) -> Iterator[bytes]:
-    # Nothing is taken before the first byte is asked for: a stream that is never read has no slot.
+    # Nothing begins before the server reads the first byte: an unread stream takes no slot.
     with closing(following()) as found:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
         try:
             for each in found:
-                yield _told(each)
+                yield _encoded(each)
         except StagingApiError:
             # The status is sent already; the reader comes back, and then gets the error.
             return
 
 
-def _told(each: StagingEvent | Staging | None) -> bytes:
+def _encoded(each: StagingEvent | Staging | None) -> bytes:
     if each is None:
         return b": still here\n\n"
     if isinstance(each, Staging):

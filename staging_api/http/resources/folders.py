@@ -1,4 +1,4 @@
-"""A folder below ``/static``: what is staged in it, as JSON, a page at a time."""
+"""A folder below ``/static``: its staged files and folders as JSON, a page at a time."""
 
 from urllib.parse import quote
 

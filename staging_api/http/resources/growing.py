@@ -26,7 +26,7 @@ def follow(
     """Send the file as it comes: from its front, and without a version until it is verified.
 
     Raises:
-        Invalid: the client could not tell an end from a cut.
+        Invalid: an HTTP/1.0 client could not distinguish the end from a broken connection.
     """
     if followed.size_bytes is None and req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
         followed.close()
@@ -34,7 +34,7 @@ def follow(
     describe_content(resp, req.path)
     resp.set_header("Accept-Ranges", "none")
     resp.set_header("X-Staging-Id", followed.staging_id)
-    # A proxy in front that collects what comes would keep it from who follows.
+    # A proxy in front that buffers would withhold the bytes from the reader.
     resp.set_header("X-Accel-Buffering", "no")
     resp.content_length = followed.size_bytes
     resp.stream = _Sent(followed, accesses, req.context.caller)

@@ -21,7 +21,7 @@ _KEPT_READINGS_SECONDS = 5.0
 
 
 class Live:
-    """Whether this process answers and has its threads; asks nobody else."""
+    """Whether this process answers and has its threads; needs no other system."""
 
     def __init__(self, threads: Check) -> None:
         """`threads` raises if a thread that the process needs does not run."""
@@ -37,7 +37,7 @@ class Readiness:
     """Whether requests should come here: not while draining, nor without what they need."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
-        """Take what is checked, by the name under which it is told."""
+        """Check these, by the names of the report."""
         self._checks = checks
         self._looked_at = float("-inf")
         self._found: Mapping[str, str] = {}
@@ -45,7 +45,7 @@ class Readiness:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Say what was found; 503 unless everything is in order."""
         if time.monotonic() - self._looked_at > _KEPT_SECONDS:
-            self._found = {name: _told(check) for name, check in self._checks.items()}
+            self._found = {name: _result_of(check) for name, check in self._checks.items()}
             self._looked_at = time.monotonic()
         ready = set(self._found.values()) == {"ok"}
         if not ready:
@@ -64,7 +64,7 @@ class Metrics:
         """Without a folder shared by the processes, show this one's.
 
         Args:
-            readings: what no process counts, because the database or the disk knows it; asked
+            readings: what no process counts, because the database or the disk knows it; read
                 every few seconds at most.
         """
         self._shared = multiprocess_dir
@@ -117,7 +117,7 @@ class _Readings:
             yield family
 
 
-def _told(check: Check) -> str:
+def _result_of(check: Check) -> str:
     try:
         check()
     except StagingApiError as error:

@@ -22,7 +22,7 @@ class StaticFiles:
         self._wait_cap_seconds = wait_cap_seconds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Send the file, or the part of it that was asked for; a folder is listed."""
+        """Send the file, or the range of the request; a folder is listed."""
         if path.endswith("/"):
             show_folder(req, resp, self._files, path)
             return

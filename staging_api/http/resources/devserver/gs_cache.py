@@ -53,7 +53,7 @@ class FromArchive:
 
 @dataclass(frozen=True)
 class _Through:
-    """Stages what is asked for, and sends it."""
+    """Stages the artifacts of a request, and sends one of their files."""
 
     joining: Joining
     builds: Builds

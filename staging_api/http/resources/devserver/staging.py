@@ -65,7 +65,7 @@ class Stage:
         self._builds = services.builds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Stage what is named."""
+        """Stage the artifacts and files of the query."""
         query = Query(req)
         staging_request = self._joining.check_request(
             query.required("archive_url"), _words(query), query.upload_wait_seconds
