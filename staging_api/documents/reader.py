@@ -29,6 +29,7 @@ from staging_api.documents.stored import (
     Unconfirmed,
 )
 from staging_api.errors import NotFound
+from staging_api.paging import Page, page_of
 
 _MAX_NUMBER = (1 << 63) - 1
 #: Of unified diffs, after which a page of differences ends.
@@ -262,10 +263,14 @@ class DocumentReader:
             raise NotFound(f"there is no revision {number}")
         return revision
 
-    def revisions(self, limit: int, before: int | None) -> list[Revision]:
-        """Revisions, newest first."""
+    def revisions(self, limit: int, before: int | None) -> Page[Revision]:
+        """Return a page of the revisions below `before`, newest first."""
         with self.database.connect() as conn:
-            return rows.list_revisions(conn, limit=limit, before=before)
+            return page_of(
+                lambda count: rows.list_revisions(conn, limit=count, before=before),
+                limit,
+                lambda revision: revision.number,
+            )
 
 
 def version_named(text: str | None) -> str:

@@ -21,9 +21,7 @@ def staged_payload(client: Client, url: str) -> str:
     return str(found["id"])
 
 
-def test_an_artifact_tells_where_it_came_from_and_what_it_is(
-    client: Client, source: ArchiveSource
-) -> None:
+def test_an_artifact_shows_its_source_and_digest(client: Client, source: ArchiveSource) -> None:
     path, objects = build_path(), build()
     url = source.add(path, objects)
     found = client.get(f"{ARTIFACTS}/{staged_payload(client, url)}").json
@@ -59,7 +57,7 @@ def test_artifacts_are_listed_in_pages(client: Client, source: ArchiveSource) ->
     assert {item["name"] for item in missing} == {"firmware", "mton_payload"}
 
 
-def test_evicted_it_is_not_served_and_staged_again_when_asked_for(
+def test_an_evicted_artifact_is_not_served_and_can_be_staged_again(
     client: Client, source: ArchiveSource, rows: Database
 ) -> None:
     path = build_path()

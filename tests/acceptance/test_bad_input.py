@@ -245,7 +245,7 @@ def check_nothing_half_done(
     assert select(rows, held, u=url) == []
 
 
-def test_a_member_that_says_dot_dot_in_json_is_told_harmlessly(
+def test_an_unsafe_member_name_is_escaped_in_the_problem(
     client: Client, source: ArchiveSource
 ) -> None:
     url = source.add(build_path(), with_manifest(with_tar(tar({"../\x1b[2J": b"x"}))))

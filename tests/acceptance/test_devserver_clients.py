@@ -109,7 +109,7 @@ def test_a_second_caller_waits_on_the_other_pod_for_what_the_first_brings(
     assert select(rows, "SELECT count(*) FROM stagings WHERE archive_url = :url", url=url) == [(1,)]
 
 
-def test_a_caller_who_wants_more_than_the_first_waits_behind_it(
+def test_a_request_for_more_than_the_first_waits_behind_it(
     pods: list[Pod], source: ArchiveSource
 ) -> None:
     path, objects = build_path(), build()
@@ -125,7 +125,7 @@ def test_a_caller_who_wants_more_than_the_first_waits_behind_it(
     assert DevServer(pods[0].url).staged_file(path, "debug.tgz") == objects["debug.tgz"]
 
 
-def test_everybody_who_joined_a_download_that_fails_is_told_why(
+def test_all_clients_of_a_joined_download_get_its_error(
     pods: list[Pod], source: ArchiveSource
 ) -> None:
     objects = build()
@@ -143,7 +143,7 @@ def test_everybody_who_joined_a_download_that_fails_is_told_why(
 
 
 @pytest.mark.parametrize("kind", [DevServer2013, DevServerOverSsh])
-def test_a_client_that_polls_is_told_of_a_failure_with_or_without_a_status(
+def test_a_polling_client_sees_a_failure_with_or_without_a_status(
     pods: list[Pod], source: ArchiveSource, kind: type[DevServer2013]
 ) -> None:
     url = source.add(build_path(), build())

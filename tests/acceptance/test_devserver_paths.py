@@ -264,7 +264,7 @@ def test_a_stackwalk_that_fails_says_why(one_seat: Pod, source: ArchiveSource) -
         DevServer2012(one_seat.url).symbolicate(b"FAIL", f"?archive_url={url}")
 
 
-def test_who_finds_no_seat_is_asked_to_come_back_and_the_pod_goes_on(
+def test_without_a_waiter_slot_a_client_retries_and_the_pod_goes_on(
     one_seat: Pod, source: ArchiveSource
 ) -> None:
     url, other = (source.add(build_path(), build()) for _ in range(2))
@@ -283,7 +283,7 @@ def test_who_finds_no_seat_is_asked_to_come_back_and_the_pod_goes_on(
     DevServer2013(one_seat.url).stage(other, ["symbols"])
 
 
-def test_who_wants_the_literal_answer_gets_409(
+def test_with_conflict_409_a_second_client_gets_409(
     literal: Pod, pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
     url = source.add(build_path(), build())

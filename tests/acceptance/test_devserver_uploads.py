@@ -43,7 +43,7 @@ def test_a_build_of_which_nothing_is_there_yet_is_waited_for(
     assert set(source.begun(url).values()) == {1}
 
 
-def test_who_does_not_want_to_wait_says_so(pod: Pod, source: ArchiveSource) -> None:
+def test_upload_wait_of_zero_does_not_wait(pod: Pod, source: ArchiveSource) -> None:
     url = source.add(build_path(), {})
     with pytest.raises(DevServerError, match="UPLOADED"):
         DevServer2012(pod.url).call("download", archive_url=url, upload_wait_seconds=0)

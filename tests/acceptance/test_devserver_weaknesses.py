@@ -202,7 +202,7 @@ def test_7_what_is_uploaded_late_is_found_under_its_own_address(
     }
 
 
-def test_8_bad_types_are_told_by_name_and_locks_leave_nothing_behind(
+def test_8_bad_types_are_refused_by_name_and_leave_no_lock(
     cluster: Service, source: ArchiveSource, devserver: DevServer2012, rows: Database
 ) -> None:
     url = source.add(build_path(), build())

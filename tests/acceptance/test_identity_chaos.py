@@ -40,7 +40,7 @@ def keystone_of(folder: Path) -> AbstractContextManager[World]:
 @pytest.mark.parametrize(
     "provider", [lambda _folder: openid(), keystone_of], ids=["oidc", "keystone"]
 )
-def test_valid_callers_succeed_or_come_back_and_nobody_gets_more_than_the_rules_give(
+def test_valid_callers_succeed_or_retry_and_no_caller_gets_more_roles_than_the_rules_give(
     provider: Provider, own_url: str, tmp_path: Path
 ):
     chaos_of(provider, own_url, tmp_path, Size(callers=3, rounds=1))

@@ -41,7 +41,7 @@ def test_what_one_pod_holds_another_refuses_and_says_for_how_long(
     assert select(rows, "SELECT 1 FROM lock_waiters WHERE scope = :u", u=url) == []
 
 
-def test_who_waits_is_served_in_the_order_of_arrival_whichever_pod_it_asked(
+def test_waiters_are_served_in_order_of_arrival_across_pods(
     pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
     url = source.add(build_path(), build())
@@ -69,7 +69,7 @@ def test_who_waits_is_served_in_the_order_of_arrival_whichever_pod_it_asked(
     assert [marker for (marker,) in select(rows, order, u=url)][1:] == markers
 
 
-def test_a_pod_that_dies_in_a_request_leaves_its_lock_to_who_waits_in_another(
+def test_the_lock_of_a_pod_that_dies_goes_to_a_waiter_of_another_pod(
     pods: list[Pod], cluster: Service, source: ArchiveSource, rows: Database
 ) -> None:
     (mortal,) = cluster.api()

@@ -66,7 +66,7 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
     assert described == ours - heads
 
 
-def test_every_operation_tells_what_it_does_and_how_it_refuses() -> None:
+def test_every_operation_has_a_summary_and_its_refusals() -> None:
     """By a problem; on the paths of older clients, by what those clients show to people."""
     for path, operations in contract.of_this_version()["paths"].items():
         for method, told in operations.items():

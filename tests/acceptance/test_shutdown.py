@@ -79,7 +79,7 @@ def test_a_running_request_is_answered(
     assert outcomes(own_rows, url) == ["released"]
 
 
-def test_a_request_that_takes_too_long_is_told_to_come_back_and_another_pod_goes_on(
+def test_a_request_that_outlives_the_shutdown_gets_retry_after_and_another_pod_goes_on(
     own_url: str, own_rows: Database, source: ArchiveSource, tmp_path: Path
 ) -> None:
     url = source.add(build_path(), build(payload_bytes=2_000_000))

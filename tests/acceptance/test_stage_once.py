@@ -28,7 +28,7 @@ def ask_at_once(pods: list[Pod], archive_url: str) -> list["Future[Answer]"]:
     return asked
 
 
-def test_of_fifty_clients_one_stages_and_the_others_are_told_who(
+def test_of_fifty_clients_one_stages_and_the_others_see_the_holder(
     pods: list[Pod], cluster: Service, source: ArchiveSource, rows: Database
 ) -> None:
     path, objects = build_path(), build()
@@ -78,7 +78,7 @@ def test_without_any_pause_the_answers_are_staged_held_or_nothing_left(
     assert set(source.read_of(url).values()) == {1}
 
 
-def test_asked_again_nothing_is_fetched(pods: list[Pod], source: ArchiveSource) -> None:
+def test_a_second_request_downloads_nothing(pods: list[Pod], source: ArchiveSource) -> None:
     url = source.add(build_path(), build())
     first = pods[0].client.stage(url)
     pods[0].client.wait(first.headers["Location"], "staged")

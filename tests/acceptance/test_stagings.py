@@ -61,7 +61,7 @@ def test_files_are_unpacked_where_their_clients_look_for_them(
     assert stale.problem == (404, "not_found")
 
 
-def test_a_long_poll_tells_of_a_change_and_says_304_without_one(
+def test_a_long_poll_returns_on_a_change_and_304_without_one(
     pods: list[Pod], source: ArchiveSource
 ) -> None:
     client = pods[0].client
@@ -190,7 +190,7 @@ def test_an_idempotency_key_gets_the_same_answer_again(
     assert select(rows, "SELECT count(*) FROM stagings WHERE archive_url = :u", u=url) == [(1,)]
 
 
-def test_what_fails_in_the_background_says_why_and_is_staged_when_asked_again(
+def test_a_background_failure_has_a_reason_and_is_staged_by_the_next_request(
     client: Client, source: ArchiveSource, rows: Database
 ) -> None:
     path = build_path()

@@ -41,7 +41,7 @@ def test_the_whole_file_with_its_digest(client: Client, url: str) -> None:
     assert "Content-Encoding" not in got.headers
 
 
-def test_head_tells_the_same_without_the_bytes(client: Client, url: str) -> None:
+def test_head_has_the_headers_of_get_without_the_bytes(client: Client, url: str) -> None:
     whole, head = client.get(url), client.send("HEAD", url)
     assert (head.status, head.body) == (200, b"")
     for name in ("ETag", "Last-Modified", "Content-Length", "Content-Type", "Accept-Ranges"):

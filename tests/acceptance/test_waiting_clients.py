@@ -74,7 +74,7 @@ def test_many_clients_of_one_build_are_all_served_by_one_download(
     assert source.begun(url)[FULL_PAYLOAD] == 1
 
 
-def test_all_who_wait_for_a_build_are_told_how_it_failed(pod: Pod, source: ArchiveSource) -> None:
+def test_all_waiters_of_a_build_get_its_error(pod: Pod, source: ArchiveSource) -> None:
     objects = build()
     del objects[FULL_PAYLOAD]  # which the manifest names
     url = source.add(build_path(), objects)
@@ -222,7 +222,7 @@ def ask_for(pod: Pod, url: str, artifact: str, header: str = "") -> Caller:
     return Caller(url, sock)
 
 
-def test_a_long_poll_whose_client_hung_up_gives_its_seat_back(
+def test_a_long_poll_whose_client_hung_up_releases_its_waiter_slot(
     own_url: str, source: ArchiveSource, tmp_path: Path
 ) -> None:
     with service(tmp_path, own_url, f"{source.url}/", waiters="1") as pods:
@@ -275,7 +275,7 @@ def followed(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[tu
         yield pod, asked.headers["Location"], asked.headers["ETag"]
 
 
-def test_a_reader_of_events_that_hung_up_gives_its_seat_back_at_once(
+def test_a_reader_of_events_that_hung_up_releases_its_waiter_slot_at_once(
     followed: tuple[Pod, str, str],
 ) -> None:
     """Before the next sign of life, by which it would be noticed anyway."""

@@ -88,7 +88,7 @@ def test_probes_answer_while_clients_send_half_heads_and_drip(pod: tuple[Pod, st
             assert threads_of(process) <= before + 3
 
 
-def test_an_answer_that_nobody_reads_holds_up_no_other_probe(pod: tuple[Pod, str]) -> None:
+def test_a_response_that_is_not_read_delays_no_other_probe(pod: tuple[Pod, str]) -> None:
     _process, bind = pod
     with ExitStack() as stack:
         for _ in range(20):

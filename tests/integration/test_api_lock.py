@@ -111,9 +111,7 @@ def test_a_kind_that_the_request_does_not_need_is_not_taken(
     assert rows(database, "SELECT kind FROM api_locks") == [("archive",)]
 
 
-def test_the_history_says_who_asked_and_with_which_marker(
-    client: TestClient, database: Database
-) -> None:
+def test_the_history_has_the_caller_and_its_marker(client: TestClient, database: Database) -> None:
     marker = "6f8c1a34-90ab-4b6e-bb1c-0f6f7a4d1d0e"
     post(client, X_Caller="alice", X_Context_Marker=marker)
     assert rows(database, "SELECT caller, holder, reference_id FROM api_locks") == [
@@ -242,13 +240,13 @@ def test_promise_14_prefer_wait_is_answered_when_the_lock_is_free(
     assert (result.status_code, result.headers["preference-applied"]) == (200, "wait=15")
 
 
-def test_an_answer_names_no_preference_that_nobody_had(client: TestClient) -> None:
+def test_a_response_names_no_preference_that_was_not_sent(client: TestClient) -> None:
     result = post(client)
     assert result.status_code == 200
     assert "preference-applied" not in result.headers
 
 
-def test_promise_14_nobody_waits_longer_than_the_cap_for_all_locks_together(
+def test_promise_14_waits_for_all_locks_together_end_at_the_cap(
     thing: Thing, client: TestClient, database: Database
 ) -> None:
     thing.wait_cap_seconds = 0.6
@@ -262,7 +260,7 @@ def test_promise_14_nobody_waits_longer_than_the_cap_for_all_locks_together(
     assert rows(database, "SELECT * FROM lock_waiters") == []
 
 
-def test_promise_14_without_a_seat_the_answer_comes_at_once(
+def test_promise_14_without_a_waiter_slot_the_response_comes_at_once(
     database: Database, database_url: str
 ) -> None:
     with locks_of(database, database_url, waiter_slots=0) as locks:

@@ -195,7 +195,7 @@ def test_a_worker_does_not_mind_what_only_the_api_needs(folder: Path):
     assert_refused(done, "STAGING_CATALOGUE")
 
 
-def test_settings_that_can_work_are_said_to(folder: Path):
+def test_check_accepts_settings_that_can_work(folder: Path):
     done = run(folder, "check", {"SOURCES": "gs://builds/"})
     assert (done.returncode, done.stderr) == (0, "")
     assert not (folder / "home").exists()

@@ -141,7 +141,7 @@ def test_the_oldest_that_waits_makes_room_and_those_served_do_not():
             client.close()
 
 
-def test_after_the_end_of_listening_nobody_is_let_in_and_who_had_come_is_served(poll):
+def test_after_the_end_of_listening_only_earlier_connections_are_served(poll):
     with poll.connect(b"GET /a HT") as half:
         with poll.connect(HEAD):
             poll.wait_for(1)

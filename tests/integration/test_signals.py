@@ -101,7 +101,7 @@ def test_a_path_of_a_callers_choice_makes_no_series_of_its_own(pod: Pod):
     assert not [name for name in scrape(pod) if "choice" in name or "nothing" in name]
 
 
-def test_every_line_of_a_request_says_whom_it_is_about(pod: Pod, source: ArchiveSource):
+def test_every_log_line_of_a_request_names_request_and_caller(pod: Pod, source: ArchiveSource):
     url = source.add(build_path(), objects_of_a_build("logged"))
     answer = pod.client.stage(url, X_Context_Marker=MARKER, X_Request_Id="my-request")
     mine = [line for line in lines_of(pod) if line["request_id"] == "my-request"]
@@ -150,7 +150,7 @@ def test_a_store_that_cannot_be_written_is_not_ready_and_says_so(
     assert answer.json["checks"]["database"] == "ok"
 
 
-def test_a_database_that_is_away_is_not_ready_but_alive_and_still_tells_its_metrics(
+def test_without_a_database_a_pod_is_alive_but_not_ready_and_serves_metrics(
     tmp_path: Path,
 ):
     url = "postgresql+psycopg2://nobody@127.0.0.1:1/none"

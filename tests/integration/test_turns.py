@@ -101,7 +101,7 @@ def test_a_request_without_a_credential_takes_the_turn_of_its_address(at, peer: 
     ]
 
 
-def test_foreground_comes_before_background_of_whoever(at):
+def test_foreground_comes_before_background_of_any_caller(at):
     queued(at, BUSY, "B-0", "B-1", name="build")
     execute(
         at.database,

@@ -146,7 +146,7 @@ def test_a_responder_that_is_not_in_the_table_is_refused(services: Services, iss
     assert "secret" not in answer.text
 
 
-def test_rows_name_as_caller_whom_the_credential_names(
+def test_rows_have_the_caller_that_the_credential_names(
     client: TestClient, issuer: Issuer, database: Database
 ):
     asked = lock_request()

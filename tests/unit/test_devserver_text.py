@@ -74,7 +74,7 @@ def test_versions_are_ordered_by_number_not_by_letter():
     ]
 
 
-def test_load_is_told_by_what_was_counted_since():
+def test_load_is_a_rate_since_the_last_reading():
     told = Rates(seconds=0).now()
     assert 0 <= told["cpu_percent"] <= 100
     assert told["network_total_bytes_per_second"] >= 0

@@ -54,11 +54,10 @@ class DocumentRevisions:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List revisions, newest first."""
         query: RevisionQuery = req.context.query
-        found = self._reader.revisions(query.limit + 1, query.before)
-        page = found[: query.limit]
+        page = self._reader.revisions(query.limit, query.before)
         listed = RevisionList(
-            items=[RevisionBody.of(revision) for revision in page],
-            next=page[-1].number if len(found) > len(page) else None,
+            items=[RevisionBody.of(revision) for revision in page.items],
+            next=None if page.next is None else int(page.next),
         )
         show(req, resp, listed)
 
