@@ -6,8 +6,7 @@ from sqlalchemy import text
 
 from staging_api.db.engine import Database
 from staging_api.locks import repository, store
-from staging_api.locks.model import Lease, LockKind, Refusal
-from staging_api.locks.repository import Grant
+from staging_api.locks.model import Grant, Lease, LockKind, Refusal
 from tests.factories import lock_request
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from staging_api.locks.repository import Grant
+from staging_api.locks.model import Grant
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 from staging_api.vocabulary.locks import Listed, Outcome
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState

@@ -20,14 +20,13 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import falcon
 
-from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
 from staging_api.http.api_lock import WHEN_LOCKED, takes_locks
 from staging_api.http.auth import origin
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IDEMPOTENCY
-from staging_api.locks.responses import KeptResponses
+from staging_api.locks.responses import KeptResponse, KeptResponses
 
 P = ParamSpec("P")
 

@@ -122,3 +122,22 @@ class WaitingPlace:
 def new_id() -> str:
     """Return a ULID: sorts by time; made here, so that a request can be sent again under it."""
     return str(ULID())
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One row of ``api_locks``; `outcome` is None while the lock is held."""
+
+    id: str
+    kind: str
+    scope: str
+    caller: str
+    holder: str
+    reference_id: str | None
+    fence: int
+    acquired_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    ended_by: str | None
+    reason: str | None

@@ -1,6 +1,5 @@
 """Read the locks: those held now, and the history of every grant."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,26 +8,7 @@ from ulid import ULID
 
 from staging_api.db.tables import api_locks, lock_scopes
 from staging_api.errors import NotFound
-from staging_api.locks.model import LockKind
-
-
-@dataclass(frozen=True)
-class Grant:
-    """One row of ``api_locks``; `outcome` is None while the lock is held."""
-
-    id: str
-    kind: str
-    scope: str
-    caller: str
-    holder: str
-    reference_id: str | None
-    fence: int
-    acquired_at: datetime
-    expires_at: datetime
-    ended_at: datetime | None
-    outcome: str | None
-    ended_by: str | None
-    reason: str | None
+from staging_api.locks.model import Grant, LockKind
 
 
 def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Grant]:

@@ -9,6 +9,8 @@ from staging_api.locks.hold import Locks, guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IDEMPOTENCY
 
+__all__ = ["KeptResponse", "KeptResponses"]
+
 
 @dataclass(frozen=True)
 class KeptResponses:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
 from staging_api.locks import repository, store
-from staging_api.locks.repository import Grant
+from staging_api.locks.model import Grant
 from staging_api.paging import Page, page_of
 from staging_api.vocabulary.locks import Listed
 

@@ -8,9 +8,8 @@ from staging_api.errors import NotFound
 from staging_api.paging import Page, page_of
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.model import ServedFile
+from staging_api.staging.model import Child, ServedFile
 from staging_api.staging.partial_files import FollowedFile, PartialFiles
-from staging_api.staging.repository import Child
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,15 @@ class ServedFile:
 
 
 @dataclass(frozen=True)
+class Child:
+    """What a folder has: a file; or a folder, whose `name` ends in ``/``, without content."""
+
+    name: str
+    sha256: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True)
 class StagingEvent:
     """One row of ``staging_events``: a change, who made it, and why."""
 

@@ -35,6 +35,10 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
         ("staging.offender", "falcon"),
         ("publishing.offender", "spectree"),
     ],
+    "http-rows": [
+        ("http.offender", "staging_api.db.engine"),
+        ("http.offender", "staging_api.staging.repository"),
+    ],
     "gunicorn": [("http.prefer", "gunicorn"), ("staging.offender", "gunicorn")],
     "database": [
         ("http.offender", "sqlalchemy"),

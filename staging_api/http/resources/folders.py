@@ -5,7 +5,7 @@ from urllib.parse import quote
 import falcon
 
 from staging_api.staging.files import StagedFiles
-from staging_api.staging.repository import Child
+from staging_api.staging.model import Child
 
 _PAGE, _MOST = 100, 1000
 

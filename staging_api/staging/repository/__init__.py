@@ -47,7 +47,7 @@ from staging_api.staging.repository.files import (
     newest_of_each,
     outcomes,
 )
-from staging_api.staging.repository.folders import Child, children_of
+from staging_api.staging.repository.folders import children_of
 from staging_api.staging.repository.growth_rows import (
     IncomingFile,
     end_growth,
@@ -129,7 +129,6 @@ from staging_api.staging.repository.upload_rows import (
 
 __all__ = [
     "BuildFolder",
-    "Child",
     "FoundFile",
     "Idle",
     "IncomingFile",

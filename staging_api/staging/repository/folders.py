@@ -1,17 +1,8 @@
 """Listing what is staged in a folder below ``/static``, a page at a time."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection, text
 
-
-@dataclass(frozen=True)
-class Child:
-    """What a folder has: a file; or a folder, whose `name` ends in ``/``, without content."""
-
-    name: str
-    sha256: str | None
-    size_bytes: int | None
+from staging_api.staging.model import Child
 
 
 def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[Child]:
