@@ -296,6 +296,24 @@ def test_a_file_that_is_gone_from_the_store_holds_back_only_its_package(here: Sh
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
 
+@pytest.mark.parametrize("lost", range(3))
+def test_a_source_with_one_lost_file_is_held_back_whole(here: Shop, lost: int) -> None:
+    here.set_up({"stable": {}, "testing": {}})
+    files = {"hello_1.0.orig.tar.gz": b"orig", "hello_1.0-1.debian.tar.xz": b"debian"}
+    files |= {"hello_1.0-1.dsc": dsc([source_file(*each) for each in files.items()]).encode()}
+    here.send(files)
+    here.send({"a.deb": deb(control_text("world"))}, suite="testing")
+    here.publisher.blobs.remove(hashlib.sha256(list(files.values())[lost]).hexdigest())
+    run = here.run()
+    sources = "dists/stable/main/source/Sources.gz"
+    assert gzip.decompress(here.served(sources)) == b""
+    assert here.names("testing") == ["world 1.0-1"]
+    assert [note for note in run.notes if list(files)[lost] in note]
+    here.send(files)
+    here.run()
+    assert b"Version: 1.0-1" in gzip.decompress(here.served(sources))
+
+
 def test_the_same_name_with_another_content_is_refused_when_it_is_sent(here: Shop) -> None:
     here.set_up()
     here.add("hello")
