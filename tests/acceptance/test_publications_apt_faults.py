@@ -300,9 +300,9 @@ class Troubled:
         while not self.stop.is_set():
             if self._wanted.acquire(timeout=1):
                 version = next(self._versions)
-                name = self.names[version % len(self.names)]
-                raw = small(name, str(version))
-                assert self.archive.upload("x.deb", raw, suite="testing").status == 201
+                some = [self.names[(version * BATCH + n) % len(self.names)] for n in range(BATCH)]
+                files = {f"{name}.deb": small(name, str(version)) for name in some}
+                assert self.archive.send(files, suite="testing").status == 201
                 self._sent.release()
 
     def publish(self) -> None:
@@ -326,9 +326,11 @@ class Troubled:
         return answer
 
 
-#: Publishes between each Release that a client gets and the index files that it names.
+#: Packages of each upload, which one run publishes.
+BATCH = 10
+#: Generations between each Release that a client gets and the index files that it names.
 MEANWHILE = 4
-#: Publishes for each update: ten a second beside updates of 0.4 s.
+#: Generations for each update: ten a second beside updates of 0.4 s.
 FOR_EACH = MEANWHILE
 #: Of a hundred updates: when another key signs, the suite goes back, the source goes, it is lifted.
 NEW_KEY, BACK, GONE, LIFTED = 20, 40, 60, 80
@@ -370,6 +372,7 @@ def troubled_updates(apt: Apt, keys: Keys, count: int, packages: int) -> Trouble
         working = [pool.submit(troubled.upload), pool.submit(troubled.publish)]
         for each in working:
             each.add_done_callback(lambda _: troubled.stop.set())
+        began = time.monotonic()
         try:
             for number in range(count):
                 done, rest = divmod(100 * number, count)
@@ -385,6 +388,12 @@ def troubled_updates(apt: Apt, keys: Keys, count: int, packages: int) -> Trouble
         for each in working:
             each.result()
     assert not events
+    seconds = time.monotonic() - began
+    print(
+        f"{troubled.published} generations with {troubled.packages} packages, that is"
+        f" {troubled.published / seconds:.1f} and {troubled.packages / seconds:.1f} a second,"
+        f" beside {count} updates of {seconds / count:.2f} s; {len(troubled.failed)} failed"
+    )
     return troubled
 
 
@@ -422,6 +431,7 @@ def test_no_update_fails_beside_a_new_key_a_rollback_and_a_deleted_source(
     troubled = troubled_updates(apt, keys, count=40, packages=50)
     assert troubled.failed == []
     assert troubled.published >= FOR_EACH * 40
+    assert troubled.packages >= BATCH * FOR_EACH * 40
     holds_what_was_decided(troubled)
 
 
@@ -430,14 +440,8 @@ def test_no_update_fails_beside_a_new_key_a_rollback_and_a_deleted_source(
 def test_a_thousand_updates_succeed_beside_a_new_key_a_rollback_and_a_deleted_source(
     apt: Apt, keys: Keys
 ) -> None:
-    began = time.monotonic()
     troubled = troubled_updates(apt, keys, count=1000, packages=500)
-    seconds = time.monotonic() - began
-    print(
-        f"{troubled.published} generations with {troubled.packages} packages, that is"
-        f" {troubled.published / seconds:.1f} a second, beside 1000 updates of"
-        f" {seconds / 1000:.2f} s; {len(troubled.failed)} updates failed"
-    )
     assert troubled.failed == []
     assert troubled.published >= FOR_EACH * 1000
+    assert troubled.packages >= BATCH * FOR_EACH * 1000
     holds_what_was_decided(troubled)
