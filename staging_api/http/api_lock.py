@@ -5,7 +5,7 @@ when the responder raises. A streamed body leaves after the responder, so outsid
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -52,8 +52,8 @@ def api_lock(
     ``Prefer: wait=N`` queues for up to N seconds in all, in order of arrival, before it gives up.
     Bad input is found by `scope`, before any lock is taken.
 
-    The responder finds its locks in ``req.context.holds``: a `Hold` for each kind that was taken,
-    for `guarded` writes, `assert_held` and `on_lost`.
+    The responder hands its locks on to the use case, by `hold_of` or `holds_of`: a `Hold` for each
+    kind that was taken, for `guarded` writes, `assert_held` and `on_lost`.
 
     Of the request it needs ``req.context.caller``, the name of who calls, which a middleware has to
     set; ``req.context.reference_id``, if set, is noted with the grant.
@@ -107,6 +107,11 @@ def hold_of(req: falcon.Request, kind: LockKind) -> Hold:
     """Return the hold that `api_lock` took for a request, to be handed to the use case."""
     held: Hold = req.context.holds[kind]
     return held
+
+
+def holds_of(req: falcon.Request) -> Mapping[str, Hold]:
+    """Return all holds that `api_lock` took for a request, by the names of their kinds."""
+    return {kind.name: held for kind, held in req.context.holds.items()}
 
 
 def takes_locks(responder: Callable[..., None]) -> bool:

@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.http.api_lock import api_lock
+from staging_api.http.api_lock import api_lock, holds_of
 from staging_api.http.auth import client_of, origin
 from staging_api.http.bodies import (
     PollHeaders,
@@ -79,7 +79,7 @@ class Stagings:
         201 once all foreground artifacts are staged; 200 if there was nothing left to do; 202 at
         once with `Prefer: respond-async`. Background artifacts follow.
         """
-        holds = {kind.name: hold for kind, hold in req.context.holds.items()}
+        holds = holds_of(req)
         if preference(req, self.wait_cap_seconds).respond_async:
             staging = self.stagings.queue(checked(self, req), origin(req), holds)
             applied(resp, "respond-async")
