@@ -354,7 +354,7 @@ def check(chaos: Chaos, pod: Pod, upkeep: Upkeep) -> None:
     ledger = upkeep.space()
     if not named == promised == stored:
         chaos.wrong.append(f"files {named}, rows {promised} and store {stored} differ")
-    if (ledger.used, ledger.doomed) != (sum(stored.values()), 0):
+    if (ledger.used, ledger.garbage) != (sum(stored.values()), 0):
         chaos.wrong.append(f"the ledger says {ledger}, the store has {sum(stored.values())}")
     for archive in chaos.archives:
         for path, true in archive.files.items():

@@ -45,15 +45,15 @@ class Rates:
         self._seconds = seconds
         self._last = Counters.read()
         self._mutex = threading.Lock()
-        self._told = _rates(self._last, self._last)
+        self._newest = _rates(self._last, self._last)
 
     def now(self) -> dict[str, float]:
         """CPU in percent of all cores; network and disk in bytes per second, both ways."""
         with self._mutex:
             seen = Counters.read()
             if seen.at - self._last.at >= self._seconds:
-                self._told, self._last = _rates(self._last, seen), seen
-            return self._told
+                self._newest, self._last = _rates(self._last, seen), seen
+            return self._newest
 
 
 def _rates(before: Counters, after: Counters) -> dict[str, float]:

@@ -54,7 +54,7 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
             yield "staging_database_up", "Whether the database answers", {"database": 0}
             return
         yield "staging_database_up", "Whether the database answers", {"database": 1}
-        used = {"used": space.used, "doomed": space.doomed, "reserved": space.reserved}
+        used = {"used": space.used, "doomed": space.garbage, "reserved": space.reserved}
         yield "staging_store_bytes", "What the store holds and has promised", used
         waiting = {"pool": float(lost)}
         yield "staging_store_lost_contents", "Lost contents that nobody can stage again", waiting

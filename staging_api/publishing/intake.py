@@ -32,7 +32,12 @@ from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
 from staging_api.publishing.placing import Destination, make_way, placed
 from staging_api.publishing.uploads import lifted_note
-from staging_api.staging.repository import doom_unnamed, name_blobs, note_there, served_file
+from staging_api.staging.repository import (
+    mark_unnamed_for_deletion,
+    name_blobs,
+    note_there,
+    served_file,
+)
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
 from staging_api.store.blobs import Blob, BlobStore, Reserve, no_limit
@@ -175,7 +180,7 @@ class Intake:
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
         if lacking:
             with self.database.connect() as conn:
-                doom_unnamed(conn, lacking)
+                mark_unnamed_for_deletion(conn, lacking)
             raise Unavailable(_REMOVED, retry_after_seconds=1)
 
 

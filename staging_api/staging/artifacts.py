@@ -42,7 +42,7 @@ class Artifacts:
             return repository.find_artifact(conn, artifact_id)
 
     def evict(self, artifact_id: str, origin: RequestOrigin) -> StagedArtifact:
-        """Stop serving an artifact; whoever wants it again stages it again.
+        """Stop serving an artifact; a later request stages it again.
 
         Raises:
             NotFound: there is no such artifact, or it is not staged now.

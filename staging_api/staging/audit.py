@@ -99,9 +99,9 @@ def _breaks(chain: list[Row[Any]]) -> Iterator[Break]:
         yield Break(staging.chain, None, "it has no event, not even that it was made")
     elif (number, digest) != (staging.events_count, staging.events_digest):
         yield Break(staging.chain, None, "its newest events are not those that it counted")
-    told = [row.to_state for row in events if row.kind == "staging"]
-    if told and told[-1] != staging.state:
-        yield Break(staging.chain, None, f"it is {staging.state}, its events say {told[-1]}")
+    states = [row.to_state for row in events if row.kind == "staging"]
+    if states and states[-1] != staging.state:
+        yield Break(staging.chain, None, f"it is {staging.state}, its events say {states[-1]}")
 
 
 def _of_links(events: Iterable[Row[Any]], dropped: int) -> Iterator[Break]:

@@ -21,6 +21,7 @@ from staging_api.staging import repository
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.repository import Idle
 from staging_api.staging.upkeep import Upkeep
+from staging_api.vocabulary.staging import EvictReason
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +58,14 @@ def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
         StoreFailed: the store cannot say.
     """
     with upkeep.database.connect() as conn:
-        promised = repository.blobs_of(conn, sha256)
-    if not promised or upkeep.blobs.has(sha256, size_bytes):
+        recorded = repository.blobs_of(conn, sha256)
+    if not recorded or upkeep.blobs.has(sha256, size_bytes):
         return False  # it was removed, or came back, since it was looked for
     evict_holders(upkeep, sha256, "lost")
     return True
 
 
-def evict_holders(upkeep: Upkeep, sha256: str, reason: str) -> list[StagedArtifact]:
+def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[StagedArtifact]:
     """Evict every artifact that has a content, and note it if a pool has it, too.
 
     Gives the artifacts that were evicted.
@@ -81,7 +82,7 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: str) -> list[StagedArtifa
         log.error("%s is %s, which %d artifacts have%s", sha256, reason, len(holders), pools)
     evicted = [each for each in holders if upkeep.evict(_idle(each), reason)]
     with upkeep.database.connect() as conn:
-        repository.doom_unnamed(conn, [sha256])
+        repository.mark_unnamed_for_deletion(conn, [sha256])
         if len(evicted) < len(holders):
             repository.check_again(conn, sha256[:2], _AGAIN_SECONDS, upkeep.terms.check_seconds)
     return evicted

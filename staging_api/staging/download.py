@@ -75,10 +75,10 @@ class Download:
 
     def _chunks(self, start: int, end: int) -> Generator[bytes, None, None]:
         while start < end:
-            held = self._parts.held_at(start)
-            until = min(held.end, end) if held else self._parts.next_held(start, end)
-            if held:
-                pieces = self._copied(self._parts.read(held, start, until), start)
+            earlier = self._parts.resumed_range_at(start)
+            until = min(earlier.end, end) if earlier else self._parts.next_resumed_range(start, end)
+            if earlier:
+                pieces = self._copied(self._parts.read(earlier, start, until), start)
             else:
                 pieces = self._fetched(start, min(until, end))
             with closing(pieces):
@@ -170,12 +170,12 @@ class _Clock:
         self._bytes = 0
 
     def timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        asked = time.monotonic()
+        waited_from = time.monotonic()
         for chunk in chunks:
-            self._waited += time.monotonic() - asked
+            self._waited += time.monotonic() - waited_from
             self._bytes += len(chunk)
             yield chunk
-            asked = time.monotonic()
+            waited_from = time.monotonic()
 
     def is_slower_than(self, bytes_per_second: float) -> bool:
         """Whether it is; after too few bytes to say, it is not."""

@@ -185,8 +185,8 @@ class FollowedFile:
             end = stream.read()
         self._digest.update(end)
         size = self._position + len(end)
-        promised = size if self.size_bytes is None else self.size_bytes
-        if self._digest.hexdigest() != served.sha256 or size != promised:
+        declared = size if self.size_bytes is None else self.size_bytes
+        if self._digest.hexdigest() != served.sha256 or size != declared:
             raise Broken(f"{self._path} is not the file that was begun")
         if end:
             yield end

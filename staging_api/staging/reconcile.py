@@ -30,7 +30,7 @@ class Checked:
 
     Attributes:
         lost: contents that a row promised and the disk did not have.
-        strangers: contents on the disk that no row knew.
+        orphans: contents on the disk that no row knew.
         failed: contents of which it could not be found out, or for which nothing could be done.
     """
 
@@ -38,7 +38,7 @@ class Checked:
     files: int
     size_bytes: int
     lost: tuple[str, ...]
-    strangers: tuple[str, ...]
+    orphans: tuple[str, ...]
     failed: int = 0
 
 
@@ -62,16 +62,16 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
     files = {blob.sha256: (blob.size_bytes, used) for blob, used in upkeep.blobs.shard(shard)}
     missing = {d: size for d, size in rows.items() if _size(files.get(d)) != size}
     lost, failed = _lose_all(upkeep, missing)
-    strangers = _strangers(upkeep, files)
+    orphans = _orphans(upkeep, files)
     with upkeep.database.begin() as conn:
         noted = repository.lost_of(conn, shard)
         repository.note_there(conn, noted & rows.keys() - missing.keys())
-        repository.adopt_strangers(conn, strangers)
-        repository.doom_unnamed(
+        repository.adopt_orphans(conn, orphans)
+        repository.mark_unnamed_for_deletion(
             conn, repository.unnamed_of(conn, shard, upkeep.terms.grace_seconds)
         )
     found = Checked(
-        shard, len(files), sum(size for size, _ in files.values()), lost, tuple(strangers), failed
+        shard, len(files), sum(size for size, _ in files.values()), lost, tuple(orphans), failed
     )
     with upkeep.database.connect() as conn:
         repository.note_check(
@@ -80,7 +80,7 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
             files=found.files,
             size_bytes=found.size_bytes,
             lost=len(lost),
-            strangers=len(strangers),
+            orphans=len(orphans),
         )
     return found
 
@@ -102,7 +102,7 @@ def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ..
     return tuple(lost), failed
 
 
-def _strangers(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str, int]:
+def _orphans(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str, int]:
     """Files without a row that nobody has used for the grace time, with their lengths."""
     horizon = upkeep.known_time() - upkeep.terms.grace_seconds
     old = {digest: size for digest, (size, used) in files.items() if used < horizon}

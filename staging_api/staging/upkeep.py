@@ -40,6 +40,7 @@ from staging_api.staging.model import LOCK_BY_NAME
 from staging_api.staging.repository import Idle, Space
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blobs import BlobStore
+from staging_api.vocabulary.staging import EvictReason
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class Upkeep:
             LockLost: another works on the archive now.
         """
         self._find_room(
-            count, lambda: self._promise(artifact_id, held, count), held.lease.scope, check
+            count, lambda: self._reserve(artifact_id, held, count), held.lease.scope, check
         )
 
     def reserve_upload(self, upload_id: str, count: int) -> None:
@@ -185,11 +186,11 @@ class Upkeep:
         Raises:
             NoSpace: as with `reserve`.
         """
-        self._find_room(count, lambda: self._promise_upload(upload_id, count))
+        self._find_room(count, lambda: self._reserve_upload(upload_id, count))
 
     def reserve_more_for_upload(self, upload_id: str, count: int) -> bool:
         """Keep space as `reserve_upload`, if it is there; says whether, and makes no room."""
-        return not self.terms.quota_bytes or not self._promise_upload(upload_id, count)
+        return not self.terms.quota_bytes or not self._reserve_upload(upload_id, count)
 
     def release_upload(self, upload_id: str) -> None:
         """Give back what was kept for an upload: what it wrote counts by itself."""
@@ -203,7 +204,7 @@ class Upkeep:
         Raises:
             LockLost: another works on the archive now.
         """
-        return not self.terms.quota_bytes or not self._promise(artifact_id, held, count)
+        return not self.terms.quota_bytes or not self._reserve(artifact_id, held, count)
 
     def collect(self, *, busy_too: bool = False) -> int:
         """Remove contents that nothing names any more; returns how many.
@@ -228,7 +229,7 @@ class Upkeep:
         except StoreFailed as error:
             log.info("whether this is the right store is not known: %s", error.detail)
         with self.database.begin() as conn:
-            claimed = repository.claim_doomed(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
+            claimed = repository.claim_marked(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
         if not claimed:
             return Collected()
         busy: set[str] = set()
@@ -252,14 +253,12 @@ class Upkeep:
             log.warning("%d contents were not removed, as %s: %s", len(failed), digest, reason)
         return Collected(len(claimed), len(gone), len(failed))
 
-    def evict(self, artifact: Idle, reason: str, idle_seconds: float = 0.0) -> bool:
-        """Evict it, unless somebody works on its archive; says whether it did.
+    def evict(self, artifact: Idle, reason: EvictReason, idle_seconds: float = 0.0) -> bool:
+        """Evict an artifact unless its archive is locked; return whether it was evicted.
 
         Args:
-            artifact: what.
-            reason: ``space``: unless it was pinned, or read in `idle_seconds`; or ``lost`` or
-                ``corrupt``.
-            idle_seconds: as the tables have it.
+            reason: with ``space`` an artifact that was pinned, or read within `idle_seconds` by
+                the tables, stays.
         """
         kind, origin = LOCK_BY_NAME[artifact.lock_kind], RequestOrigin(caller="upkeep")
         try:
@@ -284,7 +283,7 @@ class Upkeep:
     def _find_room(
         self,
         count: int,
-        promise: Callable[[], int],
+        reserve: Callable[[], int],
         sparing: str | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -292,7 +291,7 @@ class Upkeep:
 
         Args:
             count: bytes.
-            promise: asks for them; gives how many are lacking.
+            reserve: asks for them; gives how many are lacking.
             sparing: evict nothing of this archive.
             check: see `reserve`.
         """
@@ -305,16 +304,16 @@ class Upkeep:
                 " raise STAGING_QUOTA_BYTES, or ask for less",
                 retryable=False,
             )
-        lacking = promise()
+        lacking = reserve()
         if lacking and self.collect():
-            lacking = promise()
+            lacking = reserve()
         skipped: set[str] = set()
         for _ in range(_TRIES):
             if not lacking or not self._make_room(lacking, sparing, skipped, check):
                 break
-            lacking = promise()
+            lacking = reserve()
         if lacking and self.collect(busy_too=True):
-            lacking = promise()
+            lacking = reserve()
         if lacking:
             raise NoSpace(
                 f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
@@ -343,11 +342,11 @@ class Upkeep:
         with self.database.connect() as conn:
             return repository.database_time(conn).timestamp()
 
-    def _promise(self, artifact_id: str, held: Hold, count: int) -> int:
+    def _reserve(self, artifact_id: str, held: Hold, count: int) -> int:
         with guarded(self.database, held) as conn:
             return repository.reserve(conn, artifact_id, held.lease, count, self.terms.quota_bytes)
 
-    def _promise_upload(self, upload_id: str, count: int) -> int:
+    def _reserve_upload(self, upload_id: str, count: int) -> int:
         quota = self.terms.quota_bytes
         with self.database.begin() as conn:
             return repository.reserve_upload(conn, upload_id, count, quota, UPLOAD_SECONDS)

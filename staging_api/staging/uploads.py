@@ -165,8 +165,8 @@ class Upload:
 
     @property
     def _allowed_seconds(self) -> float:
-        asked, most = self._request.upload_wait_seconds, self._terms.wait_seconds
-        return most if asked is None else min(asked, most)
+        requested, most = self._request.upload_wait_seconds, self._terms.wait_seconds
+        return most if requested is None else min(requested, most)
 
     def _can_come(self, kind: ArtifactKind) -> bool:
         """Whether it is worth waiting for what is not there."""

@@ -129,11 +129,11 @@ class Watch:
                 # Whoever waits gets its answer when the time is over, and learns it then.
                 time.sleep(_LOOK_SECONDS)
                 continue
-            self._tell(seen)
+            self._wake(seen)
             # Of many stagings less often, so that looking takes a fifth of the time at most.
             pause = max(_LOOK_SECONDS, 4 * (time.monotonic() - began))
 
-    def _tell(self, seen: Mapping[str, int]) -> None:
+    def _wake(self, seen: Mapping[str, int]) -> None:
         with self._mutex:
             for staging_id, version in seen.items():
                 for waiter in self._waiting.get(staging_id, ()):

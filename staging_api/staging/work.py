@@ -296,7 +296,7 @@ class Work:
         lacking = self.blobs.lacks(contents)
         if lacking:
             with self.database.connect() as conn:
-                repository.doom_unnamed(conn, lacking)
+                repository.mark_unnamed_for_deletion(conn, lacking)
             raise Unavailable(
                 "contents were removed from the store while they were staged;"
                 " they are fetched again",

@@ -166,8 +166,8 @@ class Worker:
 
     def _resume(self, turn: Turn) -> None:
         try:
-            told = {"staging.id": turn.staging_id, "staging.archive_url": turn.archive_url}
-            with self._spans("staging", told):
+            attributes = {"staging.id": turn.staging_id, "staging.archive_url": turn.archive_url}
+            with self._spans("staging", attributes):
                 staging = self._stagings.find(turn.staging_id)
                 self._stagings.resume(staging, self._origin, self._foreground_waits)
         except (Cancelled, LockHeld, LockLost, ShuttingDown) as error:

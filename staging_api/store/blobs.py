@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from staging_api.errors import NotFound, StagingApiError
-from staging_api.store.disk import disk_told, new_file, reserve, write_all, write_back
+from staging_api.store.disk import disk_failures, new_file, reserve, write_all, write_back
 from staging_api.store.parts import PartStore
 from staging_api.store.spool import Swept
 
@@ -262,7 +262,7 @@ class Batch:
             blob = _write(descriptor, chunks, expected_bytes, self._reserve)
         finally:
             # A network file system may say only now that the disk or its quota is full.
-            with disk_told():
+            with disk_failures():
                 os.close(descriptor)
         return self._written_as(blob, name)
 
@@ -278,7 +278,7 @@ class Batch:
             digest.update(chunk)
             size += len(chunk)
         temporary = self.new_file()
-        with disk_told():
+        with disk_failures():
             os.truncate(path, size)
             # A second name, not a move: until the row is written the parts must stay complete.
             temporary.hardlink_to(path)
@@ -300,7 +300,7 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         checkpoint("batch written")
-        with disk_told():
+        with disk_failures():
             self._keeper.take(self._written, checkpoint)
         self._written.clear()
 
@@ -320,14 +320,14 @@ def _write(
     descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, reserve_quota: Reserve
 ) -> Blob:
     """Write and hash a stream; the expected bytes are reserved by now."""
-    digest, size, sent, promised = hashlib.sha256(), 0, 0, expected_bytes or 0
-    if promised >= _WORTH_RESERVING:
-        reserve(descriptor, promised)
+    digest, size, sent, reserved = hashlib.sha256(), 0, 0, expected_bytes or 0
+    if reserved >= _WORTH_RESERVING:
+        reserve(descriptor, reserved)
     for chunk in chunks:
         size += len(chunk)
-        if size > promised:
-            reserve_quota(size - promised)
-            promised = size
+        if size > reserved:
+            reserve_quota(size - reserved)
+            reserved = size
         digest.update(chunk)
         write_all(descriptor, chunk)
         if size - sent >= _WRITE_BACK_BYTES:

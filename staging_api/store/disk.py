@@ -29,7 +29,7 @@ _SYNC_FILE_RANGE_WRITE = 2
 
 
 @contextmanager
-def disk_told() -> Iterator[None]:
+def disk_failures() -> Iterator[None]:
     """Name a disk's refusals: full, read-only, denied, away; other errors pass.
 
     Raises:
@@ -39,7 +39,7 @@ def disk_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _tell(error)
+        _raise_refusal(error)
         raise
 
 
@@ -52,7 +52,7 @@ def new_file(name: str) -> int:
     try:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        _tell(error)
+        _raise_refusal(error)
         raise
 
 
@@ -68,7 +68,7 @@ def write_all(descriptor: int, chunk: bytes) -> None:
             chunk = chunk[written:]
             written = os.write(descriptor, chunk)
     except OSError as error:
-        _tell(error)
+        _raise_refusal(error)
         raise
 
 
@@ -137,7 +137,7 @@ def children(folder: Path) -> list[Path]:
     Raises:
         StoreFailed: it cannot be read.
     """
-    with disk_told():
+    with disk_failures():
         try:
             return list(folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -150,7 +150,7 @@ def time_of(folder: Path) -> float:
     That may be the clock of another machine. The folder's own time is changed; that takes no space,
     so it works on a full disk.
     """
-    with disk_told():
+    with disk_failures():
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         return folder.stat().st_mtime
@@ -226,7 +226,7 @@ def remove_tree(path: Path) -> None:
 
 def length_of(name: str | Path) -> int | None:
     """The length of a regular file; None: there is nothing, or something else, at this name."""
-    with disk_told():
+    with disk_failures():
         try:
             facts = os.lstat(name)
         except (FileNotFoundError, NotADirectoryError):
@@ -238,7 +238,7 @@ def open_file(name: str | Path) -> int | None:
     """Open a regular file for reading; None: there is nothing, or something else, at this name."""
     # A link is not followed, and a pipe that nobody writes to is not waited for.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    with disk_told():
+    with disk_failures():
         try:
             descriptor = os.open(name, flags)
         except (FileNotFoundError, NotADirectoryError):
@@ -275,7 +275,7 @@ def _lock(descriptor: int, operation: int) -> bool:
     return True
 
 
-def _tell(error: OSError) -> None:
+def _raise_refusal(error: OSError) -> None:
     if error.errno in _FULL:
         raise NoSpace("the store is full: free space on its disk, or enlarge it") from None
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -39,7 +39,7 @@ from staging_api.store.blobs import (
 )
 from staging_api.store.disk import (
     children,
-    disk_told,
+    disk_failures,
     length_of,
     move,
     open_file,
@@ -95,13 +95,13 @@ class FolderStore:
                 "the store has no folder of blobs at all: is its volume mounted?",
                 retry_after_seconds=10,
             )
-        with disk_told(), os.fdopen(descriptor, "rb") as stream:
+        with disk_failures(), os.fdopen(descriptor, "rb") as stream:
             return identity_in(stream.read(_MARKER_BYTES))
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
         """Write the marker beside, and give it its name when it is durable."""
         marker = self._root / MARKER
-        with self._spool.folder("store-id") as folder, disk_told():
+        with self._spool.folder("store-id") as folder, disk_failures():
             written = folder / MARKER
             written.write_text(f"{identity}\n")
             sync([written])
@@ -162,7 +162,7 @@ class FolderStore:
     def remove(self, sha256: str) -> None:
         """Free the blob; a reader that has it open still reads it to the end."""
         path = self.path(sha256)
-        with disk_told():
+        with disk_failures():
             try:
                 path.unlink(missing_ok=True)
             except (IsADirectoryError, NotADirectoryError):
@@ -187,7 +187,7 @@ class FolderStore:
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
         """Keep a second name of the file aside; take the first away if the content differs."""
         path = self.path(sha256)
-        with disk_told():
+        with disk_failures():
             aside = self._aside(sha256)
             try:
                 aside.hardlink_to(path)
@@ -218,7 +218,7 @@ class FolderStore:
 
     def last_use(self, sha256: str) -> float | None:
         """When a batch last used the blob: the time of its file."""
-        with disk_told():
+        with disk_failures():
             try:
                 return self.path(sha256).lstat().st_mtime
             except (FileNotFoundError, NotADirectoryError):
@@ -251,7 +251,7 @@ class FolderStore:
         if length_of(name) != blob.size_bytes:
             return False
         try:
-            with disk_told():
+            with disk_failures():
                 os.utime(name, follow_symlinks=False)
         except (FileNotFoundError, StoreReadOnly):
             return False

@@ -1,9 +1,9 @@
-"""Keep what has arrived of an object, so that the next attempt, on any pod, goes on from there.
+"""Keep the fetched parts of objects, so that the next attempt, on any pod, resumes from them.
 
 Each object version has a folder under ``parts/``, and each attempt two files in it: the bytes,
 at their own offsets, and a journal of the ranges that are durable. An attempt writes only its own
-files and reads those of all, so two attempts at once, or one that was thought dead, never touch
-each other's bytes. A range has a checksum: bytes that went bad meanwhile are fetched again.
+files and reads those of all, so concurrent attempts, and one that was presumed dead, never touch
+the bytes of each other. A range has a checksum: bytes that went bad meanwhile are fetched again.
 
 What happens if the process dies, or the machine loses power:
 
@@ -27,21 +27,21 @@ from typing import Self
 from zlib import crc32
 
 from staging_api.errors import NoSpace, StoreFailed
-from staging_api.store.disk import disk_told, kept_in_use, open_file, write_at
+from staging_api.store.disk import disk_failures, kept_in_use, open_file, write_at
 
 log = logging.getLogger(__name__)
 
-#: After so many bytes the journal moves on: what a crash can cost, and a sync has to carry.
+#: The journal is written after so many bytes: the most that a crash costs and one sync writes.
 PART_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Held:
+class ResumedRange:
     """A range of an object that an earlier attempt left on the disk.
 
     Attributes:
-        checksum: CRC-32 of its bytes; None: the version before did not write it.
+        checksum: CRC-32 of its bytes; None: the previous version did not write it.
     """
 
     start: int
@@ -51,14 +51,14 @@ class Held:
 
 
 class PartStore:
-    """The folders of all objects that are, or were, on their way."""
+    """The folders of all objects that are being fetched, or were."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextmanager
     def open(self, key: str, size_bytes: int) -> Iterator["Parts"]:
-        """Begin an attempt at one object version.
+        """Open a new attempt at one object version.
 
         Args:
             key: names the version: a word that is safe as a file name.
@@ -69,66 +69,67 @@ class PartStore:
         """
         folder = self._root / key
         with ExitStack() as stack:
-            with disk_told():
-                # So that no sweep takes it, whatever age its files seem to have.
+            with disk_failures():
+                # No sweep removes it, however old its files seem.
                 stack.enter_context(kept_in_use(folder, _make_folder))
-                held = [
+                earlier = [
                     each
                     for journal in sorted(folder.glob("*.done"))
-                    for each in _held_by(journal, size_bytes, stack)
+                    for each in _ranges_in(journal, size_bytes, stack)
                 ]
                 own = folder / token_hex(8)
                 data = _opened(own.with_suffix(".data"), stack)
                 done = _opened(own.with_suffix(".done"), stack)
-            yield Parts(own.with_suffix(".data"), data, done, held)
+            yield Parts(own.with_suffix(".data"), data, done, earlier)
 
     def forget(self, key: str) -> None:
-        """Remove what was kept of a version: it is staged, or will never be."""
+        """Remove the parts of a version that is staged, or never will be."""
         shutil.rmtree(self._root / key, ignore_errors=True)
 
 
 class Parts:
     """One attempt at one object version, with what earlier attempts left."""
 
-    def __init__(self, path: Path, data: int, done: int, held: list[Held]) -> None:
+    def __init__(self, path: Path, data: int, done: int, earlier: list[ResumedRange]) -> None:
         #: The attempt's own bytes; a whole object only if every byte was written here.
         self.path = path
         self._data = data
         self._done = done
-        self._held = held
-        self._whole: set[Held] = set()
+        self._resumable = earlier
+        self._whole: set[ResumedRange] = set()
         #: Whether bytes of an earlier attempt were read.
         self.resumed = False
 
-    def held_at(self, position: int) -> Held | None:
-        """The range from an earlier attempt that goes furthest from this position on.
+    def resumed_range_at(self, position: int) -> ResumedRange | None:
+        """Return the range of an earlier attempt that reaches furthest from this position.
 
-        One whose bytes changed on the disk is forgotten: many sources declare no digest that would
-        tell.
+        A range whose bytes changed on the disk is dropped: many sources declare no digest that
+        would detect it.
         """
-        found = [each for each in self._held if each.start <= position < each.end]
-        for held in sorted(found, key=lambda each: each.end, reverse=True):
-            if held in self._whole or self._is_whole(held):
-                self._whole.add(held)
-                return held
-            log.warning("bytes %d to %d of %s are damaged", held.start, held.end, self.path.parent)
-            self._held.remove(held)
+        found = [each for each in self._resumable if each.start <= position < each.end]
+        for earlier in sorted(found, key=lambda each: each.end, reverse=True):
+            if earlier in self._whole or self._is_whole(earlier):
+                self._whole.add(earlier)
+                return earlier
+            start, end = earlier.start, earlier.end
+            log.warning("bytes %d to %d of %s are damaged", start, end, self.path.parent)
+            self._resumable.remove(earlier)
         return None
 
-    def next_held(self, position: int, end: int) -> int:
-        """Where the next held range after this position begins, or `end`."""
-        return min((each.start for each in self._held if each.start > position), default=end)
+    def next_resumed_range(self, position: int, end: int) -> int:
+        """Return where the next earlier range after this position begins, or `end`."""
+        return min((each.start for each in self._resumable if each.start > position), default=end)
 
-    def read(self, held: Held, start: int, end: int) -> Generator[bytes, None, None]:
-        """Give the bytes of a held range from `start` up to `end`.
+    def read(self, earlier: ResumedRange, start: int, end: int) -> Generator[bytes, None, None]:
+        """Yield the bytes of an earlier range from `start` up to `end`.
 
         Raises:
             StoreFailed: they cannot be read any more; the next attempt fetches them again.
         """
         self.resumed = True
         while start < end:
-            with disk_told():
-                chunk = os.pread(held.descriptor, min(_READ_BYTES, end - start), start)
+            with disk_failures():
+                chunk = os.pread(earlier.descriptor, min(_READ_BYTES, end - start), start)
             if not chunk:
                 raise StoreFailed(
                     "a part of an earlier attempt was cut; it is fetched again",
@@ -143,28 +144,29 @@ class Parts:
         Raises:
             NoSpace: the disk is full.
         """
-        with disk_told():
+        with disk_failures():
             write_at(self._data, chunk, position)
 
     def note(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Sync what was written and name it in the journal; from one thread at a time.
+        """Sync written ranges and record them in the journal; from one thread at a time.
 
         Raises:
             NoSpace: the disk is full.
         """
-        with disk_told():
+        with disk_failures():
             os.fdatasync(self._data)
             lines = (b"%d %d %d\n" % (*each, _checksum(self._data, *each)) for each in ranges)
             os.write(self._done, b"".join(lines))
 
     @staticmethod
-    def _is_whole(held: Held) -> bool:
-        with disk_told():
-            return held.checksum in (None, _checksum(held.descriptor, held.start, held.end))
+    def _is_whole(earlier: ResumedRange) -> bool:
+        with disk_failures():
+            actual = _checksum(earlier.descriptor, earlier.start, earlier.end)
+        return earlier.checksum in (None, actual)
 
 
 class Journal:
-    """Syncs and notes what arrives, from a thread of its own.
+    """Syncs and records the ranges that arrive, in a separate thread.
 
     While one half of a part is synced the other half may arrive; then the download waits for the
     disk. It loses nothing by that, since at its end all must be on the disk anyway, and it keeps
@@ -191,10 +193,10 @@ class Journal:
         self._thread.join()
 
     def add(self, start: int, end: int) -> None:
-        """Have a range that was written synced and noted soon; from any thread.
+        """Schedule a written range to be synced and recorded; from any thread.
 
-        Waits while more than half a part is not safe yet. A range of more than that is the
-        caller's mistake, and only taken alone.
+        Waits while more than half a part is not durable yet. A larger range is accepted only
+        alone.
         """
         length = end - start
         with self._changed:
@@ -229,8 +231,8 @@ def _opened(path: Path, stack: ExitStack) -> int:
     return descriptor
 
 
-def _held_by(journal: Path, size_bytes: int, stack: ExitStack) -> list[Held]:
-    """The ranges that one earlier attempt's journal names, and that its file is long enough for."""
+def _ranges_in(journal: Path, size_bytes: int, stack: ExitStack) -> list[ResumedRange]:
+    """Return the ranges that the journal of an earlier attempt names and that its file contains."""
     noted, descriptor = open_file(journal), open_file(journal.with_suffix(".data"))
     for each in (noted, descriptor):
         if each is not None:
@@ -241,7 +243,7 @@ def _held_by(journal: Path, size_bytes: int, stack: ExitStack) -> list[Held]:
     with open(noted, "rb", closefd=False) as lines:
         ranges = [_range_of(line) for line in lines]
     return [
-        Held(first, last, descriptor, checksum)
+        ResumedRange(first, last, descriptor, checksum)
         for first, last, checksum in filter(None, ranges)
         if last <= end
     ]
@@ -256,7 +258,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _range_of(line: bytes) -> tuple[int, int, int | None] | None:
-    """Start, end and checksum, which a journal of the version before has not."""
+    """Return start, end and checksum; journals of the previous version have no checksum."""
     words = line.split()
     if not line.endswith(b"\n") or len(words) not in (2, 3) or not all(map(bytes.isdigit, words)):
         return None

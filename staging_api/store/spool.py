@@ -19,7 +19,7 @@ from secrets import token_hex
 from staging_api.errors import StagingApiError, Unavailable
 from staging_api.store.disk import (
     children,
-    disk_told,
+    disk_failures,
     kept_in_use,
     newest_change,
     remove_unused,
@@ -86,7 +86,7 @@ class Spool:
         """
         folder = self._tmp / owner / token_hex(8)
         with ExitStack() as stack:
-            with disk_told():
+            with disk_failures():
                 stack.enter_context(kept_in_use(folder, _make))
             try:
                 yield folder

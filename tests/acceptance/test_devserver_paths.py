@@ -54,7 +54,7 @@ def stackwalk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def one_seat(
+def one_slot(
     pods: list[Pod],
     cluster: Service,
     cluster_url: str,
@@ -139,7 +139,7 @@ def test_what_cannot_be_done_is_500_with_a_line_of_text(
 
 
 def test_refusals_from_outside_the_responders_are_text_as_well(
-    one_seat: Pod, pods: list[Pod]
+    one_slot: Pod, pods: list[Pod]
 ) -> None:
     status, headers, body = get(pods[0], "stage_debug?archive_url=http://elsewhere.example/a/b")
     assert (status, headers["Content-Type"][:10]) == (403, "text/plain")
@@ -148,7 +148,7 @@ def test_refusals_from_outside_the_responders_are_text_as_well(
     with pytest.raises(DevServerError, match="GET, not POST"):
         DevServer2012(pods[0].url).send(by_post)
     with pytest.raises(DevServerError, match="65536 bytes") as refused:
-        DevServer2012(one_seat.url).symbolicate(bytes(70_000))
+        DevServer2012(one_slot.url).symbolicate(bytes(70_000))
     assert "{" not in str(refused.value)
 
 
@@ -236,10 +236,10 @@ def test_stack_traces_need_a_program(pods: list[Pod]) -> None:
 
 
 def test_a_stack_trace_comes_from_the_symbols_of_its_own_build(
-    one_seat: Pod, source: ArchiveSource
+    one_slot: Pod, source: ArchiveSource
 ) -> None:
     urls = [source.add(build_path(), with_symbols(text)) for text in (b"first", b"second")]
-    client = DevServer2012(one_seat.url)
+    client = DevServer2012(one_slot.url)
     symbol = f"./lib.so/{DEBUG_ID}/lib.so.sym\n"
     dump = minidump([elf("/usr/lib/lib.so", BUILD_ID)])
     for url, text in zip(urls, ("first", "second"), strict=True):
@@ -247,9 +247,9 @@ def test_a_stack_trace_comes_from_the_symbols_of_its_own_build(
 
 
 def test_without_a_build_symbols_are_found_by_what_the_dump_names(
-    one_seat: Pod, source: ArchiveSource
+    one_slot: Pod, source: ArchiveSource
 ) -> None:
-    client = DevServer2012(one_seat.url)
+    client = DevServer2012(one_slot.url)
     client.stage_symbols(source.add(build_path(), with_symbols(b"found")))
     known = minidump([elf("/usr/lib/lib.so", BUILD_ID), elf("/usr/lib/other.so", BUILD_ID)])
     assert client.symbolicate(known) == f"./lib.so/{DEBUG_ID}/lib.so.sym\nfound"
@@ -258,29 +258,29 @@ def test_without_a_build_symbols_are_found_by_what_the_dump_names(
         client.symbolicate(b"no dump")
 
 
-def test_a_stackwalk_that_fails_says_why(one_seat: Pod, source: ArchiveSource) -> None:
+def test_a_stackwalk_that_fails_says_why(one_slot: Pod, source: ArchiveSource) -> None:
     url = source.add(build_path(), with_symbols(b"any"))
     with pytest.raises(DevServerError, match=r"status 3.*no \(stack\) in it"):
-        DevServer2012(one_seat.url).symbolicate(b"FAIL", f"?archive_url={url}")
+        DevServer2012(one_slot.url).symbolicate(b"FAIL", f"?archive_url={url}")
 
 
 def test_without_a_waiter_slot_a_client_retries_and_the_pod_goes_on(
-    one_seat: Pod, source: ArchiveSource
+    one_slot: Pod, source: ArchiveSource
 ) -> None:
     url, other = (source.add(build_path(), build()) for _ in range(2))
     held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(get, one_seat, f"download?archive_url={url}")
+        first = pool.submit(get, one_slot, f"download?archive_url={url}")
         held.wait_until_reached()
         for waits in (f"download?archive_url={url}", f"stage_debug?archive_url={other}"):
-            status, _, body = get(one_seat, waits)
+            status, _, body = get(one_slot, waits)
             assert (status, body) == (200, b"Service Unavailable")
-        polled = get(one_seat, f"is_staged?archive_url={url}&artifacts=full_payload")
+        polled = get(one_slot, f"is_staged?archive_url={url}&artifacts=full_payload")
         assert polled[2] == b"False"
-        assert DevServer2013(one_seat.url).load()["staging_thread_count"] == 1
+        assert DevServer2013(one_slot.url).load()["staging_thread_count"] == 1
         held.release()
         assert first.result()[2] == b"Success"
-    DevServer2013(one_seat.url).stage(other, ["symbols"])
+    DevServer2013(one_slot.url).stage(other, ["symbols"])
 
 
 def test_with_conflict_409_a_second_client_gets_409(

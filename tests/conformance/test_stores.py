@@ -67,7 +67,7 @@ def test_committed_blobs_are_found_and_read_by_their_digest(store):
         assert stream.read() == b"first second"
 
 
-def test_it_is_there_for_every_pod(store, url, tmp_path):
+def test_a_blob_is_there_for_every_pod(store, url, tmp_path):
     (blob,) = keep(store, b"shared")
     with open_store(url, tmp_path / "another home").open(blob.sha256) as stream:
         assert stream.read() == b"shared"
@@ -151,7 +151,7 @@ def test_a_file_that_arrived_in_parts_is_adopted_and_its_parts_stay(store):
             batch.commit()
     assert store.find(blob.sha256) == Blob(hashlib.sha256(content).hexdigest(), len(content))
     with store.parts.open("version", len(content)) as parts:
-        held = parts.held_at(0)
+        held = parts.resumed_range_at(0)
         assert held is not None
         assert b"".join(parts.read(held, 0, len(content))) == content
 

@@ -91,7 +91,7 @@ def test_another_build_with_the_content_of_a_damaged_blob_is_staged_whole(
 
 
 @pytest.mark.parametrize("by", [*damage.CHANGED_LENGTHS, None])
-def test_an_object_that_is_held_is_fetched_again_unless_it_is_whole(
+def test_a_cached_object_is_used_only_if_its_blob_is_whole(
     at: Bench, url: str, monkeypatch: pytest.MonkeyPatch, by: Callable[[bytes], bytes] | None
 ) -> None:
     digest = payload(at, "R17-1")
@@ -109,7 +109,7 @@ def test_an_object_that_is_held_is_fetched_again_unless_it_is_whole(
 
 
 @pytest.mark.parametrize("by", damage.CHANGED_LENGTHS)
-def test_the_first_read_that_misses_evicts_and_the_next_request_stages_again(
+def test_the_first_read_of_a_lost_blob_evicts_and_the_next_request_restages(
     at: Bench, url: str, by: Callable[[bytes], bytes | None]
 ) -> None:
     digest, other = payload(at, "R17-1"), payload(at, "R17-2", b"other")
@@ -126,7 +126,7 @@ def test_the_first_read_that_misses_evicts_and_the_next_request_stages_again(
     assert at.service.upkeep.space().used == len(CONTENT) + 5
 
 
-def test_nothing_is_lost_while_the_store_itself_is_away(at: Bench, url: str, tmp_path) -> None:
+def test_no_content_is_marked_lost_while_the_store_is_away(at: Bench, url: str, tmp_path) -> None:
     digest = payload(at, "R17-1")
     shard = digest[:2]
     if url.startswith("file:"):
@@ -149,7 +149,7 @@ def scrubbed(at: Bench, again: list[str] | None = None) -> set[str]:
     return {digest for turn in turns for digest in turn.corrupt}
 
 
-def test_a_scrub_finds_every_flipped_bit_and_accuses_nothing_else(at: Bench, url: str) -> None:
+def test_a_scrub_finds_every_flipped_bit_and_nothing_else(at: Bench, url: str) -> None:
     members = {f"suites/{n}": b"%d" % n * 20 for n in range(60)}
     at.stage(at.build("R17-1", suites_tgz=packed(members)), "suites")
     at.stage(at.build("R17-2"), "payload", "symbols")
@@ -168,7 +168,7 @@ def test_a_scrub_finds_every_flipped_bit_and_accuses_nothing_else(at: Bench, url
     assert scrubbed(at) == set()
 
 
-def test_a_content_that_cannot_be_read_stops_no_scrub_and_is_not_accused(
+def test_an_unreadable_content_stops_no_scrub_and_is_not_called_corrupt(
     at: Bench, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = {f"suites/{n}": b"%d" % n * 20 for n in range(40)}
@@ -195,7 +195,7 @@ def test_a_content_that_cannot_be_read_stops_no_scrub_and_is_not_accused(
     ) == [(unreadable,)]
 
 
-def test_a_scrub_that_reads_wrong_once_accuses_nothing(
+def test_a_single_wrong_read_calls_no_content_corrupt(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is put aside is read again; only that counts."""
@@ -212,7 +212,7 @@ def test_a_scrub_that_reads_wrong_once_accuses_nothing(
     assert (read(at, digest), read(at, other, 5)) == (CONTENT, b"other")
 
 
-def test_what_cannot_be_staged_again_keeps_nothing_else_from_it(at: Bench, url: str) -> None:
+def test_an_artifact_that_cannot_be_restaged_does_not_stop_the_others(at: Bench, url: str) -> None:
     contents = {f"R17-{n}": b"%d" % n * 20 for n in range(3)}
     for name, content in contents.items():
         digest = payload(at, name, content)
@@ -230,7 +230,7 @@ def test_what_cannot_be_staged_again_keeps_nothing_else_from_it(at: Bench, url: 
     assert states(at) == [("evicted", "corrupt")] * 3
 
 
-def test_a_scrub_leaves_out_what_is_being_removed_and_ends_soon_when_it_is_to(at: Bench) -> None:
+def test_a_scrub_skips_contents_in_removal_and_stops_soon(at: Bench) -> None:
     digest, kept = payload(at, "R17-1"), payload(at, "R17-2", b"other")
     at.tamper(
         "UPDATE blobs SET doomed_at = clock_timestamp(),"
@@ -246,7 +246,7 @@ def test_a_scrub_leaves_out_what_is_being_removed_and_ends_soon_when_it_is_to(at
     assert scrub.turn(kept[:2]).good == 1
 
 
-def test_what_was_read_again_says_when_and_the_longest_unchecked_come_first(at: Bench) -> None:
+def test_a_scrub_notes_the_time_and_reads_the_longest_unchecked_first(at: Bench) -> None:
     payload(at, "R17-1")
     payload(at, "R17-2", b"other")
     assert at.rows("SELECT count(*) FROM blobs WHERE checked_at IS NOT NULL") == [(0,)]
@@ -256,7 +256,7 @@ def test_what_was_read_again_says_when_and_the_longest_unchecked_come_first(at: 
 
 
 @pytest.mark.parametrize("by", damage.CHANGED_LENGTHS)
-def test_a_stack_trace_is_not_made_of_symbols_that_were_cut(
+def test_truncated_symbols_make_no_stack_trace(
     at: Bench, url: str, tmp_path: Path, by: Callable[[bytes], bytes | None]
 ) -> None:
     symbols, dump = b"MODULE Linux x86_64 lib.so", tmp_path / "dump"

@@ -92,7 +92,7 @@ OBJECT = {"plain": "payload.bin", "tar": "debug.tgz", "zip": "image.zip"}
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_whatever_the_step_the_next_attempt_finishes_and_fetches_little_again(
+def test_after_a_crash_at_any_step_the_next_attempt_finishes_and_refetches_little(
     server, tmp_path, name
 ):
     for step in range(1, MANY_STEPS):

@@ -77,7 +77,7 @@ def test_a_reader_gets_every_change_until_the_staging_is_final(at):
     assert (rest[-1].kind, rest[-1].to_state, rest[-1].actor) == ("staging", "staged", "tester")
 
 
-def test_a_reader_that_comes_back_gets_only_what_follows(at):
+def test_a_reader_that_reconnects_gets_only_later_events(at):
     staging = at.stage(at.build())
     with serving(at) as service, StagingClient(service) as client:
         assert [event.number for event in client.events(staging.id, after=11)] == [12, 13]
@@ -108,7 +108,7 @@ def test_progress_comes_between_the_changes(at):
     assert told["artifacts"][0]["bytes_total"] == 10
 
 
-def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
+def test_a_stream_without_a_waiter_slot_sends_known_events_and_ends(at):
     staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, waiter_slots=0) as service:
         told = stream(service, staging.id).read().decode()
@@ -116,7 +116,7 @@ def test_without_a_free_seat_a_stream_tells_what_is_known_and_ends(at):
     assert told.count("event: change") == staging.events_count == 4
 
 
-def test_a_stream_gives_its_seat_back_when_its_reader_is_gone(at, monkeypatch):
+def test_a_stream_releases_its_waiter_slot_when_its_reader_is_gone(at, monkeypatch):
     monkeypatch.setattr("staging_api.staging.event_stream.KEEP_ALIVE_SECONDS", 0.05)
     staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, waiter_slots=1) as service:
@@ -141,19 +141,19 @@ def test_a_stream_ends_after_the_longest_wait(at):
             list(client.events(staging.id, timeout=1.0))
 
 
-def test_a_stream_of_nothing_is_not_found(at):
+def test_a_stream_of_an_unknown_staging_is_not_found(at):
     with serving(at) as service, StagingClient(service) as client, pytest.raises(NotFound):
         next(client.events(NOBODY))
 
 
-def test_the_number_of_an_event_must_be_one(at):
+def test_an_event_number_must_be_a_number(at):
     staging = at.stage(at.build())
     with serving(at) as service:
         answer = stream(service, staging.id, Last_Event_ID="-1")
     assert (answer.status, answer.json()["code"]) == (400, "invalid_request")
 
 
-def test_a_change_of_an_archive_wakes_all_who_follow(at):
+def test_a_change_of_an_archive_wakes_all_followers(at):
     url = at.build()
     staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     with serving(at) as service, StagingClient(service) as client:

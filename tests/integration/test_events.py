@@ -38,7 +38,7 @@ def found(at: Bench) -> list[str]:
     return [one.what for one in verify(at.database).breaks]
 
 
-def test_every_change_of_state_is_told_in_order(at):
+def test_every_change_of_state_is_an_event_in_order(at):
     staging = at.stage(at.build())
     assert told(at, staging.id) == [
         (None, None, "queued"),
@@ -68,7 +68,7 @@ def test_an_event_names_who_did_it_and_under_which_grant(at):
     assert staging.final
 
 
-def test_a_failure_says_why_and_a_retry_is_told_too(at):
+def test_a_failure_and_its_retry_are_events(at):
     url = at.build(payload_bin=b"payload")
     with pytest.raises(StagingApiError):
         at.stage(url)
@@ -90,7 +90,7 @@ def test_a_request_to_cancel_and_an_eviction_name_their_actor(at):
     ) == [("cancel_requested", "tester", None), ("artifact", "tester", "asked")]
 
 
-def test_a_change_by_hand_is_told_with_the_role_that_made_it(at):
+def test_a_change_by_hand_is_an_event_with_the_role_that_made_it(at):
     staging = at.stage(at.build())
     with at.database.begin() as conn:
         conn.execute(text("UPDATE staged_artifacts SET attempt = 7 WHERE name = 'payload'"))

@@ -55,11 +55,11 @@ def check_sums(at: Bench) -> None:
     [(rows,)] = at.rows("SELECT coalesce(sum(size_bytes), 0) FROM blobs")
     disk = sum(path.stat().st_size for path in (at.store / "sha256").glob("*/*"))
     space = at.service.upkeep.space()
-    assert (space.used, space.doomed, space.reserved) == (rows, 0, 0)
+    assert (space.used, space.garbage, space.reserved) == (rows, 0, 0)
     assert rows == disk
 
 
-def test_what_can_never_fit_evicts_nothing_and_is_not_to_be_tried_again(ten: Bench) -> None:
+def test_an_object_larger_than_the_quota_evicts_nothing_and_is_not_retryable(ten: Bench) -> None:
     for name in ("a", "b", "c"):
         payload(ten, name, 3)
     with pytest.raises(NoSpace) as refused:
@@ -72,7 +72,7 @@ def test_what_can_never_fit_evicts_nothing_and_is_not_to_be_tried_again(ten: Ben
     check_sums(ten)
 
 
-def test_what_is_unpacked_to_more_than_the_quota_is_refused_for_good_too(ten: Bench) -> None:
+def test_unpacking_to_more_than_the_quota_is_not_retryable(ten: Bench) -> None:
     payload(ten, "a", 3)
     with pytest.raises(NoSpace) as refused:
         ten.stage(ten.build("bomb", suites_tgz=packed({"suites/zeros": bytes(20 * KB)})), "suites")
@@ -80,7 +80,7 @@ def test_what_is_unpacked_to_more_than_the_quota_is_refused_for_good_too(ten: Be
     assert evicted(ten) == set()
 
 
-def test_nothing_is_evicted_when_all_that_may_be_is_not_enough(ten: Bench) -> None:
+def test_nothing_is_evicted_if_evicting_everything_would_not_be_enough(ten: Bench) -> None:
     idle, pinned = payload(ten, "idle", 3), payload(ten, "pinned", 6)
     [(tomorrow,)] = ten.rows("SELECT clock_timestamp() + interval '1 day'")
     ten.service.artifacts.pin(pinned, tomorrow, ORIGIN)
@@ -94,7 +94,7 @@ def test_nothing_is_evicted_when_all_that_may_be_is_not_enough(ten: Bench) -> No
     check_sums(ten)
 
 
-def test_what_shares_its_contents_with_others_is_not_evicted_in_vain(ten: Bench) -> None:
+def test_an_artifact_whose_contents_are_shared_is_not_evicted_in_vain(ten: Bench) -> None:
     shared = payload(ten, "shared-1", 4, "shared")
     kept = payload(ten, "shared-2", 4, "shared")
     payload(ten, "alone", 3)
@@ -107,7 +107,7 @@ def test_what_shares_its_contents_with_others_is_not_evicted_in_vain(ten: Bench)
     check_sums(ten)
 
 
-def test_all_that_share_a_content_go_if_only_that_helps(ten: Bench) -> None:
+def test_all_artifacts_that_share_a_content_are_evicted_if_needed(ten: Bench) -> None:
     payload(ten, "shared-1", 6, "shared")
     payload(ten, "shared-2", 6, "shared")
     payload(ten, "new", 9)
@@ -115,7 +115,7 @@ def test_all_that_share_a_content_go_if_only_that_helps(ten: Bench) -> None:
     check_sums(ten)
 
 
-def test_a_plan_looks_further_when_the_idlest_are_not_enough(
+def test_a_plan_goes_beyond_the_idlest_when_they_are_not_enough(
     ten: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eviction, "_FIRST_LOOK", 1)
@@ -128,7 +128,7 @@ def test_a_plan_looks_further_when_the_idlest_are_not_enough(
     check_sums(ten)
 
 
-def test_small_ones_stay_when_a_larger_one_has_to_go_anyway(ten: Bench) -> None:
+def test_small_artifacts_stay_if_a_larger_one_must_be_evicted_anyway(ten: Bench) -> None:
     for name in ("small-1", "small-2", "small-3"):
         payload(ten, name, 1)
     payload(ten, "large", 6)
@@ -147,7 +147,7 @@ def test_artifacts_without_bytes_are_never_evicted_for_space(ten: Bench) -> None
     assert evicted(ten) == {"a", "b"}
 
 
-def test_what_is_doomed_is_collected_when_room_is_needed_without_any_worker(ten: Bench) -> None:
+def test_garbage_is_collected_without_a_worker_when_space_is_needed(ten: Bench) -> None:
     idle = payload(ten, "idle", 4)
     for turn in range(3):
         ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 5), ORIGIN)
@@ -156,7 +156,7 @@ def test_what_is_doomed_is_collected_when_room_is_needed_without_any_worker(ten:
     check_sums(ten)
 
 
-def test_what_a_staging_has_just_used_does_not_keep_room_from_others(
+def test_recently_used_garbage_is_collected_when_space_is_needed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with limited(database, database_url, tmp_path, 10, busy_seconds=3600) as at:
@@ -166,7 +166,7 @@ def test_what_a_staging_has_just_used_does_not_keep_room_from_others(
         assert at.service.upkeep.space().used == 9 * KB
 
 
-def test_nothing_is_evicted_for_space_that_is_only_kept_ahead(
+def test_nothing_is_evicted_for_space_reserved_in_advance(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with limited(database, database_url, tmp_path, 68_000) as at:
@@ -198,7 +198,7 @@ def test_a_content_of_a_pool_frees_nothing(ten: Bench) -> None:
     assert evicted(ten) == set()
 
 
-def test_a_request_that_is_cancelled_evicts_no_further(ten: Bench) -> None:
+def test_a_cancelled_request_stops_evicting(ten: Bench) -> None:
     for name in ("a", "b", "c"):
         payload(ten, name, 3)
     url = ten.build("new", payload_bin=b"x")
@@ -216,7 +216,7 @@ def test_a_request_that_is_cancelled_evicts_no_further(ten: Bench) -> None:
     assert len(evicted(ten)) == 1
 
 
-def test_a_lower_quota_is_kept_by_housekeeping(
+def test_housekeeping_enforces_a_lowered_quota(
     ten: Bench, database, database_url, tmp_path
 ) -> None:
     for name in ("a", "b", "c"):
@@ -227,7 +227,7 @@ def test_a_lower_quota_is_kept_by_housekeeping(
         check_sums(at)
 
 
-def test_what_was_just_handed_out_is_not_evicted(
+def test_an_artifact_that_was_just_read_is_not_evicted(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with limited(database, database_url, tmp_path, 10, idle_seconds=300, noted_seconds=60) as at:
@@ -251,7 +251,7 @@ def test_what_was_just_handed_out_is_not_evicted(
         assert not accesses.hand_out(idle)
 
 
-def test_a_read_that_was_noted_a_minute_late_is_still_protected_for_all_of_its_time(
+def test_a_read_recorded_a_minute_late_is_protected_for_its_whole_time(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with limited(database, database_url, tmp_path, 10, idle_seconds=300, noted_seconds=60) as at:

@@ -51,7 +51,7 @@ def blobs(at: Bench) -> set[str]:
     return {digest for (digest,) in at.rows("SELECT sha256 FROM blobs")}
 
 
-def test_a_failing_step_is_counted_and_tried_again_while_the_others_are_done() -> None:
+def test_a_failing_step_is_counted_and_retried_while_other_steps_run() -> None:
     done = []
 
     def fails() -> None:
@@ -72,7 +72,7 @@ def test_a_failing_step_is_counted_and_tried_again_while_the_others_are_done() -
     assert steps[0].due_at > time.monotonic() + 6, "it is tried again ever later"
 
 
-def test_only_an_error_that_no_code_foresaw_is_logged_with_its_place(
+def test_only_an_unexpected_error_is_logged_with_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def finds_no_database() -> None:
@@ -89,7 +89,7 @@ def test_only_an_error_that_no_code_foresaw_is_logged_with_its_place(
     assert surprise.exc_info
 
 
-def test_a_step_with_more_to_do_lets_the_others_have_their_turn() -> None:
+def test_a_step_with_more_to_do_runs_again_after_the_other_steps() -> None:
     done: list[str] = []
 
     def slow(name: str) -> Done:
@@ -128,13 +128,13 @@ def test_a_worker_dispatches_while_its_housekeeping_hangs(at: Bench, monkeypatch
 
 
 @pytest.mark.parametrize("name", [".nfs0000001", "lost+found", "A" * 64, "é", "ab" * 31])
-def test_a_strange_name_in_a_shard_stops_nothing_and_stays(at: Bench, name: str) -> None:
+def test_a_file_with_a_foreign_name_in_a_shard_is_ignored(at: Bench, name: str) -> None:
     (doomed,) = evicted(at, "R17-1")
     shard = at.store / "sha256" / doomed[:2]
     (shard / name).write_bytes(b"?")
     os.utime(shard / name, (1, 1))
     found = reconcile.check(at.service.upkeep, doomed[:2])
-    assert (found.files, found.strangers) == (1, ())
+    assert (found.files, found.orphans) == (1, ())
     for each in store_steps(at.service):
         each.run()
     assert (shard / name).exists()
@@ -166,7 +166,7 @@ def test_a_blob_that_cannot_be_removed_is_passed_over_and_tried_again_later(
 
 
 @pytest.mark.parametrize("kind", ["folder", "full folder", "link", "fifo"])
-def test_what_is_no_file_at_a_blobs_name_does_not_stop_its_removal(at: Bench, kind: str) -> None:
+def test_a_folder_at_the_name_of_a_blob_does_not_stop_its_removal(at: Bench, kind: str) -> None:
     (doomed, other) = evicted(at, "R17-1", "R17-2")
     path = at.store / "sha256" / doomed[:2] / doomed
     path.unlink()
@@ -184,7 +184,7 @@ def test_what_is_no_file_at_a_blobs_name_does_not_stop_its_removal(at: Bench, ki
     assert other
 
 
-def test_no_transaction_is_open_while_the_store_is_asked(at: Bench, monkeypatch) -> None:
+def test_no_transaction_is_open_during_a_request_to_the_store(at: Bench, monkeypatch) -> None:
     evicted(at, "R17-1")
     open_while_asked = []
 
@@ -201,7 +201,7 @@ def test_no_transaction_is_open_while_the_store_is_asked(at: Bench, monkeypatch)
     assert open_while_asked == [0]
 
 
-def test_no_transaction_is_open_while_new_contents_are_looked_for(at: Bench, monkeypatch) -> None:
+def test_no_transaction_is_open_while_the_store_is_searched(at: Bench, monkeypatch) -> None:
     open_while_asked = []
 
     def look(_store: FolderStore, contents: object) -> set[str]:
@@ -239,18 +239,16 @@ def test_a_content_is_not_named_while_it_is_removed_and_can_be_afterwards(
     assert at.service.blobs.has(doomed, 5)
 
 
-def test_the_claim_of_a_dead_collector_runs_out(at: Bench) -> None:
+def test_the_claim_of_a_dead_collector_expires(at: Bench) -> None:
     (doomed,) = evicted(at, "R17-1")
     with at.database.begin() as conn:
-        assert repository.claim_doomed(conn, 10, 60.0) == [doomed]
+        assert repository.claim_marked(conn, 10, 60.0) == [doomed]
     assert at.service.upkeep.collect() == 0
     at.tamper("UPDATE blobs SET removing_until = clock_timestamp() - interval '1 s'")
     assert at.service.upkeep.collect() == 1
 
 
-def test_a_collector_that_is_killed_holds_up_a_staging_for_seconds_only(
-    at: Bench, monkeypatch
-) -> None:
+def test_a_killed_collector_delays_a_staging_for_seconds_only(at: Bench, monkeypatch) -> None:
     (doomed,) = evicted(at, "R17-1")
     again = at.build("R17-2", payload_bin=b"R17-1")
 
@@ -269,7 +267,7 @@ def test_a_collector_that_is_killed_holds_up_a_staging_for_seconds_only(
     assert at.stage(again, "payload").state == "staged"
 
 
-def test_months_are_made_ahead_though_other_steps_fail(at: Bench, monkeypatch) -> None:
+def test_partitions_are_created_although_other_steps_fail(at: Bench, monkeypatch) -> None:
     monkeypatch.setattr(
         "staging_api.locks.store.record_expired", lambda *_: (_ for _ in ()).throw(ValueError("x"))
     )

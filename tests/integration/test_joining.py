@@ -95,11 +95,11 @@ def noted(joining: Joining, asked: StagingRequest) -> Staging:
     return found
 
 
-def wait_for_seats(joining: Joining, taken: int) -> None:
+def wait_for_taken_slots(joining: Joining, taken: int) -> None:
     eventually(lambda: joining.waiter_slots.taken == taken, "nobody took the slot")
 
 
-def test_a_wait_ends_when_patience_does_and_the_wish_stays(joining, source):
+def test_a_wait_times_out_and_its_staging_goes_on(joining, source):
     asked = wanted(joining, source, "stateful")
     with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
         with pytest.raises(Unavailable):
@@ -176,7 +176,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, sou
     assert states(database, asked.archive_url) == {"stateful": "staged", "test_suites": "staged"}
 
 
-def test_what_failed_before_is_tried_again_behind_the_holder(joining, source):
+def test_a_failed_artifact_is_queued_again_behind_the_lock_holder(joining, source):
     asked = wanted(joining, source, "stateful")
     content = source.objects.pop(f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz")
     with pytest.raises(StagingApiError):
@@ -190,9 +190,7 @@ def test_what_failed_before_is_tried_again_behind_the_holder(joining, source):
         waiting.result()
 
 
-def test_who_finds_that_a_part_failed_does_not_rely_on_the_staging_that_goes_on(
-    joining, source, database
-):
+def test_a_request_does_not_join_a_staging_in_which_an_artifact_failed(joining, source, database):
     asked = wanted(joining, source, "build")
     joining.queue(asked, OTHER)
     execute(
@@ -206,7 +204,7 @@ def test_who_finds_that_a_part_failed_does_not_rely_on_the_staging_that_goes_on(
     assert select(database, "SELECT count(*) FROM stagings") == [(2,)]
 
 
-def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, source):
+def test_planning_without_the_lock_does_not_touch_artifacts_in_work(joining, source):
     asked = wanted(joining, source, "build")
     stagings = joining.stagings
     held = source.hold(asked.archive_url, "stateful.tgz")
@@ -221,7 +219,7 @@ def test_planning_without_the_lock_leaves_what_is_worked_on_alone(joining, sourc
     assert [row.state for row in rows] == ["staged", "staging"]
 
 
-def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining, source):
+def test_concurrent_requests_in_any_order_write_one_row_per_artifact(joining, source):
     asked = wanted(joining, source, "build")
     gate = threading.Barrier(8)
 
@@ -240,7 +238,7 @@ def test_many_who_queue_at_once_in_any_order_write_one_row_per_artifact(joining,
     assert [row.name for row in rows] == ["full_payload", "symbols"]
 
 
-def test_of_a_herd_that_wants_the_same_one_writes_it_down(joining, source, database):
+def test_identical_concurrent_requests_write_one_staging(joining, source, database):
     asked = wanted(joining, source, "build")
     gate = threading.Barrier(8)
 
@@ -253,12 +251,12 @@ def test_of_a_herd_that_wants_the_same_one_writes_it_down(joining, source, datab
     assert select(database, "SELECT count(*) FROM stagings") == [(1,)]
 
 
-def test_one_who_waits_leaves_a_seat_and_a_third_finds_none(joining, source):
+def test_a_request_beyond_the_waiter_slots_is_refused(joining, source):
     asked = wanted(joining, source, "stateful")
     with ThreadPoolExecutor() as pool:
         with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
             waiting = [pool.submit(patient(joining).stage, asked, ORIGIN) for _ in range(2)]
-            wait_for_seats(joining, 2)
+            wait_for_taken_slots(joining, 2)
             with pytest.raises(Unavailable, match="may wait"):
                 joining.stage(asked, ORIGIN)
         joining.stagings.resume(noted(joining, asked), OTHER)
@@ -267,7 +265,7 @@ def test_one_who_waits_leaves_a_seat_and_a_third_finds_none(joining, source):
     assert joining.waiter_slots.taken == 0
 
 
-def test_a_process_that_ends_lets_go_who_waits(joining, source):
+def test_shutdown_ends_the_waits_of_a_process(joining, source):
     asked = wanted(joining, source, "stateful")
     with (
         ThreadPoolExecutor() as pool,
@@ -280,7 +278,7 @@ def test_a_process_that_ends_lets_go_who_waits(joining, source):
             waiting.result()
 
 
-def test_a_service_that_refuses_lets_nobody_wait(joining, source):
+def test_a_service_that_refuses_second_callers_lets_none_wait(joining, source):
     asked = wanted(joining, source, "stateful")
     refusing = replace(joining, refuses=True)
     with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
@@ -290,7 +288,7 @@ def test_a_service_that_refuses_lets_nobody_wait(joining, source):
     assert bringer(joining, asked) is None
 
 
-def test_asking_what_is_staged_probes_one_index_and_nothing_else(database: Database) -> None:
+def test_is_staged_probes_one_index_and_nothing_else(database: Database) -> None:
     with database.begin() as conn:
         # Few rows would be read as they lie; the plan for many is what counts.
         conn.execute(text("SET LOCAL enable_seqscan = off"))
@@ -336,7 +334,7 @@ def is_gone(pid: int) -> bool:
     return not Path("/proc", str(pid)).exists()
 
 
-def test_a_stackwalk_that_hangs_is_ended_with_all_that_it_began(joining, source, tmp_path):
+def test_a_stackwalk_that_hangs_is_killed_with_its_children(joining, source, tmp_path):
     pids = tmp_path / "pids"
     hanging = program(tmp_path, f"sleep 1000 & echo $$ $! > {pids}; wait")
     with pytest.raises(StagingApiError, match="within"):
@@ -353,19 +351,19 @@ def test_a_stackwalk_that_hangs_is_ended_with_all_that_it_began(joining, source,
         ("echo broken >&2; exit 2", "status 2.*broken"),
     ],
 )
-def test_a_stackwalk_that_breaks_is_told(joining, source, tmp_path, script, reason):
+def test_the_failure_of_a_stackwalk_is_reported(joining, source, tmp_path, script, reason):
     walk = symbolication(joining, program(tmp_path, script))
     with pytest.raises(StagingApiError, match=reason):
         stack_of(joining, source, walk, tmp_path)
 
 
-def test_a_stackwalk_that_is_not_there_is_told(joining, source, tmp_path):
+def test_a_missing_stackwalk_is_reported(joining, source, tmp_path):
     walk = symbolication(joining, tmp_path / "nothing")
     with pytest.raises(StagingApiError, match="stackwalk"):
         stack_of(joining, source, walk, tmp_path)
 
 
-def test_the_program_sees_nothing_of_our_environment(joining, source, tmp_path, monkeypatch):
+def test_a_stackwalk_does_not_inherit_the_environment(joining, source, tmp_path, monkeypatch):
     monkeypatch.setenv("STAGING_SECRET", "x")
     walk = symbolication(joining, program(tmp_path, "env"))
     lines = stack_of(joining, source, walk, tmp_path).decode().split("\n")
@@ -377,7 +375,7 @@ def names(found: Sequence[repository.FoundFile]) -> list[str]:
     return [file.path for file in found]
 
 
-def test_files_below_a_folder_are_those_of_its_own_archive(joining, source):
+def test_a_folder_lists_only_files_of_its_archive(joining, source):
     asked = wanted(joining, source, "stateful", "test_suites")
     joining.stage(asked, ORIGIN)
     with joining.stagings.database.connect() as conn:

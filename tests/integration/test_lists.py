@@ -51,7 +51,7 @@ def test_nothing_comes_after_an_id_of_a_year_that_no_time_has(database):
     assert behind(database, "7V0SV4FQEA5QY7NY391FPDG5VM") == []
 
 
-def test_a_follower_sees_every_grant_of_a_herd_once(database):
+def test_a_follower_sees_every_concurrent_grant_once(database):
     callers, each = 6, 15
     done = threading.Event()
 

@@ -40,7 +40,7 @@ def whole(database: Database) -> Iterator[None]:
             extend(conn)
 
 
-def test_months_are_made_ahead_so_that_their_turn_waits_for_nothing(database: Database) -> None:
+def test_partitions_are_created_in_advance(database: Database) -> None:
     month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     months = [month]
     for _ in range(3):
@@ -85,7 +85,7 @@ def insert_staging(conn: Connection) -> str:
 
 
 @pytest.mark.parametrize(("table", "extend"), EXTENSIONS, ids=["locks", "events"])
-def test_behind_a_long_reader_a_month_is_left_for_later_and_nobody_else_waits(
+def test_a_partition_behind_a_long_reader_is_postponed_and_blocks_no_other(
     table: str, extend: Extend, database: Database
 ) -> None:
     name = remove_month(database, table)
@@ -114,7 +114,7 @@ def test_behind_a_long_reader_a_month_is_left_for_later_and_nobody_else_waits(
     assert refused(database, scope="before").id == lease.id
 
 
-def test_a_month_of_grants_is_made_under_load_without_an_error(database: Database) -> None:
+def test_a_partition_of_grants_is_created_under_load_without_an_error(database: Database) -> None:
     name = remove_month(database, "api_locks")
     held = acquired(database, scope="held")
     stop = threading.Event()
@@ -149,7 +149,7 @@ def made(database: Database) -> bool:
     return True
 
 
-def test_the_turn_of_a_month_and_writers_of_stagings_do_not_wait_for_each_other(
+def test_a_new_partition_and_writers_of_stagings_do_not_block_each_other(
     database: Database,
 ) -> None:
     """A writer that has written an event and goes on to its staging, another that comes after."""
@@ -192,7 +192,7 @@ def test_the_turn_of_a_month_and_writers_of_stagings_do_not_wait_for_each_other(
 
 
 @pytest.mark.parametrize("table", ["api_locks", "staging_events"])
-def test_an_old_month_is_dropped_once_nobody_reads_it(table: str, database: Database) -> None:
+def test_an_old_partition_is_dropped_once_no_reader_uses_it(table: str, database: Database) -> None:
     old = f"{table}_2001_01"
     bounds = "FROM (ulid_floor('2001-01-01 00:00+00')) TO (ulid_floor('2001-02-01 00:00+00'))"
     with database.begin() as conn:

@@ -123,7 +123,7 @@ def read(body: Iterator[bytes], count: int) -> bytes:
     return got
 
 
-def test_what_is_written_is_given_while_the_rest_is_still_to_come(at, gate, files):
+def test_written_bytes_are_served_while_the_rest_is_fetched(at, gate, files):
     with staging(at, gate, 200_000) as coming:
         body = iter(coming.follow(files))
         assert read(body, 200_000 - HELD_BACK_BYTES) == CONTENT[: 200_000 - HELD_BACK_BYTES]
@@ -146,7 +146,7 @@ def test_the_end_is_held_back_until_the_file_is_staged(at, gate, files):
             coming.done.result()
 
 
-def test_a_file_that_is_not_the_one_that_was_begun_is_never_completed(at, gate, files):
+def test_a_file_that_changed_meanwhile_is_never_completed(at, gate, files):
     """As when a source changed between two attempts, or a network file system showed old bytes."""
     with staging(at, gate, 200_000) as coming:
         followed = coming.follow(files)
@@ -163,7 +163,7 @@ def test_a_file_that_is_not_the_one_that_was_begun_is_never_completed(at, gate, 
     assert len(got) <= len(CONTENT) - HELD_BACK_BYTES
 
 
-def test_a_reader_that_is_cancelled_upon_is_cut_off(at, gate, files):
+def test_a_cancellation_ends_the_stream_of_a_partial_file(at, gate, files):
     with staging(at, gate, 200_000) as coming:
         followed = coming.follow(files)
         body = iter(followed)
@@ -175,11 +175,11 @@ def test_a_reader_that_is_cancelled_upon_is_cut_off(at, gate, files):
             coming.done.result()
 
 
-def test_nothing_is_followed_where_nothing_comes(at, files):
+def test_a_path_that_no_staging_brings_is_not_followed(at, files):
     assert files.begin("board/R17-1/payload.bin", 0.1) is None
 
 
-def test_what_is_staged_meanwhile_needs_no_following(at, gate, files):
+def test_a_file_staged_meanwhile_is_not_followed(at, gate, files):
     with staging(at, gate, HELD_BACK_BYTES, CONTENT[:HELD_BACK_BYTES]) as coming:
         with ThreadPoolExecutor(1) as pool:
             begun = pool.submit(files.begin, coming.path, PATIENCE_SECONDS)
@@ -188,12 +188,12 @@ def test_what_is_staged_meanwhile_needs_no_following(at, gate, files):
             assert begun.result() is None
 
 
-def test_what_does_not_begin_in_time_is_told_as_such(at, gate, files):
+def test_a_file_that_does_not_begin_in_time_is_unavailable(at, gate, files):
     with staging(at, gate, 0) as coming, pytest.raises(Unavailable, match="not begun"):
         files.begin(coming.path, 0.2)
 
 
-def test_readers_that_find_no_seat_are_told_so_and_give_theirs_back(at, gate):
+def test_a_reader_without_a_waiter_slot_is_refused_and_slots_are_released(at, gate):
     files = growing(at, waiter_slots=1)
     with staging(at, gate, 200_000) as coming:
         first = coming.follow(files)
@@ -203,7 +203,7 @@ def test_readers_that_find_no_seat_are_told_so_and_give_theirs_back(at, gate):
         coming.follow(files).close()
 
 
-def test_nobody_waits_for_ever(at, gate):
+def test_a_reader_waits_only_as_long_as_its_patience(at, gate):
     files = growing(at, patience_seconds=0.3)
     with staging(at, gate, 200_000) as coming:
         body = iter(coming.follow(files))
@@ -211,7 +211,7 @@ def test_nobody_waits_for_ever(at, gate):
             list(body)
 
 
-def test_a_client_that_cannot_tell_an_end_from_a_cut_is_refused(at, gate, files):
+def test_a_client_that_cannot_detect_a_truncated_body_is_refused(at, gate, files):
     with staging(at, gate, 200_000) as coming:
         followed = coming.follow(files)
         at.tamper("UPDATE growing_files SET size_bytes = NULL")

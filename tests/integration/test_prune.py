@@ -88,7 +88,7 @@ def test_prune_evicts_unread_artifacts_and_lists_them(
     assert at.rows(evicted) == [(old, "space")]
 
 
-def test_prune_stops_evicting_at_what_may_stay(at: Bench) -> None:
+def test_prune_stops_evicting_at_the_bytes_to_keep(at: Bench) -> None:
     for number in (1, 2, 3):
         at.stage(at.build(f"R17-{number}"), "payload")
     size = len(b"payload of R17-1")

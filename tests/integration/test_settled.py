@@ -61,7 +61,7 @@ def ask(at: Bench, url: str, *names: str, caller: RequestOrigin = ORIGIN) -> Sta
     return at.service.queue(at.service.check_request(url, names), caller)
 
 
-def test_an_absent_object_does_not_keep_its_siblings_away(at):
+def test_an_absent_object_does_not_stop_the_other_artifacts(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}), notes_txt=b"notes")
     other = at.build("R17-2")
     with pytest.raises(ArtifactNotFound):
@@ -90,7 +90,7 @@ def test_of_an_absent_archive_each_artifact_has_its_own_error_and_the_queue_is_e
     assert unsettled(at) == []
 
 
-def test_who_joins_a_staging_that_fails_gets_what_it_asked_for(at):
+def test_a_request_that_joined_a_failed_staging_gets_its_artifacts(at):
     url = at.build(suites_tgz=packed({"suites/control": b"x"}))
     first = ask(at, url, "payload", "suites")
     at.service.queue_behind(at.service.check_request(url, ("suites",)), OTHER)
@@ -99,7 +99,7 @@ def test_who_joins_a_staging_that_fails_gets_what_it_asked_for(at):
     assert states(at.database, url) == {"payload": "failed", "suites": "staged"}
 
 
-def test_what_a_cancelled_staging_leaves_is_carried_on_for_those_who_joined(at):
+def test_a_cancelled_staging_is_continued_for_requests_that_joined_it(at):
     url, other = at.build(), at.build("R17-2")
     first, beside = ask(at, url, "payload", "suites"), ask(at, other, "payload")
     at.service.queue_behind(at.service.check_request(url, ("suites",)), OTHER)
@@ -122,7 +122,7 @@ def test_what_a_cancelled_staging_leaves_is_carried_on_for_those_who_joined(at):
     assert verify(at.database).breaks == ()
 
 
-def test_what_a_cancelled_staging_leaves_goes_to_another_that_asked_for_it(at):
+def test_artifacts_of_a_cancelled_staging_go_to_another_staging_of_them(at):
     url = at.build()
     first = ask(at, url, "payload", "suites")
     second = ask(at, url, "suites", "symbols", caller=OTHER)
@@ -139,7 +139,7 @@ def test_what_a_cancelled_staging_leaves_goes_to_another_that_asked_for_it(at):
     }
 
 
-def test_cancelled_in_the_middle_of_an_artifact_it_goes_on_for_another(at):
+def test_an_artifact_cancelled_in_work_goes_on_for_another_staging(at):
     url = at.build()
     first = ask(at, url, "payload", "suites")
     second = ask(at, url, "payload", caller=OTHER)
@@ -152,7 +152,7 @@ def test_cancelled_in_the_middle_of_an_artifact_it_goes_on_for_another(at):
     assert at.service.find(first.id).state == "staged"
 
 
-def test_an_impatient_request_does_not_fail_one_that_waits_for_the_upload(
+def test_a_request_with_a_short_upload_wait_does_not_fail_one_with_a_longer(
     database, database_url, tmp_path
 ):
     terms = UploadTerms(wait_seconds=60, poll_seconds=0.01)
@@ -191,7 +191,7 @@ def test_a_finished_staging_keeps_its_own_error_when_another_brings_it(at):
     assert (second.state, told(second)) == ("staged", {"payload": ("staged", None)})
 
 
-def test_what_is_evicted_is_shown_as_evicted_and_the_tag_moves_each_time(at):
+def test_an_eviction_is_shown_and_changes_the_tag(at):
     url = at.build()
     staging = at.stage(url, "payload", "suites")
     tags = [staging.tag]
@@ -208,7 +208,7 @@ def test_what_is_evicted_is_shown_as_evicted_and_the_tag_moves_each_time(at):
     assert at.service.nothing_left(at.service.check_request(url, ("payload", "suites"))) is not None
 
 
-def test_an_entry_that_left_the_catalogue_fails_alone(at):
+def test_an_entry_removed_from_the_catalogue_fails_alone(at):
     url = at.build()
     staging = ask(at, url, "payload", "suites")
     execute(
@@ -231,7 +231,7 @@ def test_an_entry_that_left_the_catalogue_fails_alone(at):
     }
 
 
-def test_a_cancellation_asked_for_while_another_holds_the_lock_is_done_afterwards(at):
+def test_a_cancellation_during_the_work_of_another_is_done_afterwards(at):
     first = ask(at, at.build(), "payload")
     # A hold is its thread's: the request to cancel comes from another.
     with hold(at.service.locks, ARCHIVE, first.archive_url, OTHER), ThreadPoolExecutor() as pool:
@@ -250,7 +250,7 @@ def test_a_row_cannot_be_opened_again_for_a_finished_staging(at):
         )
 
 
-def test_what_older_versions_left_behind_is_healed(at):
+def test_inconsistent_rows_of_older_versions_are_repaired(at):
     url, other = at.build(), at.build("R17-2")
     left, wanted_too = ask(at, url, "payload", "suites"), ask(at, url, "suites", caller=OTHER)
     beside = ask(at, other, "payload")
@@ -274,7 +274,7 @@ def test_what_older_versions_left_behind_is_healed(at):
     assert at.service.find(beside.id).state == "staged"
 
 
-def test_what_an_unfinished_staging_asked_for_is_not_evicted_for_space(at):
+def test_artifacts_of_an_unfinished_staging_are_not_evicted_for_space(at):
     url = at.build()
     at.stage(url, "payload")
     unfinished = ask(at, url, "payload", "suites")

@@ -223,7 +223,7 @@ class Stagings(RuleBasedStateMachine):
         return [row.id for row in rows if row.state != "evicted"]
 
 
-def test_the_tables_keep_their_promises(
+def test_the_tables_satisfy_their_invariants(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with bench(database, database_url, tmp_path) as at:

@@ -134,7 +134,7 @@ def test_a_caller_has_no_more_jobs_than_its_share(at):
         thread.join()
 
 
-def test_a_long_background_gives_way_between_two_artifacts(at):
+def test_a_background_job_yields_between_two_artifacts(at):
     staging = at.service.queue(at.service.check_request(at.build(), ("build",)), BUSY)
     at.service.resume(at.service.find(staging.id), BUSY, postpone=lambda: True)
     left = at.service.find(staging.id)

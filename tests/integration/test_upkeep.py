@@ -67,7 +67,7 @@ def disagreements(at: Bench) -> tuple[set[str], set[str]]:
     return named - files(at), files(at) - named
 
 
-def test_what_is_staged_is_counted_once_and_what_is_removed_no_more(at):
+def test_staged_content_is_counted_once_and_removed_content_is_not(at):
     one = payload(at, "R17-1", b"x" * KB)
     payload(at, "R17-2", b"x" * KB)
     assert at.service.upkeep.space().used == KB
@@ -79,7 +79,7 @@ def test_what_is_staged_is_counted_once_and_what_is_removed_no_more(at):
     assert (at.service.upkeep.space().used, files(at)) == (0, set())
 
 
-def test_the_ledger_says_the_same_after_it_was_summed_up(at):
+def test_compaction_does_not_change_the_sum_of_the_ledger(at):
     for number in range(3):
         payload(at, f"R17-{number}", bytes([number]) * KB)
     with at.database.connect() as conn:
@@ -100,7 +100,7 @@ def test_a_full_store_evicts_the_idlest_first(database, database_url, tmp_path):
         assert disagreements(at) == (set(), set())
 
 
-def test_what_is_pinned_or_read_lately_is_not_evicted_for_room(database, database_url, tmp_path):
+def test_pinned_and_recently_read_artifacts_are_not_evicted(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, 2 * KB, idle_seconds=60) as at:
         pinned, read = (payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(2))
         age(at, pinned)
@@ -123,7 +123,7 @@ def test_an_archive_that_is_worked_on_is_not_evicted(database, database_url, tmp
             assert isinstance(other.exception(), NoSpace)
 
 
-def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, database_url, tmp_path):
+def test_concurrent_stagings_never_reserve_more_than_the_quota(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, 3 * KB) as at:
         artifacts = []
         for number in range(4):
@@ -150,7 +150,7 @@ def test_two_who_stage_at_once_never_promise_more_than_the_quota(database, datab
         assert at.service.upkeep.space().reserved == 0
 
 
-def test_a_reservation_dies_with_the_lease_of_a_dead_process(database, database_url, tmp_path):
+def test_a_reservation_ends_with_the_lease_of_a_dead_process(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, 3 * KB) as at:
         url = at.build(payload_bin=b"x")
         artifact = at.service.queue(at.service.check_request(url, ("payload",)), ORIGIN).artifacts[
@@ -175,7 +175,7 @@ def test_a_reservation_dies_with_the_lease_of_a_dead_process(database, database_
         assert at.rows("SELECT count(*) FROM store_reservations") == [(0,)]
 
 
-def test_what_is_unpacked_is_counted_while_it_is_written(database, database_url, tmp_path):
+def test_unpacked_bytes_are_reserved_while_they_are_written(database, database_url, tmp_path):
     with limited(database, database_url, tmp_path, 50 * KB) as at:
         with pytest.raises(NoSpace):
             at.stage(at.build(suites_tgz=packed({"suites/zeros": bytes(80 * KB)})), "suites")
@@ -183,7 +183,7 @@ def test_what_is_unpacked_is_counted_while_it_is_written(database, database_url,
         assert (at.service.upkeep.space().used, files(at)) == (0, set())
 
 
-def test_room_is_asked_for_in_steps_and_to_the_byte_at_the_end():
+def test_space_is_reserved_in_steps_and_exactly_when_it_is_short():
     asked: list[int] = []
     more: list[int] = []
 
@@ -206,7 +206,7 @@ def test_room_is_asked_for_in_steps_and_to_the_byte_at_the_end():
     assert more == [600 + step, 1100 + step]
 
 
-def test_prune_can_say_what_it_would_do(at):
+def test_a_dry_run_of_prune_evicts_nothing(at):
     ids = [payload(at, f"R17-{n}", bytes([n]) * KB) for n in range(3)]
     age(at, *ids)
     would = prune(at.service.upkeep, keep_bytes=2 * KB, dry_run=True)
@@ -217,7 +217,7 @@ def test_prune_can_say_what_it_would_do(at):
     assert verify(at.database).breaks == ()
 
 
-def test_an_eviction_for_space_says_why_in_the_record(at):
+def test_an_eviction_for_space_is_recorded_with_its_reason(at):
     age(at, payload(at, "R17-1", b"1" * KB))
     prune(at.service.upkeep)
     assert at.rows("SELECT actor, code FROM staging_events WHERE to_state = 'evicted'") == [
@@ -225,7 +225,7 @@ def test_an_eviction_for_space_says_why_in_the_record(at):
     ]
 
 
-def test_a_reader_reads_on_what_is_removed_meanwhile(at):
+def test_a_reader_of_a_removed_blob_reads_to_its_end(at):
     artifact = payload(at, "R17-1", b"1" * KB)
     with at.service.blobs.open(next(iter(files(at)))) as reader:
         at.service.artifacts.evict(artifact, ORIGIN)
@@ -233,7 +233,7 @@ def test_a_reader_reads_on_what_is_removed_meanwhile(at):
         assert reader.read() == b"1" * KB
 
 
-def test_contents_named_again_before_they_are_removed_stay(at):
+def test_content_that_is_named_again_before_its_removal_stays(at):
     artifact = payload(at, "R17-1", b"1" * KB)
     at.service.artifacts.evict(artifact, ORIGIN)
     payload(at, "R17-2", b"1" * KB)
@@ -294,7 +294,7 @@ def test_stagings_and_removals_of_the_same_content_never_leave_a_row_without_a_f
         remover.result()
 
 
-def test_what_the_disk_has_lost_is_evicted_and_can_be_staged_again(at):
+def test_an_artifact_whose_blob_is_lost_is_evicted_and_can_be_staged_again(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)
     at.service.blobs.path(digest).unlink()
@@ -307,7 +307,7 @@ def test_what_the_disk_has_lost_is_evicted_and_can_be_staged_again(at):
     assert disagreements(at) == (set(), set())
 
 
-def test_what_is_not_whole_on_the_disk_is_lost_too(at):
+def test_a_truncated_blob_is_treated_as_lost(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)
     os.truncate(at.service.blobs.path(digest), 10)
@@ -316,7 +316,7 @@ def test_what_is_not_whole_on_the_disk_is_lost_too(at):
     assert files(at) == set()
 
 
-def test_a_row_that_nothing_names_and_whose_file_is_lost_goes_at_once(at):
+def test_the_row_of_a_lost_and_unnamed_blob_is_deleted_at_once(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)
     payload(at, "R17-2", b"2" * KB)
@@ -333,9 +333,9 @@ def test_a_file_without_a_row_is_removed_after_the_grace_time(at):
         blob = batch.keep([b"nobody's"])
         batch.commit()
     young = reconcile.check(at.service.upkeep, blob.sha256[:2])
-    assert (young.files, young.strangers) == (1, ())
+    assert (young.files, young.orphans) == (1, ())
     os.utime(at.service.blobs.path(blob.sha256), (0, 0))
-    assert reconcile.check(at.service.upkeep, blob.sha256[:2]).strangers == (blob.sha256,)
+    assert reconcile.check(at.service.upkeep, blob.sha256[:2]).orphans == (blob.sha256,)
     assert at.service.upkeep.collect() == 1
     assert files(at) == set()
 
@@ -351,7 +351,7 @@ def test_a_row_that_nothing_names_is_removed_after_the_grace_time(at):
     assert at.service.upkeep.collect() == 1
 
 
-def test_the_parts_of_the_store_take_turns_and_say_what_was_found(at):
+def test_shards_are_checked_in_turn_and_findings_are_recorded(at):
     payload(at, "R17-1", b"1" * KB)
     seen = set()
     while (found := reconcile.check_next(at.service.upkeep)) is not None:
@@ -363,7 +363,7 @@ def test_the_parts_of_the_store_take_turns_and_say_what_was_found(at):
     ) == [(256, 1, KB, 0)]
 
 
-def test_reads_are_written_down_once_for_all_of_a_minute(at):
+def test_reads_are_recorded_once_a_minute(at):
     artifact = payload(at, "R17-1", b"1" * KB)
     accesses = Accesses(at.database, flush_seconds=3600)
     for _ in range(5):
@@ -378,7 +378,7 @@ def test_reads_are_written_down_once_for_all_of_a_minute(at):
     assert at.rows("SELECT last_accessed_at > staged_at FROM staged_artifacts") == [(True,)]
 
 
-def test_a_read_does_not_wait_for_who_works_on_the_artifact(at):
+def test_a_read_does_not_wait_for_the_lock_holder(at):
     artifact = payload(at, "R17-1", b"1" * KB)
     accesses = Accesses(at.database, flush_seconds=3600)
     accesses.note(artifact, "alice", 10)

@@ -55,9 +55,9 @@ def path_of(at: Bench, sha256: str) -> Path:
     return at.store / "sha256" / sha256[:2] / sha256
 
 
-def found_strangers(at: Bench, *blobs: Blob) -> set[str]:
+def found_orphans(at: Bench, *blobs: Blob) -> set[str]:
     shards = {blob.sha256[:2] for blob in blobs}
-    return {d for each in shards for d in reconcile.check(at.service.upkeep, each).strangers}
+    return {d for each in shards for d in reconcile.check(at.service.upkeep, each).orphans}
 
 
 def doomed(at: Bench, name: str, used_ago_seconds: float) -> str:
@@ -81,7 +81,7 @@ def test_a_comparison_by_a_process_with_a_wrong_clock_finds_the_old_strangers_on
     old = stranger(at, b"old", 1.5 * DAY_SECONDS)
     young = stranger(at, b"young", DAY_SECONDS / 2)
     jump_here(monkeypatch, jump)
-    assert found_strangers(at, old, young) == {old.sha256}
+    assert found_orphans(at, old, young) == {old.sha256}
     assert path_of(at, young.sha256).exists()
 
 
@@ -92,7 +92,7 @@ def test_a_store_with_a_wrong_clock_makes_no_file_old(
     old = stranger(at, b"old", 1.5 * DAY_SECONDS)
     young = stranger(at, b"young", DAY_SECONDS / 2)
     jump_in_the_store(monkeypatch, jump)
-    assert found_strangers(at, old, young) == ({old.sha256} if finds_old else set())
+    assert found_orphans(at, old, young) == ({old.sha256} if finds_old else set())
 
 
 @pytest.mark.parametrize("jump", JUMPS)

@@ -70,10 +70,10 @@ def test_what_a_bucket_has_lost_is_staged_again(at, blobs):
 
 def test_what_no_row_knows_is_removed(at, blobs):
     with blobs.batch("somebody who died") as batch:
-        stranger = batch.keep([b"nobody knows it"])
+        orphan = batch.keep([b"nobody knows it"])
         batch.commit()
-    found = check(at.service.upkeep, stranger.sha256[:2])
-    assert found.strangers == (stranger.sha256,)
+    found = check(at.service.upkeep, orphan.sha256[:2])
+    assert found.orphans == (orphan.sha256,)
     assert at.service.upkeep.collect() == 1
     assert blobs_of(blobs) == []
 

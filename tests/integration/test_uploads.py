@@ -115,7 +115,7 @@ def test_a_request_waits_until_everything_is_listed(at, looks, pool):
     assert at.rows("SELECT waiting_for FROM stagings") == [(None,)]
 
 
-def test_what_is_there_is_staged_before_the_wait(at, looks, pool):
+def test_uploaded_artifacts_are_staged_before_the_wait(at, looks, pool):
     url = at.build(suites_tgz=SUITES)
     answer = begin(pool, at, url)
     looks.wait_for(3)
@@ -125,7 +125,7 @@ def test_what_is_there_is_staged_before_the_wait(at, looks, pool):
     assert answer.result().state == "foreground_staged"
 
 
-def test_of_an_archive_of_which_nothing_is_there_the_answer_is_known_at_once(at, looks):
+def test_an_absent_archive_is_refused_at_once(at, looks):
     (at.builds / "board").mkdir()
     wanted = at.service.check_request(f"file://{at.builds}/board/R17-1", ())
     with pytest.raises(ArchiveNotFound):
@@ -133,7 +133,7 @@ def test_of_an_archive_of_which_nothing_is_there_the_answer_is_known_at_once(at,
     assert looks.count <= 2
 
 
-def test_an_archive_that_is_expected_is_waited_for_even_if_nothing_is_there(at, looks, pool):
+def test_an_expected_archive_is_waited_for_while_it_is_absent(at, looks, pool):
     wanted = at.service.check_request(f"file://{at.builds}/board/R17-1", (), 25.0)
     answer = pool.submit(at.service.stage, wanted, ORIGIN)
     looks.wait_for(3)
@@ -156,7 +156,7 @@ def test_a_manifest_that_comes_without_the_artifact_ends_the_wait(at, looks, poo
     assert isinstance(answer.exception(), ArtifactNotFound)
 
 
-def test_a_wait_that_is_over_fails_for_good(database, database_url, tmp_path, looks):
+def test_an_upload_wait_that_times_out_fails_for_good(database, database_url, tmp_path, looks):
     with waiting_bench(database, database_url, tmp_path, looks, wait_seconds=0.3) as at:
         url = at.build(payload_bin=b"payload")
         with pytest.raises(UploadWaitOver):
@@ -165,7 +165,7 @@ def test_a_wait_that_is_over_fails_for_good(database, database_url, tmp_path, lo
         assert told == [("failed", "upload_wait_over", None)]
 
 
-def test_a_worker_puts_off_what_is_not_there_and_parks_no_thread(at, looks):
+def test_a_worker_postpones_an_absent_artifact_and_blocks_no_thread(at, looks):
     url = at.build(payload_bin=b"payload")
     staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
     at.service.resume(staging, ORIGIN)
@@ -190,7 +190,7 @@ def test_a_worker_gives_up_when_the_time_is_over(database, database_url, tmp_pat
         assert at.rows("SELECT DISTINCT error_code FROM stagings") == [("upload_wait_over",)]
 
 
-def test_a_wait_goes_on_with_the_time_that_is_left(at, looks):
+def test_a_resumed_upload_wait_has_the_remaining_time(at, looks):
     staging = at.service.queue(
         at.service.check_request(at.build(payload_bin=b"payload"), ()), ORIGIN
     )
@@ -211,7 +211,7 @@ def test_cancelling_ends_the_wait(at, looks, pool):
     assert at.service.find(staging_id).state == "cancelled"
 
 
-def test_without_a_seat_a_worker_waits_instead(database, database_url, tmp_path, looks):
+def test_without_a_waiter_slot_a_worker_waits_instead(database, database_url, tmp_path, looks):
     full = threading.Semaphore(0)
     with waiting_bench(database, database_url, tmp_path, looks, waiter_slots=full) as at:
         url = at.build(payload_bin=b"payload")
@@ -224,7 +224,7 @@ def test_without_a_seat_a_worker_waits_instead(database, database_url, tmp_path,
         assert at.service.find(staging_id).state == "staged"
 
 
-def test_all_who_wait_for_an_archive_share_one_look(database, database_url, tmp_path, looks, pool):
+def test_all_waiters_of_an_archive_share_one_poll(database, database_url, tmp_path, looks, pool):
     slow = {"poll_seconds": 3600.0, "wait_seconds": 2.0}
     with ExitStack() as pods:
         one, two = (
@@ -239,7 +239,7 @@ def test_all_who_wait_for_an_archive_share_one_look(database, database_url, tmp_
     assert looks.count == 3
 
 
-def test_what_one_saw_the_other_stages(database, database_url, tmp_path, looks, pool):
+def test_a_waiter_stages_what_another_waiter_polled(database, database_url, tmp_path, looks, pool):
     with ExitStack() as pods:
         one, two = (
             pods.enter_context(waiting_bench(database, database_url, tmp_path, looks))

@@ -81,11 +81,11 @@ def test_an_object_that_was_read_whole_is_cached_with_its_version_and_blob(store
 
 
 @pytest.mark.parametrize(("version", "strong"), [("Mon, 01 Jan 7", False), (None, False)])
-def test_a_version_that_proves_nothing_is_not_remembered(store, version, strong):
+def test_an_object_with_a_weak_version_is_not_cached(store, version, strong):
     assert fetch(VersionedSource({"object": b"x"}, version, strong), store).cached_objects == ()
 
 
-def test_an_archive_of_which_files_were_taken_is_not_remembered(store):
+def test_an_archive_that_was_unpacked_in_part_is_not_cached(store):
     packed = gzip.compress(tar_of(("a", b"1")))
     assert fetch(VersionedSource({"object": packed}), store, kind_of("tar")).cached_objects == ()
 
@@ -111,7 +111,7 @@ def test_members_are_unpacked_from_the_cached_object(store, extract):
     assert fetched.cached_by == "version"
 
 
-def test_a_blob_of_another_length_is_not_what_the_source_has_now(store):
+def test_a_blob_of_another_length_is_a_cache_miss(store):
     fetch(VersionedSource({"object": b"payload"}), store)
     longer = VersionedSource({"object": b"payload, longer"})
     fetched = fetch(longer, store, content_of=read_before(b"payload"))

@@ -47,7 +47,7 @@ def kind(catalogue, name):
     return found
 
 
-def test_nothing_named_means_the_build_group(chromium):
+def test_the_default_is_the_build_group(chromium):
     assert [(each.name, each.phase) for each in chromium.resolve()] == [
         ("full_payload", "foreground"),
         ("stateful", "foreground"),
@@ -69,7 +69,7 @@ def test_nothing_named_means_the_build_group(chromium):
         ("test", ["test_image"]),
     ],
 )
-def test_groups_and_aliases_stand_for_their_entries(chromium, word, names):
+def test_groups_and_aliases_resolve_to_their_entries(chromium, word, names):
     assert [each.name for each in chromium.resolve([word, names[0]])] == names
 
 
@@ -96,7 +96,7 @@ def test_each_artifact_finds_its_object(chromium, name, objects):
     assert kind(chromium, name).find(UPLOADED, BUILD) == objects
 
 
-def test_the_second_name_is_taken_when_the_first_is_not_there(chromium):
+def test_the_second_name_is_used_when_the_first_is_absent(chromium):
     names = [name for name in UPLOADED if name != "autotest.tar"]
     assert kind(chromium, "autotest").find(names, BUILD) == ["autotest.tar.bz2"]
 
@@ -108,19 +108,19 @@ def test_an_image_uploaded_alone_is_preferred_to_the_zip(chromium):
     assert (choice.extract, found) == ("tar", ["chromiumos_test_image.tar.xz"])
 
 
-def test_an_entry_may_take_every_object_that_fits(chromium):
+def test_an_entry_may_select_every_matching_object(chromium):
     names = ["full_dev_part_ROOT.bin.gz", "full_dev_part_KERN.bin.gz", "other.gz"]
     entry = kind(chromium, "quick_provision")
     assert entry.find(names, BUILD) == ["full_dev_part_KERN.bin.gz", "full_dev_part_ROOT.bin.gz"]
     assert entry.target("full_dev_part_ROOT.bin.gz", BUILD) == "full_dev_part_ROOT.bin.gz"
 
 
-def test_landing_places_know_the_build(chromium):
+def test_target_paths_contain_the_build(chromium):
     assert kind(chromium, "nton_payload").target(NTON, BUILD) == f"au/{BUILD}_nton/update.gz"
     assert kind(chromium, "autotest").target("autotest/x", BUILD) == "autotest/x"
 
 
-def test_a_file_may_appear_in_further_places(chromium):
+def test_a_file_may_appear_at_further_paths(chromium):
     autotest, stateful = kind(chromium, "autotest"), kind(chromium, "stateful")
     assert autotest.further_paths("autotest/packages/a.tar.bz2", BUILD) == ["autotest/a.tar.bz2"]
     assert autotest.further_paths("autotest/packages/sub/a", BUILD) == []
@@ -156,11 +156,11 @@ def test_members_are_chosen_by_whole_segments():
         ("*", "a\nb", True),
     ],
 )
-def test_what_a_glob_means(glob, name, fits):
+def test_a_glob_matches_as_documented(glob, name, fits):
     assert Pattern(glob).matches(name, "R17+1") is fits
 
 
-def test_a_file_that_a_client_names_is_no_glob():
+def test_a_file_name_from_a_client_is_not_a_glob():
     entry = plain_kind("a*{build}.txt")
     assert entry.find(["a*{build}.txt", "abc.txt"], BUILD) == ["a*{build}.txt"]
 
@@ -219,7 +219,7 @@ def test_a_catalogue_is_read_from_a_file(tmp_path):
     assert len(Catalogue.load(path).kinds) == 2
 
 
-def test_the_documented_example_is_one():
+def test_the_documented_example_is_a_valid_catalogue():
     text = (Path(__file__).parents[2] / "docs" / "staging.md").read_text()
     example = text.partition("```yaml\n")[2].partition("```")[0]
     catalogue = Catalogue.read(example)

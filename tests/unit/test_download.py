@@ -122,7 +122,7 @@ def test_any_range_is_read_exactly(tmp_path, speed, start, end):
     assert read(tmp_path, Remote(), start, end, speed) == BODY[start:end]
 
 
-def test_a_slow_connection_is_joined_by_others(tmp_path):
+def test_a_slow_download_uses_several_connections(tmp_path):
     source = Remote()
     source.together = ALWAYS.connections  # whoever comes second waits for all of them
     assert read(tmp_path, source, speed=ALWAYS) == BODY
@@ -130,7 +130,7 @@ def test_a_slow_connection_is_joined_by_others(tmp_path):
     assert source.sent <= SIZE + PIECE
 
 
-def test_a_fast_connection_stays_alone(tmp_path):
+def test_a_fast_download_uses_one_connection(tmp_path):
     source = Remote()
     assert read(tmp_path, source, speed=Speed(slow_bytes_per_second=1)) == BODY
     assert source.asked == [(0, SIZE)]
@@ -155,7 +155,7 @@ def test_a_third_attempt_needs_nothing_from_the_source(tmp_path):
     assert source.sent == SIZE
 
 
-def test_an_attempt_reads_what_another_left_but_never_writes_to_it(tmp_path):
+def test_an_attempt_reads_the_files_of_another_and_never_writes_to_them(tmp_path):
     assert read(tmp_path, Remote()) == BODY
     (first,) = (tmp_path / "key").glob("*.data")
     before = first.stat().st_mtime_ns
@@ -168,7 +168,7 @@ def test_an_attempt_reads_what_another_left_but_never_writes_to_it(tmp_path):
     "journal",
     ["", "0 100", "x y\n", "5 5\n", "9 3\n", "-1 5\n", f"0 {SIZE + 1}\n", "1 2 3\n", "\xff\n"],
 )
-def test_a_journal_that_makes_no_sense_is_not_believed(tmp_path, journal):
+def test_a_malformed_journal_is_ignored(tmp_path, journal):
     folder = tmp_path / "key"
     folder.mkdir()
     (folder / "0.data").write_bytes(b"garbage" * 100)
@@ -193,7 +193,7 @@ def test_a_short_range_is_not_kept(tmp_path):
         ("gs://b/o", PART_BYTES, "1", False),
     ],
 )
-def test_only_what_is_long_remote_and_has_a_version_is_kept(url, size, version, worth):
+def test_parts_are_kept_only_of_long_remote_objects_with_a_version(url, size, version, worth):
     assert (key_of(SourceObject("o", url, size, version)) is not None) is worth
 
 
@@ -249,7 +249,7 @@ def test_parts_that_proved_wrong_are_not_used_again(store, tmp_path):
     assert source.sent >= 2 * SIZE
 
 
-def test_old_parts_are_swept_and_living_ones_are_not(store, tmp_path):
+def test_old_parts_are_swept_and_parts_in_use_are_not(store, tmp_path):
     source = Remote()
     source.breaks_at = 2 * PART_BYTES
     with pytest.raises(SourceFailed):
@@ -282,7 +282,7 @@ def check_whole(store, fetched):
 
 @pytest.mark.parametrize("suffix", ["data", "done"])
 @pytest.mark.parametrize("made", [*damage.NO_FILES, Path.unlink, Path.touch])
-def test_a_part_that_is_no_file_is_fetched_again(store, tmp_path, made, suffix):
+def test_a_part_that_is_not_a_regular_file_is_fetched_again(store, tmp_path, made, suffix):
     source = begun(store)
     part = part_of(tmp_path, suffix)
     if made is Path.touch:
@@ -325,7 +325,7 @@ def test_no_flipped_bit_of_a_part_reaches_a_reader_though_the_source_declares_no
     assert SIZE < source.sent < 2 * SIZE
 
 
-def test_a_journal_of_the_version_before_which_has_no_checksums_is_believed(store, tmp_path):
+def test_a_journal_without_checksums_of_the_previous_version_is_used(store, tmp_path):
     source = Remote()
     assert read(tmp_path, source) == BODY
     (done,) = (tmp_path / "key").glob("*.done")

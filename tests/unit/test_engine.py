@@ -150,7 +150,7 @@ def test_only_optional_artifacts_may_be_missing(store):
         engine.fetch(kind_of(), source, BUILD, store)
 
 
-def test_an_archive_without_the_wanted_member_is_no_success(store):
+def test_an_archive_without_the_selected_member_is_an_error(store):
     source = MemorySource({"object": zip_of(("a", b"1"))})
     with pytest.raises(ArtifactNotFound):
         fetch(kind_of("zip", only=("b",), lands="b"), source, BUILD, store)
@@ -184,7 +184,7 @@ def test_an_unsafe_archive_leaves_no_file_at_all(store, tmp_path):
     assert temporary_files(tmp_path) == []
 
 
-def test_a_plain_object_is_limited_too(store):
+def test_limits_apply_to_a_plain_object(store):
     source = MemorySource({"object": bytes(100)})
     with pytest.raises(LimitExceeded):
         engine.fetch(kind_of(), source, BUILD, store, limits=Limits(member_bytes=99))
@@ -200,7 +200,7 @@ def test_progress_is_reported_and_ends_at_the_total(store):
     assert told == sorted(told)
 
 
-def test_a_fetch_can_be_ended_between_two_pieces(store, tmp_path):
+def test_a_fetch_can_be_cancelled_between_two_chunks(store, tmp_path):
     pieces = []
 
     def check():
@@ -233,7 +233,7 @@ def test_nothing_is_committed_after_the_last_check_failed(store):
     assert blobs_of(store) == []
 
 
-def test_what_the_store_has_already_is_not_fetched_again(store):
+def test_content_in_the_store_is_not_fetched_again(store):
     first = MemorySource({"object": b"payload"})
     engine.fetch(kind_of(), first, BUILD, store)
     again = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})

@@ -20,7 +20,7 @@ def files_below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_content_found_again_counts_as_used_just_now(store):
+def test_content_that_is_kept_again_counts_as_just_used(store):
     with store.batch("worker-1") as batch:
         blob = batch.keep([b"old"])
         batch.commit()
@@ -88,7 +88,7 @@ def test_a_removed_blob_is_gone_but_an_open_reader_goes_on(store):
         store.open(blob.sha256)
 
 
-def test_the_sweep_takes_what_the_dead_left_and_leaves_the_living(store, tmp_path):
+def test_a_sweep_removes_files_of_dead_processes_only(store, tmp_path):
     dead = tmp_path / "tmp" / "worker-0" / "0123"
     dead.mkdir(parents=True)
     (dead / "part").write_bytes(b"x")

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.staging.repository import doom_unnamed
+from staging_api.staging.repository import mark_unnamed_for_deletion
 
 #: Which publication `p` in suite `s` may leave: its time is over, and no kept generation lists it:
 #: one that is live, or retired and not yet reaped. Clients may still download what an old index
@@ -154,7 +154,7 @@ def remove_given_up(conn: Connection, files: Sequence[int]) -> None:
         if ids := list(conn.execute(lock, given).scalars()):
             conn.execute(remove, {"ids": ids})
     conn.execute(_LOCK_THESE, given)
-    doom_unnamed(conn, set(conn.execute(_REMOVE_THESE, given).scalars()))
+    mark_unnamed_for_deletion(conn, set(conn.execute(_REMOVE_THESE, given).scalars()))
 
 
 def remove_condemned(conn: Connection, archive_id: int) -> int:
@@ -170,5 +170,5 @@ def remove_unused_files(conn: Connection, archive_id: int, quarantine_seconds: f
             conn.execute(remove, {**given, "ids": ids})
     ids = list(conn.execute(_LOCK_FILES, given).scalars())
     removed = list(conn.execute(_REMOVE_FILES, {**given, "ids": ids}).scalars()) if ids else []
-    doom_unnamed(conn, set(removed))
+    mark_unnamed_for_deletion(conn, set(removed))
     return len(removed)

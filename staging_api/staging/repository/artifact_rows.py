@@ -18,9 +18,9 @@ from staging_api.staging.fetched import FetchedArtifact
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.staging_rows import settle
-from staging_api.staging.repository.store_rows import doom_unnamed, name_blobs
+from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
-from staging_api.vocabulary.staging import DAMAGE_REASONS
+from staging_api.vocabulary.staging import DAMAGE_REASONS, EvictReason
 
 _NO_FAILURE: Mapping[str, None] = {
     "error_code": None,
@@ -211,7 +211,9 @@ def mark_pending(conn: Connection, artifact_id: str) -> None:
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
 
 
-def is_evictable(conn: Connection, artifact_id: str, reason: str, idle_seconds: float) -> bool:
+def is_evictable(
+    conn: Connection, artifact_id: str, reason: EvictReason, idle_seconds: float
+) -> bool:
     """Whether an artifact is staged and, unless its bytes are bad anyway, idle and not pinned.
 
     It stays so until this transaction ends: a reader that is handed it waits, and is refused.
@@ -221,7 +223,7 @@ def is_evictable(conn: Connection, artifact_id: str, reason: str, idle_seconds: 
     return conn.execute(_EVICTABLE, given).one_or_none() is not None
 
 
-def mark_evicted(conn: Connection, artifact_id: str, reason: str) -> None:
+def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> None:
     """Stop serving an artifact; its row stays as history, its files are forgotten.
 
     An unfinished staging that asked for it brings it again: it has not been answered yet.
@@ -248,7 +250,7 @@ def _forget_files(conn: Connection, artifact_id: str) -> None:
     gone = staged_files.delete().where(staged_files.c.artifact_id == artifact_id)
     digests = set(conn.execute(gone.returning(staged_files.c.sha256)).scalars())
     if digests:
-        doom_unnamed(conn, digests)
+        mark_unnamed_for_deletion(conn, digests)
 
 
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:

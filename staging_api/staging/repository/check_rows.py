@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, func, select, text, update
 from staging_api.db.store_tables import lost_contents
 from staging_api.db.tables import blobs
 from staging_api.staging.repository.terms import now
+from staging_api.vocabulary.staging import EvictReason
 
 
 def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -> str | None:
@@ -17,10 +18,10 @@ def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -
 
 
 def note_check(
-    conn: Connection, shard: str, *, files: int, size_bytes: int, lost: int, strangers: int
+    conn: Connection, shard: str, *, files: int, size_bytes: int, lost: int, orphans: int
 ) -> None:
     """Write down what a check of a shard found."""
-    found = {"files": files, "bytes": size_bytes, "lost": lost, "strangers": strangers}
+    found = {"files": files, "bytes": size_bytes, "lost": lost, "strangers": orphans}
     conn.execute(_NOTE_CHECK, {"shard": shard, **found})
 
 
@@ -48,7 +49,7 @@ def longest_unchecked(
     return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
 
 
-def note_lost(conn: Connection, sha256: str, reason: str) -> bool:
+def note_lost(conn: Connection, sha256: str, reason: EvictReason) -> bool:
     """Note a content of a pool that the store has not, or has wrong; whether that is news.
 
     Contents of builds alone are not noted: they are evicted, and staged again.

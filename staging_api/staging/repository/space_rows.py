@@ -31,18 +31,18 @@ class Space:
 
     Attributes:
         used: by all blobs, each counted once.
-        doomed: of these, what no file names any more, and a collector removes.
+        garbage: of these, what no file names any more, and a collector removes.
         reserved: promised to artifacts on their way, beside what is used.
     """
 
     used: int
-    doomed: int
+    garbage: int
     reserved: int
 
     @property
     def staying(self) -> int:
         """What is used once all that is doomed is removed."""
-        return self.used - self.doomed
+        return self.used - self.garbage
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def request_cancel(conn: Connection, staging_id: str) -> None:
 
 def cancel_is_requested(conn: Connection, staging_id: str) -> bool:
     """Whether somebody asked to stop this staging."""
-    asked = select(stagings.c.cancel_requested_at.is_not(None))
-    return bool(conn.execute(asked.where(stagings.c.id == staging_id)).scalar_one())
+    query = select(stagings.c.cancel_requested_at.is_not(None))
+    return bool(conn.execute(query.where(stagings.c.id == staging_id)).scalar_one())
 
 
 def mark_cancelled(conn: Connection, archive_url: str, staging_id: str) -> None:

@@ -2,7 +2,7 @@
 
 One rule decides between who names a blob and who removes it: **the row of a blob decides over its
 file.** `name_blobs` says which files must be looked for before a file of a build is written that
-names them. `claim_doomed` marks rows whose files are about to be removed, in a transaction of its
+names them. `claim_marked` marks rows whose files are about to be removed, in a transaction of its
 own: until that mark is gone, or its time is over, `name_blobs` refuses them. So no transaction is
 open while a disk or a bucket is asked.
 """
@@ -48,7 +48,7 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
         ) from None
 
 
-def doom_unnamed(conn: Connection, digests: Collection[str]) -> None:
+def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> None:
     """Let these contents be removed, those that no file names."""
     conn.execute(
         update(blobs)
@@ -57,7 +57,7 @@ def doom_unnamed(conn: Connection, digests: Collection[str]) -> None:
     )
 
 
-def claim_doomed(
+def claim_marked(
     conn: Connection, limit: int, claim_seconds: float = 30.0, *, busy_too: bool = False
 ) -> list[str]:
     """Claim some contents that are to be removed, the longest doomed first.
@@ -71,7 +71,7 @@ def claim_doomed(
         busy_too: also those that were put back because a batch had just used them.
     """
     given = {"limit": limit, "busy_too": busy_too}
-    digests = list(conn.execute(_TAKE_DOOMED, given).scalars())
+    digests = list(conn.execute(_CLAIM_MARKED, given).scalars())
     # A new statement, so that it sees what was committed before the locks were granted.
     named = set(conn.execute(select(_names.c.sha256).where(_names.c.sha256.in_(digests))).scalars())
     if named:
@@ -111,7 +111,7 @@ def put_off_removal(conn: Connection, digests: Collection[str]) -> None:
     conn.execute(_PUT_OFF, given)
 
 
-def adopt_strangers(conn: Connection, found: Mapping[str, int]) -> None:
+def adopt_orphans(conn: Connection, found: Mapping[str, int]) -> None:
     """Give files of the store that have no row (digest to length) one, to be removed by it."""
     digests = sorted(found)
     given = {"digests": digests, "sizes": [found[digest] for digest in digests]}
@@ -172,7 +172,7 @@ _NAME_BLOBS = text("""
     RETURNING sha256
 """)
 
-_TAKE_DOOMED = text("""
+_CLAIM_MARKED = text("""
     SELECT sha256 FROM blobs
     WHERE doomed_at IS NOT NULL
       AND (doomed_at <= clock_timestamp() OR (:busy_too AND removal_failures = 0))
