@@ -39,7 +39,7 @@ VERBS: Mapping[str, Verb] = {
     "check": Verb("check", "Check the settings, and start nothing"),
     "rotate-keys": Verb("rotate_keys", "Seal encrypted documents with the current key"),
     "token": Verb("token", "Make a credential for a caller"),
-    "prune": Verb("prune", "Evict what nobody reads, drop old history and events"),
+    "prune": Verb("prune", "Evict unread artifacts, drop old history and events"),
     "adopt-store": Verb("adopt_store", "Bind the mounted store to the database"),
     "stage": Verb("stage", "Stage artifacts of an archive, and wait for them", extra=""),
     "wait": Verb("wait", "Wait for a staging", extra=""),
@@ -69,9 +69,9 @@ def _application(given: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    asked = next((word for word in given if not word.startswith("-")), None)
+    chosen = next((word for word in given if not word.startswith("-")), None)
     for name, verb in VERBS.items():
-        loaded = _loaded(name, verb) if name == asked else _named(verb.line)
+        loaded = _loaded(name, verb) if name == chosen else _named(verb.line)
         if isinstance(loaded, typer.Typer):
             application.add_typer(loaded, name=name, epilog=EXIT_CODES)
         else:

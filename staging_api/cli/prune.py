@@ -31,9 +31,7 @@ def prune(
     ] = _KEEP_DAYS,
     idle_days: Annotated[
         float | None,
-        typer.Option(
-            min=0, help="Evict artifacts that nobody read for so long and that no pin keeps."
-        ),
+        typer.Option(min=0, help="Evict unpinned artifacts that were not read for so long."),
     ] = None,
     keep_bytes: Annotated[
         int,

@@ -53,17 +53,17 @@ class Calls:
         self, of: Of[A], path: str, query: Mapping[str, object], page_size: int = PAGE_SIZE
     ) -> Iterator[A]:
         """Yield all items of a list; the next page is requested when one has been read."""
-        asked = {name: value for name, value in query.items() if value is not None}
-        asked["limit"] = page_size
+        parameters = {name: value for name, value in query.items() if value is not None}
+        parameters["limit"] = page_size
         while True:
-            reply = self.ask("GET", f"{path}?{urlencode(asked)}")
+            reply = self.ask("GET", f"{path}?{urlencode(parameters)}")
             with understood():
                 items = [of(item) for item in reply.document["items"]]
                 following = reply.document.get("next")
             yield from items
             if following is None:
                 return
-            asked["after"] = following
+            parameters["after"] = following
 
 
 def read(of: Of[A], reply: Reply) -> A:

@@ -41,7 +41,7 @@ _ETAG = re.compile(r'"([0-9a-f]{64})"')
 
 @dataclass(frozen=True)
 class DownloadTarget:
-    """The file to fetch, and where to put it; an empty `sha256` is asked of the service.
+    """The file to fetch, and where to put it; an empty `sha256`: the service declares it.
 
     Attributes:
         root: the URL path that `path` is relative to.

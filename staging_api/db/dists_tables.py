@@ -1,6 +1,6 @@
 """The tables of what clients of APT archives see: generations, and the index files in them.
 
-Which index files and Releases belong to a generation is told by a range of numbers, so that a
+A range of numbers says which index files and Releases belong to a generation, so that a
 generation that changes one package writes a few rows and not a copy of everything: `index_files`
 and `release_files`, from ``first_number``, up to but without ``gone_number``.
 """
@@ -63,7 +63,7 @@ dists_generations = Table(
         f"pinned_at IS NULL OR {one_of('state', KEPT_GENERATION_STATES)}", name="pinned_is_kept"
     ),
     UniqueConstraint("archive_id", "number"),
-    # One live generation an archive, whatever anybody writes.
+    # At most one live generation of an archive.
     Index(
         "dists_generations_live_key",
         "archive_id",

@@ -1,7 +1,7 @@
-"""The record of what happened to stagings: append-only, and each row vouches for the one before.
+"""The record of events of stagings: append-only, each row with the digest of the one before.
 
 The rows are written by triggers of ``db/functions/staging_events.sql``, in the transaction of the
-change that they tell of; no code can forget them, and a change by hand is told as well.
+change that they record; no code can omit them, and a change by hand is recorded, too.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text

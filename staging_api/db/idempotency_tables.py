@@ -1,4 +1,4 @@
-"""The table of answers that are given again to the same request."""
+"""The table of stored responses to requests with an Idempotency-Key."""
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB

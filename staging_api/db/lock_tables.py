@@ -1,4 +1,4 @@
-"""The tables of the lock: who holds what, who waits for it, and who ever held it."""
+"""The tables of the lock: scopes and their holders, waiters, and the history of grants."""
 
 from sqlalchemy import (
     BigInteger,

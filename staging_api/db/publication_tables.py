@@ -1,7 +1,7 @@
-"""The tables of publishing: what was sent, what became of it in which suite, and by which run.
+"""The tables of publishing: uploads, packages in suites, and publisher runs.
 
-Which packages the index files list is told by a range of generation numbers: `package_publications`
-from ``listed_in``, up to but without ``delisted_in``.
+A range of generation numbers says which packages the index files list: `package_publications` from
+    ``listed_in``, up to but without ``delisted_in``.
 """
 
 from sqlalchemy import (

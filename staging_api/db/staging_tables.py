@@ -1,4 +1,4 @@
-"""The tables of staging: archives, requests, the artifacts that they asked for, and their files."""
+"""The tables of staging: archives, requests, their artifacts, and the files of these."""
 
 from sqlalchemy import (
     BigInteger,

@@ -113,13 +113,13 @@ def check_local(entry: Entry, header: bytes) -> int:
         header[:LOCAL_BYTES]
     )
     end_of_name = LOCAL_BYTES + int(name_length)
-    told = (mark, flags & ~_UTF8, method, header[LOCAL_BYTES:end_of_name])
+    local = (mark, flags & ~_UTF8, method, header[LOCAL_BYTES:end_of_name])
     expected = (b"PK\x03\x04", entry.flags & ~_UTF8, entry.method, entry.raw_name)
     later = bool(entry.flags & _SIZES_FOLLOW) and (crc, packed, size) == (0, 0, 0)
     # Sizes that do not fit 32 bits, or were not known in time, stand elsewhere.
     fields = ((crc, entry.crc), (packed, entry.packed), (size, entry.size))
     same = all(here in (there, _IN_ZIP64) for here, there in fields)
-    if told != expected or not (later or same):
+    if local != expected or not (later or same):
         raise ArchiveUnsafe(f"the zip describes {shown(entry.name)} in two contradictory ways")
     return end_of_name + int(extra_length)
 

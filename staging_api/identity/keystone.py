@@ -75,8 +75,8 @@ class KeystoneCheck:
             return None
         found: dict[str, Any] = {}
         # The middleware must not read the body, and its own answer is discarded.
-        asked = {**environ, "wsgi.input": io.BytesIO(), "staging_api.found": found}
-        list(self.middleware(asked, lambda *_ignored: lambda _data: None))
+        request = {**environ, "wsgi.input": io.BytesIO(), "staging_api.found": found}
+        list(self.middleware(request, lambda *_ignored: lambda _data: None))
         if found.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
             raise Unauthenticated("Keystone does not confirm the token")
         return self._identity(found[_TOKEN_INFO]["token"])

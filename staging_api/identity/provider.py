@@ -128,7 +128,7 @@ def _check_url(setting: str, url: str) -> None:
 
 
 def _is_safe(url: str) -> bool:
-    """Whether nobody between can change the keys: https, or loopback."""
+    """Whether the connection protects the keys from changes: https, or loopback."""
     try:
         parsed = urllib3.util.parse_url(url)
     except (urllib3.exceptions.HTTPError, ValueError):

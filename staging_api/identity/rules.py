@@ -44,7 +44,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class RoleRule:
-    """Gives `role` to a caller for whom all `conditions` hold."""
+    """Gives `role` to a caller if all `conditions` hold."""
 
     role: Role
     conditions: tuple[Condition, ...]

@@ -180,7 +180,7 @@ class TokenFile:
         log.info("the tokens file was read again: %d tokens", len(found.entries))
 
     def _may_be_completed(self, found: TokenList, version: "_Version") -> bool:
-        """Whether a file that looks like the beginning of that of before is not yet at rest."""
+        """Whether a file that looks cut off may still be written to."""
         if not found.could_be_cut_off(self._read_list):
             return False
         if version != self._short:

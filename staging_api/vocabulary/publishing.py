@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 UploadState = Literal["new", "unapproved", "accepted", "done", "rejected"]
 UPLOAD_STATES: tuple[UploadState, ...] = get_args(UploadState)
-#: States of an upload that nobody has accepted or rejected.
+#: States of an upload that is neither accepted nor rejected.
 OPEN_UPLOAD_STATES: tuple[UploadState, ...] = ("new", "unapproved")
 
 #: A package in a suite.
