@@ -374,6 +374,39 @@ def test_sources_are_listed_with_their_files(here: Shop) -> None:
     assert here.served("pool/main/h/hello/hello_1.0.orig.tar.gz") == b"orig"
 
 
+def revision(version: str) -> dict[str, bytes]:
+    """The files of a source, of which the upstream tar is that of each revision."""
+    files = {"hello_1.0.orig.tar.gz": b"orig", f"hello_{version}.debian.tar.xz": version.encode()}
+    text = dsc([source_file(*each) for each in files.items()], version=version)
+    return {f"hello_{version}.dsc": text.encode(), **files}
+
+
+def test_a_superseded_source_stays_in_a_suite_while_its_binaries_do(here: Shop) -> None:
+    here.set_up({"stable": {}, "testing": {}})
+    here.upload(deb(control_text("hello", "1.0-1")))
+    for version in ("1.0-1", "1.0-2"):
+        for suite in ("stable", "testing"):
+            here.send(revision(version), suite=suite)
+        here.run()
+    removed = (
+        "SELECT s.name FROM package_publications p JOIN suites s ON s.id = p.suite_id"
+        " WHERE p.source_release_id IS NOT NULL AND p.removed_at IS NOT NULL ORDER BY s.name"
+    )
+    for _ in range(2):
+        time_passes(here.database)
+        here.run()
+    assert select(here.database, removed) == [("testing",)]
+    assert here.served("pool/main/h/hello/hello_1.0-1.dsc")
+    here.upload(deb(control_text("hello", "1.0-2")))
+    for _ in range(3):
+        here.run()
+        time_passes(here.database)
+    here.run()
+    assert select(here.database, removed) == [("stable",), ("testing",)]
+    assert find(here.database, "pool/main/h/hello/hello_1.0-1.dsc") is None
+    assert here.served("pool/main/h/hello/hello_1.0.orig.tar.gz") == b"orig"
+
+
 def hook(folder: Path, stage: str, body: str) -> Path:
     path = folder / f"{stage}.d" / "10-test"
     path.parent.mkdir(parents=True, exist_ok=True)
