@@ -1,6 +1,6 @@
 """Read the catalogue: which artifacts an archive can have, and how each is staged.
 
-A catalogue is a YAML file that is read once, at start. Whatever is wrong with it is refused then,
+A catalogue is a YAML file that is read once, at start. Every error is raised then,
 with the line and the reason, so that no request ever meets a bad entry.
 """
 
@@ -80,7 +80,7 @@ class Catalogue:
             raise CatalogueInvalid(f"{called}, line 1: is not YAML") from None
 
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
-        """Give the kinds that names, aliases and groups stand for; none stand for the default.
+        """Return the kinds of these names, aliases and groups; without any, those of the default.
 
         ``file:NAME`` stands for the archive's object of that name, as it is, and
         ``member:NAME!/MEMBER`` for a member of it. They come in the order of the catalogue, such
@@ -91,13 +91,13 @@ class Catalogue:
         """
         found: dict[str, ArtifactKind] = {}
         for word in tuple(words) or self._default:
-            found.update((kind.name, kind) for kind in self._meant_by(word))
+            found.update((kind.name, kind) for kind in self._kinds_of(word))
         return sorted(found.values(), key=self._place)
 
     def _place(self, kind: ArtifactKind) -> tuple[int, str]:
         return self._places.get(kind.name, len(self.kinds)), kind.name
 
-    def _meant_by(self, word: str) -> list[ArtifactKind]:
+    def _kinds_of(self, word: str) -> list[ArtifactKind]:
         if word.startswith(FILE_WORD):
             return [plain_kind(word.removeprefix(FILE_WORD))]
         if word.startswith(MEMBER_WORD):

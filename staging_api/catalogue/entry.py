@@ -1,4 +1,4 @@
-"""One mapping of a catalogue file, that knows its lines: every refusal says where it is."""
+"""One mapping of a catalogue file, which names the line in every error."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ class Entry:
             self._values[key.value] = value
 
     def wrong(self, reason: str, key: str | None = None) -> CatalogueInvalid:
-        """The error that tells `reason` at the line of this mapping, or of one of its keys."""
+        """Return an error with `reason` and the line of this mapping, or of one of its keys."""
         return _wrong(self._values.get(key or "", self._node), reason)
 
     def refuse_keys_outside(self, known: Iterable[str]) -> None:

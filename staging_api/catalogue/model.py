@@ -21,8 +21,8 @@ class Pattern:
 
     ``*`` and ``?`` do not cross a ``/``. ``{build}`` is the build's name; any other ``{word}``
     is one run of characters without ``_`` and ``/``, the same at each of its places: so
-    ``a_{v}_{v}_*`` tells an update from a version to itself from one between two versions.
-    With `literal` nothing in it has a meaning of its own.
+    ``a_{v}_{v}_*`` matches an update from a version to itself, not one between two versions.
+    With `literal` no character of it is special.
     """
 
     glob: str
@@ -60,7 +60,7 @@ class Choice:
 
     Attributes:
         pattern: names the object in the archive.
-        excluding: names that fit `pattern` and are still not meant.
+        excluding: excludes names that match `pattern`.
         extract: how it is unpacked: a name of `staging_api.formats.extractors`.
         only: members at or below one of these are taken; empty takes all.
         without: members at or below one of these are left out.
@@ -83,9 +83,9 @@ class Choice:
         return sorted(found, key=lambda name: (len(name), name))
 
     def takes(self, member: str) -> bool:
-        """Whether this member of the object is wanted."""
-        wanted = not self.only or any(_within(member, top) for top in self.only)
-        return wanted and not any(_within(member, top) for top in self.without)
+        """Return whether this member of the object is selected."""
+        selected = not self.only or any(_within(member, top) for top in self.only)
+        return selected and not any(_within(member, top) for top in self.without)
 
     def _fits(self, name: str, build: str) -> bool:
         excluded = self.excluding is not None and self.excluding.matches(name, build)

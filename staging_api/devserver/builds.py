@@ -1,4 +1,4 @@
-"""Which builds are staged, and what of each: the questions that the old clients ask."""
+"""Which builds are staged, and what of each: for the queries of the old clients."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Builds:
     stagings: StagingService
 
     def check_request(self, archive_url: str, artifacts: Sequence[str] = ()) -> StagingRequest:
-        """Check a question about a build, as `StagingService.wanted` checks a request.
+        """Check a question about a build, as `StagingService.check_request` does.
 
         Raises:
             Invalid: the URL is malformed, or an artifact is unknown.
@@ -74,7 +74,7 @@ class Builds:
         """Return the folder of a build's files below ``/static``.
 
         Raises:
-            NotFound: nothing of it was ever asked for.
+            NotFound: no request ever named it.
         """
         with self.stagings.database.connect() as conn:
             return repository.folder_of(conn, request.archive_url)

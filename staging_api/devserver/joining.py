@@ -1,12 +1,12 @@
 """Joining: for clients that take a refusal for final, a request waits for the work of another.
 
-Of the requests of a process that want the very same, one does what is to be done and the others
-wait for what comes of it (`single_flight`). That one, if it finds the lock held, by another process
-say, writes down what it wants (`StagingService.queue_behind`), and waits until the rows say that it
-is there. Whether it was brought by the holder, by a worker behind it or by whoever took over from a
-process that died makes no difference to the rows.
+Of identical requests of a process one does the work and the others wait for its result
+(`single_flight`). That one, if it finds the lock held, by another process say, writes down what it
+wants (`StagingService.queue_behind`), and waits until the rows say that it is there. It makes no
+difference which process brings it: the lock holder, a worker after it, or one that took over from a
+dead process.
 
-What if the process dies while somebody waits here? What was wanted is written down, so a worker
+What if the process dies during a wait? What was wanted is written down, so a worker
 brings it; the client asks again and joins again. It ends in good order: it says so at once. The
 worker dies: another takes its rows up, and the wait goes on. The client goes away: its slot is free
 at once, and another request that waits for the same goes on in its place.
@@ -76,9 +76,9 @@ class Joining:
     """Staging for callers that wait for each other.
 
     Attributes:
-        watch: has a seat for each of `waiter_slots`.
+        watch: has a slot for each of `waiter_slots`.
         patience_seconds: how long a caller may wait.
-        refuses: tell a second caller that the lock is held, instead of letting it wait.
+        refuses: whether a second caller gets `LockHeld`, instead of waiting.
     """
 
     stagings: StagingService
@@ -91,10 +91,10 @@ class Joining:
     def check_request(
         self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
     ) -> StagingRequest:
-        """Check a request, as `StagingService.wanted` does.
+        """Check a request, as `StagingService.check_request` does.
 
         These callers take "it is not there" for final, and ask while builds are still uploaded: if
-        they do not say how long to wait, they wait as long as the service lets anybody.
+        they do not say how long to wait, they wait as long as the service allows.
         """
         if upload_wait_seconds is None:
             upload_wait_seconds = self.stagings.uploads.wait_seconds
@@ -168,10 +168,10 @@ class Joining:
             self.stagings.queue_behind(request, origin)
 
     def wait_for_all(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> None:
-        """Return once everything that was asked for before is staged, the background included.
+        """Return once all that earlier requests named is staged, the background included.
 
         Raises:
-            NotFound: nobody asked for it.
+            NotFound: no request named it.
             Unavailable: no slot is free, or the wait took too long.
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed.
@@ -201,7 +201,7 @@ class Joining:
         origin: RequestOrigin | None,
         client: Client,
     ) -> None:
-        """Return once it is there; what nobody brings any more is asked for anew, by `origin`."""
+        """Return once it is staged; request anew, by `origin`, what no staging brings any more."""
         deadline = time.monotonic() + self.patience_seconds
         while left := self._left(request, phases):
             with self.stagings.database.connect() as conn:
@@ -235,7 +235,7 @@ class Joining:
                     raise
 
     def _left(self, request: StagingRequest, phases: tuple[Phase, ...]) -> set[str]:
-        """What is not settled: on its way, or evicted meanwhile and without a row.
+        """Return the artifacts that are not settled: in work, or evicted meanwhile.
 
         Raises:
             StagingApiError: some of it failed.
@@ -251,7 +251,7 @@ class Joining:
     def _nothing_left(self, request: StagingRequest, origin: RequestOrigin) -> bool:
         """Whether a request for it makes no work; most ask for what is staged, at one probe.
 
-        What is on its way is relied upon from now on, and whoever brings it learns that.
+        A staging that brings it records that this request relies on it.
         """
         settled = {outcome.name for outcome in self._outcomes(request) if outcome.settled}
         if settled == set(request.names):
@@ -267,5 +267,5 @@ class Joining:
 
 
 def _key(request: StagingRequest, phases: tuple[Phase, ...]) -> Hashable:
-    """What two requests have in common that wait for the very same."""
+    """Return the key that identical requests share."""
     return request.archive_url, frozenset(request.names), phases, request.upload_wait_seconds

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SECTOR_BYTES = 512
-#: Rates over a shorter time than this say little; the ones before are told again.
+#: Rates over a shorter time than this say little; the previous ones are reported again.
 _SHORTEST_SECONDS = 1.0
 
 
@@ -24,7 +24,7 @@ class Counters:
 
     @classmethod
     def read(cls, proc: Path = Path("/proc")) -> "Counters":
-        """Read them; what this system does not tell stays 0."""
+        """Read them; counters that this system lacks are 0."""
         cpu = next(_rows(proc / "stat"), [])
         # proc(5): user nice system idle iowait irq softirq steal; guest is in user already.
         ticks = [int(word) for word in cpu[1:9]] or [0] * 8
@@ -38,7 +38,7 @@ class Counters:
 
 
 class Rates:
-    """Turns counters into rates, since the last time that somebody asked."""
+    """Turns counters into rates, since the previous reading."""
 
     def __init__(self, seconds: float = _SHORTEST_SECONDS) -> None:
         """Begin to count now; rates are over at least so many `seconds`."""

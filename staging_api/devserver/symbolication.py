@@ -41,7 +41,7 @@ class Symbolication:
     """Runs the program, with limits of time, memory and output.
 
     Attributes:
-        noticed: round each look for a blob, by digest and length: notices that it is lost.
+        noticed: wraps each read of a blob (digest, length), to notice that it is lost.
     """
 
     program: Path
@@ -63,7 +63,7 @@ class Symbolication:
         below = f"{prefix}/{_FOLDER}"
         symbols = {f.path.removeprefix(below): (f.sha256, f.size_bytes) for f in found}
         needed: set[str] = set()
-        # What is no minidump needs none, and the program says in its own words what it is.
+        # A file that is no minidump needs no symbols, and the program reports the reason.
         with suppress(Invalid):
             needed = _named_by(dump)
         return self._walk(dump, {name: symbols[name] for name in needed & symbols.keys()})

@@ -1,10 +1,10 @@
-"""Who read what below ``/static``: counted in this process, written down once a minute.
+"""Count the reads below ``/static`` in this process, and write them once a minute.
 
-The counts may be late, the protection may not: before the first read of a minute is answered, the
-artifact's row says that it is read (`hand_out`). So what this pod, or another, has handed out was
-read in the tables a minute before at most, and `StoreTerms.evictable_seconds` allows for that.
+Counts may be late, protection from eviction may not: before the first read of a minute is answered,
+the artifact's row gets its time (`hand_out`). So the tables are a minute late at most, which
+`StoreTerms.evictable_seconds` allows for.
 
-What if the process dies? At most a minute of reads is not counted; what was handed out is known.
+What if the process dies? At most a minute of reads is not counted; protection is not lost.
 """
 
 import logging
@@ -26,7 +26,6 @@ class Accesses:
     """Counts reads; an artifact's row is written once in a while, however often it is read."""
 
     def __init__(self, database: Database, flush_seconds: float = FLUSH_SECONDS) -> None:
-        """Start no thread yet: a process may fork before anybody reads."""
         self._database = database
         self._flush_seconds = flush_seconds
         self._counted: dict[tuple[str, str], tuple[int, int]] = {}
@@ -35,16 +34,16 @@ class Accesses:
         self._closed = threading.Event()
 
     def note(self, artifact_id: str, caller: str, size_bytes: int) -> None:
-        """One file of an artifact is sent, so many bytes of it."""
+        """Count one read of an artifact, of `size_bytes`."""
         with self._mutex:
             hits, total = self._counted.get((artifact_id, caller), (0, 0))
             self._counted[artifact_id, caller] = hits + 1, total + size_bytes
-        # A read is answered though it be counted later.
+        # A read is answered even if the counting thread cannot start.
         with suppress(Unavailable):
             self._thread.ensure()
 
     def hand_out(self, artifact_id: str) -> bool:
-        """Write down that an artifact is read now, before its bytes are sent.
+        """Record that an artifact is read now, before its bytes are sent.
 
         Returns:
             whether it was still staged: an eviction may have come first.
@@ -53,7 +52,7 @@ class Accesses:
             return repository.note_hand_out(conn, artifact_id)
 
     def flush(self) -> None:
-        """Write down what was counted; what cannot be written now stays counted."""
+        """Write the counts; those that cannot be written now are kept."""
         with self._mutex:
             counted, self._counted = self._counted, {}
         if not counted:
@@ -62,17 +61,17 @@ class Accesses:
             with self._database.begin() as conn:
                 repository.note_accesses(conn, counted)
         except StagingApiError as error:
-            log.warning("%d reads are not written down yet: %s", len(counted), error.detail)
+            log.warning("%d reads are not recorded yet: %s", len(counted), error.detail)
             self._put_back(counted)
 
     def close(self) -> None:
-        """Write down the rest, and stop."""
+        """Write the rest, and stop."""
         self._closed.set()
         self._thread.join()
         self.flush()
 
     def check(self) -> None:
-        """Refuse to count reads that are never written down.
+        """Check the thread that writes the counts.
 
         Raises:
             Unavailable: the thread that writes them does not run.
@@ -90,4 +89,4 @@ class Accesses:
             try:
                 self.flush()
             except Exception:
-                log.exception("reads could not be written down")
+                log.exception("reads could not be recorded")

@@ -1,10 +1,10 @@
 """Prove that the record of events was not altered: every digest is computed anew, here.
 
-The record protects itself in three steps. A trigger refuses to change or remove a row. Who gets
-past the trigger breaks a chain: an event carries the digest of the one before it, its staging the
-count and digest of the newest; `verify` finds the break. Who may write everywhere could compute a
-whole chain anew: against that, keep the `head` of a `verify` somewhere else, and compare it with
-the head of a later one with the same `until`.
+The record protects itself in three steps. A trigger refuses to change or remove a row. A change
+that gets past the trigger breaks a chain: an event carries the digest of the one before it, its
+staging the count and digest of the newest; `verify` finds the break. A role that may write
+everywhere could compute a whole chain anew: against that, keep the `head` of a `verify` somewhere
+else, and compare it with the head of a later one with the same `until`.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
-"""Contents that the store has lost, or has wrong: stop serving what has them, at once.
+"""Lost and corrupt contents: evict the artifacts that have them, at once.
 
 A lost content is noticed by the first reader that misses it, or by the comparison of disk and
 tables (`reconcile`); a wrong one by the scrub (`scrub`). In either case each artifact that has it
 is evicted, with the reason, so that the next request stages it again. A pool of an APT archive
-cannot bring it again: its content is noted in ``lost_contents`` until somebody uploads it again.
+cannot bring it again: its content is recorded in ``lost_contents`` until it is uploaded again.
 Nothing is called lost while the store itself is away: a volume that is not mounted has lost
 nothing, and one that is another store has not, either.
 
@@ -52,7 +52,7 @@ def losses_noticed(upkeep: Upkeep, sha256: str, size_bytes: int) -> Iterator[Non
 
 
 def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
-    """Evict what has a content, if the store has really lost it; says whether it has.
+    """Evict the artifacts of a content if the store really lost it; return whether it did.
 
     Raises:
         StoreFailed: the store cannot say.
@@ -68,7 +68,8 @@ def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
 def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[StagedArtifact]:
     """Evict every artifact that has a content, and note it if a pool has it, too.
 
-    Gives the artifacts that were evicted.
+    Returns:
+        the artifacts that were evicted.
     """
     with upkeep.database.connect() as conn:
         holders = [

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from staging_api.sources.model import Source, SourceObject
 from staging_api.store.parts import PART_BYTES, Journal, Parts
 
-#: The least that is worth a request of its own.
+#: The least that is worth a separate request.
 PIECE_BYTES = 1 << 20
 #: The most that one request brings, and a connection holds in memory.
 _LARGEST_PIECE_BYTES = 4 << 20
-#: So many bytes tell how fast a connection is.
+#: The speed of a connection is measured over so many bytes.
 _JUDGED_BYTES = 2 << 20
 
 
@@ -115,7 +115,7 @@ class Download:
     def _written(
         self, start: int, end: int, step: int, journal: Journal
     ) -> Generator[bytes, None, None]:
-        """Fetch a range on one connection; write it, and tell the journal after every step."""
+        """Fetch a range on one connection; write it, and add it to the journal after every step."""
         position = noted = start
         with self._source.open(self._found, start, end) as chunks:
             try:
@@ -127,7 +127,7 @@ class Download:
                         journal.add(noted, position)
                         noted = position
             finally:
-                # Also when it was cut, or whoever reads has enough: what came need not come again.
+                # Also after an error or an early end of the reader: these bytes stay fetched.
                 if position > noted:
                     journal.add(noted, position)
 
@@ -186,7 +186,7 @@ def key_of(found: SourceObject) -> str | None:
     """The folder that the parts of an object version go to; None if it is not worth one.
 
     A file of this machine, or of a shared volume, is there already; a short object is fetched again
-    sooner than it is synced; and without a version nobody knows what parts belong together.
+    sooner than it is synced; without a version it is unknown which parts belong together.
     """
     if found.url.startswith("file:") or found.version is None:
         return None

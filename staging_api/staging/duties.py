@@ -15,14 +15,14 @@ from staging_api.staging.service import StagingService
 _OFTEN_SECONDS = 30.0
 _SWEEP_SECONDS = 600.0
 _SELDOM_SECONDS = 3600.0
-#: Temporary files of the store are somebody's work for at most as long as this.
+#: Temporary files of the store are older than this only if their process died.
 _STALE_SECONDS = 24 * 3600.0
 #: A client that sends an Idempotency-Key again does so within this time.
 _RESPONSE_SECONDS = 24 * 3600.0
 
 
 def database_steps(stagings: StagingService) -> list[Step]:
-    """What keeps the tables."""
+    """Return the steps that need only the database."""
     database, terms = stagings.database, stagings.store
 
     def record_expired() -> None:
@@ -45,7 +45,7 @@ def database_steps(stagings: StagingService) -> list[Step]:
         with database.connect() as conn:
             repository.extend_events(conn)
 
-    def forget_reservations() -> None:
+    def delete_dead_reservations() -> None:
         with database.connect() as conn:
             repository.forget_dead_reservations(conn)
 
@@ -63,14 +63,14 @@ def database_steps(stagings: StagingService) -> list[Step]:
         Step("months of events", _SELDOM_SECONDS, extend_events),
         Step("unused lock scopes", _SELDOM_SECONDS, delete_unused_scopes),
         Step("responses to Idempotency-Keys", _SELDOM_SECONDS, delete_old_responses),
-        Step("dead reservations", _OFTEN_SECONDS, forget_reservations),
+        Step("dead reservations", _OFTEN_SECONDS, delete_dead_reservations),
         Step("ledger", _OFTEN_SECONDS, compact_ledger),
         Step("upload polls", _SELDOM_SECONDS, forget_polls),
     ]
 
 
 def store_steps(stagings: StagingService) -> list[Step]:
-    """What keeps the store."""
+    """Return the steps that need the store."""
     upkeep = stagings.upkeep
 
     def sweep() -> Done:
@@ -95,7 +95,7 @@ def store_steps(stagings: StagingService) -> list[Step]:
 
 
 def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
-    """What reads contents again."""
+    """Return the steps that read contents again."""
     origin = RequestOrigin(caller="upkeep")
 
     def stage_again(artifact: StagedArtifact) -> None:

@@ -1,7 +1,7 @@
 """Follow one staging: its events as they happen, its progress in between.
 
-What if the process dies, or the reader goes away? Nothing is lost: the events are rows, and whoever
-comes back names the number of the last one that it got.
+What if the process dies, or the reader goes away? Nothing is lost: the events are rows, and a
+reader that reconnects sends the number of its last one.
 """
 
 import time
@@ -30,10 +30,10 @@ class EventStream:
     def follow(
         self, staging_id: str, after: int, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> Generator[StagingEvent | Staging | None, None, None]:
-        """Give the events behind number `after`, and go on until the staging is final.
+        """Yield the events after number `after`, until the staging is final.
 
-        Ends before that after `seconds`, or at once if too many wait already; then the reader comes
-        again.
+        Ends before that after `seconds`, or at once if no waiter slot is free; then the reader
+        reconnects.
 
         Yields:
             an event; or the staging, when it has come further without one; or None, as a sign of

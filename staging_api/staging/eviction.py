@@ -1,9 +1,8 @@
-"""Plan what to evict before anything is evicted: what would go, and what that really frees.
+"""Plan an eviction: which artifacts to evict, and how many bytes that really frees.
 
-Contents are shared: of a content that two builds have, nothing is free until both are gone, and of
-one that a pool has, nothing ever. So a plan counts contents and not artifacts, and has only
-artifacts without which it would free less than is needed. Planning changes nothing: a process that
-dies in it leaves nothing behind.
+Contents are shared: a content of two builds is freed when both are evicted, and one of a pool is
+never freed. So a plan counts contents, not artifacts, and has only artifacts without which it would
+free too little. Planning writes nothing: a process that dies in it leaves nothing behind.
 """
 
 from collections.abc import Collection
@@ -37,12 +36,12 @@ def plan(
     sparing: str | None = None,
     skipped: Collection[str] = (),
 ) -> Eviction:
-    """The idlest artifacts that free what is needed; all that free anything, if it is not enough.
+    """Return the idlest artifacts that free enough, or all that free any, if that is too little.
 
     Args:
         database: of the store.
         need_bytes: how much is to become free.
-        idle_seconds: only what nobody read for so long.
+        idle_seconds: only artifacts not read for so long.
         sparing: nothing of this archive.
         skipped: none of these artifacts.
     """
@@ -61,7 +60,7 @@ def plan(
 
 
 def _enough(shares: list[Share], need_bytes: int) -> int | None:
-    """How many of the first free what is needed; None: all of them do not."""
+    """Return how many of the first free enough; None if all together do not."""
     freed = 0
     for count, share in enumerate(shares, 1):
         freed += share.frees
@@ -71,15 +70,15 @@ def _enough(shares: list[Share], need_bytes: int) -> int | None:
 
 
 def _trimmed(database: Database, idle: list[Idle], need_bytes: int) -> Eviction:
-    """Leave out what is not needed, the most recently read first."""
+    """Drop artifacts that are not needed, the most recently read first."""
     with database.connect() as conn:
         shares = repository.shares(conn, [each.id for each in idle])
         freed = sum(share.frees for share in shares)
         need = min(need_bytes, freed)
         kept: list[Idle] = []
         for artifact, share in reversed(list(zip(idle, shares, strict=True))):
-            # What it holds may be shared with another that goes: then this counts too much, and
-            # one artifact more is evicted than is needed, never one less.
+            # A content shared with another evicted artifact counts twice here: then one artifact
+            # too many is evicted, never one too few.
             if freed - share.holds >= need:
                 freed -= share.holds
             else:

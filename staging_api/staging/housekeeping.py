@@ -1,13 +1,13 @@
-"""Housekeeping: steps that somebody has to do now and then, in threads of their own.
+"""Housekeeping: periodic steps, in separate threads.
 
-Each step is done by itself. One that fails is logged, counted and tried again, ever later, while
-the others go on; nothing that a step does ends the process, or delays the stagings in it. A step
-that has more to do than it should do at once says so, and comes again after the others had a turn.
+Steps are independent. A step that fails is logged, counted and retried with exponential back-off,
+while the others go on; no step ends the process or delays its stagings. A step with more work than
+it should do at once reports that, and runs again after the others.
 
 Steps that need only the database have one thread, those that need the store another: a volume that
 hangs must not keep months of events from being made ahead.
 
-What if the process dies? Every step is safe to be cut off, and to be done by several at once; the
+What if the process dies? Every step may be interrupted, and may run in several workers at once; the
 next turn, in any worker, goes on.
 """
 
@@ -61,7 +61,6 @@ class Housekeeping:
     """A thread that does its steps in turns, until it is stopped."""
 
     def __init__(self, name: str, steps: Sequence[Step]) -> None:
-        """Start nothing yet: a process may fork before."""
         self._steps = steps
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"housekeeping {name}", daemon=True)
@@ -97,7 +96,7 @@ class Housekeeping:
             step.failures += 1
             metrics.HOUSEKEEPING_FAILURES.labels(step.name).inc()
             again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 20)
-            # So that the workers of a cluster do not come back together.
+            # The workers of a cluster do not retry together.
             again = min(again, _LONGEST_RETRY_SECONDS) * random.uniform(0.75, 1)  # noqa: S311
             step.due_at = time.monotonic() + again
             log.warning(

@@ -66,7 +66,7 @@ class CachedObject:
     """One version of a source object, whose whole content is the blob `sha256`.
 
     Attributes:
-        verified_by: the digest that the source told of it and that it was found to have, if any.
+        verified_by: the digest that its source declares and that its content has, if any.
     """
 
     url: str
@@ -125,19 +125,19 @@ class StagedArtifact:
 
     @property
     def to_do(self) -> bool:
-        """Whether somebody brings it, or will."""
+        """Whether a staging brings it, or will."""
         return self.state in TO_DO_STATES
 
 
 @dataclass(frozen=True)
 class Staging:
-    """One row of ``stagings``, with the artifacts that it asked for.
+    """One row of ``stagings``, with the artifacts that it requested.
 
     Attributes:
         artifacts: of a finished one, those that it ended with, each with the error that it had for
             this staging; else as they are now.
-        tag: another one whenever anything of it or of its artifacts is another.
-        joined: names that others asked for, and that they leave to this staging.
+        tag: changes whenever the staging or one of its artifacts changes.
+        joined: names that other requests rely on this staging for.
     """
 
     id: str

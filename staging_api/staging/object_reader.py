@@ -87,7 +87,7 @@ class ObjectReader:
             return None
         sha256 = self._digests.sha256(kept_sha256)
         if broken := self._digests.broken(sha256):
-            raise ArchiveCorrupt(f"{self.name} does not have the {broken} that its source told")
+            raise ArchiveCorrupt(f"{self.name} does not have the {broken} that its source declares")
         return sha256, self._digests.size_bytes
 
     def _hashed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Write down what is wanted: a staging, and a row for each artifact that it asks for."""
+"""Write the rows of a request: a staging, and one row for each of its artifacts."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from staging_api.staging.model import StagingRequest, lock_kind_of
 
 
 def reserve_folder(conn: Connection, request: StagingRequest) -> str:
-    """The folder below ``/static`` that is the archive's own, chosen when it is first asked for."""
+    """Return the archive's folder below ``/static``, which is chosen at the first request."""
     return repository.static_prefix(conn, request.archive_url, *_prefixes(request.url))
 
 
@@ -24,14 +24,12 @@ def plan(
     *,
     over: Sequence[str],
 ) -> str:
-    """Add a staging; gives its id.
+    """Add a staging; return its id.
 
     Args:
-        conn: guarded by the locks of what is wanted; or, if `over` names nothing that anybody may
-            work on, any transaction.
-        wanted: what.
-        origin: by whom.
-        prefix: what `reserve_folder` gave.
+        conn: guarded by the locks of the request; or any transaction, if no process may work on
+            an artifact in a state of `over`.
+        prefix: returned by `reserve_folder`.
         over: artifacts in one of these states are due again.
     """
     staging_id = repository.add_staging(
@@ -44,7 +42,7 @@ def plan(
         turn_of=origin.turn_of,
     )
     repository.lock_stagings(conn, request.archive_url)
-    # In the catalogue's order: two that plan at once, one of them without the lock, never deadlock.
+    # In the catalogue's order: two concurrent plans, one of them without the lock, never deadlock.
     for kind in request.kinds:
         repository.plan_artifact(
             conn,

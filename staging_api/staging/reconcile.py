@@ -1,9 +1,9 @@
-"""Compare disk and tables, a part of the store at a time, and repair whichever is wrong.
+"""Compare disk and tables, one shard of the store at a time, and repair either.
 
 Contents that the disk has lost, or has in another length: the artifacts that have them are evicted,
-so that whoever wants them stages them again. Files without a row, and rows that nothing names, both
-older than the grace time: doomed, and `Upkeep.collect` removes them. Files that no digest names are
-not ours, and stay. What was found stays in ``store_checks``.
+so that a later request stages them again. Orphans (files without a row) and rows that no file
+names, both older than the grace time, are marked for deletion, and `Upkeep.collect` removes them.
+Files without a digest for a name are foreign, and stay. ``store_checks`` has the findings.
 
 Nothing waits for this: it runs in a worker, the parts take turns, and of several workers each is
 given another part. What if the process dies? The part is checked again when its turn comes.
@@ -29,9 +29,9 @@ class Checked:
     """What the check of one part found.
 
     Attributes:
-        lost: contents that a row promised and the disk did not have.
-        orphans: contents on the disk that no row knew.
-        failed: contents of which it could not be found out, or for which nothing could be done.
+        lost: contents that have a row and that the disk lacks.
+        orphans: contents on the disk without a row.
+        failed: contents that could not be checked or evicted.
     """
 
     shard: str
@@ -50,7 +50,7 @@ def check_next(upkeep: Upkeep) -> Checked | None:
 
 
 def check(upkeep: Upkeep, shard: str) -> Checked:
-    """Check one part of the store, and write down what was found.
+    """Check one shard of the store, and record the findings.
 
     Raises:
         StoreAbsent: it is not mounted, or another one is, which says nothing of this one.
@@ -90,7 +90,7 @@ def _size(file: tuple[int, float] | None) -> int | None:
 
 
 def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
-    """Evict what has these contents, each by itself; gives the lost ones, and how many failed."""
+    """Evict the artifacts of these contents; return the lost contents, and how many failed."""
     lost, failed = [], 0
     for digest, size in missing.items():
         try:
@@ -103,7 +103,7 @@ def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ..
 
 
 def _orphans(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str, int]:
-    """Files without a row that nobody has used for the grace time, with their lengths."""
+    """Return files without a row that were not used for the grace time, with their lengths."""
     horizon = upkeep.known_time() - upkeep.terms.grace_seconds
     old = {digest: size for digest, (size, used) in files.items() if used < horizon}
     with upkeep.database.connect() as conn:

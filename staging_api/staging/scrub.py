@@ -1,8 +1,8 @@
 """Read contents again at a steady rate, the longest unchecked first, to find bytes that went bad.
 
-A length tells of a cut file; of a flipped bit tells only its digest. So each content is read to its
-end now and then, and what differs is quarantined: kept aside for an operator, and not served. The
-artifacts that have it are evicted as ``corrupt`` and staged again.
+A length detects a truncated file, only a digest detects a flipped bit. So each content is read to
+its end periodically. One that differs is quarantined: kept aside for an operator, and not served.
+Its artifacts are evicted as ``corrupt`` and staged again.
 
 The parts of the store take turns, the one that was read the longest ago first, and of several
 workers each is given another. What if the process dies? What it had read is read again. After a
@@ -85,7 +85,7 @@ class Scrub:
             try:
                 (corrupt if self._check(sha256) else good).append(sha256)
             except NotFound:
-                continue  # removed, or lost: `reconcile` tells which
+                continue  # removed, or lost: `reconcile` finds out
             except (OSError, StagingApiError) as error:
                 # A sector that cannot be read stops at this one content, and proves nothing.
                 log.warning("%s could not be read again: %s", sha256, error)
@@ -99,7 +99,7 @@ class Scrub:
         with self._upkeep.blobs.open(sha256) as stream:
             if not self._differs(stream, sha256):
                 return False
-        # Read once more where nobody replaces it: a reader's own fault accuses no blob.
+        # Read again in quarantine, where no writer replaces it: a single wrong read proves nothing.
         if not self._upkeep.blobs.quarantine(sha256, lambda aside: self._differs(aside, sha256)):
             return False
         for artifact in evict_holders(self._upkeep, sha256, "corrupt"):

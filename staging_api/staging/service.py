@@ -6,10 +6,10 @@ transaction is open while bytes move.
 
 What if the process dies?
 
-- Before the plan commits: nothing was stored; the lock runs out.
+- Before the plan commits: nothing was stored; the lock expires.
 - After the plan, or in the middle of an artifact: its row says ``pending`` or ``staging``, which
-  nobody takes for staged; the lock runs out; a worker (`repository.due`) or the caller's next
-  request takes it up. Temporary files are swept by age.
+  is never served; the lock expires; a worker (`repository.due`) or the caller's next request takes
+  it up. Temporary files are swept by age.
 - After the bytes are in the store, before the row says ``staged``: the same; the next attempt
   finds the content under its digest.
 - In the transaction that says ``staged``: it commits whole (files, artifact, staging) or not at
@@ -87,12 +87,12 @@ class StagingService:
 
     @cached_property
     def watch(self) -> Watch:
-        """Tells requests of this process that wait when a staging changes."""
+        """Wakes waiting requests of this process when a staging changes."""
         return Watch(self.database, self.uploads.waiter_slots, self.locks.shutdown)
 
     @cached_property
     def upkeep(self) -> Upkeep:
-        """What keeping the store takes."""
+        """The upkeep of the store."""
         return Upkeep(self.database, self.locks, self.blobs, self.store)
 
     @property
@@ -156,7 +156,7 @@ class StagingService:
     def queue(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
     ) -> Staging:
-        """Write down what is to be done, and leave it to a worker.
+        """Write the request down, and leave it to a worker.
 
         Args:
             given: holds that the caller has already; the other locks are taken here.
@@ -169,11 +169,11 @@ class StagingService:
         return self.find(staging_id)
 
     def queue_behind(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Leave it to a worker, behind whoever works on the archive now; needs no lock.
+        """Leave it to a worker, after the current lock holder; needs no lock.
 
-        Nothing that it writes says that something is staged: only that something is wanted. If an
-        unfinished staging brings all of it anyway, that one's row says that others rely on it, so
-        that its end, a cancellation too, does not lose what was accepted here.
+        It writes only what is requested. If an unfinished staging brings all of it anyway, that
+        one's row records that others rely on it, so that its end, a cancellation too, does not lose
+        what was accepted here.
         """
         with self.database.connect() as conn:
             coming = self._coming(conn, request)
@@ -182,8 +182,7 @@ class StagingService:
         with self.database.begin() as conn:
             repository.act_as(conn, origin.caller, self.locks.holder)
             prefix = reserve_folder(conn, request)
-            # One after the other: of a herd that finds the lock held, all but the first find now
-            # that it is coming.
+            # Serialized: of concurrent requests, all but the first find the staging of the first.
             repository.lock_archive(conn, request.archive_url)
             coming = self._coming(conn, request)
             if coming is not None and repository.note_joined(
@@ -227,16 +226,16 @@ class StagingService:
     def resume(
         self, staging: Staging, origin: RequestOrigin, postpone: Callable[[], bool] = lambda: False
     ) -> None:
-        """Do what is left of a staging, if nobody else does; failures are in its rows.
+        """Finish a staging, unless another process works on it; failures are in its rows.
 
         Args:
-            postpone: asked before each background artifact whether to leave the rest for later.
+            postpone: called before each background artifact; True leaves the rest for later.
 
         Raises:
-            Cancelled: somebody cancelled it.
-            LockHeld: somebody else does.
-            LockLost: somebody else took over.
-            ShuttingDown: this process ends; somebody else may go on at once.
+            Cancelled: it was cancelled.
+            LockHeld: another process works on it.
+            LockLost: another process took over.
+            ShuttingDown: this process ends; another may go on at once.
         """
         bind_log_context(staging_id=staging.id, reference_id=staging.reference_id)
         with self._holding(_kinds_of(staging), staging.archive_url, origin) as holds:
@@ -256,7 +255,7 @@ class StagingService:
             except (Cancelled, LockLost, ShuttingDown, Unavailable, StoreAbsent):
                 raise
             except StagingApiError as error:
-                # Not of one artifact, whose row would say so: nothing of it can be begun.
+                # Not the failure of one artifact, which its row would have: no work can begin.
                 self._fail(staging, holds, staging.requested, error)
 
     def find(self, staging_id: str) -> Staging:
@@ -293,7 +292,7 @@ class StagingService:
             return page_of(select, limit)
 
     def cancel(self, staging_id: str, origin: RequestOrigin) -> Staging:
-        """Stop a staging: at once if nobody works on it, else as soon as whoever does notices.
+        """Stop a staging: at once if no process works on it, else when that process notices.
 
         Raises:
             NotFound: there is no such staging.
@@ -306,13 +305,13 @@ class StagingService:
             with self._holding(_kinds_of(staging), staging.archive_url, origin) as holds:
                 self._mark_cancelled(staging, holds)
         except LockHeld:
-            log.info("staging %s: whoever works on it was asked to stop", staging_id)
+            log.info("staging %s: cancellation requested from its lock holder", staging_id)
         return self.find(staging_id)
 
     def _coming(self, conn: Connection, request: StagingRequest) -> Staging | None:
         """The unfinished staging that brings everything, if there is one.
 
-        Nothing of that failed for it, and it waits for an upload as long as is wanted here.
+        Nothing of that failed for it, and it waits for an upload at least as long as the request.
         """
         found = repository.unfinished_for(conn, request.archive_url, request.names)
         if found is None or not set(request.names) <= set(found.requested):
@@ -323,7 +322,7 @@ class StagingService:
         return found if set(request.names) <= coming else None
 
     def _still_known(self, staging: Staging, holds: Holds) -> StagingRequest:
-        """What the catalogue still knows of what was asked for; the rest fails.
+        """Return the request without entries that left the catalogue, which fail.
 
         Raises:
             SourceNotAllowed: the archive is no longer in the allow-list.
@@ -415,7 +414,7 @@ class StagingService:
     def _fail(
         self, staging: Staging, holds: Holds, names: Sequence[str], error: StagingApiError
     ) -> None:
-        """Fail what cannot even be begun: a catalogue or an allow-list that no longer has it."""
+        """Fail artifacts that the catalogue or the allow-list no longer has."""
         log.info("staging %s: %s", staging.id, error.detail)
         failure = Failure(error.code, error.detail, error.retryable)
         for artifact in staging.artifacts:

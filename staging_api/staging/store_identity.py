@@ -1,4 +1,4 @@
-"""Which store this is: noticed before anything is believed of it, written to it or removed from it.
+"""Identify the store before its contents are trusted, written or removed.
 
 The store has a marker with an id, and the database has the same one. A pod that mounts another
 volume, an empty one or none, or whose bucket is another one, finds another marker or none: then
@@ -35,13 +35,12 @@ class StoreIdentity:
     """Compares the marker of a store with the database; remembers what the database has."""
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
-        """Ask neither yet."""
         self._database = database
         self._blobs = blobs
         self._expected: str | None = None
 
     def check(self, *, adopt: bool = True) -> None:
-        """Make sure that the store is the one of the database; adopt one that nobody owns yet.
+        """Make sure that the store is the one of the database; adopt one without an owner.
 
         Args:
             adopt: whether a marker may be written; a probe writes nothing.
@@ -72,9 +71,9 @@ class StoreIdentity:
             )
 
     def replace(self) -> str:
-        """Let this store be that of the database, as an operator says; gives its id.
+        """Bind this store to the database, as an operator decided; return its id.
 
-        Contents that it does not have are found lost by the comparison, and staged again.
+        The comparison finds contents that it lacks, which are staged again.
         """
         with self._database.connect() as conn:
             known = repository.store_id(conn)

@@ -1,21 +1,22 @@
-"""Keeping the store: its quota, what is evicted, and the removal of what nothing names.
+"""The upkeep of the store: quota, eviction and garbage collection.
 
 An artifact is evicted by its row, under its archive's lock, and nothing of it is served from that
-commit on. Contents that no file names any more are doomed by the same commit. `Upkeep.collect`
+commit on. The same commit marks contents that no file names any more for deletion. `Upkeep.collect`
 removes them later, in three steps: it claims their rows, removes the files while no transaction is
-open, and forgets the rows. Who names a content that is claimed is refused, and comes again; who
-names one that was doomed or gone looks for the file first. So of an eviction and a staging of the
-same content, at the same moment, either the file stays or the staging notices and fetches it again.
+open, and deletes the rows. A staging that names a claimed content is refused, and retries; one that
+names a marked or deleted content looks for the file first. So of a concurrent eviction and staging
+of the same content, either the file stays or the staging notices and fetches it again.
 A reader that has the file open reads it to the end.
 
 What if the process dies?
 
-- After an eviction: its contents are doomed, and the next `collect`, anywhere, removes them.
-- After the claim, or with some files removed: nobody may name the claimed ones until the claim is
-  over (`BlobStore.removal_seconds`); then the next `collect` takes them up.
+- After an eviction: its contents are marked, and the next `collect`, anywhere, removes them.
+- After the claim, or with some files removed: the claimed ones cannot be named until the claim
+  expires (`BlobStore.removal_seconds`); then the next `collect` takes them up.
 - With space reserved: the reservation counts as long as the lease under which it was made.
-- Frozen past its claim, and continued just before it removes a file: the file is lost to whoever
-  named it meanwhile; the first read notices, and it is staged again (`staging.damage`).
+- Frozen past its claim, and continued just before it removes a file: the file is lost to a
+  staging that named it meanwhile; the first read notices, and it is staged again
+  (`staging.damage`).
 """
 
 import logging
@@ -46,11 +47,11 @@ log = logging.getLogger(__name__)
 
 #: Claimed and removed together: what a slow bucket removes within the time of a claim.
 _AT_ONCE = 50
-#: What is promised to an upload counts for so long, unless it is renewed.
+#: The reservation of an upload expires after so long, unless it is renewed.
 UPLOAD_SECONDS = 900.0
-#: By how much the clock of the store may be ahead of the database's while what is old is swept.
+#: How far the clock of the store may be ahead of the database's when old files are swept.
 _MOST_AHEAD_SECONDS = 300.0
-#: How often others may be faster to take the room that was just made.
+#: How often other requests may take the space that was just freed.
 _TRIES = 5
 
 
@@ -59,10 +60,10 @@ class StoreTerms:
     """What the store may hold, and for how long.
 
     Attributes:
-        quota_bytes: of all contents, promised ones included; 0: as much as the disk has.
+        quota_bytes: of all contents, reservations included; 0: as much as the disk has.
         idle_seconds: what was handed out since then is not evicted to make room.
         noted_seconds: by how much the time of a read in the tables may be too old; comes on top.
-        grace_seconds: what no row names stays for so long: somebody may be about to.
+        grace_seconds: contents that no row names stay for so long: a row may be about to.
         busy_seconds: a file that a staging has just found in the store is not removed under it.
         check_seconds: between two checks of the same part of the store.
         scrub_bytes_per_second: how fast contents are read again, by each worker; 0: not at all.
@@ -113,7 +114,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What keeping the store takes, and its steps."""
+    """Quota, eviction and garbage collection of one store."""
 
     database: Database
     locks: Locks
@@ -122,7 +123,7 @@ class Upkeep:
 
     @cached_property
     def identity(self) -> StoreIdentity:
-        """Which store this is: to be checked before anything is believed of it."""
+        """The identity of the store, which is checked before its contents are trusted."""
         return StoreIdentity(self.database, self.blobs)
 
     def known_time(self) -> float:
@@ -137,7 +138,7 @@ class Upkeep:
         """Make sure that the clock which dates files of the store did not jump ahead.
 
         Raises:
-            StoreFailed: it is ahead of the database's; by it, what is in use may look old.
+            StoreFailed: it is ahead of the database's: files in use may look old.
         """
         ahead = self.blobs.time() - self._database_time()
         if ahead > _MOST_AHEAD_SECONDS:
@@ -161,22 +162,22 @@ class Upkeep:
     ) -> None:
         """Keep space for an artifact that is on its way, so many bytes in all.
 
-        Makes room if that helps: first what is doomed is removed, then what is idlest is evicted.
-        Nothing is evicted that was read lately, is pinned or belongs to the same archive, and
-        nothing at all if it would not be enough.
+        Frees space if that helps: first garbage is collected, then the idlest artifacts are
+        evicted. Artifacts that were read lately, are pinned or belong to the same archive stay, and
+        all do if evicting would not be enough.
 
         Args:
             artifact_id: for which.
             held: the lock of its archive.
             count: bytes in all.
-            check: is asked between two evictions; what it raises ends them.
+            check: called between two evictions; an exception ends them.
 
         Raises:
             NoSpace: there is not so much room, and none can be made; for good if the whole quota
                 is less.
             LockLost: another works on the archive now.
         """
-        self._find_room(
+        self._reserve_or_free(
             count, lambda: self._reserve(artifact_id, held, count), held.lease.scope, check
         )
 
@@ -186,20 +187,20 @@ class Upkeep:
         Raises:
             NoSpace: as with `reserve`.
         """
-        self._find_room(count, lambda: self._reserve_upload(upload_id, count))
+        self._reserve_or_free(count, lambda: self._reserve_upload(upload_id, count))
 
     def reserve_more_for_upload(self, upload_id: str, count: int) -> bool:
-        """Keep space as `reserve_upload`, if it is there; says whether, and makes no room."""
+        """Reserve like `reserve_upload`, without freeing space; return whether it did."""
         return not self.terms.quota_bytes or not self._reserve_upload(upload_id, count)
 
     def release_upload(self, upload_id: str) -> None:
-        """Give back what was kept for an upload: what it wrote counts by itself."""
+        """Release the reservation of an upload: written bytes are counted as used."""
         if self.terms.quota_bytes:
             with self.database.connect() as conn:
                 repository.release_upload(conn, upload_id)
 
     def reserve_more(self, artifact_id: str, held: Hold, count: int) -> bool:
-        """Keep space as `reserve`, if it is there; says whether, and makes no room for it.
+        """Reserve like `reserve`, without freeing space; return whether it did.
 
         Raises:
             LockLost: another works on the archive now.
@@ -207,10 +208,11 @@ class Upkeep:
         return not self.terms.quota_bytes or not self._reserve(artifact_id, held, count)
 
     def collect(self, *, busy_too: bool = False) -> int:
-        """Remove contents that nothing names any more; returns how many.
+        """Remove all contents that are marked for deletion; return how many.
 
         Args:
-            busy_too: also what a staging has just found in the store: it fetches that again.
+            busy_too: also contents that a staging has just found in the store: it fetches them
+            again.
         """
         removed = 0
         while True:
@@ -225,7 +227,7 @@ class Upkeep:
         try:
             self.identity.check()
         except StoreAbsent:
-            raise  # in another store would be found that all of it is gone already
+            raise  # another store would seem to have lost all of them
         except StoreFailed as error:
             log.info("whether this is the right store is not known: %s", error.detail)
         with self.database.begin() as conn:
@@ -241,7 +243,7 @@ class Upkeep:
                 going = repository.renew_claim(conn, set(claimed) - busy, claim_seconds)
             failed = self.blobs.remove_all(going)
         except (OSError, StagingApiError) as error:
-            # Whatever it is, it must not be met again and again at the head of the line.
+            # Postpone them all: otherwise the next turn would meet the same error first.
             going, failed = claimed, dict.fromkeys(claimed, StoreFailed(str(error)))
         gone = [digest for digest in going if digest not in failed]
         with self.database.begin() as conn:
@@ -276,22 +278,21 @@ class Upkeep:
         return True
 
     def keep_quota(self) -> None:
-        """Evict what is idle while the store holds more than its quota, as after a lower one."""
+        """Evict idle artifacts while the store exceeds its quota, as after it was lowered."""
         if 0 < self.terms.quota_bytes < self.space().used:
             prune(self, keep_bytes=self.terms.quota_bytes)
 
-    def _find_room(
+    def _reserve_or_free(
         self,
         count: int,
         reserve: Callable[[], int],
         sparing: str | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Have so many bytes promised, and make room for them if that helps.
+        """Reserve `count` bytes, and free space for them if that helps.
 
         Args:
-            count: bytes.
-            reserve: asks for them; gives how many are lacking.
+            reserve: reserves them; returns how many are lacking.
             sparing: evict nothing of this archive.
             check: see `reserve`.
         """
@@ -309,7 +310,7 @@ class Upkeep:
             lacking = reserve()
         skipped: set[str] = set()
         for _ in range(_TRIES):
-            if not lacking or not self._make_room(lacking, sparing, skipped, check):
+            if not lacking or not self._free_space(lacking, sparing, skipped, check):
                 break
             lacking = reserve()
         if lacking and self.collect(busy_too=True):
@@ -321,10 +322,10 @@ class Upkeep:
                 retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
             )
 
-    def _make_room(
+    def _free_space(
         self, lacking: int, sparing: str | None, skipped: set[str], check: Callable[[], None]
     ) -> bool:
-        """Evict what frees so many bytes; False: nothing does, and nothing was evicted."""
+        """Evict artifacts that free `lacking` bytes; False if none can, and none was evicted."""
         idle_seconds = self.terms.evictable_seconds
         planned = eviction.plan(self.database, lacking, idle_seconds, sparing, skipped)
         if planned.frees_bytes < lacking:
@@ -359,14 +360,14 @@ def prune(
     idle_seconds: float | None = None,
     dry_run: bool = False,
 ) -> Pruned:
-    """Evict what is idle and not pinned, the idlest first, and remove its bytes.
+    """Evict idle, unpinned artifacts, the idlest first, and remove their bytes.
 
-    What frees nothing stays: to stage it again would cost, and to keep it costs nothing.
+    Artifacts that would free nothing stay: keeping them costs nothing.
 
     Args:
         upkeep: of the store.
         keep_bytes: stop once the store has no more than this.
-        idle_seconds: what nobody read for so long; None: as the terms of the store say.
+        idle_seconds: evict artifacts not read for so long; None: by the terms of the store.
         dry_run: only say what would be evicted.
 
     Raises:

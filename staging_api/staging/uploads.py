@@ -1,18 +1,18 @@
-"""Waiting for an upload: one look at an archive for all who wait for it, on all pods.
+"""Wait for an upload, with one poll of an archive for all waiters on all pods.
 
-What is there is asked of the source: its manifest, which the uploader writes last, or else a
-listing. Each version of a manifest is read once and kept in ``manifests``, so whoever goes on with
-a staging asks only whether it is the same still. An archive is worth waiting for if the request
-says so, or if something of it is there and its manifest is not; of an archive of which nothing is
-there, and of one whose manifest lacks an artifact, the answer is known at once.
+A poll reads the manifest, which the uploader writes last, or else a listing. Each version of a
+manifest is read once and kept in ``manifests``, so later attempts only compare versions. An archive
+is worth waiting for if the request says so, or if something of it is there and its manifest is not;
+of an archive of which nothing is there, and of one whose manifest lacks an artifact, the answer is
+known at once.
 
 A request that waits keeps its lock, and no slot of those that work; a worker keeps nothing:
 it puts the artifacts off to the next look. How long has been waited is in the row of the staging,
-so a wait goes on where it was, whoever goes on with it. The row in ``upload_polls`` is taken by one
-of all who wait, whatever lock they hold; the others read what it saw.
+so a resumed wait has the remaining time. One of all waiters claims the row in ``upload_polls``,
+whatever lock it holds; the others read its result.
 
 What if the process dies? While it waits: its lock runs out, and a worker goes on with the rest of
-the time. While it looks: nobody looks until the time of the next look, and then another does.
+the time. While it polls: another waiter makes the next poll when it is due.
 """
 
 import random
@@ -83,7 +83,7 @@ class Upload:
         """Make no request yet.
 
         Args:
-            watch: tells that the staging was cancelled; has `terms.waiter_slots`.
+            watch: wakes the wait when the staging is cancelled; has `terms.waiter_slots`.
             aside: entered to wait, without the slot of those that work.
         """
         self._database = database
@@ -134,8 +134,8 @@ class Upload:
         Raises:
             UploadWaitOver: it did not come in time.
             Unavailable: too many wait here already; a worker waits instead.
-            Cancelled: somebody cancelled the staging.
-            ClientGone: nobody waits any more.
+            Cancelled: the staging was cancelled.
+            ClientGone: the client closed its connection.
             LockLost: another works on it now.
             ShuttingDown: this process ends; another waits instead.
         """
@@ -238,7 +238,7 @@ class Upload:
             self._shutdown.check_begun()
 
     def _shared_look(self) -> float:
-        """Look, or read what another saw; gives the seconds until somebody may look again."""
+        """Poll, or read the newest poll; return the seconds until the next one is due."""
         with self._database.connect() as conn:
             mine = repository.claim_poll(conn, self._request.archive_url, self._pause())
         if mine:

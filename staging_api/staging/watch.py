@@ -1,4 +1,4 @@
-"""Waiting for a staging to change: one look at the database for all who wait in this process."""
+"""Wait for a staging to change, with one poll of the database for all waiters of this process."""
 
 import threading
 import time
@@ -26,15 +26,12 @@ class _Waiter:
 
 
 class Watch:
-    """Tells requests that wait when a staging has another version."""
+    """Wakes waiting requests when a staging has another version."""
 
     def __init__(
         self, database: Database, waiter_slots: threading.Semaphore, shutdown: Shutdown
     ) -> None:
-        """Start no thread yet: a process may fork before anybody waits.
-
-        `waiter_slots` are shared by all requests of this process that wait.
-        """
+        """`waiter_slots` are shared by all requests of this process that wait."""
         self._database = database
         self._waiter_slots = waiter_slots
         self._shutdown = shutdown
@@ -45,7 +42,7 @@ class Watch:
 
     @contextmanager
     def waiter_slot(self) -> Iterator[bool]:
-        """A slot for the block, if one is free; who gets none answers at once."""
+        """Take a slot for the block; yield False if none is free, and the caller must not wait."""
         has_slot = self._waiter_slots.acquire(blocking=False)
         try:
             yield has_slot
@@ -69,7 +66,7 @@ class Watch:
     def changed(
         self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> bool:
-        """The same, for whoever has a slot already."""
+        """Wait like `wait_for_change`, for a caller that has a slot."""
         waiter = _Waiter(version)
         with self._interest(staging_id, waiter):
             if not self.closed:
@@ -80,20 +77,20 @@ class Watch:
 
     @property
     def closed(self) -> bool:
-        """Whether this process is about to end, and nobody should wait any more."""
+        """Whether this process is about to end, and no request should wait any more."""
         return self._closed.is_set() or self._shutdown.begun
 
     def close(self) -> None:
-        """Stop looking, and let those go who wait."""
+        """Stop polling, and wake all waiters."""
         self._closed.set()
-        self._let_all_go()
+        self._wake_all()
         self._thread.join()
 
     def check(self) -> None:
-        """Refuse to let anybody wait in vain.
+        """Check the thread that polls.
 
         Raises:
-            Unavailable: the thread that looks does not run.
+            Unavailable: it does not run.
         """
         self._thread.check()
 
@@ -115,7 +112,7 @@ class Watch:
         pause = _LOOK_SECONDS
         while not self._closed.wait(pause):
             if self._shutdown.begun:
-                self._let_all_go()
+                self._wake_all()
                 continue
             with self._mutex:
                 ids = list(self._waiting)
@@ -126,7 +123,7 @@ class Watch:
                 with self._database.connect() as conn:
                     seen = repository.versions(conn, ids)
             except StagingApiError:
-                # Whoever waits gets its answer when the time is over, and learns it then.
+                # Waiters time out, and then meet the error themselves.
                 time.sleep(_LOOK_SECONDS)
                 continue
             self._wake(seen)
@@ -142,7 +139,7 @@ class Watch:
                         waiter.has_news = True
                         waiter.wake.set()
 
-    def _let_all_go(self) -> None:
+    def _wake_all(self) -> None:
         with self._mutex:
             for waiters in self._waiting.values():
                 for waiter in waiters:

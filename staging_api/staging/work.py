@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 Holds = Mapping[str, Hold]
 
 _FIRST_RETRY_SECONDS = 5.0
-# These end the work on a staging, and say nothing of an artifact.
-_NO_VERDICT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
+# These end the work on a staging, and are no result of an artifact.
+_NO_RESULT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
 #: How often contents may be removed, and come back, while a row is written that names them.
 _MAX_TRIES = 5
 
@@ -59,7 +59,7 @@ class WorkMode:
 
     Attributes:
         attempts: how often an artifact is tried before a failure that could pass is final.
-        stops_between_artifacts: whether to stop as soon as the process is told to end, before the
+        stops_between_artifacts: whether to stop as soon as the process shall end, before the
             next artifact; else the work goes on as long as the process may take to end.
         waits_for_upload: whether to wait for an upload; else the artifact is put off.
     """
@@ -116,7 +116,7 @@ class Work:
         for artifact in self._uploaded_first(self._due("foreground")):
             try:
                 self._stage(artifact)
-            except _NO_VERDICT:
+            except _NO_RESULT:
                 raise
             except StagingApiError as error:
                 log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
@@ -127,7 +127,7 @@ class Work:
         """Stage the background artifacts; one that fails says so in its row, and the others go on.
 
         Args:
-            postpone: asked before each artifact whether to leave the rest for later.
+            postpone: called before each artifact; True leaves the rest for later.
 
         Raises:
             Cancelled, LockLost, ShuttingDown, StoreAbsent: as `foreground` does.

@@ -1,8 +1,8 @@
-"""The worker: takes up stagings with something left to do, whoever left it.
+"""The worker: takes up stagings that have unfinished artifacts.
 
-Background artifacts, requests that did not want to wait, and the work of processes that died are
-all one thing to it: rows that are due under locks that nobody holds. It asks the database every
-`POLL_SECONDS`; which worker gets what is decided by the lock, not here. Callers take turns, and
+Background artifacts, requests that do not wait, and the work of dead processes are the same to it:
+rows that are due under free locks. It polls the database every `POLL_SECONDS`; the lock decides
+which worker gets a staging. Callers take turns, and
 foreground artifacts come before background ones: a job on a background ends between two artifacts
 when a foreground is due and no job is free.
 
@@ -38,7 +38,7 @@ from staging_api.traces import Spans, untraced
 
 log = logging.getLogger(__name__)
 
-#: A probe of the few rows that are unfinished; somebody may be waiting for what is due.
+#: Short, since clients may be waiting; the poll probes only the few unfinished rows.
 POLL_SECONDS = 0.1
 _CHORE_SECONDS = 1.0
 # Longer than the database may let a statement wait.
@@ -56,7 +56,7 @@ class _Job:
 
 
 class Worker:
-    """Works on up to `jobs` stagings at once until it is told to stop."""
+    """Works on up to `jobs` stagings at once until it is stopped."""
 
     def __init__(
         self,
@@ -67,12 +67,9 @@ class Worker:
         jobs_per_caller: int = 0,
         chores: Mapping[str, Callable[[], None]] = MappingProxyType({}),
     ) -> None:
-        """Begin nothing yet: `run` does.
+        """Set the limits; `run` does the work.
 
         Args:
-            stagings: to work on.
-            jobs: how many at once.
-            spans: traces them.
             jobs_per_caller: how many of the jobs may be for one caller; 0: all.
             chores: short work of others, by name, done every second in a thread of their own.
         """
@@ -93,7 +90,7 @@ class Worker:
         self._stop.set()
 
     def check(self) -> None:
-        """Make sure that the loop turns, unless it was told to stop.
+        """Make sure that the loop turns, unless it was stopped.
 
         Raises:
             Unavailable: it has not for a minute.
@@ -135,7 +132,7 @@ class Worker:
         self._served_at = {k: at for k, at in self._served_at.items() if k in waiting}
 
     def _next(self, due: Sequence[Turn]) -> Turn | None:
-        """The next staging: foreground first, then of the caller with the fewest jobs here.
+        """Return the next staging: foreground first, then of the caller with the fewest jobs here.
 
         Among equals, of the caller whose last turn is longest ago: round robin.
         """
@@ -158,7 +155,7 @@ class Worker:
         )
 
     def _foreground_waits(self) -> bool:
-        """Whether all jobs are taken while somebody waits for a foreground."""
+        """Return whether a foreground is due while no job is free."""
         if len(self._running) < self._jobs:
             return False
         with self._stagings.database.connect() as conn:
@@ -180,7 +177,7 @@ class Worker:
             logs.clear_log_context()
 
     def _housekeeping(self) -> tuple[Housekeeping, ...]:
-        """The duties of a worker, by what they need."""
+        """Return the duties of a worker, by the resource that they need."""
         chores = [Step(name, _CHORE_SECONDS, chore) for name, chore in self._chores.items()]
         return (
             Housekeeping("of the database", database_steps(self._stagings)),

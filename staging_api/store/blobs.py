@@ -1,4 +1,4 @@
-"""What a store of blobs is: contents named by their sha256, kept in batches.
+"""The interface of a store of blobs: contents named by their sha256, written in batches.
 
 One rule carries every store: **a name appears only after its bytes are durable**. So keeping the
 same content twice is harmless, whichever process wrote it and whether or not the power failed.
@@ -29,10 +29,10 @@ from staging_api.store.spool import Swept
 
 #: Called with a number of bytes before they are written; an exception ends the writing.
 Reserve = Callable[[int], None]
-#: Is told the name of every step that was done: where a test can pull the plug.
+#: Called with the name of every step that was done: where a test can pull the plug.
 Checkpoint = Callable[[str], None]
 
-#: Below this, reserving the space first costs more than it tells.
+#: Below this, reserving the space first costs more than it saves.
 _WORTH_RESERVING = 1 << 20
 #: After so many bytes the disk begins to write them, while more arrive.
 _WRITE_BACK_BYTES = 8 << 20
@@ -90,10 +90,10 @@ class BlobStore(Protocol):
 
     @property
     def parts(self) -> PartStore:
-        """What has arrived of objects that are on their way."""
+        """The parts of objects that are being fetched."""
 
     def check(self) -> None:
-        """Make sure that the store can be reached and written; asks for no room in it.
+        """Make sure that the store can be reached and written; needs no space.
 
         Raises:
             Unavailable: it cannot.
@@ -145,7 +145,7 @@ class BlobStore(Protocol):
         """
 
     def link(self, sha256: str, size_bytes: int) -> str | None:
-        """A URL by which anybody can read the blob for some minutes; None: there are no such.
+        """Return a URL by which any client can read the blob for some minutes; None: no such URLs.
 
         Raises:
             NotFound: it is not here, or not of this length.
@@ -162,7 +162,7 @@ class BlobStore(Protocol):
         """Free the blob; a reader that has it open still reads it to the end."""
 
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
-        """Free these blobs, each by itself; gives those that could not be, with the reason."""
+        """Remove these blobs, each by itself; return those that failed, with the reason."""
 
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
         """Take a damaged blob out of service and keep it aside; says whether it did.
@@ -189,8 +189,8 @@ class BlobStore(Protocol):
         """Open a place to write to; what is not committed when the block ends is removed.
 
         Args:
-            owner: names the folder of its files, so that an operator sees whose they are.
-            room: is told of bytes before they are written.
+            owner: names the folder of its files, for operators.
+            reserve: called with a number of bytes before they are written.
         """
 
     def time(self) -> float:
@@ -211,7 +211,7 @@ class BlobStore(Protocol):
 
 
 class Keeper(Protocol):
-    """What a batch asks of its store."""
+    """The methods of a store that a batch calls."""
 
     def mark_used(self, blob: Blob) -> bool:
         """Whether the blob is here, of this length; its last use is now."""
@@ -267,7 +267,7 @@ class Batch:
         return self._written_as(blob, name)
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
-        """Keep a file of this store's own parts, to which nobody writes any more.
+        """Keep a file of this store's parts, which is not written any more.
 
         Args:
             path: the file.
@@ -285,7 +285,7 @@ class Batch:
         return self._written_as(Blob(digest.hexdigest(), size), str(temporary))
 
     def reuse(self, blob: Blob) -> None:
-        """Keep what the store has already: mark it used, so that no prune takes it.
+        """Use a blob of the store: mark it used, so that no collector removes it.
 
         Raises:
             NotFound: it was removed, or cut, since it was found.
@@ -333,7 +333,7 @@ def _write(
         if size - sent >= _WRITE_BACK_BYTES:
             write_back(descriptor, sent, size)
             sent = size
-    # What was reserved and not needed goes back.
+    # Release reserved space that was not needed.
     if expected_bytes is not None and expected_bytes > size:
         os.truncate(descriptor, size)
     return Blob(digest.hexdigest(), size)

@@ -1,4 +1,4 @@
-"""One bucket of S3, or of what speaks its protocol: where it is, and how it is asked."""
+"""One bucket of S3, or of what speaks its protocol: its address and its client."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from staging_api.store.refusals import refusal
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta
 
-#: What is read of an object at a time.
+#: Bytes of one read of an object.
 READ_BYTES = 1 << 20
 _CLIENT: Mapping[str, Any] = {
     "allow_http": True,  # only an endpoint that says http is reached so
@@ -92,7 +92,6 @@ class ObjectReader(io.RawIOBase):
     """One object as a file: read on from wherever it was sought."""
 
     def __init__(self, objects: S3Store, found: "ObjectMeta") -> None:
-        """Ask for nothing before it is read."""
         self._objects = objects
         self._found = found
         self._position = 0
@@ -125,14 +124,14 @@ class ObjectReader(io.RawIOBase):
             return 0
         with bucket_failures():
             if not self._left:
-                self._left = memoryview(next(self._chunks, b"") or self._asked_for())
+                self._left = memoryview(next(self._chunks, b"") or self._first_chunk())
         count = min(len(buffer), len(self._left))
         buffer[:count] = self._left[:count]
         self._left = self._left[count:]
         self._position += count
         return count
 
-    def _asked_for(self) -> bytes:
+    def _first_chunk(self) -> bytes:
         """The first bytes from the position on; the ones behind them come from `_chunks`."""
         part = (self._position, self._found["size"])
         answer = self._objects.get(self._found["path"], options={"range": part})

@@ -1,9 +1,9 @@
 """A store in a bucket of S3, or of what speaks its protocol: ``<prefix>/sha256/ab/abcd...``.
 
-Bytes are first written to a spool on the pod's own disk, since only their end tells their name, and
-then uploaded; an object appears whole or not at all, and is durable when it does. Every request is
-signed over its body, so what arrives is what was hashed. Credentials are found along the platform's
-usual chain.
+Bytes are first written to a spool on the pod's own disk, since their name is known only at their
+end, and then uploaded; an object appears whole or not at all, and is durable when it does. Every
+request is signed over its body, so what arrives is what was hashed. Credentials are found along the
+platform's usual chain.
 
 What happens if the process dies:
 
@@ -87,7 +87,7 @@ class BucketStore:
 
     def __init__(self, bucket: Bucket, spool: Path) -> None:
         self._objects = bucket.connect(bucket.endpoint)
-        # What is claimed for removal must be removed, or not, within the time of the claim.
+        # A removal must succeed or fail within the time of its claim.
         self._removing = bucket.connect(bucket.endpoint, brief=True)
         self._public = bucket.connect(bucket.public_endpoint or bucket.endpoint)
         self._spool = Spool(spool)
@@ -156,12 +156,12 @@ class BucketStore:
                 copy.write(chunk)
 
     def link(self, sha256: str, size_bytes: int) -> str | None:
-        """A URL by which anybody can read the blob for `LINK_LIFE`.
+        """Return a URL by which any client can read the blob for `LINK_LIFE`.
 
-        The bucket is asked each time: a link to an object that is gone or cut would be followed,
-        and a client without the digest could not notice. And a link holds from when this process
-        thinks that it is: if its clock or the bucket's is wrong, there is none, since it would be
-        over at once or outlive what protects the blob.
+        Each call checks the object: a client without the digest would not notice that it is gone or
+        truncated. The life of a link begins at the time of this process: if its clock or the
+        bucket's is wrong, there is no link, since it would expire at once or outlive the
+        protection of the blob.
         """
         self._found(sha256, size_bytes)
         if self._differs_in_time():
@@ -174,7 +174,7 @@ class BucketStore:
         return growing.name
 
     def growing(self, name: str) -> None:
-        """The spool is one pod's own: nobody else can follow what is written there."""
+        """No other pod can read what is written to the spool of this one."""
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a link to it leads nowhere from now on."""
@@ -252,7 +252,7 @@ class BucketStore:
         with bucket_failures():
             url = obstore.sign(self._objects, "HEAD", MARKER, _REQUEST_LIFE)
         # A refusal is dated, too.
-        date = _asked("HEAD", url).headers.get("Date", "")
+        date = _request("HEAD", url).headers.get("Date", "")
         try:
             return parsedate_to_datetime(date).timestamp()
         except ValueError:
@@ -279,8 +279,8 @@ class BucketStore:
     def mark_used(self, blob: Blob) -> bool:
         """Whether the blob is here, of this length.
 
-        Nothing can be marked. Should it be removed before a row names it, whoever writes that row
-        finds it gone, and stages it again (`repository.name_blobs`).
+        Objects cannot be marked. If it is removed before a row names it, the writer of that row
+        notices, and stages it again (`repository.name_blobs`).
         """
         return self.has(blob.sha256, blob.size_bytes)
 
@@ -308,7 +308,7 @@ class BucketStore:
     def _differs_in_time(self) -> bool:
         """Whether the clock of this process is not that of the bucket.
 
-        That is compared now and then, by a clock that nobody sets; a jump is noticed at once.
+        Compared every `_COMPARED_SECONDS`, by a monotonic clock; a jump is noticed at once.
         """
         if clock.now() - self._compared_at > _COMPARED_SECONDS:
             self._ahead_of_us, self._compared_at = self.time() - clock.now(), clock.now()
@@ -339,7 +339,7 @@ class BucketStore:
         """
         with bucket_failures():
             url = obstore.sign(self._objects, "DELETE", key, _REQUEST_LIFE)
-        answer = _asked("DELETE", url)
+        answer = _request("DELETE", url)
         if answer.status not in (200, 202, 204, 404):
             raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
 
@@ -370,7 +370,7 @@ def _state(found: "ObjectMeta | None") -> tuple[object, ...] | None:
     return None if found is None else (found["e_tag"], found["last_modified"], found["size"])
 
 
-def _asked(method: str, url: str) -> urllib3.BaseHTTPResponse:
+def _request(method: str, url: str) -> urllib3.BaseHTTPResponse:
     """The answer of the bucket to a request that is signed by its URL.
 
     Raises:

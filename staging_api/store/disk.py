@@ -92,7 +92,7 @@ def write_at(descriptor: int, chunk: bytes, position: int) -> None:
 def write_back(descriptor: int, start: int, end: int) -> None:
     """Have what was written to a range brought to the disk soon, so that a later sync is short.
 
-    Waits for nothing and promises nothing: where it cannot be done, the sync does it all.
+    It neither waits nor guarantees anything: the later sync does the rest.
     """
     length = ctypes.c_int64(end - start)
     _C.sync_file_range(descriptor, ctypes.c_int64(start), length, _SYNC_FILE_RANGE_WRITE)
@@ -104,7 +104,7 @@ def reserve(descriptor: int, length: int) -> None:
     Raises:
         NoSpace: there is not so much left.
     """
-    # Asked first, because a reservation that fails has by then filled the disk for everybody.
+    # Checked first, because a failing reservation fills the disk for all processes meanwhile.
     room = os.fstatvfs(descriptor)
     if length > room.f_blocks * room.f_frsize:
         raise NoSpace(f"the store's whole disk is smaller than {length} bytes", retryable=False)
@@ -113,7 +113,7 @@ def reserve(descriptor: int, length: int) -> None:
     try:
         os.posix_fallocate(descriptor, 0, length)
     except OSError as error:
-        # Some network file systems cannot reserve; then the writes themselves will tell.
+        # Some network file systems cannot reserve; then the writes themselves will fail.
         if error.errno in _FULL:
             raise NoSpace(f"the store has no room for {length} bytes") from None
 
@@ -132,7 +132,7 @@ def sync(paths: Sequence[str | Path]) -> None:
 
 
 def children(folder: Path) -> list[Path]:
-    """What is in a folder; nothing if it is none.
+    """Return the entries of a folder; none if it is no folder.
 
     Raises:
         StoreFailed: it cannot be read.
@@ -236,7 +236,7 @@ def length_of(name: str | Path) -> int | None:
 
 def open_file(name: str | Path) -> int | None:
     """Open a regular file for reading; None: there is nothing, or something else, at this name."""
-    # A link is not followed, and a pipe that nobody writes to is not waited for.
+    # A link is not followed, and a pipe without a writer does not block.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with disk_failures():
         try:
@@ -271,7 +271,9 @@ def _lock(descriptor: int, operation: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        log.debug("a file system has no locks; ages alone say what is in use", exc_info=True)
+        log.debug(
+            "a file system has no locks; folders in use are known by their age only", exc_info=True
+        )
     return True
 
 

@@ -1,7 +1,7 @@
 """A store in a folder: of a disk, or of a volume that pods share.
 
-Blobs are files ``sha256/ab/abcd...``; ``tmp/`` has what is written now, ``parts/`` what has arrived
-of objects on their way, ``quarantine/`` what was found damaged or in the way of a blob.
+Blobs are files ``sha256/ab/abcd...``; ``tmp/`` has files being written, ``parts/`` the parts of
+objects being fetched, ``quarantine/`` damaged blobs and files in the way of a blob.
 
 What happens if the process dies, or the machine loses power:
 
@@ -55,7 +55,7 @@ _MARKER_BYTES = 100
 
 
 class FolderStore:
-    """Files by digest below one folder, written by everybody who can write there."""
+    """Files by digest below one folder, written by all pods."""
 
     removal_seconds = 10.0
 
@@ -156,7 +156,7 @@ class FolderStore:
         return str(growing.relative_to(self._root))
 
     def growing(self, name: str) -> Path | None:
-        """The file of this name, whichever pod writes it."""
+        """Return the file of this name, of any pod."""
         return self._root / name
 
     def remove(self, sha256: str) -> None:
@@ -173,7 +173,7 @@ class FolderStore:
                 self._put_aside(path)
 
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
-        """Free these blobs, each by itself; gives those that could not be, with the reason."""
+        """Remove these blobs, each by itself; return those that failed, with the reason."""
         failed: dict[str, StagingApiError] = {}
         for sha256 in digests:
             try:
@@ -295,7 +295,7 @@ class FolderStore:
             move(file, str(to))
 
     def _put_aside(self, path: Path) -> None:
-        """Move what is no blob out of the way; an operator may look at it."""
+        """Move a file that is no blob to the quarantine, for an operator."""
         log.warning("%s is no blob, and was moved to %s/quarantine", path, self._root)
         path.rename(self._aside(path.name))
 

@@ -56,7 +56,7 @@ class Spool:
         self._parts = root / "parts"
 
     def check(self) -> None:
-        """Make sure that it can be written; asks for no room in it.
+        """Make sure that it can be written; needs no space.
 
         Raises:
             Unavailable: the folder is not there, or is read-only.
@@ -79,7 +79,7 @@ class Spool:
 
     @contextmanager
     def folder(self, owner: str) -> Iterator[Path]:
-        """An empty folder for the block; `owner` is told by its name, to operators.
+        """Make an empty folder for the block; its name has `owner`, for operators.
 
         Raises:
             NoSpace: the disk is full.
@@ -96,7 +96,7 @@ class Spool:
                     folder.parent.rmdir()
 
     def sweep(self, horizon: float) -> Swept:
-        """Remove what dead processes left, each folder by itself.
+        """Remove the folders of dead processes, each by itself.
 
         Args:
             horizon: what changed at this time (seconds, epoch) or later is not old.

@@ -1,4 +1,4 @@
-"""Who read what, and the protection of what is handed out."""
+"""Count reads, and protect artifacts that are being read from eviction."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 
 def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-    """Write down who read what: hits and bytes by artifact and caller."""
+    """Record hits and bytes by artifact and caller."""
     keys = sorted(accesses)
     given = {
         "ids": [artifact_id for artifact_id, _ in keys],
@@ -19,9 +19,9 @@ def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int
 
 
 def note_hand_out(conn: Connection, artifact_id: str) -> bool:
-    """Write down that an artifact is read now; says whether it was there to be.
+    """Record that an artifact is read now; return whether it is still staged.
 
-    An eviction at the same moment is waited for: what it decides is seen here.
+    It waits for a concurrent eviction, and sees its result.
     """
     return conn.execute(_HAND_OUT, {"id": artifact_id}).rowcount == 1
 

@@ -1,7 +1,7 @@
 """Changing the rows of artifacts: planned, begun, staged, failed, evicted.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction; but
-what is only wanted, and on which nobody works, may be planned by anybody.
+Every function takes a connection that has passed `locks.store.guard` in the same transaction.
+Only planning an artifact on which no process works needs no lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "bytes_per_second": None,
 }
 
-# What a row says of what its artifact became, in the words of `FetchedArtifact`.
+# The columns that are fields of `FetchedArtifact`, too.
 _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by"]
 
 
 def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise: str) -> str:
-    """The folder below ``/static`` that belongs to this archive alone, chosen when first asked.
+    """The folder below ``/static`` that belongs to this archive alone, chosen at the first request.
 
     Archives of two buckets may have the same path: the first gets `preferred`, others `otherwise`.
     """
@@ -58,7 +58,7 @@ def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise:
 
 
 def lock_archive(conn: Connection, archive_url: str) -> None:
-    """Let those who call this for one archive go on one after the other, each when the other ends.
+    """Serialize the transactions that call this for one archive.
 
     A holder of its lock is not held up: rows that refer to the archive need only its key.
     """
@@ -131,9 +131,8 @@ def mark_staged(
     """Say ``staged``; from the commit on, and not before, its files are served.
 
     Returns:
-        contents of which the tables did not know that they are in the store: then only they were
-        named, and nothing else was said. The caller commits that, looks for them in the store while
-        no transaction is open, and comes again.
+        contents that the tables did not know to be in the store: then they were only named. The
+        caller commits, looks for them in the store while no transaction is open, and calls again.
 
     Args:
         fetched: what it became.
@@ -168,14 +167,14 @@ def mark_staged(
 
 
 def mark_missing(conn: Connection, artifact_id: str, lease: Lease) -> None:
-    """An optional artifact that the archive does not have."""
+    """Record that the archive lacks an optional artifact."""
     _set(conn, artifact_id, state="missing", **proof(lease), **_NO_FAILURE)
 
 
 def mark_failed(
     conn: Connection, artifact_id: str, lease: Lease, failure: Failure, again_after: float | None
 ) -> None:
-    """An attempt failed; due again after so many seconds, or for good if that is None."""
+    """Record a failure: due again after `again_after` seconds; None: failed for good."""
     _set(
         conn,
         artifact_id,
@@ -207,7 +206,7 @@ def leave_to_patient(conn: Connection, artifact_id: str, staging_id: str, failur
 
 
 def mark_pending(conn: Connection, artifact_id: str) -> None:
-    """An attempt was given up without a verdict."""
+    """Record that an attempt ended without a result."""
     _set(conn, artifact_id, state="pending", **_NO_PROGRESS)
 
 
@@ -224,9 +223,9 @@ def is_evictable(
 
 
 def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> None:
-    """Stop serving an artifact; its row stays as history, its files are forgotten.
+    """Stop serving an artifact; its row stays as history, its files are deleted.
 
-    An unfinished staging that asked for it brings it again: it has not been answered yet.
+    An unfinished staging that requested it brings it again.
     """
     _forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
@@ -241,7 +240,7 @@ def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:
 
 
 def is_pinned(conn: Connection, artifact_id: str) -> bool:
-    """Whether it may not be evicted now."""
+    """Return whether an artifact is pinned now."""
     pinned = select(staged_artifacts.c.pinned_until > now())
     return bool(conn.execute(pinned.where(staged_artifacts.c.id == artifact_id)).scalar())
 

@@ -11,7 +11,7 @@ from staging_api.vocabulary.staging import EvictReason
 
 
 def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -> str | None:
-    """A shard that nobody has checked for so long, and that nobody else is given now."""
+    """Claim a shard that was not checked for `every_seconds`; no other worker gets it now."""
     given = {"shards": list(shards), "every": every_seconds}
     conn.execute(_ADD_SHARDS, given)
     return conn.execute(_CLAIM_SHARD, given).scalar_one_or_none()
@@ -20,19 +20,19 @@ def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -
 def note_check(
     conn: Connection, shard: str, *, files: int, size_bytes: int, lost: int, orphans: int
 ) -> None:
-    """Write down what a check of a shard found."""
+    """Record the findings of the check of a shard."""
     found = {"files": files, "bytes": size_bytes, "lost": lost, "strangers": orphans}
     conn.execute(_NOTE_CHECK, {"shard": shard, **found})
 
 
 def check_again(conn: Connection, shard: str, after_seconds: float, every_seconds: float) -> None:
-    """Let a part be checked in so many seconds, however lately it was."""
+    """Schedule the check of a shard in `after_seconds`."""
     given = {"shard": shard, "after": after_seconds, "every": every_seconds}
     conn.execute(_CHECK_AGAIN, given)
 
 
 def claim_scrub(conn: Connection, shards: Sequence[str]) -> str | None:
-    """The part of the store that was read again the longest ago, given to nobody else now."""
+    """Claim the shard whose last scrub is the longest ago; no other worker gets it now."""
     conn.execute(_ADD_SHARDS, {"shards": list(shards)})
     return conn.execute(_CLAIM_SCRUB).scalar_one_or_none()
 
@@ -42,41 +42,41 @@ def longest_unchecked(
 ) -> list[tuple[str, int]]:
     """Contents of a part, digest and length, the longest unchecked first.
 
-    What was stored or checked within `pause_seconds` is left out; what is doomed is not, as it may
-    be named again before it is removed.
+    Contents stored or checked within `pause_seconds` are left out. Contents marked for deletion are
+    not: they may be named again before they are removed.
     """
     given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
     return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
 
 
 def note_lost(conn: Connection, sha256: str, reason: EvictReason) -> bool:
-    """Note a content of a pool that the store has not, or has wrong; whether that is news.
+    """Record a pool's content that is lost or corrupt; return whether it was not known.
 
-    Contents of builds alone are not noted: they are evicted, and staged again.
+    Contents of builds alone are not recorded: they are evicted, and staged again.
     """
     given = {"sha256": sha256, "reason": reason}
     return conn.execute(_NOTE_LOST, given).rowcount > 0
 
 
 def note_there(conn: Connection, digests: Iterable[str]) -> None:
-    """These contents are in the store, whole: if they were noted as lost, they are no more."""
+    """Delete the records of loss of these contents, which the store has."""
     conn.execute(delete(lost_contents).where(lost_contents.c.sha256.in_(sorted(digests))))
 
 
 def lost_of(conn: Connection, shard: str) -> set[str]:
-    """What is noted as lost of a part of the store."""
+    """Return the contents of a shard that are recorded as lost."""
     column = lost_contents.c.sha256
     found = select(column).where(column >= shard, column < shard + "g")
     return set(conn.execute(found).scalars())
 
 
 def lost_count(conn: Connection) -> int:
-    """How many contents of pools wait to be uploaded again."""
+    """Return how many contents of pools must be uploaded again."""
     return int(conn.execute(select(func.count()).select_from(lost_contents)).scalar_one())
 
 
 def note_scrubbed(conn: Connection, digests: Collection[str]) -> None:
-    """These contents were read and had their digests."""
+    """Record that these contents were read and have their digests."""
     conn.execute(update(blobs).where(blobs.c.sha256.in_(sorted(digests))).values(checked_at=now()))
 
 

@@ -1,4 +1,4 @@
-"""ObjectReader the record of events, and saying who acts where no lock says it.
+"""Read the record of events, and set the actor of changes that are made without a lock.
 
 Nothing here writes an event: the triggers of ``db/functions/staging_events.sql`` do.
 """
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 5000
 
 
 def act_as(conn: Connection, caller: str, holder: str) -> None:
-    """Name who acts in this transaction, for what is written without a lock."""
+    """Set the actor of this transaction, for rows that are written without a lock."""
     named = {"caller": caller, "holder": holder}
     conn.execute(_ACT_AS, named)
 
@@ -35,12 +35,12 @@ def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list
 
 
 def extend_events(conn: Connection) -> None:
-    """Make room for the events of the next months; `conn` commits by itself."""
+    """Create the partitions of the next months; `conn` commits by itself."""
     retried_when_blocked(conn, "SELECT staging_events_extend(3)", ())
 
 
 def drop_events(conn: Connection, before: datetime, reason: str) -> int:
-    """Drop the months of events that ended before a time, and write down why; returns how many.
+    """Drop the partitions that ended before a time, and record the reason; return how many.
 
     `conn` commits by itself.
     """

@@ -1,4 +1,4 @@
-"""ObjectReader what is staged by name, folder and target: any connection will do.
+"""Read staged files by name, folder and target, on any connection.
 
 As text, because composing a statement anew costs as much as running it; the first of these, with
 which clients poll, by a function, whose plan is kept.
@@ -17,7 +17,7 @@ from staging_api.vocabulary.staging import SETTLED_STATES, ArtifactState
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one catalogue entry of an archive so far."""
+    """The state of one catalogue entry of an archive."""
 
     name: str
     state: ArtifactState

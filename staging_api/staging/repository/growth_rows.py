@@ -13,10 +13,10 @@ from staging_api.db.tables import growing_files
 
 @dataclass(frozen=True)
 class IncomingFile:
-    """A path below ``/static`` with nothing yet, and who brings it.
+    """A path below ``/static`` whose file is not staged yet, and the staging that brings it.
 
     Attributes:
-        staging_id: an unfinished staging that asked for it; changes with `version`.
+        staging_id: an unfinished staging that requested it; changes with `version`.
         file: where it grows, below the folder of the store; None: it has not begun.
         bytes_done: that can be read, from its front.
         size_bytes: that it will have; None: not known.
@@ -33,18 +33,18 @@ class IncomingFile:
 def note_growth(
     conn: Connection, artifact_id: str, file: str, bytes_done: int, size_bytes: int | None
 ) -> None:
-    """Say how far the file of an artifact has come."""
+    """Record how many bytes of the file of an artifact are written."""
     given = {"id": artifact_id, "file": file, "done": bytes_done, "size": size_bytes}
     conn.execute(_NOTE, given)
 
 
 def end_growth(conn: Connection, artifact_id: str) -> None:
-    """Say that nobody writes it any more."""
+    """Delete the row: the file is not written any more."""
     conn.execute(delete(growing_files).where(growing_files.c.artifact_id == artifact_id))
 
 
 def incoming_file(conn: Connection, path: str) -> IncomingFile | None:
-    """What somebody brings to `path`; None: nobody does, or it is there."""
+    """Return the file that a staging brings to `path`; None if none does, or it is staged."""
     row = conn.execute(_COMING, {"path": path, "image": path.removeprefix("images/")}).one_or_none()
     return None if row is None else IncomingFile(*row)
 

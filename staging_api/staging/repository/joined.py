@@ -1,6 +1,6 @@
-"""Stagings with their artifacts in one statement: the most frequent question there is.
+"""Read stagings with their artifacts in one statement, which is the most frequent query.
 
-Asked of functions, whose plans are kept: see ``db/functions/stagings_shown.sql``.
+It calls functions, whose plans are kept: see ``db/functions/stagings_shown.sql``.
 
 What is shown of a staging belongs to it. An unfinished one shows the live rows of what it asked
 for, but for those that failed for it: a later request may have opened such a row again. A finished
@@ -21,7 +21,7 @@ from staging_api.staging.model import Failure, StagedArtifact, Staging
 
 #: Those of a list of ids, in its order.
 BY_ID = "SELECT stagings_show(%(ids)s)"
-#: The newest of an archive that asked for any of these names.
+#: The newest of an archive that requested any of these names.
 NEWEST = "SELECT stagings_show_newest(%(archive_url)s, %(names)s)"
 
 _OF_STAGING = [f.name for f in fields(Staging) if f.name not in {"failure", "artifacts", "tag"}]

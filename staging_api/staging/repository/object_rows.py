@@ -1,4 +1,4 @@
-"""The rows that say which versions of source objects are in the store already."""
+"""The rows of cached objects: versions of source objects whose content is in the store."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from staging_api.staging.model import CachedObject
 
 
 def cached_object(conn: Connection, url: str, version: str) -> CachedObject | None:
-    """This version of an object, if its whole content is in the store."""
+    """Return this version of an object, if it is cached."""
     columns = [held_objects.c[name] for name in CachedObject.__dataclass_fields__]
     row = conn.execute(
         select(*columns).where(held_objects.c.url == url, held_objects.c.version == version)
@@ -19,13 +19,13 @@ def cached_object(conn: Connection, url: str, version: str) -> CachedObject | No
 
 
 def remember_objects(conn: Connection, objects: Sequence[CachedObject]) -> None:
-    """Say of objects that they are in the store; their blobs are named in this transaction."""
+    """Record cached objects, whose blobs are named in this transaction."""
     # In one order: two transactions that note the same objects never wait for each other.
-    for each in sorted(objects, key=lambda held: (held.url, held.version)):
+    for cached in sorted(objects, key=lambda each: (each.url, each.version)):
         row = insert(held_objects).values(
-            {name: getattr(each, name) for name in CachedObject.__dataclass_fields__}
+            {name: getattr(cached, name) for name in CachedObject.__dataclass_fields__}
         )
-        # Another content under the same version: its source broke its word; the newer one counts.
+        # The source changed the content of a version: the newer content counts.
         conn.execute(
             row.on_conflict_do_update(
                 index_elements=["url", "version"],

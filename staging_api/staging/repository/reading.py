@@ -1,4 +1,4 @@
-"""ObjectReader stagings, artifacts and served files; any connection will do."""
+"""Read stagings, artifacts and served files, on any connection."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def to_do(
 ) -> list[StagedArtifact]:
     """What a staging has left to do and is due of these entries, in the order of `names`.
 
-    For whoever holds their locks; what failed for this staging is no longer to do for it.
+    The caller holds their locks. Artifacts that failed for this staging are left out.
     """
     given = {"id": staging.id, "archive_url": staging.archive_url, "names": list(names)}
     ids = conn.execute(_TO_DO, {**given, "phase": phase}).scalars().all()
@@ -59,7 +59,7 @@ def find(conn: Connection, staging_id: str) -> Staging:
 
 
 def versions(conn: Connection, staging_ids: Sequence[str]) -> dict[str, int]:
-    """The version of each of these stagings: what waits for changes looks only at this."""
+    """Return the version of each of these stagings, by which waiters see changes."""
     rows = conn.execute(
         select(stagings.c.id, stagings.c.version).where(stagings.c.id.in_(staging_ids))
     )
@@ -104,7 +104,7 @@ def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> 
 
 
 def bringer(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """The staging that brings some of what is to do of `names`; None: none of it is to do."""
+    """Return the staging that brings some of `names`; None if nothing of them is to do."""
     given = {"archive_url": archive_url, "names": list(names)}
     return next(iter(with_artifacts(conn, conn.execute(_BRINGER, given).scalars().all())), None)
 
@@ -162,11 +162,11 @@ def list_artifacts(
 
 @dataclass(frozen=True)
 class Turn:
-    """A staging with something due, and what decides whose turn it is.
+    """A staging with something due, and the facts by which workers order it.
 
     Attributes:
-        caller: whose turn it takes; of callers without a name, those at one address.
-        background: all that somebody waits for is staged.
+        caller: whose turn it takes; callers without a name count by address.
+        background: its foreground is staged.
     """
 
     staging_id: str
@@ -178,7 +178,7 @@ class Turn:
 def due(conn: Connection, each: int) -> list[Turn]:
     """The stagings with something due, the oldest of each caller and class.
 
-    Only a hint: whoever wants to do it takes the lock first, and looks again.
+    Only a hint: a worker takes the lock first, and reads again.
 
     Args:
         each: at most so many of a caller's that wait for their foreground, and as many that wait
@@ -189,26 +189,23 @@ def due(conn: Connection, each: int) -> list[Turn]:
 
 
 def foreground_is_due(conn: Connection) -> bool:
-    """Whether something is due that somebody waits for."""
+    """Return whether a foreground artifact is due."""
     return bool(conn.execute(_FOREGROUND_IS_DUE).scalar())
 
 
 def queue(conn: Connection) -> dict[str, tuple[int, float]]:
-    """What is to do: by state, how many, and the seconds since the oldest was due.
-
-    What is worked on, or due only later, counts, but does not wait.
-    """
+    """Return by state how many artifacts are to do, and the seconds since the oldest was due."""
     rows = conn.execute(_QUEUE)
     return {state: (count, float(seconds)) for state, count, seconds in rows}
 
 
 def served_file(conn: Connection, path: str) -> ServedFile | None:
-    """What is served at `path` below ``/static``, if anything is."""
+    """Return the file that is served at `path` below ``/static``, if one is."""
     row = conn.execute(_SERVED, {"path": path}).one_or_none()
     return None if row is None else ServedFile(**row._mapping)  # noqa: SLF001 - its public name
 
 
-# Over the view staging_queue, which says what is to do and what of it is due.
+# The view staging_queue has the artifacts that are to do, and which of them are due.
 _TO_DO = text("""
     SELECT q.artifact_id FROM staging_queue q
     JOIN stagings s ON s.id = :id

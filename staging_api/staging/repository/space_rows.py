@@ -1,8 +1,8 @@
-"""How full the store is, what is promised, and what could be evicted: the one count of space.
+"""How full the store is, what is reserved, and what could be evicted: the one count of space.
 
-What is **used** is the length of every row of ``blobs``, doomed ones included, as the ledger sums
-it up: it is what disk or bucket really hold. The quota limits what is used and what is promised;
-metrics show the same sums.
+The space **used** is the sum of all rows of ``blobs`` in the ledger, those marked for deletion
+included: that is what disk or bucket really hold. The quota limits used and reserved space
+together; metrics show the same sums.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class Space:
 
     Attributes:
         used: by all blobs, each counted once.
-        garbage: of these, what no file names any more, and a collector removes.
-        reserved: promised to artifacts on their way, beside what is used.
+        garbage: of these, blobs marked for deletion.
+        reserved: for artifacts and uploads in work, beside what is used.
     """
 
     used: int
@@ -41,7 +41,7 @@ class Space:
 
     @property
     def staying(self) -> int:
-        """What is used once all that is doomed is removed."""
+        """The space used after garbage collection."""
         return self.used - self.garbage
 
 
@@ -61,9 +61,9 @@ class Share:
 def idle_artifacts(
     conn: Connection, idle_seconds: float, sparing: str | None, limit: int
 ) -> list[Idle]:
-    """Staged artifacts that nobody read for so long and that are not pinned, the idlest first.
+    """Return unpinned staged artifacts not read for `idle_seconds`, the idlest first.
 
-    What has no bytes is left out: to evict it frees nothing.
+    Artifacts without bytes are left out: evicting them frees nothing.
 
     Args:
         sparing: no artifacts of this archive.
@@ -82,7 +82,7 @@ def shares(conn: Connection, artifact_ids: Sequence[str]) -> list[Share]:
 
 
 def reserve(conn: Connection, artifact_id: str, lease: Lease, count: int, quota: int) -> int:
-    """Promise an artifact so many bytes in all; gives how many are lacking, 0 if none are."""
+    """Reserve `count` bytes in all for an artifact; return how many are lacking, or 0."""
     given = {
         "artifact_id": artifact_id,
         "kind": lease.kind.name,
@@ -98,13 +98,13 @@ def reserve(conn: Connection, artifact_id: str, lease: Lease, count: int, quota:
 def reserve_upload(
     conn: Connection, upload_id: str, count: int, quota: int, for_seconds: float
 ) -> int:
-    """Promise an upload so many bytes in all, for a time; gives how many are lacking."""
+    """Reserve `count` bytes in all for an upload, for a time; return how many are lacking."""
     given = {"id": upload_id, "bytes": count, "quota": quota, "seconds": for_seconds}
     return int(conn.execute(_RESERVE_UPLOAD, given).scalar_one())
 
 
 def release_upload(conn: Connection, upload_id: str) -> None:
-    """Forget what was promised to an upload."""
+    """Release the space that was reserved for an upload."""
     conn.execute(delete(upload_reservations).where(upload_reservations.c.id == upload_id))
 
 
@@ -115,7 +115,7 @@ def space(conn: Connection) -> Space:
 
 
 def forget_dead_reservations(conn: Connection) -> int:
-    """Remove what was promised under leases that are over; returns how many."""
+    """Delete the reservations whose leases are over; return how many."""
     return conn.execute(_FORGET_DEAD).rowcount
 
 

@@ -1,7 +1,7 @@
 """Changing the rows of stagings, whose state follows from that of their artifacts.
 
 `settle`, `begin_staging`, `mark_cancelled` and `touch` take a connection that has passed
-`locks.store.guard` in the same transaction; a request to cancel may come from anybody.
+`locks.store.guard` in the same transaction; a request to cancel needs no lock.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def add_staging(
 
 
 def lock_stagings(conn: Connection, archive_url: str) -> None:
-    """Let nobody else change unfinished stagings of this archive, nor their artifacts' states.
+    """Lock the unfinished stagings of this archive, and so the states of their artifacts.
 
     Every transaction takes these rows first, in this order, and rows of artifacts after them: so
     two never wait for each other. (Each change of an artifact writes to its staging's chain of
@@ -73,7 +73,7 @@ def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> No
 
 
 def begin_staging(conn: Connection, staging_id: str) -> None:
-    """Somebody works on it now."""
+    """Record a new attempt at a staging."""
     conn.execute(
         update(stagings)
         .where(stagings.c.id == staging_id, stagings.c.finished_at.is_(None))
@@ -86,7 +86,7 @@ def begin_staging(conn: Connection, staging_id: str) -> None:
 
 
 def request_cancel(conn: Connection, staging_id: str) -> None:
-    """Ask whoever works on it to stop; does nothing to a finished one."""
+    """Request the cancellation of a staging; a finished one is left alone."""
     conn.execute(
         update(stagings)
         .where(stagings.c.id == staging_id, stagings.c.finished_at.is_(None))
@@ -98,16 +98,16 @@ def request_cancel(conn: Connection, staging_id: str) -> None:
 
 
 def cancel_is_requested(conn: Connection, staging_id: str) -> bool:
-    """Whether somebody asked to stop this staging."""
+    """Return whether a cancellation of this staging was requested."""
     query = select(stagings.c.cancel_requested_at.is_not(None))
     return bool(conn.execute(query.where(stagings.c.id == staging_id)).scalar_one())
 
 
 def mark_cancelled(conn: Connection, archive_url: str, staging_id: str) -> None:
-    """Cancelled for good: nobody works on it any more.
+    """Mark a staging as cancelled, once no process works on it.
 
-    What it leaves to do goes to another staging that asked for it, to a new one for those who
-    joined it, or fails: see ``db/functions/staging_settle.sql``.
+    Its unfinished artifacts go to another staging that requested them, to a new one for requests
+    that joined it, or fail: see ``db/functions/staging_settle.sql``.
     """
     lock_stagings(conn, archive_url)
     conn.execute(
@@ -118,13 +118,13 @@ def mark_cancelled(conn: Connection, archive_url: str, staging_id: str) -> None:
 
 
 def note_joined(conn: Connection, staging_id: str, names: Sequence[str], caller: str) -> bool:
-    """Write down that somebody leaves these artifacts to a staging; False: it has just ended."""
+    """Record that a request relies on a staging for these artifacts; False: it has just ended."""
     given = {"id": staging_id, "names": list(names), "caller": caller}
     return conn.execute(_NOTE_JOINED, given).rowcount == 1
 
 
 def touch(conn: Connection, archive_url: str) -> None:
-    """Let those who wait for a change of this archive's stagings see one."""
+    """Bump the versions of this archive's unfinished stagings, so that waiters look again."""
     conn.execute(
         update(stagings)
         .where(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
@@ -132,7 +132,7 @@ def touch(conn: Connection, archive_url: str) -> None:
     )
 
 
-# What is to do of an artifact that failed for a staging is another's. It ends when nothing is.
+# An artifact that failed for a staging is no longer its work. It ends when none is left.
 _SETTLE = text("""
     UPDATE stagings s SET
         version = s.version + 1,

@@ -4,7 +4,7 @@ One rule decides between who names a blob and who removes it: **the row of a blo
 file.** `name_blobs` says which files must be looked for before a file of a build is written that
 names them. `claim_marked` marks rows whose files are about to be removed, in a transaction of its
 own: until that mark is gone, or its time is over, `name_blobs` refuses them. So no transaction is
-open while a disk or a bucket is asked.
+open during a request to a disk or a bucket.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,13 +23,13 @@ _IN_USE = "55006"
 
 
 def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
-    """Say that these contents (digest to length) are in the store, and keep them from removal.
+    """Record that these contents (digest to length) are in the store, and prevent their removal.
 
-    Nobody removes one of them until this transaction ends, nor later as long as a file names it.
+    No collector removes one of them until this transaction ends, nor while a file names it.
 
     Returns:
-        the digests that had no row, or that were about to be removed, or had another length:
-        whether their files are there must be looked at, in no transaction.
+        the digests that had no row or another length, or were marked for deletion: the caller
+        must look for their files, while no transaction is open.
 
     Raises:
         Unavailable: one of them is being removed just now.
@@ -49,7 +49,7 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
 
 
 def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> None:
-    """Let these contents be removed, those that no file names."""
+    """Mark those of these contents for deletion that no file names."""
     conn.execute(
         update(blobs)
         .where(blobs.c.sha256.in_(sorted(digests)), blobs.c.doomed_at.is_(None), _unnamed)
@@ -60,15 +60,15 @@ def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> Non
 def claim_marked(
     conn: Connection, limit: int, claim_seconds: float = 30.0, *, busy_too: bool = False
 ) -> list[str]:
-    """Claim some contents that are to be removed, the longest doomed first.
+    """Claim some contents that are marked for deletion, the longest marked first.
 
-    From the end of this transaction nobody names them, until they are forgotten or put back, or
-    the time of the claim is over.
+    From the end of this transaction they cannot be named until they are deleted or released, or
+    the claim expires.
 
     Args:
         limit: how many at most.
-        claim_seconds: after so long a collector that has said nothing is taken for dead.
-        busy_too: also those that were put back because a batch had just used them.
+        claim_seconds: when the claim expires, as its collector is presumed dead.
+        busy_too: also those that were released because a batch had just used them.
     """
     given = {"limit": limit, "busy_too": busy_too}
     digests = list(conn.execute(_CLAIM_MARKED, given).scalars())
@@ -83,7 +83,7 @@ def claim_marked(
 
 
 def renew_claim(conn: Connection, digests: Collection[str], claim_seconds: float) -> list[str]:
-    """Claim these contents for longer; gives those whose claim was not over yet."""
+    """Extend the claim of these contents; return those whose claim had not expired."""
     rows = update(blobs).where(
         blobs.c.sha256.in_(sorted(digests)),
         blobs.c.doomed_at.is_not(None),
@@ -94,32 +94,32 @@ def renew_claim(conn: Connection, digests: Collection[str], claim_seconds: float
 
 
 def forget_blobs(conn: Connection, digests: Collection[str]) -> None:
-    """These contents, which were claimed, are not in the store any more."""
+    """Delete the rows of these claimed contents, whose files were removed."""
     claimed = blobs.c.removing_until.is_not(None), blobs.c.doomed_at.is_not(None)
     conn.execute(delete(blobs).where(blobs.c.sha256.in_(sorted(digests)), *claimed))
 
 
 def put_back(conn: Connection, digests: Collection[str], after_seconds: float) -> None:
-    """Let these claimed contents be removed later: somebody has just begun to use them."""
+    """Release these claimed contents, which are in use, until `after_seconds`."""
     rows = update(blobs).where(blobs.c.sha256.in_(sorted(digests)), blobs.c.doomed_at.is_not(None))
     conn.execute(rows.values(doomed_at=now() + seconds(after_seconds), removing_until=None))
 
 
 def put_off_removal(conn: Connection, digests: Collection[str]) -> None:
-    """Let these claimed contents, which could not be removed, be tried again, ever later."""
+    """Release these claimed contents, which could not be removed, with exponential back-off."""
     given = {"digests": sorted(digests), "longest": _LONGEST_PUT_OFF_SECONDS}
     conn.execute(_PUT_OFF, given)
 
 
 def adopt_orphans(conn: Connection, found: Mapping[str, int]) -> None:
-    """Give files of the store that have no row (digest to length) one, to be removed by it."""
+    """Add rows for orphans, files of the store without one, that mark them for deletion."""
     digests = sorted(found)
     given = {"digests": digests, "sizes": [found[digest] for digest in digests]}
     conn.execute(_ADOPT, given)
 
 
 def blobs_of(conn: Connection, shard: str) -> dict[str, int]:
-    """The contents whose digests begin so, with their lengths, less those to be removed."""
+    """Return the contents of a shard with their lengths, less those marked for deletion."""
     rows = conn.execute(
         select(blobs.c.sha256, blobs.c.size_bytes).where(
             blobs.c.sha256 >= shard, blobs.c.sha256 < shard + "g", blobs.c.doomed_at.is_(None)
@@ -129,30 +129,30 @@ def blobs_of(conn: Connection, shard: str) -> dict[str, int]:
 
 
 def some_blobs(conn: Connection, beside: str, limit: int) -> dict[str, int]:
-    """Some contents, digest to length, that should be in the store: those next to a digest."""
+    """Return some contents that should be in the store, those next to a digest."""
     given = {"beside": beside, "limit": limit}
     return {row.sha256: row.size_bytes for row in conn.execute(_SOME_BLOBS, given)}
 
 
 def store_id(conn: Connection) -> str | None:
-    """The id of the store that belongs to this database; None: it has none yet."""
+    """Return the id of the store that belongs to this database, if it has one."""
     return conn.execute(select(store_identity.c.id)).scalar_one_or_none()
 
 
 def keep_store_id(conn: Connection, identity: str) -> str:
-    """Let a store belong to this database for good, unless one does; gives the id of that one."""
+    """Bind a store to this database unless one is bound; return the id of the bound store."""
     conn.execute(insert(store_identity).values(id=identity).on_conflict_do_nothing())
     return str(conn.execute(select(store_identity.c.id)).scalar_one())
 
 
 def unnamed_of(conn: Connection, shard: str, older_than_seconds: float) -> list[str]:
-    """Contents of the shard that no file names, and that have been there for so long."""
+    """Return contents of a shard that no file names, stored before `older_than_seconds`."""
     given = {"low": shard, "high": shard + "g", "age": older_than_seconds}
     return list(conn.execute(_UNNAMED_OF, given).scalars())
 
 
 def artifacts_with(conn: Connection, sha256: str) -> list[str]:
-    """The artifacts that have a file with this content."""
+    """Return the artifacts that have a file with this content."""
     rows = conn.execute(
         select(staged_files.c.artifact_id).where(staged_files.c.sha256 == sha256).distinct()
     )
@@ -163,7 +163,7 @@ def artifacts_with(conn: Connection, sha256: str) -> list[str]:
 _names = table("blob_names", column("sha256", Text))
 _unnamed = ~select(_names.c.sha256).where(_names.c.sha256 == blobs.c.sha256).exists()
 
-# A row that is there and right is locked all the same, though it is not changed.
+# A row that needs no change is locked all the same.
 _NAME_BLOBS = text("""
     INSERT INTO blobs AS b (sha256, size_bytes)
     SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[]))

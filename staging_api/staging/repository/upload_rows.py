@@ -1,7 +1,7 @@
-"""The rows that say who waits for an upload, and what was seen of an archive.
+"""The rows of upload waits, and of the polls of archives.
 
 `begin_upload_wait`, `end_upload_wait` and `put_off` take a connection that has passed
-`locks.store.guard` in the same transaction; a look at an archive may be noted by anybody.
+`locks.store.guard` in the same transaction; the polls of an archive need no lock.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from staging_api.staging.repository.terms import is_to_do, now, seconds
 
 @dataclass(frozen=True)
 class Poll:
-    """What was seen at the newest look; `names` is None before the first one has ended."""
+    """The result of the newest poll; `names` is None before the first one has ended."""
 
     names: Sequence[str] | None
     next_in_seconds: float
@@ -27,7 +27,7 @@ class Poll:
 def begin_upload_wait(
     conn: Connection, staging_id: str, name: str, allowed_seconds: float
 ) -> float:
-    """Note what is waited for; gives the seconds that are left of the time for it."""
+    """Record a wait for an artifact; return the seconds that are left for it."""
     began = func.coalesce(stagings.c.upload_wait_began_at, now())
     waiting = func.array_remove(func.coalesce(stagings.c.waiting_for, text("'{}'::text[]")), name)
     left = began + seconds(allowed_seconds) - now()
@@ -46,7 +46,7 @@ def begin_upload_wait(
 
 
 def end_upload_wait(conn: Connection, staging_id: str) -> None:
-    """Nothing is waited for any more."""
+    """Record that the upload wait is over."""
     conn.execute(
         update(stagings)
         .where(stagings.c.id == staging_id)
@@ -55,7 +55,7 @@ def end_upload_wait(conn: Connection, staging_id: str) -> None:
 
 
 def put_off(conn: Connection, archive_url: str, name: str, pause_seconds: float) -> None:
-    """Let an artifact be due again after a while."""
+    """Postpone an artifact."""
     lock_stagings(conn, archive_url)
     conn.execute(
         update(staged_artifacts)
@@ -69,13 +69,13 @@ def put_off(conn: Connection, archive_url: str, name: str, pause_seconds: float)
 
 
 def claim_poll(conn: Connection, archive_url: str, pause_seconds: float) -> bool:
-    """Whether it is this one's turn to look at the archive; nobody else looks for that long."""
+    """Claim the next poll of an archive, for `pause_seconds`; return whether it was free."""
     given = {"url": archive_url, "pause": pause_seconds}
     return conn.execute(_CLAIM, given).one_or_none() is not None
 
 
 def note_poll(conn: Connection, archive_url: str, names: Sequence[str]) -> None:
-    """Let the others read what was seen."""
+    """Record the names that a poll found, for all waiters."""
     conn.execute(
         update(upload_polls)
         .where(upload_polls.c.archive_url == archive_url)
@@ -84,7 +84,7 @@ def note_poll(conn: Connection, archive_url: str, names: Sequence[str]) -> None:
 
 
 def newest_poll(conn: Connection, archive_url: str) -> Poll:
-    """What was seen at the newest look at this archive."""
+    """Return the newest poll of an archive."""
     left = func.extract("epoch", upload_polls.c.next_poll_at - now())
     row = conn.execute(
         select(upload_polls.c.names, left.label("left")).where(
@@ -95,14 +95,14 @@ def newest_poll(conn: Connection, archive_url: str) -> Poll:
 
 
 def kept_manifest(conn: Connection, archive_url: str) -> Manifest | None:
-    """The manifest of this archive as it was last read, if it was."""
+    """Return the manifest of this archive as it was last read, if it was."""
     columns = (manifests.c.version, manifests.c.sha256, manifests.c.names)
     row = conn.execute(select(*columns).where(manifests.c.archive_url == archive_url)).one_or_none()
     return None if row is None else Manifest(*row)
 
 
 def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> None:
-    """Let nobody read this version of the archive's manifest again."""
+    """Keep this version of the archive's manifest, so that it is read once."""
     values = {
         "version": manifest.version,
         "sha256": manifest.sha256,
@@ -114,7 +114,7 @@ def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> Non
 
 
 def forget_polls(conn: Connection, older_than_seconds: float) -> int:
-    """Remove looks that nobody reads any more; returns how many."""
+    """Delete old polls; return how many."""
     old = upload_polls.c.next_poll_at < now() - seconds(older_than_seconds)
     return conn.execute(upload_polls.delete().where(old)).rowcount
 
