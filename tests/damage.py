@@ -89,10 +89,10 @@ def as_folder(path: Path) -> None:
 
 
 def as_pipe(path: Path) -> None:
-    """A pipe to which nobody writes."""
+    """A pipe without a writer."""
     path.unlink()
     os.mkfifo(path)
 
 
-#: What is no file of ours, at the name of a blob.
+#: Entries that are no regular file, at the name of a blob.
 NO_FILES = (as_link, as_dangling_link, as_folder, as_pipe)

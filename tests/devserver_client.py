@@ -66,7 +66,7 @@ class DevServer:
         return self.send(f"{self.url}/{method}?{'&'.join(pairs)}")
 
     def send(self, request: str | urllib.request.Request) -> bytes:
-        """Send it, as long as nobody listens there; a connection that is refused is no answer."""
+        """Send it, and retry while no server listens; a refused connection is no answer."""
         deadline = time.monotonic() + _PATIENCE * PACE
         while True:
             try:

@@ -58,7 +58,7 @@ def wait_for_answers(callers: Sequence[Caller], seconds: float) -> None:
 
 
 class Prober:
-    """Asks for a probe again and again, on a connection of its own each time, as kubelet does."""
+    """Sends a probe repeatedly, each on a new connection, as kubelet does."""
 
     def __init__(self, url: str, path: str = "/livez") -> None:
         self._host, port = url.removeprefix("http://").split(":")

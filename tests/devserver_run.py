@@ -16,7 +16,7 @@ class Run:
     """What came of it.
 
     Attributes:
-        refused: answers that tell a client to come again, or nothing at all.
+        refused: refusals with a Retry-After, or no answer at all.
         wrong: other answers than those that a client of such a build has to get.
         probes: of ``/livez``, all the while.
     """
@@ -36,8 +36,10 @@ def run(source: ArchiveSource, url: str, clients: int, builds: int, absent: int)
     with Prober(url) as probes:
         callers = [call(url, archive_url, query) for archive_url in wanted]
         wait_for_answers(callers, 600)
-    refused = [told(each) for each in callers if is_refused(each)]
-    wrong = [told(each) for each in callers if not is_refused(each) and not is_right(each, missing)]
+    refused = [shown(each) for each in callers if is_refused(each)]
+    wrong = [
+        shown(each) for each in callers if not is_refused(each) and not is_right(each, missing)
+    ]
     for archive_url in present:
         assert set(source.begun(archive_url).values()) == {1}, "something was fetched twice"
     return Run(refused, wrong, probes)
@@ -55,6 +57,6 @@ def is_right(caller: Caller, missing: list[str]) -> bool:
     return (caller.status, caller.body) == (200, "Success")
 
 
-def told(caller: Caller) -> str:
+def shown(caller: Caller) -> str:
     """One answer, for a list of those that are wrong."""
     return f"{caller.archive_url}: {caller.status} {caller.body}"

@@ -1,4 +1,4 @@
-"""A herd: many clients ask many pods for one archive, while whoever works on it is killed.
+"""A herd: many clients ask many pods for one archive, while the lock holder is killed.
 
 The source is held in the middle of the large object each time, so that what dies is always the
 process that works, at a place that is known: what it had synced must not be read again.
@@ -31,7 +31,7 @@ _DEAF_ONE_OF = 10
 
 @dataclass
 class Herd:
-    """One build, the pods that are asked for it, and what the clients were told in the end."""
+    """One build, the pods that serve it, and the final answers of the clients."""
 
     service: Service
     source: ArchiveSource
@@ -55,7 +55,7 @@ class Herd:
     def run(self, clients: int) -> None:
         """Let the clients ask, all at once, and kill as often as was said."""
         held = self.source.hold(self.url, FULL_PAYLOAD, _BROUGHT_BYTES)
-        # So the first that dies is a worker; of the others, most are whom clients ask.
+        # So the first that dies is a worker; most of the others serve clients.
         assert self.api[0].client.stage(self.url, Prefer="respond-async").status == 202
         held.wait_until_reached()
         together = threading.Barrier(clients + 1, timeout=PATIENCE_SECONDS)
@@ -67,11 +67,11 @@ class Herd:
                 held.wait_until_reached()
                 self._wait_until_synced((kill + 1) * _BROUGHT_BYTES)
                 assert "staged" not in states(self.rows, self.url).get("full_payload", "")
-                doomed = held
+                victim = held
                 if kill + 1 < self.kills:
                     held = self.source.hold(self.url, FULL_PAYLOAD, _BROUGHT_BYTES)
                 self._kill_the_holder()
-                doomed.release()
+                victim.release()
             for one in asking:
                 one.result()
 
@@ -99,7 +99,7 @@ class Herd:
         check_store(self.rows, self.service.store)
 
     def _ask(self, number: int, together: threading.Barrier) -> None:
-        """One client: asks until it is told that all is there, and reads what it asked for."""
+        """One client: requests until all is staged, and reads its files."""
         chance = random.Random(number)
         http = urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS)
         together.wait()
@@ -120,7 +120,7 @@ class Herd:
                 time.sleep(self._pause(number, float(answer.headers["Retry-After"]), chance))
             except urllib3.exceptions.HTTPError:
                 time.sleep(chance.random())  # the pod was killed under the request
-        raise AssertionError(f"client {number} was never told that it is staged")
+        raise AssertionError(f"client {number} never got a staged answer")
 
     def _pause(self, number: int, retry_after: float, chance: random.Random) -> float:
         """As the service says, and not all at once; but some never listen."""

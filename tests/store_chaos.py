@@ -156,7 +156,7 @@ class Chaos:
 
     def _act(self, actor: Callable[[random.Random], None], noise: random.Random) -> None:
         while not self._over.is_set():
-            # A pod that was killed just now answers nobody.
+            # A pod that was just killed does not answer.
             with suppress(urllib3.exceptions.HTTPError, ConnectionError):
                 actor(noise)
 
@@ -193,7 +193,7 @@ class Chaos:
         if len(body) != len(true) and not damaged:
             self.wrong.append(f"{path} came with {len(body)} of {len(true)} bytes, as if whole")
         if body != true:
-            # A flipped bit, which whoever compares the digest of the answer notices.
+            # A flipped bit, which a client notices by the digest of the answer.
             self.seen["flipped bits that a digest showed"] += 1
 
     def _operate(self, noise: random.Random) -> None:
@@ -209,7 +209,7 @@ class Chaos:
             )
             if answer.status not in _EXPECTED:
                 self.wrong.append(f"an operator was answered {answer.status}")
-        # What nobody has read for a moment may be evicted for space.
+        # Artifacts not read for a moment may be evicted for space.
         execute(
             self.world.rows,
             "UPDATE staged_artifacts SET staged_at = staged_at - interval '1 hour',"
@@ -317,7 +317,7 @@ def settle(chaos: Chaos) -> None:
 
 
 def keep_house(world: World, upkeep: Upkeep) -> None:
-    """What workers do in some hours: everything is looked at twice, and what is doomed removed."""
+    """What workers do in some hours: everything is looked at twice, and garbage is collected."""
     scrub = Scrub(upkeep, lambda _artifact: None)
     for _ in range(2):
         known = {str(digest) for (digest,) in select(world.rows, "SELECT sha256 FROM blobs")}

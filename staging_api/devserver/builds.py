@@ -58,7 +58,7 @@ class Builds:
         return max(names, key=version_key)
 
     def evict(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Evict what is staged; what is pinned, or being staged just now, stays as it is."""
+        """Evict staged artifacts; those that are pinned or in work stay."""
         with self.stagings.database.connect() as conn:
             rows = repository.artifacts_of(conn, request.archive_url, request.names)
         for row in rows:

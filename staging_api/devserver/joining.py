@@ -209,7 +209,7 @@ class Joining:
             if bringer is None and (left := self._left(request, phases)):
                 # Evicted since: all that was to do when we looked first is settled or gone.
                 if origin is None:
-                    raise NotFound(f"nobody stages {request.archive_url}")
+                    raise NotFound(f"no staging brings {request.archive_url}")
                 self.stagings.queue_behind(request, origin)
             if self.watch.closed:
                 raise ShuttingDown(f"{request.archive_url} is still being staged")
@@ -249,7 +249,7 @@ class Joining:
         return left
 
     def _nothing_left(self, request: StagingRequest, origin: RequestOrigin) -> bool:
-        """Whether a request for it makes no work; most ask for what is staged, at one probe.
+        """Return whether a request makes no work; most name staged artifacts, found by one probe.
 
         A staging that brings it records that this request relies on it.
         """

@@ -134,7 +134,7 @@ class ArtifactAssembly:
         self._files[file.path] = file
         self._unpacked.append(file)
         for path in self._kind.further_paths(file.path, self._build):
-            # A path of its own wins over a further path of another file.
+            # The path of a file wins over a further path of another file.
             self._files.setdefault(path, replace(file, path=path))
 
 

@@ -86,7 +86,7 @@ def _seal(chain: list[Row[Any]]) -> str:
 
 
 def _breaks(chain: list[Row[Any]]) -> Iterator[Break]:
-    """What is wrong with the events of one staging."""
+    """Yield the contradictions in the events of one staging."""
     staging, events = chain[0], [row for row in chain if row.id is not None]
     if staging.staging is None:
         yield Break(staging.chain, None, "the row of the staging is gone, its events are here")

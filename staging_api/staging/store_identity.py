@@ -22,7 +22,7 @@ from staging_api.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
-#: So many blobs are looked for in a store that has no marker; of its own it has most.
+#: So many blobs are looked for in a store without a marker; the right store has most of them.
 _SAMPLE = 20
 _RETRY_SECONDS = 30.0
 _CURE = (
@@ -110,7 +110,7 @@ class StoreIdentity:
             raise self._unmarked(f"and the database belongs to {expected}")
 
     def _unmarked(self, and_yet: str) -> StoreAbsent:
-        """What is wrong with a store that has no marker and not what it should have."""
+        """Return the error of a store without a marker that lacks its contents."""
         if self._blobs.is_empty():
             return StoreAbsent(
                 f"the store is empty, {and_yet}: is its volume mounted? {_CURE}",

@@ -318,7 +318,7 @@ class Upkeep:
         if lacking:
             raise NoSpace(
                 f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
-                " and what is not in use does not make up for it",
+                " and evicting all that is idle would not free them",
                 retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
             )
 

@@ -169,7 +169,7 @@ class Upload:
         return most if requested is None else min(requested, most)
 
     def _can_come(self, kind: ArtifactKind) -> bool:
-        """Whether it is worth waiting for what is not there."""
+        """Return whether an absent artifact is worth waiting for."""
         if self._allowed_seconds <= 0:
             return False
         if not self._has_manifest():

@@ -80,7 +80,7 @@ _PARTS_AT_ONCE = 4
 
 
 class BucketStore:
-    """Blobs in a bucket; what is on its way there, in a folder of this pod."""
+    """Blobs in a bucket; files on their way there are in a folder of this pod."""
 
     # Some fifty blobs are removed, sixteen at a time, within `BRIEF_SECONDS` each.
     removal_seconds = 30.0

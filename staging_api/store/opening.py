@@ -14,7 +14,7 @@ def open_store(url: str, home: Path) -> BlobStore:
 
     Args:
         url: ``file:///path`` or ``s3://bucket/prefix``.
-        home: for what is only on its way.
+        home: for files that are being fetched.
 
     Raises:
         Invalid: it is neither.

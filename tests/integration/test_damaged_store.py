@@ -99,7 +99,7 @@ def test_a_cached_object_is_used_only_if_its_blob_is_whole(
         damage.change(url, digest, by)
     # As a source that says the sha256 of its objects.
     said = KnownContent(digest, "sha256", "sha256")
-    monkeypatch.setattr("staging_api.staging.work.told", lambda _found: said)
+    monkeypatch.setattr("staging_api.staging.work.declared_content", lambda _found: said)
     payload(at, "R17-2")
     held_by = "sha256" if by is None else None
     assert at.rows("SELECT held_by FROM staged_artifacts WHERE archive_url LIKE '%R17-2'") == [
@@ -198,7 +198,7 @@ def test_an_unreadable_content_stops_no_scrub_and_is_not_called_corrupt(
 def test_a_single_wrong_read_calls_no_content_corrupt(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is put aside is read again; only that counts."""
+    """Quarantined contents are read again, and only that read counts."""
     digest, other = payload(at, "R17-1"), payload(at, "R17-2", b"other")
     store, real = type(at.service.blobs), type(at.service.blobs).open
 
@@ -217,16 +217,16 @@ def test_an_artifact_that_cannot_be_restaged_does_not_stop_the_others(at: Bench,
     for name, content in contents.items():
         digest = payload(at, name, content)
         damage.change(url, digest, damage.flipped)
-    asked: list[str] = []
+    restaged: list[str] = []
 
     def stage_again(artifact: StagedArtifact) -> None:
-        asked.append(artifact.archive_url.rpartition("/")[2])
-        if len(asked) == 1:
+        restaged.append(artifact.archive_url.rpartition("/")[2])
+        if len(restaged) == 1:
             raise SourceNotAllowed("the source is not allowed any more")
 
     scrub = Scrub(at.service.upkeep, stage_again)
     turns = [scrub.turn() for _ in range(256)]
-    assert (sorted(asked), sum(turn.failed for turn in turns)) == (sorted(contents), 0)
+    assert (sorted(restaged), sum(turn.failed for turn in turns)) == (sorted(contents), 0)
     assert states(at) == [("evicted", "corrupt")] * 3
 
 

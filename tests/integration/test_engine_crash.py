@@ -66,7 +66,7 @@ def fetch(server, store, name):
     url = parse(f"{server.url}/board/R17")
     source = open_archive(url, AllowList.parse(server.url))
     try:
-        # On one connection what is asked for is what is fetched.
+        # On one connection the requested ranges are what is fetched.
         one = Speed(connections=1)
         fetched = engine.fetch(KINDS[name], source, url.build, store, speed=one)
     finally:
@@ -75,8 +75,8 @@ def fetch(server, store, name):
     return fetched
 
 
-def asked_bytes(server, name):
-    """How much of the object was asked for since the requests were cleared."""
+def requested_bytes(server, name):
+    """Bytes of the object requested since the requests were cleared."""
     path = f"/board/R17/{OBJECT[name]}"
     whole = len(server.objects[path])
     ranges = [each.headers.get("range", "bytes=0-") for each in server.asked("GET", path)]
@@ -108,7 +108,7 @@ def test_after_a_crash_at_any_step_the_next_attempt_finishes_and_refetches_littl
         expected = {path: hashlib.sha256(data).hexdigest() for path, data in FILES[name].items()}
         assert contents == expected
         every_name_means_its_bytes(store)
-        lost = received + asked_bytes(server, name) - needed_bytes(server, name)
+        lost = received + requested_bytes(server, name) - needed_bytes(server, name)
         assert lost <= PART_BYTES + BESIDES_BYTES
         engine.forget(fetched, store)
         store.sweep(older_than_seconds=-1)

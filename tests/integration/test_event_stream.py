@@ -23,7 +23,7 @@ from tests.factories import ORIGIN
 from tests.parts import parts_of
 from tests.stagings import Bench, bench
 
-NOBODY = "01JD0000000000000000000001"
+UNKNOWN = "01JD0000000000000000000001"
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -103,17 +103,17 @@ def test_progress_comes_between_the_changes(at):
             seen += answer.read1(4096)
         answer.close()
     last = [line for line in seen.split(b"\n") if line.startswith(b"data: ")][-1]
-    told = json.loads(last.removeprefix(b"data: "))
-    assert told["progress"]["bytes_per_second"] == 2.5
-    assert told["artifacts"][0]["bytes_total"] == 10
+    sent = json.loads(last.removeprefix(b"data: "))
+    assert sent["progress"]["bytes_per_second"] == 2.5
+    assert sent["artifacts"][0]["bytes_total"] == 10
 
 
 def test_a_stream_without_a_waiter_slot_sends_known_events_and_ends(at):
     staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, waiter_slots=0) as service:
-        told = stream(service, staging.id).read().decode()
-    assert told.startswith("retry: ")
-    assert told.count("event: change") == staging.events_count == 4
+        sent = stream(service, staging.id).read().decode()
+    assert sent.startswith("retry: ")
+    assert sent.count("event: change") == staging.events_count == 4
 
 
 def test_a_stream_releases_its_waiter_slot_when_its_reader_is_gone(at, monkeypatch):
@@ -126,10 +126,10 @@ def test_a_stream_releases_its_waiter_slot_when_its_reader_is_gone(at, monkeypat
         # The next reader without a slot would be sent away at once; with it, it waits for more.
         while True:
             with stream(service, staging.id, Last_Event_ID="4") as second:
-                told = b""
+                sent = b""
                 while chunk := second.read1(4096):
-                    told += chunk
-                    if b": still here" in told:
+                    sent += chunk
+                    if b": still here" in sent:
                         return
 
 
@@ -143,7 +143,7 @@ def test_a_stream_ends_after_the_longest_wait(at):
 
 def test_a_stream_of_an_unknown_staging_is_not_found(at):
     with serving(at) as service, StagingClient(service) as client, pytest.raises(NotFound):
-        next(client.events(NOBODY))
+        next(client.events(UNKNOWN))
 
 
 def test_an_event_number_must_be_a_number(at):

@@ -151,7 +151,7 @@ def test_garbage_is_collected_without_a_worker_when_space_is_needed(ten: Bench) 
     idle = payload(ten, "idle", 4)
     for turn in range(3):
         ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 5), ORIGIN)
-    # What nothing names made the room: nobody had to go for it.
+    # Garbage made the space: no artifact was evicted.
     assert ten.rows("SELECT state FROM staged_artifacts WHERE id = :id", id=idle) == [("staged",)]
     check_sums(ten)
 
@@ -203,16 +203,16 @@ def test_a_cancelled_request_stops_evicting(ten: Bench) -> None:
         payload(ten, name, 3)
     url = ten.build("new", payload_bin=b"x")
     artifact = ten.service.queue(ten.service.check_request(url, ("payload",)), ORIGIN).artifacts[0]
-    asked = []
+    evicted_before = []
 
     def check() -> None:
-        asked.append(len(evicted(ten)))
-        if len(asked) == 2:
-            raise Cancelled("nobody waits any more")
+        evicted_before.append(len(evicted(ten)))
+        if len(evicted_before) == 2:
+            raise Cancelled("the client is gone")
 
     with pytest.raises(Cancelled), hold(ten.service.locks, ARCHIVE, url, ORIGIN) as held:
         ten.service.upkeep.reserve(artifact.id, held, 9 * KB, check)
-    assert asked == [0, 1]
+    assert evicted_before == [0, 1]
     assert len(evicted(ten)) == 1
 
 

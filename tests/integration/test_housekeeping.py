@@ -37,7 +37,7 @@ def failures(step: str) -> float:
 
 
 def evicted(at: Bench, *names: str) -> list[str]:
-    """Stage builds and evict them; gives the digests, which are doomed."""
+    """Stage builds and evict them; return their digests, which are marked for deletion."""
     digests = []
     for name in names:
         (artifact,) = at.stage(at.build(name, payload_bin=name.encode()), "payload").artifacts
@@ -129,11 +129,11 @@ def test_a_worker_dispatches_while_its_housekeeping_hangs(at: Bench, monkeypatch
 
 @pytest.mark.parametrize("name", [".nfs0000001", "lost+found", "A" * 64, "é", "ab" * 31])
 def test_a_file_with_a_foreign_name_in_a_shard_is_ignored(at: Bench, name: str) -> None:
-    (doomed,) = evicted(at, "R17-1")
-    shard = at.store / "sha256" / doomed[:2]
+    (marked,) = evicted(at, "R17-1")
+    shard = at.store / "sha256" / marked[:2]
     (shard / name).write_bytes(b"?")
     os.utime(shard / name, (1, 1))
-    found = reconcile.check(at.service.upkeep, doomed[:2])
+    found = reconcile.check(at.service.upkeep, marked[:2])
     assert (found.files, found.orphans) == (1, ())
     for each in store_steps(at.service):
         each.run()
@@ -156,7 +156,7 @@ def test_a_blob_that_cannot_be_removed_is_passed_over_and_tried_again_later(
     turn = at.service.upkeep.collect_some()
     assert (turn.removed, turn.failed) == (1, 1)
     assert blobs(at) == {stuck}
-    # It is put off, not taken again at once: what is doomed after it has its turn.
+    # It is put off, not taken again at once: what is marked after it has its turn.
     assert at.service.upkeep.collect_some().claimed == 0
     assert goes not in {path.name for path in (at.store / "sha256").glob("*/*")}
     monkeypatch.undo()
@@ -167,8 +167,8 @@ def test_a_blob_that_cannot_be_removed_is_passed_over_and_tried_again_later(
 
 @pytest.mark.parametrize("kind", ["folder", "full folder", "link", "fifo"])
 def test_a_folder_at_the_name_of_a_blob_does_not_stop_its_removal(at: Bench, kind: str) -> None:
-    (doomed, other) = evicted(at, "R17-1", "R17-2")
-    path = at.store / "sha256" / doomed[:2] / doomed
+    (marked, other) = evicted(at, "R17-1", "R17-2")
+    path = at.store / "sha256" / marked[:2] / marked
     path.unlink()
     if kind == "link":
         path.symlink_to("/etc/passwd")
@@ -186,41 +186,41 @@ def test_a_folder_at_the_name_of_a_blob_does_not_stop_its_removal(at: Bench, kin
 
 def test_no_transaction_is_open_during_a_request_to_the_store(at: Bench, monkeypatch) -> None:
     evicted(at, "R17-1")
-    open_while_asked = []
+    open_transactions = []
 
     def look(_store: FolderStore, digests: object) -> dict[str, StagingApiError]:
         (row,) = at.rows(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND state LIKE 'idle in transaction%'"
         )
-        open_while_asked.append(row[0])
+        open_transactions.append(row[0])
         return {}
 
     monkeypatch.setattr(FolderStore, "remove_all", look)
     assert at.service.upkeep.collect() == 1
-    assert open_while_asked == [0]
+    assert open_transactions == [0]
 
 
 def test_no_transaction_is_open_while_the_store_is_searched(at: Bench, monkeypatch) -> None:
-    open_while_asked = []
+    open_transactions = []
 
     def look(_store: FolderStore, contents: object) -> set[str]:
         (row,) = at.rows(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND state LIKE 'idle in transaction%'"
         )
-        open_while_asked.append(row[0])
+        open_transactions.append(row[0])
         return set()
 
     monkeypatch.setattr(FolderStore, "lacks", look)
     assert at.stage(at.build(), "payload", "suites").state == "staged"
-    assert set(open_while_asked) == {0}
+    assert set(open_transactions) == {0}
 
 
 def test_a_content_is_not_named_while_it_is_removed_and_can_be_afterwards(
     at: Bench, monkeypatch
 ) -> None:
-    (doomed,) = evicted(at, "R17-1")
+    (marked,) = evicted(at, "R17-1")
     again = at.build("R17-2", payload_bin=b"R17-1")
     other = at.build("R17-3", payload_bin=b"other")
     remove_all = FolderStore.remove_all
@@ -235,21 +235,21 @@ def test_a_content_is_not_named_while_it_is_removed_and_can_be_afterwards(
     assert at.service.upkeep.collect() == 1
     monkeypatch.undo()
     staging = at.stage(again, "payload")
-    assert (staging.state, staging.artifacts[0].sha256) == ("staged", doomed)
-    assert at.service.blobs.has(doomed, 5)
+    assert (staging.state, staging.artifacts[0].sha256) == ("staged", marked)
+    assert at.service.blobs.has(marked, 5)
 
 
 def test_the_claim_of_a_dead_collector_expires(at: Bench) -> None:
-    (doomed,) = evicted(at, "R17-1")
+    (marked,) = evicted(at, "R17-1")
     with at.database.begin() as conn:
-        assert repository.claim_marked(conn, 10, 60.0) == [doomed]
+        assert repository.claim_marked(conn, 10, 60.0) == [marked]
     assert at.service.upkeep.collect() == 0
     at.tamper("UPDATE blobs SET removing_until = clock_timestamp() - interval '1 s'")
     assert at.service.upkeep.collect() == 1
 
 
 def test_a_killed_collector_delays_a_staging_for_seconds_only(at: Bench, monkeypatch) -> None:
-    (doomed,) = evicted(at, "R17-1")
+    (marked,) = evicted(at, "R17-1")
     again = at.build("R17-2", payload_bin=b"R17-1")
 
     def killed(_store: FolderStore, digests: object) -> dict[str, StagingApiError]:
@@ -262,8 +262,8 @@ def test_a_killed_collector_delays_a_staging_for_seconds_only(at: Bench, monkeyp
     with pytest.raises(Unavailable):
         at.stage(again, "payload")
     claims = "SELECT removing_until - clock_timestamp() <= interval '10 s' FROM blobs"
-    assert at.rows(f"{claims} WHERE sha256 = :d", d=doomed) == [(True,)]
-    at.tamper("UPDATE blobs SET removing_until = clock_timestamp() WHERE sha256 = :d", d=doomed)
+    assert at.rows(f"{claims} WHERE sha256 = :d", d=marked) == [(True,)]
+    at.tamper("UPDATE blobs SET removing_until = clock_timestamp() WHERE sha256 = :d", d=marked)
     assert at.stage(again, "payload").state == "staged"
 
 

@@ -81,30 +81,33 @@ def wanted(joining: Joining, source: ArchiveSource, *artifacts: str) -> StagingR
     return joining.stagings.check_request(source.add(build_path(), build()), artifacts)
 
 
-def bringer(joining: Joining, asked: StagingRequest) -> Staging | None:
-    """Who brings it, if anybody does."""
+def bringer(joining: Joining, request: StagingRequest) -> Staging | None:
+    """Return the staging that brings it, if one does."""
     with joining.stagings.database.connect() as conn:
-        return repository.unfinished_for(conn, asked.archive_url, asked.names)
+        return repository.unfinished_for(conn, request.archive_url, request.names)
 
 
-def noted(joining: Joining, asked: StagingRequest) -> Staging:
+def noted(joining: Joining, request: StagingRequest) -> Staging:
     """Who brings it, once that is written down."""
-    eventually(lambda: bringer(joining, asked) is not None, "nothing was written down")
-    found = bringer(joining, asked)
+    eventually(lambda: bringer(joining, request) is not None, "nothing was written down")
+    found = bringer(joining, request)
     assert found is not None
     return found
 
 
 def wait_for_taken_slots(joining: Joining, taken: int) -> None:
-    eventually(lambda: joining.waiter_slots.taken == taken, "nobody took the slot")
+    eventually(lambda: joining.waiter_slots.taken == taken, "no request took the slot")
 
 
 def test_a_wait_times_out_and_its_staging_goes_on(joining, source):
-    asked = wanted(joining, source, "stateful")
-    with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
+    request = wanted(joining, source, "stateful")
+    with (
+        hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER),
+        ThreadPoolExecutor() as p,
+    ):
         with pytest.raises(Unavailable):
-            p.submit(joining.stage, asked, ORIGIN).result()
-    assert noted(joining, asked).state == "queued"
+            p.submit(joining.stage, request, ORIGIN).result()
+    assert noted(joining, request).state == "queued"
     assert joining.waiter_slots.taken == 0
 
 
@@ -122,12 +125,12 @@ def every_connection_in_use(database: Database) -> Iterator[None]:
 
 @pytest.mark.parametrize("call", [Joining.stage, Joining.stage_all, Joining.queue])
 def test_a_request_waits_while_every_database_connection_is_in_use(joining, source, database, call):
-    asked, other = (wanted(joining, source, "stateful") for _ in range(2))
+    request, other = (wanted(joining, source, "stateful") for _ in range(2))
     refusals = DATABASE_UNAVAILABLE._value
     before = refusals.get()
     with ThreadPoolExecutor() as pool:
         with every_connection_in_use(database):
-            waiting = pool.submit(call, patient(joining), asked, ORIGIN)
+            waiting = pool.submit(call, patient(joining), request, ORIGIN)
             asking = pool.submit(patient(joining).is_staged, other)
             eventually(lambda: refusals.get() >= before + 4, "no connection was waited for")
             assert not waiting.done()
@@ -140,111 +143,113 @@ def test_a_request_waits_while_every_database_connection_is_in_use(joining, sour
 def test_without_a_database_connection_a_request_is_refused_once_its_patience_is_over(
     joining, source, database
 ):
-    asked = wanted(joining, source, "stateful")
+    request = wanted(joining, source, "stateful")
     with every_connection_in_use(database), pytest.raises(NoConnectionFree):
-        joining.stage(asked, ORIGIN)
-    joining.stage(asked, ORIGIN)
+        joining.stage(request, ORIGIN)
+    joining.stage(request, ORIGIN)
 
 
 def test_a_cancelled_staging_ends_the_waits_for_it(joining, source):
-    asked = wanted(joining, source, "stateful")
+    request = wanted(joining, source, "stateful")
     with ThreadPoolExecutor() as pool:
-        with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
-            waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
-            noted(joining, asked)
-        joining.stagings.cancel(noted(joining, asked).id, OTHER)
+        with hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER):
+            waiting = pool.submit(patient(joining).stage, request, ORIGIN)
+            noted(joining, request)
+        joining.stagings.cancel(noted(joining, request).id, OTHER)
         with pytest.raises(StagingApiError, match="stateful: the staging was cancelled"):
             waiting.result()
 
 
 def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, source, database):
-    asked = wanted(joining, source, "stateful", "test_suites")
+    request = wanted(joining, source, "stateful", "test_suites")
     stagings = joining.stagings
-    stagings.stage(stagings.check_request(asked.archive_url, ["stateful"]), ORIGIN)
+    stagings.stage(stagings.check_request(request.archive_url, ["stateful"]), ORIGIN)
     with ThreadPoolExecutor() as pool:
-        with hold(stagings.locks, ARCHIVE, asked.archive_url, OTHER) as held:
-            waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
-            noted(joining, asked)
+        with hold(stagings.locks, ARCHIVE, request.archive_url, OTHER) as held:
+            waiting = pool.submit(patient(joining).stage, request, ORIGIN)
+            noted(joining, request)
             with stagings.database.connect() as conn:
-                (row,) = repository.artifacts_of(conn, asked.archive_url, ["stateful"])
+                (row,) = repository.artifacts_of(conn, request.archive_url, ["stateful"])
             stagings.artifacts.evict(row.id, OTHER)
             assert not waiting.done()
             assert held.lease.kind == ARCHIVE
-        assert states(database, asked.archive_url)["stateful"] == "pending"
-        stagings.resume(noted(joining, asked), OTHER)
+        assert states(database, request.archive_url)["stateful"] == "pending"
+        stagings.resume(noted(joining, request), OTHER)
         waiting.result()
-    assert states(database, asked.archive_url) == {"stateful": "staged", "test_suites": "staged"}
+    assert states(database, request.archive_url) == {"stateful": "staged", "test_suites": "staged"}
 
 
 def test_a_failed_artifact_is_queued_again_behind_the_lock_holder(joining, source):
-    asked = wanted(joining, source, "stateful")
-    content = source.objects.pop(f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz")
+    request = wanted(joining, source, "stateful")
+    content = source.objects.pop(f"{request.archive_url.removeprefix(source.url)}/stateful.tgz")
     with pytest.raises(StagingApiError):
-        joining.stage(asked, ORIGIN)
-    source.objects[f"{asked.archive_url.removeprefix(source.url)}/stateful.tgz"] = content
+        joining.stage(request, ORIGIN)
+    source.objects[f"{request.archive_url.removeprefix(source.url)}/stateful.tgz"] = content
     with ThreadPoolExecutor() as pool:
-        with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
-            waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
-            noted(joining, asked)
-        joining.stagings.resume(noted(joining, asked), OTHER)
+        with hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER):
+            waiting = pool.submit(patient(joining).stage, request, ORIGIN)
+            noted(joining, request)
+        joining.stagings.resume(noted(joining, request), OTHER)
         waiting.result()
 
 
 def test_a_request_does_not_join_a_staging_in_which_an_artifact_failed(joining, source, database):
-    asked = wanted(joining, source, "build")
-    joining.queue(asked, OTHER)
+    request = wanted(joining, source, "build")
+    joining.queue(request, OTHER)
     execute(
         database,
         "UPDATE staged_artifacts SET state = 'failed', error_code = 'x' WHERE name = 'autotest'",
     )
-    part = joining.stagings.check_request(asked.archive_url, ["autotest", "stateful"])
+    part = joining.stagings.check_request(request.archive_url, ["autotest", "stateful"])
     joining.queue(part, ORIGIN)
-    assert states(database, asked.archive_url)["autotest"] == "pending"
+    assert states(database, request.archive_url)["autotest"] == "pending"
     joining.queue(part, ORIGIN)
     assert select(database, "SELECT count(*) FROM stagings") == [(2,)]
 
 
 def test_planning_without_the_lock_does_not_touch_artifacts_in_work(joining, source):
-    asked = wanted(joining, source, "build")
+    request = wanted(joining, source, "build")
     stagings = joining.stagings
-    held = source.hold(asked.archive_url, "stateful.tgz")
+    held = source.hold(request.archive_url, "stateful.tgz")
     with ThreadPoolExecutor() as pool:
-        working = pool.submit(stagings.stage, asked, OTHER)
+        working = pool.submit(stagings.stage, request, OTHER)
         held.wait_until_reached()
-        joining.queue(stagings.check_request(asked.archive_url, ["stateful", "symbols"]), ORIGIN)
+        joining.queue(stagings.check_request(request.archive_url, ["stateful", "symbols"]), ORIGIN)
         with stagings.database.connect() as conn:
-            rows = repository.artifacts_of(conn, asked.archive_url, ["full_payload", "stateful"])
+            rows = repository.artifacts_of(conn, request.archive_url, ["full_payload", "stateful"])
         held.release()
         working.result()
     assert [row.state for row in rows] == ["staged", "staging"]
 
 
 def test_concurrent_requests_in_any_order_write_one_row_per_artifact(joining, source):
-    asked = wanted(joining, source, "build")
+    request = wanted(joining, source, "build")
     gate = threading.Barrier(8)
 
     def queue(number: int) -> None:
         names = ["full_payload", "stateful", "test_suites", "symbols"]
         gate.wait()
         joining.queue(
-            joining.stagings.check_request(asked.archive_url, names if number % 2 else names[::-1]),
+            joining.stagings.check_request(
+                request.archive_url, names if number % 2 else names[::-1]
+            ),
             ORIGIN,
         )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(queue, range(8)))
     with joining.stagings.database.connect() as conn:
-        rows = repository.artifacts_of(conn, asked.archive_url, ["full_payload", "symbols"])
+        rows = repository.artifacts_of(conn, request.archive_url, ["full_payload", "symbols"])
     assert [row.name for row in rows] == ["full_payload", "symbols"]
 
 
 def test_identical_concurrent_requests_write_one_staging(joining, source, database):
-    asked = wanted(joining, source, "build")
+    request = wanted(joining, source, "build")
     gate = threading.Barrier(8)
 
     def queue(_number: int) -> None:
         gate.wait()
-        joining.queue(asked, ORIGIN)
+        joining.queue(request, ORIGIN)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(queue, range(8)))
@@ -252,40 +257,43 @@ def test_identical_concurrent_requests_write_one_staging(joining, source, databa
 
 
 def test_a_request_beyond_the_waiter_slots_is_refused(joining, source):
-    asked = wanted(joining, source, "stateful")
+    request = wanted(joining, source, "stateful")
     with ThreadPoolExecutor() as pool:
-        with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER):
-            waiting = [pool.submit(patient(joining).stage, asked, ORIGIN) for _ in range(2)]
+        with hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER):
+            waiting = [pool.submit(patient(joining).stage, request, ORIGIN) for _ in range(2)]
             wait_for_taken_slots(joining, 2)
             with pytest.raises(Unavailable, match="may wait"):
-                joining.stage(asked, ORIGIN)
-        joining.stagings.resume(noted(joining, asked), OTHER)
+                joining.stage(request, ORIGIN)
+        joining.stagings.resume(noted(joining, request), OTHER)
         for one in waiting:
             one.result()
     assert joining.waiter_slots.taken == 0
 
 
 def test_shutdown_ends_the_waits_of_a_process(joining, source):
-    asked = wanted(joining, source, "stateful")
+    request = wanted(joining, source, "stateful")
     with (
         ThreadPoolExecutor() as pool,
-        hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER),
+        hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER),
     ):
-        waiting = pool.submit(patient(joining).stage, asked, ORIGIN)
-        noted(joining, asked)
+        waiting = pool.submit(patient(joining).stage, request, ORIGIN)
+        noted(joining, request)
         joining.stagings.locks.shutdown.begin(seconds=60)
         with pytest.raises(ShuttingDown):
             waiting.result()
 
 
 def test_a_service_that_refuses_second_callers_lets_none_wait(joining, source):
-    asked = wanted(joining, source, "stateful")
+    request = wanted(joining, source, "stateful")
     refusing = replace(joining, refuses=True)
-    with hold(joining.stagings.locks, ARCHIVE, asked.archive_url, OTHER), ThreadPoolExecutor() as p:
+    with (
+        hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER),
+        ThreadPoolExecutor() as p,
+    ):
         for method in (refusing.stage, refusing.queue):
             with pytest.raises(LockHeld):
-                p.submit(method, asked, ORIGIN).result()
-    assert bringer(joining, asked) is None
+                p.submit(method, request, ORIGIN).result()
+    assert bringer(joining, request) is None
 
 
 def test_is_staged_probes_one_index_and_nothing_else(database: Database) -> None:
@@ -323,11 +331,11 @@ def symbolication(joining: Joining, path: Path, seconds: float = 60.0) -> Symbol
 
 def stack_of(joining: Joining, source: ArchiveSource, walk: Symbolication, folder: Path) -> bytes:
     """The stack trace of a dump, with the symbols of a new build."""
-    asked = wanted(joining, source, "symbols")
-    joining.stage(asked, ORIGIN)
+    request = wanted(joining, source, "symbols")
+    joining.stage(request, ORIGIN)
     dump = folder / "dump"
     dump.write_bytes(b"dump")
-    return walk.of_build(dump, asked.archive_url)
+    return walk.of_build(dump, request.archive_url)
 
 
 def is_gone(pid: int) -> bool:
@@ -376,10 +384,10 @@ def names(found: Sequence[repository.FoundFile]) -> list[str]:
 
 
 def test_a_folder_lists_only_files_of_its_archive(joining, source):
-    asked = wanted(joining, source, "stateful", "test_suites")
-    joining.stage(asked, ORIGIN)
+    request = wanted(joining, source, "stateful", "test_suites")
+    joining.stage(request, ORIGIN)
     with joining.stagings.database.connect() as conn:
-        prefix = repository.folder_of(conn, asked.archive_url)
+        prefix = repository.folder_of(conn, request.archive_url)
         below = names(repository.files_below(conn, prefix, "autotest/"))
         none = repository.files_below(conn, prefix[:-1], "")
     assert below == [f"{prefix}/autotest/test_suites/control.bvt"]

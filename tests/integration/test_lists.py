@@ -1,4 +1,4 @@
-"""Lists that are followed: whoever asks behind the last row gets each row, exactly once."""
+"""Lists that are followed: a client that reads after its last row gets each row exactly once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

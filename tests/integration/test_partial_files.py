@@ -57,7 +57,7 @@ class Gate:
         position, pause = 0, threading.Event()
         while position < self._allowed or not self._ended:
             upto = min(self._allowed, len(self.content))
-            # A piece of no length, too, lets the engine tell how far it is.
+            # An empty chunk, too, makes the engine report its progress.
             yield self.content[position:upto]
             position = max(position, upto)
             pause.wait(0.02)
@@ -88,7 +88,7 @@ def growing(at, waiter_slots=4, patience_seconds=PATIENCE_SECONDS) -> PartialFil
 
 @dataclass
 class OnItsWay:
-    """A payload that somebody stages in another thread."""
+    """A payload that another thread stages."""
 
     path: str
     done: "Future[Staging]"

@@ -25,7 +25,7 @@ def run(*options: str) -> object:
 def at(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
-    """A service with a store of its own, which the verb finds by its settings."""
+    """A service with its own store, which the verb finds by its settings."""
     with bench(database, database_url, tmp_path) as made:
         monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
         monkeypatch.setenv("STAGING_STORE", f"file://{made.store}")

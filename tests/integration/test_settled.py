@@ -31,8 +31,8 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
         yield made
 
 
-def told(staging: Staging) -> dict[str, tuple[str, str | None]]:
-    """State and error of each artifact, as the staging shows it."""
+def outcomes(staging: Staging) -> dict[str, tuple[str, str | None]]:
+    """Return state and error of each artifact, as the staging shows it."""
     return {a.name: (a.state, a.failure.code if a.failure else None) for a in staging.artifacts}
 
 
@@ -68,7 +68,7 @@ def test_an_absent_object_does_not_stop_the_other_artifacts(at):
         at.service.stage(at.service.check_request(url, ("build", "symbols")), ORIGIN)
     [staging] = at.rows("SELECT id, state, error_code FROM stagings")
     assert staging[1:] == ("failed", "artifact_not_found")
-    assert told(at.service.find(staging[0])) == {
+    assert outcomes(at.service.find(staging[0])) == {
         "payload": ("failed", "artifact_not_found"),
         "suites": ("staged", None),
         "notes": ("staged", None),
@@ -83,7 +83,7 @@ def test_of_an_absent_archive_each_artifact_has_its_own_error_and_the_queue_is_e
     with pytest.raises(ArchiveNotFound):
         at.service.stage(at.service.check_request(url, ()), ORIGIN)
     [(staging_id,)] = at.rows("SELECT id FROM stagings")
-    assert set(told(at.service.find(staging_id)).values()) == {("failed", "archive_not_found")}
+    assert set(outcomes(at.service.find(staging_id)).values()) == {("failed", "archive_not_found")}
     with at.database.connect() as conn:
         assert repository.queue(conn) == {}
     at.service.cancel(staging_id, ORIGIN)
@@ -106,7 +106,10 @@ def test_a_cancelled_staging_is_continued_for_requests_that_joined_it(at):
     at.service.cancel(first.id, ORIGIN)
     shown = at.service.find(first.id)
     assert shown.state == "cancelled"
-    assert told(shown) == {"payload": ("failed", "cancelled"), "suites": ("failed", "cancelled")}
+    assert outcomes(shown) == {
+        "payload": ("failed", "cancelled"),
+        "suites": ("failed", "cancelled"),
+    }
     carried = at.rows(
         "SELECT caller, state, requested FROM stagings WHERE archive_url = :u AND id <> :id",
         u=url,
@@ -147,7 +150,7 @@ def test_an_artifact_cancelled_in_work_goes_on_for_another_staging(at):
         repository.request_cancel(conn, second.id)
     [due] = [i for i in due_ids(at) if i == second.id]
     at.service.resume(at.service.find(due), OTHER)
-    assert told(at.service.find(second.id)) == {"payload": ("failed", "cancelled")}
+    assert outcomes(at.service.find(second.id)) == {"payload": ("failed", "cancelled")}
     work(at)
     assert at.service.find(first.id).state == "staged"
 
@@ -163,9 +166,9 @@ def test_a_request_with_a_short_upload_wait_does_not_fail_one_with_a_longer(
         for staging_id in due_ids(at):
             at.service.resume(at.service.find(staging_id), ORIGIN)
         at.service.resume(at.service.find(first.id), ORIGIN)
-        assert told(at.service.find(first.id)) == {"payload": ("failed", "archive_not_found")}
+        assert outcomes(at.service.find(first.id)) == {"payload": ("failed", "archive_not_found")}
         [(waiting,)] = at.rows("SELECT id FROM stagings WHERE finished_at IS NULL")
-        assert told(at.service.find(waiting)) == {"payload": ("pending", None)}
+        assert outcomes(at.service.find(waiting)) == {"payload": ("pending", None)}
         at.build("R17-9")
         execute(at.database, "UPDATE staged_artifacts SET next_attempt_at = NULL")
         work(at)
@@ -182,13 +185,13 @@ def test_a_finished_staging_keeps_its_own_error_when_another_brings_it(at):
     (at.builds / "board" / "R17-1" / "payload.bin").write_bytes(b"late")
     second = at.stage(url, "payload")
     after = at.service.find(first_id)
-    assert told(after) == told(before)
+    assert outcomes(after) == outcomes(before)
     assert {a.name: a.brought_since_by for a in after.artifacts} == {
         "payload": second.id,
         "suites": None,
     }
     assert after.tag != before.tag
-    assert (second.state, told(second)) == ("staged", {"payload": ("staged", None)})
+    assert (second.state, outcomes(second)) == ("staged", {"payload": ("staged", None)})
 
 
 def test_an_eviction_is_shown_and_changes_the_tag(at):
@@ -199,7 +202,7 @@ def test_an_eviction_is_shown_and_changes_the_tag(at):
     at.service.artifacts.evict(payload.id, ORIGIN)
     shown = at.service.find(staging.id)
     tags.append(shown.tag)
-    assert told(shown) == {"payload": ("evicted", None), "suites": ("staged", None)}
+    assert outcomes(shown) == {"payload": ("evicted", None), "suites": ("staged", None)}
     again = at.stage(url, "payload")
     shown = at.service.find(staging.id)
     tags.append(shown.tag)
@@ -224,7 +227,7 @@ def test_an_entry_removed_from_the_catalogue_fails_alone(at):
         u=url,
     )
     work(at)
-    assert told(at.service.find(staging.id)) == {
+    assert outcomes(at.service.find(staging.id)) == {
         "payload": ("staged", None),
         "suites": ("staged", None),
         "gone": ("failed", "invalid_request"),
@@ -238,7 +241,7 @@ def test_a_cancellation_during_the_work_of_another_is_done_afterwards(at):
         assert pool.submit(at.service.cancel, first.id, ORIGIN).result().state == "queued"
     work(at)
     shown = at.service.find(first.id)
-    assert (shown.state, told(shown)) == ("cancelled", {"payload": ("failed", "cancelled")})
+    assert (shown.state, outcomes(shown)) == ("cancelled", {"payload": ("failed", "cancelled")})
 
 
 def test_a_row_cannot_be_opened_again_for_a_finished_staging(at):

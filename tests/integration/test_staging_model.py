@@ -44,22 +44,22 @@ some = st.integers(min_value=0, max_value=1000)
 
 
 @dataclass
-class Wish:
-    """What a request that joined another was promised."""
+class Promise:
+    """One artifact that a joined request was promised."""
 
     url: str
     name: str
 
 
 class Stagings(RuleBasedStateMachine):
-    """One service, one worker that works when it is told to, and a source that loses objects."""
+    """One service, one worker that works on request, and a source that loses objects."""
 
     at: Bench
 
     @initialize()
     def begin(self) -> None:
         empty(self.at.database)
-        self.wishes: list[Wish] = []
+        self.promises: list[Promise] = []
         self.tags: dict[str, str] = {}
         self.verdicts: dict[tuple[str, str], object] = {}
         self.urls = {name: f"file://{self.at.builds}/board/{name}" for name in BUILDS}
@@ -72,15 +72,15 @@ class Stagings(RuleBasedStateMachine):
     @rule(build=builds, wanted=names)
     def request(self, build: str, wanted: list[str]) -> None:
         service = self.at.service
-        asked = service.check_request(self.urls[build], wanted)
-        if service.nothing_left(asked) is None:
-            service.queue(asked, ORIGIN)
+        request = service.check_request(self.urls[build], wanted)
+        if service.nothing_left(request) is None:
+            service.queue(request, ORIGIN)
 
     @rule(build=builds, wanted=names, patience=st.sampled_from([None, 60.0]))
     def join(self, build: str, wanted: list[str], patience: float | None) -> None:
-        asked = self.at.service.check_request(self.urls[build], wanted, patience)
-        self.at.service.queue_behind(asked, JOINER)
-        self.wishes += [Wish(self.urls[build], name) for name in wanted]
+        request = self.at.service.check_request(self.urls[build], wanted, patience)
+        self.at.service.queue_behind(request, JOINER)
+        self.promises += [Promise(self.urls[build], name) for name in wanted]
 
     @rule(build=builds, wanted=names)
     def stage_at_once(self, build: str, wanted: list[str]) -> None:
@@ -103,7 +103,7 @@ class Stagings(RuleBasedStateMachine):
 
     @rule(which=some)
     def cancel(self, which: int) -> None:
-        # Not those of the joiner: whoever cancels these takes the promise back.
+        # Not those of the joiner: a cancellation of these takes the promise back.
         mine = [s.id for s in self.stagings() if s.caller == ORIGIN.caller and not s.final]
         if mine:
             self.at.service.cancel(mine[which % len(mine)], ORIGIN)
@@ -186,17 +186,17 @@ class Stagings(RuleBasedStateMachine):
     @invariant()
     def who_joined_is_not_cancelled_with_another(self) -> None:
         still_open = []
-        for wish in self.wishes:
+        for promise in self.promises:
             found = self.at.rows(
                 "SELECT state, error_code FROM staged_artifacts"
                 " WHERE archive_url = :u AND name = :n AND state <> 'evicted'",
-                u=wish.url,
-                n=wish.name,
+                u=promise.url,
+                n=promise.name,
             )
             if [state for state, _ in found if state in ("pending", "staging")]:
-                still_open.append(wish)
+                still_open.append(promise)
             assert ("failed", "cancelled") not in found
-        self.wishes = still_open
+        self.promises = still_open
 
     def teardown(self) -> None:
         for _ in range(100):

@@ -87,11 +87,11 @@ def test_callers_without_a_name_take_turns_by_their_address(at):
 
 @pytest.mark.parametrize("peer", ["10.0.0.1", "2001:db8::1"])
 def test_a_request_without_a_credential_takes_the_turn_of_its_address(at, peer: str):
-    asked = {"archive_url": at.build("A-1"), "artifacts": ["build"]}
+    body = {"archive_url": at.build("A-1"), "artifacts": ["build"]}
     watch = Watch(at.database, threading.Semaphore(1), Shutdown())
     client = TestClient(create_app(parts_of(at.service, watch)))
     answer = client.simulate_post(
-        "/api/v1.0/stagings", json=asked, headers={"Prefer": "respond-async"}, remote_addr=peer
+        "/api/v1.0/stagings", json=body, headers={"Prefer": "respond-async"}, remote_addr=peer
     )
     watch.close()
     assert answer.status_code == 202, answer.text

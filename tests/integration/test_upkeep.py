@@ -184,11 +184,11 @@ def test_unpacked_bytes_are_reserved_while_they_are_written(database, database_u
 
 
 def test_space_is_reserved_in_steps_and_exactly_when_it_is_short():
-    asked: list[int] = []
+    reserved: list[int] = []
     more: list[int] = []
 
     def reserve(count: int) -> None:
-        asked.append(count)
+        reserved.append(count)
         if count > 1000:
             raise NoSpace("no")
 
@@ -202,7 +202,7 @@ def test_space_is_reserved_in_steps_and_exactly_when_it_is_short():
     with pytest.raises(NoSpace):
         room(500)
     step = 64 << 20
-    assert asked == [500, 600, 1100]
+    assert reserved == [500, 600, 1100]
     assert more == [600 + step, 1100 + step]
 
 
@@ -329,8 +329,8 @@ def test_the_row_of_a_lost_and_unnamed_blob_is_deleted_at_once(at):
 
 
 def test_a_file_without_a_row_is_removed_after_the_grace_time(at):
-    with at.service.blobs.batch("nobody") as batch:
-        blob = batch.keep([b"nobody's"])
+    with at.service.blobs.batch("orphan") as batch:
+        blob = batch.keep([b"an orphan"])
         batch.commit()
     young = reconcile.check(at.service.upkeep, blob.sha256[:2])
     assert (young.files, young.orphans) == (1, ())

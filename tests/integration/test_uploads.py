@@ -161,8 +161,8 @@ def test_an_upload_wait_that_times_out_fails_for_good(database, database_url, tm
         url = at.build(payload_bin=b"payload")
         with pytest.raises(UploadWaitOver):
             at.stage(url)
-        told = at.rows("SELECT state, error_code, waiting_for FROM stagings")
-        assert told == [("failed", "upload_wait_over", None)]
+        rows = at.rows("SELECT state, error_code, waiting_for FROM stagings")
+        assert rows == [("failed", "upload_wait_over", None)]
 
 
 def test_a_worker_postpones_an_absent_artifact_and_blocks_no_thread(at, looks):

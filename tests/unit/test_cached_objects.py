@@ -62,7 +62,7 @@ def fetch(source, store, kind=None, **options):
 
 
 def read_before(content, verified_by=None):
-    """As if this content was read before, under the version that is asked for."""
+    """As if this content was read before, under the requested version."""
     return lambda _found: KnownContent(sha(content), "version", verified_by)
 
 
@@ -145,13 +145,13 @@ def test_a_cached_object_that_vanishes_at_the_last_moment_is_fetched_again(store
 
 def test_no_space_is_reserved_and_no_progress_reported_for_cached_objects(store):
     fetch(VersionedSource({"object": b"payload"}), store)
-    asked: list[int] = []
-    told: list[tuple[int, int | None]] = []
+    reserved: list[int] = []
+    steps: list[tuple[int, int | None]] = []
     fetch(
         VersionedSource({"object": b"payload"}),
         store,
         content_of=read_before(b"payload"),
-        reserve=asked.append,
-        progress=lambda *step: told.append(step),
+        reserve=reserved.append,
+        progress=lambda *step: steps.append(step),
     )
-    assert (sum(asked), told) == (0, [])
+    assert (sum(reserved), steps) == (0, [])

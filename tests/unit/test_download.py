@@ -29,7 +29,7 @@ PIECE = 1 << 12
 
 
 class Remote:
-    """A source of one object that can break, and remembers what was asked of it."""
+    """A source of one object that can break, and remembers the requested ranges."""
 
     url = "gs://bucket/board/R17-1"
 
@@ -37,7 +37,7 @@ class Remote:
         self.body = body
         self.digests = digests or {}
         self.breaks_at = None
-        self.asked = []
+        self.requested = []
         self.sent = 0
         self.at_once = 0
         self.most_at_once = 0
@@ -55,7 +55,7 @@ class Remote:
     def open(self, found, start=0, end=None):
         last = len(self.body) if end is None else end
         with self._lock:
-            self.asked.append((start, last))
+            self.requested.append((start, last))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             if self.at_once >= self.together:
@@ -124,7 +124,7 @@ def test_any_range_is_read_exactly(tmp_path, speed, start, end):
 
 def test_a_slow_download_uses_several_connections(tmp_path):
     source = Remote()
-    source.together = ALWAYS.connections  # whoever comes second waits for all of them
+    source.together = ALWAYS.connections  # the second request waits for all of them
     assert read(tmp_path, source, speed=ALWAYS) == BODY
     assert source.most_at_once == ALWAYS.connections
     assert source.sent <= SIZE + PIECE
@@ -133,7 +133,7 @@ def test_a_slow_download_uses_several_connections(tmp_path):
 def test_a_fast_download_uses_one_connection(tmp_path):
     source = Remote()
     assert read(tmp_path, source, speed=Speed(slow_bytes_per_second=1)) == BODY
-    assert source.asked == [(0, SIZE)]
+    assert source.requested == [(0, SIZE)]
 
 
 @pytest.mark.parametrize("speed", [ONE, ALWAYS])

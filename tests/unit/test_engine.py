@@ -159,16 +159,16 @@ def test_an_archive_without_the_selected_member_is_an_error(store):
 @pytest.mark.parametrize("extract", ["plain", "tar"])
 @pytest.mark.parametrize("algorithm", ["sha256", "md5", "crc32c"])
 def test_a_declared_digest_must_match(store, tmp_path, extract, algorithm):
-    def told(data):
+    def declared(data):
         if algorithm == "crc32c":
             return {algorithm: f"{google_crc32c.value(data):08x}"}
         return {algorithm: hashlib.new(algorithm, data).hexdigest()}
 
     packed = tar_of(("a", b"content"))
     kind = kind_of(extract)
-    right = MemorySource({"object": packed}, told(packed))
+    right = MemorySource({"object": packed}, declared(packed))
     assert fetch(kind, right, BUILD, store).sha256 == sha(packed)
-    wrong = MemorySource({"object": packed}, told(b"x"))
+    wrong = MemorySource({"object": packed}, declared(b"x"))
     before = len(blobs_of(store))
     with pytest.raises(ArchiveCorrupt, match=algorithm):
         fetch(kind, wrong, BUILD, store)
@@ -191,13 +191,17 @@ def test_limits_apply_to_a_plain_object(store):
 
 
 def test_progress_is_reported_and_ends_at_the_total(store):
-    told = []
+    steps = []
     source = MemorySource({"object": bytes(200_000)})
     engine.fetch(
-        kind_of(), source, BUILD, store, engine.FetchHooks(progress=lambda *step: told.append(step))
+        kind_of(),
+        source,
+        BUILD,
+        store,
+        engine.FetchHooks(progress=lambda *step: steps.append(step)),
     )
-    assert told[-1] == (200_000, 200_000)
-    assert told == sorted(told)
+    assert steps[-1] == (200_000, 200_000)
+    assert steps == sorted(steps)
 
 
 def test_a_fetch_can_be_cancelled_between_two_chunks(store, tmp_path):
@@ -237,13 +241,13 @@ def test_content_in_the_store_is_not_fetched_again(store):
     first = MemorySource({"object": b"payload"})
     engine.fetch(kind_of(), first, BUILD, store)
     again = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})
-    told = []
+    steps = []
     fetched = fetch(
-        kind_of(), again, BUILD, store, engine.FetchHooks(progress=lambda *step: told.append(step))
+        kind_of(), again, BUILD, store, engine.FetchHooks(progress=lambda *step: steps.append(step))
     )
     assert fetched.files == (engine.StagedFile("object", sha(b"payload"), 7),)
     assert again.opened == []
-    assert told == []  # of bytes that need not come, nothing is told
+    assert steps == []  # no progress is reported for a cache hit
 
 
 def test_a_known_object_whose_blob_is_gone_is_fetched(store):

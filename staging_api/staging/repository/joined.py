@@ -2,8 +2,8 @@
 
 It calls functions, whose plans are kept: see ``db/functions/stagings_shown.sql``.
 
-What is shown of a staging belongs to it. An unfinished one shows the live rows of what it asked
-for, but for those that failed for it: a later request may have opened such a row again. A finished
+An unfinished staging shows the live rows of its artifacts, but for those that failed for it: a
+later request may have opened such a row again. A finished
 one shows the rows that it ended with; that another staging brought something since is said as that.
 """
 

@@ -67,20 +67,20 @@ def versions(conn: Connection, staging_ids: Sequence[str]) -> dict[str, int]:
 
 
 def newest_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """The newest staging of the archive that asked for any of `names`."""
+    """The newest staging of the archive that requested any of `names`."""
     found = joined.read(conn, joined.NEWEST, {"archive_url": archive_url, "names": list(names)})
     return found[0] if found else None
 
 
 def with_artifacts(conn: Connection, ids: Sequence[str]) -> list[Staging]:
-    """These stagings, in this order, each with the live rows of what it asked for."""
+    """These stagings, in this order, each with the live rows of its artifacts."""
     return joined.read(conn, joined.BY_ID, {"ids": list(ids)})
 
 
 def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """An unfinished staging that asked for some of `names`: the one to rely on.
+    """An unfinished staging that requested some of `names`: the one to rely on.
 
-    One that asked for all of them, of these one for which nothing failed, of these the one that
+    One that requested all of them, of these one for which nothing failed, of these the one that
     waits longest for an upload, of these the oldest.
     """
     brings_all = stagings.c.requested.contains(list(names))
