@@ -13,6 +13,7 @@ from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.origins import Origins
+from staging_api.http.parameters import OneValue
 from staging_api.http.probes import Check, Probes
 from staging_api.http.reads import Router
 from staging_api.http.resources.configdocs.contract import SCHEMAS
@@ -34,6 +35,7 @@ def create_app(deps: AppDependencies) -> App:
             Origins(PERMISSIONS, deps.hosts),
             Authentication(PERMISSIONS, deps.authenticator, deps.anonymous, refusals),
             CallerLimits(deps.limits),
+            OneValue(),
             ConfigdocsSurface(),
         ],
         router=Router(),

@@ -40,6 +40,7 @@ class ConfigdocsStatus:
     """All collections."""
 
     answers_head = True
+    list_parameters = frozenset({"version", "versions"})
 
     def __init__(self, documents: DocumentService) -> None:
         self._reader = documents.reader

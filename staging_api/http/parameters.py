@@ -1,0 +1,39 @@
+"""Parameters of documents' routes: each has one value, so that none is silently dropped."""
+
+from typing import Any, cast
+
+import falcon
+
+from staging_api.errors import Invalid
+
+_NAMES = ("configdocs", "commitconfigdocs", "renderedconfigdocs", "document")
+#: How the templates of these routes begin.
+_DOCUMENTS = tuple(f"/api/v1.0/{name}" for name in _NAMES)
+
+
+class OneValue:
+    """Middleware: refuses a parameter that is sent with two different values.
+
+    A resource names the parameters that may have several in `list_parameters`.
+    """
+
+    def process_resource(
+        self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
+    ) -> None:
+        """Take a value that is sent several times once.
+
+        Raises:
+            Invalid: a parameter has two values; ``dryrun=true&dryrun=false`` could commit what
+                was to be validated only.
+        """
+        if not (req.uri_template or "").startswith(_DOCUMENTS):
+            return
+        lists = getattr(resource, "list_parameters", ())
+        # The request's own dictionary, which responders read too.
+        params = cast("dict[str, str | list[str]]", req.params)
+        for name, values in params.items():
+            if name in lists or isinstance(values, str):
+                continue
+            if any(value != values[0] for value in values):
+                raise Invalid.field(name, "is sent twice, with two different values: send one")
+            params[name] = values[0]
