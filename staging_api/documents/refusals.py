@@ -66,3 +66,12 @@ def moved(what: str, newest: int) -> BufferConflict:
         "The buffer has moved",
         f"{what} is not the buffer any more: its revision is {newest}; review it and try again",
     )
+
+
+def late(revision: int) -> BufferConflict:
+    """The commit that this one would confirm is overdue; what was reviewed stands on it."""
+    return BufferConflict(
+        "A commit was not confirmed in time",
+        f"the commit of revision {revision} was not confirmed in time and is undone, so the"
+        " buffer is compared with the commit before: review it and try again",
+    )

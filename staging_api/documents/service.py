@@ -15,7 +15,7 @@ it is undone or still overdue. Builds that a commit names are queued after it: t
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from staging_api.db.engine import Database
@@ -27,7 +27,7 @@ from staging_api.documents.contents import Contents
 from staging_api.documents.messages import Message, Verdict, of_finding
 from staging_api.documents.model import Document, Fault, Finding, Level
 from staging_api.documents.reader import DocumentReader
-from staging_api.documents.refusals import BufferConflict, RequestInvalid, moved
+from staging_api.documents.refusals import BufferConflict, RequestInvalid, late, moved
 from staging_api.documents.renderings import Renderings
 from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.stored import (
@@ -148,13 +148,18 @@ class DocumentService:
     def commit(self, request: CommitRequest, author: Author) -> Done:
         """Validate the buffer, and make it the committed version.
 
-        With errors it is committed only by force; a dry run commits nothing.
+        With errors it is committed only by force; a dry run changes nothing. An earlier commit
+        that waits to be confirmed is confirmed by this one. If its time is over it is undone
+        instead, and this one is refused: the buffer still has what the overdue commit brought.
 
         Raises:
-            BufferConflict: there is no buffer, or it is not the one that was reviewed.
+            BufferConflict: there is no buffer, or it is not the one that was reviewed, or an
+                earlier commit is overdue.
             LockHeld: another request changes documents.
         """
         with self._changing(author) as change:
+            if not request.dryrun and (overdue := self._undo(change)) is not None:
+                raise late(overdue)
             now = change.look()
             reviewed = _reviewed(now, request)
             verdict = self._verdict(now, author)
@@ -164,6 +169,12 @@ class DocumentService:
                 with change.deciding() as (conn, there):
                     if buffer_of(there) != reviewed:
                         raise moved(f"revision {reviewed.revision}", there.newest_revision)
+                    # The time can end during the validations. One statement reads the clock:
+                    # what it leaves unconfirmed is late.
+                    rows.confirm(conn, there.committed_revision, author.origin.caller)
+                    waiting = rows.unconfirmed(conn)
+                    if waiting is not None:
+                        raise late(waiting.revision)
                     confirm_until = rows.add_commit(
                         conn,
                         reviewed.revision,
@@ -235,26 +246,10 @@ class DocumentService:
         What was committed before is committed again, as a new revision; what was posted since
         stays the buffer.
         """
-        with self.database.connect() as conn:
-            overdue = rows.overdue(conn)
-        if overdue is None:
+        if self._overdue() is None:
             return None
-        reason = f"the commit of revision {overdue} was not confirmed in time"
-        with self._changing(Author(origin, reason)) as change, change.deciding() as (conn, now):
-            if rows.overdue(conn) != overdue:
-                return None
-            before = rows.committed_before(conn, overdue)
-            target = Target("undone", rows.state(conn, before), before)
-            undone = change.make(conn, now, target)
-            rows.mark_undone(conn, overdue, undone.revision)
-            rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
-            if now.buffered:
-                old = target.collections
-                then = Now(undone.revision, old, undone.revision, old)
-                kept = Target("rolled_back", now.newest, now.newest_revision)
-                change.make(conn, then, kept)
-        log.warning("%s: it was undone", reason)
-        return overdue
+        with self._changing(Author(origin)) as change:
+            return self._undo(change)
 
     def tag(self, number: int, tag: str, data: object, author: Author) -> Revision:
         """Name a revision.
@@ -318,6 +313,31 @@ class DocumentService:
 
     def _changing(self, author: Author) -> AbstractContextManager[Change]:
         return changing(self.database, self.locks, author)
+
+    def _overdue(self) -> int | None:
+        with self.database.connect() as conn:
+            return rows.overdue(conn)
+
+    def _undo(self, change: Change) -> int | None:
+        """Undo the overdue commit, under the lock of `change`; gives its revision."""
+        overdue = self._overdue()
+        if overdue is None:
+            return None
+        reason = f"the commit of revision {overdue} was not confirmed in time"
+        change = replace(change, stamp=replace(change.stamp, reason=reason))
+        with change.deciding() as (conn, now):
+            before = rows.committed_before(conn, overdue)
+            target = Target("undone", rows.state(conn, before), before)
+            undone = change.make(conn, now, target)
+            rows.mark_undone(conn, overdue, undone.revision)
+            rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
+            if now.buffered:
+                old = target.collections
+                then = Now(undone.revision, old, undone.revision, old)
+                kept = Target("rolled_back", now.newest, now.newest_revision)
+                change.make(conn, then, kept)
+        log.warning("%s: it was undone", reason)
+        return overdue
 
     def _incomplete(self, collections: State) -> Iterator[Message]:
         for finding, collection in self._findings(collections):

@@ -20,17 +20,12 @@ _WAITS = (
 def add_commit(
     conn: Connection, revision: int, stamp: Stamp, *, forced: bool, confirm_seconds: float | None
 ) -> datetime | None:
-    """Commit a revision; an earlier commit that waits to be confirmed is confirmed by that.
+    """Commit a revision; no other commit may wait to be confirmed.
 
     Returns:
         When the commit is undone, unless it is confirmed before; None: it is final.
     """
     c = t.document_commits
-    conn.execute(
-        update(c)
-        .where(*_WAITS)
-        .values(confirmed_at=text("clock_timestamp()"), confirmed_by=stamp.caller)
-    )
     until = None
     if confirm_seconds is not None:
         until = text("clock_timestamp() + make_interval(secs => :confirm_seconds)").bindparams(
@@ -51,7 +46,11 @@ def unconfirmed(conn: Connection) -> Unconfirmed | None:
 
 
 def confirm(conn: Connection, revision: int, caller: str) -> bool:
-    """Make a commit final, if it waits for that and its time is not over."""
+    """Make a commit final, if it waits for that and its time is not over by the database's clock.
+
+    Returns:
+        Whether it did.
+    """
     c = t.document_commits
     done = conn.execute(
         update(c)

@@ -185,6 +185,59 @@ def test_confirming_too_late_is_refused(site: DocumentApi, database: Database) -
     assert site.ask("POST", "/document-revisions/1/confirm").status == 409
 
 
+@pytest.mark.parametrize("how", ["", "revision=2", "force=true", "confirm_within=60", "stage=true"])
+def test_a_commit_after_the_time_to_confirm_undoes_the_overdue_one_and_is_refused(
+    site: DocumentApi, database: Database, how: str
+) -> None:
+    site.committed("a", document("one"), policy())
+    site.add("a", document("two"), policy())
+    site.commit(confirm_within=600)
+    site.add("b", document("three"))
+    later(database)
+    refused = site.send("POST", f"{API}/commitconfigdocs?{how}")
+    assert refused.status == 409
+    assert "revision 2 was not confirmed in time" in refused.json["reason"]
+    overdue = site.ask("GET", "/document-revisions/2").json["commit"]
+    assert (overdue["confirmed_at"], overdue["undone_in"]) == (None, 4)
+    assert names(site.get("/configdocs/a", version="committed")) == {"one", "layering-policy"}
+    assert site.status() == {"a": "modified", "b": "created"}
+    assert site.commit().status == 200
+    assert set(site.status().values()) == {"unmodified"}
+
+
+def test_a_dry_run_after_the_time_to_confirm_leaves_the_overdue_commit(
+    site: DocumentApi, database: Database
+) -> None:
+    site.add("a", document("one"), policy())
+    site.commit(confirm_within=600)
+    site.add("b", document("two"))
+    later(database)
+    assert site.commit(dryrun="true").json["revision"] == 2
+    overdue = site.ask("GET", "/document-revisions/1").json["commit"]
+    assert (overdue["confirmed_at"], overdue["undone_in"]) == (None, None)
+
+
+def test_a_commit_whose_validations_outlast_the_time_to_confirm_confirms_nothing(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ends: list[bool] = []
+    with (
+        validator(200, GOOD, lambda: ends and later(database)) as (url, _),
+        document_api(database_url, tmp_path, documents_validators=f"v={url}") as site,
+    ):
+        site.committed("a", document("one"), policy())
+        site.add("a", document("two"), policy())
+        site.commit(confirm_within=600)
+        site.add("b", document("three"))
+        ends.append(True)
+        assert site.commit().status == 409
+        overdue = site.ask("GET", "/document-revisions/2").json["commit"]
+        assert overdue["confirmed_at"] is None
+        assert site.ask("GET", "/document-buffer").json["committed"] == 2
+        assert site.commit().status == 409
+        assert site.ask("GET", "/document-buffer").json["committed"] == 4
+
+
 def test_undoing_waits_while_another_request_changes_documents(
     site: DocumentApi, other_site: DocumentApi, database: Database
 ) -> None:
