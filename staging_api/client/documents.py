@@ -74,7 +74,10 @@ class Documents(DocumentCalls):
         return self._sent(path, query, b"", on_retry=on_retry)
 
     def status(self, versions: Sequence[str] = ()) -> list[Document]:
-        """What became of each collection between two versions (default: committed and buffer)."""
+        """What became of each collection between two versions (default: committed and buffer).
+
+        While a commit of one of the two waits to be confirmed, each entry has `confirm_until`.
+        """
         query = [("versions", version) for version in versions]
         found: list[Document] = self._calls.ask("GET", with_query("/configdocs", query)).document
         return found
@@ -124,6 +127,8 @@ class Documents(DocumentCalls):
     ) -> Document:
         """Validate the buffer, and commit it; gives the result of its validations.
 
+        With `confirm_within` it has `confirm_until`, when the commit is undone.
+
         Args:
             revision: the one that was reviewed; refused if the buffer is another one by now.
             force: commit in spite of errors.
@@ -135,7 +140,8 @@ class Documents(DocumentCalls):
 
         Raises:
             Invalid: the validations failed; `extra["messages"]` says why.
-            Conflict: there is nothing to commit, or not what was reviewed.
+            Conflict: there is nothing to commit, or not what was reviewed, or the commit before
+                was not confirmed in time.
             LockHeld: another request changed documents all the time.
         """
         query = {
@@ -149,7 +155,10 @@ class Documents(DocumentCalls):
         return self._sent("/commitconfigdocs", query, b"", on_retry=on_retry)
 
     def buffer(self) -> Document:
-        """What would be committed: revision, digest, and the collections that it changes."""
+        """What would be committed: revision, digest, and the collections that it changes.
+
+        `unconfirmed` has the `revision` of a commit that waits, and its `confirm_until`; or None.
+        """
         return self._asked("GET", "/document-buffer")
 
     def discard(self, collection: str | None = None, *, reason: str | None = None) -> Document:

@@ -189,10 +189,13 @@ def test_the_command_line_speaks_for_the_whole_journey(run: Run, folder: Path) -
 
 def test_without_a_buffer_the_command_line_shows_what_is_committed(run: Run, folder: Path) -> None:
     run("create", "site", folder)
-    run("commit", "--confirm-within", "600")
+    done = run("commit", "--confirm-within", "600")
+    status = json.loads(run("status", "--json"))
+    number, until = status["buffer"]["committed"], status["buffer"]["unconfirmed"]["confirm_until"]
+    assert [each["confirm_until"] for each in status["collections"]] == [until]
     assert "buffer: empty" in run("status")
-    assert "unless it is confirmed" in run("status")
-    number = json.loads(run("status", "--json"))["buffer"]["committed"]
+    for shown in (done, run("status")):
+        assert f", undone at {until} unless it is confirmed" in shown
     assert "is confirmed" in run("confirm", number, "--reason", "it works")
     assert "unless it is confirmed" not in run("status")
     assert SCRIPT in run("why", SCRIPT, "one", ".value")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.cli.documents.messages import print_messages
+from staging_api.cli.documents.messages import print_messages, undone_unless_confirmed
 from staging_api.cli.documents.options import Reason, connected
 from staging_api.cli.documents.posted import PostedText, read_files
 from staging_api.cli.exits import REFUSED
@@ -245,6 +245,7 @@ def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     if not as_json:
         print_messages(result["details"]["messageList"])
     text = f"{result['message']}: revision {result['revision']}, digest {result['digest']}"
+    text += undone_unless_confirmed(result)
     for build in result.get("builds", ()):
         text += f"\n  {build['state']} {build['archive_url']}"
     _print(result, text, as_json=as_json)

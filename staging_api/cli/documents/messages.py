@@ -26,6 +26,16 @@ def diagnostic_of(message: Message) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def undone_unless_confirmed(unconfirmed: Mapping[str, Any] | None) -> str:
+    """When a commit is undone, as the end of a sentence; nothing if it is final.
+
+    Args:
+        unconfirmed: has ``confirm_until``, unless the commit is final.
+    """
+    until = (unconfirmed or {}).get("confirm_until")
+    return f", undone at {until} unless it is confirmed" if until else ""
+
+
 def _line(message: Message) -> str:
     """A message as compilers write theirs: file and line, level, what it is, which document."""
     level = str(message.get("level") or ("Error" if message.get("error") else "Info")).lower()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from staging_api.cli.documents.messages import undone_unless_confirmed
 from staging_api.cli.documents.options import (
     Secrets,
     Version,
@@ -32,11 +33,13 @@ def status(
     with connected(server, token, timeout, as_json=as_json) as client:
         buffer, found = client.documents.buffer(), client.documents.status()
         committed = buffer["committed"]
-        commit = client.documents.revision(committed)["commit"] if committed else None
+        named = as_json and committed
+        commit = client.documents.revision(committed)["commit"] if named else None
     if as_json:
         print_json({"buffer": buffer, "collections": found, "commit": commit})
         return
-    typer.echo(f"committed: {f'revision {committed}' if committed else 'nothing'}{_until(commit)}")
+    named = f"revision {committed}" if committed else "nothing"
+    typer.echo(f"committed: {named}{undone_unless_confirmed(buffer['unconfirmed'])}")
     if buffer["collections"]:
         typer.echo(f"buffer: revision {buffer['revision']}, digest {buffer['digest']}")
     else:
@@ -98,12 +101,6 @@ def print_text(text: bytes, *, as_json: bool) -> None:
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
-
-
-def _until(commit: Mapping[str, Any] | None) -> str:
-    if commit is None or not commit["confirm_until"] or commit["confirmed_at"]:
-        return ""
-    return f", undone at {commit['confirm_until']} unless it is confirmed"
 
 
 def _cells(revision: Mapping[str, Any]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from tests.documents import DocumentApi
 
 PAGE = (Path(__file__).parents[3] / "docs" / "documents.md").read_text()
 CONSOLE = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+LOCAL, CONFIRMED, *MOVE = CONSOLE
 TOKEN = "gAAAAABm"
 DEFAULTS = {"storagePolicy": "cleartext", "replacement": False}
 #: What the site had in Deckhand: revision 7 is committed, 6 is an older one.
@@ -100,6 +101,13 @@ def _rendered(values: list[Any]) -> Iterator[Any]:
 
 
 class _Quiet(WSGIRequestHandler):
+    def get_environ(self) -> dict[str, Any]:
+        """Leave out the media type that this server, unlike gunicorn, makes up."""
+        environ = super().get_environ()
+        if "Content-Type" not in self.headers:
+            del environ["CONTENT_TYPE"]
+        return environ
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         """Say nothing."""
 
@@ -180,16 +188,27 @@ def named(kind: str) -> str:
     return found[1]
 
 
-def test_folders_are_checked_rendered_and_compared_as_the_page_shows(shell: Shell) -> None:
+def write_site(shell: Shell) -> None:
+    """Write the folder ``site`` of the page."""
     folder = shell.folder / "site"
     folder.mkdir()
     (folder / "policy.yaml").write_text(named("yaml policy"))
     (folder / "network.yaml").write_text(named("yaml documents"))
-    shell.run(CONSOLE[0])
+
+
+def test_folders_are_checked_rendered_and_compared_as_the_page_shows(shell: Shell) -> None:
+    write_site(shell)
+    shell.run(LOCAL)
+
+
+def test_a_commit_waits_to_be_confirmed_as_the_page_shows(shell: Shell, site: DocumentApi) -> None:
+    write_site(shell)
+    shell.run(CONFIRMED)
+    assert site.ask("GET", "/document-revisions/1").json["commit"]["confirmed_at"] is not None
 
 
 def test_a_site_moves_from_deckhand_as_the_page_shows(shell: Shell, site: DocumentApi) -> None:
-    for block in CONSOLE[1:]:
+    for block in MOVE:
         shell.run(block)
     assert site.status() == {"base": "unmodified", "secrets": "unmodified"}
     rendered = site.get(
@@ -207,7 +226,7 @@ def test_a_rendering_that_differs_stops_the_move(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RENDERED, "child", {"a": {"b": 420, "c": 2}, "u": "swordfish"})
-    *before, last = CONSOLE[1:]
+    *before, last = MOVE
     for block in before:
         shell.run(block)
     with pytest.raises(AssertionError, match=r"\.data\.a\.b: 420 -> .*0644"):
@@ -215,7 +234,7 @@ def test_a_rendering_that_differs_stops_the_move(
 
 
 def test_every_console_block_is_run() -> None:
-    assert len(CONSOLE) == 4
+    assert len(CONSOLE) == 5
     assert not re.findall(r"^ {4}(?:\$ )?staging-api", PAGE, re.MULTILINE)
 
 
