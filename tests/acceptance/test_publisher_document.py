@@ -44,7 +44,7 @@ def block(heading: str, number: int = 0) -> list[str]:
 
 def commands() -> list[list[str]]:
     """The first block behind the heading, without `staging-api`."""
-    lines = block("## What people do with an archive")
+    lines = block("## Commands")
     return [shlex.split(line.removeprefix("staging-api ")) for line in lines]
 
 
@@ -120,7 +120,7 @@ def test_the_requests_without_a_command_do_what_the_document_says(
             archive.upload(f"{package}.deb", raw)
     archive.published()
     words = {"tools": archive.name, "GENERATION": first, "UPLOAD": ""}
-    for line in block("## What people do with an archive", 1):
+    for line in block("## Commands", 1):
         said = typed(line, tmp_path, client.url, **words)
         if "publish upload" in line:
             (waiting, *_) = client.get(f"{archive.path}/uploads").json["items"]
