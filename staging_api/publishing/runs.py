@@ -1,7 +1,7 @@
 """Runs of the publisher: one, a page of them, and the one that holds the lock now."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +43,29 @@ class PublisherRuns:
         with self.database.connect() as conn:
             return rows.find_run(conn, run_id)
 
-    def page(self, *, limit: int, **filters: Any) -> Page[PublisherRun]:
-        """List runs, newest first.
+    def page(
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        archive: str | None = None,
+        state: str | None = None,
+        operation: str | None = None,
+    ) -> Page[PublisherRun]:
+        """List runs below `after`, newest first; of one APT archive, state or operation."""
 
-        Args:
-            limit: runs on a page.
-            filters: ``after``, ``archive``, ``state`` and ``operation``, as `rows.list_runs` has
-                them.
-        """
+        def select(count: int) -> Sequence[PublisherRun]:
+            return rows.list_runs(
+                conn,
+                limit=count,
+                after=after,
+                apt_archive=archive,
+                state=state,
+                operation=operation,
+            )
+
         with self.database.connect() as conn:
-            return page_of(lambda count: rows.list_runs(conn, limit=count, **filters), limit)
+            return page_of(select, limit)
 
     def running_under(self, lock_id: str) -> RunningOperation | None:
         """Return what runs under a grant of the lock, waiting a moment for its row.

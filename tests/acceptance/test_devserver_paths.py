@@ -116,7 +116,7 @@ def test_success_and_true_are_these_bytes_and_no_more(
     [
         ("download", "archive_url"),
         ("download?archive_url=", "archive_url"),
-        ("wait_for_status?archive_url={url}", "nobody"),
+        ("wait_for_status?archive_url={url}", "no staging brings"),
         ("stage?archive_url={url}", "artifacts or files"),
         ("stage?archive_url={url}&artifacts=floppy", "floppy"),
         ("stage_images?archive_url={url}", "image_types"),

@@ -24,7 +24,7 @@ def locks(database: Database, database_url: str) -> Iterator[Locks]:
 
 
 def refuses(database: Database, held: Hold) -> bool:
-    with pytest.raises(LockLost, match="over"):
+    with pytest.raises(LockLost, match="has ended"):
         held.assert_held()
     with pytest.raises(LockLost), guarded(database, held):
         pytest.fail("wrote under a lock that is over")

@@ -16,6 +16,7 @@ from staging_api.errors import Forbidden, Invalid
 from staging_api.http.auth import origin
 from staging_api.http.conditions import lists
 from staging_api.http.permissions import SECRETS
+from staging_api.http.problems import rfc3339
 
 YAML = "application/x-yaml"
 _MAX_REASON_LENGTH = 500
@@ -41,7 +42,7 @@ def validation_result(done: Done, code: str) -> dict[str, Any]:
 
 def confirm_until(time: datetime | None) -> dict[str, str]:
     """The field that says when a commit is undone, unless it is confirmed before; or none."""
-    return {} if time is None else {"confirm_until": time.isoformat()}
+    return {} if time is None else {"confirm_until": rfc3339(time)}
 
 
 def author(req: falcon.Request) -> Author:
