@@ -127,6 +127,7 @@ def full(site: DocumentApi) -> DocumentApi:
     return site
 
 
+@pytest.mark.prove  # minutes: a thousand and more requests, each compared with the tables
 @pytest.mark.parametrize(
     ("request_line", "name"),
     [(request, name) for request, names in PARAMETERS.items() for name in names],
