@@ -425,6 +425,8 @@ def holds_what_was_decided(troubled: Troubled) -> None:
     assert seen[max(seen)] == "2.0"
 
 
+# Forty updates with publishes within each, and then a pod that ends what it has begun.
+@pytest.mark.timeout(400)
 def test_no_update_fails_beside_a_new_key_a_rollback_and_a_deleted_source(
     apt: Apt, keys: Keys
 ) -> None:
