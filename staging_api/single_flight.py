@@ -48,14 +48,15 @@ class SingleFlight:
         """Whether a request for this key would wait for another one."""
         return key in self._flights
 
-    def run(
-        self, key: Hashable, work: Callable[[], None], client: Client, patience_seconds: float
-    ) -> None:
+    def run(self, key: Hashable, work: Callable[[], None], client: Client, deadline: float) -> None:
         """Do `work`, or wait until another request has done it for the same key.
+
+        Args:
+            deadline: by `time.monotonic`; a request waits for another's work until then.
 
         Raises:
             ClientGone: the client closed its connection while its request waited.
-            WaitTimedOut: another request's work took longer than `patience_seconds`.
+            WaitTimedOut: the work of the other request was not done by the `deadline`.
             StagingApiError: raised by the work, here or in the other request.
         """
         follower = _Follower()
@@ -67,7 +68,7 @@ class SingleFlight:
             else:
                 flight.followers.append(follower)
         if not follower.leads:
-            self._follow(flight, follower, client, time.monotonic() + patience_seconds)
+            self._follow(flight, follower, client, deadline)
         if follower.leads:
             with self._leading(key, flight):
                 check_connected(client)

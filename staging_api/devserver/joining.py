@@ -115,7 +115,7 @@ class Joining:
         """
         self._patiently(partial(self._stage, request, origin), origin.client)
 
-    def _stage(self, request: StagingRequest, origin: RequestOrigin) -> None:
+    def _stage(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
         key = _key(request, _FOREGROUND)
         if not self.flights.is_running(key) and self._nothing_left(request, origin):
             return
@@ -123,16 +123,16 @@ class Joining:
             if self.refuses:
                 self.stagings.stage(request, origin)
             else:
-                work = partial(self._bring, request, origin)
-                self.flights.run(key, work, origin.client, self.patience_seconds)
+                work = partial(self._bring, request, origin, deadline)
+                self.flights.run(key, work, origin.client, deadline)
 
-    def _bring(self, request: StagingRequest, origin: RequestOrigin) -> None:
+    def _bring(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
         """Stage it, or wait for the request that does, in whatever process."""
         try:
             self.stagings.stage(request, origin)
         except (LockHeld, LockLost):
             self.stagings.queue_behind(request, origin)
-            self._wait(request, _FOREGROUND, origin, origin.client)
+            self._wait(request, _FOREGROUND, origin, origin.client, deadline)
 
     def stage_all(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Return once everything is staged, what would follow included.
@@ -157,9 +157,9 @@ class Joining:
         Raises:
             StagingApiError: an artifact failed.
         """
-        return not self._patiently(partial(self._left, request, PHASES), client)
+        return not self._patiently(lambda _deadline: self._left(request, PHASES), client)
 
-    def _queue(self, request: StagingRequest, origin: RequestOrigin) -> None:
+    def _queue(self, request: StagingRequest, origin: RequestOrigin, _deadline: float) -> None:
         if self._nothing_left(request, origin):
             return
         if self.refuses:
@@ -184,15 +184,19 @@ class Joining:
         self._patiently(partial(self._wait_for_phases, request, origin, client), client)
 
     def _wait_for_phases(
-        self, request: StagingRequest, origin: RequestOrigin | None, client: Client
+        self,
+        request: StagingRequest,
+        origin: RequestOrigin | None,
+        client: Client,
+        deadline: float,
     ) -> None:
         # One that may ask anew must not wait for one that may not.
         key = (_key(request, PHASES), origin is None)
         if not self.flights.is_running(key) and not self._left(request, PHASES):
             return
         with self.waiter_slots.one():
-            work = partial(self._wait, request, PHASES, origin, client)
-            self.flights.run(key, work, client, self.patience_seconds)
+            work = partial(self._wait, request, PHASES, origin, client, deadline)
+            self.flights.run(key, work, client, deadline)
 
     def _wait(
         self,
@@ -200,9 +204,9 @@ class Joining:
         phases: tuple[Phase, ...],
         origin: RequestOrigin | None,
         client: Client,
+        deadline: float,
     ) -> None:
         """Return once it is staged; request anew, by `origin`, what no staging brings any more."""
-        deadline = time.monotonic() + self.patience_seconds
         while left := self._left(request, phases):
             with self.stagings.database.connect() as conn:
                 bringer = repository.bringer(conn, request.archive_url, sorted(left))
@@ -219,8 +223,8 @@ class Joining:
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
 
-    def _patiently(self, call: Callable[[], _Result], client: Client) -> _Result:
-        """Call again while each database connection of this process is in use.
+    def _patiently(self, call: Callable[[float], _Result], client: Client) -> _Result:
+        """Call with the deadline of the request, again while no database connection is free.
 
         A crowd of clients can keep them in use for longer than one request waits for one. That
         passes by itself, and these clients take a refusal for final.
@@ -228,7 +232,7 @@ class Joining:
         deadline = time.monotonic() + self.patience_seconds
         while True:
             try:
-                return call()
+                return call(deadline)
             except NoConnectionFree:
                 check_connected(client)
                 if self.watch.closed or time.monotonic() >= deadline:

@@ -2,7 +2,7 @@
 
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api.catalogue.catalogue import Catalogue
+from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
@@ -28,6 +29,7 @@ from staging_api.errors import (
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.metrics import DATABASE_UNAVAILABLE
+from staging_api.single_flight import SingleFlight
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
@@ -138,6 +140,28 @@ def test_a_request_waits_while_every_database_connection_is_in_use(joining, sour
         waiting.result()
         assert asking.result() is False
     assert joining.waiter_slots.taken == 0
+
+
+class CongestedOnce(SingleFlight):
+    """Finds no database connection at the first call, and keeps the deadlines of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: list[float] = []
+
+    def run(self, key: Hashable, work: Callable[[], None], client: Client, deadline: float) -> None:
+        self.deadlines.append(deadline)
+        if len(self.deadlines) == 1:
+            raise NoConnectionFree("none")
+        super().run(key, work, client, deadline)
+
+
+def test_a_request_that_is_tried_again_has_no_more_patience_than_before(joining, source):
+    flights = CongestedOnce()
+    request = wanted(joining, source, "stateful")
+    replace(joining, flights=flights).stage(request, ORIGIN)
+    first, second = flights.deadlines
+    assert first == second
 
 
 def test_without_a_database_connection_a_request_is_refused_once_its_patience_is_over(

@@ -1,6 +1,7 @@
 """Work that is done once for all who want the same at the same time."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -50,6 +51,10 @@ class Work:
             raise self.error
 
 
+def in_seconds(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
 def followers(flight: SingleFlight, key: str) -> int:
     found = flight._flights.get(key)
     return len(found.followers) if found else 0
@@ -58,9 +63,11 @@ def followers(flight: SingleFlight, key: str) -> int:
 def test_one_does_it_for_all_of_the_same_key_and_another_key_is_another_matter():
     flight, work, other = SingleFlight(), Work(), Work()
     with ThreadPoolExecutor(20) as pool:
-        same = [pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30) for _ in range(10)]
+        same = [
+            pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, in_seconds(30)) for _ in range(10)
+        ]
         eventually(lambda: followers(flight, "a") == 9, "they do not wait")
-        apart = pool.submit(flight.run, "b", other, ALWAYS_CONNECTED, 30)
+        apart = pool.submit(flight.run, "b", other, ALWAYS_CONNECTED, in_seconds(30))
         eventually(lambda: other.begun == 1, "another key waits")
         other.release.set()
         apart.result()
@@ -73,7 +80,9 @@ def test_one_does_it_for_all_of_the_same_key_and_another_key_is_another_matter()
 def test_all_followers_get_the_error_each_as_a_copy():
     flight, work = SingleFlight(), Work(NotFound("it is not there", extra={"a": 1}))
     with ThreadPoolExecutor(5) as pool:
-        asked = [pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30) for _ in range(5)]
+        asked = [
+            pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, in_seconds(30)) for _ in range(5)
+        ]
         eventually(lambda: followers(flight, "a") == 4, "they do not wait")
         work.release.set()
         errors = [one.exception() for one in asked]
@@ -90,9 +99,11 @@ def test_all_followers_get_the_error_each_as_a_copy():
 def test_the_next_request_leads_when_the_first_gives_up(error):
     flight, first, second = SingleFlight(), Work(error), Work()
     with ThreadPoolExecutor(3) as pool:
-        leader = pool.submit(flight.run, "a", first, ALWAYS_CONNECTED, 30)
+        leader = pool.submit(flight.run, "a", first, ALWAYS_CONNECTED, in_seconds(30))
         eventually(lambda: first.begun == 1, "it does not begin")
-        waiting = [pool.submit(flight.run, "a", second, ALWAYS_CONNECTED, 30) for _ in range(2)]
+        waiting = [
+            pool.submit(flight.run, "a", second, ALWAYS_CONNECTED, in_seconds(30)) for _ in range(2)
+        ]
         eventually(lambda: followers(flight, "a") == 2, "they do not wait")
         first.release.set()
         assert isinstance(leader.exception(), type(error))
@@ -104,14 +115,14 @@ def test_the_next_request_leads_when_the_first_gives_up(error):
 def test_a_client_that_goes_or_has_waited_long_enough_leaves_the_others():
     flight, work, leaving = SingleFlight(), Work(), Leaving()
     with ThreadPoolExecutor(3) as pool:
-        leader = pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, 30)
+        leader = pool.submit(flight.run, "a", work, ALWAYS_CONNECTED, in_seconds(30))
         eventually(lambda: work.begun == 1, "it does not begin")
-        gone: Future[None] = pool.submit(flight.run, "a", work, leaving, 30)
+        gone: Future[None] = pool.submit(flight.run, "a", work, leaving, in_seconds(30))
         eventually(lambda: bool(leaving.wakes), "it does not wait")
         leaving.go()
         assert isinstance(gone.exception(), ClientGone)
         with pytest.raises(WaitTimedOut):
-            flight.run("a", work, ALWAYS_CONNECTED, 0.01)
+            flight.run("a", work, ALWAYS_CONNECTED, in_seconds(0.01))
         assert followers(flight, "a") == 0
         work.release.set()
         leader.result()

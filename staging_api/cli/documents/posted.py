@@ -78,7 +78,7 @@ def _joined(files: Sequence[str], raws: Sequence[bytes]) -> PostedText:
         content += b"" if content.endswith((b"\n", b"\r")) or not content else b"\n"
         # Behind comments alone there is no document to be ended.
         if not _COMMENTS.fullmatch(text):
-            # What is open at the end of a file is noticed here, on a line of that file.
+            # A construct that a file leaves open is reported here, with a line of that file.
             text += b"...\n"
             line += 1
         mark = b"" if _MARKED.match(content) else b"---\n"

@@ -30,7 +30,7 @@ Folder = Annotated[
     typer.Option(metavar="DIR", help="A folder of documents, or one file; no server."),
 ]
 Schema = Annotated[str, typer.Argument(metavar="SCHEMA", help="As in site/Network/v1.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a document of that schema.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="metadata.name of the document.")]
 
 
 def lint(
