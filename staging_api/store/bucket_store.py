@@ -25,11 +25,11 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import obstore
 import urllib3
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
 
 from staging_api import clock
@@ -57,8 +57,8 @@ from staging_api.store.parts import PartStore
 from staging_api.store.refusals import refusal
 from staging_api.store.spool import Spool, Swept
 
-if TYPE_CHECKING:  # the library shows this class to type checkers only
-    from obstore import ObjectMeta
+if TYPE_CHECKING:  # the library shows these to type checkers only
+    from obstore import ObjectMeta, PutMode, UpdateVersion
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -113,16 +113,19 @@ class BucketStore:
     def identity(self) -> str | None:
         """The ULID in the marker; None: there is none, or it was damaged."""
         marker = self._marker()
-        return None if marker is None else identity_in(marker)
+        return None if marker is None else identity_in(marker[0])
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
-        """Put the marker; a damaged one is replaced."""
-        marker = self._marker()
-        damaged = marker is not None and identity_in(marker) is None
-        mode: Literal["create", "overwrite"] = "overwrite" if replace or damaged else "create"
-        content = f"{identity}\n".encode()
-        with bucket_failures(), suppress(AlreadyExistsError):  # another process was faster
-            self._objects.put(MARKER, content, mode=mode, use_multipart=False)
+        """Put the marker; one that is damaged is replaced, by whoever is first."""
+        mode: PutMode = "overwrite" if replace else "create"
+        found = None if replace else self._marker()
+        if found is not None:
+            content, mode = found
+            if identity_in(content) is not None:
+                return
+        with bucket_failures(), suppress(AlreadyExistsError, PreconditionError):
+            # Another process was faster.
+            self._objects.put(MARKER, f"{identity}\n".encode(), mode=mode, use_multipart=False)
 
     def is_empty(self) -> bool:
         """Whether no blob is listed."""
@@ -317,10 +320,12 @@ class BucketStore:
             log.warning("no links: the clock of the bucket is %.0f s ahead of ours", differ)
         return abs(differ) > _DIFFERENCE_SECONDS
 
-    def _marker(self) -> bytes | None:
+    def _marker(self) -> "tuple[bytes, UpdateVersion] | None":
+        """The marker, whatever it says, and the version to replace; None: there is none."""
         try:
             with bucket_failures():
-                return bytes(self._objects.get(MARKER).bytes())
+                found = self._objects.get(MARKER)
+                return bytes(found.bytes()), {"e_tag": found.meta["e_tag"]}
         except NotFound:
             self.check()  # a bucket that is not there is none without a marker
             return None

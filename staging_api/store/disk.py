@@ -180,6 +180,20 @@ def kept_in_use(folder: Path, make: Callable[[Path], None]) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Have no other process, or thread, that asks for the same in this folder during the block.
+
+    Between machines only on file systems that share locks, as `kept_in_use`.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove_unused(path: Path) -> bool:
     """Remove a folder with all that is in it, or a file, unless it is in use; says whether it did.
 

@@ -38,6 +38,7 @@ from staging_api.store.blobs import (
     no_limit,
 )
 from staging_api.store.disk import (
+    alone_in,
     children,
     disk_failures,
     length_of,
@@ -99,18 +100,22 @@ class FolderStore:
             return identity_in(stream.read(_MARKER_BYTES))
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
-        """Write the marker beside, and give it its name when it is durable."""
+        """Write the marker beside, and give it its name when it is durable.
+
+        Of processes that do so at once, one is first, and the others leave what it wrote.
+        """
         marker = self._root / MARKER
         with self._spool.folder("store-id") as folder, disk_failures():
             written = folder / MARKER
             written.write_text(f"{identity}\n")
             sync([written])
             (self._root / "sha256").mkdir(exist_ok=True)
-            if replace or self.identity() is None:
-                if os.path.lexists(marker):
-                    self._put_aside(marker)
-                with suppress(FileExistsError):  # another process was faster
-                    marker.hardlink_to(written)
+            with alone_in(self._root):
+                if replace or self.identity() is None:
+                    if os.path.lexists(marker):
+                        self._put_aside(marker)
+                    with suppress(FileExistsError):  # another machine, without common locks
+                        marker.hardlink_to(written)
                 sync([self._root])
 
     def is_empty(self) -> bool:
@@ -287,11 +292,12 @@ class FolderStore:
             move(file, str(to))
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
             # Something that is no folder where a folder belongs, or the reverse.
-            for obstacle in (to.parent.parent, to.parent):
-                if obstacle.exists() and not obstacle.is_dir():
-                    self._put_aside(obstacle)
-            if to.is_dir():
-                self._put_aside(to)
+            with alone_in(self._root):
+                for obstacle in (to.parent.parent, to.parent):
+                    if obstacle.exists() and not obstacle.is_dir():
+                        self._put_aside(obstacle)
+                if to.is_dir():
+                    self._put_aside(to)
             move(file, str(to))
 
     def _put_aside(self, path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound, StoreAbsent, WrongStore
+from staging_api.locks.model import new_id
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.duties import scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping
@@ -254,6 +256,30 @@ def test_of_two_stores_that_are_adopted_at_once_one_is_refused(
         StoreIdentity(at.database, blobs).check()
     StoreIdentity(at.database, other).check()
     assert at.rows("SELECT id FROM store_identity") == [(other.identity(),)]
+
+
+@pytest.mark.parametrize("before", [None, b"01ARZ3NDEK"])
+def test_of_many_that_adopt_a_store_at_once_all_find_the_same_marker(
+    new_url: Callable[[], str], tmp_path: Path, before: bytes | None
+) -> None:
+    """A marker that one of them has already read is not replaced by another's."""
+    for _ in range(10):
+        url = new_url()
+        stores = [open_store(url, tmp_path / "home") for _ in range(8)]
+        stores[0].check()
+        if before is not None:
+            stores[0].identify("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+            put_marker(url, before)
+        start = threading.Barrier(len(stores))
+
+        def adopt(store: BlobStore, start: threading.Barrier = start) -> str | None:
+            start.wait()
+            store.identify(new_id())
+            return store.identity()
+
+        with ThreadPoolExecutor(len(stores)) as pool:
+            found = set(pool.map(adopt, stores))
+        assert found == {stores[0].identity()} != {None}
 
 
 @pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/nowhere")])
