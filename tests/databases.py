@@ -1,18 +1,24 @@
 """Databases of a test's own, on the server of the run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from secrets import token_hex
 
 import psycopg2
 from sqlalchemy import make_url
 
+#: Makes migrated databases that nobody else uses, each for a block.
+Migrated = Callable[[], AbstractContextManager[str]]
+
 
 @contextmanager
-def new_database(url: str) -> Iterator[str]:
-    """An empty database beside that of `url`, for the block; its role may create databases."""
+def new_database(url: str, template: str = "template1") -> Iterator[str]:
+    """A database beside that of `url`, for the block, with what the template has.
+
+    The role may create databases; nobody may be connected to the template.
+    """
     name = f"staging_test_{token_hex(4)}"
-    _run(url, f"CREATE DATABASE {name}")
+    _run(url, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield make_url(url).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -14,6 +14,7 @@ import typer
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.extras import needing
 from staging_api.cli.output import exit_on_error
+from staging_api.importing import without_collection
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _application(given: Sequence[str]) -> typer.Typer:
 
 
 def _loaded(name: str, verb: Verb) -> Callable[..., None] | typer.Typer:
-    with needing(verb.extra, name) if verb.extra else nullcontext():
+    with without_collection(), needing(verb.extra, name) if verb.extra else nullcontext():
         module = import_module(f"staging_api.cli.{verb.module}")
     function: Callable[..., None] | typer.Typer = getattr(module, name.replace("-", "_"))
     return function

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from staging_api.importing import without_collection
 from staging_api.settings import Settings
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
@@ -32,8 +33,9 @@ def serve(
     if not worker:
         api()
         return
-    from staging_api.processes.children import Children, child_command
-    from staging_api.processes.run import run_process
+    with without_collection():
+        from staging_api.processes.children import Children, child_command
+        from staging_api.processes.run import run_process
 
     def both(_ready: Settings) -> None:
         Children([child_command("api"), child_command("worker")]).run()
@@ -44,7 +46,8 @@ def serve(
 def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
     with _shared_metrics() as folder:
-        from staging_api.processes.run import run_api, run_process
+        with without_collection():
+            from staging_api.processes.run import run_api, run_process
 
         run_process(run_api, "api", with_parent=with_parent, metrics_dir=folder)
 

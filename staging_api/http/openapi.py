@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import falcon
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ from staging_api.http.described import (
 from staging_api.http.problems import MEDIA_PROBLEM
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Mode = Literal["validation", "serialization"]
 
 
 def _refuse(
@@ -54,7 +55,32 @@ _PLAINER = {
     "timezone_aware": "must say its offset from UTC, such as Z",
 }
 
-spec = SpecTree(
+
+class _Spec(SpecTree):
+    """Makes the schemas of the models when it makes the document.
+
+    The library makes them where a route is declared, so in each process, and in most nobody asks.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._declared: dict[tuple[type[BaseModel], _Mode], None] = {}
+        super().__init__(*args, **kwargs)
+
+    def _add_model(self, model: type[BaseModel], mode: _Mode = "validation") -> str:
+        self._declared[model, mode] = None
+        return str(self.naming_strategy(model))
+
+    def document(self, app: falcon.App[Any, Any]) -> dict[str, Any]:
+        """Return the OpenAPI document of the routes of this app that are declared."""
+        self.app = app
+        # The library takes nested schemas out of the others while it makes the document.
+        self.models = {}
+        for model, mode in self._declared:
+            super()._add_model(model, mode)
+        return dict(self._generate_spec())  # the library's cached property would mix up two apps
+
+
+spec = _Spec(
     "falcon",
     mode="strict",
     before=_refuse,
@@ -100,12 +126,7 @@ def document(
         contracts: the operations of paths that no model describes.
         schemas: what those refer to.
     """
-    spec.app = app
-    # Making the document takes the nested models out of the others, for good: the next app of this
-    # process would have a document without them.
-    models = deepcopy(spec.models)
-    made = spec._generate_spec()  # noqa: SLF001 - the cached property would mix up two apps
-    spec.models = models
+    made = spec.document(app)
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): described for path, described in made["paths"].items()}
     for operations in made["paths"].values():

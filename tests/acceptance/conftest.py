@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.service import Client, Pod, Service, service
 from tests.source import ArchiveSource, archive_source
 
@@ -35,10 +34,9 @@ def second_source() -> Iterator[ArchiveSource]:
 
 
 @pytest.fixture(scope="package")
-def cluster_url(database_url: str) -> Iterator[str]:
+def cluster_url(migrated: Migrated) -> Iterator[str]:
     """The database of the service."""
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
         yield url
 
 

@@ -13,18 +13,16 @@ import pytest
 from staging_api.client import StagingClient
 from staging_api.client.problems import problem
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.documents import SCRIPT, document, loaded, policy, secret, stream
 from tests.rows import execute
 from tests.service import Pod, Service, eventually, service
 
 
 @pytest.fixture(scope="module")
-def own_database(database_url: str) -> Iterator[str]:
-    with new_database(database_url) as url:
-        migrate(url)
+def own_database(migrated: Migrated) -> Iterator[str]:
+    with migrated() as url:
         yield url
 
 

@@ -23,7 +23,9 @@ def own_rows(own_url: str) -> Iterator[Database]:
 def test_of_a_herd_whose_pods_die_everybody_gets_what_was_fetched_once(
     own_url: str, own_rows: Database, source: ArchiveSource, tmp_path: Path
 ) -> None:
-    with service(tmp_path, own_url, f"{source.url}/", sources_connections="1") as pods:
+    with service(
+        tmp_path, own_url, f"{source.url}/", sources_connections="1", lease_seconds="5"
+    ) as pods:
         herd = Herd(pods, source, own_rows, kills=3)
         herd.api += pods.api(2)
         herd.workers += [pods.worker(), pods.worker()]

@@ -9,10 +9,9 @@ import requests
 from keystoneauth1.identity import v3
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.documents import DocumentApi, document, document_api, loaded, policy, secret
 from tests.keystone_server import CONFIG, Keystone, keystone, scoped
 from tests.rows import select
@@ -44,9 +43,8 @@ def provider() -> Iterator[Keystone]:
 
 
 @pytest.fixture(scope="module")
-def own_database(database_url: str) -> Iterator[str]:
-    with new_database(database_url) as url:
-        migrate(url)
+def own_database(migrated: Migrated) -> Iterator[str]:
+    with migrated() as url:
         yield url
 
 

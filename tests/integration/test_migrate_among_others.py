@@ -19,7 +19,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.db.lock_watch import LockWatch
 from staging_api.db.migrate import engine_of, migrate, wanted_revision
 from staging_api.errors import DeadlineOver, MigrationFailed, SchemaUnknown
-from tests.databases import new_database
+from tests.databases import Migrated, new_database
 from tests.service import eventually
 from tests.traffic import Traffic
 
@@ -239,10 +239,9 @@ def test_a_blocked_migration_names_the_blocking_session(old_url: str):
 
 
 @pytest.fixture
-def at(database_url: str) -> Iterator[Callable[[str], str]]:
+def at(migrated: Migrated) -> Iterator[Callable[[str], str]]:
     """A migrated database that says it is at another revision."""
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
 
         def set_revision(revision: str) -> str:
             scalar(url, "UPDATE alembic_version SET version_num = %s RETURNING 1", revision)

@@ -20,7 +20,7 @@ from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path
-from tests.databases import new_database
+from tests.databases import Migrated, new_database
 from tests.service import STAGINGS, Pod, Service, eventually, service
 from tests.source import ArchiveSource, archive_source
 
@@ -29,9 +29,8 @@ IDS = ["request_id", "reference_id", "lock_id", "staging_id"]
 
 
 @pytest.fixture(scope="module")
-def own_url(database_url: str) -> Iterator[str]:
-    with new_database(database_url) as url:
-        migrate(url)
+def own_url(migrated: Migrated) -> Iterator[str]:
+    with migrated() as url:
         yield url
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from staging_api.db.engine import open_database
-from staging_api.db.migrate import migrate
 from staging_api.locks.model import new_id
 from tests.builds import FULL_PAYLOAD, build_path
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.rows import execute
 from tests.service import API, STAGINGS, Pod, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, archive_source
@@ -36,10 +35,9 @@ def source() -> Iterator[ArchiveSource]:
 
 
 @pytest.fixture(scope="module")
-def module_url(database_url: str) -> Iterator[str]:
+def module_url(migrated: Migrated) -> Iterator[str]:
     """A database of this module: its store is another than that of the tests beside."""
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
         yield url
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from staging_api.db.migrate import migrate
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.conformance.places import free_port, wait_for_port
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.service import Client, Pod, Service, eventually, service
 from tests.source import ArchiveSource, archive_source
 
@@ -31,17 +30,15 @@ def source() -> Iterator[ArchiveSource]:
 
 
 @pytest.fixture(scope="module")
-def own_url(database_url: str) -> Iterator[str]:
-    with new_database(database_url) as url:
-        migrate(url)
+def own_url(migrated: Migrated) -> Iterator[str]:
+    with migrated() as url:
         yield url
 
 
 @pytest.fixture
-def another_url(database_url: str) -> Iterator[str]:
+def another_url(migrated: Migrated) -> Iterator[str]:
     """A database of one test: its store is another than that of the module."""
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
         yield url
 
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from staging_api.errors import Conflict, Invalid
 from staging_api.http.archive_bodies import ArchiveChange, ArchiveRequest, SuiteChange
 from staging_api.publishing import rows
 from tests.apt_archive_series import fake_signature, keys_in
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.publisher import Shop, find, shop
 
 #: Text of all that JSON can say; and what has to do with lines, blanks and fields.
@@ -77,10 +76,9 @@ ARCHIVE = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def records(database_url: str) -> Iterator[tuple[str, Database]]:
+def records(migrated: Migrated) -> Iterator[tuple[str, Database]]:
     """A database of this module: its store is another than that of the tests beside."""
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
         pools = open_database(url, pool_size=8)
         yield url, pools
         pools.close()
