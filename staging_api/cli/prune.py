@@ -17,8 +17,8 @@ from staging_api.processes.bootstrap import build
 from staging_api.processes.run import database_of
 from staging_api.settings import Settings
 from staging_api.staging import repository
+from staging_api.staging.eviction import prune as prune_store
 from staging_api.staging.upkeep import Upkeep
-from staging_api.staging.upkeep import prune as prune_store
 
 _KEEP_DAYS = 400  # a year, and a month to look back on it
 _DAY_SECONDS = 86400.0

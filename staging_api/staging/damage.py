@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from staging_api import metrics
 from staging_api.errors import NotFound, StagingApiError
 from staging_api.staging import repository
+from staging_api.staging.eviction import evict
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.repository import Idle
 from staging_api.staging.upkeep import Upkeep
@@ -81,7 +82,7 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
         metrics.STORE_DAMAGED.labels(reason).inc()
         pools = ", and a pool" if noted else ""
         log.error("%s is %s, which %d artifacts have%s", sha256, reason, len(holders), pools)
-    evicted = [each for each in holders if upkeep.evict(_idle(each), reason)]
+    evicted = [each for each in holders if evict(upkeep, _idle(each), reason)]
     with upkeep.database.connect() as conn:
         repository.mark_unnamed_for_deletion(conn, [sha256])
         if len(evicted) < len(holders):

@@ -8,6 +8,7 @@ from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.housekeeping import Done, Step
 from staging_api.staging.model import StagedArtifact
+from staging_api.staging.quota import Quota
 from staging_api.staging.reconcile import check_next
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.service import StagingService
@@ -87,7 +88,7 @@ def store_steps(stagings: StagingService) -> list[Step]:
         return Done(failed=found.failed if found else 0)
 
     return [
-        Step("quota", _OFTEN_SECONDS, upkeep.keep_quota),
+        Step("quota", _OFTEN_SECONDS, Quota(upkeep).keep),
         Step("collection", _OFTEN_SECONDS, collect),
         Step("comparison", _OFTEN_SECONDS, compare),
         Step("sweep", _SWEEP_SECONDS, sweep),

@@ -1,19 +1,47 @@
-"""Plan an eviction: which artifacts to evict, and how many bytes that really frees.
+"""Evict idle artifacts: which ones to evict, how many bytes that really frees, and the eviction.
 
 Contents are shared: a content of two builds is freed when both are evicted, and one of a pool is
 never freed. So a plan counts contents, not artifacts, and has only artifacts without which it would
-free too little. Planning writes nothing: a process that dies in it leaves nothing behind.
+free too little.
+
+What if the process dies? Planning writes nothing, and each eviction is one transaction, under the
+lock of the artifact's archive. What it marked for deletion is removed by the next
+`upkeep.Upkeep.collect`, anywhere.
 """
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from staging_api import metrics
 from staging_api.db.engine import Database
+from staging_api.errors import LockHeld, LockLost
+from staging_api.locks.hold import RequestOrigin, guarded, hold
 from staging_api.staging import repository
+from staging_api.staging.model import LOCK_BY_NAME
 from staging_api.staging.repository import Idle, Share
+from staging_api.staging.upkeep import Upkeep
+from staging_api.vocabulary.staging import EvictReason
+
+log = logging.getLogger(__name__)
 
 #: How many artifacts are looked at first; four times as many when that is not enough.
 _FIRST_LOOK = 1000
+#: How often a prune plans again, when artifacts were read or pinned since its plan.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a prune did, or would do.
+
+    Attributes:
+        artifacts: evicted.
+        freed_bytes: by the contents that nothing names any more, removed now or soon.
+    """
+
+    artifacts: tuple[Idle, ...]
+    freed_bytes: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +55,71 @@ class Eviction:
 
     artifacts: tuple[Idle, ...] = ()
     frees_bytes: int = 0
+
+
+def prune(
+    upkeep: Upkeep,
+    *,
+    keep_bytes: int = 0,
+    idle_seconds: float | None = None,
+    dry_run: bool = False,
+) -> Pruned:
+    """Evict idle, unpinned artifacts, the idlest first, and remove their bytes.
+
+    Artifacts that would free nothing stay: keeping them costs nothing.
+
+    Args:
+        upkeep: of the store.
+        keep_bytes: stop once the store has no more than this.
+        idle_seconds: evict artifacts not read for so long; None: by the terms of the store.
+        dry_run: only say what would be evicted.
+
+    Raises:
+        StoreAbsent: it is not mounted, or another one is.
+        Unavailable: the database cannot be reached.
+    """
+    upkeep.identity.check()
+    idle_seconds = upkeep.terms.evictable_seconds if idle_seconds is None else idle_seconds
+    before = upkeep.space().staying
+    evicted: list[Idle] = []
+    skipped: set[str] = set()
+    for _ in range(_TRIES):
+        need = upkeep.space().staying - keep_bytes
+        planned = plan(upkeep.database, need, idle_seconds, skipped=skipped)
+        if dry_run:
+            return Pruned(planned.artifacts, planned.frees_bytes)
+        done = [each for each in planned.artifacts if evict(upkeep, each, "space", idle_seconds)]
+        evicted += done
+        if len(done) == len(planned.artifacts):
+            break
+        skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
+    upkeep.collect()
+    return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))
+
+
+def evict(upkeep: Upkeep, artifact: Idle, reason: EvictReason, idle_seconds: float = 0.0) -> bool:
+    """Evict an artifact unless its archive is locked; return whether it was evicted.
+
+    Args:
+        upkeep: of the store.
+        artifact: as it was listed.
+        reason: with ``space`` an artifact that was pinned, or read within `idle_seconds` by the
+            tables, stays.
+    """
+    kind, origin = LOCK_BY_NAME[artifact.lock_kind], RequestOrigin(caller="upkeep")
+    try:
+        with (
+            hold(upkeep.locks, kind, artifact.archive_url, origin) as held,
+            guarded(upkeep.database, held) as conn,
+        ):
+            if not repository.is_evictable(conn, artifact.id, reason, idle_seconds):
+                return False
+            repository.mark_evicted(conn, artifact.id, reason)
+    except (LockHeld, LockLost):
+        return False
+    metrics.ARTIFACTS_EVICTED.labels(reason).inc()
+    log.info("evicted %s of %s: %s", artifact.name, artifact.archive_url, reason)
+    return True
 
 
 def plan(

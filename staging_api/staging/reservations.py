@@ -1,7 +1,6 @@
-"""Quota reservations: space in the store, reserved before bytes are written.
+"""Reservations that grow with the bytes that are written, in steps, so that few are statements.
 
-What if the process dies? The reservation of an artifact ends with the lease under which it was
-made, that of an upload after `UPLOAD_SECONDS`.
+What if the process dies? See `quota`.
 """
 
 import logging
@@ -12,7 +11,8 @@ from typing import Self
 
 from staging_api.errors import StagingApiError
 from staging_api.locks.model import new_id
-from staging_api.staging.upkeep import UPLOAD_SECONDS, Upkeep
+from staging_api.staging.quota import UPLOAD_SECONDS, Quota
+from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +83,12 @@ class UploadReservation:
             upkeep: of the store.
             expected_bytes: the length of the body.
         """
-        self._upkeep = upkeep
+        self._quota = quota = Quota(upkeep)
         self._expected_bytes = expected_bytes
         self._id = new_id()
         self._reservation = QuotaReservation(
-            lambda count: upkeep.reserve_upload(self._id, count),
-            lambda count: upkeep.reserve_more_for_upload(self._id, count),
+            lambda count: quota.reserve_upload(self._id, count),
+            lambda count: quota.reserve_more_for_upload(self._id, count),
         )
         self._renew_at = time.monotonic() + UPLOAD_SECONDS / 3
 
@@ -103,7 +103,7 @@ class UploadReservation:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._upkeep.release_upload(self._id)
+            self._quota.release_upload(self._id)
         except StagingApiError as error:
             log.warning(
                 "the space of an upload is released when its reservation expires: %s", error.detail

@@ -1,4 +1,4 @@
-"""The upkeep of the store: quota, eviction and garbage collection.
+"""The store that is kept up: its terms, clocks and identity, and garbage collection in it.
 
 An artifact is evicted by its row, under its archive's lock, and nothing of it is served from that
 commit on. The same commit marks contents that no file names any more for deletion. `Upkeep.collect`
@@ -13,46 +13,29 @@ What if the process dies?
 - After an eviction: its contents are marked, and the next `collect`, anywhere, removes them.
 - After the claim, or with some files removed: the claimed ones cannot be named until the claim
   expires (`BlobStore.removal_seconds`); then the next `collect` takes them up.
-- With space reserved: the reservation counts as long as the lease under which it was made.
 - Frozen past its claim, and continued just before it removes a file: the file is lost to a
   staging that named it meanwhile; the first read notices, and it is staged again
   (`staging.damage`).
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from staging_api import metrics
 from staging_api.db.engine import Database
-from staging_api.errors import (
-    LockHeld,
-    LockLost,
-    NoSpace,
-    StagingApiError,
-    StoreAbsent,
-    StoreFailed,
-)
-from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
-from staging_api.locks.keeper import Hold
-from staging_api.staging import eviction, repository
-from staging_api.staging.model import LOCK_BY_NAME
-from staging_api.staging.repository import Idle, Space
+from staging_api.errors import StagingApiError, StoreAbsent, StoreFailed
+from staging_api.locks.hold import Locks
+from staging_api.staging import repository
+from staging_api.staging.repository import Space
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blobs import BlobStore
-from staging_api.vocabulary.staging import EvictReason
 
 log = logging.getLogger(__name__)
 
 #: Claimed and removed together: what a slow bucket removes within the time of a claim.
 _AT_ONCE = 50
-#: The reservation of an upload expires after so long, unless it is renewed.
-UPLOAD_SECONDS = 900.0
 #: How far the clock of the store may be ahead of the database's when old files are swept.
 _MOST_AHEAD_SECONDS = 300.0
-#: How often other requests may take the space that was just freed.
-_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -86,19 +69,6 @@ class StoreTerms:
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """What a prune did, or would do.
-
-    Attributes:
-        artifacts: evicted.
-        freed_bytes: by the contents that nothing names any more, removed now or soon.
-    """
-
-    artifacts: tuple[Idle, ...]
-    freed_bytes: int
-
-
-@dataclass(frozen=True)
 class Collected:
     """What one turn of the collector did, in contents."""
 
@@ -114,7 +84,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class Upkeep:
-    """Quota, eviction and garbage collection of one store."""
+    """One store with its rows: what quota, eviction, checks and garbage collection work on."""
 
     database: Database
     locks: Locks
@@ -152,60 +122,6 @@ class Upkeep:
         """How full the store is."""
         with self.database.connect() as conn:
             return repository.space(conn)
-
-    def reserve(
-        self,
-        artifact_id: str,
-        held: Hold,
-        count: int,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Keep space for an artifact that is on its way, so many bytes in all.
-
-        Frees space if that helps: first garbage is collected, then the idlest artifacts are
-        evicted. Artifacts that were read lately, are pinned or belong to the same archive stay, and
-        all do if evicting would not be enough.
-
-        Args:
-            artifact_id: for which.
-            held: the lock of its archive.
-            count: bytes in all.
-            check: called between two evictions; an exception ends them.
-
-        Raises:
-            NoSpace: there is not so much room, and none can be made; for good if the whole quota
-                is less.
-            LockLost: another works on the archive now.
-        """
-        self._reserve_or_free(
-            count, lambda: self._reserve(artifact_id, held, count), held.lease.scope, check
-        )
-
-    def reserve_upload(self, upload_id: str, count: int) -> None:
-        """Keep space for an upload, so many bytes in all, for `UPLOAD_SECONDS`; see `reserve`.
-
-        Raises:
-            NoSpace: as with `reserve`.
-        """
-        self._reserve_or_free(count, lambda: self._reserve_upload(upload_id, count))
-
-    def reserve_more_for_upload(self, upload_id: str, count: int) -> bool:
-        """Reserve like `reserve_upload`, without freeing space; return whether it did."""
-        return not self.terms.quota_bytes or not self._reserve_upload(upload_id, count)
-
-    def release_upload(self, upload_id: str) -> None:
-        """Release the reservation of an upload: written bytes are counted as used."""
-        if self.terms.quota_bytes:
-            with self.database.connect() as conn:
-                repository.release_upload(conn, upload_id)
-
-    def reserve_more(self, artifact_id: str, held: Hold, count: int) -> bool:
-        """Reserve like `reserve`, without freeing space; return whether it did.
-
-        Raises:
-            LockLost: another works on the archive now.
-        """
-        return not self.terms.quota_bytes or not self._reserve(artifact_id, held, count)
 
     def collect(self, *, busy_too: bool = False) -> int:
         """Remove all contents that are marked for deletion; return how many.
@@ -255,139 +171,6 @@ class Upkeep:
             log.warning("%d contents were not removed, as %s: %s", len(failed), digest, reason)
         return Collected(len(claimed), len(gone), len(failed))
 
-    def evict(self, artifact: Idle, reason: EvictReason, idle_seconds: float = 0.0) -> bool:
-        """Evict an artifact unless its archive is locked; return whether it was evicted.
-
-        Args:
-            reason: with ``space`` an artifact that was pinned, or read within `idle_seconds` by
-                the tables, stays.
-        """
-        kind, origin = LOCK_BY_NAME[artifact.lock_kind], RequestOrigin(caller="upkeep")
-        try:
-            with (
-                hold(self.locks, kind, artifact.archive_url, origin) as held,
-                guarded(self.database, held) as conn,
-            ):
-                if not repository.is_evictable(conn, artifact.id, reason, idle_seconds):
-                    return False
-                repository.mark_evicted(conn, artifact.id, reason)
-        except (LockHeld, LockLost):
-            return False
-        metrics.ARTIFACTS_EVICTED.labels(reason).inc()
-        log.info("evicted %s of %s: %s", artifact.name, artifact.archive_url, reason)
-        return True
-
-    def keep_quota(self) -> None:
-        """Evict idle artifacts while the store exceeds its quota, as after it was lowered."""
-        if 0 < self.terms.quota_bytes < self.space().used:
-            prune(self, keep_bytes=self.terms.quota_bytes)
-
-    def _reserve_or_free(
-        self,
-        count: int,
-        reserve: Callable[[], int],
-        sparing: str | None = None,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Reserve `count` bytes, and free space for them if that helps.
-
-        Args:
-            reserve: reserves them; returns how many are lacking.
-            sparing: evict nothing of this archive.
-            check: see `reserve`.
-        """
-        quota = self.terms.quota_bytes
-        if not quota:
-            return
-        if count > quota:
-            raise NoSpace(
-                f"{count} bytes are needed, and the quota of the whole store is {quota}:"
-                " raise STAGING_QUOTA_BYTES, or ask for less",
-                retryable=False,
-            )
-        lacking = reserve()
-        if lacking and self.collect():
-            lacking = reserve()
-        skipped: set[str] = set()
-        for _ in range(_TRIES):
-            if not lacking or not self._free_space(lacking, sparing, skipped, check):
-                break
-            lacking = reserve()
-        if lacking and self.collect(busy_too=True):
-            lacking = reserve()
-        if lacking:
-            raise NoSpace(
-                f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
-                " and evicting all that is idle would not free them",
-                retry_after_seconds=min(self.terms.evictable_seconds, 60.0),
-            )
-
-    def _free_space(
-        self, lacking: int, sparing: str | None, skipped: set[str], check: Callable[[], None]
-    ) -> bool:
-        """Evict artifacts that free `lacking` bytes; False if none can, and none was evicted."""
-        idle_seconds = self.terms.evictable_seconds
-        planned = eviction.plan(self.database, lacking, idle_seconds, sparing, skipped)
-        if planned.frees_bytes < lacking:
-            return False
-        for artifact in planned.artifacts:
-            check()
-            if not self.evict(artifact, "space", idle_seconds):
-                # Read, pinned or worked on since: without it the plan may not be enough.
-                skipped.add(artifact.id)
-                break
-        self.collect()
-        return True
-
     def _database_time(self) -> float:
         with self.database.connect() as conn:
             return repository.database_time(conn).timestamp()
-
-    def _reserve(self, artifact_id: str, held: Hold, count: int) -> int:
-        with guarded(self.database, held) as conn:
-            return repository.reserve(conn, artifact_id, held.lease, count, self.terms.quota_bytes)
-
-    def _reserve_upload(self, upload_id: str, count: int) -> int:
-        quota = self.terms.quota_bytes
-        with self.database.begin() as conn:
-            return repository.reserve_upload(conn, upload_id, count, quota, UPLOAD_SECONDS)
-
-
-def prune(
-    upkeep: Upkeep,
-    *,
-    keep_bytes: int = 0,
-    idle_seconds: float | None = None,
-    dry_run: bool = False,
-) -> Pruned:
-    """Evict idle, unpinned artifacts, the idlest first, and remove their bytes.
-
-    Artifacts that would free nothing stay: keeping them costs nothing.
-
-    Args:
-        upkeep: of the store.
-        keep_bytes: stop once the store has no more than this.
-        idle_seconds: evict artifacts not read for so long; None: by the terms of the store.
-        dry_run: only say what would be evicted.
-
-    Raises:
-        StoreAbsent: it is not mounted, or another one is.
-        Unavailable: the database cannot be reached.
-    """
-    upkeep.identity.check()
-    idle_seconds = upkeep.terms.evictable_seconds if idle_seconds is None else idle_seconds
-    before = upkeep.space().staying
-    evicted: list[Idle] = []
-    skipped: set[str] = set()
-    for _ in range(_TRIES):
-        need = upkeep.space().staying - keep_bytes
-        planned = eviction.plan(upkeep.database, need, idle_seconds, skipped=skipped)
-        if dry_run:
-            return Pruned(planned.artifacts, planned.frees_bytes)
-        done = [each for each in planned.artifacts if upkeep.evict(each, "space", idle_seconds)]
-        evicted += done
-        if len(done) == len(planned.artifacts):
-            break
-        skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
-    upkeep.collect()
-    return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))

@@ -33,6 +33,7 @@ from staging_api.staging.cached_objects import KnownContent, declared_content
 from staging_api.staging.download import Speed
 from staging_api.staging.engine import FetchedArtifact, FetchHooks
 from staging_api.staging.model import Failure, StagedArtifact, StagingRequest
+from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.throttled_progress import ThrottledProgress
@@ -232,9 +233,10 @@ class Work:
         progress: ThrottledProgress,
         tracker: WriteTracker,
     ) -> FetchedArtifact | None:
+        quota = Quota(self.upkeep)
         reservation = QuotaReservation(
-            partial(self.upkeep.reserve, artifact.id, held, check=self.stop_signals.check),
-            partial(self.upkeep.reserve_more, artifact.id, held),
+            partial(quota.reserve, artifact.id, held, check=self.stop_signals.check),
+            partial(quota.reserve_more, artifact.id, held),
         )
         return engine.fetch(
             self._kind(artifact),

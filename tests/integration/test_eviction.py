@@ -14,7 +14,9 @@ from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.staging import eviction, repository
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.upkeep import StoreTerms, prune
+from staging_api.staging.eviction import prune
+from staging_api.staging.quota import Quota
+from staging_api.staging.upkeep import StoreTerms
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
@@ -211,7 +213,7 @@ def test_a_cancelled_request_stops_evicting(ten: Bench) -> None:
             raise Cancelled("the client is gone")
 
     with pytest.raises(Cancelled), hold(ten.service.locks, ARCHIVE, url, ORIGIN) as held:
-        ten.service.upkeep.reserve(artifact.id, held, 9 * KB, check)
+        Quota(ten.service.upkeep).reserve(artifact.id, held, 9 * KB, check)
     assert evicted_before == [0, 1]
     assert len(evicted(ten)) == 1
 
@@ -222,7 +224,7 @@ def test_housekeeping_enforces_a_lowered_quota(
     for name in ("a", "b", "c"):
         payload(ten, name, 3)
     with limited(database, database_url, tmp_path, 7) as at:
-        at.service.upkeep.keep_quota()
+        Quota(at.service.upkeep).keep()
         assert evicted(at) == {"a"}
         check_sums(at)
 

@@ -10,8 +10,9 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.errors import NoSpace
 from staging_api.staging import reservations
+from staging_api.staging.quota import UPLOAD_SECONDS, Quota
 from staging_api.staging.reservations import UploadReservation
-from staging_api.staging.upkeep import UPLOAD_SECONDS, StoreTerms, Upkeep
+from staging_api.staging.upkeep import StoreTerms, Upkeep
 from tests.stagings import Bench, bench
 
 KB = 1000
@@ -45,26 +46,26 @@ def reserved(upkeep: Upkeep) -> int:
 
 
 def test_an_upload_that_asks_again_is_counted_once(upkeep: Upkeep) -> None:
-    upkeep.reserve_upload("one", 4 * KB)
-    upkeep.reserve_upload("one", 6 * KB)
-    upkeep.reserve_upload("other", 4 * KB)
+    Quota(upkeep).reserve_upload("one", 4 * KB)
+    Quota(upkeep).reserve_upload("one", 6 * KB)
+    Quota(upkeep).reserve_upload("other", 4 * KB)
     assert reserved(upkeep) == 10 * KB
     with pytest.raises(NoSpace):
-        upkeep.reserve_upload("third", 1)
+        Quota(upkeep).reserve_upload("third", 1)
 
 
 def test_what_a_dead_process_kept_for_an_upload_is_free_when_its_time_is_over(
     at: Bench, upkeep: Upkeep
 ) -> None:
-    upkeep.reserve_upload("dead", 7 * KB)
-    upkeep.reserve_upload("alive", 2 * KB)
+    Quota(upkeep).reserve_upload("dead", 7 * KB)
+    Quota(upkeep).reserve_upload("alive", 2 * KB)
     with pytest.raises(NoSpace):
-        upkeep.reserve_upload("new", 6 * KB)
+        Quota(upkeep).reserve_upload("new", 6 * KB)
     runs_out_in(at, -1, 7 * KB)
     assert reserved(upkeep) == 2 * KB
     # Of an upload and of an artifact alike.
     at.stage(at.build("R17-1", payload_bin=b"x" * 2 * KB), "payload")
-    upkeep.reserve_upload("new", 6 * KB)
+    Quota(upkeep).reserve_upload("new", 6 * KB)
     assert reserved(upkeep) == 8 * KB
 
 
@@ -101,7 +102,7 @@ def test_an_upload_that_is_longer_than_it_said_is_refused_and_takes_nobodys_spac
 
 
 def test_an_upload_that_fails_gives_its_space_back(upkeep: Upkeep) -> None:
-    upkeep.reserve_upload("other", 4 * KB)
+    Quota(upkeep).reserve_upload("other", 4 * KB)
     with pytest.raises(ZeroDivisionError), UploadReservation(upkeep, 6 * KB):
         raise ZeroDivisionError
     assert reserved(upkeep) == 4 * KB

@@ -17,10 +17,11 @@ from staging_api.errors import NotFound, StoreAbsent, WrongStore
 from staging_api.locks.model import new_id
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.duties import scrub_steps, store_steps
+from staging_api.staging.eviction import prune
 from staging_api.staging.housekeeping import Housekeeping
 from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
-from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
+from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.store.blobs import MARKER, BlobStore
 from staging_api.store.bucket import Bucket
 from staging_api.store.opening import open_store

@@ -15,8 +15,10 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.staging import reconcile, repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
+from staging_api.staging.eviction import prune
+from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
-from staging_api.staging.upkeep import StoreTerms, prune
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.store.blobs import Batch
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
@@ -136,7 +138,7 @@ def test_concurrent_stagings_never_reserve_more_than_the_quota(database, databas
         def ask(url: str, artifact_id: str) -> None:
             with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
                 try:
-                    at.service.upkeep.reserve(artifact_id, held, KB)
+                    Quota(at.service.upkeep).reserve(artifact_id, held, KB)
                     granted.append(artifact_id)
                 except NoSpace:
                     pass
@@ -157,7 +159,7 @@ def test_a_reservation_ends_with_the_lease_of_a_dead_process(database, database_
             0
         ]
         with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
-            at.service.upkeep.reserve(artifact.id, held, KB)
+            Quota(at.service.upkeep).reserve(artifact.id, held, KB)
             assert at.service.upkeep.space().reserved == KB
             at.tamper(
                 "UPDATE lock_scopes SET acquired_at = acquired_at - interval '1 h',"

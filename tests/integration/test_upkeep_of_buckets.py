@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from staging_api.errors import NoSpace
+from staging_api.staging.eviction import prune
 from staging_api.staging.reconcile import check
-from staging_api.staging.upkeep import StoreTerms, prune
+from staging_api.staging.upkeep import StoreTerms
 from staging_api.store.blobs import BlobStore
 from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server

@@ -8,8 +8,9 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
+from staging_api.staging.eviction import prune
 from staging_api.staging.reconcile import check
-from staging_api.staging.upkeep import StoreTerms, Upkeep, prune
+from staging_api.staging.upkeep import StoreTerms, Upkeep
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
 from tests.rows import execute, select
