@@ -17,6 +17,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.model import Staging
+from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
@@ -90,7 +91,7 @@ class Bench:
     def stage(self, url: str, *artifacts: str) -> Staging:
         """Stage artifacts, foreground and background."""
         staging = self.service.stage(self.service.check_request(url, artifacts), ORIGIN)
-        self.service.resume(staging, ORIGIN)
+        resume(self.service, staging, ORIGIN)
         return self.service.find(staging.id)
 
     def rows(self, query: str, **given: object) -> list[tuple[Any, ...]]:

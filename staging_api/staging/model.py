@@ -166,6 +166,12 @@ class Staging:
         """Whether its state will not change again."""
         return self.state in FINAL_STATES
 
+    @property
+    def lock_kinds(self) -> list[LockKind]:
+        """The locks under which it is worked on, in the one order."""
+        names = {artifact.lock_kind for artifact in self.artifacts} or {ARCHIVE.name}
+        return [kind for name, kind in LOCK_BY_NAME.items() if name in names]
+
 
 @dataclass(frozen=True)
 class ServedFile:

@@ -1,14 +1,60 @@
-"""Write the rows of a request: a staging, and one row for each of its artifacts."""
+"""Plan a request: what of it is staged or on its way already, and the rows of the rest."""
 
 import hashlib
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from staging_api.db.engine import Database
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging import repository
-from staging_api.staging.model import StagingRequest, lock_kind_of
+from staging_api.staging.model import Staging, StagingRequest, lock_kind_of
+
+
+def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
+    """The staging to point to if a request makes no work: staged, or on its way already."""
+    newest = repository.newest_for(conn, request.archive_url, request.names)
+    if newest is None:
+        return None
+    rows = [row for row in newest.artifacts if row.name in request.names]
+    if not all(row.settled for row in rows) or not set(request.names) <= set(newest.requested):
+        # It shows what was its own; since then others may have brought or removed some.
+        rows = repository.artifacts_of(conn, request.archive_url, request.names)
+    if {row.name for row in rows} != set(request.names):
+        return None
+    on_their_way = [row for row in rows if not row.settled]
+    if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+        return None
+    if not on_their_way:
+        return newest
+    names = [row.name for row in on_their_way]
+    bringer = repository.bringer(conn, request.archive_url, names)
+    if bringer is None or bringer.cancel_requested_at is not None:
+        return None
+    return bringer if newest.final else newest
+
+
+def queue_behind(
+    database: Database, holder: str, request: StagingRequest, origin: RequestOrigin
+) -> None:
+    """Write a request down behind the current lock holder; see `StagingService.queue_behind`."""
+    with database.connect() as conn:
+        coming = _coming(conn, request)
+    if coming is not None and set(request.names) <= set(coming.joined):
+        return
+    with database.begin() as conn:
+        repository.act_as(conn, origin.caller, holder)
+        prefix = reserve_folder(conn, request)
+        # Serialized: of concurrent requests, all but the first find the staging of the first.
+        repository.lock_archive(conn, request.archive_url)
+        coming = _coming(conn, request)
+        if coming is not None and repository.note_joined(
+            conn, coming.id, request.names, origin.caller
+        ):
+            return
+        plan(conn, request, origin, prefix, over=("failed",))
+        repository.settle(conn, request.archive_url)
 
 
 def reserve_folder(conn: Connection, request: StagingRequest) -> str:
@@ -55,6 +101,20 @@ def plan(
             over=over,
         )
     return staging_id
+
+
+def _coming(conn: Connection, request: StagingRequest) -> Staging | None:
+    """The unfinished staging that brings everything, if there is one.
+
+    Nothing of that failed for it, and it waits for an upload at least as long as the request.
+    """
+    found = repository.unfinished_for(conn, request.archive_url, request.names)
+    if found is None or not set(request.names) <= set(found.requested):
+        return None
+    if (found.upload_wait_seconds or 0) < (request.upload_wait_seconds or 0):
+        return None
+    coming = {a.name for a in found.artifacts if a.settled or a.to_do}
+    return found if set(request.names) <= coming else None
 
 
 def _prefixes(url: ArchiveUrl) -> tuple[str, str]:

@@ -21,46 +21,37 @@ What if the process dies?
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 
-from sqlalchemy import Connection
-
 from staging_api.catalogue.catalogue import Catalogue
-from staging_api.catalogue.model import FILES, ArtifactKind
+from staging_api.catalogue.model import FILES
 from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import (
-    Cancelled,
     Invalid,
     LockHeld,
-    LockLost,
-    ShuttingDown,
-    StagingApiError,
-    StoreAbsent,
-    Unavailable,
 )
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
-from staging_api.locks.model import ARCHIVE, LockKind
+from staging_api.locks.model import LockKind
 from staging_api.logs import bind_log_context
 from staging_api.paging import Page, page_of
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
-from staging_api.staging import repository
+from staging_api.staging import planning, repository
 from staging_api.staging.artifacts import Artifacts
 from staging_api.staging.download import Speed
-from staging_api.staging.model import LOCK_BY_NAME, Failure, Staging, StagingRequest
-from staging_api.staging.planning import plan, reserve_folder
+from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.watch import Watch
-from staging_api.staging.work import FOR_CLIENT, FOR_WORKER, Holds, Work, WorkMode
+from staging_api.staging.work import FOR_CLIENT, Holds, Work, WorkMode
 from staging_api.store.blobs import BlobStore
 from staging_api.vocabulary.staging import TO_DO_STATES
 from staging_api.work_slots import WorkSlots, no_slot
@@ -131,27 +122,7 @@ class StagingService:
     def nothing_left(self, request: StagingRequest) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
-            newest = repository.newest_for(conn, request.archive_url, request.names)
-            if newest is None:
-                return None
-            rows = [row for row in newest.artifacts if row.name in request.names]
-            if not all(row.settled for row in rows) or not set(request.names) <= set(
-                newest.requested
-            ):
-                # It shows what was its own; since then others may have brought or removed some.
-                rows = repository.artifacts_of(conn, request.archive_url, request.names)
-            if {row.name for row in rows} != set(request.names):
-                return None
-            on_their_way = [row for row in rows if not row.settled]
-            if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-                return None
-            if not on_their_way:
-                return newest
-            names = [row.name for row in on_their_way]
-            bringer = repository.bringer(conn, request.archive_url, names)
-        if bringer is None or bringer.cancel_requested_at is not None:
-            return None
-        return bringer if newest.final else newest
+            return planning.nothing_left(conn, request)
 
     def queue(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
@@ -164,7 +135,7 @@ class StagingService:
         Raises:
             LockHeld: another request works on this archive.
         """
-        with self._holding(request.lock_kinds, request.archive_url, origin, given) as holds:
+        with self.holding(request.lock_kinds, request.archive_url, origin, given) as holds:
             staging_id = self._plan(request, holds, origin)
         return self.find(staging_id)
 
@@ -175,22 +146,7 @@ class StagingService:
         one's row records that others rely on it, so that its end, a cancellation too, does not lose
         what was accepted here.
         """
-        with self.database.connect() as conn:
-            coming = self._coming(conn, request)
-        if coming is not None and set(request.names) <= set(coming.joined):
-            return
-        with self.database.begin() as conn:
-            repository.act_as(conn, origin.caller, self.locks.holder)
-            prefix = reserve_folder(conn, request)
-            # Serialized: of concurrent requests, all but the first find the staging of the first.
-            repository.lock_archive(conn, request.archive_url)
-            coming = self._coming(conn, request)
-            if coming is not None and repository.note_joined(
-                conn, coming.id, request.names, origin.caller
-            ):
-                return
-            plan(conn, request, origin, prefix, over=("failed",))
-            repository.settle(conn, request.archive_url)
+        planning.queue_behind(self.database, self.locks.holder, request, origin)
 
     def stage(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
@@ -210,10 +166,10 @@ class StagingService:
         """
         with (
             self.slots.one(origin.client, self.locks.shutdown) as slot,
-            self._holding(request.lock_kinds, request.archive_url, origin, given) as holds,
+            self.holding(request.lock_kinds, request.archive_url, origin, given) as holds,
         ):
             staging_id = self._plan(request, holds, origin)
-            with self._working(staging_id, request, holds, FOR_CLIENT, slot.aside) as work:
+            with self.working(staging_id, request, holds, FOR_CLIENT, slot.aside) as work:
                 failed = work.foreground()
                 if failed is not None:
                     # The caller is refused, so that is to be the end: of the background, too, what
@@ -222,41 +178,6 @@ class StagingService:
         if failed is not None:
             raise failed
         return self.find(staging_id)
-
-    def resume(
-        self, staging: Staging, origin: RequestOrigin, postpone: Callable[[], bool] = lambda: False
-    ) -> None:
-        """Finish a staging, unless another process works on it; failures are in its rows.
-
-        Args:
-            postpone: called before each background artifact; True leaves the rest for later.
-
-        Raises:
-            Cancelled: it was cancelled.
-            LockHeld: another process works on it.
-            LockLost: another process took over.
-            ShuttingDown: this process ends; another may go on at once.
-        """
-        bind_log_context(staging_id=staging.id, reference_id=staging.reference_id)
-        with self._holding(_kinds_of(staging), staging.archive_url, origin) as holds:
-            staging = self.find(staging.id)
-            if staging.final:
-                return
-            if staging.cancel_requested_at is not None:
-                self._mark_cancelled(staging, holds)
-                return
-            try:
-                request = self._still_known(staging, holds)
-                if not request.kinds:
-                    return
-                with self._working(staging.id, request, holds, FOR_WORKER) as work:
-                    work.foreground()
-                    work.background(postpone)
-            except (Cancelled, LockLost, ShuttingDown, Unavailable, StoreAbsent):
-                raise
-            except StagingApiError as error:
-                # Not the failure of one artifact, which its row would have: no work can begin.
-                self._fail(staging, holds, staging.requested, error)
 
     def find(self, staging_id: str) -> Staging:
         """One staging.
@@ -302,48 +223,26 @@ class StagingService:
             repository.act_as(conn, origin.caller, self.locks.holder)
             repository.request_cancel(conn, staging_id)
         try:
-            with self._holding(_kinds_of(staging), staging.archive_url, origin) as holds:
-                self._mark_cancelled(staging, holds)
+            with self.holding(staging.lock_kinds, staging.archive_url, origin) as holds:
+                self.mark_cancelled(staging, holds)
         except LockHeld:
             log.info("staging %s: cancellation requested from its lock holder", staging_id)
         return self.find(staging_id)
 
-    def _coming(self, conn: Connection, request: StagingRequest) -> Staging | None:
-        """The unfinished staging that brings everything, if there is one.
-
-        Nothing of that failed for it, and it waits for an upload at least as long as the request.
-        """
-        found = repository.unfinished_for(conn, request.archive_url, request.names)
-        if found is None or not set(request.names) <= set(found.requested):
-            return None
-        if (found.upload_wait_seconds or 0) < (request.upload_wait_seconds or 0):
-            return None
-        coming = {a.name for a in found.artifacts if a.settled or a.to_do}
-        return found if set(request.names) <= coming else None
-
-    def _still_known(self, staging: Staging, holds: Holds) -> StagingRequest:
-        """Return the request without entries that left the catalogue, which fail.
-
-        Raises:
-            SourceNotAllowed: the archive is no longer in the allow-list.
-        """
-        request = self.check_request(staging.archive_url, (), staging.upload_wait_seconds)
-        kinds: list[ArtifactKind] = []
-        for name in staging.requested:
-            try:
-                kinds += self.check_request(staging.archive_url, [name]).kinds
-            except Invalid as error:
-                self._fail(staging, holds, [name], error)
-        return replace(request, kinds=tuple(kinds))
-
     @contextmanager
-    def _holding(
+    def holding(
         self,
         kinds: Sequence[LockKind],
         archive_url: str,
         origin: RequestOrigin,
         given: Holds = _NO_HOLDS,
     ) -> Iterator[Holds]:
+        """Hold these locks of one archive for the block; those of `given` are used as they are.
+
+        Raises:
+            LockHeld: another holds one of them.
+            LockLost: a lease was lost before the block ended.
+        """
         with ExitStack() as stack:
             yield {
                 kind.name: stack.enter_context(
@@ -352,20 +251,8 @@ class StagingService:
                 for kind in kinds
             }
 
-    def _plan(self, request: StagingRequest, holds: Holds, origin: RequestOrigin) -> str:
-        first, *others = holds.values()
-        with guarded(self.database, first) as conn:
-            for other in others:
-                lock_store.guard(conn, other.lease)
-            prefix = reserve_folder(conn, request)
-            over = (*TO_DO_STATES, "failed")
-            staging_id = plan(conn, request, origin, prefix, over=over)
-            repository.settle(conn, request.archive_url, first.lease)
-        bind_log_context(staging_id=staging_id)
-        return staging_id
-
     @contextmanager
-    def _working(
+    def working(
         self,
         staging_id: str,
         request: StagingRequest,
@@ -373,6 +260,11 @@ class StagingService:
         mode: WorkMode,
         aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> Iterator[Work]:
+        """Begin to work on a staging, under its locks; the block does the work.
+
+        Args:
+            aside: gives up the work slot of a request while it waits for an upload.
+        """
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.begin_staging(conn, staging_id)
         shutdown = self.locks.shutdown
@@ -402,30 +294,24 @@ class StagingService:
                 stop_signals=stop_signals,
             )
 
+    def mark_cancelled(self, staging: Staging, holds: Holds) -> None:
+        """Record that a staging was cancelled, under its locks."""
+        with guarded(self.database, next(iter(holds.values()))) as conn:
+            repository.mark_cancelled(conn, staging.archive_url, staging.id)
+
+    def _plan(self, request: StagingRequest, holds: Holds, origin: RequestOrigin) -> str:
+        first, *others = holds.values()
+        with guarded(self.database, first) as conn:
+            for other in others:
+                lock_store.guard(conn, other.lease)
+            prefix = planning.reserve_folder(conn, request)
+            over = (*TO_DO_STATES, "failed")
+            staging_id = planning.plan(conn, request, origin, prefix, over=over)
+            repository.settle(conn, request.archive_url, first.lease)
+        bind_log_context(staging_id=staging_id)
+        return staging_id
+
     def _opened(self, url: ArchiveUrl, stop_signals: StopSignals) -> Source:
         source = self.open_archive(url)
         # A disk is never silent for long, and needs no second thread.
         return source if url.local else Interruptible(source, stop_signals.check)
-
-    def _mark_cancelled(self, staging: Staging, holds: Holds) -> None:
-        with guarded(self.database, next(iter(holds.values()))) as conn:
-            repository.mark_cancelled(conn, staging.archive_url, staging.id)
-
-    def _fail(
-        self, staging: Staging, holds: Holds, names: Sequence[str], error: StagingApiError
-    ) -> None:
-        """Fail artifacts that the catalogue or the allow-list no longer has."""
-        log.info("staging %s: %s", staging.id, error.detail)
-        failure = Failure(error.code, error.detail, error.retryable)
-        for artifact in staging.artifacts:
-            if artifact.name in names and artifact.to_do:
-                held = holds[artifact.lock_kind]
-                with guarded(self.database, held) as conn:
-                    repository.mark_failed(conn, artifact.id, held.lease, failure, None)
-                    repository.settle(conn, artifact.archive_url, held.lease)
-
-
-def _kinds_of(staging: Staging) -> list[LockKind]:
-    """The locks under which a staging is worked on, in the one order."""
-    names = {artifact.lock_kind for artifact in staging.artifacts} or {ARCHIVE.name}
-    return [kind for name, kind in LOCK_BY_NAME.items() if name in names]

@@ -1,10 +1,8 @@
 """Staging one archive's artifacts under its locks: the steps from ``pending`` to ``staged``."""
 
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +10,6 @@ from staging_api import metrics
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.db.engine import Database
 from staging_api.errors import (
-    ArchiveNotFound,
     Cancelled,
     ClientGone,
     LockLost,
@@ -20,19 +17,16 @@ from staging_api.errors import (
     StagingApiError,
     StoreAbsent,
     Unavailable,
-    UploadWaitOver,
 )
-from staging_api.exhaustion import is_exhaustion
-from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.locks.model import IMAGES
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
+from staging_api.staging.attempt import Attempt
 from staging_api.staging.cached_objects import KnownContent, declared_content
 from staging_api.staging.download import Speed
 from staging_api.staging.engine import FetchedArtifact, FetchHooks
-from staging_api.staging.model import Failure, StagedArtifact, StagingRequest
+from staging_api.staging.model import StagedArtifact, StagingRequest
 from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
@@ -47,11 +41,8 @@ log = logging.getLogger(__name__)
 #: The holds of the locks of one archive, by name of their lock kind.
 Holds = Mapping[str, Hold]
 
-_FIRST_RETRY_SECONDS = 5.0
 # These end the work on a staging, and are no result of an artifact.
 _NO_RESULT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
-#: How often contents may be removed, and come back, while a row is written that names them.
-_MAX_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -159,72 +150,30 @@ class Work:
         if self.mode.stops_between_artifacts:
             self.shutdown.check_begun()
         held = self.holds[artifact.lock_kind]
-        with self._failure_recorded(artifact, held):
+        attempt = Attempt(
+            self.database, self.blobs, self.staging_id, artifact, held, self.mode.attempts
+        )
+        with attempt.failure_recorded():
             # Another volume in the place of the store would keep these bytes from all other pods.
             self.upkeep.identity.check()
             if not self.upload.awaited(
                 self._kind(artifact), held, patient=self.mode.waits_for_upload
             ):
                 return
-        with guarded(self.database, held) as conn:
-            repository.begin_artifact(conn, artifact.id, held.lease)
-            repository.settle(conn, artifact.archive_url, held.lease)
+        attempt.begin()
         started = time.monotonic()
         tracker = WriteTracker()
-        progress = ThrottledProgress(self._progress_writer(artifact, held, tracker))
-        with self._failure_recorded(artifact, held):
+        progress = ThrottledProgress(attempt.progress_writer(tracker))
+        with attempt.failure_recorded():
             fetched = self._fetch(held, artifact, progress, tracker)
-        self._record(artifact, held, fetched, progress.done)
+        attempt.record(fetched, progress.done)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
         metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
         metrics.SOURCE_BYTES.labels(self.request.url.scheme).inc(progress.done)
 
-    @contextmanager
-    def _failure_recorded(self, artifact: StagedArtifact, held: Hold) -> Iterator[None]:
-        """Record an error of the block in the artifact's row, if it is one of the artifact."""
-        try:
-            yield
-        except ShuttingDown:
-            self._give_back(artifact, held)
-            raise
-        except (LockLost, Unavailable, StoreAbsent):
-            raise
-        except (Cancelled, ClientGone):
-            self._cancel(artifact, held)
-            raise
-        except StagingApiError as error:
-            self._fail(artifact, held, error)
-            raise
-        except Exception as error:
-            if is_exhaustion(error):
-                raise Unavailable(
-                    f"this process lacks what it takes to stage {artifact.name} just now: {error}",
-                    retry_after_seconds=2,
-                ) from error
-            log.exception("staging %s of %s failed", artifact.name, artifact.archive_url)
-            internal = StagingApiError(f"{type(error).__name__} while staging {artifact.name}")
-            self._fail(artifact, held, internal)
-            raise internal from error
-
     def _kind(self, artifact: StagedArtifact) -> ArtifactKind:
         return next(kind for kind in self.request.kinds if kind.name == artifact.name)
-
-    def _progress_writer(
-        self, artifact: StagedArtifact, held: Hold, tracker: WriteTracker
-    ) -> Callable[[int, int | None, float], None]:
-        def write(done: int, total: int | None, per_second: float) -> None:
-            written = tracker.synced()
-            with guarded(self.database, held) as conn:
-                repository.note_progress(conn, artifact.id, done, total, per_second)
-                if written is not None:
-                    file = self.blobs.name_of(written.file)
-                    repository.note_growth(
-                        conn, artifact.id, file, written.bytes_done, written.size_bytes
-                    )
-                repository.touch(conn, artifact.archive_url)
-
-        return write
 
     def _fetch(
         self,
@@ -270,102 +219,3 @@ class Work:
         if cached is None:
             return None
         return KnownContent(cached.sha256, "version", cached.verified_by, cached.size_bytes)
-
-    def _record(
-        self,
-        artifact: StagedArtifact,
-        held: Hold,
-        fetched: FetchedArtifact | None,
-        bytes_done: int,
-    ) -> None:
-        for _ in range(_MAX_TRIES):
-            unsure = self._settled(artifact, held, fetched, bytes_done)
-            if fetched is None:
-                return
-            if not unsure:
-                engine.forget(fetched, self.blobs)
-                return
-            self._look_for(unsure, fetched)
-        raise Unavailable("the contents of the artifact come and go", retry_after_seconds=1)
-
-    def _look_for(self, digests: set[str], fetched: FetchedArtifact) -> None:
-        """Check that the store has these contents; in no transaction, as a bucket may be slow.
-
-        Raises:
-            Unavailable: they were removed meanwhile.
-        """
-        contents = {f.sha256: f.size_bytes for f in fetched.files if f.sha256 in digests}
-        lacking = self.blobs.lacks(contents)
-        if lacking:
-            with self.database.connect() as conn:
-                repository.mark_unnamed_for_deletion(conn, lacking)
-            raise Unavailable(
-                "contents were removed from the store while they were staged;"
-                " they are fetched again",
-                retry_after_seconds=1,
-            )
-
-    def _settled(
-        self,
-        artifact: StagedArtifact,
-        held: Hold,
-        fetched: FetchedArtifact | None,
-        bytes_done: int,
-    ) -> set[str]:
-        """Record how an attempt ended; or return the contents that must be looked for first."""
-        with guarded(self.database, held) as conn:
-            if fetched is None:
-                repository.mark_missing(conn, artifact.id, held.lease)
-            else:
-                prefix = repository.prefix_of(conn, artifact.archive_url)
-                unsure = repository.mark_staged(
-                    conn,
-                    artifact.id,
-                    held.lease,
-                    fetched,
-                    files=_served(fetched, artifact, prefix),
-                    bytes_done=bytes_done,
-                )
-                if unsure:
-                    return unsure
-                repository.remember_objects(conn, fetched.cached_objects)
-            repository.settle(conn, artifact.archive_url, held.lease)
-        return set()
-
-    def _fail(self, artifact: StagedArtifact, held: Hold, error: StagingApiError) -> None:
-        metrics.ARTIFACTS.labels(artifact.name, error.code).inc()
-        attempt = artifact.attempt + 1
-        again = None
-        # A request that waited for an upload as long as it may does not begin again.
-        passes = error.retryable and not isinstance(error, UploadWaitOver)
-        if passes and attempt < self.mode.attempts:
-            # Full jitter on doubling steps, so that many failures of one source do not come back
-            # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
-            again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
-        failure = Failure(error.code, error.detail, error.retryable)
-        # "Not uploaded yet" is final only for requests that would not wait any longer.
-        may_come = again is None and isinstance(error, (ArchiveNotFound, UploadWaitOver))
-        with guarded(self.database, held) as conn:
-            if not may_come or not repository.leave_to_patient(
-                conn, artifact.id, self.staging_id, failure
-            ):
-                repository.mark_failed(conn, artifact.id, held.lease, failure, again)
-            repository.settle(conn, artifact.archive_url, held.lease)
-
-    def _give_back(self, artifact: StagedArtifact, held: Hold) -> None:
-        with guarded(self.database, held) as conn:
-            repository.mark_pending(conn, artifact.id)
-            repository.settle(conn, artifact.archive_url, held.lease)
-
-    def _cancel(self, artifact: StagedArtifact, held: Hold) -> None:
-        with guarded(self.database, held) as conn:
-            repository.mark_pending(conn, artifact.id)
-            repository.mark_cancelled(conn, artifact.archive_url, self.staging_id)
-
-
-def _served(
-    fetched: FetchedArtifact, artifact: StagedArtifact, prefix: str
-) -> list[dict[str, str | int | bool]]:
-    """Return the rows of its files; images are served where their clients look for them, too."""
-    folders = [prefix, f"images/{prefix}"] if artifact.lock_kind == IMAGES.name else [prefix]
-    return [file.row(folder) for folder in folders for file in fetched.files]

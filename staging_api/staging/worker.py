@@ -33,6 +33,7 @@ from staging_api.staging import repository
 from staging_api.staging.duties import database_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, Step
 from staging_api.staging.repository import Turn
+from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.traces import Spans, untraced
 
@@ -166,7 +167,7 @@ class Worker:
             attributes = {"staging.id": turn.staging_id, "staging.archive_url": turn.archive_url}
             with self._spans("staging", attributes):
                 staging = self._stagings.find(turn.staging_id)
-                self._stagings.resume(staging, self._origin, self._foreground_waits)
+                resume(self._stagings, staging, self._origin, self._foreground_waits)
         except (Cancelled, LockHeld, LockLost, ShuttingDown) as error:
             log.info("staging %s is left to another: %s", turn.staging_id, error.detail)
         except StagingApiError as error:

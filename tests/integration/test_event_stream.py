@@ -18,6 +18,7 @@ from staging_api.errors import DeadlineOver, NotFound
 from staging_api.http.app import create_app
 from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
+from staging_api.staging.resuming import resume
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN
 from tests.parts import parts_of
@@ -71,7 +72,7 @@ def test_a_reader_gets_every_change_until_the_staging_is_final(at):
     with serving(at) as service, StagingClient(service) as client:
         events = client.events(staging.id)
         assert next(events).to_state == "queued"
-        at.service.resume(staging, ORIGIN)
+        resume(at.service, staging, ORIGIN)
         rest = list(events)
     assert [event.number for event in rest] == list(range(2, 14))
     assert (rest[-1].kind, rest[-1].to_state, rest[-1].actor) == ("staging", "staged", "tester")

@@ -35,6 +35,7 @@ from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingRequest
+from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.store.folder_store import FolderStore
@@ -198,7 +199,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, sou
             assert not waiting.done()
             assert held.lease.kind == ARCHIVE
         assert states(database, request.archive_url)["stateful"] == "pending"
-        stagings.resume(noted(joining, request), OTHER)
+        resume(stagings, noted(joining, request), OTHER)
         waiting.result()
     assert states(database, request.archive_url) == {"stateful": "staged", "test_suites": "staged"}
 
@@ -213,7 +214,7 @@ def test_a_failed_artifact_is_queued_again_behind_the_lock_holder(joining, sourc
         with hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER):
             waiting = pool.submit(patient(joining).stage, request, ORIGIN)
             noted(joining, request)
-        joining.stagings.resume(noted(joining, request), OTHER)
+        resume(joining.stagings, noted(joining, request), OTHER)
         waiting.result()
 
 
@@ -288,7 +289,7 @@ def test_a_request_beyond_the_waiter_slots_is_refused(joining, source):
             wait_for_taken_slots(joining, 2)
             with pytest.raises(Unavailable, match="may wait"):
                 joining.stage(request, ORIGIN)
-        joining.stagings.resume(noted(joining, request), OTHER)
+        resume(joining.stagings, noted(joining, request), OTHER)
         for one in waiting:
             one.result()
     assert joining.waiter_slots.taken == 0

@@ -18,6 +18,7 @@ from staging_api.processes.bootstrap import build
 from staging_api.processes.services import Services
 from staging_api.processes.slow_clients import SlowClients
 from staging_api.settings import Settings
+from staging_api.staging.resuming import resume
 from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, grant_of, released, rows
 from tests.service import eventually
@@ -176,6 +177,6 @@ def test_an_artifact_is_tried_again_after_a_moment_without_threads(
         verdicts = "SELECT name FROM staged_artifacts WHERE state IN ('failed', 'missing')"
         assert at.rows(verdicts) == []
         ((staging_id,),) = at.rows("SELECT id FROM stagings WHERE finished_at IS NULL")
-        at.service.resume(at.service.find(staging_id), ORIGIN)
+        resume(at.service, at.service.find(staging_id), ORIGIN)
         assert at.service.find(staging_id).state == "staged"
         assert at.stage(other).state == "staged"

@@ -18,6 +18,7 @@ from staging_api.locks.model import ARCHIVE, Lease
 from staging_api.processes.bootstrap import build
 from staging_api.processes.services import Services
 from staging_api.settings import Settings
+from staging_api.staging.resuming import resume
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path
 from tests.databases import new_database
@@ -116,7 +117,7 @@ def test_a_pod_needs_no_more_than_its_role(services: Services, source: ArchiveSo
     url = source.add(build_path(), objects_of_a_build())
     wanted = services.stagings.check_request(url, ["build"])
     staging = services.stagings.stage(wanted, ORIGIN)
-    services.stagings.resume(staging, ORIGIN)
+    resume(services.stagings, staging, ORIGIN)
     assert services.stagings.find(staging.id).state == "staged"
     with services.stagings.database.connect() as conn:
         store.record_expired(conn, "tester")

@@ -16,6 +16,7 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.model import Staging
+from staging_api.staging.resuming import resume
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ORIGIN
 from tests.rows import execute, states
@@ -48,7 +49,7 @@ def work(at: Bench) -> None:
     """Be a worker until nothing is due."""
     while due := due_ids(at):
         for staging_id in due:
-            at.service.resume(at.service.find(staging_id), replace(ORIGIN, caller="worker"))
+            resume(at.service, at.service.find(staging_id), replace(ORIGIN, caller="worker"))
 
 
 def due_ids(at: Bench) -> list[str]:
@@ -149,7 +150,7 @@ def test_an_artifact_cancelled_in_work_goes_on_for_another_staging(at):
     with at.database.begin() as conn:
         repository.request_cancel(conn, second.id)
     [due] = [i for i in due_ids(at) if i == second.id]
-    at.service.resume(at.service.find(due), OTHER)
+    resume(at.service, at.service.find(due), OTHER)
     assert outcomes(at.service.find(second.id)) == {"payload": ("failed", "cancelled")}
     work(at)
     assert at.service.find(first.id).state == "staged"
@@ -164,8 +165,8 @@ def test_a_request_with_a_short_upload_wait_does_not_fail_one_with_a_longer(
         first = ask(at, url, "payload")
         at.service.queue_behind(at.service.check_request(url, ("payload",), 60), OTHER)
         for staging_id in due_ids(at):
-            at.service.resume(at.service.find(staging_id), ORIGIN)
-        at.service.resume(at.service.find(first.id), ORIGIN)
+            resume(at.service, at.service.find(staging_id), ORIGIN)
+        resume(at.service, at.service.find(first.id), ORIGIN)
         assert outcomes(at.service.find(first.id)) == {"payload": ("failed", "archive_not_found")}
         [(waiting,)] = at.rows("SELECT id FROM stagings WHERE finished_at IS NULL")
         assert outcomes(at.service.find(waiting)) == {"payload": ("pending", None)}

@@ -26,6 +26,7 @@ from staging_api.locks.model import ARCHIVE, SYMBOLS
 from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.model import Staging
+from staging_api.staging.resuming import resume
 from tests.conftest import empty
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
@@ -90,7 +91,7 @@ class Stagings(RuleBasedStateMachine):
     @rule()
     def work(self) -> None:
         for staging_id in self.due()[:1]:
-            self.at.service.resume(self.at.service.find(staging_id), WORKER)
+            resume(self.at.service, self.at.service.find(staging_id), WORKER)
 
     @rule(build=builds, name=st.sampled_from(sorted(OBJECTS)), there=st.booleans())
     def change_the_source(self, build: str, name: str, there: bool) -> None:
@@ -203,7 +204,7 @@ class Stagings(RuleBasedStateMachine):
             due = self.due()
             if not due:
                 break
-            self.at.service.resume(self.at.service.find(due[0]), WORKER)
+            resume(self.at.service, self.at.service.find(due[0]), WORKER)
         with self.at.database.connect() as conn:
             assert repository.queue(conn) == {}
         assert [s.id for s in self.stagings() if not s.final] == []

@@ -14,6 +14,7 @@ from staging_api.locks.hold import RequestOrigin
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
 from staging_api.staging import repository
+from staging_api.staging.resuming import resume
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from tests.factories import ORIGIN
@@ -136,9 +137,9 @@ def test_a_caller_has_no_more_jobs_than_its_share(at):
 
 def test_a_background_job_yields_between_two_artifacts(at):
     staging = at.service.queue(at.service.check_request(at.build(), ("build",)), BUSY)
-    at.service.resume(at.service.find(staging.id), BUSY, postpone=lambda: True)
+    resume(at.service, at.service.find(staging.id), BUSY, postpone=lambda: True)
     left = at.service.find(staging.id)
     assert left.state == "foreground_staged"
     assert {a.name: a.state for a in left.artifacts}["notes"] == "pending"
-    at.service.resume(left, BUSY)
+    resume(at.service, left, BUSY)
     assert at.service.find(staging.id).state == "staged"

@@ -18,6 +18,7 @@ from staging_api.staging.audit import verify
 from staging_api.staging.eviction import prune
 from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
+from staging_api.staging.resuming import resume
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.store.blobs import Batch
 from tests.factories import ORIGIN
@@ -259,9 +260,9 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
 
     monkeypatch.setattr("staging_api.store.blobs.Batch.commit", removed_after_commit)
     with pytest.raises(Unavailable):
-        at.service.resume(staging, ORIGIN)
+        resume(at.service, staging, ORIGIN)
     assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]
-    at.service.resume(staging, ORIGIN)
+    resume(at.service, staging, ORIGIN)
     assert at.service.find(staging.id).state == "staged"
     assert disagreements(at) == (set(), set())
 

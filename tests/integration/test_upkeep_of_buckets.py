@@ -8,6 +8,7 @@ import pytest
 from staging_api.errors import NoSpace
 from staging_api.staging.eviction import prune
 from staging_api.staging.reconcile import check
+from staging_api.staging.resuming import resume
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.store.blobs import BlobStore
 from staging_api.store.opening import open_store
@@ -85,7 +86,7 @@ def test_a_bucket_that_is_away_is_a_failure_that_passes_and_is_tried_again_later
     nowhere = open_store(f"s3://nowhere?endpoint={endpoint}", tmp_path / "home")
     with bench(database, database_url, tmp_path, blobs=nowhere) as at:
         staging = at.service.queue(at.service.check_request(at.build(), ["payload"]), ORIGIN)
-        at.service.resume(staging, ORIGIN)
+        resume(at.service, staging, ORIGIN)
         (payload,) = at.service.find(staging.id).artifacts
         assert payload.failure is not None
         assert (payload.state, payload.failure.code) == ("pending", "store_failed")

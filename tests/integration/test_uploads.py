@@ -21,6 +21,7 @@ from staging_api.errors import (
 )
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.model import Staging
+from staging_api.staging.resuming import resume
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
@@ -168,7 +169,7 @@ def test_an_upload_wait_that_times_out_fails_for_good(database, database_url, tm
 def test_a_worker_postpones_an_absent_artifact_and_blocks_no_thread(at, looks):
     url = at.build(payload_bin=b"payload")
     staging = at.service.queue(at.service.check_request(url, ()), ORIGIN)
-    at.service.resume(staging, ORIGIN)
+    resume(at.service, staging, ORIGIN)
     assert at.rows(
         "SELECT name, state, attempt, next_attempt_at > created_at FROM staged_artifacts"
         " WHERE phase = 'foreground' ORDER BY name"
@@ -176,7 +177,7 @@ def test_a_worker_postpones_an_absent_artifact_and_blocks_no_thread(at, looks):
     assert at.service.find(staging.id).waiting_for == ("suites",)
     upload(at, "suites.tgz", SUITES)
     while not at.service.find(staging.id).final:
-        at.service.resume(staging, ORIGIN)
+        resume(at.service, staging, ORIGIN)
     assert at.service.find(staging.id).state == "staged"
 
 
@@ -186,7 +187,7 @@ def test_a_worker_gives_up_when_the_time_is_over(database, database_url, tmp_pat
             at.service.check_request(at.build(payload_bin=b"payload"), ()), ORIGIN
         )
         while not at.service.find(staging.id).final:
-            at.service.resume(staging, ORIGIN)
+            resume(at.service, staging, ORIGIN)
         assert at.rows("SELECT DISTINCT error_code FROM stagings") == [("upload_wait_over",)]
 
 
@@ -194,11 +195,11 @@ def test_a_resumed_upload_wait_has_the_remaining_time(at, looks):
     staging = at.service.queue(
         at.service.check_request(at.build(payload_bin=b"payload"), ()), ORIGIN
     )
-    at.service.resume(staging, ORIGIN)
+    resume(at.service, staging, ORIGIN)
     # As if the first process had waited for an hour.
     at.tamper("UPDATE stagings SET upload_wait_began_at = upload_wait_began_at - interval '1 h'")
     at.tamper("UPDATE staged_artifacts SET next_attempt_at = NULL")
-    at.service.resume(staging, ORIGIN)
+    resume(at.service, staging, ORIGIN)
     assert at.rows("SELECT error_code FROM stagings") == [("upload_wait_over",)]
 
 
@@ -220,7 +221,7 @@ def test_without_a_waiter_slot_a_worker_waits_instead(database, database_url, tm
         assert at.rows("SELECT state FROM stagings") == [("running",)]
         upload(at, "suites.tgz", SUITES)
         [(staging_id,)] = at.rows("SELECT id FROM stagings")
-        at.service.resume(at.service.find(staging_id), ORIGIN)
+        resume(at.service, at.service.find(staging_id), ORIGIN)
         assert at.service.find(staging_id).state == "staged"
 
 

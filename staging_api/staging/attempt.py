@@ -1,0 +1,209 @@
+"""One attempt at one artifact, as its row tells it: begun, its progress, and how it ended.
+
+Each change is a transaction guarded by the lock of the artifact's archive. What if the process
+dies? The row stays as the last transaction left it; `service` says how the artifact goes on.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from staging_api import metrics
+from staging_api.db.engine import Database
+from staging_api.errors import (
+    ArchiveNotFound,
+    Cancelled,
+    ClientGone,
+    LockLost,
+    ShuttingDown,
+    StagingApiError,
+    StoreAbsent,
+    Unavailable,
+    UploadWaitOver,
+)
+from staging_api.exhaustion import is_exhaustion
+from staging_api.locks.hold import guarded
+from staging_api.locks.keeper import Hold
+from staging_api.locks.model import IMAGES
+from staging_api.staging import engine, repository
+from staging_api.staging.engine import FetchedArtifact
+from staging_api.staging.model import Failure, StagedArtifact
+from staging_api.staging.write_tracker import WriteTracker
+from staging_api.store.blobs import BlobStore
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY_SECONDS = 5.0
+#: How often contents may be removed, and come back, while a row is written that names them.
+_MAX_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt at an artifact, under the lock of its archive.
+
+    Attributes:
+        staging_id: the staging for which it is made.
+        held: the lock.
+        attempts: how often it is tried before a failure that could pass is final.
+    """
+
+    database: Database
+    blobs: BlobStore
+    staging_id: str
+    artifact: StagedArtifact
+    held: Hold
+    attempts: int
+
+    def begin(self) -> None:
+        """Let the row say ``staging``.
+
+        Raises:
+            LockLost: another process may work on it now; nothing was written.
+        """
+        with guarded(self.database, self.held) as conn:
+            repository.begin_artifact(conn, self.artifact.id, self.held.lease)
+            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+
+    @contextmanager
+    def failure_recorded(self) -> Iterator[None]:
+        """Record an error of the block in the artifact's row, if it is one of the artifact."""
+        try:
+            yield
+        except ShuttingDown:
+            self._give_back()
+            raise
+        except (LockLost, Unavailable, StoreAbsent):
+            raise
+        except (Cancelled, ClientGone):
+            self._cancel()
+            raise
+        except StagingApiError as error:
+            self._fail(error)
+            raise
+        except Exception as error:
+            name = self.artifact.name
+            if is_exhaustion(error):
+                raise Unavailable(
+                    f"this process lacks what it takes to stage {name} just now: {error}",
+                    retry_after_seconds=2,
+                ) from error
+            log.exception("staging %s of %s failed", name, self.artifact.archive_url)
+            internal = StagingApiError(f"{type(error).__name__} while staging {name}")
+            self._fail(internal)
+            raise internal from error
+
+    def progress_writer(self, tracker: WriteTracker) -> Callable[[int, int | None, float], None]:
+        """Return what writes progress to the row: bytes done, in all, and per second."""
+
+        def write(done: int, total: int | None, per_second: float) -> None:
+            written = tracker.synced()
+            with guarded(self.database, self.held) as conn:
+                repository.note_progress(conn, self.artifact.id, done, total, per_second)
+                if written is not None:
+                    file = self.blobs.name_of(written.file)
+                    repository.note_growth(
+                        conn, self.artifact.id, file, written.bytes_done, written.size_bytes
+                    )
+                repository.touch(conn, self.artifact.archive_url)
+
+        return write
+
+    def record(self, fetched: FetchedArtifact | None, bytes_done: int) -> None:
+        """Record what was fetched, once the store is known to have all of it.
+
+        Raises:
+            Unavailable: contents of it were removed meanwhile, which may pass.
+            LockLost: another process may work on it now; nothing was written.
+        """
+        for _ in range(_MAX_TRIES):
+            unsure = self._settled(fetched, bytes_done)
+            if fetched is None:
+                return
+            if not unsure:
+                engine.forget(fetched, self.blobs)
+                return
+            self._look_for(unsure, fetched)
+        raise Unavailable("the contents of the artifact come and go", retry_after_seconds=1)
+
+    def _look_for(self, digests: set[str], fetched: FetchedArtifact) -> None:
+        """Check that the store has these contents; in no transaction, as a bucket may be slow.
+
+        Raises:
+            Unavailable: they were removed meanwhile.
+        """
+        contents = {f.sha256: f.size_bytes for f in fetched.files if f.sha256 in digests}
+        lacking = self.blobs.lacks(contents)
+        if lacking:
+            with self.database.connect() as conn:
+                repository.mark_unnamed_for_deletion(conn, lacking)
+            raise Unavailable(
+                "contents were removed from the store while they were staged;"
+                " they are fetched again",
+                retry_after_seconds=1,
+            )
+
+    def _settled(
+        self,
+        fetched: FetchedArtifact | None,
+        bytes_done: int,
+    ) -> set[str]:
+        """Record how an attempt ended; or return the contents that must be looked for first."""
+        with guarded(self.database, self.held) as conn:
+            if fetched is None:
+                repository.mark_missing(conn, self.artifact.id, self.held.lease)
+            else:
+                prefix = repository.prefix_of(conn, self.artifact.archive_url)
+                unsure = repository.mark_staged(
+                    conn,
+                    self.artifact.id,
+                    self.held.lease,
+                    fetched,
+                    files=_served(fetched, self.artifact, prefix),
+                    bytes_done=bytes_done,
+                )
+                if unsure:
+                    return unsure
+                repository.remember_objects(conn, fetched.cached_objects)
+            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+        return set()
+
+    def _fail(self, error: StagingApiError) -> None:
+        metrics.ARTIFACTS.labels(self.artifact.name, error.code).inc()
+        attempt = self.artifact.attempt + 1
+        again = None
+        # A request that waited for an upload as long as it may does not begin again.
+        passes = error.retryable and not isinstance(error, UploadWaitOver)
+        if passes and attempt < self.attempts:
+            # Full jitter on doubling steps, so that many failures of one source do not come back
+            # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+            again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
+        failure = Failure(error.code, error.detail, error.retryable)
+        # "Not uploaded yet" is final only for requests that would not wait any longer.
+        may_come = again is None and isinstance(error, (ArchiveNotFound, UploadWaitOver))
+        with guarded(self.database, self.held) as conn:
+            if not may_come or not repository.leave_to_patient(
+                conn, self.artifact.id, self.staging_id, failure
+            ):
+                repository.mark_failed(conn, self.artifact.id, self.held.lease, failure, again)
+            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+
+    def _give_back(self) -> None:
+        with guarded(self.database, self.held) as conn:
+            repository.mark_pending(conn, self.artifact.id)
+            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+
+    def _cancel(self) -> None:
+        with guarded(self.database, self.held) as conn:
+            repository.mark_pending(conn, self.artifact.id)
+            repository.mark_cancelled(conn, self.artifact.archive_url, self.staging_id)
+
+
+def _served(
+    fetched: FetchedArtifact, artifact: StagedArtifact, prefix: str
+) -> list[dict[str, str | int | bool]]:
+    """Return the rows of its files; images are served where their clients look for them, too."""
+    folders = [prefix, f"images/{prefix}"] if artifact.lock_kind == IMAGES.name else [prefix]
+    return [file.row(folder) for folder in folders for file in fetched.files]
