@@ -1,4 +1,4 @@
-"""The use cases that change documents: post, commit, discard, roll back, tag.
+"""The use cases that change documents: post, commit, discard, roll back, confirm.
 
 All of it happens under one lock, `CONFIGDOCS_UPDATE` on `GLOBAL`, and each change is one guarded
 transaction that looks anew at the buffer: lock, buffer and new revision are decided together.
@@ -13,7 +13,7 @@ it is undone or still overdue. Builds that a commit names are queued after it: t
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,33 +24,25 @@ from staging_api.documents.buffering import BufferMode, Now, Target
 from staging_api.documents.builds import Builds, BuildState
 from staging_api.documents.changing import Author, Buffer, Change, buffer_of, changing
 from staging_api.documents.contents import Contents
-from staging_api.documents.messages import Message, Verdict, of_finding
-from staging_api.documents.model import Document, Fault, Finding, Level
+from staging_api.documents.messages import Verdict
+from staging_api.documents.model import Document
 from staging_api.documents.reader import DocumentReader
-from staging_api.documents.refusals import BufferConflict, RequestInvalid, late, moved
+from staging_api.documents.refusals import BufferConflict, late, moved
 from staging_api.documents.renderings import Renderings
+from staging_api.documents.revision_tags import RevisionTags
 from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.stored import (
-    RESERVED_TAGS,
-    SITE_ACTION_TAGS,
     ContentRef,
     Revision,
-    State,
 )
 from staging_api.documents.validators import Validators
-from staging_api.errors import NotFound
+from staging_api.documents.verdicts import Verdicts
 from staging_api.locks.hold import Locks, RequestOrigin
 
 log = logging.getLogger(__name__)
 
-#: What other collections can still bring: it makes a buffer incomplete, not wrong.
-_INCOMPLETE = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOURCE_NOT_FOUND})
-
-
 #: Looks at the buffer that is there, and refuses by raising.
 BufferCheck = Callable[[Buffer], None]
-
-_MAX_TAG_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -112,6 +104,11 @@ class DocumentService:
     builds: Builds
 
     @property
+    def tags(self) -> RevisionTags:
+        """The use cases that name revisions."""
+        return RevisionTags(self.database, self.locks, self.reader, self.builds)
+
+    @property
     def reader(self) -> DocumentReader:
         """The use cases that change nothing."""
         return DocumentReader(self.database, self.contents, self.renderings)
@@ -142,7 +139,7 @@ class DocumentService:
             made = change.make(conn, now, target, post.collection)
         if content is not None and post.documents is not None:
             self.contents.keep(content.content_id, post.documents)
-        verdict = Verdict(tuple(self._incomplete(target.collections)))
+        verdict = self._verdicts.of_buffer(target.collections)
         return Done(made, verdict.adding(required))
 
     def commit(self, request: CommitRequest, author: Author) -> Done:
@@ -162,7 +159,7 @@ class DocumentService:
                 raise late(overdue)
             now = change.look()
             reviewed = _reviewed(now, request)
-            verdict = self._verdict(now, author)
+            verdict = self._verdicts.of_commit(now, author.origin.reference_id)
             commits = not request.dryrun and (request.force or not verdict.errors)
             confirm_until = None
             if commits:
@@ -251,65 +248,9 @@ class DocumentService:
         with self._changing(Author(origin)) as change:
             return self._undo(change)
 
-    def tag(self, number: int, tag: str, data: object, author: Author) -> Revision:
-        """Name a revision.
-
-        Raises:
-            NotFound: there is no such revision.
-            RequestInvalid: the name is kept for the service's own use.
-            LockHeld: another request changes documents.
-        """
-        _check_tag(tag)
-        return self._tagged(number, tag, data, author)
-
-    def untag(self, number: int, tag: str, author: Author) -> Revision:
-        """Take a name from a revision.
-
-        Raises:
-            NotFound: the revision, or its name, is not there.
-            RequestInvalid: the name is kept for the service's own use.
-            LockHeld: another request changes documents.
-        """
-        _check_tag(tag)
-        self.reader.find(number)
-        with self._changing(author) as change, change.deciding() as (conn, _):
-            if not rows.remove_tag(conn, number, tag, author.origin.caller):
-                raise NotFound(f"revision {number} has no tag {tag}")
-        return self.reader.find(number)
-
-    def site_action(
-        self, number: int | None, data: object, author: Author, *, succeeded: bool, staged: bool
-    ) -> Revision:
-        """Note that a site action ended on a committed revision.
-
-        Args:
-            number: which revision; None: the committed version.
-            data: whatever is to be kept of it.
-            author: who says so.
-            succeeded: whether it did what it should.
-            staged: whether the builds that its documents name have to be staged.
-
-        Raises:
-            NotFound: there is no such revision.
-            BufferConflict: it was not committed, or its builds are not staged.
-            LockHeld: another request changes documents.
-        """
-        if number is None:
-            number = self.reader.buffer().committed
-        if number == 0 or self.reader.find(number).commit is None:
-            raise BufferConflict("Not a committed revision", f"revision {number} is not committed")
-        if staged:
-            found = self.builds.look(self.reader.rendered(number).rendering)
-            missing = [each.archive_url for each in found if not each.staged]
-            if missing:
-                raise BufferConflict("Builds are not staged", f"not staged: {', '.join(missing)}")
-        return self._tagged(number, SITE_ACTION_TAGS[0 if succeeded else 1], data, author)
-
-    def _tagged(self, number: int, tag: str, data: object, author: Author) -> Revision:
-        self.reader.find(number)
-        with self._changing(author) as change, change.deciding() as (conn, _):
-            rows.set_tag(conn, number, tag, data, change.stamp)
-        return self.reader.find(number)
+    @property
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(self.contents, self.renderings, self.validators)
 
     def _changing(self, author: Author) -> AbstractContextManager[Change]:
         return changing(self.database, self.locks, author)
@@ -339,27 +280,6 @@ class DocumentService:
         log.warning("%s: it was undone", reason)
         return overdue
 
-    def _incomplete(self, collections: State) -> Iterator[Message]:
-        for finding, collection in self._findings(collections):
-            level = Level.WARNING if finding.fault in _INCOMPLETE else None
-            yield of_finding(finding, level, collection=collection)
-
-    def _verdict(self, now: Now, author: Author) -> Verdict:
-        findings = self._findings(now.newest)
-        verdict = Verdict(tuple(of_finding(each, collection=home) for each, home in findings))
-        if verdict.errors:
-            return verdict
-        answers = self.validators.ask(now.newest_revision, author.origin.reference_id)
-        return verdict.adding(answers)
-
-    def _findings(self, collections: State) -> Iterator[tuple[Finding, str | None]]:
-        """All findings, each with the collection of the document to change first."""
-        findings = self.renderings.of(collections).findings
-        documents = self.contents.documents(collections) if findings else ()
-        homes = {each.identity: each.collection for each in documents}
-        for finding in findings:
-            yield finding, homes.get(finding.documents[0]) if finding.documents else None
-
 
 def _reviewed(now: Now, request: CommitRequest) -> Buffer:
     if not now.buffered:
@@ -378,12 +298,3 @@ def _reviewed(now: Now, request: CommitRequest) -> Buffer:
 def _check_buffer(now: Now, unless: BufferCheck | None) -> None:
     if unless is not None:
         unless(buffer_of(now))
-
-
-def _check_tag(tag: str) -> None:
-    if not 1 <= len(tag) <= _MAX_TAG_LENGTH:
-        raise RequestInvalid("Invalid tag", f"a tag has 1 to {_MAX_TAG_LENGTH} characters")
-    if tag in RESERVED_TAGS:
-        raise RequestInvalid(
-            "Reserved tag", f"{tag} is set by commits and site actions, not by hand"
-        )

@@ -137,7 +137,7 @@ class TagOfRevision(_OfDocuments):
         """Tag a revision; a tag that is there already gets this data."""
         body: TagRequest = req.context.json
         author = _author(req, body.reason)
-        resp.media = RevisionBody.of(self.documents.tag(number, tag, body.data, author))
+        resp.media = RevisionBody.of(self.documents.tags.tag(number, tag, body.data, author))
 
     @spec.validate(
         query=ReasonQuery,
@@ -150,7 +150,7 @@ class TagOfRevision(_OfDocuments):
         """Remove a tag."""
         query: ReasonQuery = req.context.query
         author = _author(req, query.reason)
-        resp.media = RevisionBody.of(self.documents.untag(number, tag, author))
+        resp.media = RevisionBody.of(self.documents.tags.untag(number, tag, author))
 
 
 class SiteActions(_OfDocuments):
@@ -171,7 +171,7 @@ class SiteActions(_OfDocuments):
         successful_site_action.
         """
         body: SiteActionRequest = req.context.json
-        revision = self.documents.site_action(
+        revision = self.documents.tags.site_action(
             body.revision,
             body.data,
             _author(req, body.reason),

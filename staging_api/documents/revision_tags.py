@@ -1,0 +1,97 @@
+"""The use cases that name revisions: tags, and the outcome of site actions.
+
+What if the process dies? Each change is one guarded transaction: it was made, or it was not.
+"""
+
+from dataclasses import dataclass
+
+from staging_api.db.engine import Database
+from staging_api.documents import rows
+from staging_api.documents.builds import Builds
+from staging_api.documents.changing import Author, changing
+from staging_api.documents.reader import DocumentReader
+from staging_api.documents.refusals import BufferConflict, RequestInvalid
+from staging_api.documents.stored import RESERVED_TAGS, SITE_ACTION_TAGS, Revision
+from staging_api.errors import NotFound
+from staging_api.locks.hold import Locks
+
+_MAX_TAG_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class RevisionTags:
+    """Tags of revisions, changed under the lock of documents."""
+
+    database: Database
+    locks: Locks
+    reader: DocumentReader
+    builds: Builds
+
+    def tag(self, number: int, tag: str, data: object, author: Author) -> Revision:
+        """Name a revision.
+
+        Raises:
+            NotFound: there is no such revision.
+            RequestInvalid: the name is kept for the service's own use.
+            LockHeld: another request changes documents.
+        """
+        _check_tag(tag)
+        return self._tagged(number, tag, data, author)
+
+    def untag(self, number: int, tag: str, author: Author) -> Revision:
+        """Take a name from a revision.
+
+        Raises:
+            NotFound: the revision, or its name, is not there.
+            RequestInvalid: the name is kept for the service's own use.
+            LockHeld: another request changes documents.
+        """
+        _check_tag(tag)
+        self.reader.find(number)
+        with changing(self.database, self.locks, author) as change, change.deciding() as (conn, _):
+            if not rows.remove_tag(conn, number, tag, author.origin.caller):
+                raise NotFound(f"revision {number} has no tag {tag}")
+        return self.reader.find(number)
+
+    def site_action(
+        self, number: int | None, data: object, author: Author, *, succeeded: bool, staged: bool
+    ) -> Revision:
+        """Note that a site action ended on a committed revision.
+
+        Args:
+            number: which revision; None: the committed version.
+            data: whatever is to be kept of it.
+            author: who says so.
+            succeeded: whether it did what it should.
+            staged: whether the builds that its documents name have to be staged.
+
+        Raises:
+            NotFound: there is no such revision.
+            BufferConflict: it was not committed, or its builds are not staged.
+            LockHeld: another request changes documents.
+        """
+        if number is None:
+            number = self.reader.buffer().committed
+        if number == 0 or self.reader.find(number).commit is None:
+            raise BufferConflict("Not a committed revision", f"revision {number} is not committed")
+        if staged:
+            found = self.builds.look(self.reader.rendered(number).rendering)
+            missing = [each.archive_url for each in found if not each.staged]
+            if missing:
+                raise BufferConflict("Builds are not staged", f"not staged: {', '.join(missing)}")
+        return self._tagged(number, SITE_ACTION_TAGS[0 if succeeded else 1], data, author)
+
+    def _tagged(self, number: int, tag: str, data: object, author: Author) -> Revision:
+        self.reader.find(number)
+        with changing(self.database, self.locks, author) as change, change.deciding() as (conn, _):
+            rows.set_tag(conn, number, tag, data, change.stamp)
+        return self.reader.find(number)
+
+
+def _check_tag(tag: str) -> None:
+    if not 1 <= len(tag) <= _MAX_TAG_LENGTH:
+        raise RequestInvalid("Invalid tag", f"a tag has 1 to {_MAX_TAG_LENGTH} characters")
+    if tag in RESERVED_TAGS:
+        raise RequestInvalid(
+            "Reserved tag", f"{tag} is set by commits and site actions, not by hand"
+        )
