@@ -1,6 +1,8 @@
-"""Check HTTP URLs of other programs that settings name."""
+"""Check the HTTP URLs of other programs that settings name, and write our own of served files."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
+
+_STATIC = "/static/"
 
 
 def is_http_url(text: str) -> bool:
@@ -12,3 +14,14 @@ def is_http_url(text: str) -> bool:
         return False
     is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
     return is_whole and text.isascii() and text.isprintable() and " " not in text
+
+
+def static_url(path: str) -> str:
+    """Return the URL of a path below ``/static``, on this service: each segment percent-encoded."""
+    return _STATIC + quote(path)
+
+
+def static_path(path_or_url: str) -> str:
+    """Return the path below ``/static`` that is given as it is, or as `static_url` writes it."""
+    below = path_or_url.removeprefix(_STATIC)
+    return path_or_url if below == path_or_url else unquote(below)

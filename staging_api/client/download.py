@@ -55,7 +55,10 @@ class DownloadTarget:
     @property
     def url_path(self) -> str:
         """The path on the service, quoted."""
-        return quote(self.root + self.path.removeprefix(self.root).lstrip("/"), safe="/@")
+        if self.path.startswith(self.root):
+            # A URL that the service wrote: its escapes stay. The version before wrote none.
+            return quote(self.path, safe="/@%")
+        return quote(self.root + self.path.lstrip("/"), safe="/@")
 
 
 def fetch(

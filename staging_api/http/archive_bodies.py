@@ -216,8 +216,8 @@ class UploadTarget(Body):
 class StagedUpload(Body):
     """Packages out of what has been staged."""
 
-    staged: list[Annotated[str, Field(max_length=1024)]] = Field(
-        min_length=1, max_length=1000, description="paths below /static"
+    staged: list[Annotated[str, Field(max_length=4096)]] = Field(
+        min_length=1, max_length=1000, description="paths below /static, or their URLs"
     )
 
 

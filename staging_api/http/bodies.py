@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from staging_api.http_url import static_url
 from staging_api.locks.model import Grant
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 from staging_api.vocabulary.locks import Listed, Outcome
@@ -148,7 +149,9 @@ class ArtifactBody(Body):
     phase: Phase
     state: ArtifactState
     path: str
-    url: str | None = Field(description="where it is served; null until it is staged")
+    url: str | None = Field(
+        description="where it is served, percent-encoded; null until it is staged"
+    )
     size_bytes: int | None
     sha256: str | None
     bytes_done: int
@@ -167,7 +170,7 @@ class ArtifactBody(Body):
         names = ("id", "name", "phase", "state", "path", "bytes_done", "bytes_total")
         return {
             **{name: getattr(artifact, name) for name in names},
-            "url": f"/static/{artifact.path}" if staged else None,
+            "url": static_url(artifact.path) if staged else None,
             "size_bytes": artifact.size_bytes if staged else None,
             "sha256": artifact.sha256 if staged else None,
             "error": FailureBody.of(artifact.failure),

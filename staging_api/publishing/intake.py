@@ -25,6 +25,7 @@ from staging_api.errors import (
     StagingApiError,
     Unavailable,
 )
+from staging_api.http_url import static_path
 from staging_api.locks.hold import RequestOrigin
 from staging_api.locks.model import new_id
 from staging_api.publishing import rows
@@ -117,7 +118,10 @@ class Intake:
     def take_staged(
         self, to: Destination, paths: Sequence[str], origin: RequestOrigin
     ) -> list[Upload]:
-        """Take in staged files, which are served below ``/static``; nothing is copied.
+        """Take in staged files; nothing is copied.
+
+        Args:
+            paths: of each file below ``/static``, or its URL on this service.
 
         Raises:
             NotFound: nothing is staged at a path.
@@ -125,9 +129,9 @@ class Intake:
         """
         kept: list[SourceFile] = []
         with self.blobs.batch(f"upload-{to.apt_archive.name}") as batch:
-            for path in paths:
+            for path in map(static_path, paths):
                 with self.database.connect() as conn:
-                    served = served_file(conn, path.removeprefix("/static/"))
+                    served = served_file(conn, path)
                 if served is None:
                     raise NotFound(f"nothing is staged at {path}")
                 blob = Blob(served.sha256, served.size_bytes)

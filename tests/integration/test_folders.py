@@ -6,6 +6,7 @@ import pytest
 from falcon import testing
 
 from staging_api.http.app import create_app
+from staging_api.http.bodies import ArtifactBody
 from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.watch import Watch
@@ -114,3 +115,17 @@ def test_reading_a_file_counts_for_its_artifact(at, client, accesses):
     client.simulate_get(staged(at) + "suites/a.b")
     accesses.flush()
     assert at.rows("SELECT caller, hits, bytes FROM artifact_accesses") == [("anonymous", 1, 2)]
+
+
+ODD_NAMES = ["report#2.txt", "report", "50% off?.txt", "a b;c=d", "größe.txt", "q&a+1"]
+
+
+def test_the_url_of_an_artifact_leads_to_its_own_bytes_whatever_its_name(at, client):
+    url = at.build()
+    folder = at.builds / "board" / "R17-1"
+    for name in ODD_NAMES:
+        (folder / name).write_text(f"content of {name}")
+    staging = at.stage(url, *[f"file:{name}" for name in ODD_NAMES])
+    for artifact in map(ArtifactBody.of, staging.artifacts):
+        content = client.simulate_get(artifact.url).content.decode()
+        assert content == f"content of {artifact.path.rpartition('/')[2]}"

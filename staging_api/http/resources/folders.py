@@ -1,9 +1,8 @@
 """A folder below ``/static``: its staged files and folders as JSON, a page at a time."""
 
-from urllib.parse import quote
-
 import falcon
 
+from staging_api.http_url import static_url
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.model import Child
 
@@ -30,7 +29,7 @@ def _shown(folder: str, child: Child) -> dict[str, str | int | None]:
     return {
         "name": child.name,
         "path": path,
-        "url": f"/static/{quote(path)}",
+        "url": static_url(path),
         "size_bytes": child.size_bytes,
         "sha256": child.sha256,
     }
