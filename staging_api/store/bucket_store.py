@@ -15,28 +15,18 @@ What happens if the process dies:
   and reuses them, or a reconcile removes them.
 """
 
-import io
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-import obstore
-import urllib3
-from obstore.exceptions import AlreadyExistsError, PreconditionError
-from obstore.store import S3Store
-
-from staging_api import clock
-from staging_api.errors import NotFound, StagingApiError, StoreDenied, StoreFailed
+from staging_api.errors import NotFound, StagingApiError
 from staging_api.store.blobs import (
     KEPT_ASIDE_SECONDS,
-    MARKER,
     Batch,
     Blob,
     Checkpoint,
@@ -47,36 +37,21 @@ from staging_api.store.blobs import (
     no_limit,
 )
 from staging_api.store.bucket import (
-    BRIEF_SECONDS,
     READ_BYTES,
     Bucket,
-    ObjectReader,
-    bucket_failures,
 )
+from staging_api.store.bucket_objects import BucketObjects
 from staging_api.store.parts import PartStore
-from staging_api.store.refusals import refusal
 from staging_api.store.spool import Spool, Swept
 
 if TYPE_CHECKING:  # the library shows these to type checkers only
-    from obstore import ObjectMeta, PutMode, UpdateVersion
+    from obstore import ObjectMeta, PutMode
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
-LINK_LIFE = timedelta(minutes=4)
-#: How far the clocks of bucket and pod may differ while links are given out, and how long what was
-#: found out about that is believed.
-_DIFFERENCE_SECONDS = 30.0
-_COMPARED_SECONDS = 600.0
-#: Of requests that the library does not make, by URLs that it signs.
-_REQUEST_LIFE = timedelta(minutes=1)
-_REQUEST_SECONDS = BRIEF_SECONDS
-_http = urllib3.PoolManager(maxsize=16)
 _REQUESTS_AT_ONCE = 16
-_PART_BYTES = 8 << 20
-_PARTS_AT_ONCE = 4
 
 
 class BucketStore:
@@ -86,13 +61,8 @@ class BucketStore:
     removal_seconds = 30.0
 
     def __init__(self, bucket: Bucket, spool: Path) -> None:
-        self._objects = bucket.connect(bucket.endpoint)
-        # A removal must succeed or fail within the time of its claim.
-        self._removing = bucket.connect(bucket.endpoint, brief=True)
-        self._public = bucket.connect(bucket.public_endpoint or bucket.endpoint)
+        self._objects = BucketObjects(bucket)
         self._spool = Spool(spool)
-        self._ahead_of_us = 0.0
-        self._compared_at = float("-inf")
 
     @property
     def parts(self) -> PartStore:
@@ -102,9 +72,7 @@ class BucketStore:
     def check(self) -> None:
         """Make sure that the bucket is there and lets us in, and that the spool can be written."""
         self._spool.check()
-        with bucket_failures():
-            # Nothing lies below a blob, so this lists nothing, however much there is.
-            list(self._objects.list(key_of("0" * 64)))
+        self._objects.check()
 
     def free_bytes(self) -> int:
         """Free space of the spool; a bucket has no limit."""
@@ -112,29 +80,26 @@ class BucketStore:
 
     def identity(self) -> str | None:
         """The ULID in the marker; None: there is none, or it was damaged."""
-        marker = self._marker()
+        marker = self._objects.marker()
         return None if marker is None else identity_in(marker[0])
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
-        """Put the marker; one that is damaged is replaced, by whoever is first."""
+        """Put the marker; one that is damaged is replaced, by whichever process is first."""
         mode: PutMode = "overwrite" if replace else "create"
-        found = None if replace else self._marker()
+        found = None if replace else self._objects.marker()
         if found is not None:
             content, mode = found
             if identity_in(content) is not None:
                 return
-        with bucket_failures(), suppress(AlreadyExistsError, PreconditionError):
-            # Another process was faster.
-            self._objects.put(MARKER, f"{identity}\n".encode(), mode=mode, use_multipart=False)
+        self._objects.put_marker(f"{identity}\n".encode(), mode)
 
     def is_empty(self) -> bool:
         """Whether no blob is listed."""
-        with bucket_failures():
-            return not any(map(len, self._objects.list("sha256", chunk_size=1)))
+        return next(self._objects.listed("sha256", chunk_size=1), None) is None
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Whether the blob is here, of this length if one is given."""
-        found = self._head(sha256)
+        found = self._objects.head(key_of(sha256))
         return found is not None and size_bytes in (None, found["size"])
 
     def lacks(self, contents: Mapping[str, int]) -> set[str]:
@@ -144,13 +109,13 @@ class BucketStore:
 
     def find(self, sha256: str) -> Blob | None:
         """The blob of this digest, as long as it is here."""
-        found = self._head(sha256)
+        found = self._objects.head(key_of(sha256))
         return None if found is None else Blob(sha256, found["size"])
 
     def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
         """Open the blob for reading; bytes come as they are read."""
         found = self._found(sha256, size_bytes)
-        return io.BufferedReader(ObjectReader(self._objects, found), READ_BYTES)
+        return self._objects.open(found)
 
     def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
         """Fetch the blob."""
@@ -167,10 +132,7 @@ class BucketStore:
         protection of the blob.
         """
         self._found(sha256, size_bytes)
-        if self._differs_in_time():
-            return None
-        with bucket_failures():
-            return obstore.sign(self._public, "GET", key_of(sha256), LINK_LIFE)
+        return self._objects.link(key_of(sha256))
 
     def name_of(self, growing: Path) -> str:
         """Its name in the spool, which says nothing to others."""
@@ -181,13 +143,12 @@ class BucketStore:
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a link to it leads nowhere from now on."""
-        self._delete(key_of(sha256))
+        self._objects.delete(key_of(sha256))
 
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
         """Free these blobs by one request, or each by its own where the service has no such one."""
         try:
-            with bucket_failures():
-                self._removing.delete([key_of(sha256) for sha256 in digests])
+            self._objects.delete_all([key_of(sha256) for sha256 in digests])
         except StagingApiError as error:
             log.info("the bucket did not delete %d at once: %s", len(digests), error.detail)
         else:
@@ -198,42 +159,29 @@ class BucketStore:
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
         """Copy the object aside; delete it if the content of the copy differs."""
         key, aside = key_of(sha256), f"quarantine/{int(time.time())}-{token_hex(4)}/{sha256}"
-        before = self._head(sha256)
+        before = self._objects.head(key_of(sha256))
         try:
-            copied = self._copied(key, aside)
+            copied = self._objects.copy(key, aside)
         except NotFound:
             return False
-        with io.BufferedReader(ObjectReader(self._objects, copied), READ_BYTES) as stream:
+        with self._objects.open(copied) as stream:
             bad = differs(stream)
-        if bad and _state(before) != _state(self._head(sha256)):
+        if bad and _state(before) != _state(self._objects.head(key_of(sha256))):
             return False  # fresh bytes have replaced the object meanwhile: those stay
         if bad or copied["path"] == aside:
-            self._delete(key if bad else aside)
+            self._objects.delete(key if bad else aside)
         return bad
-
-    def _copied(self, key: str, aside: str) -> "ObjectMeta":
-        """Copy an object; where the service cannot, as with more than 5 GiB, give the object."""
-        try:
-            with bucket_failures():
-                self._objects.copy(key, aside)
-                return self._objects.head(aside)
-        except StoreFailed as error:
-            log.warning("%s cannot be kept aside: %s", key, error.detail)
-            with bucket_failures():
-                return self._objects.head(key)
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their upload."""
-        with bucket_failures():
-            for batch in self._objects.list(f"sha256/{shard}"):
-                for found in batch:
-                    folder, _, name = found["path"].rpartition("/")
-                    if folder == f"sha256/{shard}" and is_digest(name, shard):
-                        yield Blob(name, found["size"]), found["last_modified"].timestamp()
+        for found in self._objects.listed(f"sha256/{shard}"):
+            folder, _, name = found["path"].rpartition("/")
+            if folder == f"sha256/{shard}" and is_digest(name, shard):
+                yield Blob(name, found["size"]), found["last_modified"].timestamp()
 
     def last_use(self, sha256: str) -> float | None:
         """When the blob was uploaded, by the clock of the bucket; a use of it leaves no trace."""
-        found = self._head(sha256, self._removing)
+        found = self._objects.head(key_of(sha256), brief=True)
         return None if found is None else found["last_modified"].timestamp()
 
     def used_since(self, digests: Collection[str], since: float) -> set[str]:
@@ -252,26 +200,17 @@ class BucketStore:
 
         A service whose answers have no date leaves this pod's own clock.
         """
-        with bucket_failures():
-            url = obstore.sign(self._objects, "HEAD", MARKER, _REQUEST_LIFE)
-        # A refusal is dated, too.
-        date = _request("HEAD", url).headers.get("Date", "")
-        try:
-            return parsedate_to_datetime(date).timestamp()
-        except ValueError:
-            return time.time()
+        return self._objects.time()
 
     def sweep(self, older_than_seconds: float) -> Swept:
         """Remove the spool's files of dead processes, and what was quarantined a month ago."""
         horizon = self.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         removed, failed = 0, []
-        with bucket_failures():
-            aside = [found for batch in self._objects.list("quarantine") for found in batch]
-        for found in aside:
+        for found in list(self._objects.listed("quarantine")):
             if found["last_modified"].timestamp() >= horizon:
                 continue
             try:
-                self._delete(found["path"])
+                self._objects.delete(found["path"])
                 removed += 1
             except StagingApiError as error:
                 log.warning("%s cannot be removed: %s", found["path"], error.detail)
@@ -293,42 +232,11 @@ class BucketStore:
         def upload(blob: Blob) -> None:
             if self.mark_used(blob):
                 return
-            try:
-                with bucket_failures():
-                    self._objects.put(
-                        key_of(blob.sha256),
-                        Path(files[blob]),
-                        chunk_size=_PART_BYTES,
-                        max_concurrency=_PARTS_AT_ONCE,
-                    )
-            except NotFound:
-                raise StoreFailed("the bucket of the store is not there") from None
+            self._objects.upload(key_of(blob.sha256), Path(files[blob]))
             checkpoint("blob named")
 
         _at_once(upload, files)
         checkpoint("names synced")
-
-    def _differs_in_time(self) -> bool:
-        """Whether the clock of this process is not that of the bucket.
-
-        Compared every `_COMPARED_SECONDS`, by a monotonic clock; a jump is noticed at once.
-        """
-        if clock.now() - self._compared_at > _COMPARED_SECONDS:
-            self._ahead_of_us, self._compared_at = self.time() - clock.now(), clock.now()
-        differ = self._ahead_of_us + clock.now() - time.time()
-        if abs(differ) > _DIFFERENCE_SECONDS:
-            log.warning("no links: the clock of the bucket is %.0f s ahead of ours", differ)
-        return abs(differ) > _DIFFERENCE_SECONDS
-
-    def _marker(self) -> "tuple[bytes, UpdateVersion] | None":
-        """The marker, whatever it says, and the version to replace; None: there is none."""
-        try:
-            with bucket_failures():
-                found = self._objects.get(MARKER)
-                return bytes(found.bytes()), {"e_tag": found.meta["e_tag"]}
-        except NotFound:
-            self.check()  # a bucket that is not there is none without a marker
-            return None
 
     def _failure(self, sha256: str) -> StagingApiError | None:
         try:
@@ -337,32 +245,8 @@ class BucketStore:
             return error
         return None
 
-    def _delete(self, key: str) -> None:
-        """Delete one object by a request that every service has; the library only sends the other.
-
-        A failure that passes is left to the caller, who comes back.
-        """
-        with bucket_failures():
-            url = obstore.sign(self._objects, "DELETE", key, _REQUEST_LIFE)
-        answer = _request("DELETE", url)
-        if answer.status not in (200, 202, 204, 404):
-            raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
-
-    def _head(self, sha256: str, objects: S3Store | None = None) -> "ObjectMeta | None":
-        key, objects = key_of(sha256), objects or self._objects
-        try:
-            with bucket_failures():
-                return objects.head(key)
-        except NotFound:
-            return None
-        except StoreDenied:
-            # An answer to HEAD has no body, and so no reason: the same refusal by GET has one.
-            with bucket_failures():
-                objects.get_range(key, start=0, end=1)
-            raise
-
     def _found(self, sha256: str, size_bytes: int | None = None) -> "ObjectMeta":
-        found = self._head(sha256)
+        found = self._objects.head(key_of(sha256))
         if found is None:
             raise NotFound(f"the store has no blob {sha256}")
         if size_bytes not in (None, found["size"]):
@@ -373,20 +257,6 @@ class BucketStore:
 def _state(found: "ObjectMeta | None") -> tuple[object, ...] | None:
     """What differs when an object was replaced; None: there is none."""
     return None if found is None else (found["e_tag"], found["last_modified"], found["size"])
-
-
-def _request(method: str, url: str) -> urllib3.BaseHTTPResponse:
-    """The answer of the bucket to a request that is signed by its URL.
-
-    Raises:
-        StoreFailed: there was none.
-    """
-    try:
-        return _http.request(method, url, retries=False, timeout=_REQUEST_SECONDS)
-    except urllib3.exceptions.HTTPError as error:
-        raise StoreFailed(
-            f"the object store did not answer ({type(error).__name__})", retry_after_seconds=10
-        ) from None
 
 
 def _at_once(ask: Callable[[T], R], given: Iterable[T]) -> list[tuple[T, R]]:

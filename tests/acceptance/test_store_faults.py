@@ -11,7 +11,7 @@ import urllib3
 from staging_api.db.engine import Database, open_database
 from staging_api.debian.forms import Form
 from staging_api.staging.upkeep import StoreTerms
-from staging_api.store.bucket_store import LINK_LIFE
+from staging_api.store.bucket_objects import LINK_LIFE
 from tests import damage
 from tests.apt_archive_api import AptArchiveApi
 from tests.builds import FULL_PAYLOAD, build, build_path
