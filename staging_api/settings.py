@@ -131,7 +131,9 @@ class Settings(BaseSettings):
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )
     catalogue: str = Field(
-        "", description="file that lists the artifacts of a build; empty: Chromium OS"
+        "",
+        description="built-in catalogues or files that list the artifacts of archives, comma"
+        " separated: prefix=catalogue, and one for all others",
     )
     quota_bytes: int = Field(0, ge=0, description="space for all staged files; 0: the whole disk")
     scrub_bytes_per_second: int = Field(

@@ -16,6 +16,7 @@ from staging_api.db.engine import Database
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.model import Staging
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
@@ -127,7 +128,7 @@ def bench(
         service = StagingService(
             database=database,
             locks=locks,
-            catalogue=Catalogue.load(catalogue),
+            catalogues=Catalogues(Catalogue.load(catalogue)),
             allowed=allowed,
             blobs=blobs or FolderStore(folder / "store"),
             open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),

@@ -29,14 +29,26 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without"}
 _KIND_KEYS = {"name", "group", "phase", "optional", "every", "lands", "also", "aliases"}
 _ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
+_MAX_CHARACTERS = 1 << 18
+_BUILTIN = files("staging_api.catalogue") / "builtin"
+#: The built-in catalogue of a service that is given none: a file that names another.
+_UNNAMED = "default"
 
 
 class Catalogue:
-    """The artifacts that requests can name."""
+    """The artifacts that requests can name.
 
-    def __init__(self, kinds: Sequence[ArtifactKind], default: Sequence[str]) -> None:
+    Attributes:
+        name: of the built-in catalogue, or the path of its file.
+        default: the names and groups that a request gets that names nothing.
+    """
+
+    def __init__(
+        self, kinds: Sequence[ArtifactKind], default: Sequence[str], name: str = "catalogue"
+    ) -> None:
+        self.name = name
         self.kinds = tuple(kinds)
-        self._default = tuple(default)
+        self.default = tuple(default)
         self._places = {kind.name: place for place, kind in enumerate(self.kinds)}
         self._by_word: dict[str, list[ArtifactKind]] = {}
         for kind in self.kinds:
@@ -45,21 +57,32 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Catalogue":
-        """Read a catalogue file; None reads the built-in one, Chromium OS's.
+        """Read a catalogue file; None reads the built-in one of a service that is given none.
 
         Raises:
             CatalogueInvalid: with the file, the line and the reason.
         """
-        if path is not None:
-            try:
-                text = path.read_text(encoding="utf-8")
-            except OSError as error:
-                raise CatalogueInvalid(f"{path} cannot be read: {error.strerror}") from None
-            except UnicodeDecodeError:
-                raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
-            return cls.read(text, str(path))
-        builtin = files("staging_api.catalogue") / "builtin" / "chromiumos.yaml"
-        return cls.read(builtin.read_text(encoding="utf-8"), "chromiumos.yaml")
+        if path is None:
+            return cls.builtin(_UNNAMED)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise CatalogueInvalid(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
+        return cls.read(text, str(path))
+
+    @classmethod
+    def builtin(cls, name: str) -> "Catalogue":
+        """Return the built-in catalogue of this name; `builtin_names` lists them.
+
+        Raises:
+            CatalogueInvalid: there is none of this name.
+        """
+        if name not in (*builtin_names(), _UNNAMED):
+            known = ", ".join(builtin_names())
+            raise CatalogueInvalid(f"{name!r} is no built-in catalogue: these are {known}")
+        return cls.read((_BUILTIN / f"{name}.yaml").read_text(encoding="utf-8"), name)
 
     @classmethod
     def read(cls, text: str, called: str = "catalogue") -> "Catalogue":
@@ -68,9 +91,11 @@ class Catalogue:
         Raises:
             CatalogueInvalid: with the line and the reason.
         """
+        if len(text) > _MAX_CHARACTERS:
+            raise CatalogueInvalid(f"{called} has more than {_MAX_CHARACTERS} characters")
         try:
             top = mapping_of(yaml.compose(text, Loader=yaml.SafeLoader), "the catalogue")
-            return _catalogue(top)
+            return _catalogue(top, called)
         except CatalogueInvalid as error:
             raise CatalogueInvalid(f"{called}, {error.detail}") from None
         except yaml.MarkedYAMLError as error:
@@ -78,6 +103,13 @@ class Catalogue:
             raise CatalogueInvalid(f"{called}, line {line}: {error.problem}") from None
         except yaml.YAMLError:
             raise CatalogueInvalid(f"{called}, line 1: is not YAML") from None
+        except RecursionError:
+            raise CatalogueInvalid(f"{called}, line 1: is nested too deeply") from None
+
+    @property
+    def needed(self) -> list[str]:
+        """The artifacts without which a build is not whole: of the default, the obligatory ones."""
+        return [kind.name for kind in self.resolve() if not kind.optional]
 
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
         """Return the kinds of these names, aliases and groups; without any, those of the default.
@@ -90,7 +122,7 @@ class Catalogue:
             Invalid: of field ``artifacts``, naming the unknown word and the known ones.
         """
         found: dict[str, ArtifactKind] = {}
-        for word in tuple(words) or self._default:
+        for word in tuple(words) or self.default:
             found.update((kind.name, kind) for kind in self._kinds_of(word))
         return sorted(found.values(), key=self._place)
 
@@ -112,13 +144,23 @@ class Catalogue:
         return self._by_word[word]
 
 
-def _catalogue(top: Entry) -> Catalogue:
-    top.refuse_keys_outside({"artifacts", "default"})
+def builtin_names() -> list[str]:
+    """Return the names of the built-in catalogues."""
+    names = (file.name.removesuffix(".yaml") for file in _BUILTIN.iterdir())
+    return sorted(name for name in names if name != _UNNAMED)
+
+
+def _catalogue(top: Entry, name: str) -> Catalogue:
+    top.refuse_keys_outside({"artifacts", "default", "same_as"})
+    if other := top.text("same_as"):
+        if other not in builtin_names():
+            raise top.wrong(f"same_as must be one of {', '.join(builtin_names())}", "same_as")
+        return Catalogue.builtin(other)
     entries = top.entries("artifacts")
     kinds = [_kind(entry) for entry in entries]
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
-    catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group])
+    catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group], name)
     # A default that names nothing would fail the first request instead of the start.
     try:
         catalogue.resolve()

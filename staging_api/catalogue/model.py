@@ -12,17 +12,18 @@ from staging_api.vocabulary.staging import Phase
 FILES, FILE_WORD = "files", "file:"
 #: How a request names one member of an archive: ``member:OBJECT!/MEMBER``.
 MEMBER_WORD, _INSIDE = "member:", "!/"
-_PLACEHOLDER = re.compile(r"\\?\{([a-z]+)\\?\}")
+_TOKEN = re.compile(r"\*\*|[*?]|\{(?P<word>[a-z]+)\}|\{(?P<choices>[^{}]*,[^{}]*)\}|.", re.DOTALL)
+_WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True)
 class Pattern:
     """A glob for names of source objects.
 
-    ``*`` and ``?`` do not cross a ``/``. ``{build}`` is the build's name; any other ``{word}``
-    is one run of characters without ``_`` and ``/``, the same at each of its places: so
-    ``a_{v}_{v}_*`` matches an update from a version to itself, not one between two versions.
-    With `literal` no character of it is special.
+    ``*`` and ``?`` do not cross a ``/``, ``**`` does; ``{tar,zip}`` is one of these texts.
+    ``{build}`` is the build's name; any other ``{word}`` is one run of characters without ``_``
+    and ``/``, the same at each of its places: so ``a_{v}_{v}_*`` matches an update from a version
+    to itself, not one between two versions. With `literal` no character of it is special.
     """
 
     glob: str
@@ -38,20 +39,7 @@ class Pattern:
     @cached_property
     def _template(self) -> str:
         """The glob as a regular expression, with a NUL where the build's name goes."""
-        if self.literal:
-            return re.escape(self.glob)
-        text = re.escape(self.glob).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-        seen: set[str] = set()
-
-        def place(found: re.Match[str]) -> str:
-            word = found[1]
-            if word == "build":
-                return "\0"
-            known = word in seen
-            seen.add(word)
-            return f"(?P={word})" if known else f"(?P<{word}>[^_/]+)"
-
-        return _PLACEHOLDER.sub(place, text)
+        return re.escape(self.glob) if self.literal else _translated(self.glob, set())
 
 
 @dataclass(frozen=True)
@@ -168,6 +156,24 @@ def member_kind(text: str) -> ArtifactKind | None:
     choice = Choice(Pattern(name, literal=True), extract=extractor_of(name), only=(member,))
     lands = f"{name}{_INSIDE}"
     return ArtifactKind(f"{MEMBER_WORD}{text}", FILES, "foreground", (choice,), lands=lands)
+
+
+def _translated(glob: str, seen: set[str]) -> str:
+    """Return a glob as a regular expression; `seen` are the words that already have a group."""
+
+    def part(token: re.Match[str]) -> str:
+        word, choices = token["word"], token["choices"]
+        if choices is not None:
+            return f"(?:{'|'.join(_translated(each, seen) for each in choices.split(','))})"
+        if word is None:
+            return _WILDCARDS.get(token[0]) or re.escape(token[0])
+        if word == "build":
+            return "\0"
+        known = word in seen
+        seen.add(word)
+        return f"(?P={word})" if known else f"(?P<{word}>[^_/]+)"
+
+    return "".join(part(token) for token in _TOKEN.finditer(glob))
 
 
 def _within(member: str, top: str) -> bool:

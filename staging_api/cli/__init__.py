@@ -48,6 +48,7 @@ VERBS: Mapping[str, Verb] = {
     "cancel": Verb("cancel", "Stop a staging", extra=""),
     "documents": Verb("documents", "Buffer, review and commit configuration documents", extra=""),
     "publish": Verb("publish", "Fill, publish and copy APT archives", extra=""),
+    "catalogue": Verb("catalogue", "Show what archives can have, and try a catalogue", extra=""),
     "locks": Verb("locks", "Show who holds what, and break a lock", extra=""),
     "audit": Verb("audit", "Prove that the record of events is whole"),
 }

@@ -34,7 +34,9 @@ def stage(
     *,
     artifact: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name or group; may be repeated. [default: build]"),
+        typer.Option(
+            metavar="NAME", help="A name or group; may be repeated. [default: the catalogue's]"
+        ),
     ] = None,
     wait_for_it: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Or leave all of it to a worker.")

@@ -1,16 +1,16 @@
 """The client: one method per operation of the service."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Self
-from urllib.parse import quote
+from typing import Any, Self
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 from staging_api.client import download
 from staging_api.client.archives import Archives
-from staging_api.client.calls import API, PAGE_SIZE, Calls, idempotency_key, read
+from staging_api.client.calls import API, PAGE_SIZE, Calls, idempotency_key, read, understood
 from staging_api.client.documents import Documents
 from staging_api.client.following import follow
 from staging_api.client.model import Event, Lock, StagedArtifact, Staging
@@ -92,7 +92,7 @@ class StagingClient:
 
         Args:
             archive_url: the build, such as ``gs://builds/board/R17-1``.
-            artifacts: names or groups of the catalogue; None is the group ``build``.
+            artifacts: names or groups of the catalogue; None is what its ``default`` says.
             wait: False returns as soon as the request is recorded; a worker does the work.
             timeout: seconds in all, waits for another's lock included.
             on_retry: called before each wait with the reason and the seconds until the next try.
@@ -270,6 +270,33 @@ class StagingClient:
             StagedArtifact.of,
             self._calls.ask("POST", path, {"until": _text(until)}, idempotency_key()),
         )
+
+    def catalogues(self, archive_url: str | None = None) -> list[Mapping[str, Any]]:
+        """Return what archives can have, by catalogue; or the one catalogue of an archive.
+
+        Raises:
+            Invalid: the archive_url is malformed.
+            SourceNotAllowed: the archive is outside the service's allow-list.
+        """
+        query = "" if archive_url is None else f"?{urlencode({'archive_url': archive_url})}"
+        with understood():
+            return list(self._calls.ask("GET", f"/catalogue{query}").document["items"])
+
+    def check_catalogue(self, archive_url: str, catalogue: str | None = None) -> Mapping[str, Any]:
+        """Try a catalogue against an archive: what each entry finds, and what is left over.
+
+        Args:
+            archive_url: the archive; only the list of its objects is read.
+            catalogue: the text of a catalogue file; None tries the service's own.
+
+        Raises:
+            Invalid: the catalogue is wrong; the message has the line.
+            ArchiveNotFound: nothing is at that address.
+            SourceFailed: the archive cannot be listed.
+        """
+        body = {"archive_url": archive_url, "catalogue": catalogue}
+        found: Mapping[str, Any] = self._calls.ask("POST", "/catalogue/check", body).document
+        return found
 
     def locks(
         self,

@@ -51,7 +51,12 @@ class Builds:
             NotFound: there is none.
         """
         with self.stagings.database.connect() as conn:
-            folders = repository.builds_below(conn, target, self.stagings.needed)
+            folders = [
+                folder
+                for entry in self.stagings.catalogues
+                for folder in repository.builds_below(conn, target, entry.catalogue.needed)
+                if self.stagings.catalogues.of(parse(folder.archive_url)) is entry.catalogue
+            ]
         names = [name for name in _names(folders, target) if milestone.upper() in name]
         if not names:
             raise NotFound(f"no build of {target} is staged")

@@ -5,7 +5,7 @@ A document of the schema ``staging/Builds/v1`` lists them::
     data:
       builds:
         - archive_url: gs://builds/board/R17-1412.33.0
-          artifacts: [full_payload, stateful]      # default: what the catalogue says
+          artifacts: [installer, symbols]          # default: what the catalogue says
 """
 
 from collections.abc import Iterator

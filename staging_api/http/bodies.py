@@ -105,8 +105,11 @@ class StagingRequest(Body):
     """Which artifacts of which archive."""
 
     archive_url: str = Field(min_length=1, max_length=1024, examples=["gs://builds/board/R17-1"])
-    artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
-        default=["build"], min_length=1, max_length=100, description="names or groups"
+    artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="names or groups of the catalogue; null: those of its `default`",
     )
     upload_wait_seconds: float | None = Field(
         default=None,

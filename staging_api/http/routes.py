@@ -32,6 +32,7 @@ from staging_api.http.resources.apt_archives import (
 )
 from staging_api.http.resources.archive import ArchiveFiles
 from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.catalogue import CatalogueChecks, Catalogues
 from staging_api.http.resources.configdocs.collections import Configdocs, ConfigdocsStatus
 from staging_api.http.resources.configdocs.commit import CommitConfigdocs
 from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS
@@ -130,6 +131,8 @@ ROUTES: tuple[Route, ...] = (
         lambda d: PinOfArtifact(d.stagings.artifacts),
         POST=OPERATORS,
     ),
+    _api("/catalogue", lambda d: Catalogues(d.stagings), GET=READERS),
+    _api("/catalogue/check", lambda d: CatalogueChecks(d.stagings), POST=OPERATORS),
     _api("/locks", lambda d: AllLocks(d.lock_service), GET=READERS),
     _api("/locks/{lock_id}", lambda d: OneLock(d.lock_service), GET=READERS, DELETE=OPERATORS),
     # APT archives.

@@ -1,9 +1,7 @@
 """The composition root: the one place that builds the objects that live long."""
 
 import threading
-from pathlib import Path
 
-from staging_api.catalogue.catalogue import Catalogue
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.devserver.joining import Joining, WaiterSlots
@@ -36,6 +34,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.opening import open_archive
 from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
@@ -116,7 +115,7 @@ def _stagings(
     return StagingService(
         database=locks.database,
         locks=locks,
-        catalogue=Catalogue.load(Path(settings.catalogue) if settings.catalogue else None),
+        catalogues=Catalogues.parse(settings.catalogue),
         allowed=allowed,
         blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from staging_api.catalogue.absence import absent_member
 from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArtifactNotFound
 from staging_api.formats.extractors import EXTRACTORS
@@ -17,6 +18,9 @@ from staging_api.staging.model import CachedObject
 from staging_api.staging.object_reader import ObjectReader
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blobs import Batch, Blob
+
+#: Names of members that were not selected, kept to explain that nothing was.
+_MOST_PASSED_OVER = 1000
 
 
 class ArtifactAssembly:
@@ -32,6 +36,7 @@ class ArtifactAssembly:
         self._tracker = tracker
         self._files: dict[str, StagedFile] = {}
         self._unpacked: list[StagedFile] = []
+        self._passed_over: list[str] = []
         self._whole: tuple[str, int] | None = None
         self._verified_by: str | None = None
         self._proofs: set[str] = set()
@@ -57,10 +62,13 @@ class ArtifactAssembly:
             ArtifactNotFound: the object has nothing that the artifact selects.
         """
         self._unpacked.clear()
+        self._passed_over.clear()
         extract = EXTRACTORS[self._choice.extract].extract
         extract(reader, self._selected, self._keeper(own), limits)
         if not self._unpacked:
-            raise ArtifactNotFound(f"{reader.name} has nothing of {self._kind.name}")
+            raise ArtifactNotFound(
+                absent_member(self._kind, self._choice, reader.name, self._passed_over)
+            )
         self._whole = reader.verified(self._unpacked[-1].sha256)
         self._verified_by = reader.checked if self._whole else None
         if lookup.hit is not None:
@@ -127,8 +135,11 @@ class ArtifactAssembly:
             self._cached.append(CachedObject(url, version, size_bytes, sha256, self._verified_by))
 
     def _selected(self, member: str) -> str | None:
-        selected = self.plain or self._choice.takes(member)
-        return self._kind.target(member, self._build) if selected else None
+        if self.plain or self._choice.takes(member):
+            return self._kind.target(member, self._build)
+        if len(self._passed_over) < _MOST_PASSED_OVER:
+            self._passed_over.append(member)
+        return None
 
     def _add(self, file: StagedFile) -> None:
         self._files[file.path] = file

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, StoreFailed
 from staging_api.formats.extractors import EXTRACTORS
@@ -98,11 +99,12 @@ def fetch(
         NoSpace: the store is full.
         StoreFailed: the store refuses, or bytes of an earlier attempt were damaged.
     """
-    choice, objects = kind.choose(source.names() if names is None else names, build)
+    names = source.names() if names is None else names
+    choice, objects = kind.choose(names, build)
     if not objects:
         if kind.optional:
             return None
-        raise ArtifactNotFound(f"{kind.name} is not in {source.url}")
+        raise ArtifactNotFound(absent_object(kind, names, source.url))
     hooks = hooks or FetchHooks()
     lookups = [look_up(source.stat(name), hooks.content_of, store) for name in objects]
     hooks.checkpoint("objects found")

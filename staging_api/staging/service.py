@@ -26,7 +26,6 @@ from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 
-from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import FILES
 from staging_api.clients import Client
 from staging_api.db.engine import Database
@@ -45,6 +44,8 @@ from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
 from staging_api.staging import planning, repository
 from staging_api.staging.artifacts import Artifacts
+from staging_api.staging.catalogue_check import CatalogueCheck
+from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.stop_signals import StopSignals
@@ -67,7 +68,7 @@ class StagingService:
 
     database: Database
     locks: Locks
-    catalogue: Catalogue
+    catalogues: Catalogues
     allowed: AllowList
     blobs: BlobStore
     open_archive: Callable[[ArchiveUrl], Source]
@@ -91,6 +92,11 @@ class StagingService:
         """What was staged, to be evicted or pinned."""
         return Artifacts(self.database, self.locks)
 
+    @property
+    def catalogue_check(self) -> CatalogueCheck:
+        """Tries a catalogue against an archive."""
+        return CatalogueCheck(self.open_archive, self.uploads.options)
+
     def check_request(
         self,
         archive_url: str,
@@ -106,18 +112,23 @@ class StagingService:
             Invalid: the URL is malformed, or an artifact is unknown.
             SourceNotAllowed: the archive is outside the allow-list.
         """
-        url = parse(archive_url)
-        self.allowed.check(url)
-        kinds = tuple(self.catalogue.resolve(artifacts))
+        url = self.check_url(archive_url)
+        kinds = tuple(self.catalogues.of(url).resolve(artifacts))
         for kind in kinds:
             if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
         return StagingRequest(url, kinds, upload_wait_seconds)
 
-    @property
-    def needed(self) -> list[str]:
-        """The artifacts without which a build is not whole: of the default, the obligatory ones."""
-        return [kind.name for kind in self.catalogue.resolve(()) if not kind.optional]
+    def check_url(self, archive_url: str) -> ArchiveUrl:
+        """Read the URL of an archive.
+
+        Raises:
+            Invalid: it is malformed.
+            SourceNotAllowed: the archive is outside the allow-list.
+        """
+        url = parse(archive_url)
+        self.allowed.check(url)
+        return url
 
     def nothing_left(self, request: StagingRequest) -> Staging | None:
         """The staging to point to if this request makes no work: staged, or on its way already."""

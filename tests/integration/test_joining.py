@@ -34,6 +34,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging import repository
+from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
@@ -64,7 +65,7 @@ def joining(
         stagings = StagingService(
             database=database,
             locks=stack.enter_context(locks_of(database, database_url)),
-            catalogue=Catalogue.load(),
+            catalogues=Catalogues(Catalogue.load()),
             allowed=allowed,
             blobs=FolderStore(tmp_path / "store"),
             open_archive=lambda url: open_archive(url, allowed, SourceOptions()),

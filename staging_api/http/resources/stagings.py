@@ -31,7 +31,7 @@ def checked(self: "Stagings", req: falcon.Request) -> StagingRequest:
     if not hasattr(req.context, "staging_request"):
         body: StagingRequestBody = req.context.json
         req.context.staging_request = self.stagings.check_request(
-            body.archive_url, body.artifacts, body.upload_wait_seconds
+            body.archive_url, body.artifacts or (), body.upload_wait_seconds
         )
     request: StagingRequest = req.context.staging_request
     return request

@@ -1,0 +1,147 @@
+"""The bodies of ``/catalogue``."""
+
+from pydantic import Field
+
+from staging_api.catalogue.model import ArtifactKind, Choice
+from staging_api.http.bodies import Body, Text
+from staging_api.staging.catalogue_check import CatalogueResult, EntryResult
+from staging_api.staging.catalogues import CatalogueOfPrefix
+from staging_api.vocabulary.staging import Phase
+
+
+class ChoiceBody(Body):
+    """One way to get an artifact: which objects, and what is taken out of them."""
+
+    pattern: str
+    excluding: str | None
+    extract: str
+    only: list[str]
+    without: list[str]
+
+    @classmethod
+    def of(cls, choice: Choice) -> "ChoiceBody":
+        """The answer's form of a choice."""
+        return cls(
+            pattern=choice.pattern.glob,
+            excluding=choice.excluding.glob if choice.excluding else None,
+            extract=choice.extract,
+            only=list(choice.only),
+            without=list(choice.without),
+        )
+
+
+class EntryBody(Body):
+    """One entry of a catalogue."""
+
+    name: str
+    group: str
+    phase: Phase
+    optional: bool
+    every: bool = Field(description="whether all objects that fit are taken, or the likeliest")
+    lands: str = Field(description="below the archive's folder; a folder ends in / or is empty")
+    aliases: list[str]
+    choices: list[ChoiceBody] = Field(description="the first whose object is there is taken")
+
+    @classmethod
+    def of(cls, kind: ArtifactKind) -> "EntryBody":
+        """The answer's form of an entry."""
+        names = ("name", "group", "phase", "optional", "every", "lands")
+        return cls(
+            **{name: getattr(kind, name) for name in names},
+            aliases=list(kind.aliases),
+            choices=[ChoiceBody.of(choice) for choice in kind.choices],
+        )
+
+
+class CatalogueBody(Body):
+    """A catalogue, and the archives that it is for."""
+
+    name: str
+    prefix: str | None = Field(description="of the archives that it is for; null: all others")
+    default: list[str] = Field(description="what a request gets that names nothing")
+    artifacts: list[EntryBody]
+
+    @classmethod
+    def of(cls, entry: CatalogueOfPrefix) -> "CatalogueBody":
+        """The answer's form of a catalogue."""
+        return cls(
+            name=entry.catalogue.name,
+            prefix=entry.prefix.canonical if entry.prefix else None,
+            default=list(entry.catalogue.default),
+            artifacts=[EntryBody.of(kind) for kind in entry.catalogue.kinds],
+        )
+
+
+class CatalogueList(Body):
+    """The catalogues of the service, in the order in which their prefixes are tried."""
+
+    items: list[CatalogueBody]
+    next: str | None = None
+
+
+class CatalogueQuery(Body):
+    """Which catalogue."""
+
+    archive_url: Text | None = Field(None, description="only the one of this archive")
+
+
+class CatalogueCheckRequest(Body):
+    """A catalogue to try against an archive."""
+
+    archive_url: str = Field(min_length=1, max_length=1024, examples=["gs://builds/board/R17-1"])
+    catalogue: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=1 << 18,
+        description="the text of a catalogue file; null: the one of this service",
+    )
+
+
+class EntryResultBody(Body):
+    """What one entry of a catalogue finds."""
+
+    name: str
+    group: str
+    phase: Phase
+    optional: bool
+    in_default: bool = Field(description="whether a request gets it that names nothing")
+    choice: ChoiceBody
+    objects: list[str]
+    lands: list[str]
+    reason: str | None = Field(description="why nothing was found")
+
+    @classmethod
+    def of(cls, result: EntryResult) -> "EntryResultBody":
+        """The answer's form of a result."""
+        kind = {name: getattr(result.kind, name) for name in ("name", "group", "phase", "optional")}
+        return cls(
+            **kind,
+            in_default=result.in_default,
+            choice=ChoiceBody.of(result.choice),
+            objects=list(result.objects),
+            lands=list(result.lands),
+            reason=result.reason,
+        )
+
+
+class CatalogueCheckBody(Body):
+    """What a catalogue finds in an archive."""
+
+    archive_url: str
+    catalogue: str
+    default: list[str]
+    artifacts: list[EntryResultBody]
+    left_over: list[str] = Field(description="objects that no entry takes")
+    collisions: list[str] = Field(description="files that two entries of the default would bring")
+
+    @classmethod
+    def of(cls, result: CatalogueResult) -> "CatalogueCheckBody":
+        """The answer's form of a result."""
+        return cls(
+            archive_url=result.archive_url,
+            catalogue=result.catalogue.name,
+            default=list(result.catalogue.default),
+            artifacts=[EntryResultBody.of(entry) for entry in result.entries],
+            left_over=list(result.left_over),
+            collisions=list(result.collisions),
+        )

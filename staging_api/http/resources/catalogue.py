@@ -1,0 +1,60 @@
+"""``/catalogue``: what an archive can have, and a catalogue tried against an archive."""
+
+import falcon
+
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.errors import CatalogueInvalid, Invalid
+from staging_api.http.catalogue_bodies import (
+    CatalogueBody,
+    CatalogueCheckBody,
+    CatalogueCheckRequest,
+    CatalogueList,
+    CatalogueQuery,
+)
+from staging_api.http.openapi import answers, spec
+from staging_api.staging.service import StagingService
+
+
+class Catalogues:
+    """The catalogues of the service."""
+
+    def __init__(self, stagings: StagingService) -> None:
+        self._stagings = stagings
+
+    @spec.validate(query=CatalogueQuery, resp=answers(HTTP_200=CatalogueList), tags=["catalogue"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List what archives can have: all catalogues, or the one of an archive."""
+        query: CatalogueQuery = req.context.query
+        entries = list(self._stagings.catalogues)
+        if query.archive_url is not None:
+            url = self._stagings.check_url(query.archive_url)
+            entries = [entry for entry in entries if entry.covers(url)][:1]
+        resp.media = CatalogueList(items=[CatalogueBody.of(entry) for entry in entries])
+
+
+class CatalogueChecks:
+    """A catalogue before it is used."""
+
+    def __init__(self, stagings: StagingService) -> None:
+        self._stagings = stagings
+
+    @spec.validate(
+        json=CatalogueCheckRequest,
+        resp=answers(404, 413, 415, 422, 502, HTTP_200=CatalogueCheckBody),
+        tags=["catalogue"],
+    )
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Try a catalogue against an archive, of which only the list of objects is read.
+
+        For each entry: the objects that fit, and where they land; and the objects that are left
+        over.
+        """
+        body: CatalogueCheckRequest = req.context.json
+        url = self._stagings.check_url(body.archive_url)
+        catalogue = self._stagings.catalogues.of(url)
+        if body.catalogue is not None:
+            try:
+                catalogue = Catalogue.read(body.catalogue)
+            except CatalogueInvalid as error:
+                raise Invalid.field("catalogue", error.detail) from None
+        resp.media = CatalogueCheckBody.of(self._stagings.catalogue_check.run(catalogue, url))

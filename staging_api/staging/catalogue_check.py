@@ -1,0 +1,100 @@
+"""Try a catalogue against a real archive: what each entry finds, and what no entry takes."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from staging_api.catalogue.absence import absent_object
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.catalogue.model import ArtifactKind, Choice
+from staging_api.sources.manifest import read_manifest
+from staging_api.sources.model import Source, SourceOptions
+from staging_api.sources.url import ArchiveUrl
+
+
+@dataclass(frozen=True)
+class EntryResult:
+    """What one entry of a catalogue finds.
+
+    Attributes:
+        choice: the way by which it is found; the first one if it is not.
+        objects: the names of the objects.
+        lands: where each goes, below the archive's folder; a folder, ending in ``/``, if it is
+            unpacked.
+        reason: why it is not found.
+    """
+
+    kind: ArtifactKind
+    choice: Choice
+    in_default: bool
+    objects: Sequence[str]
+    lands: Sequence[str]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class CatalogueResult:
+    """What a catalogue finds in an archive.
+
+    Attributes:
+        left_over: the objects that no entry takes.
+        collisions: places where two entries of the default put files.
+    """
+
+    catalogue: Catalogue
+    archive_url: str
+    entries: Sequence[EntryResult]
+    left_over: Sequence[str]
+    collisions: Sequence[str]
+
+
+@dataclass(frozen=True)
+class CatalogueCheck:
+    """Reads the list of an archive's objects, and nothing else of it."""
+
+    open_archive: Callable[[ArchiveUrl], Source]
+    options: SourceOptions
+
+    def run(self, catalogue: Catalogue, url: ArchiveUrl) -> CatalogueResult:
+        """Try a catalogue.
+
+        Raises:
+            ArchiveNotFound: nothing is at the archive's address.
+            SourceFailed: the source did not answer, or has no list of its objects.
+        """
+        with closing(self.open_archive(url)) as source:
+            manifest = read_manifest(source, self.options)
+            names = source.names() if manifest is None else list(manifest.names)
+        default = {kind.name for kind in catalogue.resolve()}
+        entries = [_tried(kind, names, url, kind.name in default) for kind in catalogue.kinds]
+        taken = {name for entry in entries for name in entry.objects}
+        return CatalogueResult(
+            catalogue,
+            url.canonical,
+            entries,
+            left_over=sorted(set(names) - taken - {self.options.manifest}),
+            collisions=_collisions(entries),
+        )
+
+
+def _tried(
+    kind: ArtifactKind, names: Sequence[str], url: ArchiveUrl, in_default: bool
+) -> EntryResult:
+    choice, objects = kind.choose(names, url.build)
+    reason = None if objects else absent_object(kind, names, url.canonical)
+    lands = [kind.target(name if choice.is_plain else "", url.build) for name in objects]
+    if not choice.is_plain and not kind.is_one_file:
+        lands = [place or "./" for place in dict.fromkeys(lands)]
+    return EntryResult(kind, choice, in_default, objects, lands, reason)
+
+
+def _collisions(entries: Sequence[EntryResult]) -> list[str]:
+    """Return the files of which two entries of the default would each bring their own."""
+    places = [
+        place
+        for entry in entries
+        if entry.in_default
+        for place in entry.lands
+        if not place.endswith("/")
+    ]
+    return sorted({place for place in places if places.count(place) > 1})
