@@ -1,14 +1,17 @@
 """Read archives below an http or https URL.
 
-An object's version is its strong ETag, or else its Last-Modified and length. Each request names its
-version (If-Match) and each answer is compared again, so a body that is resumed by ranges cannot
-mix two versions. A server without ranges costs the bytes before the requested ones, nothing else.
+An object's version is its strong ETag, or else its Last-Modified and length. Each answer is
+compared with it, so a body that is resumed by ranges cannot mix two versions. No request says
+If-Match: some servers answer 412 to any. A server without ranges costs the bytes before the
+requested ones, nothing else.
+
+HEAD is believed only if it describes an object: signed URLs allow only GET, others do not know
+HEAD, or say that every length is 0. Then a GET of the first bytes is asked instead. Where two
+answers never agree (mirrors with ETags of their own, a Last-Modified of now), `HttpSource.take`
+reads an object by one GET, which is also what describes it.
 """
 
-import base64
-import binascii
-import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 
 from staging_api.errors import (
@@ -19,22 +22,37 @@ from staging_api.errors import (
     SourceRefused,
 )
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.http_client import HttpClient, Response
+from staging_api.sources.headers import (
+    content_length,
+    content_range,
+    declared_digests,
+    media_type,
+    retry_after_seconds,
+    strong_etag,
+)
+from staging_api.sources.http_client import Answer, HttpClient
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
 from staging_api.sources.retrying import Interrupted, Pace, resumed, retried
+from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
+from staging_api.sources.web_page import (
+    JUDGED_BYTES,
+    is_foreign_page,
+    is_html_type,
+    names_page,
+)
 
 _GONE = (404, 410)
 _CHANGED = (412, 416)
 _REFUSED = (401, 403, 407)
 _SOON_BETTER = (408, 425, 429)
-_NO_SUCH_METHOD = (405, 501)
+_OVERLOADED = (*_SOON_BETTER, 503, 504)
+#: Answers to a GET of the first bytes that are about the range, not about the object.
+_NO_RANGE = (400, 416, 501)
 _SERVER_FAILED = 500
 _OK, _PARTIAL = 200, 206
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_DIGEST_NAMES = {"sha-256": "sha256", "sha256": "sha256", "md5": "md5", "crc32c": "crc32c"}
-_DIGEST_BYTES = {"sha256": 32, "md5": 16, "crc32c": 4}
+_FIRST_BYTES = {"Range": f"bytes=0-{JUDGED_BYTES - 1}"}
 
 
 def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
@@ -54,6 +72,8 @@ class HttpSource:
         self._url = url
         self._client = client
         self._options = options
+        #: Names of objects that are stored packed, and sent unpacked unless asked for so.
+        self._packed: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -84,57 +104,127 @@ class HttpSource:
             lambda position: self._body(found, position, end),
             start,
             self._options,
-            resumable=found.version is not None,
+            resumable=lambda: found.version is not None,
         )
         with closing(chunks):
             yield chunks
+
+    @contextmanager
+    def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
+        """Read a whole object by one GET; what describes it are the headers of that answer."""
+        taken: list[SourceObject] = []
+
+        def read(position: int) -> Generator[bytes, None, None]:
+            if taken:
+                yield from self._body(taken[0], position, None)
+                return
+            with self._request("GET", name) as answer:
+                self._check_status(answer, name)
+                self._check_end(answer)
+                found = self._described(name, answer)
+                taken.append(found)
+                yield b""  # the description is complete
+                yield from self._streamed(answer, found, 0, None)
+
+        chunks = resumed(
+            read,
+            0,
+            self._options,
+            resumable=lambda: not taken or taken[0].version is not None,
+        )
+        with closing(chunks):
+            next(chunks)
+            yield taken[0], chunks
 
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
 
-    def _stat(self, name: str, method: str = "HEAD") -> SourceObject:
-        url = self._url.below(name)
-        with self._client.request(method, url, {}) as response:
-            # A GET whose body is not read gives the same headers, at the price of a connection.
-            if response.status in _NO_SUCH_METHOD and method == "HEAD":
-                return self._stat(name, "GET")
-            self._check_status(response, name)
-            length = response.headers.get("Content-Length")
-            version = _version(response, length)
-            return SourceObject(
-                name=name,
-                url=url.canonical,
-                size_bytes=int(length) if length and length.isdigit() else None,
-                version=version,
-                strong=version is not None and version.startswith('"'),
-                digests=digests_of(response.headers),
-            )
+    @contextmanager
+    def _request(
+        self, method: str, name: str, headers: dict[str, str] | None = None
+    ) -> Iterator[Answer]:
+        stored = {"Accept-Encoding": "gzip"} if name in self._packed else {}
+        target = target_of(self._url.below(name))
+        with self._client.request(method, target, {**stored, **(headers or {})}) as answer:
+            yield answer
+
+    def _stat(self, name: str) -> SourceObject:
+        with self._request("HEAD", name) as answer:
+            if answer.status in _OVERLOADED:
+                self._check_status(answer, name)
+            if self._is_sent_unpacked(answer, name):
+                return self._stat(name)
+            if _describes(answer, name):
+                return self._described(name, answer)
+        return self._stat_by_get(name, _FIRST_BYTES)
+
+    def _stat_by_get(self, name: str, part: dict[str, str]) -> SourceObject:
+        """Describe an object by an answer whose body is hardly read."""
+        with self._request("GET", name, part) as answer:
+            if part and answer.status in _NO_RANGE:
+                return self._stat_by_get(name, {})
+            self._check_status(answer, name)
+            if self._is_sent_unpacked(answer, name):
+                return self._stat_by_get(name, part)
+            self._check_page(answer, name, answer.read1(JUDGED_BYTES))
+            return self._described(name, answer)
+
+    def _is_sent_unpacked(self, answer: Answer, name: str) -> bool:
+        """Note that an object comes as it is stored only if asked for so.
+
+        Google Cloud Storage unpacks what is stored with gzip for clients that do not say that they
+        take it; length, ranges and digests are those of the stored bytes.
+        """
+        stored = answer.headers.get("x-goog-stored-content-encoding", "").lower()
+        if stored != "gzip" or name in self._packed:
+            return False
+        self._packed.add(name)
+        return True
+
+    def _described(self, name: str, answer: Answer) -> SourceObject:
+        size = _whole_length(answer)
+        version = _version(answer, size)
+        return SourceObject(
+            name=name,
+            url=self._url.below(name).canonical,
+            size_bytes=size,
+            version=version,
+            strong=version is not None and version.startswith('"'),
+            digests=declared_digests(answer.headers),
+        )
 
     def _body(
         self, found: SourceObject, start: int, end: int | None
     ) -> Generator[bytes, None, None]:
-        url = self._url.below(found.name)
-        with self._client.request("GET", url, _conditions(found, start, end)) as response:
-            self._check_status(response, found.name)
-            self._check_version(response, found)
-            last = found.size_bytes if end is None else end
-            skip = _skipped(response, start)
-            yield from self._counted(response, skip, None if last is None else last - start)
-            # A chunked body has no length in its head: make sure that it ends here.
-            if end is None and response.read1(1, decode_content=False):
-                raise SourceChanged(f"{found.name} is longer than it was when it was found")
+        with self._request("GET", found.name, _conditions(found, start, end)) as answer:
+            self._check_status(answer, found.name)
+            self._check_version(answer, found)
+            yield from self._streamed(answer, found, start, end)
+
+    def _streamed(
+        self, answer: Answer, found: SourceObject, start: int, end: int | None
+    ) -> Generator[bytes, None, None]:
+        last = found.size_bytes if end is None else end
+        skip = _skipped(answer, start)
+        yield from self._counted(answer, found.name, skip, None if last is None else last - start)
+        # A chunked body has no length in its head: make sure that it ends here.
+        if end is None and answer.read1(1):
+            raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
     def _counted(
-        self, response: Response, skip: int, wanted: int | None
+        self, answer: Answer, name: str, skip: int, wanted: int | None
     ) -> Generator[bytes, None, None]:
         """Stream the body: drop the bytes before the requested ones, require all of these."""
-        pace = Pace(self._options)
+        pace, is_first = Pace(self._options), True
         while wanted is None or wanted > 0:
             # One read of the socket: waiting for a full chunk would hide a slow body.
-            chunk = response.read1(CHUNK_BYTES, decode_content=False)
+            chunk = answer.read1(CHUNK_BYTES)
             if not chunk:
                 break
+            if is_first and _begins(answer):
+                self._check_page(answer, name, chunk[:JUDGED_BYTES])
+            is_first = False
             pace.add(len(chunk))
             skipped = min(skip, len(chunk))
             skip -= skipped
@@ -147,8 +237,17 @@ class HttpSource:
         if wanted:
             raise Interrupted(f"{self._url.authority} cut the body short")
 
-    def _check_status(self, response: Response, name: str) -> None:
-        host, status = self._url.authority, response.status
+    def _check_page(self, answer: Answer, name: str, first: bytes) -> None:
+        kind = media_type(answer.headers)
+        if is_foreign_page(name, kind, first, redirected=answer.redirected):
+            raise SourceRefused(
+                f"{self._url.authority} answered with a web page instead of {name}:"
+                " a page to sign in, or to say that it is not there; the source needs a credential"
+                " (STAGING_SOURCES_AUTHORIZATION_FILE), or another URL"
+            )
+
+    def _check_status(self, answer: Answer, name: str) -> None:
+        host, status = self._url.authority, answer.status
         if status in (_OK, _PARTIAL):
             return
         if status in _GONE:
@@ -158,72 +257,68 @@ class HttpSource:
         if status in _REFUSED:
             raise SourceRefused(f"{host} refused access with status {status}")
         if status in _SOON_BETTER or status >= _SERVER_FAILED:
-            after = response.headers.get("Retry-After", "")
             raise Interrupted(
                 f"{host} answered with status {status}",
-                retry_after_seconds=float(after) if after.isdigit() else None,
+                retry_after_seconds=retry_after_seconds(answer.headers),
             )
         raise SourceFailed(f"{host} answered with status {status}")
 
-    def _check_version(self, response: Response, found: SourceObject) -> None:
-        length: str | None = response.headers.get("Content-Length")
-        if response.status == _PARTIAL:
-            content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            length = content_range[3] if content_range and content_range[3] != "*" else None
-        # A body that ends with the connection cannot be distinguished from a cut one.
-        elif length is None and not getattr(response, "chunked", False):
+    def _check_end(self, answer: Answer) -> None:
+        """A body that ends with the connection cannot be distinguished from a cut one."""
+        if answer.status == _OK and not answer.has_end:
             raise SourceFailed(f"{self._url.authority} does not say where the body ends")
-        differs = length is not None and found.size_bytes not in (None, int(length))
-        if differs or _version(response, length) != found.version:
+
+    def _check_version(self, answer: Answer, found: SourceObject) -> None:
+        self._check_end(answer)
+        length = _whole_length(answer)
+        differs = length is not None and found.size_bytes not in (None, length)
+        if length is None and answer.status == _PARTIAL:
+            length = found.size_bytes  # the server does not know it, or does not say so
+        if differs or _version(answer, length) != found.version:
             raise SourceChanged(f"{found.name} changed since it was found")
 
 
-def digests_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the declared digests of the whole object, in hex by algorithm."""
-    found: dict[str, str] = {}
-    for text in (headers.get("x-goog-hash", ""), headers.get("Repr-Digest", "")):
-        for item in text.split(","):
-            name, _, value = item.strip().partition("=")
-            _note(found, name.lower(), value)
-    _note(found, "md5", headers.get("Content-MD5", ""))
-    for name in ("sha256", "crc32c"):
-        # Objects uploaded in parts have a checksum of checksums, with a hyphen and a number.
-        _note(found, name, headers.get(f"x-amz-checksum-{name}", ""))
-    return found
+def _describes(answer: Answer, name: str) -> bool:
+    """Whether the answer to a HEAD is worth believing."""
+    page = is_html_type(media_type(answer.headers)) and not names_page(name)
+    return answer.status == _OK and bool(_whole_length(answer)) and not page
 
 
-def _note(found: dict[str, str], name: str, value: str) -> None:
-    algorithm = _DIGEST_NAMES.get(name)
-    try:
-        raw = base64.b64decode(value.strip(":"), validate=True)
-    except (binascii.Error, ValueError):
-        return
-    if algorithm and len(raw) == _DIGEST_BYTES[algorithm]:
-        found[algorithm] = raw.hex()
+def _begins(answer: Answer) -> bool:
+    """Whether the body begins with the first byte of the object."""
+    part = content_range(answer.headers) if answer.status == _PARTIAL else None
+    return part is None or part.start == 0
 
 
-def _version(response: Response, length: str | None) -> str | None:
-    etag = response.headers.get("ETag")
-    if etag and not etag.startswith("W/"):
-        return str(etag)
-    modified = response.headers.get("Last-Modified")
-    return f"{modified} {length}" if modified and length else None
+def _whole_length(answer: Answer) -> int | None:
+    """Return the length of the object, whatever part of it the answer brings."""
+    if answer.status != _PARTIAL:
+        return content_length(answer.headers)
+    part = content_range(answer.headers)
+    return part.size_bytes if part else None
+
+
+def _version(answer: Answer, length: int | None) -> str | None:
+    if (etag := strong_etag(answer.headers)) is not None:
+        return etag
+    modified = answer.headers.get("Last-Modified")
+    return f"{modified} {length}" if modified and length is not None else None
 
 
 def _conditions(found: SourceObject, start: int, end: int | None) -> dict[str, str]:
-    headers = {}
+    if not start and end is None:
+        return {}
+    headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
     if found.version and found.version.startswith('"'):
-        headers["If-Match"] = found.version
-    if start or end is not None:
-        headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        headers["If-Range"] = found.version
     return headers
 
 
-def _skipped(response: Response, start: int) -> int:
+def _skipped(answer: Answer, start: int) -> int:
     """Return how many bytes of the body come before the requested ones."""
-    if response.status == _OK:
+    if answer.status == _OK:
         return start
-    content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if content_range is None or int(content_range[1]) != start:
+    part = content_range(answer.headers)
+    if part is None or part.start is None or part.start > start:
         raise SourceFailed("the source answered with another range than the requested one")
-    return 0
+    return start - part.start

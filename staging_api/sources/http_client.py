@@ -7,16 +7,16 @@ decide for us. A credential belongs to an origin and is sent to no other.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
-from staging_api.errors import Invalid, SourceFailed, SourceNotAllowed, SourceRefused
+from staging_api.errors import SourceFailed, SourceRefused
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.headers import content_length
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.origin import Origins
+from staging_api.sources.origin import SENT_TARGET, Origins
 from staging_api.sources.retrying import Interrupted
-from staging_api.sources.url import ArchiveUrl, parse_prefix
+from staging_api.sources.target import Target, redirected
 
 Response = urllib3.BaseHTTPResponse
 
@@ -26,15 +26,31 @@ _WORTH_READING = 64 << 10
 
 
 @dataclass(frozen=True)
-class _Target:
-    url: ArchiveUrl
-    query: str = ""
+class Answer:
+    """An answer after all redirects, whose body has not been read."""
+
+    response: Response
+    redirected: bool
 
     @property
-    def path(self) -> str:
-        """Return path and query for the request line."""
-        path = self.url.canonical.split("/", 3)[3]
-        return f"/{path}?{self.query}" if self.query else f"/{path}"
+    def status(self) -> int:
+        """The status code."""
+        return int(self.response.status)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by names in any case."""
+        return self.response.headers
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the end of the body can be distinguished from a cut."""
+        declared = content_length(self.headers) is not None
+        return declared or bool(getattr(self.response, "chunked", False))
+
+    def read1(self, count: int) -> bytes:
+        """Return what one read of the socket brings, as it was sent; nothing at the end."""
+        return self.response.read1(count, decode_content=False)
 
 
 class HttpClient:
@@ -46,9 +62,7 @@ class HttpClient:
         self._origins = Origins(options)
 
     @contextmanager
-    def request(
-        self, method: str, url: ArchiveUrl, headers: Mapping[str, str]
-    ) -> Iterator[Response]:
+    def request(self, method: str, target: Target, headers: Mapping[str, str]) -> Iterator[Answer]:
         """Yield the answer after all redirects; its body has not been read.
 
         Raises:
@@ -57,44 +71,44 @@ class HttpClient:
             SourceFailed: redirected too often.
             Interrupted: no connection, or a time-out.
         """
-        response = self._followed(method, _Target(url), headers)
+        answer = self._followed(method, target, headers)
         try:
-            with _translated_errors(url.authority):
-                yield response
+            with _translated_errors(target.url.authority):
+                yield answer
         finally:
-            _release(response)
+            _release(answer.response)
 
     def close(self) -> None:
         """Close all connections."""
         self._origins.close()
 
-    def _followed(self, method: str, target: _Target, headers: Mapping[str, str]) -> Response:
+    def _followed(self, method: str, target: Target, headers: Mapping[str, str]) -> Answer:
         for _ in range(self._options.redirects + 1):
             response = self._sent(method, target, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
-                return response
+                return Answer(response, target.redirected)
             # The body of a redirect may be endless: drop the connection instead.
             response.close()
-            target = _redirected(target, location)
+            target = redirected(target, location)
         raise SourceFailed(f"redirected more than {self._options.redirects} times")
 
-    def _sent(self, method: str, target: _Target, headers: Mapping[str, str]) -> Response:
+    def _sent(self, method: str, target: Target, headers: Mapping[str, str]) -> Response:
         pool = self._origins.pool(target.url, self._allowed.check(target.url))
-        origin = f"{target.url.scheme}://{target.url.authority}"
         sent = {
             "Host": target.url.authority,
             "User-Agent": "staging-api",
             "Accept-Encoding": "identity",
             **headers,
+            SENT_TARGET: target.path,
         }
-        if origin in self._options.authorization:
-            sent["Authorization"] = self._options.authorization[origin]
+        if target.origin in self._options.authorization:
+            sent["Authorization"] = self._options.authorization[target.origin]
         try:
             with _translated_errors(target.url.authority):
                 return pool.urlopen(
                     method,
-                    target.path,
+                    "/",
                     headers=sent,
                     retries=False,
                     redirect=False,
@@ -107,23 +121,12 @@ class HttpClient:
             raise
 
 
-def _redirected(target: _Target, location: str) -> _Target:
-    """Return the target of a redirect; only its query may hold what an archive URL may not."""
-    try:
-        parts = urlsplit(urljoin(target.url.canonical, location))
-        url = parse_prefix(f"{parts.scheme}://{parts.netloc}{parts.path}", "location")
-    except (Invalid, ValueError):
-        raise SourceFailed("redirected to an invalid URL") from None
-    if url.scheme not in ("http", "https"):
-        raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")
-    return _Target(url, parts.query)
-
-
 def _release(response: Response) -> None:
     """Return the connection to its pool if the body is nearly read, else close it."""
     left = response.length_remaining
     try:
-        if left is not None and 0 < left <= _WORTH_READING:
+        if left is not None and left <= _WORTH_READING:
+            # Also if nothing is left: http.client notices the end of a body only by a read.
             response.read(decode_content=False)
         if response.length_remaining:
             response.close()

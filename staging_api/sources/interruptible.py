@@ -12,10 +12,11 @@ shuts down http connections; the object stores' library ends by its own time-out
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from itertools import chain
 from typing import TypeVar
 
 from staging_api.prefetch import BoundedQueue
-from staging_api.sources.model import Source, SourceObject
+from staging_api.sources.model import Source, SourceObject, take
 
 T = TypeVar("T")
 
@@ -49,6 +50,21 @@ class Interruptible:
         chunks = _from_thread(lambda: self._source.open(found, start, end), self._check)
         with closing(chunks):
             yield chunks
+
+    @contextmanager
+    def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
+        """Read a whole object by the answer that describes it."""
+        described: list[SourceObject] = []
+
+        @contextmanager
+        def opened() -> Iterator[Iterator[bytes]]:
+            with take(self._source, name) as (found, chunks):
+                described.append(found)
+                yield chain((b"",), chunks)
+
+        with closing(_from_thread(opened, self._check)) as chunks:
+            next(chunks)  # empty: the description has come
+            yield described[0], chunks
 
     def close(self) -> None:
         """Close the source; running calls end."""

@@ -3,9 +3,9 @@
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from staging_api.sources.breaker import Breakers
 
@@ -131,3 +131,30 @@ class Source(Protocol):
 
         A read that another thread waits for ends soon, at the latest by its time-outs.
         """
+
+
+@runtime_checkable
+class Taking(Protocol):
+    """A source that can describe an object by the very answer that brings its bytes."""
+
+    def take(self, name: str) -> AbstractContextManager[tuple[SourceObject, Iterator[bytes]]]:
+        """Read a whole object once; see `take`."""
+
+
+@contextmanager
+def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
+    """Read a whole object once, whatever version it is of.
+
+    For objects of which no two answers agree: nothing is compared with what was said before.
+
+    Raises:
+        ArtifactNotFound: there is no such object.
+        SourceFailed: the source did not deliver every byte.
+    """
+    if isinstance(source, Taking):
+        with source.take(name) as taken:
+            yield taken
+        return
+    found = source.stat(name)
+    with source.open(found) as chunks:
+        yield found, chunks

@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.breaker import Breakers
-from staging_api.sources.model import Source, SourceObject, SourceOptions
+from staging_api.sources.model import Source, SourceObject, SourceOptions, take
 from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme
 
 _OPTIONS = SourceOptions()
@@ -53,6 +53,11 @@ class _BreakerSource:
             self._source.open(found, start, end) as chunks,
         ):
             yield chunks
+
+    @contextmanager
+    def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
+        with self._breakers.calling(self._host), take(self._source, name) as taken:
+            yield taken
 
     def close(self) -> None:
         self._source.close()

@@ -23,6 +23,9 @@ from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import SCHEMES, ArchiveUrl
 
 Pool = urllib3.HTTPConnectionPool
+#: Says in the headers of a request which octets to send as its target. urllib3 would respell the
+#: escapes of a path that it is given, and log its query.
+SENT_TARGET = ":target"
 
 
 class Origins:
@@ -123,6 +126,12 @@ class _Sockets:
             def connect(self) -> None:
                 super().connect()
                 sockets.add(self.sock)
+
+            def request(
+                self, method: str, url: str, *, headers: dict[str, str], **rest: Any
+            ) -> None:
+                target = headers.pop(SENT_TARGET)
+                super().request(method, target, headers=headers, **rest)
 
         return Tracked
 

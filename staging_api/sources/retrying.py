@@ -43,7 +43,7 @@ def resumed(
     start: int,
     options: SourceOptions,
     *,
-    resumable: bool,
+    resumable: Callable[[], bool],
 ) -> Generator[bytes, None, None]:
     """Stream what `read` yields from a position on; continue from there after a cut.
 
@@ -51,8 +51,8 @@ def resumed(
         read: streams the bytes from a position.
         start: the first position.
         options: for attempts and pauses.
-        resumable: whether a second `read` is sure to meet the same version. If not, only a failure
-            before the first byte is retried.
+        resumable: returns whether a second `read` is sure to meet the same version. If not, only a
+            failure before the first byte is retried.
     """
     position, failures, failed_at = start, 0, start
     while True:
@@ -62,7 +62,7 @@ def resumed(
                     position += len(chunk)
                     yield chunk
         except Interrupted as error:
-            if not resumable and position > start:
+            if position > start and not resumable():
                 raise
             failures = 1 if position - failed_at >= _PROGRESS_BYTES else failures + 1
             failed_at = position

@@ -13,6 +13,7 @@ happens if the process dies:
 - after the row, before `forget`: the parts wait to be swept by age.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,9 +37,12 @@ from staging_api.staging.cached_objects import (
 from staging_api.staging.download import Download, Speed, key_of
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.object_reader import ObjectReader, Open, Progress, TransferMonitor
+from staging_api.staging.taken import taken
 from staging_api.staging.write_tracker import WriteTracker
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blobs import Batch, BlobStore
 from staging_api.store.digest import Digests
+
+log = logging.getLogger(__name__)
 
 __all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
 
@@ -106,32 +110,83 @@ def fetch(
             return None
         raise ArtifactNotFound(absent_object(kind, names, source.url))
     hooks = hooks or FetchHooks()
-    lookups = [look_up(source.stat(name), hooks.content_of, store) for name in objects]
-    hooks.checkpoint("objects found")
-    total = _total(lookups, choice)
-    monitor = TransferMonitor(hooks.progress, hooks.check, total)
-    transfer = _Transfer(
-        source, store, monitor, limits or Limits(), speed or Speed(), hooks.checkpoint
-    )
-    hooks.reserve(total or 0)
-    # An object that is kept as it is lies in the store once, so its bytes are reserved now. What
-    # is unpacked comes on top of the object.
-    reserved = choice.is_plain and total is not None
-    with store.batch(owner, _reserved_before if reserved else hooks.reserve) as batch:
-        assembly = ArtifactAssembly(kind, choice, build, batch, hooks.tracker)
-        for lookup in lookups:
-            _bring(lookup, assembly, transfer)
-            hooks.checkpoint("object verified")
-        # The last check before anything becomes visible: a cancelled fetch leaves nothing.
+    attempt = _Attempt(kind, choice, source, build, store, hooks, owner, limits or Limits())
+    try:
+        return attempt.by_version(objects, speed or Speed())
+    except SourceChanged as error:
+        # Changed, or never twice the same (mirrors with versions of their own, a time of change of
+        # now): then one answer is the whole truth about it.
+        log.info("%s is read at once: %s", kind.name, error.detail)
         hooks.check()
-        batch.commit(hooks.checkpoint)
-    return assembly.result(source.url, [lookup.source_object for lookup in lookups])
+        return attempt.at_once(objects)
 
 
 def forget(fetched: FetchedArtifact, store: BlobStore) -> None:
     """Delete the parts of a fetch's downloads; call it once the row says ``staged``."""
     for key in fetched.parts:
         store.parts.forget(key)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One artifact to bring, by either of two ways."""
+
+    kind: ArtifactKind
+    choice: Choice
+    source: Source
+    build: str
+    store: BlobStore
+    hooks: FetchHooks
+    owner: str
+    limits: Limits
+
+    def by_version(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
+        """Describe the objects first, then read those versions of them that are not known yet."""
+        hooks, store = self.hooks, self.store
+        lookups = [look_up(self.source.stat(name), hooks.content_of, store) for name in objects]
+        hooks.checkpoint("objects found")
+        total = _total(lookups, self.choice)
+        monitor = TransferMonitor(hooks.progress, hooks.check, total)
+        transfer = _Transfer(self.source, store, monitor, self.limits, speed, hooks.checkpoint)
+        hooks.reserve(total or 0)
+        # An object that is kept as it is lies in the store once, so its bytes are reserved now.
+        # What is unpacked comes on top of the object.
+        reserved = self.choice.is_plain and total is not None
+        with store.batch(self.owner, _reserved_before if reserved else hooks.reserve) as batch:
+            assembly = self._assembly(batch)
+            for lookup in lookups:
+                _bring(lookup, assembly, transfer)
+                hooks.checkpoint("object verified")
+            self._commit(batch)
+        return assembly.result(self.source.url, [lookup.source_object for lookup in lookups])
+
+    def at_once(self, objects: Sequence[str]) -> FetchedArtifact:
+        """Read each object by one request, and believe what that answer says of it."""
+        hooks, is_plain = self.hooks, self.choice.is_plain
+        monitor = TransferMonitor(hooks.progress, hooks.check, None)
+        found: list[SourceObject] = []
+        with self.store.batch(self.owner, _reserved_before if is_plain else hooks.reserve) as batch:
+            assembly = self._assembly(batch)
+            for name in objects:
+                file = batch.new_file()
+                this, open_at = taken(self.source, name, file, monitor, hooks.reserve)
+                found.append(this)
+                digests = Digests(this.digests, sha256=not is_plain)
+                reader = ObjectReader(this, open_at, monitor.without_progress(), digests)
+                own = file if is_plain else None
+                assembly.unpack(SourceLookup(this), reader, own, self.limits)
+                file.unlink()
+                hooks.checkpoint("object verified")
+            self._commit(batch)
+        return assembly.result(self.source.url, found)
+
+    def _assembly(self, batch: Batch) -> ArtifactAssembly:
+        return ArtifactAssembly(self.kind, self.choice, self.build, batch, self.hooks.tracker)
+
+    def _commit(self, batch: Batch) -> None:
+        # The last check before anything becomes visible: a cancelled fetch leaves nothing.
+        self.hooks.check()
+        batch.commit(self.hooks.checkpoint)
 
 
 def _reserved_before(_count: int) -> None:

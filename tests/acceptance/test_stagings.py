@@ -215,6 +215,8 @@ def test_what_fails_in_the_background_and_could_pass_is_tried_again_by_itself(
 ) -> None:
     url = source.add(build_path(), build())
     source.play(url, "autotest.tar", Trick(etag='"another version"'))
+    # Read at once then, by one answer; which is cut, and belongs to neither version.
+    source.play(url, "autotest.tar", Trick(etag='"a third version"', cut_after_bytes=100))
     asked = client.stage(url).headers["Location"]
 
     def autotest(staging: object) -> dict[str, object]:

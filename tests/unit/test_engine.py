@@ -2,7 +2,8 @@
 
 import gzip
 import hashlib
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import google_crc32c
 import pytest
@@ -15,6 +16,7 @@ from staging_api.errors import (
     ArtifactNotFound,
     Cancelled,
     LimitExceeded,
+    SourceChanged,
 )
 from staging_api.formats.model import Limits
 from staging_api.sources.model import SourceObject
@@ -254,3 +256,40 @@ def test_a_known_object_whose_blob_is_gone_is_fetched(store):
     source = MemorySource({"object": b"payload"}, {"sha256": sha(b"payload")})
     assert fetch(kind_of(), source, BUILD, store).sha256 == sha(b"payload")
     assert source.opened == ["object"]
+
+
+class Fickle(MemorySource):
+    """A source whose versions never agree twice; one answer brings the bytes and describes them."""
+
+    def __init__(self, objects, digests=None):
+        super().__init__(objects, digests or {})
+        self.taken = []
+
+    def open(self, found, start=0, end=None):
+        raise SourceChanged(f"{found.name} changed since it was found")
+
+    @contextmanager
+    def take(self, name):
+        self.taken.append(name)
+        data = self.objects[name]
+        yield replace(self.stat(name), size_bytes=None, version="v2"), iter([data[:3], data[3:]])
+
+
+@pytest.mark.parametrize(
+    ("extract", "packed"),
+    [("plain", b"content"), ("tar", tar_of(("a", b"content"))), ("zip", zip_of(("a", b"content")))],
+)
+def test_an_object_whose_versions_never_agree_is_read_at_once(store, tmp_path, extract, packed):
+    source = Fickle({"object": packed}, {"sha256": sha(packed)})
+    fetched = fetch(kind_of(extract), source, BUILD, store)
+    assert [file.sha256 for file in fetched.files] == [sha(b"content")]
+    assert (source.taken, fetched.source_version) == (["object"], "v2")
+    assert temporary_files(tmp_path) == []
+
+
+def test_an_object_that_is_read_at_once_is_compared_with_its_digest(store, tmp_path):
+    source = Fickle({"object": b"content"}, {"sha256": sha(b"x")})
+    with pytest.raises(ArchiveCorrupt):
+        fetch(kind_of(), source, BUILD, store)
+    assert blobs_of(store) == []
+    assert temporary_files(tmp_path) == []

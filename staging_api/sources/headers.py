@@ -1,0 +1,131 @@
+"""Read the headers of an answer as RFC 9110 defines them; pure functions over texts.
+
+Servers write them in every form that the standard allows, and some in others. What cannot be read
+is treated as absent: then less is known of the object, and nothing wrong is.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_CONTENT_RANGE = re.compile(
+    r"bytes[ \t]+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE
+)
+_ETAG = re.compile(r'(W/)?("[^"]*")')
+_NUMBER = re.compile(r"[0-9]{1,18}")
+#: Of ``Repr-Digest`` (RFC 9530), ``Digest`` (RFC 3230) and Google's ``x-goog-hash``.
+_DIGEST_NAMES = {"sha-256": "sha256", "sha256": "sha256", "md5": "md5", "crc32c": "crc32c"}
+_DIGEST_BYTES = {"sha256": 32, "md5": 16, "crc32c": 4}
+
+
+@dataclass(frozen=True)
+class ContentRange:
+    """Which bytes of an object an answer brings.
+
+    Attributes:
+        start: position of the first byte; None if the answer says only that the range does not fit.
+        end: position after the last byte.
+        size_bytes: of the whole object; None if the server does not know it.
+    """
+
+    start: int | None
+    end: int | None
+    size_bytes: int | None
+
+
+def content_range(headers: Mapping[str, str]) -> ContentRange | None:
+    """Return the range of a 206 or a 416; None if there is none that can be read."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if found is None:
+        return None
+    size = None if found[3] == "*" else int(found[3])
+    if found[1] is None:
+        return ContentRange(None, None, size)
+    start, end = int(found[1]), int(found[2]) + 1
+    return ContentRange(start, end, size) if start < end else None
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """Return the declared length; a list of one and the same number is that number (9110, 8.6)."""
+    words = {word.strip() for word in headers.get("Content-Length", "").split(",")}
+    word = words.pop()
+    return int(word) if not words and _NUMBER.fullmatch(word) else None
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Return how long to wait: ``Retry-After`` as a number or as a date in any of its three forms.
+
+    Args:
+        headers: of the answer; its ``Date``, if it has one, is the clock that the date is of.
+        now: stands for our clock.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    until = _time(text)
+    if until is None:
+        return None
+    sent = _time(headers.get("Date", "")) or now or datetime.now(UTC)
+    return max((until - sent).total_seconds(), 0.0)
+
+
+def strong_etag(headers: Mapping[str, str]) -> str | None:
+    """Return the ETag if it says that two objects with it are the same, byte for byte."""
+    found = _ETAG.fullmatch(headers.get("ETag", "").strip())
+    return found[2] if found and not found[1] else None
+
+
+def weak_etag(headers: Mapping[str, str]) -> str | None:
+    """Return the ETag if it says only that two objects with it mean the same."""
+    found = _ETAG.fullmatch(headers.get("ETag", "").strip())
+    return found[2] if found and found[1] else None
+
+
+def refuses_ranges(headers: Mapping[str, str]) -> bool:
+    """Whether the server says that it has no ranges of bytes."""
+    units = [unit.strip().lower() for unit in headers.get("Accept-Ranges", "").split(",")]
+    return "none" in units and "bytes" not in units
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the type of the content, in lower case and without parameters; or nothing."""
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def declared_digests(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the declared digests of the whole object, in hex by algorithm."""
+    found: dict[str, str] = {}
+    for header in ("x-goog-hash", "Digest", "Repr-Digest"):
+        for item in headers.get(header, "").split(","):
+            name, _, value = item.strip().partition("=")
+            _note(found, name.strip().lower(), value)
+    if "Content-Range" not in headers:
+        # Of the bytes of this answer, so of the object only where they are all of it.
+        _note(found, "md5", headers.get("Content-MD5", ""))
+    for name in ("sha256", "crc32c"):
+        # Objects uploaded in parts have a checksum of checksums, with a hyphen and a number.
+        _note(found, name, headers.get(f"x-amz-checksum-{name}", ""))
+    return found
+
+
+def _note(found: dict[str, str], name: str, value: str) -> None:
+    algorithm = _DIGEST_NAMES.get(name)
+    try:
+        raw = base64.b64decode(value.partition(";")[0].strip().strip(":"), validate=True)
+    except (binascii.Error, ValueError):
+        return
+    if algorithm and len(raw) == _DIGEST_BYTES[algorithm]:
+        found[algorithm] = raw.hex()
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        time = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    # The form of asctime has no zone, and means UTC (9110, 5.6.7).
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

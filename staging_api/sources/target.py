@@ -1,0 +1,103 @@
+"""Where a request goes: the URL that was checked, and the octets that are sent for it.
+
+The two differ. A redirect is followed octet for octet, since its sender may have signed it, or may
+tell ``%2F`` from ``/``; what it means is decoded, folded and checked like any URL. A path that
+means different places to different servers (an escape within an escape) is checked in every
+reading.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from staging_api.errors import Invalid, SourceFailed, SourceNotAllowed
+from staging_api.sources.url import ArchiveUrl, parse_prefix
+
+#: What may stand in a request line; the rest is escaped, an escape is left as it is.
+_SENT = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_SEPARATORS = re.compile(r"[/\\]+")
+_MAX_LOCATION_BYTES = 16 << 10
+#: A path that is still escaped after so many readings is somebody's trick.
+_MAX_READINGS = 4
+
+
+@dataclass(frozen=True)
+class Target:
+    """The place of one request.
+
+    Attributes:
+        url: what the allow-list is asked about; its origin is connected to.
+        path: path and query as they are sent.
+        redirected: whether a redirect led here.
+    """
+
+    url: ArchiveUrl
+    path: str
+    redirected: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"{self.url.scheme}://{self.url.authority}"
+
+
+def target_of(url: ArchiveUrl, query: str = "") -> Target:
+    """Return the target of an object's own URL.
+
+    A ``+`` is sent as ``%2B``: S3 and some others take it for a space.
+    """
+    path = "/" + url.canonical.split("/", 3)[3].replace("+", "%2B")
+    return Target(url, f"{path}?{query}" if query else path)
+
+
+def redirected(target: Target, location: str) -> Target:
+    """Return the target of a redirect.
+
+    Raises:
+        SourceFailed: it is no URL, or its path leads upwards.
+        SourceNotAllowed: it is of another scheme.
+    """
+    try:
+        text = _sent_form(location)
+        parts = urlsplit(urljoin(f"{target.origin}{target.path}", text))
+        base = parse_prefix(f"{parts.scheme}://{parts.netloc}/", "location")
+        url = ArchiveUrl(base.scheme, base.authority, _meaning(parts.path))
+    except (Invalid, ValueError):
+        raise SourceFailed("redirected to an invalid URL") from None
+    if url.scheme not in ("http", "https"):
+        raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")
+    path = parts.path or "/"
+    return Target(url, f"{path}?{parts.query}" if parts.query else path, redirected=True)
+
+
+def _sent_form(location: str) -> str:
+    """Return a Location with what may not be sent escaped, and nothing else changed."""
+    # A header comes as Latin-1: these are the octets of the sender.
+    raw = location.strip().encode("latin-1")
+    if not raw or len(raw) > _MAX_LOCATION_BYTES or any(each < ord(" ") for each in raw):
+        raise ValueError("is no URL")
+    return quote(raw, safe=_SENT)
+
+
+def _meaning(path: str) -> tuple[str, ...]:
+    """Return the segments of a path, each decoded once; in no reading may it lead upwards.
+
+    Raises:
+        ValueError: a reading leads upwards, or has a control character.
+    """
+    # Split before decoding: what the allow-list covers this way it covers in every other reading.
+    segments = tuple(unquote(part, errors="replace") for part in path.split("/") if part)
+    for _ in range(_MAX_READINGS):
+        _check_reading(path)
+        decoded = unquote(path, errors="replace")
+        if decoded == path:
+            return segments
+        path = decoded
+    raise ValueError("is escaped too often")
+
+
+def _check_reading(path: str) -> None:
+    if any(part in (".", "..") for part in _SEPARATORS.split(path)):
+        raise ValueError("leads upwards")
+    if any(char < " " or char == "\x7f" for char in path):
+        raise ValueError("has a control character")

@@ -1,0 +1,301 @@
+"""The http source takes what is merely odd, as curl does; each server here is a real one."""
+
+import gzip
+import hashlib
+from base64 import b64encode
+from itertools import cycle
+
+import pytest
+
+from staging_api.errors import ArtifactNotFound, SourceFailed, SourceNotAllowed, SourceRefused
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.url import parse
+from tests.scripted_http import Reply, scripted_http, served
+
+BODY = bytes(range(256)) * 64
+PAGE = b'\n<!DOCTYPE html>\n<html lang="en"><title>Sign in</title>'
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+ETAG = {"ETag": '"one"'}
+
+
+@pytest.fixture
+def opened():
+    """Opens the archive /b/R17 of a server that a script makes."""
+    closers = []
+
+    def open_it(script, allow="", **options):
+        running = scripted_http(script)
+        server = running.__enter__()
+        allowed = AllowList.parse(f"{server.url}{allow}")
+        chosen = SourceOptions(**{"sleep": lambda _seconds: None, "attempts": 2, **options})
+        source = open_archive(parse(f"{server.url}/b/R17"), allowed, chosen)
+        closers.append((source, running))
+        return source, server
+
+    yield open_it
+    for source, running in closers:
+        source.close()
+        running.__exit__(None, None, None)
+
+
+def read(source, name="object.bin", start=0, end=None):
+    with source.open(source.stat(name), start, end) as chunks:
+        return b"".join(chunks)
+
+
+def take(source, name="object.bin"):
+    with source.take(name) as (found, chunks):
+        return found, b"".join(chunks)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 500, 501, 502])
+def test_a_refused_head_says_nothing_about_the_object(opened, status):
+    def script(asked):
+        return Reply(status) if asked.method == "HEAD" else served(BODY, asked, **ETAG)
+
+    source, server = opened(script)
+    found = source.stat("object.bin")
+    assert (found.size_bytes, found.version, found.strong) == (len(BODY), '"one"', True)
+    assert read(source) == BODY
+    assert server.asked[1].headers["range"] == "bytes=0-511"
+
+
+@pytest.mark.parametrize("head", [{"Content-Length": "0"}, {}, {**HTML, "Content-Length": "9"}])
+def test_a_head_that_does_not_describe_the_object_is_not_believed(opened, head):
+    def script(asked):
+        if asked.method == "HEAD":
+            return Reply(headers=head, has_length=False)
+        return served(BODY, asked, **ETAG)
+
+    source, _ = opened(script)
+    assert source.stat("object.bin").size_bytes == len(BODY)
+    assert read(source) == BODY
+
+
+def test_a_server_without_ranges_and_head_is_read(opened):
+    def script(asked):
+        if asked.method == "HEAD" or asked.part:
+            return Reply(501)
+        return Reply(body=BODY)
+
+    source, _ = opened(script)
+    assert source.stat("object.bin").size_bytes == len(BODY)
+    assert read(source) == BODY
+
+
+def test_an_empty_object_is_empty_whatever_the_server_says_to_a_range(opened):
+    source, _ = opened(lambda asked: served(b"", asked, **ETAG))
+    assert source.stat("object.bin").size_bytes == 0
+    assert read(source) == b""
+
+
+def test_mirrors_with_their_own_etags_are_read_by_one_get(opened):
+    etags = cycle(['"one"', '"two"'])
+    source, server = opened(lambda asked: served(BODY, asked, ETag=next(etags)))
+    found, body = take(source)
+    assert (body, found.version, found.size_bytes) == (BODY, '"one"', len(BODY))
+    assert len(server.asked) == 1
+
+
+def test_a_time_of_change_of_now_is_read_by_one_get(opened):
+    seconds = iter(range(60))
+
+    def script(asked):
+        now = f"Sun, 06 Nov 1994 08:49:{next(seconds):02} GMT"
+        return served(BODY, asked, **{"Last-Modified": now})
+
+    source, _ = opened(script)
+    assert take(source)[1] == BODY
+
+
+def test_a_server_that_refuses_any_condition_is_read_and_resumed(opened):
+    def script(asked):
+        if "if-match" in asked.headers:
+            return Reply(412)
+        whole = served(BODY, asked, **ETAG)
+        if asked.method == "GET" and not asked.part:
+            return Reply(200, BODY, ETAG, send_bytes=5000)
+        return whole
+
+    source, server = opened(script)
+    assert read(source) == BODY
+    assert server.asked[-1].headers["if-range"] == '"one"'
+
+
+def test_an_object_taken_by_one_get_goes_on_where_it_was_cut_if_it_has_a_version(opened):
+    def script(asked):
+        if asked.part:
+            return served(BODY, asked, **ETAG)
+        return Reply(200, BODY, ETAG, send_bytes=5000)
+
+    source, server = opened(script)
+    assert take(source)[1] == BODY
+    assert [each.part for each in server.asked] == [None, (5000, None)]
+
+
+def test_an_object_without_a_version_is_not_sewn_together(opened):
+    source, _ = opened(lambda _asked: Reply(200, BODY, send_bytes=5000))
+    with pytest.raises(SourceFailed, match="cut"):
+        take(source)
+
+
+def test_the_length_may_be_a_list_and_the_range_of_unknown_length(opened):
+    def script(asked):
+        if asked.method == "HEAD":
+            return Reply(headers={"Content-Length": f"{len(BODY)}, {len(BODY)}", **ETAG})
+        start, end = asked.part or (0, None)
+        part = BODY[start:end]
+        spoken = f"BYTES {start}-{start + len(part) - 1}/*"
+        return Reply(206, part, {"Content-Range": spoken, **ETAG})
+
+    source, _ = opened(script)
+    assert source.stat("object.bin").size_bytes == len(BODY)
+    assert read(source, start=100, end=200) == BODY[100:200]
+
+
+def test_a_range_that_begins_earlier_than_asked_is_cut_to_measure(opened):
+    def script(asked):
+        if asked.part is None:
+            return served(BODY, asked, **ETAG)
+        spoken = f"bytes 0-{len(BODY) - 1}/{len(BODY)}"
+        return Reply(206, BODY, {"Content-Range": spoken, **ETAG})
+
+    source, _ = opened(script)
+    assert read(source, start=100, end=200) == BODY[100:200]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("stateful.tgz", "text/html"),
+        ("stateful.tgz", "application/octet-stream"),
+        ("image.bin", "text/html"),
+        ("notes.txt", "TEXT/HTML"),
+        ("UPLOADED", "application/xhtml+xml"),
+    ],
+)
+def test_a_page_to_sign_in_is_refused_in_the_place_of_an_object(opened, name, kind):
+    def script(asked):
+        if asked.path.startswith("/login"):
+            return Reply(body=PAGE, headers={"Content-Type": kind, **ETAG})
+        return Reply(302, headers={"Location": f"/login?next={asked.path}"})
+
+    source, _ = opened(script)
+    with pytest.raises(SourceRefused, match="web page instead of"):
+        read(source, name)
+    with pytest.raises(SourceRefused, match="web page instead of"):
+        take(source, name)
+
+
+def test_a_page_that_comes_only_in_the_place_of_the_bytes_is_refused(opened):
+    def script(asked):
+        if asked.method == "HEAD":
+            return Reply(headers={"Content-Length": str(len(PAGE))})
+        return Reply(body=PAGE, headers=HTML)
+
+    source, _ = opened(script)
+    with pytest.raises(SourceRefused):
+        read(source, "stateful.tgz")
+    with pytest.raises(SourceRefused):
+        read(source, "image.zip", start=10, end=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "headers"),
+    [
+        ("index.html", PAGE, HTML),
+        ("report", PAGE, HTML),
+        ("stateful.tgz", gzip.compress(b"x"), HTML),
+        ("page.txt", PAGE, {"Content-Type": "text/plain"}),
+        ("feed.xml", b"<?xml version='1.0'?><feed/>", {"Content-Type": "text/xml"}),
+    ],
+)
+def test_a_page_that_was_meant_and_a_wrong_type_are_taken(opened, name, body, headers):
+    source, _ = opened(lambda asked: served(body, asked, **headers))
+    assert read(source, name) == body
+
+
+def test_a_plus_is_sent_as_an_escape_and_stays_in_the_url(opened):
+    source, server = opened(lambda asked: served(BODY, asked))
+    found = source.stat("g++ 1.bin")
+    assert {each.path for each in server.asked} == {"/b/R17/g%2B%2B%201.bin"}
+    assert found.url == f"{server.url}/b/R17/g++%201.bin"
+
+
+@pytest.mark.parametrize(
+    ("location", "sent"),
+    [
+        ("/x%2fy/%7Euser//z+1?sig=a%2bb&c=d/e", "/x%2fy/%7Euser//z+1?sig=a%2bb&c=d/e"),
+        ("/a%25b?x", "/a%25b?x"),
+        ("/f\u00fcr".encode().decode("latin-1"), "/f%C3%BCr"),
+        ("/with space", "/with%20space"),
+        ("other.bin#part", "/b/R17/other.bin"),
+        ("?only=query", "/b/R17/object.bin?only=query"),
+    ],
+)
+def test_a_redirect_is_followed_octet_for_octet(opened, location, sent):
+    def script(asked):
+        if asked.path == "/b/R17/object.bin":
+            return Reply(302, headers={"Location": location})
+        return served(BODY, asked, **ETAG)
+
+    source, server = opened(script)
+    assert read(source) == BODY
+    assert {each.path for each in server.asked} == {"/b/R17/object.bin", sent}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/b/../secret",
+        "/b/%2e%2e/secret",
+        "/b/%252e%252e/secret",
+        "/b/..%2fsecret",
+        "/b/..%5csecret",
+        "/b/%25252e%25252e%25252fsecret",
+        "/b%2fR17/x",
+        "/secret",
+        "//127.0.0.1:1/b/x",
+        "/b/x%0d%0aHost: other",
+        "/b/x%00",
+    ],
+)
+def test_no_spelling_of_a_redirect_leads_out_of_the_allow_list(opened, location):
+    def script(_asked):
+        return Reply(302, headers={"Location": location})
+
+    source, server = opened(script, allow="/b/")
+    with pytest.raises((SourceNotAllowed, SourceFailed)):
+        source.stat("object.bin")
+    assert len(server.asked) == 1
+
+
+def test_what_google_stores_packed_is_read_as_it_is_stored(opened):
+    plain = b"line\n" * 4000
+    stored = gzip.compress(plain, mtime=0)
+    headers = {
+        "x-goog-stored-content-encoding": "gzip",
+        "x-goog-stored-content-length": str(len(stored)),
+        "x-goog-hash": f"md5={b64encode(hashlib.md5(stored).digest()).decode()}",
+    }
+
+    def script(asked):
+        if "gzip" not in asked.headers["accept-encoding"]:
+            return Reply(body=plain, headers=headers, has_length=False)
+        return served(stored, asked, **headers, **{"Content-Encoding": "gzip"}, **ETAG)
+
+    source, _ = opened(script)
+    found = source.stat("lines.txt")
+    assert found.size_bytes == len(stored)
+    assert found.digests == {"md5": hashlib.md5(stored).hexdigest()}
+    assert read(source, "lines.txt") == stored
+    assert read(source, "lines.txt", 10, 20) == stored[10:20]
+
+
+def test_what_is_not_there_is_asked_for_twice_and_no_more(opened):
+    source, server = opened(lambda _asked: Reply(404))
+    with pytest.raises(ArtifactNotFound):
+        source.stat("object.bin")
+    assert [each.method for each in server.asked] == ["HEAD", "GET"]
