@@ -1,0 +1,35 @@
+"""``staging-api publish``: fill APT archives, publish them, and copy them to a folder."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+
+from staging_api.cli.exits import EXIT_CODES
+from staging_api.cli.publish import generations, operations, packages
+
+ACTIONS: Mapping[str, Callable[..., Any]] = {
+    "create": packages.create,
+    "upload": packages.upload,
+    "process-accepted": operations.process_accepted,
+    "publish-distro": operations.publish_distro,
+    "publish-ftpmaster": operations.publish_ftpmaster,
+    "list": operations.runs,
+    "packages": packages.listing,
+    "remove": packages.remove,
+    "generations": generations.listing,
+    "back": generations.back,
+    "hold": generations.hold,
+    "lift": generations.lift,
+    "export": generations.export,
+}
+
+publish = typer.Typer(
+    help="Fill APT archives, publish them, and copy them to a folder.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _action in ACTIONS.items():
+    publish.command(_name, epilog=EXIT_CODES)(_action)

@@ -1,0 +1,112 @@
+"""Generations of an archive: list them, go back to one, hold suites, and copy the live one."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import in_columns
+from staging_api.cli.publish.options import (
+    DEFAULT_SUITE,
+    LONG_SECONDS,
+    Archive,
+    Suites,
+    SuitesOrStable,
+    connected,
+    print_lines,
+)
+
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the record.")]
+
+
+def listing(
+    archive: Archive,
+    *,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """List the generations that clients have seen, newest first."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        found = list(client.archives.generations(archive))
+    lines = in_columns(
+        (g["id"], str(g["number"]), g["state"], str(g["live_at"]), "pinned" * bool(g["pinned_at"]))
+        for g in found
+    )
+    print_lines({"items": found}, lines, as_json=as_json)
+
+
+def back(
+    archive: Archive,
+    generation: Annotated[str, typer.Argument(metavar="ID", help="ULID of the generation.")],
+    *,
+    suite: Suites = None,
+    reason: Reason = "",
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Show an older generation again, and hold its suites there."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        document = client.archives.go_back(archive, generation, suites=suite or (), reason=reason)
+    _print_live(archive, document, as_json=as_json)
+
+
+def hold(
+    archive: Archive,
+    *,
+    suite: SuitesOrStable = None,
+    reason: Reason = "",
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Keep suites as they are, whatever the next runs publish."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        for each in suite or (DEFAULT_SUITE,):
+            document = client.archives.hold(archive, each, reason)
+    _print_live(archive, document, as_json=as_json)
+
+
+def lift(
+    archive: Archive,
+    *,
+    suite: SuitesOrStable = None,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Let the next run show what is published, in suites that are held."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        for each in suite or (DEFAULT_SUITE,):
+            document = client.archives.lift(archive, each)
+    _print_live(archive, document, as_json=as_json)
+    typer.echo("the next run shows what is published", err=True)
+
+
+def export(
+    archive: Archive,
+    to: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="A folder, or s3://... for a bucket.")
+    ],
+    *,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Copy the live generation to a folder or bucket, for a web server."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        count = client.archives.export(archive, to, timeout=timeout)
+    print_lines({"written": count}, [f"{count} files written"], as_json=as_json)
+
+
+def _print_live(archive: str, document: Mapping[str, Any], *, as_json: bool) -> None:
+    print_lines(document, [f"{archive} is at {document['live']['number']}"], as_json=as_json)
+    for each in document["held"]:
+        typer.echo(f"{each['suite']} is held at {each['content_number']}", err=True)

@@ -1,0 +1,173 @@
+"""APT archives and their packages: create, upload, list, remove."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from staging_api.cli.exits import REFUSED
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import in_columns
+from staging_api.cli.publish.options import (
+    DEFAULT_SUITE,
+    LONG_SECONDS,
+    REPEATED,
+    Archive,
+    Suites,
+    SuitesOrStable,
+    connected,
+    only,
+    print_lines,
+)
+from staging_api.errors import NotFound
+from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
+
+_Package = Mapping[str, Any]
+
+Components = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help=f"A component; {REPEATED} [default: the server's]"),
+]
+Architectures = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help=f"An architecture; {REPEATED} [default: the server's]"),
+]
+
+
+def create(
+    archive: Archive,
+    *,
+    suite: SuitesOrStable = None,
+    component: Components = None,
+    architecture: Architectures = None,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Create an archive with its suites."""
+    given = {"components": component, "architectures": architecture}
+    parts = {name: values for name, values in given.items() if values}
+    suites = [{"name": name, **parts} for name in suite or (DEFAULT_SUITE,)]
+    with connected(server, token, timeout, as_json=as_json) as client:
+        made = client.archives.create(archive, suites)
+    print_lines(made, [f"{client.url}{made['url']}"], as_json=as_json)
+
+
+def upload(
+    archive: Archive,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Packages to send.")],
+    *,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"The suite. [default: {DEFAULT_SUITE}]"),
+    ] = None,
+    component: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="The component. [default: the server's]"),
+    ] = None,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Upload packages to a suite; exits with 4 if one is rejected."""
+    paths = [Path(file) for file in files]
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise typer.BadParameter(f"not a file: {', '.join(missing)}")
+    to_suite = only(suite, "--suite") or DEFAULT_SUITE
+    to_component = only(component, "--component")
+    with connected(server, token, timeout, as_json=as_json) as client:
+        sent = client.archives.upload(archive, to_suite, paths, component=to_component)
+    lines = in_columns((u.state, u.name, u.error_message or u.id) for u in sent)
+    print_lines({"items": [each.document for each in sent]}, lines, as_json=as_json)
+    for each in sent:
+        if each.note:
+            typer.echo(f"{each.name}: {each.note}", err=True)
+    if any(each.state == "rejected" for each in sent):
+        raise SystemExit(REFUSED)
+
+
+def listing(
+    archive: Archive,
+    *,
+    suite: Suites = None,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """List the packages of an archive, published and past."""
+    with connected(server, token, timeout, as_json=as_json) as client:
+        found = [each for each in client.archives.packages(archive) if _among(each, suite=suite)]
+    print_lines({"items": found}, _lines(found), as_json=as_json)
+
+
+def remove(
+    archive: Archive,
+    packages: Annotated[
+        list[str], typer.Argument(metavar="PACKAGE[=VERSION]...", help="Packages to remove.")
+    ],
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the record.")],
+    suite: Suites = None,
+    component: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help=f"Only of this component; {REPEATED}")
+    ] = None,
+    architecture: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help=f"Only for this one; {REPEATED}")
+    ] = None,
+    timeout: Timeout = LONG_SECONDS,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Remove packages from their suites, from the next run on."""
+    if not reason:
+        raise typer.BadParameter("--reason must say why")
+
+    def meant(package: _Package) -> bool:
+        return _among(package, suite=suite, component=component, architecture=architecture)
+
+    with connected(server, token, timeout, as_json=as_json) as client:
+        found = _current(client.archives.packages, archive, packages, meant)
+        gone = [client.archives.remove(archive, each["id"], reason) for each in found]
+    print_lines({"items": gone}, _lines(gone), as_json=as_json)
+
+
+def _current(
+    ask: Callable[..., Any],
+    archive: str,
+    named: Sequence[str],
+    meant: Callable[[_Package], bool],
+) -> list[_Package]:
+    """Return the pending and published rows of the named packages.
+
+    Raises:
+        NotFound: one of them has none.
+    """
+    found: list[_Package] = []
+    for each in named:
+        name, _, version = each.partition("=")
+        some = [
+            package
+            for package in ask(archive, package=name)
+            if package["state"] in CURRENT_PUBLICATION_STATES
+            and version in ("", package["version"])
+            and meant(package)
+        ]
+        if not some:
+            raise NotFound(f"no such suite of {archive} has a package {each}")
+        found += some
+    return found
+
+
+def _among(package: _Package, **values: Sequence[str] | None) -> bool:
+    """Whether each field has one of its values, if there are any."""
+    return all(not allowed or package[field] in allowed for field, allowed in values.items())
+
+
+def _lines(packages: Sequence[_Package]) -> Sequence[str]:
+    fields = ("id", "suite", "component", "package", "version", "architecture", "state", "path")
+    return list(in_columns(tuple(str(each[name]) for name in fields) for each in packages))

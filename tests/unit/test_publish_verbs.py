@@ -1,0 +1,46 @@
+"""``staging-api publish``: each action has its own arguments and options, checked before a call."""
+
+from pathlib import Path
+
+import pytest
+
+from staging_api.cli import main
+
+NOWHERE = ("--server", "http://127.0.0.1:1")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What is said of a wrong command line."""
+    with pytest.raises(SystemExit) as ended:
+        main(["publish", *arguments, *NOWHERE])
+    assert ended.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["list", "tools", "--careful"], "No such option: --careful"),
+        (["publish-distro", "tools", "--reason", "x"], "No such option: --reason"),
+        (["back", "tools"], "Missing argument 'ID'"),
+        (["export", "tools"], "Missing argument 'FOLDER'"),
+        (["remove", "tools", "hello"], "Missing option '--reason'"),
+        (["remove", "tools", "hello", "--reason", ""], "--reason must say why"),
+        (["upload", "tools"], "Missing argument 'FILE...'"),
+        (["upload", "tools", "/no/such.deb"], "not a file: /no/such.deb"),
+    ],
+)
+def test_an_action_refuses_options_of_others_and_misses_its_own(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reason in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("option", ["--suite", "--component"])
+def test_an_upload_goes_to_one_suite_and_component(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "a.deb"
+    package.write_bytes(b"")
+    said = refused(capsys, "upload", "tools", str(package), option, "a", option, "b")
+    assert f"{option} can be given only once" in said
