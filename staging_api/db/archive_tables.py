@@ -52,12 +52,12 @@ apt_archives = Table(
         server_default=_YES,
         comment="whether Release says Acquire-By-Hash",
     ),
-    Column("valid_for_seconds", Integer, comment="how long clients may believe a Release"),
+    Column("valid_for_seconds", Integer, comment="how long clients may trust a Release"),
     Column(
-        "retention_seconds", Integer, nullable=False, comment="old generations are kept so long"
+        "retention_seconds", Integer, nullable=False, comment="how long old generations are kept"
     ),
     Column(
-        "quarantine_seconds", Integer, nullable=False, comment="superseded files are kept so long"
+        "quarantine_seconds", Integer, nullable=False, comment="how long superseded files are kept"
     ),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
     CheckConstraint("name ~ '^[a-z0-9][a-z0-9.+-]{0,63}$'", name="name"),
@@ -67,7 +67,7 @@ apt_archives = Table(
     CheckConstraint("valid_for_seconds > 0", name="valid_for"),
     CheckConstraint("retention_seconds >= 0 AND quarantine_seconds >= 0", name="times"),
     CheckConstraint("publish_by_hash OR NOT advertise_by_hash", name="advertised_is_published"),
-    comment="One row an APT archive that we publish.",
+    comment="One row per APT archive that this service publishes.",
 )
 
 suites = Table(
@@ -76,37 +76,45 @@ suites = Table(
     Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
     Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
     Column("name", Text, nullable=False, comment="folder below dists"),
-    Column("codename", Text, nullable=False, comment="as Release tells it"),
-    Column("aliases", ARRAY(Text), nullable=False, server_default=_none, comment="served alike"),
+    Column("codename", Text, nullable=False, comment="as in Release"),
+    Column(
+        "aliases", ARRAY(Text), nullable=False, server_default=_none, comment="further names of it"
+    ),
     Column(
         "description",
         Text,
         nullable=False,
         server_default="",
-        comment="as Release tells it; empty: none",
+        comment="as in Release; empty: none",
     ),
-    Column("immutable", Boolean, nullable=False, server_default=_NO, comment="takes no package"),
-    Column("auto_accept", Boolean, nullable=False, server_default=_YES, comment="else by hand"),
+    Column("immutable", Boolean, nullable=False, server_default=_NO, comment="accepts no package"),
+    Column(
+        "auto_accept",
+        Boolean,
+        nullable=False,
+        server_default=_YES,
+        comment="whether uploads need no approval",
+    ),
     Column(
         "not_automatic",
         Boolean,
         nullable=False,
         server_default=_NO,
-        comment="NotAutomatic of Release: apt installs from it only when asked",
+        comment="NotAutomatic of Release: apt installs from it only on request",
     ),
     Column(
         "but_automatic_upgrades",
         Boolean,
         nullable=False,
         server_default=_NO,
-        comment="ButAutomaticUpgrades of Release: but it upgrades what it installed",
+        comment="ButAutomaticUpgrades of Release: apt upgrades what came from it",
     ),
     Column("dirty_since", Time, comment="null: the newest generation shows all that is published"),
-    Column("rebuild_since", Time, comment="set until all of its packages are looked at again"),
+    Column("rebuild_since", Time, comment="since when a full rebuild is due; null: none is"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
     CheckConstraint("name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$'", name="name"),
     UniqueConstraint("archive_id", "name"),
-    comment="One row a suite, such as stable or stable-security.",
+    comment="One row per suite, such as stable or stable-security.",
 )
 
 components = Table(
@@ -125,7 +133,7 @@ architectures = Table(
     Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
     Column("name", Text, primary_key=True, comment="as dpkg names it; never all"),
     CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$' AND name <> 'all'", name="name"),
-    comment="The architectures of a suite; packages for all are in each of them.",
+    comment="The architectures of a suite; packages for all are listed in each of them.",
 )
 
 package_files = Table(
@@ -174,8 +182,8 @@ source_releases = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
     Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
     Column("package", Bytewise, nullable=False, comment="name of the source package"),
-    Column("version", Text, nullable=False, comment="as its .dsc tells it"),
-    Column("version_key", Bytewise, nullable=False, comment="its bytes sort as the versions do"),
+    Column("version", Text, nullable=False, comment="as in its .dsc"),
+    Column("version_key", Bytewise, nullable=False, comment="sorts bytewise as the versions do"),
     Column("control", Text, nullable=False, comment="the stanza of its .dsc, word for word"),
     Column(
         "created_at", Time, nullable=False, server_default=now, comment="when it was first uploaded"
@@ -189,7 +197,7 @@ source_releases = Table(
         unique=True,
         postgresql_where=text("removed_at IS NULL"),
     ),
-    comment="One row a version of a source package in an archive.",
+    comment="One row per version of a source package in an archive.",
 )
 
 source_release_files = Table(
@@ -199,7 +207,7 @@ source_release_files = Table(
         "source_release_id",
         ForeignKey("source_releases.id"),
         primary_key=True,
-        comment="whose file it is",
+        comment="the source package",
     ),
     Column("position", Integer, primary_key=True, comment="0: the .dsc; then as it lists them"),
     Column(
@@ -215,16 +223,16 @@ binary_releases = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
     Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
     Column("package", Bytewise, nullable=False, comment="name of the binary package"),
-    Column("version", Text, nullable=False, comment="as its control file tells it"),
-    Column("version_key", Bytewise, nullable=False, comment="its bytes sort as the versions do"),
-    Column("architecture", Bytewise, nullable=False, comment="or all"),
+    Column("version", Text, nullable=False, comment="as in its control file"),
+    Column("version_key", Bytewise, nullable=False, comment="sorts bytewise as the versions do"),
+    Column("architecture", Bytewise, nullable=False, comment="as dpkg names it; may be all"),
     Column("installer", Boolean, nullable=False, comment="whether it is a .udeb"),
     Column("source", Bytewise, nullable=False, comment="the source that it was built from"),
     Column(
         "source_version_key",
         Bytewise,
         nullable=False,
-        comment="of the source that it was built from; its bytes sort as the versions do",
+        comment="version of that source; sorts bytewise as the versions do",
     ),
     Column("control", Text, nullable=False, comment="its control file, word for word"),
     Column(
@@ -248,5 +256,5 @@ binary_releases = Table(
     Index(None, "archive_id", "source", "source_version_key"),
     # Few archives have any, and each run asks.
     Index("binary_releases_installer_idx", "id", postgresql_where=text("installer")),
-    comment="One row a version of a binary package in an archive.",
+    comment="One row per version of a binary package in an archive.",
 )

@@ -39,14 +39,16 @@ dists_generations = Table(
     "dists_generations",
     metadata,
     Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
-    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="of what archive"),
+    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
     Column("number", BigInteger, nullable=False, comment="counts up, per archive"),
-    Column("content_number", BigInteger, nullable=False, comment="whose packages it lists"),
+    Column(
+        "content_number", BigInteger, nullable=False, comment="generation whose packages it lists"
+    ),
     Column("state", Text, nullable=False, comment=", ".join(GENERATION_STATES)),
     Column("run_id", ForeignKey("publisher_runs.id"), comment="null: made by rolling back"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was begun"),
     Column("live_at", Time, comment="when clients first saw it"),
-    Column("retired_at", Time, comment="when another took its place"),
+    Column("retired_at", Time, comment="when another one went live"),
     Column("reaped_at", Time, comment="when its files were dropped"),
     Column("pinned_at", Time, comment="kept until it is unpinned"),
     Column("pinned_by", Text, comment="who pinned it"),
@@ -76,20 +78,18 @@ dists_generations = Table(
         "retired_at",
         postgresql_where=text("state = 'retired'"),
     ),
-    comment="One row a state of an archive's dists that clients could see, or were to see.",
+    comment="One row per state of an archive's dists that clients saw, or were to see.",
 )
 
 distributions = Table(
     "distributions",
     metadata,
-    Column(
-        "archive_id", ForeignKey("apt_archives.id"), primary_key=True, comment="of what archive"
-    ),
+    Column("archive_id", ForeignKey("apt_archives.id"), primary_key=True, comment="its archive"),
     Column(
         "live_generation_id",
         ForeignKey("dists_generations.id"),
         nullable=False,
-        comment="what clients see",
+        comment="the generation that clients see",
     ),
     Column(
         "head_generation_id",
@@ -98,27 +98,27 @@ distributions = Table(
         comment="the newest in which no suite is held; differs after going back",
     ),
     Column(
-        "changed_at", Time, nullable=False, server_default=now, comment="when that changed last"
+        "changed_at", Time, nullable=False, server_default=now, comment="when that last changed"
     ),
     Column("changed_by", Text, nullable=False, comment="who changed it"),
-    comment="What clients of each archive see: going live is one update of a row of this table.",
+    comment="The generation that clients of each archive see; going live updates one row.",
 )
 
 suite_holds = Table(
     "suite_holds",
     metadata,
-    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="which suite is held"),
+    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="the suite"),
     Column(
         "generation_id",
         ForeignKey("dists_generations.id"),
         nullable=False,
         comment="the generation whose packages it shows",
     ),
-    Column("content_number", BigInteger, nullable=False, comment="the number of that content"),
+    Column("content_number", BigInteger, nullable=False, comment="number of its content"),
     Column("held_at", Time, nullable=False, server_default=now, comment="since when"),
     Column("held_by", Text, nullable=False, comment="who went back, or held it"),
-    Column("reason", Text, nullable=False, server_default="", comment="why; empty: not said"),
-    comment="One row a suite that shows an older generation's packages until it is lifted.",
+    Column("reason", Text, nullable=False, server_default="", comment="why; empty: not given"),
+    comment="One row per suite that shows an older generation's packages until the hold is lifted.",
 )
 
 generation_holds = Table(
@@ -128,10 +128,12 @@ generation_holds = Table(
         "generation_id",
         ForeignKey("dists_generations.id"),
         primary_key=True,
-        comment="which generation",
+        comment="the generation",
     ),
-    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="held in it"),
-    Column("content_number", BigInteger, nullable=False, comment="whose packages the suite lists"),
+    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="a suite held in it"),
+    Column(
+        "content_number", BigInteger, nullable=False, comment="generation whose packages it lists"
+    ),
     Index(None, "suite_id"),
     comment="The suites that were held when a generation went live.",
 )
@@ -140,12 +142,12 @@ index_blocks = Table(
     "index_blocks",
     metadata,
     Column("sha256", Text, primary_key=True, comment="of the plain text"),
-    Column("last_key", LargeBinary, nullable=False, comment="sorts its last entry"),
-    Column("entries", Integer, nullable=False, comment="how many stanzas are in it"),
+    Column("last_key", LargeBinary, nullable=False, comment="sort key of its last entry"),
+    Column("entries", Integer, nullable=False, comment="number of its stanzas"),
     Column("plain_bytes", Integer, nullable=False, comment="length of the plain text"),
-    Column("zst", LargeBinary, nullable=False, comment="one frame; the plain text is got from it"),
-    Column("gz", LargeBinary, comment="one member"),
-    Column("xz", LargeBinary, comment="one stream of one block"),
+    Column("zst", LargeBinary, nullable=False, comment="one zstd frame, which has the plain text"),
+    Column("gz", LargeBinary, comment="one gzip member"),
+    Column("xz", LargeBinary, comment="one xz stream of one block"),
     CheckConstraint(_SHA256, name="sha256"),
     comment="Pieces of index files, each compressed once.",
 )
@@ -156,20 +158,18 @@ index_layouts = Table(
     Column("sha256", Text, primary_key=True, comment="of the hashes of its blocks"),
     Column("blocks", ARRAY(Text), nullable=False, comment="sha256 of each, in order"),
     CheckConstraint(_SHA256, name="sha256"),
-    comment="What an index file is made of.",
+    comment="The blocks of which an index file is made.",
 )
 
 index_files = Table(
     "index_files",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="of which suite"),
+    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="its suite"),
     Column("path", Bytewise, nullable=False, comment="below the suite, without the form's ending"),
     Column("form", Text, nullable=False, comment=", ".join(INDEX_FORMS)),
-    Column("served", Boolean, nullable=False, comment="or listed in Release only"),
-    Column(
-        "layout", ForeignKey("index_layouts.sha256"), nullable=False, comment="what it is made of"
-    ),
+    Column("served", Boolean, nullable=False, comment="whether it is served, not only listed"),
+    Column("layout", ForeignKey("index_layouts.sha256"), nullable=False, comment="its blocks"),
     Column("size_bytes", BigInteger, nullable=False, comment="length in this form"),
     Column("sha256", Text, nullable=False, comment="in this form, in hex"),
     Column("first_number", BigInteger, nullable=False, comment="first generation that has it"),
@@ -197,14 +197,14 @@ release_files = Table(
     "release_files",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="of which suite"),
+    Column("suite_id", ForeignKey("suites.id"), nullable=False, comment="its suite"),
     Column("name", Text, nullable=False, comment="Release, InRelease or Release.gpg"),
     Column("content", LargeBinary, nullable=False, comment="its bytes"),
     Column("sha256", Text, nullable=False, comment="of its bytes, in hex"),
-    Column("dated_at", Time, nullable=False, comment="what it says itself"),
-    Column("valid_until", Time, comment="what it says itself"),
+    Column("dated_at", Time, nullable=False, comment="its Date"),
+    Column("valid_until", Time, comment="its Valid-Until"),
     Column("signed_by", Text, comment="fingerprint of the key; empty: none; null: not known"),
-    Column("modified_at", Time, comment="its Last-Modified: another for each Release of a suite"),
+    Column("modified_at", Time, comment="its Last-Modified: different for each Release of a suite"),
     Column("first_number", BigInteger, nullable=False, comment="first generation that has it"),
     Column("gone_number", BigInteger, comment="first generation that does not"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
@@ -219,7 +219,7 @@ release_files = Table(
         postgresql_where=text("gone_number IS NULL"),
     ),
     Index("release_files_number_idx", "suite_id", "name", "first_number"),
-    comment="The Releases of the generations that are kept, signed where there was a key.",
+    comment="The Release files of the generations that are kept, signed if there was a key.",
 )
 
 lasting_releases = Table(
@@ -238,5 +238,5 @@ lasting_releases = Table(
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
     CheckConstraint("name IN ('Release', 'InRelease', 'Release.gpg')", name="name"),
     CheckConstraint(_SHA256, name="sha256"),
-    comment="Releases of older generations, without the Valid-Until that has passed.",
+    comment="Release files of older generations, without the Valid-Until that has passed.",
 )

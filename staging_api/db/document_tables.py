@@ -64,7 +64,7 @@ document_contents = Table(
         "created_at", Time, nullable=False, server_default=now, comment="when it was first posted"
     ),
     CheckConstraint(is_sha256("digest"), name="digest"),
-    comment="What a collection held: stored once, however many revisions have it.",
+    comment="The text of a collection: stored once, however many revisions have it.",
 )
 
 document_bodies = Table(
@@ -85,7 +85,7 @@ document_bodies = Table(
     CheckConstraint("num_nonnulls(body, sealed) = 1", name="one_form"),
     CheckConstraint("storage_policy = 'cleartext' OR body IS NULL", name="encrypted_is_sealed"),
     Index(None, "schema", "name"),
-    comment="The documents of a content, parsed; those that are encrypted only sealed.",
+    comment="The parsed documents of a content; encrypted ones are stored only sealed.",
 )
 
 document_revisions = Table(
@@ -99,7 +99,7 @@ document_revisions = Table(
         comment="the one that was posted, emptied or discarded; null: all",
     ),
     Column(
-        "copied_from", BigInteger, comment="the revision whose collections it took; 0: an empty one"
+        "copied_from", BigInteger, comment="revision whose collections it copied; 0: an empty one"
     ),
     Column("digest", Text, nullable=False, comment="sha256 of its collections and their digests"),
     Column("caller", Text, nullable=False, comment="who made it"),
@@ -113,7 +113,7 @@ document_revisions = Table(
     CheckConstraint("copied_from < number", name="copied_from"),
     CheckConstraint(one_of("kind", REVISION_KINDS), name="kind"),
     CheckConstraint(is_sha256("digest"), name="digest"),
-    comment="Every state of all documents there was; the newest uncommitted one is the buffer.",
+    comment="Every state of all documents; the newest uncommitted one is the buffer.",
 )
 
 document_collection_versions = Table(
@@ -136,9 +136,7 @@ document_collection_versions = Table(
         ForeignKey("document_revisions.number"),
         comment="the first that does not; null: the newest has it",
     ),
-    Column(
-        "content_id", ForeignKey("document_contents.id"), nullable=False, comment="what it holds"
-    ),
+    Column("content_id", ForeignKey("document_contents.id"), nullable=False, comment="its content"),
     CheckConstraint("until_revision > first_revision", name="range"),
     Index(
         "document_collection_versions_current_key",
@@ -156,7 +154,7 @@ document_places = Table(
     metadata,
     Column("schema", Text, primary_key=True, comment="of the document"),
     Column("name", Text, primary_key=True, comment="of the document"),
-    Column("replacement", Boolean, primary_key=True, comment="it stands for another of its name"),
+    Column("replacement", Boolean, primary_key=True, comment="of another of its name"),
     Column(
         "first_revision",
         ForeignKey("document_revisions.number"),
@@ -172,7 +170,7 @@ document_places = Table(
         "collection_id",
         ForeignKey("document_collections.id"),
         nullable=False,
-        comment="in which collection",
+        comment="the collection that has it",
     ),
     CheckConstraint("until_revision > first_revision", name="range"),
     CheckConstraint("length(schema) <= 64 AND length(name) <= 64", name="widths"),
@@ -192,7 +190,7 @@ document_places = Table(
     ),
     Index("document_places_collection_idx", "collection_id", postgresql_where=text(_IS_CURRENT)),
     Index(None, "until_revision"),
-    comment="In which collection a document is, and in which range of revisions: never in two.",
+    comment="The collection of each document, by ranges of revisions: never in two at once.",
 )
 
 document_commits = Table(
@@ -202,16 +200,16 @@ document_commits = Table(
         "revision",
         ForeignKey("document_revisions.number"),
         primary_key=True,
-        comment="what was committed; the highest one is the version 'committed'",
+        comment="the committed revision; the highest one is the version 'committed'",
     ),
-    Column("forced", Boolean, nullable=False, comment="whether its validations had failed"),
+    Column("forced", Boolean, nullable=False, comment="whether it was committed with errors"),
     Column("caller", Text, nullable=False, comment="who committed it"),
     Column("holder", Text, nullable=False, comment="the process that did it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
     Column("lock_id", Ulid, nullable=False, comment="the grant under which it was committed"),
     Column("fence", BigInteger, nullable=False, comment="of that grant"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when"),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was committed"),
     Column("confirm_until", Time, comment="undone then, unless confirmed; null: final at once"),
     Column("confirmed_at", Time, comment="when it was confirmed"),
     Column("confirmed_by", Text, comment="who confirmed it"),
@@ -231,7 +229,7 @@ document_commits = Table(
             "confirm_until IS NOT NULL AND confirmed_at IS NULL AND undone_in IS NULL"
         ),
     ),
-    comment="Which revisions were committed, by whom, and whether they were confirmed or undone.",
+    comment="Commits of revisions, with their confirmation or undoing.",
 )
 
 document_tags = Table(
@@ -241,7 +239,7 @@ document_tags = Table(
         "revision",
         ForeignKey("document_revisions.number"),
         primary_key=True,
-        comment="which revision",
+        comment="the revision that it names",
     ),
     Column(
         "tag",
@@ -249,7 +247,7 @@ document_tags = Table(
         primary_key=True,
         comment="a name; site-action-success and -failure make the versions of site actions",
     ),
-    Column("data", JSONB, comment="whatever the caller wants to keep with it"),
+    Column("data", JSONB, comment="data of the caller, kept with the tag"),
     Column("caller", Text, nullable=False, comment="who set it last"),
     Column("holder", Text, nullable=False, comment="the process that did it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
@@ -265,7 +263,7 @@ document_tags = Table(
 document_keys = Table(
     "document_keys",
     metadata,
-    Column("id", Text, primary_key=True, comment="its name, beside what it seals"),
+    Column("id", Text, primary_key=True, comment="its name, stored with each text it seals"),
     Column("key", LargeBinary, nullable=False, comment="32 bytes"),
     Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
     CheckConstraint("octet_length(key) = 32", name="key"),
@@ -279,7 +277,7 @@ document_events = Table(
     Column("id", Ulid, nullable=False, unique=True, comment="ULID; its time is that of the event"),
     Column("at", Time, nullable=False, comment="when, by the database's clock"),
     Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
-    Column("revision", BigInteger, nullable=False, comment="which revision it is about"),
+    Column("revision", BigInteger, nullable=False, comment="the revision that it is about"),
     Column("name", Text, comment="of the collection or of the tag, by kind"),
     Column("actor", Text, nullable=False, comment="on whose behalf"),
     Column("holder", Text, comment="the process that did it"),
@@ -296,5 +294,5 @@ document_events = Table(
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
     CheckConstraint(is_sha256("digest"), name="digest"),
     Index(None, "revision"),
-    comment="Every change of documents: who, what, why; each row vouches for the one before.",
+    comment="Every change of documents: who, what, why; each row has the digest of the one before.",
 )

@@ -17,10 +17,10 @@ staging_events = Table(
     Column(
         "staging_id", ForeignKey("stagings.id"), nullable=False, comment="whose chain it belongs to"
     ),
-    Column("number", BigInteger, nullable=False, comment="place in its staging: 1, 2, 3 ..."),
+    Column("number", BigInteger, nullable=False, comment="place in that chain: 1, 2, 3 ..."),
     Column("at", Time, nullable=False, comment="when, by the database's clock"),
     Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
-    Column("artifact_id", Ulid, comment="null: about the staging itself"),
+    Column("artifact_id", Ulid, comment="the artifact; null: it is about the staging itself"),
     Column("name", Text, comment="of the artifact"),
     Column("from_state", Text, comment="null: it is new"),
     Column("to_state", Text, comment="of the staging or of the artifact, by kind"),
@@ -51,8 +51,8 @@ staging_event_drops = Table(
     Column("id", Integer, primary_key=True, comment="1, 2, 3 ..."),
     Column("at", Time, nullable=False, server_default=now, comment="when they were dropped"),
     Column("role", Text, nullable=False, comment="the database role that did it"),
-    Column("reason", Text, nullable=False, comment="as given by whoever dropped them"),
+    Column("reason", Text, nullable=False, comment="as given by that role"),
     Column("below", Ulid, nullable=False, comment="every event with a lower id was dropped"),
-    Column("events", BigInteger, nullable=False, comment="how many"),
-    comment="When old events were dropped: only staging_events_drop() does it, whole months.",
+    Column("events", BigInteger, nullable=False, comment="number of events that were dropped"),
+    comment="Removals of old events: of whole months, only by staging_events_drop().",
 )

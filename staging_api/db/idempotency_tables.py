@@ -11,12 +11,12 @@ idempotency_keys = Table(
     Column("caller", Text, primary_key=True, comment="who sent the key"),
     Column("key", Text, primary_key=True, comment="the caller's Idempotency-Key"),
     Column("request_sha256", Text, nullable=False, comment="of method, path, query and body"),
-    Column("status", Integer, nullable=False, comment="of the answer, as HTTP has it"),
-    Column("headers", JSONB, nullable=False, comment="of the answer"),
-    Column("body", LargeBinary, nullable=False, comment="of the answer, as it was sent"),
+    Column("status", Integer, nullable=False, comment="HTTP status of the response"),
+    Column("headers", JSONB, nullable=False, comment="of the response"),
+    Column("body", LargeBinary, nullable=False, comment="of the response, as it was sent"),
     Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when the answer was given"
+        "created_at", Time, nullable=False, server_default=now, comment="when the response was made"
     ),
     Index(None, "created_at"),
-    comment="Answers that are given again to the same request.",
+    comment="Responses that are sent again for a request with the same key.",
 )

@@ -18,18 +18,18 @@ lock_scopes = Table(
     metadata,
     Column("kind", Text, primary_key=True, comment="of the lock"),
     Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
-    Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: nobody"),
+    Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: none"),
     Column("fence", BigInteger, nullable=False, comment="of the newest grant; never falls"),
     Column("caller", Text, comment="on whose behalf it is held"),
     Column("holder", Text, comment="the process that holds it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("acquired_at", Time, comment="when the present grant was made"),
+    Column("acquired_at", Time, comment="when the current grant was made"),
     Column("expires_at", Time, comment="with a lock_id: end of the lease; without: when vacated"),
-    Column("waited_until", Time, comment="until when somebody may wait for it; null: nobody does"),
+    Column("waited_until", Time, comment="until when waiters may be queued; null: none are"),
     CheckConstraint(
         "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
     ),
-    comment="One row a scope that was locked of late: decides who holds it.",
+    comment="One row per scope that was locked recently: decides who holds it.",
     # Room on each page and no index on a changing column: updates stay on their page (HOT).
     postgresql_with={
         "fillfactor": 50,
@@ -53,9 +53,9 @@ api_locks = Table(
         "scope",
         Domain("lock_scope"),
         nullable=False,
-        comment="what it protects: an archive's URL, or global",
+        comment="what the lock protects: the URL of an archive, or global",
     ),
-    Column("caller", Text, nullable=False, comment="who asked"),
+    Column("caller", Text, nullable=False, comment="the caller that requested it"),
     Column("holder", Text, nullable=False, comment="the process that held it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("fence", BigInteger, nullable=False, comment="rises from grant to grant of a scope"),
@@ -67,7 +67,7 @@ api_locks = Table(
         Domain("lock_outcome"),
         comment="released, expired, broken or superseded; null while held",
     ),
-    Column("ended_by", Text, comment="process, person or, if superseded, the next grant"),
+    Column("ended_by", Text, comment="a process, a caller or, if superseded, the next grant"),
     Column("reason", Text, comment="why it was broken"),
     CheckConstraint(
         "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
@@ -76,7 +76,7 @@ api_locks = Table(
     ),
     Index(None, "scope", "id"),
     Index(None, "acquired_at", "id"),
-    comment="One row a grant: the history of every lock, each with exactly one outcome.",
+    comment="One row per grant: the history of every lock; each grant has exactly one outcome.",
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -86,15 +86,15 @@ lock_waiters = Table(
     Column(
         "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
     ),
-    Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that is waited for"),
-    Column("kind", Text, nullable=False, comment="of the lock that is waited for"),
+    Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that it waits for"),
+    Column("kind", Text, nullable=False, comment="of the lock that it waits for"),
     Column("scope", Text, nullable=False, comment="what that lock protects"),
     Column("caller", Text, nullable=False, comment="on whose behalf"),
     Column("holder", Text, nullable=False, comment="the process that waits"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("ttl", Interval, nullable=False, comment="length of the lease that is asked for"),
-    Column("seen_at", Time, nullable=False, comment="when the waiter last showed that it lives"),
-    Column("leaves_at", Time, nullable=False, comment="when it will give up"),
+    Column("ttl", Interval, nullable=False, comment="length of the lease that it requests"),
+    Column("seen_at", Time, nullable=False, comment="when it last asked for the lock"),
+    Column("leaves_at", Time, nullable=False, comment="when it stops waiting"),
     Index(None, "kind", "scope", "place"),
-    comment="Who waits for a lock now, in order of arrival.",
+    comment="Requests that wait for a lock, in order of arrival.",
 )

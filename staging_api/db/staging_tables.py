@@ -35,15 +35,15 @@ archives = Table(
         Time,
         nullable=False,
         server_default=now,
-        comment="when it was first asked for",
+        comment="when it was first requested",
     ),
-    comment="Every archive ever staged, and the folder that is its own.",
+    comment="Every archive that was ever staged, with its folder below /static.",
 )
 
 stagings = Table(
     "stagings",
     metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID of the request's work"),
+    Column("id", Ulid, primary_key=True, comment="ULID of the staging"),
     Column(
         "archive_url",
         ForeignKey("archives.archive_url"),
@@ -52,16 +52,12 @@ stagings = Table(
     ),
     Column("state", Text, nullable=False, comment=", ".join(STAGING_STATES)),
     Column("requested", ARRAY(Text), nullable=False, comment="artifact names"),
-    Column("caller", Text, nullable=False, comment="who asked"),
+    Column("caller", Text, nullable=False, comment="the caller that requested it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when it was written down"
-    ),
-    Column(
-        "foreground_staged_at", Time, comment="when all that the caller waits for was staged first"
-    ),
+    Column("created_at", Time, nullable=False, server_default=now, comment="when it was recorded"),
+    Column("foreground_staged_at", Time, comment="when all foreground artifacts were first staged"),
     Column("finished_at", Time, comment="when it reached its final state; null until then"),
-    Column("cancel_requested_at", Time, comment="when somebody asked to stop it"),
+    Column("cancel_requested_at", Time, comment="when its cancellation was requested"),
     Column("lock_id", Ulid, comment="the grant under which it was last worked on"),
     Column("fence", BigInteger, comment="of the grant under which it was last worked on"),
     Column(
@@ -69,7 +65,7 @@ stagings = Table(
         Integer,
         nullable=False,
         server_default="0",
-        comment="how often somebody began to work on it",
+        comment="how often work on it began",
     ),
     Column("error_code", Text, comment="of the first artifact that failed; as in the API"),
     Column("error_message", Text, comment="one sentence for this failure"),
@@ -78,29 +74,32 @@ stagings = Table(
     Column(
         "upload_wait_seconds",
         Double,
-        comment="how long its caller would wait for an archive that is not there; null: not said",
+        comment="how long it waits for an archive to be uploaded; null: not specified",
     ),
     Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
     Column("upload_wait_ended_at", Time, comment="null while it waits"),
-    Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for just now"),
+    Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for now"),
     Column("events_count", BigInteger, nullable=False, server_default="0", comment="of its events"),
     Column(
-        "events_dropped", BigInteger, nullable=False, server_default="0", comment="for their age"
+        "events_dropped",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="number of its events that were dropped for their age",
     ),
     Column("events_digest", Text, comment="digest of its newest event"),
     Column(
         "artifact_ids", ARRAY(Text), comment="the artifacts that it ended with; null until then"
     ),
-    Column("failures", JSONB, comment="how artifacts failed for it, by their id; null: none did"),
+    Column("failures", JSONB, comment="errors of artifacts for this staging, by id; null: none"),
     Column(
-        "joined", ARRAY(Text), comment="artifacts that others asked for and leave to it; null: none"
+        "joined", ARRAY(Text), comment="artifacts that other requests rely on it for; null: none"
     ),
-    Column("joined_by", Text, comment="the first caller who left artifacts to it"),
+    Column("joined_by", Text, comment="the first caller that relies on it"),
     Column(
         "turn_of",
         Text,
-        comment="whose turn it takes among callers: of one without a name, that of the client's"
-        " address; null: the caller's",
+        comment="whose share of workers it uses: address of a nameless client; null: the caller",
     ),
     CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
@@ -126,14 +125,16 @@ stagings = Table(
         "id",
         postgresql_where=text("finished_at IS NULL"),
     ),
-    comment="One row a request that made work.",
+    comment="One row per request that caused work.",
 )
 
 staged_artifacts = Table(
     "staged_artifacts",
     metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; another one after an eviction"),
-    Column("staging_id", ForeignKey("stagings.id"), nullable=False, comment="the newest for it"),
+    Column("id", Ulid, primary_key=True, comment="ULID; a new one after an eviction"),
+    Column(
+        "staging_id", ForeignKey("stagings.id"), nullable=False, comment="newest staging for it"
+    ),
     Column(
         "archive_url",
         ForeignKey("archives.archive_url"),
@@ -145,45 +146,43 @@ staged_artifacts = Table(
     Column("phase", Text, nullable=False, comment=" or ".join(PHASES)),
     Column("state", Text, nullable=False, comment=", ".join(ARTIFACT_STATES)),
     Column("path", Text, nullable=False, comment="below /static; a folder ends in /"),
-    Column("size_bytes", BigInteger, comment="of what sha256 is of"),
-    Column("sha256", Text, comment="of the source object, or of the file taken out of it"),
-    Column("source_url", Text, comment="the object it came from; of several, the archive"),
+    Column("size_bytes", BigInteger, comment="length of the content that has the digest sha256"),
+    Column("sha256", Text, comment="of the source object, or of the file extracted from it"),
+    Column("source_url", Text, comment="the source object; of several, the archive"),
     Column("source_version", Text, comment="generation or ETag of the source object"),
     Column(
         "verified_by",
         Text,
-        comment="digests that the source told of the object and that it has; null: it told none",
+        comment="declared digests that were verified; null: none was declared",
     ),
     Column(
         "held_by",
         Text,
-        comment="why it, or a part of it, was not fetched: version, sha256; null: all of it was",
+        comment="how cache hits were found: version, sha256; null: all of it was downloaded",
     ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger, comment="of the grant under which the state was written"),
-    Column(
-        "attempt", Integer, nullable=False, server_default="0", comment="how often it was begun"
-    ),
-    Column("next_attempt_at", Time, comment="not before; null: at once"),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="number of attempts"),
+    Column("next_attempt_at", Time, comment="no attempt before then; null: at once"),
     Column(
         "bytes_done",
         BigInteger,
         nullable=False,
         server_default="0",
-        comment="read from the source in the newest attempt",
+        comment="bytes read from the source in the newest attempt",
     ),
-    Column("bytes_total", BigInteger, comment="that will be read; null: not known"),
-    Column("bytes_per_second", Double, comment="in the newest attempt; null unless it runs"),
+    Column("bytes_total", BigInteger, comment="bytes to be read; null: not known"),
+    Column("bytes_per_second", Double, comment="speed of the newest attempt; null unless it runs"),
     Column(
         "created_at",
         Time,
         nullable=False,
         server_default=now,
-        comment="when it was first asked for",
+        comment="when it was first requested",
     ),
     Column("started_at", Time, comment="of the newest attempt"),
     Column("staged_at", Time, comment="since when its files are served"),
-    Column("last_accessed_at", Time, comment="last read of a file of it, to about a minute"),
+    Column("last_accessed_at", Time, comment="last read of one of its files, to about a minute"),
     Column("pinned_until", Time, comment="not evicted before; null: not pinned"),
     Column("evicted_at", Time, comment="since when its files are no longer served"),
     Column("evict_reason", Text, comment=", ".join(EVICT_REASONS)),
@@ -258,7 +257,7 @@ staged_artifacts = Table(
         text("coalesce(last_accessed_at, staged_at)"),
         postgresql_where=text("state = 'staged'"),
     ),
-    comment="What is staged, and all that is known of it; no other mark says 'staged'.",
+    comment="The artifacts of archives. An artifact is staged if its row says so, and only then.",
 )
 
 staged_files = Table(
@@ -268,7 +267,7 @@ staged_files = Table(
         "artifact_id",
         ForeignKey("staged_artifacts.id"),
         primary_key=True,
-        comment="whose file it is",
+        comment="its artifact",
     ),
     Column("path", Text, primary_key=True, comment="below /static"),
     Column("sha256", ForeignKey("blobs.sha256"), nullable=False, comment="of the content"),
@@ -278,7 +277,7 @@ staged_files = Table(
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="whether the archive marked it so",
+        comment="whether the archive marks it as executable",
     ),
     Index(None, "path"),
     Index("staged_files_folder_idx", text('path COLLATE "C"')),

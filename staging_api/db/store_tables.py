@@ -29,11 +29,11 @@ upload_polls = Table(
         primary_key=True,
         comment="canonical, free of credentials",
     ),
-    Column("next_poll_at", Time, nullable=False, comment="nobody looks before; then one does"),
-    Column("polls", BigInteger, nullable=False, server_default="1", comment="looks so far"),
-    Column("polled_at", Time, comment="when the newest look ended"),
-    Column("names", ARRAY(Text), comment="objects that it saw"),
-    comment="Archives whose upload is waited for: one look for all who wait, on all pods.",
+    Column("next_poll_at", Time, nullable=False, comment="no process polls before then"),
+    Column("polls", BigInteger, nullable=False, server_default="1", comment="number of polls"),
+    Column("polled_at", Time, comment="when the newest poll ended"),
+    Column("names", ARRAY(Text), comment="objects that the newest poll found"),
+    comment="Archives whose upload is awaited: polled once for all waiting requests, on all pods.",
 )
 
 growing_files = Table(
@@ -43,14 +43,14 @@ growing_files = Table(
         "artifact_id",
         ForeignKey("staged_artifacts.id"),
         primary_key=True,
-        comment="that becomes this one file",
+        comment="the artifact that becomes this one file",
     ),
-    Column("attempt", Integer, nullable=False, comment="of the artifact, that writes it"),
-    Column("file", Text, nullable=False, comment="below the folder of the store"),
-    Column("bytes_done", BigInteger, nullable=False, comment="from its front, that can be read"),
-    Column("size_bytes", BigInteger, comment="that it will have; null: not known"),
+    Column("attempt", Integer, nullable=False, comment="attempt at it that writes it"),
+    Column("file", Text, nullable=False, comment="path below the folder of the store"),
+    Column("bytes_done", BigInteger, nullable=False, comment="readable bytes, from its start"),
+    Column("size_bytes", BigInteger, comment="length that it will have; null: not known"),
     CheckConstraint("bytes_done >= 0 AND size_bytes >= 0", name="sizes"),
-    comment="Files being written, for readers that follow them; gone when they are staged.",
+    comment="Files that are being written, for readers that follow them; deleted once staged.",
 )
 
 manifests = Table(
@@ -64,12 +64,12 @@ manifests = Table(
     ),
     Column("version", Text, nullable=False, comment="generation or ETag of the manifest"),
     Column("sha256", Text, nullable=False, comment="of the manifest"),
-    Column("names", ARRAY(Text), nullable=False, comment="objects of the archive, as it has them"),
+    Column("names", ARRAY(Text), nullable=False, comment="the objects that it lists"),
     Column(
         "read_at", Time, nullable=False, server_default=now, comment="when this version was read"
     ),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
-    comment="What uploaders said that archives have, as last read: one version is read once.",
+    comment="Manifests of archives, as last read: each version is read once.",
 )
 
 held_objects = Table(
@@ -85,11 +85,11 @@ held_objects = Table(
         comment="of its whole content, which is this blob",
     ),
     Column(
-        "verified_by", Text, comment="digest that the source told and that was found; null: none"
+        "verified_by", Text, comment="declared digest that was verified; null: none was declared"
     ),
-    Column("read_at", Time, nullable=False, server_default=now, comment="when it was fetched"),
+    Column("read_at", Time, nullable=False, server_default=now, comment="when it was downloaded"),
     Index(None, "sha256"),
-    comment="Versions of source objects whose whole content is a blob: not fetched again.",
+    comment="Cached objects: versions of source objects whose whole content is a blob.",
 )
 
 blobs = Table(
@@ -103,30 +103,30 @@ blobs = Table(
     Column(
         "doomed_at",
         Time,
-        comment="to be removed from then on, unless a file names it by the time it would be",
+        comment="marked for deletion: removed after this time, unless a file names it by then",
     ),
     Column(
         "removing_until",
         Time,
-        comment="a collector removes it just now: until then no file may name it",
+        comment="a collector is removing it: until then no file may name it",
     ),
     Column(
         "removal_failures",
         Integer,
         nullable=False,
         server_default="0",
-        comment="how often it could not be removed; each puts the next try off",
+        comment="how often its removal failed; each failure postpones the next try",
     ),
-    Column("checked_at", Time, comment="when all of it was last read and had its digest"),
+    Column("checked_at", Time, comment="when its whole content was last read and had the digest"),
     Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
-    comment="Contents that are durably in the store.",
+    comment="Contents that are durable in the store.",
 )
 
 store_identity = Table(
     "store_identity",
     metadata,
-    Column("id", Ulid, primary_key=True, comment="the same as in the marker of the store"),
+    Column("id", Ulid, primary_key=True, comment="the ULID in the marker of the store"),
     Column(
         "sole",
         Boolean,
@@ -135,17 +135,19 @@ store_identity = Table(
         server_default=true(),
         comment="true: a database belongs to one store",
     ),
-    Column("adopted_at", Time, nullable=False, server_default=now, comment="since when"),
+    Column(
+        "adopted_at", Time, nullable=False, server_default=now, comment="since when it is this one"
+    ),
     CheckConstraint("sole", name="sole"),
-    comment="Which store this database belongs to; another one is refused.",
+    comment="The store that this database belongs to; another one is refused.",
 )
 
 store_ledger = Table(
     "store_ledger",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="order of writing"),
-    Column("bytes", BigInteger, nullable=False, comment="of blobs added, or less than 0: removed"),
-    comment="How full the store is: the sum. Written by triggers of blobs; summed up now and then.",
+    Column("bytes", BigInteger, nullable=False, comment="of blobs added; negative: removed"),
+    comment="How full the store is: the sum of all rows. Written by triggers of blobs, compacted.",
 )
 
 store_reservations = Table(
@@ -155,7 +157,7 @@ store_reservations = Table(
         "artifact_id",
         ForeignKey("staged_artifacts.id"),
         primary_key=True,
-        comment="for which it is kept",
+        comment="the artifact",
     ),
     Column("bytes", BigInteger, nullable=False, comment="that this artifact may write"),
     Column("kind", Text, nullable=False, comment="of the lock under which it was made"),
@@ -164,22 +166,22 @@ store_reservations = Table(
     Column("fence", BigInteger, nullable=False, comment="of that grant"),
     Column("made_at", Time, nullable=False, server_default=now, comment="when it was last raised"),
     CheckConstraint("bytes >= 0", name="bytes"),
-    comment="Space promised to artifacts on their way; dies with the lease under which it was.",
+    comment="Space reserved for artifacts that are being staged; ends with the lease.",
 )
 
 upload_reservations = Table(
     "upload_reservations",
     metadata,
-    Column("id", Ulid, primary_key=True, comment="drawn for one request"),
-    Column("bytes", BigInteger, nullable=False, comment="that it may write"),
+    Column("id", Ulid, primary_key=True, comment="made for one request"),
+    Column("bytes", BigInteger, nullable=False, comment="that the upload may write"),
     Column(
         "expires_at",
         Time,
         nullable=False,
-        comment="it counts until then; renewed while bytes arrive",
+        comment="the reservation counts until then; renewed while bytes arrive",
     ),
     CheckConstraint("bytes >= 0", name="bytes"),
-    comment="Space promised to packages that are being uploaded.",
+    comment="Space reserved for packages that are being uploaded.",
 )
 
 lost_contents = Table(
@@ -192,9 +194,9 @@ lost_contents = Table(
         comment="of the content, in hex",
     ),
     Column("reason", Text, nullable=False, comment=", ".join(DAMAGE_REASONS)),
-    Column("found_at", Time, nullable=False, server_default=now, comment="when it was seen"),
+    Column("found_at", Time, nullable=False, server_default=now, comment="when that was noticed"),
     CheckConstraint(one_of("reason", DAMAGE_REASONS), name="reason"),
-    comment="Contents of pools that the store lost or has wrong, until they are there again.",
+    comment="Contents of pools that the store lost or that are corrupt, until stored again.",
 )
 
 store_checks = Table(
@@ -204,24 +206,27 @@ store_checks = Table(
     Column("began_at", Time, nullable=False, comment="when the newest check began"),
     Column("checked_at", Time, comment="when the newest check ended"),
     Column("files", Integer, comment="blobs found on the disk"),
-    Column("bytes", BigInteger, comment="of the blobs found on the disk"),
-    Column("lost", Integer, comment="blobs with a row that the disk did not have, or not whole"),
-    Column("strangers", Integer, comment="files without a row, older than the grace time"),
-    Column("scrubbed_at", Time, comment="when blobs of it were last taken to be read again"),
+    Column("bytes", BigInteger, comment="size of the blobs found on the disk"),
+    Column("lost", Integer, comment="blobs with a row that are missing or truncated on the disk"),
+    Column("strangers", Integer, comment="orphans: files without a row, older than the grace time"),
+    Column("scrubbed_at", Time, comment="when its blobs were last selected to be read again"),
     CheckConstraint("shard ~ '^[0-9a-f]{2}$'", name="shard"),
-    comment="Whether disk and tables agree, by parts of the store, as last compared.",
+    comment="Comparisons of the store's files with the tables, one row per shard.",
 )
 
 artifact_accesses = Table(
     "artifact_accesses",
     metadata,
     Column(
-        "artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True, comment="what was read"
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="the artifact read",
     ),
     Column("day", Date, primary_key=True, comment="UTC"),
     Column("caller", Text, primary_key=True, comment="who read it"),
     Column("hits", BigInteger, nullable=False, comment="files sent, in whole or in part"),
-    Column("bytes", BigInteger, nullable=False, comment="that these answers had to send"),
+    Column("bytes", BigInteger, nullable=False, comment="bytes of these responses"),
     Index(None, "day"),
-    comment="Who read what below /static, by day; written once a minute at most.",
+    comment="Reads below /static, by artifact, day and caller; written at most once a minute.",
 )

@@ -2,7 +2,7 @@
 CREATE OR REPLACE VIEW blob_names AS
     SELECT sha256 FROM staged_files
     UNION ALL SELECT blob FROM package_files WHERE blob IS NOT NULL;
-COMMENT ON VIEW blob_names IS 'What files name of the contents of the store: such contents stay.';
+COMMENT ON VIEW blob_names IS 'The contents that files name: they are never removed.';
 COMMENT ON COLUMN blob_names.sha256 IS 'of the content';
 
 -- While a collector removes a blob, without a transaction, no row may name it: the bytes could go

@@ -1,4 +1,4 @@
--- The record of what happened to documents: one chain, written by triggers in the transaction of the
+-- The record of changes of documents: one chain, written by triggers in the transaction of the
 -- change itself. Each row has the digest of the one before, as in staging_events. Changes are made by
 -- the holder of one lock, one after the other; a change by hand waits for the newest row.
 
@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION document_event_text(e document_events) RETURNS text L
         e.kind, e.revision, e.name, e.actor, e.holder, e.reference_id, e.lock_id, e.fence,
         e.reason, e.detail::text, e.previous_digest)::text
 $$;
-COMMENT ON FUNCTION document_event_text IS 'The text whose digest an event has.';
+COMMENT ON FUNCTION document_event_text IS 'The text of an event of which its digest is made.';
 
 CREATE OR REPLACE FUNCTION document_event_append(e document_events) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
@@ -82,7 +82,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION document_commits_tell IS
-    'Writes the event of a commit, of its confirmation or of its being undone.';
+    'Writes the event of a commit, of its confirmation or of its undoing.';
 
 CREATE OR REPLACE TRIGGER document_commits_tell AFTER INSERT OR UPDATE ON document_commits
 FOR EACH ROW EXECUTE FUNCTION document_commits_tell();

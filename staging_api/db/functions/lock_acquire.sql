@@ -72,7 +72,7 @@ DECLARE
     v_next lock_waiters;
 BEGIN
     LOOP
-        -- Reads only, so that a refusal costs no transaction id, no WAL and no queueing.
+        -- Only reads: a refusal costs no transaction id, no WAL and no wait for a row lock.
         SELECT * INTO v_seen FROM lock_scopes s WHERE s.kind = p_kind AND s.scope = p_scope;
         IF NOT FOUND THEN
             INSERT INTO lock_scopes (kind, scope, fence)
@@ -111,8 +111,8 @@ BEGIN
             IF v_seen.lock_id = p_id THEN
                 RAISE unique_violation USING MESSAGE = 'lock ' || p_id || ' was granted and is over';
             END IF;
-            -- Renewals and other callers are waited for. Guarded writes are not: they may take
-            -- seconds, in which the caller would keep a connection from others.
+            -- Waits for renewals and other callers, but not for guarded writes: those may take seconds,
+            -- in which this caller would keep a connection from others.
             PERFORM 1 FROM lock_scopes s
             WHERE s.kind = p_kind AND s.scope = p_scope FOR NO KEY UPDATE;
             CONTINUE WHEN NOT FOUND;
@@ -124,13 +124,13 @@ BEGIN
                 EXIT;
             END IF;
         END IF;
-        -- The one statement by which a holder changes.
+        -- The only statement that changes the holder.
         UPDATE lock_scopes s
         SET lock_id = v_next.id, fence = lock_next_fence(s.fence), caller = v_next.caller,
             holder = v_next.holder, reference_id = v_next.reference_id,
             acquired_at = clock_timestamp(), expires_at = clock_timestamp() + v_next.ttl
         WHERE s.kind = p_kind AND s.scope = p_scope
-          -- Compare and swap: a scope changed in between, renewed included, is not what was judged.
+          -- Compare and swap: refuses a scope that was changed, or renewed, since it was read.
           AND s.fence = v_seen.fence
           AND s.lock_id IS NOT DISTINCT FROM v_seen.lock_id
           AND s.expires_at IS NOT DISTINCT FROM v_seen.expires_at

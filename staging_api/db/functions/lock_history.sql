@@ -21,9 +21,9 @@ BEGIN
     LOOP
         v_name := 'api_locks_' || to_char(v_month AT TIME ZONE 'UTC', 'YYYY_MM');
         CONTINUE WHEN to_regclass(v_name) IS NOT NULL;
-        -- One maker at a time. In this order, which is that of a grant; and the table first, so that
-        -- no grant is under way that has chosen the partition of all others for its row: PostgreSQL
-        -- would refuse the row there.
+        -- One session at a time, and in the order in which a grant locks the tables: api_locks
+        -- first, so that no grant is under way whose row goes to the default partition:
+        -- PostgreSQL would refuse that row once the month has a partition.
         LOCK TABLE api_locks IN SHARE ROW EXCLUSIVE MODE;
         LOCK TABLE api_locks_other IN ACCESS EXCLUSIVE MODE;
         CONTINUE WHEN to_regclass(v_name) IS NOT NULL;

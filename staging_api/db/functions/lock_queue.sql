@@ -2,7 +2,7 @@ CREATE OR REPLACE VIEW lock_waiters_alive AS
     SELECT * FROM lock_waiters
     WHERE leaves_at > clock_timestamp() AND seen_at > clock_timestamp() - interval '6 s';
 COMMENT ON VIEW lock_waiters_alive IS
-    'Waiters whose deadline is in the future and that asked in the last 6 s.';
+    'Waiters whose deadline is in the future and that called in the last 6 s.';
 
 -- By the lock on the scope's row a release comes first, and the acquire that follows finds the scope
 -- free, or it comes later and finds this waiter. No wait for the disk: a waiter whose place is lost in
@@ -19,7 +19,7 @@ BEGIN
     IF NOT FOUND THEN
         UPDATE lock_scopes SET waited_until = greatest(waited_until, v_leaves_at)
         WHERE kind = p_kind AND scope = p_scope;
-        -- Handed over since it last asked: then there is nothing left to wait for.
+        -- The scope was handed over since the last call: there is nothing left to wait for.
         INSERT INTO lock_waiters (
             id, kind, scope, caller, holder, reference_id, ttl, seen_at, leaves_at)
         SELECT p_id, p_kind, p_scope, p_caller, p_holder, p_reference_id,

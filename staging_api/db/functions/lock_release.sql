@@ -28,7 +28,7 @@ CREATE OR REPLACE FUNCTION lock_release(
     p_kind text, p_scope text, p_id text, p_fence bigint, p_ended_by text)
 RETURNS text LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    -- No wait for the disk: a release lost in a crash is a lock that lives to its expiry.
+    -- The commit does not wait for the disk: if a crash loses it, the lock expires instead.
     v_durability text := current_setting('synchronous_commit');
     v_relaxed text := set_config('synchronous_commit', 'off', true);
     v_expired_at timestamptz;

@@ -29,9 +29,9 @@ BEGIN
     LOOP
         v_name := 'staging_events_' || to_char(v_month, 'YYYY_MM');
         CONTINUE WHEN to_regclass(v_name) IS NOT NULL;
-        -- Whoever writes an event has a lock on stagings first, if only FOR NO KEY UPDATE of a row.
-        -- This one waits for those who have begun and stops others there, and so never has one of
-        -- two tables while a writer has the other and wants this one.
+        -- Every writer of an event locks a row of stagings first. This lock waits for the writers that
+        -- have begun and stops others there, so that no writer has one of the two tables while this
+        -- session has the other: there is no deadlock.
         LOCK TABLE stagings IN EXCLUSIVE MODE;
         LOCK TABLE staging_events IN ACCESS EXCLUSIVE MODE;
         v_from := ulid_floor(v_month AT TIME ZONE 'UTC');

@@ -1,4 +1,4 @@
--- The record of what happened: one row in staging_events for every change of state of a staging or an
+-- The record of events: one row in staging_events for every change of state of a staging or an
 -- artifact, written by triggers in the transaction of the change itself.
 --
 -- The rows of one staging form a chain: each has the digest of the one before it, and the row of the
@@ -18,7 +18,7 @@ CREATE OR REPLACE FUNCTION staging_event_text(e staging_events) RETURNS text LAN
         e.kind, e.artifact_id, e.name, e.from_state, e.to_state, e.actor, e.holder, e.lock_id,
         e.fence, e.code, e.message, e.detail::text, e.previous_digest)::text
 $$;
-COMMENT ON FUNCTION staging_event_text IS 'The text whose digest an event has.';
+COMMENT ON FUNCTION staging_event_text IS 'The text of an event of which its digest is made.';
 
 CREATE OR REPLACE FUNCTION staging_event_digest(e staging_events) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT encode(sha256(convert_to(staging_event_text(e), 'UTF8')), 'hex')
@@ -82,7 +82,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION stagings_tell IS
-    'Writes the event of a staging that is new, changed its state or was asked to stop.';
+    'Writes the event of a staging that is new, changed its state or is to be cancelled.';
 
 CREATE OR REPLACE TRIGGER stagings_tell_new AFTER INSERT ON stagings
 FOR EACH ROW EXECUTE FUNCTION stagings_tell();

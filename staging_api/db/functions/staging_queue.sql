@@ -1,4 +1,4 @@
--- The one definition of what is to do and of what is due: for workers, metrics and waiting requests.
+-- The one definition of artifacts that are to do, and that are due: for workers, metrics, waiting requests.
 CREATE OR REPLACE VIEW staging_queue AS
 SELECT a.id AS artifact_id, a.archive_url, a.name, a.phase, a.state, a.lock_kind,
     s.id AS staging_id, s.cancel_requested_at IS NOT NULL AS cancel_requested,
@@ -13,15 +13,15 @@ CROSS JOIN LATERAL (
 ) t
 WHERE a.state IN ('pending', 'staging');
 COMMENT ON VIEW staging_queue IS
-    'What is to do: each artifact that is not settled, since when it is due, and whether somebody works under its lock.';
-COMMENT ON COLUMN staging_queue.artifact_id IS 'what is to do';
-COMMENT ON COLUMN staging_queue.archive_url IS 'of which archive';
+    'The artifacts that are to do: when each is due, and whether its lock is held.';
+COMMENT ON COLUMN staging_queue.artifact_id IS 'the artifact';
+COMMENT ON COLUMN staging_queue.archive_url IS 'its archive';
 COMMENT ON COLUMN staging_queue.name IS 'entry of the catalogue';
 COMMENT ON COLUMN staging_queue.phase IS 'foreground or background';
 COMMENT ON COLUMN staging_queue.state IS 'pending or staging';
 COMMENT ON COLUMN staging_queue.lock_kind IS 'the lock under which it is staged';
-COMMENT ON COLUMN staging_queue.staging_id IS 'the staging that brings it';
-COMMENT ON COLUMN staging_queue.cancel_requested IS 'whether that staging is to stop';
-COMMENT ON COLUMN staging_queue.due_at IS 'since or from when';
-COMMENT ON COLUMN staging_queue.worked_on IS 'whether somebody holds its lock';
+COMMENT ON COLUMN staging_queue.staging_id IS 'the staging that it belongs to';
+COMMENT ON COLUMN staging_queue.cancel_requested IS 'whether that staging is to be cancelled';
+COMMENT ON COLUMN staging_queue.due_at IS 'when it is due';
+COMMENT ON COLUMN staging_queue.worked_on IS 'whether its lock is held';
 COMMENT ON COLUMN staging_queue.due IS 'whether a worker takes it up now';

@@ -3,8 +3,8 @@
 -- An artifact is to do while it is pending or staging. It then belongs to the staging in its
 -- staging_id, which is unfinished: workers take up only unfinished stagings. So
 --
---   a staging ends           each artifact that is to do goes to another unfinished staging that asked
---                            for it; if the staging was cancelled, to a new one for the callers who
+--   a staging ends           each artifact that is to do goes to another unfinished staging that
+--                            requested it; if the staging was cancelled, to a new one for the callers who
 --                            joined it; else it fails, with the reason (stagings_hand_over)
 --   a row is opened again    its staging must be unfinished (staged_artifacts_owned refuses)
 --
@@ -24,7 +24,7 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
         'phase', a.phase, 'bytes_done', a.bytes_done, 'bytes_total', a.bytes_total)
 $$;
 COMMENT ON FUNCTION staging_failure IS
-    'How an artifact failed for a staging, in the form of stagings.failures.';
+    'The failure of an artifact for a staging, in the form of stagings.failures.';
 
 CREATE OR REPLACE FUNCTION staged_artifacts_versioned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -66,7 +66,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION staged_artifacts_verdict IS
-    'Writes a failure of an artifact to each unfinished staging that asked for it.';
+    'Writes a failure of an artifact to each unfinished staging that requested it.';
 
 CREATE OR REPLACE TRIGGER staged_artifacts_verdict AFTER UPDATE OF state ON staged_artifacts
 FOR EACH ROW WHEN (OLD.state <> 'failed' AND NEW.state = 'failed')
@@ -101,7 +101,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION stagings_kept IS 'Keeps what a staging ends with, and raises its version.';
+COMMENT ON FUNCTION stagings_kept IS 'Records the artifacts that a staging ends with, and raises its version.';
 
 CREATE OR REPLACE TRIGGER stagings_kept BEFORE UPDATE ON stagings
 FOR EACH ROW EXECUTE FUNCTION stagings_kept();
@@ -126,7 +126,7 @@ BEGIN
     RETURN v_id;
 END $$;
 COMMENT ON FUNCTION staging_carry IS
-    'Makes a staging for what other callers left to a cancelled one; null: nothing is left to do.';
+    'Makes a staging for the artifacts that other callers joined a cancelled one for; null: none are to do.';
 
 CREATE OR REPLACE FUNCTION staging_hand_over(s stagings) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -159,7 +159,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION staging_hand_over IS
-    'Gives what a finished staging leaves to do to another staging, or fails it.';
+    'Gives the artifacts that a finished staging leaves to do to another staging, or fails them.';
 
 CREATE OR REPLACE FUNCTION stagings_hand_over() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

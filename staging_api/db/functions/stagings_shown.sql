@@ -1,4 +1,4 @@
--- What is read most often: a staging with its artifacts, and the outcome of some artifacts.
+-- The reads that are most frequent: a staging with its artifacts, and the states of some artifacts.
 --
 -- Functions, not statements sent as text: to plan the join anew takes several times as long as to run
 -- it. A function keeps its plans for the life of a session, one call is one round trip, and it works
@@ -9,7 +9,7 @@
 -- whole rows, so that a column that is added needs no other function. The version before reads the
 -- columns that it knows, by name.
 
--- With the rows that it ended with, evicted ones included, beside those that there are now.
+-- Evicted artifacts are shown only if the staging ended with them.
 CREATE OR REPLACE VIEW stagings_shown AS
 SELECT s.id, json_build_object('staging', s, 'artifacts', (
     SELECT json_agg(a) FROM staged_artifacts a
@@ -43,7 +43,7 @@ BEGIN
         ORDER BY n.id DESC LIMIT 1);
 END $$;
 COMMENT ON FUNCTION stagings_show_newest IS
-    'The newest staging of an archive that asked for any of these artifacts, with its artifacts.';
+    'The newest staging of an archive that requested any of these artifacts, with its artifacts.';
 
 CREATE OR REPLACE FUNCTION artifact_outcomes(p_archive_url text, p_names text[])
 RETURNS TABLE (name text, state text, error_message text)

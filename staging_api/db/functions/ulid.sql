@@ -18,7 +18,7 @@ DECLARE
     v_text text := left(ulid_floor(p_time), 10);
     v_bits bit(40);
 BEGIN
-    -- The ends of a random UUID: its middle has digits that are the same in all of them.
+    -- Both ends of a random UUID: digits in its middle are fixed by the UUID version.
     FOREACH v_bits IN ARRAY ARRAY[
         ('x' || left(v_random, 10))::bit(40), ('x' || right(v_random, 10))::bit(40)]
     LOOP

@@ -1,4 +1,4 @@
--- What only the version before calls. A later migration drops it, when that version is out of use.
+-- Called only by the version before. A later migration drops it, when that version is out of use.
 
 CREATE OR REPLACE VIEW stagings_told AS
 SELECT s.id, json_build_object('staging', s, 'artifacts', (
@@ -7,7 +7,7 @@ SELECT s.id, json_build_object('staging', s, 'artifacts', (
 )) AS told
 FROM stagings s;
 COMMENT ON VIEW stagings_told IS
-    'Each staging, with the artifacts that it asked for as they are now.';
+    'Each staging, with the artifacts that it requested, as they are now.';
 COMMENT ON COLUMN stagings_told.id IS 'of the staging';
 COMMENT ON COLUMN stagings_told.told IS 'its row, and the rows of its artifacts; null: it has none';
 
@@ -18,7 +18,7 @@ BEGIN
     SELECT t.told FROM stagings_told t
     WHERE t.id = ANY (p_ids) ORDER BY array_position(p_ids, t.id);
 END $$;
-COMMENT ON FUNCTION stagings_by_id IS 'What stagings_show is now, of the artifacts that there are.';
+COMMENT ON FUNCTION stagings_by_id IS 'The form of stagings_show that the version before calls: without evicted artifacts.';
 
 CREATE OR REPLACE FUNCTION staging_newest(p_archive_url text, p_names text[]) RETURNS SETOF json
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
@@ -31,4 +31,4 @@ BEGIN
         ORDER BY n.id DESC LIMIT 1);
 END $$;
 COMMENT ON FUNCTION staging_newest IS
-    'What stagings_show_newest is now, of the artifacts that there are.';
+    'The form of stagings_show_newest that the version before calls: without evicted artifacts.';
