@@ -52,6 +52,7 @@
     |   `-- ShuttingDown        this process ends; another one continues the work
     |-- ClientGone              the client closed its connection while its request waited
     |-- DeadlineOver            for clients: not done within the time that they allowed
+    |-- DiskFailed              for clients: a file of this machine cannot be read or written
     `-- AnswerUnusable          for clients: the answer is not one of this service
 
 ``code`` is stable, so clients may switch on it; ``retryable`` says whether the same request can
@@ -430,6 +431,12 @@ class DeadlineOver(StagingApiError):
     """Not done within the caller's deadline; the service may still continue."""
 
     code, title, retryable = "deadline_over", "Not done in time", True
+
+
+class DiskFailed(StagingApiError):
+    """A file of the client's machine cannot be read or written; the detail names it."""
+
+    code, title = "disk_failed", "A file cannot be read or written"
 
 
 class AnswerUnusable(StagingApiError):

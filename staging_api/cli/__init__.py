@@ -43,6 +43,7 @@ VERBS: Mapping[str, Verb] = {
     "prune": Verb("prune", "Evict unread artifacts, drop old history and events"),
     "adopt-store": Verb("adopt_store", "Bind the mounted store to the database"),
     "stage": Verb("stage", "Stage artifacts of an archive, and wait for them", extra=""),
+    "get": Verb("get", "Stage artifacts, and bring their files to a folder", extra=""),
     "wait": Verb("wait", "Wait for a staging", extra=""),
     "status": Verb("status", "Show a staging, or the newest ones", extra=""),
     "cancel": Verb("cancel", "Stop a staging", extra=""),

@@ -4,9 +4,7 @@
 
     with StagingClient("http://127.0.0.1:8080") as client:
         staging = client.stage("gs://builds/board/R17-1")
-        for artifact in staging.artifacts:
-            if artifact.state == "staged" and not artifact.unpacked:
-                client.download(artifact.path, artifact.name, sha256=artifact.sha256)
+        client.fetch(staging, to="builds/R17-1")
 
 It imports none of the server's code, only its errors and vocabulary.
 """
@@ -14,6 +12,7 @@ It imports none of the server's code, only its errors and vocabulary.
 from staging_api.client.archives import Archives
 from staging_api.client.client import StagingClient
 from staging_api.client.documents import Documents
+from staging_api.client.fetching import Fetched, FetchOptions
 from staging_api.client.model import (
     FINAL_STATES,
     Event,
@@ -22,6 +21,7 @@ from staging_api.client.model import (
     Progress,
     PublisherRun,
     StagedArtifact,
+    StagedFile,
     Staging,
     Upload,
 )
@@ -33,11 +33,14 @@ __all__ = [
     "Documents",
     "Event",
     "Failure",
+    "FetchOptions",
+    "Fetched",
     "Lock",
     "Pacing",
     "Progress",
     "PublisherRun",
     "StagedArtifact",
+    "StagedFile",
     "Staging",
     "StagingClient",
     "Upload",

@@ -12,8 +12,9 @@ from staging_api.client import download
 from staging_api.client.archives import Archives
 from staging_api.client.calls import API, PAGE_SIZE, Calls, idempotency_key, read, understood
 from staging_api.client.documents import Documents
+from staging_api.client.fetching import Fetched, FetchOptions, Wanted, fetch, staged_names
 from staging_api.client.following import follow
-from staging_api.client.model import Event, Lock, StagedArtifact, Staging
+from staging_api.client.model import Event, Lock, StagedArtifact, StagedFile, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
 from staging_api.client.transport import Transport
 from staging_api.client.waiting import Changes, has_reached
@@ -244,6 +245,86 @@ class StagingClient:
             StagedArtifact.of, self._calls.ask("GET", f"/artifacts/{quote(artifact_id, '')}")
         )
 
+    def files(self, artifact_id: str, *, page_size: int = PAGE_SIZE) -> Iterator[StagedFile]:
+        """Yield the files of a staged artifact with their digests, ordered by path.
+
+        Raises:
+            NotFound: there is no such artifact, or it is not staged now.
+        """
+        path = f"/artifacts/{quote(artifact_id, '')}/files"
+        return self._calls.pages(StagedFile.of, path, {}, page_size)
+
+    def fetch(
+        self,
+        staging: Staging,
+        to: str | PathLike[str],
+        *,
+        artifacts: Sequence[str] | None = None,
+        timeout: float = 3600.0,
+        options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
+    ) -> Fetched:
+        """Bring all files of a staging to a folder, unpacked folders included.
+
+        Files that the folder has already are not fetched again; other files in it stay. Every
+        file appears whole and verified, or not at all; a later call goes on where one was killed.
+
+        Args:
+            staging: as returned by `stage`; one that is not final is waited for.
+            to: the folder; made if it is missing.
+            artifacts: only these artifacts of the staging.
+            timeout: seconds in all.
+            options: how many connections, and whom to tell.
+
+        Raises:
+            Cancelled: the staging was cancelled.
+            NotFound: something was evicted meanwhile: stage it again.
+            ArchiveUnsafe: the name of a file leads out of the folder.
+            ArchiveCorrupt: received bytes do not have the declared digest.
+            Conflict: another process writes to the folder.
+            DiskFailed: a file cannot be written.
+            DeadlineOver: not done in time.
+            StagingApiError: the staging failed; the class says why.
+        """
+        deadline = Deadline(timeout)
+        if not staging.final:
+            staging = self.wait(staging.id, timeout=timeout)
+        names = staging.requested if artifacts is None else artifacts
+        wanted = Wanted(staging.archive_url, names)
+        return fetch(self._calls, wanted, Path(to), deadline, options)
+
+    def get(
+        self,
+        archive_url: str,
+        artifacts: Sequence[str] | None = None,
+        *,
+        to: str | PathLike[str],
+        timeout: float = 3600.0,
+        on_retry: OnRetry | None = None,
+        on_change: Callable[[Staging], None] | None = None,
+        options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
+    ) -> Fetched:
+        """Stage artifacts of an archive, wait for all of them, and bring their files to a folder.
+
+        Args:
+            archive_url: the archive.
+            artifacts: names or groups of the catalogue; None is what its ``default`` says.
+            to: the folder; made if it is missing.
+            timeout: seconds in all.
+            on_retry: as for `stage`.
+            on_change: as for `wait`.
+            options: as for `fetch`.
+
+        Raises:
+            StagingApiError: as `stage`, `wait` and `fetch` do.
+        """
+        deadline = Deadline(timeout)
+        staging = self.stage(archive_url, artifacts, timeout=timeout, on_retry=on_retry)
+        left = deadline.remaining_seconds()
+        if not staging.final:
+            staging = self.wait(staging.id, timeout=left, on_change=on_change)
+        wanted = Wanted(staging.archive_url, self.artifact_names(archive_url, artifacts))
+        return fetch(self._calls, wanted, Path(to), deadline, options)
+
     def evict(self, artifact_id: str) -> StagedArtifact:
         """Stop serving an artifact; its row stays as history.
 
@@ -281,6 +362,10 @@ class StagingClient:
         query = "" if archive_url is None else f"?{urlencode({'archive_url': archive_url})}"
         with understood():
             return list(self._calls.ask("GET", f"/catalogue{query}").document["items"])
+
+    def artifact_names(self, archive_url: str, words: Sequence[str] | None = None) -> list[str]:
+        """Return the artifacts that names, groups and aliases mean; None is the default."""
+        return staged_names(self.catalogues(archive_url), words)
 
     def check_catalogue(self, archive_url: str, catalogue: str | None = None) -> Mapping[str, Any]:
         """Try a catalogue against an archive: what each entry finds, and what is left over.

@@ -45,12 +45,14 @@ class DownloadTarget:
 
     Attributes:
         root: the URL path that `path` is relative to.
+        part: where the bytes are until they are verified; None: beside `to`.
     """
 
     path: str
     to: Path
     sha256: str
     root: str = "/static/"
+    part: Path | None = None
 
     @property
     def url_path(self) -> str:
@@ -75,8 +77,8 @@ def fetch(
         target = replace(target, sha256=declared)
     target.to.parent.mkdir(parents=True, exist_ok=True)
     # Shortened: a file name may have 255 bytes, and the whole digest is verified anyway.
-    name = target.to.with_name(f".{target.to.name[:200]}.{target.sha256[:16]}.part")
-    with closing(_Part(name)) as part:
+    beside = target.to.with_name(f".{target.to.name[:60]}.{target.sha256[:16]}.part")
+    with closing(_Part(target.part or beside)) as part:
         inherited = part.size
         _fill(transport, target, part, deadline, on_bytes)
         if part.sha256 != target.sha256 and inherited:

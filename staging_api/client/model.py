@@ -161,6 +161,23 @@ class StagedArtifact(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagedFile(Answer):
+    """One file of a staged artifact.
+
+    Attributes:
+        name: its path below the folder of the archive.
+        path: below ``/static``.
+        executable: whether its container file marked it so.
+    """
+
+    name: str
+    path: str
+    size_bytes: int
+    sha256: str
+    executable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Staging(Answer):
     """One request to stage artifacts of an archive.
 

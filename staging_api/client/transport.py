@@ -62,7 +62,7 @@ class Transport:
         self.pacing = pacing
         self._headers = dict(headers)
         # A pool manager takes no proxy from the environment, unlike most clients.
-        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+        self._pool = urllib3.PoolManager(maxsize=8, retries=False)
 
     def close(self) -> None:
         """Close the connections."""

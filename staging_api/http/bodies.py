@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from staging_api.http_url import static_url
 from staging_api.locks.model import Grant
-from staging_api.staging.model import Failure, StagedArtifact, Staging
+from staging_api.staging.model import Failure, FileOfArtifact, StagedArtifact, Staging
 from staging_api.vocabulary.locks import Listed, Outcome
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
 
@@ -271,6 +271,30 @@ class ArtifactList(Body):
     next: str | None
 
 
+class FileBody(Body):
+    """One file of a staged artifact."""
+
+    name: str = Field(description="its path below the folder of the archive")
+    path: str = Field(description="below /static")
+    url: str
+    size_bytes: int
+    sha256: str
+    executable: bool
+
+    @classmethod
+    def of(cls, file: FileOfArtifact) -> "FileBody":
+        """The answer's form of a file."""
+        names = ("name", "path", "size_bytes", "sha256", "executable")
+        return cls(**{name: getattr(file, name) for name in names}, url=static_url(file.path))
+
+
+class FileList(Body):
+    """A page of files, ordered by path."""
+
+    items: list[FileBody]
+    next: str | None
+
+
 class PinRequest(Body):
     """Until when an artifact may not be evicted; null unpins it."""
 
@@ -323,6 +347,12 @@ class Page(Body):
         description="the `next` of the page before; what is newer than the page it was given with"
         " is not among the pages that follow",
     )
+
+
+class FileQuery(Page):
+    """Which page of an artifact's files."""
+
+    after: Text | None = Field(None, description="the `next` of the page before")
 
 
 class StagingQuery(Page):

@@ -31,7 +31,12 @@ from staging_api.http.resources.apt_archives import (
     Suites,
 )
 from staging_api.http.resources.archive import ArchiveFiles
-from staging_api.http.resources.artifacts import Artifacts, OneArtifact, PinOfArtifact
+from staging_api.http.resources.artifacts import (
+    Artifacts,
+    FilesOfArtifact,
+    OneArtifact,
+    PinOfArtifact,
+)
 from staging_api.http.resources.catalogue import CatalogueChecks, Catalogues
 from staging_api.http.resources.configdocs.collections import Configdocs, ConfigdocsStatus
 from staging_api.http.resources.configdocs.commit import CommitConfigdocs
@@ -125,6 +130,11 @@ ROUTES: tuple[Route, ...] = (
         lambda d: OneArtifact(d.stagings.artifacts),
         GET=READERS,
         DELETE=OPERATORS,
+    ),
+    _api(
+        "/artifacts/{artifact_id}/files",
+        lambda d: FilesOfArtifact(d.stagings.artifacts),
+        GET=READERS,
     ),
     _api(
         "/artifacts/{artifact_id}/pin",

@@ -12,7 +12,7 @@ from staging_api.errors import Conflict, NotFound
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.paging import Page, page_of
 from staging_api.staging import repository
-from staging_api.staging.model import LOCK_BY_NAME, StagedArtifact
+from staging_api.staging.model import LOCK_BY_NAME, FileOfArtifact, StagedArtifact
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,22 @@ class Artifacts:
         """
         with self.database.connect() as conn:
             return repository.find_artifact(conn, artifact_id)
+
+    def files(self, artifact_id: str, *, limit: int, after: str = "") -> Page[FileOfArtifact]:
+        """List the files of a staged artifact behind the path `after`, ordered by path.
+
+        Raises:
+            NotFound: there is no such artifact, or it is not staged now.
+        """
+        artifact = self.find(artifact_id)
+        if artifact.state != "staged":
+            raise NotFound(f"artifact {artifact_id} is {artifact.state}: it has no files")
+        with self.database.connect() as conn:
+            return page_of(
+                lambda rows: repository.files_of(conn, artifact_id, after, rows),
+                limit,
+                lambda file: file.path,
+            )
 
     def evict(self, artifact_id: str, origin: RequestOrigin) -> StagedArtifact:
         """Stop serving an artifact; a later request stages it again.

@@ -192,6 +192,17 @@ class ServedFile:
 
 
 @dataclass(frozen=True)
+class FileOfArtifact:
+    """One file of a staged artifact; `name` is its path below the folder of the archive."""
+
+    name: str
+    path: str
+    sha256: str
+    size_bytes: int
+    executable: bool
+
+
+@dataclass(frozen=True)
 class Child:
     """What a folder has: a file; or a folder, whose `name` ends in ``/``, without content."""
 

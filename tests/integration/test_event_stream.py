@@ -3,10 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 import urllib3
@@ -15,49 +12,19 @@ from sqlalchemy import text
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database
 from staging_api.errors import DeadlineOver, NotFound
-from staging_api.http.app import create_app
-from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 from staging_api.staging.resuming import resume
-from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN
-from tests.parts import parts_of
+from tests.serving import serving
 from tests.stagings import Bench, bench
 
 UNKNOWN = "01JD0000000000000000000001"
-
-
-class Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class Quiet(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
 def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
     with bench(database, database_url, tmp_path) as made:
         yield made
-
-
-@contextmanager
-def serving(at: Bench, waiter_slots: int = 4, wait_cap_seconds: float = 20.0) -> Iterator[str]:
-    """The API over this bench; at its end every stream has ended."""
-    free = threading.BoundedSemaphore(waiter_slots) if waiter_slots else threading.Semaphore(0)
-    watch = Watch(at.database, free, Shutdown())
-    app = create_app(parts_of(at.service, watch, wait_cap_seconds))
-    server = make_server("127.0.0.1", 0, app, Server, Quiet)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        watch.close()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def stream(url: str, staging_id: str, **headers: str) -> urllib3.BaseHTTPResponse:

@@ -3,7 +3,15 @@
 import falcon
 
 from staging_api.http.auth import origin
-from staging_api.http.bodies import ArtifactList, ArtifactQuery, FullArtifactBody, PinRequest
+from staging_api.http.bodies import (
+    ArtifactList,
+    ArtifactQuery,
+    FileBody,
+    FileList,
+    FileQuery,
+    FullArtifactBody,
+    PinRequest,
+)
 from staging_api.http.openapi import answers, spec
 from staging_api.staging.artifacts import Artifacts as StagedArtifacts
 
@@ -43,6 +51,20 @@ class OneArtifact:
         Its files are no longer served; its row stays as history. A pinned one is refused.
         """
         resp.media = FullArtifactBody.of(self._artifacts.evict(artifact_id, origin(req)))
+
+
+class FilesOfArtifact:
+    """The files of one staged artifact."""
+
+    def __init__(self, artifacts: StagedArtifacts) -> None:
+        self._artifacts = artifacts
+
+    @spec.validate(query=FileQuery, resp=answers(404, HTTP_200=FileList), tags=["artifacts"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
+        """List the files of a staged artifact with their digests, ordered by path."""
+        query: FileQuery = req.context.query
+        page = self._artifacts.files(artifact_id, limit=query.limit, after=query.after or "")
+        resp.media = FileList(items=[FileBody.of(file) for file in page.items], next=page.next)
 
 
 class PinOfArtifact:

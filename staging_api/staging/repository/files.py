@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from staging_api.db.engine import rows
 from staging_api.errors import NotFound
+from staging_api.staging.model import FileOfArtifact
 from staging_api.vocabulary.staging import SETTLED_STATES, ArtifactState
 
 
@@ -98,6 +99,12 @@ def newest_of_each(
     return {row.ending: (row.sha256, row.size_bytes) for row in rows}
 
 
+def files_of(conn: Connection, artifact_id: str, after: str, limit: int) -> list[FileOfArtifact]:
+    """The files of one artifact behind the path `after`, in the order of the primary key."""
+    given = {"id": artifact_id, "after": after, "limit": limit}
+    return [FileOfArtifact(*row) for row in conn.execute(_FILES_OF, given)]
+
+
 _OUTCOMES = "SELECT name, state, error_message FROM artifact_outcomes(%s, %s)"
 
 _FOLDER_OF = text("SELECT static_prefix FROM archives WHERE archive_url = :archive_url")
@@ -109,6 +116,15 @@ _FILES_BELOW = text("""
     JOIN staged_files f ON f.artifact_id = a.id
     WHERE r.static_prefix = :prefix AND starts_with(f.path, :below)
     ORDER BY f.path COLLATE "C"
+""")
+
+_FILES_OF = text("""
+    SELECT substr(f.path, length(r.static_prefix) + 2), f.path, f.sha256, f.size_bytes, f.executable
+    FROM staged_files f
+    JOIN staged_artifacts a ON a.id = f.artifact_id AND a.state = 'staged'
+    JOIN archives r USING (archive_url)
+    WHERE f.artifact_id = :id AND f.path > :after
+    ORDER BY f.path LIMIT :limit
 """)
 
 _BUILDS_BELOW = text("""

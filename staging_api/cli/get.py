@@ -1,0 +1,104 @@
+"""``staging-api get``: stage artifacts of an archive, and bring all their files to a folder.
+
+If this program is killed, the service continues, and the next call goes on where this one was.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.display import Display, display
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import exit_on_error, print_json, size
+from staging_api.cli.watching import watched, watcher_of
+from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
+from staging_api.errors import StagingApiError
+
+_SECONDS_BETWEEN_NOTES = 5.0
+
+
+def get(
+    archive_url: Annotated[
+        str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
+    ],
+    artifacts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARTIFACT...]", help="Names or groups, else the default."),
+    ] = None,
+    *,
+    to: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder; made if missing.")
+    ] = Path(),
+    connections: Annotated[
+        int, typer.Option(min=1, max=64, metavar="N", help="Files at once.")
+    ] = 8,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Hash the files that are there already.")
+    ] = False,
+    timeout: Timeout = 3600,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Stage artifacts of an archive, and bring all their files to a folder.
+
+    Each file is verified by its digest. What the folder has already is not fetched again; a file
+    is taken for unchanged if size and time are as they were when it was verified.
+    """
+    began = monotonic()
+    with (
+        exit_on_error(as_json),
+        StagingClient(server, token=token) as client,
+        display(as_json) as shown,
+    ):
+
+        def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
+            return client.stage(archive_url, artifacts or None, timeout=timeout, on_retry=on_retry)
+
+        with watcher_of(client, server, token) as watcher:
+            staging = watched(send, watcher, shown)
+        if not staging.final:
+            left = max(0.0, timeout - (monotonic() - began))
+            staging = client.wait(staging.id, timeout=left, on_change=shown.show)
+        fetched = client.fetch(
+            staging,
+            to,
+            artifacts=client.artifact_names(archive_url, artifacts or None),
+            timeout=max(1.0, timeout - (monotonic() - began)),
+            options=FetchOptions(connections, checksum, on_bytes=_Notes(shown)),
+        )
+    _print(fetched, as_json)
+
+
+class _Notes:
+    """Says now and then how many bytes have come."""
+
+    def __init__(self, shown: Display) -> None:
+        self._shown = shown
+        self._last = monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if monotonic() - self._last >= _SECONDS_BETWEEN_NOTES:
+            self._last = monotonic()
+            self._shown.note(f"fetched {size(done)} of {size(total)}")
+
+
+def _print(fetched: Fetched, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "folder": str(fetched.folder),
+                "items": [file.document for file in fetched.files],
+                "fetched": [file.name for file in fetched.fetched],
+                "fetched_bytes": fetched.fetched_bytes,
+                "missing": list(fetched.missing),
+            }
+        )
+        return
+    new, all_files = len(fetched.fetched), len(fetched.files)
+    typer.echo(f"{fetched.folder}: {all_files} files, {new} fetched, {size(fetched.fetched_bytes)}")
+    if fetched.missing:
+        typer.echo(f"not in the archive, and optional: {', '.join(fetched.missing)}")

@@ -1,0 +1,57 @@
+"""Stage artifacts, and show the progress meanwhile.
+
+The request answers when the foreground is staged; a second connection polls the progress until
+then.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+
+from staging_api.cli.display import Display, WaitNotes
+from staging_api.client import Staging, StagingClient
+from staging_api.errors import StagingApiError
+
+_LOOK_SECONDS = 0.5
+_LOOK_TIMEOUT_SECONDS = 2.0
+
+#: Requests the staging; takes a callback for retries.
+Send = Callable[[Callable[[StagingApiError, float], None]], Staging]
+
+
+def watcher_of(client: StagingClient, server: str, token: str | None) -> StagingClient:
+    """Return a client with the same context marker and a short time-out."""
+    return StagingClient(
+        server, token=token, timeout=_LOOK_TIMEOUT_SECONDS, context_marker=client.context_marker
+    )
+
+
+def watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
+    """Return the answer of `send`; until it arrives, show the progress of the request."""
+    answer: Future[Staging] = Future()
+    waits: SimpleQueue[tuple[StagingApiError, float]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer.set_result(send(lambda error, pause: waits.put((error, pause))))
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
+            answer.set_exception(error)
+
+    # A daemon, so that Ctrl-C does not wait for the answer.
+    Thread(target=run, daemon=True).start()
+    notes = WaitNotes(shown)
+    while not wait([answer], timeout=_LOOK_SECONDS).done:
+        while not waits.empty():
+            notes(*waits.get())
+        _look(watcher, shown)
+    return answer.result()
+
+
+def _look(watcher: StagingClient, shown: Display) -> None:
+    # Errors are left to the request itself, which retries and reports them.
+    with suppress(StagingApiError):
+        for staging in watcher.stagings(reference_id=watcher.context_marker, page_size=1):
+            shown.show(staging)
+            break

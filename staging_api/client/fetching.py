@@ -1,0 +1,217 @@
+"""Bring all files of a staging to a folder: in parallel, resumed, verified, and only what changed.
+
+What if the process dies? See `local_folder`: the next call goes on where this one was.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from staging_api.client import download
+from staging_api.client.calls import Calls
+from staging_api.client.local_folder import LocalFolder, disk_errors
+from staging_api.client.model import StagedArtifact, StagedFile
+from staging_api.client.pacing import Deadline
+from staging_api.client.transport import Transport
+from staging_api.errors import (
+    ArchiveCorrupt,
+    Cancelled,
+    NotFound,
+    SourceChanged,
+    StagingApiError,
+)
+
+#: Files of one page of a list.
+_PAGE_SIZE = 1000
+#: These are of one file; the others are fetched all the same.
+_OF_ONE_FILE = (NotFound, SourceChanged, ArchiveCorrupt)
+
+#: Called with a file that was fetched; the calls come one after the other.
+OnFile = Callable[[StagedFile], None]
+#: Called with the bytes fetched so far, and the bytes of all files to fetch.
+OnBytes = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What `StagingClient.fetch` did.
+
+    Attributes:
+        files: all files of the staging, each of them in the folder and verified.
+        fetched: those of them that the folder did not have.
+        missing: optional artifacts that the archive does not have.
+    """
+
+    folder: Path
+    files: Sequence[StagedFile]
+    fetched: Sequence[StagedFile]
+    missing: Sequence[str]
+
+    @property
+    def fetched_bytes(self) -> int:
+        """The sizes of the files that were fetched."""
+        return sum(file.size_bytes for file in self.fetched)
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How files are fetched.
+
+    Attributes:
+        connections: at once.
+        hash_all: hash the files that the folder has, instead of comparing size and time.
+        on_file: called for each file that was fetched.
+        on_bytes: called as bytes arrive.
+    """
+
+    connections: int = 8
+    hash_all: bool = False
+    on_file: OnFile | None = None
+    on_bytes: OnBytes | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The artifacts of one archive whose files are fetched."""
+
+    archive_url: str
+    names: Sequence[str]
+
+
+def fetch(
+    calls: Calls, wanted: Wanted, to: Path, deadline: Deadline, options: FetchOptions
+) -> Fetched:
+    """Bring the files of artifacts to a folder; errors are those of `StagingClient.fetch`."""
+    artifacts = _artifacts(calls, wanted.archive_url, wanted.names)
+    missing = [artifact.name for artifact in artifacts if artifact.state == "missing"]
+    listed = [file for artifact in artifacts for file in _files(calls, artifact)]
+    # Two artifacts may have the same file; one that differs was staged later, and is served.
+    files = list({file.name: file for file in reversed(listed)}.values())
+    folder = LocalFolder(to)
+    try:
+        absent = [file for file in files if not folder.has(file, hash_all=options.hash_all)]
+        _Fetch(calls.transport, folder, deadline, options, absent).run()
+        folder.tidy(files)
+    finally:
+        folder.close()
+    return Fetched(to, sorted(files, key=lambda file: file.name), absent, missing)
+
+
+def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] | None) -> list[str]:
+    """Return the artifacts that words mean: names, groups and aliases; None is the default."""
+    found: dict[str, None] = {}
+    for catalogue in catalogues:
+        for word in catalogue["default"] if words is None else words:
+            found |= dict.fromkeys(
+                entry["name"]
+                for entry in catalogue["artifacts"]
+                if word in (entry["name"], entry["group"], *entry["aliases"])
+            ) or {word: None}
+    return list(found)
+
+
+def _artifacts(calls: Calls, archive_url: str, names: Sequence[str]) -> list[StagedArtifact]:
+    """Return the artifacts of these names as they are now.
+
+    Raises:
+        NotFound: one of them is not staged any more.
+    """
+    wanted, found = set(names), []
+    query = {"archive_url": archive_url}
+    for artifact in calls.pages(StagedArtifact.of, "/artifacts", query):
+        # The newest comes first; what follows is its history.
+        if artifact.name in wanted:
+            wanted.discard(artifact.name)
+            found.append(artifact)
+        if not wanted:
+            break
+    for artifact in found:
+        if artifact.state not in ("staged", "missing"):
+            wanted.add(artifact.name)
+    if wanted:
+        raise NotFound(f"{', '.join(sorted(wanted))} of {archive_url} is not staged now")
+    return found
+
+
+def _files(calls: Calls, artifact: StagedArtifact) -> Iterator[StagedFile]:
+    if artifact.state == "staged":
+        yield from calls.pages(StagedFile.of, f"/artifacts/{artifact.id}/files", {}, _PAGE_SIZE)
+
+
+class _Fetch:
+    """One run over the files that the folder lacks."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        folder: LocalFolder,
+        deadline: Deadline,
+        options: FetchOptions,
+        files: Sequence[StagedFile],
+    ) -> None:
+        self._transport = transport
+        self._folder = folder
+        self._deadline = deadline
+        self._options = options
+        # The largest first, so that no large one is left to a single connection at the end.
+        self._files = sorted(files, key=lambda file: -file.size_bytes)
+        self._total = sum(file.size_bytes for file in files)
+        self._done = 0
+        self._errors: list[StagingApiError] = []
+        self._mutex = threading.Lock()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Fetch every file; raise the first error when no thread works any more."""
+        with ThreadPoolExecutor(self._options.connections) as pool:
+            futures = [pool.submit(self._one, file) for file in self._files]
+            try:
+                wait(futures)
+            except BaseException:
+                # Ctrl-C: what runs ends at its next bytes, and its part is kept.
+                self._stopped.set()
+                raise
+        for future in futures:
+            error = future.exception()
+            if error is not None and not isinstance(error, Cancelled):
+                raise error
+        if self._errors:
+            raise self._errors[0]
+
+    def _one(self, file: StagedFile) -> None:
+        try:
+            self._check()
+            self._bring(file)
+        except _OF_ONE_FILE as error:
+            self._errors.append(error)
+        except BaseException:
+            self._stopped.set()
+            raise
+
+    def _bring(self, file: StagedFile) -> None:
+        place, part = self._folder.place(file), self._folder.part(file)
+        target = download.DownloadTarget(file.path, place, file.sha256, part=part)
+        counted = 0
+
+        def count(done: int, _total: int) -> None:
+            nonlocal counted
+            self._check()
+            with self._mutex:
+                self._done += done - counted
+                counted = done
+                if self._options.on_bytes is not None:
+                    self._options.on_bytes(self._done, self._total)
+
+        with disk_errors():
+            download.fetch(self._transport, target, self._deadline, count)
+        with self._mutex:
+            self._folder.note(file)
+            if self._options.on_file is not None:
+                self._options.on_file(file)
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise Cancelled("another file failed")

@@ -1,0 +1,176 @@
+"""A folder of this machine that staged files are brought to.
+
+``.staging-api/`` in it has the parts of unfinished downloads, and a journal: a line for each file
+that was verified, with its size and time of change, so that it need not be hashed again.
+
+What if the process dies? Before a file has its name: its bytes are in a part, and the next call
+continues after them. After that, before its line of the journal: the next call hashes the file
+and finds it right. In the middle of a line: the line is passed over. While the journal is
+rewritten: the old one stays.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from staging_api.client.file_lock import try_lock
+from staging_api.client.model import StagedFile
+from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed
+
+_OWN = ".staging-api"
+_NOT_ON_WINDOWS = frozenset('<>:"|?*')
+_EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+class LocalFolder:
+    """The folder, for one process at a time."""
+
+    def __init__(self, root: Path) -> None:
+        """Make the folder if it is missing, and lock it.
+
+        Raises:
+            Conflict: another process writes to it.
+            DiskFailed: it cannot be made or written.
+        """
+        self.root = root
+        self._parts = root / _OWN / "parts"
+        self._journal = root / _OWN / "verified.jsonl"
+        self._safe: set[Path] = {root}
+        with disk_errors():
+            self._parts.mkdir(parents=True, exist_ok=True)
+            self._lock = (root / _OWN / "lock").open("a+b")
+            if not try_lock(self._lock):
+                self._lock.close()
+                raise Conflict(f"another process writes to {root}")
+            self._verified = dict(_lines(self._journal))
+            self._lines = self._journal.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._lines.close()
+        self._lock.close()
+
+    def place(self, file: StagedFile) -> Path:
+        """Return where a file goes.
+
+        Raises:
+            ArchiveUnsafe: its name leads out of the folder, by itself or by a link in the folder.
+        """
+        segments = file.name.split("/")
+        if not all(map(_is_safe, segments)) or segments[0] == _OWN:
+            raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
+        place = self.root.joinpath(*segments)
+        for folder in reversed(place.parents[: len(segments) - 1]):
+            if folder not in self._safe:
+                if folder.is_symlink():
+                    raise ArchiveUnsafe(f"{folder} is a link: nothing is written through it")
+                self._safe.add(folder)
+        return place
+
+    def part(self, file: StagedFile) -> Path:
+        """Return where the bytes of a file are until it is whole and verified."""
+        name = hashlib.sha256(file.name.encode()).hexdigest()[:24]
+        return self._parts / f"{name}.{file.sha256[:16]}"
+
+    def has(self, file: StagedFile, *, hash_all: bool) -> bool:
+        """Whether the folder has this content of a file.
+
+        A file is hashed only if its size or time of change is not the one that the journal has.
+
+        Args:
+            hash_all: hash it anyway.
+
+        Raises:
+            ArchiveUnsafe: as `place` does.
+            DiskFailed: it cannot be read.
+        """
+        place = self.place(file)
+        with disk_errors():
+            try:
+                found = place.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            if not stat.S_ISREG(found.st_mode) or found.st_size != file.size_bytes:
+                return False
+            known = self._verified.get(file.name)
+            if hash_all or known != [file.sha256, found.st_size, found.st_mtime_ns]:
+                with place.open("rb") as content:
+                    if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
+                        return False
+                self.note(file)
+            self._make_executable(file, place, found.st_mode)
+        return True
+
+    def note(self, file: StagedFile) -> None:
+        """Write down that a file was verified."""
+        place = self.place(file)
+        with disk_errors():
+            found = place.lstat()
+            self._make_executable(file, place, found.st_mode)
+            known = [file.sha256, found.st_size, found.st_mtime_ns]
+            self._verified[file.name] = known
+            # One write of a whole line: a process that dies leaves no half of it, a machine might.
+            self._lines.write(json.dumps([file.name, *known]) + "\n")
+            self._lines.flush()
+
+    def tidy(self, files: Iterable[StagedFile]) -> None:
+        """Remove parts of other downloads than of these files, and rewrite a journal that grew."""
+        with disk_errors():
+            wanted = {self.part(file) for file in files}
+            for part in self._parts.iterdir():
+                if part not in wanted:
+                    part.unlink()
+            lines = self._journal.read_bytes().count(b"\n")
+            if lines > 2 * len(self._verified) + 100:
+                self._rewrite()
+
+    def _rewrite(self) -> None:
+        fresh = self._journal.with_suffix(".new")
+        text = "".join(json.dumps([name, *known]) + "\n" for name, known in self._verified.items())
+        fresh.write_text(text, encoding="utf-8")
+        self._lines.close()
+        fresh.replace(self._journal)
+        self._lines = self._journal.open("a", encoding="utf-8")
+
+    @staticmethod
+    def _make_executable(file: StagedFile, place: Path, mode: int) -> None:
+        if file.executable and not mode & stat.S_IXUSR:
+            place.chmod(stat.S_IMODE(mode) | _EXECUTABLE)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn an error of the disk into `DiskFailed`."""
+    try:
+        yield
+    except OSError as error:
+        # Of a rename the name that it should have got.
+        name = error.filename2 or error.filename
+        where = f"{name}: " if name else ""
+        raise DiskFailed(f"{where}{error.strerror or error}") from error
+
+
+def _is_safe(segment: str) -> bool:
+    if segment in ("", ".", "..") or "\0" in segment or "/" in segment or "\\" in segment:
+        return False
+    if os.name != "nt":
+        return True
+    path = PureWindowsPath(segment)
+    return not (path.is_reserved() or _NOT_ON_WINDOWS & set(segment) or segment[-1] in ". ")
+
+
+def _lines(journal: Path) -> Iterator[tuple[str, list[Any]]]:
+    if not journal.exists():
+        return
+    for line in journal.read_bytes().splitlines():
+        try:
+            name, *known = json.loads(line)
+        except (ValueError, TypeError):
+            continue  # cut off, or not ours: the file is hashed again
+        if isinstance(name, str):
+            yield name, known

@@ -1,0 +1,301 @@
+"""Bringing a staging to the disk: whole, verified, resumed, and only what changed."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api import errors
+from staging_api.cli import main
+from staging_api.client import FetchOptions, Pacing, StagedFile, StagingClient
+from staging_api.client.local_folder import LocalFolder
+from staging_api.db.engine import Database
+from tests.factories import ORIGIN
+from tests.serving import serving
+from tests.stagings import Bench, bench, packed
+
+SUITES = {f"suites/{number % 7}/control.{number}": b"%d" % number for number in range(40)}
+SOON = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=5)
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench(database, database_url, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def url(at: Bench) -> Iterator[str]:
+    with serving(at) as found:
+        yield found
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[StagingClient]:
+    with StagingClient(url, pacing=SOON) as made:
+        yield made
+
+
+def staged(at: Bench, name: str = "R17-1", payload: bytes = b"x" * 100_000) -> str:
+    """A build of which everything is staged."""
+    url = at.build(name, payload_bin=payload, suites_tgz=packed(SUITES))
+    at.stage(url)
+    return url
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder by their paths, less the client's own."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".staging-api" not in path.parts
+    }
+
+
+def a_file(name: str, content: bytes = b"x", **members: object) -> StagedFile:
+    """A file of a list, which the service does not have."""
+    digest = hashlib.sha256(content).hexdigest()
+    document = {"name": name, "path": f"b/{name}", "size_bytes": len(content), "sha256": digest}
+    return StagedFile.of({**document, **members})
+
+
+def test_all_files_come_to_the_disk_and_a_second_time_none(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    got = client.get(url, to=to)
+    assert contents(to) == {"payload.bin": b"x" * 100_000, **SUITES}
+    assert (len(got.fetched), got.missing) == (41, ["notes"])
+    assert client.get(url, to=to).fetched == []
+    again = client.fetch(client.stage(url), to)
+    assert ([file.name for file in again.files], again.fetched) == (sorted(contents(to)), [])
+    assert not list((to / ".staging-api" / "parts").iterdir())
+
+
+def test_only_the_artifacts_that_were_named_come_also_by_their_group(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url = staged(at)
+    client.get(url, ["payload"], to=tmp_path / "one")
+    assert list(contents(tmp_path / "one")) == ["payload.bin"]
+    client.get(url, ["build"], to=tmp_path / "all")
+    assert len(contents(tmp_path / "all")) == 41
+
+
+def test_a_file_that_changed_here_or_there_is_fetched_alone(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    client.get(url, to=to)
+    (to / "payload.bin").write_bytes(b"y" * 100_000)
+    (to / "suites/1/control.1").unlink()
+    (to / "mine").write_bytes(b"stays")
+    changed = client.get(url, to=to).fetched
+    assert sorted(file.name for file in changed) == ["payload.bin", "suites/1/control.1"]
+    (artifact,) = client.artifacts(archive_url=url, name="payload")
+    at.service.artifacts.evict(artifact.id, ORIGIN)
+    (at.builds / "board/R17-1/payload.bin").write_bytes(b"new")
+    assert [file.name for file in client.get(url, to=to).fetched] == ["payload.bin"]
+    assert contents(to) == {"payload.bin": b"new", "mine": b"stays", **SUITES}
+
+
+def test_a_change_that_keeps_size_and_time_is_found_by_hashing(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    client.get(url, to=to)
+    found = (to / "payload.bin").stat()
+    (to / "payload.bin").write_bytes(b"z" * 100_000)
+    os.utime(to / "payload.bin", ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert client.get(url, to=to).fetched == []
+    checked = client.get(url, to=to, options=FetchOptions(hash_all=True))
+    assert [file.name for file in checked.fetched] == ["payload.bin"]
+
+
+def test_files_that_came_another_way_are_hashed_once_and_kept(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    to.mkdir()
+    (to / "payload.bin").write_bytes(b"x" * 100_000)
+    assert "payload.bin" not in [file.name for file in client.get(url, to=to).fetched]
+
+
+#: The moments at which a get is killed: each a function of the client, and how often it was called.
+MOMENTS = [
+    ("local_folder.LocalFolder.has", 1),
+    ("local_folder.LocalFolder.has", 30),
+    ("download.fetch", 1),
+    ("download.fetch", 20),
+    ("download._Part.append", 1),
+    ("download._Part.append", 3),
+    ("download._Part.appear_as", 1),
+    ("local_folder.LocalFolder.note", 1),
+    ("local_folder.LocalFolder.note", 25),
+    ("local_folder.LocalFolder.tidy", 1),
+]
+KILLED = """
+import os, sys
+from functools import reduce
+from staging_api.client import download, fetching, local_folder, FetchOptions, StagingClient
+url, archive_url, to, where, count = sys.argv[1:]
+download._CHUNK_BYTES = 30_000
+*path, name = where.split(".")
+owner = reduce(getattr, path[1:], globals()[path[0]])
+real, left = getattr(owner, name), int(count)
+def dies(*given, **named):
+    global left
+    left -= 1
+    done = real(*given, **named) if "append" in name else None
+    if left <= 0:
+        os._exit(9)
+    return done if "append" in name else real(*given, **named)
+setattr(owner, name, dies)
+StagingClient(url).get(archive_url, to=to, options=FetchOptions(connections=1))
+"""
+
+
+def test_a_get_that_is_killed_at_any_moment_goes_on_and_never_shows_half_a_file(
+    at: Bench, url: str, client: StagingClient, tmp_path: Path
+) -> None:
+    archive_url = staged(at)
+    whole = {"payload.bin": b"x" * 100_000, **SUITES}
+    for number, (where, count) in enumerate(MOMENTS):
+        to = tmp_path / f"killed-{number}"
+        given = [url, archive_url, str(to), where, str(count)]
+        ended = subprocess.run([sys.executable, "-c", KILLED, *given], timeout=60, check=False)
+        assert ended.returncode == 9, where
+        before = contents(to)
+        assert before.items() <= whole.items(), where
+        got = client.get(archive_url, to=to)
+        assert contents(to) == whole, where
+        assert len(got.fetched) == len(whole) - len(before), where
+
+
+def test_bytes_that_came_before_a_kill_are_not_fetched_again(
+    at: Bench, url: str, client: StagingClient, tmp_path: Path
+) -> None:
+    archive_url, to = staged(at), tmp_path / "to"
+    given = [url, archive_url, str(to), "download._Part.append", "3"]
+    subprocess.run([sys.executable, "-c", KILLED, *given], timeout=60, check=False)
+    (part,) = (to / ".staging-api/parts").iterdir()
+    came = part.stat().st_size
+    assert 0 < came < 100_000
+    seen: list[int] = []
+    noting = FetchOptions(on_bytes=lambda done, _: seen.append(done))
+    client.get(archive_url, ["payload"], to=to, options=noting)
+    assert seen == [100_000]
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a/../../x", "a//x", "./x", "a\\x", ".staging-api/lock", "a/\0"]
+)
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    folder = LocalFolder(tmp_path / "to")
+    with pytest.raises(errors.ArchiveUnsafe):
+        folder.place(a_file(name))
+    folder.close()
+
+
+def test_nothing_is_written_through_a_link_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to/link").symlink_to(tmp_path)
+    folder = LocalFolder(tmp_path / "to")
+    with pytest.raises(errors.ArchiveUnsafe, match="is a link"):
+        folder.place(a_file("link/deep/x"))
+    assert not folder.has(a_file("link"), hash_all=False)
+    folder.close()
+
+
+def test_a_folder_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    with pytest.raises(errors.Conflict, match="another process writes"):
+        LocalFolder(tmp_path)
+    folder.close()
+    LocalFolder(tmp_path).close()
+
+
+def test_a_journal_that_is_damaged_costs_only_a_hash(tmp_path: Path) -> None:
+    file = a_file("x", executable=True)
+    (tmp_path / "x").write_bytes(b"x")
+    folder = LocalFolder(tmp_path)
+    assert folder.has(file, hash_all=False)
+    folder.close()
+    journal = tmp_path / ".staging-api/verified.jsonl"
+    journal.write_bytes(b"\xff\n[]\n7\n{}\n" + journal.read_bytes()[:-5])
+    folder = LocalFolder(tmp_path)
+    assert folder.has(file, hash_all=False)
+    assert os.access(tmp_path / "x", os.X_OK)
+    for _ in range(400):
+        folder.note(file)
+    folder.tidy([file])
+    folder.close()
+    assert len(journal.read_text().splitlines()) == 1
+
+
+def test_what_cannot_be_written_is_one_error_that_names_the_file(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    (to / "payload.bin").mkdir(parents=True)
+    with pytest.raises(errors.DiskFailed, match=r"payload\.bin"):
+        client.get(url, to=to)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(errors.DiskFailed, match="file"):
+        client.get(url, to=tmp_path / "file")
+
+
+def test_what_was_evicted_is_not_found_and_get_stages_it_again(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url = staged(at)
+    staging = client.stage(url)
+    (artifact,) = client.artifacts(archive_url=url, name="payload")
+    at.service.artifacts.evict(artifact.id, ORIGIN)
+    with pytest.raises(errors.NotFound, match="payload"):
+        client.fetch(staging, tmp_path / "to")
+    with pytest.raises(errors.NotFound, match="evicted"):
+        list(client.files(artifact.id))
+    client.get(url, ["payload"], to=tmp_path / "to")
+    assert list(contents(tmp_path / "to")) == ["payload.bin"]
+
+
+def test_files_are_listed_with_digests_by_pages(at: Bench, client: StagingClient) -> None:
+    url = staged(at)
+    (artifact,) = client.artifacts(archive_url=url, name="suites")
+    files = list(client.files(artifact.id, page_size=7))
+    assert {file.name: file.sha256 for file in files} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in SUITES.items()
+    }
+    assert len(files) == len(SUITES)
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line against the service: exit code and output."""
+    monkeypatch.setenv("STAGING_SERVER", url)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    return run
+
+
+def test_the_verb_says_what_it_fetched(at: Bench, run: Run, tmp_path: Path) -> None:
+    url, to = staged(at), str(tmp_path / "to")
+    code, out = run("get", url, "-o", to)
+    assert (code, out.splitlines()[0].split(": ")[1]) == (0, "41 files, 41 fetched, 100.1 kB")
+    code, out = run("get", url, "suites", "-o", to, "--json")
+    document = json.loads(out)
+    assert (code, document["fetched"], len(document["items"])) == (0, [], 40)
+    assert run("get", f"file://{at.builds}/board/none", "-o", to)[0] == 5
