@@ -11,6 +11,7 @@ from falcon.testing import TestClient
 from jsonschema import Draft202012Validator
 
 from staging_api.http.resources.configdocs.surface import is_surface
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 
@@ -28,7 +29,7 @@ def of_this_version() -> Mapping[str, Any]:
     """Return the document that this version serves; connects to no database."""
     services = build(Settings.from_env(database_url="postgresql+psycopg2://nowhere/none"))
     try:
-        served: Mapping[str, Any] = TestClient(services.app()).simulate_get("/openapi.json").json
+        served: Mapping[str, Any] = TestClient(api_of(services)).simulate_get("/openapi.json").json
         return served
     finally:
         services.close()

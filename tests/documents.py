@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlencode
 import yaml
 from falcon.testing import TestClient
 
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.processes.services import Services
 from staging_api.settings import Settings
@@ -154,6 +155,6 @@ def document_api(
     )
     services = build(chosen)
     try:
-        yield DocumentApi(services, TestClient(services.app()), headers or {})
+        yield DocumentApi(services, TestClient(api_of(services)), headers or {})
     finally:
         services.close()

@@ -8,6 +8,7 @@ from staging_api.http.probes import Probes
 from staging_api.processes.application import dependencies_of
 from staging_api.processes.bootstrap import documents_of
 from staging_api.processes.health import readiness_checks, readings
+from staging_api.processes.services import Services
 from staging_api.publishing.pieces import BlockReader
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
@@ -26,7 +27,7 @@ def parts_of(
     """Return the dependencies of an application that demands no credential."""
     settings, database, blobs = Settings(), stagings.database, stagings.blobs
     blocks = BlockReader(database)
-    dependencies = dependencies_of(
+    services = Services(
         settings,
         stagings=stagings,
         watch=watch,
@@ -36,5 +37,7 @@ def parts_of(
         blocks=blocks,
         documents=documents_of(settings, stagings.locks, stagings),
         probes=Probes(readiness_checks(database, blobs, Drain()), readings(database, blobs)),
+        drain=Drain(),
+        probes_database=database,
     )
-    return replace(dependencies, wait_cap_seconds=wait_cap_seconds)
+    return replace(dependencies_of(services), wait_cap_seconds=wait_cap_seconds)

@@ -21,6 +21,7 @@ from falcon.testing import TestClient
 from benchmarks.documents.site import documents, stream
 from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 
@@ -51,7 +52,7 @@ def main() -> None:
             settings = Settings.from_env(database_url=server.url, store=f"file://{folder}/store")
             services = build(settings)
             try:
-                measure(TestClient(services.app()), rounds)
+                measure(TestClient(api_of(services)), rounds)
             finally:
                 services.close()
 

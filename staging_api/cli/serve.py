@@ -47,7 +47,8 @@ def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
     with _shared_metrics() as folder:
         with without_collection():
-            from staging_api.processes.run import run_api, run_process
+            from staging_api.processes.api_server import run_api
+            from staging_api.processes.run import run_process
 
         run_process(run_api, "api", with_parent=with_parent, metrics_dir=folder)
 

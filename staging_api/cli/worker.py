@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from staging_api.processes.run import run_process, run_worker
+from staging_api.processes.run import run_process
+from staging_api.processes.worker import run_worker
 
 
 def worker(

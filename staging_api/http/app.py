@@ -1,6 +1,5 @@
-"""The Falcon applications: the API of the route table, and the probes of a process alone."""
+"""The Falcon application of the API, made of the route table."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import falcon
@@ -14,11 +13,10 @@ from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.origins import Origins
 from staging_api.http.parameters import OneValue
-from staging_api.http.probes import Check, Probes
 from staging_api.http.reads import Router
 from staging_api.http.resources.configdocs.contract import SCHEMAS
 from staging_api.http.resources.configdocs.surface import STATUS_FORMS, ConfigdocsSurface
-from staging_api.http.resources.health import Live, Metrics, OpenApiDocument, Readiness
+from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.route import error_forms
 from staging_api.http.routes import PERMISSIONS, ROUTES
 
@@ -48,23 +46,4 @@ def create_app(deps: AppDependencies) -> App:
             app.add_route(route.path, route.make(deps))
     contracts = {route.openapi_path: route.contract for route in ROUTES if route.contract}
     app.add_route("/openapi.json", OpenApiDocument(document(app, contracts, SCHEMAS)))
-    return app
-
-
-def create_probes(probes: Probes) -> App:
-    """Return what an API process serves at the probes' own address."""
-    app: App = falcon.App(middleware=[RequestContext()])
-    problems.add_error_handlers(app)
-    app.add_route("/livez", Live(probes.threads))
-    app.add_route("/readyz", Readiness(probes.ready))
-    app.add_route("/metrics", Metrics(probes.metrics_dir, probes.readings))
-    return app
-
-
-def create_worker_probes(probes: Probes, alive: Mapping[str, Check]) -> App:
-    """Return the probes of a worker, which serves nothing else; `alive` checks that it works."""
-    app: App = falcon.App()
-    app.add_route("/livez", Readiness(alive))
-    app.add_route("/readyz", Readiness({**alive, **probes.ready}))
-    app.add_route("/metrics", Metrics(None, probes.readings))
     return app

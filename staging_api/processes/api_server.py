@@ -22,13 +22,16 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # has no t
 from prometheus_client.multiprocess import mark_process_dead
 
 from staging_api import logs
+from staging_api.http.probe_apps import create_probes
 from staging_api.processes.api_worker import (
     LONGEST_HEADER,
     LONGEST_REQUEST_LINE,
     MOST_HEADERS,
     ApiWorker,
 )
+from staging_api.processes.application import wsgi_of
 from staging_api.processes.bootstrap import build
+from staging_api.processes.run import keep_from_others
 from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
@@ -46,6 +49,16 @@ _GUNICORN_LOGS = {
     "handlers": {},
     "formatters": {},
 }
+
+
+def run_api(settings: Settings) -> None:
+    """Serve the API until a signal stops it; does not return.
+
+    Raises:
+        Invalid: a setting is wrong.
+    """
+    keep_from_others()
+    ApiServer(settings).run()
 
 
 class ApiServer(BaseApplication):  # type: ignore[misc]
@@ -85,13 +98,13 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """Build the services of one process."""
         self.services = build(self.settings, self.drain)
-        return self.services.wsgi()
+        return wsgi_of(self.services)
 
     def probes(self) -> Any:
         """What is served at the probes' own address, by the services of this process."""
         if self.services is None:
             raise AssertionError("called before `load`")
-        return self.services.probes()
+        return create_probes(self.services.probes)
 
     def run(self) -> None:
         """Run the parent; does not return."""

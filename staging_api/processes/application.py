@@ -1,6 +1,9 @@
-"""The dependencies of the API, over the services of a process."""
+"""The API over the services of a process, and the dependencies of which it is made."""
 
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.control_files import ControlFiles
@@ -8,47 +11,55 @@ from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.services import DevserverServices
 from staging_api.devserver.symbolication import Symbolication
-from staging_api.documents.service import DocumentService
 from staging_api.http.addresses import TrustedProxies
+from staging_api.http.app import App, create_app
 from staging_api.http.dependencies import AppDependencies
 from staging_api.http.handover import Sender
 from staging_api.http.limits import Limits
-from staging_api.http.probes import Probes
+from staging_api.http.origins import hosts_of
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.locks.service import LockService
+from staging_api.processes.services import Services
 from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.intake import Intake
-from staging_api.publishing.pieces import BlockReader
-from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
-from staging_api.staging.accesses import Accesses
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.partial_files import PartialFiles
-from staging_api.staging.service import StagingService
-from staging_api.staging.watch import Watch
+from staging_api.traces import traced
 
 
-def dependencies_of(
-    settings: Settings,
-    *,
-    stagings: StagingService,
-    watch: Watch,
-    accesses: Accesses,
-    joining: Joining,
-    publisher: Publisher,
-    blocks: BlockReader,
-    documents: DocumentService,
-    probes: Probes,
-) -> AppDependencies:
+def api_of(services: Services, hosts: Collection[str] = ()) -> App:
+    """Return the API over the services, for requests to `hosts`; none: to any.
+
+    Raises:
+        Invalid: a setting is wrong.
+    """
+    return create_app(replace(dependencies_of(services), hosts=hosts))
+
+
+def wsgi_of(services: Services) -> Callable[..., Any]:
+    """Return the API as a WSGI server runs it: for its own names, and traced, if chosen."""
+    settings = services.settings
+    anybody = settings.auth == "none"
+    hosts = hosts_of(settings.hosts, settings.bind, anybody_may_call=anybody)
+    app: Callable[..., Any] = api_of(services, hosts)
+    if settings.traces_endpoint:
+        app = traced(app, services.locks.database.engines, settings.traces_endpoint)
+    return app
+
+
+def dependencies_of(services: Services) -> AppDependencies:
     """Return what the API is made of.
 
     Raises:
         Invalid: a setting is wrong.
     """
+    settings, stagings, publisher = services.settings, services.stagings, services.publisher
+    accesses, watch = services.accesses, services.watch
     database, blobs = stagings.database, stagings.blobs
     files = StagedFiles(database, accesses, PartialFiles(database, blobs, watch))
     noticed = partial(losses_noticed, stagings.upkeep)
@@ -60,7 +71,7 @@ def dependencies_of(
         events=EventStream(database, watch),
         files=files,
         sender=Sender(blobs, noticed, settings.accel_prefix),
-        devserver=_devserver(settings, joining, files),
+        devserver=_devserver(settings, services.joining, files),
         authenticator=authenticator(settings),
         anonymous=anonymous(settings),
         limits=Limits(
@@ -70,14 +81,14 @@ def dependencies_of(
             upload_bytes=settings.max_upload_bytes,
             refused_per_second=settings.refused_per_address,
         ),
-        probes=probes,
+        probes=services.probes,
         publisher=publisher,
         archives=AptArchiveService(database),
         uploads=UploadService(database),
         intake=Intake(database, blobs, stagings.upkeep),
-        blocks=blocks,
+        blocks=services.blocks,
         snapshots=Snapshots(database, publisher.builder.releaser),
-        documents=documents,
+        documents=services.documents,
         documents_max_bytes=settings.documents_max_bytes,
         wait_cap_seconds=settings.wait_cap_seconds,
         proxies=TrustedProxies.parse(settings.trusted_proxies),

@@ -18,7 +18,6 @@ from staging_api.locks.factory import process_name
 from staging_api.locks.hold import Locks
 from staging_api.locks.keeper import LeaseKeeper
 from staging_api.locks.queue import WaitQueue
-from staging_api.processes.application import dependencies_of
 from staging_api.processes.health import readiness_checks, readings
 from staging_api.processes.services import Services
 from staging_api.publishing.building import Builder
@@ -75,7 +74,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         for part in (locks, stagings.watch, joining.watch, accesses):
             part.check()
 
-    dependencies = dependencies_of(
+    return Services(
         settings,
         stagings=stagings,
         watch=stagings.watch,
@@ -90,8 +89,9 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
             settings.metrics_dir,
             check_threads,
         ),
+        drain=drain,
+        probes_database=probes_database,
     )
-    return Services(settings, dependencies, accesses, drain, probes_database, check_threads)
 
 
 def _locks(settings: Settings, waiter_slots: threading.BoundedSemaphore) -> Locks:

@@ -47,7 +47,7 @@ def check_configuration(settings: Settings, kind: ProcessKind = "both") -> None:
         check(settings)
     if not settings.database_url:
         _check_embedded(settings)
-    _check_services(settings)
+    _check_services(settings, kind)
 
 
 def check_anonymous_access(settings: Settings) -> None:
@@ -197,7 +197,7 @@ def _check_embedded(settings: Settings) -> None:
         raise Invalid.field(_BINARIES, missing) if chosen else DatabaseUnusable(missing)
 
 
-def _check_services(settings: Settings) -> None:
+def _check_services(settings: Settings, kind: ProcessKind) -> None:
     """Build all that lives long; it reads every file that a setting names, and connects nowhere."""
     url = settings.database_url or _NO_DATABASE
     try:
@@ -205,6 +205,10 @@ def _check_services(settings: Settings) -> None:
     except CatalogueInvalid as error:
         raise Invalid.field("STAGING_CATALOGUE", error.detail) from None
     try:
-        services.app()
+        if kind != "worker":
+            # Not at the top: a worker starts without the routes of the API.
+            from staging_api.processes.application import api_of
+
+            api_of(services)
     finally:
         services.close()

@@ -11,6 +11,7 @@ from falcon.inspect import inspect_routes
 from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests import contract
@@ -46,7 +47,7 @@ def test_it_is_a_valid_openapi_3_1_document() -> None:
 def test_every_route_and_method_is_in_it_and_no_other() -> None:
     services = build(Settings.from_env(database_url="postgresql+psycopg2://nowhere/none"))
     try:
-        routes = inspect_routes(services.app())
+        routes = inspect_routes(api_of(services))
     finally:
         services.close()
     ours = {

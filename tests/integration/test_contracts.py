@@ -25,6 +25,10 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
     "staging": [("staging.model", "staging_api.staging.worker")],
     "publishing": [("publishing.model", "staging_api.publishing.service")],
     "processes": [("processes.listening", "staging_api.processes.bootstrap")],
+    "worker": [
+        ("processes.services", "staging_api.http.app"),
+        ("http.resources.health", "spectree"),
+    ],
     "debian": [("debian.version", "staging_api.debian.deb")],
     "embedded-postgres": [("embedded_postgres.files", "staging_api.embedded_postgres.server")],
     "locks": [("locks.model", "staging_api.locks.hold")],

@@ -15,6 +15,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.errors import ConnectionLost, Unavailable
 from staging_api.locks import store
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.factories import lock_request
@@ -38,7 +39,7 @@ def client(proxy: Proxy, tmp_path: Path) -> Iterator[TestClient]:
         database_url=proxy.url, home=tmp_path, sources="https://builds.example.org/"
     )
     with closing(build(settings)) as services:
-        client = TestClient(services.app())
+        client = TestClient(api_of(services))
         assert client.simulate_get(STAGINGS).status_code == 200, "or no connection can break"
         yield client
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from staging_api import metrics
 from staging_api.db.engine import Database, open_database, reachable
 from staging_api.errors import ConnectionLost, DatabaseBusy, DatabaseRefused, Unavailable
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.leases import acquired, rows
@@ -185,7 +186,7 @@ def test_a_busy_database_is_503_for_clients(
     del database
     settings = Settings.from_env(database_url=database_url, home=tmp_path)
     with closing(build(settings)) as services:
-        client = TestClient(services.app())
+        client = TestClient(api_of(services))
         path = f"{API}/locks"
         assert client.simulate_get(path).status_code == 200
         with pytest.MonkeyPatch.context() as patch:

@@ -14,6 +14,7 @@ from falcon.testing import TestClient
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
 from staging_api.identity.authenticators import authenticator
+from staging_api.processes.application import wsgi_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.keystone_server import CONFIG, Answering, Keystone, keystone, later, scoped
@@ -53,7 +54,7 @@ def served(server: Keystone, url: str, home: Path, **chosen: Any) -> Iterator[Te
             }
         )
     )
-    yield TestClient(made.wsgi())
+    yield TestClient(wsgi_of(made))
     made.close()
 
 

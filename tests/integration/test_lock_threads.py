@@ -14,6 +14,7 @@ from staging_api.db.timeouts import Timeouts
 from staging_api.errors import Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.processes.services import Services
 from staging_api.processes.slow_clients import SlowClients
@@ -138,7 +139,7 @@ def services(database: Database, database_url: str, tmp_path) -> Iterator[Servic
 
 
 def test_a_process_without_its_threads_is_not_live(services: Services) -> None:
-    client = TestClient(services.app())
+    client = TestClient(api_of(services))
     assert client.simulate_get("/livez").status_code == 200
     with no_room_for("lease-renewal"):
         with pytest.raises(Unavailable):

@@ -14,6 +14,7 @@ from falcon.testing import TestClient
 from staging_api.db.engine import Database
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.service import Service, service
@@ -44,7 +45,7 @@ def serve(
         given = {"auth": "tokens", "tokens_file": tmp_path / "tokens.yaml", **chosen}
         services = build(Settings.from_env(database_url=database_url, home=tmp_path, **given))
         built.append(services)
-        return TestClient(services.app())
+        return TestClient(api_of(services))
 
     yield made
     for each in built:

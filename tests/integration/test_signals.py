@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from staging_api.db.engine import Database
 from staging_api.db.migrate import migrate
+from staging_api.processes.application import api_of, wsgi_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
@@ -142,7 +143,7 @@ def test_a_store_that_cannot_be_written_is_not_ready_and_says_so(
         database_url=database_url, home=tmp_path, store=f"file://{tmp_path}/store"
     )
     made = build(settings)
-    answer = TestClient(made.app()).simulate_get("/readyz")
+    answer = TestClient(api_of(made)).simulate_get("/readyz")
     made.close()
     assert answer.status_code == 503
     assert answer.json["checks"]["store"] == "the store cannot be written"
@@ -154,7 +155,7 @@ def test_without_a_database_a_pod_is_alive_but_not_ready_and_serves_metrics(
 ):
     url = "postgresql+psycopg2://nobody@127.0.0.1:1/none"
     made = build(Settings.from_env(database_url=url, home=tmp_path))
-    client = TestClient(made.app())
+    client = TestClient(api_of(made))
     assert client.simulate_get("/readyz").status_code == 503
     assert client.simulate_get("/livez").status_code == 200
     assert 'staging_database_up{of="database"} 0.0' in client.simulate_get("/metrics").text
@@ -176,7 +177,7 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
             Settings.from_env(database_url=database_url, home=tmp_path, traces_endpoint=endpoint)
         )
         parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        client = TestClient(made.wsgi())
+        client = TestClient(wsgi_of(made))
         answer = client.simulate_get(
             "/api/v1.0/locks", headers={"traceparent": parent}, host="localhost"
         )

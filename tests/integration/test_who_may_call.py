@@ -18,6 +18,7 @@ from staging_api.identity.model import Role
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.processes.services import Services
 from staging_api.settings import Settings
@@ -45,7 +46,7 @@ def services(issuer: Issuer, database_url: str, tmp_path_factory: Any) -> Iterat
 
 @pytest.fixture(scope="module")
 def client(services: Services) -> TestClient:
-    return TestClient(services.app())
+    return TestClient(api_of(services))
 
 
 def settings(url: str, home: Path, issuer: Issuer, **given: Any) -> Settings:
@@ -64,7 +65,7 @@ def call(client: TestClient, route: str, method: str, token: str | None = None) 
 def test_every_route_and_method_is_in_the_table(services: Services):
     found = {
         (route.path, method.method)
-        for route in inspect.inspect_routes(services.app())
+        for route in inspect.inspect_routes(api_of(services))
         for method in route.methods
         if not method.internal
     }
@@ -73,8 +74,8 @@ def test_every_route_and_method_is_in_the_table(services: Services):
 
 def test_nothing_is_served_past_the_table(services: Services):
     """Sinks and static folders of the framework are not seen by the middleware."""
-    assert inspect.inspect_app(services.app()).sinks == []
-    assert inspect.inspect_app(services.app()).static_routes == []
+    assert inspect.inspect_app(api_of(services)).sinks == []
+    assert inspect.inspect_app(api_of(services)).static_routes == []
 
 
 @pytest.mark.parametrize("role", Role)
@@ -139,7 +140,7 @@ def test_a_responder_that_is_not_in_the_table_is_refused(services: Services, iss
         def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
             resp.text = "secret"
 
-    app = services.app()
+    app = api_of(services)
     app.add_route("/forgotten", Forgotten())
     answer = call(TestClient(app), "/forgotten", "GET", issuer.token(role=list(Role)))
     assert answer.status_code == 405
@@ -175,7 +176,7 @@ def test_callers_without_a_credential_may_get_roles(
     issuer: Issuer, database_url: str, database: Database, tmp_path: Path
 ):
     made = build(settings(database_url, tmp_path, issuer, anonymous_roles="viewer"))
-    client = TestClient(made.app())
+    client = TestClient(api_of(made))
     assert call(client, "/static/{path:path}", "GET").status_code == 404
     assert call(client, "/api/v1.0/stagings", "POST").status_code == 401
     assert call(client, "/static/{path:path}", "GET", "nonsense").status_code == 401
@@ -188,7 +189,7 @@ def test_a_provider_that_is_away_is_503_and_probes_do_not_ask_it(
     with issuing() as away:
         away.away = True
         made = build(settings(database_url, tmp_path, away))
-        client = TestClient(made.app())
+        client = TestClient(api_of(made))
         answer = call(client, "/api/v1.0/locks", "GET", away.token(role="viewer"))
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert call(client, "/readyz", "GET", away.token()).status_code == 200
@@ -199,7 +200,7 @@ def test_without_authentication_every_caller_is_anonymous_with_all_roles(
     database_url: str, database: Database, tmp_path: Path
 ):
     made = build(Settings.from_env(database_url=database_url, home=tmp_path))
-    client = TestClient(made.app())
+    client = TestClient(api_of(made))
     answers = [call(client, *each) for each in CALLS]
     assert {answer.status_code for answer in answers}.isdisjoint({401, 405})
     assert not any("needs the role" in answer.text for answer in answers)

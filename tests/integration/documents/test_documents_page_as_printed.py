@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from staging_api.documents.model import DEFAULT_LIMITS
+from staging_api.processes.application import api_of
 from tests.document_sets import SECRET, doc, policy, secret, sub
 from tests.documents import DocumentApi
 
@@ -134,7 +135,7 @@ def shell(site: DocumentApi, tmp_path: Path) -> Iterator["Shell"]:
     command.chmod(0o755)
     folder = tmp_path / "home"
     folder.mkdir()
-    ours = make_server("127.0.0.1", 0, site.services.app(), handler_class=_Quiet)
+    ours = make_server("127.0.0.1", 0, api_of(site.services), handler_class=_Quiet)
     theirs = ThreadingHTTPServer(("127.0.0.1", 0), Deckhand)
     with serving(ours) as server, serving(theirs) as deckhand:
         environment = {

@@ -1,0 +1,33 @@
+"""The Falcon applications that serve only probes; they import no route of the API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+
+from staging_api.http import problems
+from staging_api.http.middleware import RequestContext
+from staging_api.http.probes import Check, Probes
+from staging_api.http.resources.health import Live, Metrics, Readiness
+
+#: A WSGI application of Falcon.
+App = falcon.App[Any, Any]
+
+
+def create_probes(probes: Probes) -> App:
+    """Return what an API process serves at the probes' own address."""
+    app: App = falcon.App(middleware=[RequestContext()])
+    problems.add_error_handlers(app)
+    app.add_route("/livez", Live(probes.threads))
+    app.add_route("/readyz", Readiness(probes.ready))
+    app.add_route("/metrics", Metrics(probes.metrics_dir, probes.readings))
+    return app
+
+
+def create_worker_probes(probes: Probes, alive: Mapping[str, Check]) -> App:
+    """Return the probes of a worker, which serves nothing else; `alive` checks that it works."""
+    app: App = falcon.App()
+    app.add_route("/livez", Readiness(alive))
+    app.add_route("/readyz", Readiness({**alive, **probes.ready}))
+    app.add_route("/metrics", Metrics(None, probes.readings))
+    return app
