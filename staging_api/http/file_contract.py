@@ -59,6 +59,11 @@ _OF_A_PAGE = [
     ),
     parameter("after", "of a folder: only what follows this name"),
 ]
+_PACKED = parameter(
+    "archive",
+    "of a folder: all of its files as one stream, however deep; cut short if one is lost meanwhile",
+    schema={"type": "string", "enum": ["tar", "tar.gz", "tar.zst", "zip"]},
+)
 _FOLLOW = parameter(
     "follow",
     "a file that is still being staged is sent as it grows, and waited for if nothing of it is"
@@ -90,14 +95,14 @@ FILE_PATHS: Mapping[str, Mapping[str, Described]] = {
             "Fetch a staged file, or list a folder",
             "static",
             _FETCHED,
-            [_STAGED, _FOLLOW, *_OF_A_PAGE, *_CONDITIONS],
+            [_STAGED, _FOLLOW, _PACKED, *_OF_A_PAGE, *_CONDITIONS],
         ),
         "head": operation(
             "head_static",
             "Describe a staged file",
             "static",
             _described(_FETCHED),
-            [_STAGED, *_OF_A_PAGE, *_CONDITIONS],
+            [_STAGED, _PACKED, *_OF_A_PAGE, *_CONDITIONS],
         ),
     },
     "/archive/{archive}/{path}": {

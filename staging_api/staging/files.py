@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from staging_api.clients import Client
 from staging_api.db.engine import Database
-from staging_api.errors import NotFound
+from staging_api.errors import LimitExceeded, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import Child, ServedFile
 from staging_api.staging.partial_files import FollowedFile, PartialFiles
+
+_MOST_FILES = 200_000
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,21 @@ class StagedFiles:
             if repository.served_file(conn, path) is not None:
                 return None
         return self.growing.begin(path, seconds, client)
+
+    def below(self, folder: str) -> list[ServedFile]:
+        """Return all files below a folder that ends in ``/``, ordered by the bytes of their paths.
+
+        Raises:
+            NotFound: nothing is staged there.
+            LimitExceeded: there are too many.
+        """
+        with self.database.connect() as conn:
+            found = repository.served_below(conn, folder, _MOST_FILES + 1)
+        if not found:
+            raise NotFound(f"nothing is staged in {folder}")
+        if len(found) > _MOST_FILES:
+            raise LimitExceeded(f"{folder} has more than {_MOST_FILES} files: take its folders")
+        return found
 
     def children(self, folder: str, *, limit: int, after: str) -> Page[Child]:
         """List the files and folders directly in a folder that ends in ``/``.

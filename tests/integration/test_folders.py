@@ -1,10 +1,15 @@
 """Folders below /static: listed a page at a time, by what the tables say is there."""
 
+import gzip
+import io
+import tarfile
 import threading
+import zipfile
 
 import pytest
 from falcon import testing
 
+from staging_api.formats.unpacking import new_zstd
 from staging_api.http.app import create_app
 from staging_api.http.bodies import ArtifactBody
 from staging_api.shutdown import Shutdown
@@ -129,3 +134,70 @@ def test_the_url_of_an_artifact_leads_to_its_own_bytes_whatever_its_name(at, cli
     for artifact in map(ArtifactBody.of, staging.artifacts):
         content = client.simulate_get(artifact.url).content.decode()
         assert content == f"content of {artifact.path.rpartition('/')[2]}"
+
+
+def unpacked(form: str, packed: bytes) -> dict[str, bytes]:
+    """The files of a stream, as the standard library reads them."""
+    if form == "zip":
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            assert archive.testzip() is None
+            return {name: archive.read(name) for name in archive.namelist()}
+    if form == "tar.gz":
+        packed = gzip.decompress(packed)
+    elif form == "tar.zst":
+        packed = new_zstd().decompress(packed)
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
+        return {m.name: (archive.extractfile(m) or io.BytesIO()).read() for m in archive}
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst", "zip"])
+def test_a_folder_comes_as_one_stream(at, client, form):
+    files = {"suites/deep/er/one": b"1" * 70_000, "suites/none": b"", f"suites/{'long' * 60}": b"x"}
+    url = staged(at, **files)
+    answer = client.simulate_get(f"{url}suites/", params={"archive": form})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-disposition"] == f'attachment; filename="suites.{form}"'
+    wanted = {name: content for name, content in {**FILES, **files}.items() if name != "suites/a"}
+    assert unpacked(form, answer.content) == wanted
+    etag = answer.headers["etag"]
+    again = client.simulate_get(
+        f"{url}suites/", params={"archive": form}, headers={"If-None-Match": etag}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    head = client.simulate_head(f"{url}suites/", params={"archive": form})
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", etag)
+
+
+@pytest.mark.parametrize(
+    ("query", "protocol", "says"),
+    [
+        ("archive=rar", "HTTP/1.1", "must be one of tar, tar.gz, tar.zst, zip"),
+        ("archive=", "HTTP/1.1", "must be one of"),
+        ("archive=tar", "HTTP/1.0", "needs HTTP/1.1"),
+    ],
+)
+def test_a_form_that_cannot_be_sent_is_refused(at, client, query, protocol, says):
+    answer = client.simulate_get(
+        staged(at), query_string=query, extras={"SERVER_PROTOCOL": protocol}
+    )
+    assert (answer.status_code, says in answer.json["detail"]) == (400, True)
+
+
+def test_a_stream_whose_file_is_lost_meanwhile_is_cut_and_one_whose_first_is_lost_is_refused(
+    at, client
+):
+    url = staged(at, **{"suites/0": b"first" * 200_000, "suites/z": b"last"})
+    blobs = dict(at.rows("SELECT path, sha256 FROM staged_files"))
+    folder = url.removeprefix("/static/")
+
+    def lose(name: str) -> None:
+        digest = blobs[folder + name]
+        (at.store / "sha256" / digest[:2] / digest).unlink()
+
+    lose("suites/z")
+    with pytest.raises(ConnectionResetError):
+        client.simulate_get(url, params={"archive": "tar"})
+    at.stage(f"file://{at.builds}/board/R17-1", "suites")
+    lose("suites/0")
+    answer = client.simulate_get(f"{url}suites/", params={"archive": "zip"})
+    assert answer.status_code == 404

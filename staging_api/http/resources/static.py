@@ -5,6 +5,7 @@ import falcon
 from staging_api import metrics
 from staging_api.http.auth import client_of
 from staging_api.http.handover import Sender
+from staging_api.http.resources import packed_folders
 from staging_api.http.resources.folders import show_folder
 from staging_api.http.resources.growing import follow, is_asked_for
 from staging_api.http.sending import Sendable, describe
@@ -22,9 +23,9 @@ class StaticFiles:
         self._wait_cap_seconds = wait_cap_seconds
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Send the file, or the range of the request; a folder is listed."""
+        """Send the file, or the range of the request; a folder is listed or packed."""
         if path.endswith("/"):
-            show_folder(req, resp, self._files, path)
+            self._show(req, resp, path)
             return
         if is_asked_for(req):
             followed = self._files.follow(path, self._wait_cap_seconds, client_of(req))
@@ -42,11 +43,17 @@ class StaticFiles:
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send what GET would, less the bytes."""
         if path.endswith("/"):
-            show_folder(req, resp, self._files, path)
+            self._show(req, resp, path)
             return
         part = describe(req, resp, _sendable(self._files.find(path)))
         if part is not None:
             resp.content_length = part.length
+
+    def _show(self, req: falcon.Request, resp: falcon.Response, folder: str) -> None:
+        if packed_folders.is_asked_for(req):
+            packed_folders.send_folder(req, resp, self._files, self._sender, folder)
+        else:
+            show_folder(req, resp, self._files, folder)
 
 
 def _sendable(served: ServedFile) -> Sendable:

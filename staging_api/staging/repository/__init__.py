@@ -48,7 +48,7 @@ from staging_api.staging.repository.files import (
     newest_of_each,
     outcomes,
 )
-from staging_api.staging.repository.folders import children_of
+from staging_api.staging.repository.folders import children_of, served_below
 from staging_api.staging.repository.growth_rows import (
     IncomingFile,
     end_growth,
@@ -226,6 +226,7 @@ __all__ = [
     "request_cancel",
     "reserve",
     "reserve_upload",
+    "served_below",
     "served_file",
     "settle",
     "shares",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from staging_api.staging.model import Child
+from staging_api.staging.model import Child, ServedFile
 
 
 def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[Child]:
@@ -27,6 +27,13 @@ def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[C
         else Child(row.name, row.sha256, row.size_bytes)
         for row in conn.execute(_CHILDREN, given)
     ]
+
+
+def served_below(conn: Connection, folder: str, limit: int) -> list[ServedFile]:
+    """The files below a folder that ends in ``/``, however deep, in the order of their bytes."""
+    given = {"folder": folder, "beyond": _behind(folder), "limit": limit}
+    found = conn.execute(_SERVED_BELOW, given)
+    return [ServedFile(**row._mapping) for row in found]  # noqa: SLF001 - its public name
 
 
 def _behind(path: str) -> str:
@@ -55,4 +62,12 @@ _CHILDREN = text("""
         sha256, size_bytes
     FROM (SELECT substr(path, length(:folder) + 1) AS rest, sha256, size_bytes FROM child) c
     LIMIT :limit
+""")
+
+_SERVED_BELOW = text("""
+    SELECT DISTINCT ON (f.path COLLATE "C")
+        f.path, f.artifact_id, f.sha256, f.size_bytes, a.staged_at, f.executable
+    FROM staged_files f JOIN staged_artifacts a ON a.id = f.artifact_id AND a.state = 'staged'
+    WHERE f.path COLLATE "C" > :folder AND f.path COLLATE "C" < :beyond
+    ORDER BY f.path COLLATE "C", a.staged_at DESC LIMIT :limit
 """)

@@ -1,0 +1,103 @@
+"""``/static/FOLDER/?archive=tar.zst``: all files of a folder as one stream."""
+
+import errno
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import BinaryIO
+
+import falcon
+
+from staging_api import metrics
+from staging_api.errors import Invalid, StagingApiError
+from staging_api.formats.packing import PACKERS, PackedFile
+from staging_api.http.handover import Sender
+from staging_api.staging.files import StagedFiles
+from staging_api.staging.model import ServedFile
+
+log = logging.getLogger(__name__)
+
+_PARAMETER = "archive"
+_MEDIA = {"tar": "application/x-tar", "zip": "application/zip"}
+
+
+def is_asked_for(req: falcon.Request) -> bool:
+    """Whether the caller takes the folder as one stream."""
+    return req.has_param(_PARAMETER)
+
+
+def send_folder(
+    req: falcon.Request, resp: falcon.Response, files: StagedFiles, sender: Sender, folder: str
+) -> None:
+    """Send all files of a folder, with the folder's own name above their paths.
+
+    The connection is cut short of its end if a file cannot be read any more.
+
+    Raises:
+        Invalid: the form is unknown, or an HTTP/1.0 client could not tell the end from a cut.
+        NotFound: nothing is staged there.
+        LimitExceeded: there are too many files.
+    """
+    form = req.get_param(_PARAMETER, default="")
+    if form not in PACKERS:
+        raise Invalid.field(_PARAMETER, f"must be one of {', '.join(PACKERS)}")
+    if req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        raise Invalid.field(_PARAMETER, "needs HTTP/1.1: the length of the stream is not known")
+    found = files.below(folder)
+    etag = f'W/"{_digest(form, found)}"'
+    resp.set_header("ETag", etag)
+    resp.set_header("Cache-Control", "no-cache")
+    if req.get_header("If-None-Match") == etag:
+        resp.status = falcon.HTTP_304
+        return
+    resp.content_type = _MEDIA.get(form, "application/octet-stream")
+    resp.downloadable_as = f"{folder.rstrip('/').rpartition('/')[2]}.{form}"
+    if req.method != "HEAD":
+        pieces = PACKERS[form](_packed(files, sender, folder, found))
+        # Before the status is sent, so that a store that is away is an error and not a cut.
+        resp.stream = _Sent(chain([next(pieces)], pieces))
+
+
+def _packed(
+    files: StagedFiles, sender: Sender, folder: str, found: Sequence[ServedFile]
+) -> Iterator[PackedFile]:
+    above = folder[: folder.rstrip("/").rfind("/") + 1]
+
+    def opened(file: ServedFile) -> BinaryIO:
+        files.hand_out(file)
+        with sender.noticed(file.sha256, file.size_bytes):
+            return sender.blobs.open(file.sha256, file.size_bytes)
+
+    for file in found:
+        yield PackedFile(
+            file.path.removeprefix(above),
+            file.size_bytes,
+            file.staged_at,
+            file.executable,
+            partial(opened, file),
+        )
+
+
+class _Sent:
+    """The body; what fails after its status was sent can only end the connection."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._pieces:
+                metrics.SERVED_BYTES.inc(len(piece))
+                yield piece
+        except StagingApiError as error:
+            log.warning("a reader of a folder was cut off: %s", error.detail)
+            raise ConnectionResetError(errno.ECONNRESET, error.detail) from None
+
+
+def _digest(form: str, files: Sequence[ServedFile]) -> str:
+    digest = hashlib.sha256(form.encode())
+    for file in files:
+        digest.update(f"{file.sha256} {file.staged_at.isoformat()} {file.path}\n".encode())
+    return digest.hexdigest()
