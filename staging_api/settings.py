@@ -125,7 +125,9 @@ class Settings(BaseSettings):
         description="connections at once for one object, if a source limits each of them",
     )
     sources_manifest: str = Field(
-        "UPLOADED", description="the object, written last, that names all others of an archive"
+        "UPLOADED",
+        description="the object, written last, that names all others of an archive;"
+        " several names, comma separated: the first that is there",
     )
     sources_etag_is_md5: bool = Field(
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"

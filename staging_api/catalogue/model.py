@@ -15,6 +15,8 @@ MEMBER_WORD, _INSIDE = "member:", "!/"
 _TOKEN = re.compile(r"\*\*|[*?]|\{(?P<word>[a-z]+)\}|\{(?P<choices>[^{}]*,[^{}]*)\}|.", re.DOTALL)
 _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
+_GLOB_CHARACTERS = frozenset("*?{}[]")
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -32,6 +34,13 @@ class Pattern:
     def matches(self, name: str, build: str) -> bool:
         """Whether the whole name fits."""
         return self._compiled(build).fullmatch(name) is not None
+
+    def only_name(self, build: str) -> str | None:
+        """The one name that fits; None if several could."""
+        if self.literal:
+            return self.glob
+        name = self.glob.replace("{build}", "")
+        return None if set(name) & _GLOB_CHARACTERS else self.glob.replace("{build}", build)
 
     def _compiled(self, build: str) -> re.Pattern[str]:
         return re.compile(self._template.replace("\0", re.escape(build)))
@@ -69,6 +78,11 @@ class Choice:
         """Every name that fits, the likeliest first: shortest, then in order."""
         found = [name for name in names if self._fits(name, build)]
         return sorted(found, key=lambda name: (len(name), name))
+
+    def object_name(self, build: str) -> str | None:
+        """The name of the only object that could fit; None if several could."""
+        name = self.pattern.only_name(build)
+        return name if name is not None and self._fits(name, build) else None
 
     def takes(self, member: str) -> bool:
         """Return whether this member of the object is selected."""

@@ -15,7 +15,6 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 
 from staging_api.errors import (
-    ArchiveNotFound,
     ArtifactNotFound,
     SourceChanged,
     SourceFailed,
@@ -31,6 +30,7 @@ from staging_api.sources.headers import (
     strong_etag,
 )
 from staging_api.sources.http_client import Answer, HttpClient
+from staging_api.sources.http_names import HttpNames
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
 from staging_api.sources.retrying import Interrupted, Pace, resumed, retried
@@ -81,11 +81,11 @@ class HttpSource:
         return self._url.canonical
 
     def names(self) -> list[str]:
-        """List every object, from the manifest: http has no listing."""
+        """List every object: from the manifest, or else from whichever list the server has."""
         manifest = read_manifest(self, self._options)
-        if manifest is None:
-            raise ArchiveNotFound(f"{self._url.canonical} has no {self._options.manifest}")
-        return list(manifest.names)
+        if manifest is not None:
+            return list(manifest.names)
+        return HttpNames(self._url, self._client, self._options).names()
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""

@@ -27,10 +27,15 @@ _WORTH_READING = 64 << 10
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer after all redirects, whose body has not been read."""
+    """An answer after all redirects, whose body has not been read; `target` is where it is from."""
 
     response: Response
-    redirected: bool
+    target: Target
+
+    @property
+    def redirected(self) -> bool:
+        """Whether a redirect led to it."""
+        return self.target.redirected
 
     @property
     def status(self) -> int:
@@ -87,7 +92,7 @@ class HttpClient:
             response = self._sent(method, target, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
-                return Answer(response, target.redirected)
+                return Answer(response, target)
             # The body of a redirect may be endless: drop the connection instead.
             response.close()
             target = redirected(target, location)

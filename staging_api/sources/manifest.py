@@ -5,14 +5,19 @@ the uploader has finished, and names everything.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, ArtifactNotFound, LimitExceeded
-from staging_api.sources.model import Source, SourceOptions
+from staging_api.errors import ArchiveUnsafe, ArtifactNotFound, LimitExceeded, SourceRefused
+from staging_api.sources.lists import is_markup, names_in
+from staging_api.sources.model import Source, SourceObject, SourceOptions
 from staging_api.sources.url import is_safe_name
 
-_MAX_BYTES = 16 << 20
+log = logging.getLogger(__name__)
+
+#: The most that a manifest, or another list, may have.
+MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -33,54 +38,90 @@ class Manifest:
 def read_manifest(
     source: Source, options: SourceOptions, kept: Manifest | None = None
 ) -> Manifest | None:
-    """Read an archive's manifest; None if it has none (yet).
+    """Read an archive's manifest; None if it has none (yet), or a web page is in its place.
 
     Args:
         source: of the archive.
-        options: the manifest's name, and the limit of names.
+        options: the names that a manifest may have, of which the first that is there counts; and
+            the limit of names.
         kept: an earlier result; the same version is not read again.
 
     Raises:
-        ArchiveUnsafe: a name must not stand in a URL or a path.
+        ArchiveUnsafe: a name would lead out of the archive.
         LimitExceeded: it is too long.
         ArchiveCorrupt: it is not a list of names.
     """
-    try:
-        found = source.stat(options.manifest)
-    except ArtifactNotFound:
+    found = find_manifest(source, options)
+    if found is None:
         return None
     version = found.version if found.strong else None
     if kept is not None and version is not None and kept.version == version:
         return kept
+    raw = read_small(source, found)
+    if is_markup(raw):
+        return None
+    names = checked_names(names_in(raw, found.name), options)
+    return Manifest(version, hashlib.sha256(raw).hexdigest(), names)
+
+
+def find_manifest(source: Source, options: SourceOptions) -> SourceObject | None:
+    """Describe the manifest of an archive; None if none is there."""
+    for name in options.manifests:
+        try:
+            return source.stat(name)
+        except ArtifactNotFound:
+            continue
+        except SourceRefused as error:
+            # Also of a bucket that says 403 for what is absent, and of a site that shows a page.
+            log.info("%s: %s", name, error.detail)
+    return None
+
+
+def read_small(source: Source, found: SourceObject) -> bytes:
+    """Read a small object whole.
+
+    Raises:
+        LimitExceeded: it is not small.
+    """
     raw = bytearray()
     with source.open(found) as chunks:
         for chunk in chunks:
             raw += chunk
-            if len(raw) > _MAX_BYTES:
-                raise LimitExceeded(f"{options.manifest} has more than {_MAX_BYTES} bytes")
-    names = checked_names(_lines(raw, options.manifest), options)
-    return Manifest(version, hashlib.sha256(raw).hexdigest(), names)
+            if len(raw) > MAX_BYTES:
+                raise LimitExceeded(f"{found.name} has more than {MAX_BYTES} bytes")
+    return bytes(raw)
 
 
 def checked_names(names: Iterable[str], options: SourceOptions) -> list[str]:
-    """Return the names if they are not too many and each could stand in a URL.
+    """Return the names that could stand in a URL, if they are not too many.
+
+    A name that is merely odd (an empty segment, an escape, too long) is left out: whoever does not
+    ask for it is not concerned. One that leads out of the archive makes the list hostile.
 
     Raises:
-        ArchiveUnsafe: one of them is not safe.
+        ArchiveUnsafe: one of them leads upwards, is absolute or has a control character.
         LimitExceeded: there are too many.
     """
-    checked = []
+    checked: list[str] = []
+    odd: list[str] = []
     for name in names:
-        if not is_safe_name(name):
+        if _is_hostile(name):
             raise ArchiveUnsafe(f"the archive names an object {name[:80]!a}, which is not safe")
-        checked.append(name)
+        (checked if is_safe_name(name) else odd).append(name)
         if len(checked) > options.most_names:
             raise LimitExceeded(f"the archive has more than {options.most_names} objects")
+    if odd:
+        log.warning(
+            "%d names of the archive cannot stand in a URL and are left out, such as %a",
+            len(odd),
+            odd[0][:80],
+        )
     return checked
 
 
-def _lines(raw: bytearray, manifest: str) -> list[str]:
-    try:
-        return [line.strip() for line in raw.decode().splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise ArchiveCorrupt(f"{manifest} is not a list of names in UTF-8") from None
+def _is_hostile(name: str) -> bool:
+    return (
+        name.startswith("/")
+        or ".." in name.replace("\\", "/").split("/")
+        or any(char < " " or char == "\x7f" for char in name)
+    )

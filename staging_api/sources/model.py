@@ -31,7 +31,8 @@ class SourceOptions:
         backoff_seconds: the pause before the second attempt; it doubles from there.
         backoff_cap_seconds: the longest pause.
         redirects: followed for one request.
-        manifest: name of the object that lists all others, written last by the uploader.
+        manifests: names of the object that lists all others, written last by the uploader; the
+            first that is there counts.
         most_names: objects that one archive may have.
         authorization: the Authorization header by origin, such as ``https://host:port``.
         ca_file: trusted certificate authorities: for http instead of the system's, for buckets in
@@ -55,7 +56,7 @@ class SourceOptions:
     backoff_seconds: float = 0.5
     backoff_cap_seconds: float = 20.0
     redirects: int = 5
-    manifest: str = "UPLOADED"
+    manifests: tuple[str, ...] = ("UPLOADED",)
     most_names: int = 100_000
     authorization: Mapping[str, str] = field(default_factory=dict)
     ca_file: str | None = None

@@ -25,7 +25,7 @@ def options_of(settings: Settings) -> SourceOptions:
         read_timeout_seconds=settings.sources_read_seconds,
         slowest_bytes_per_second=settings.sources_slowest_bytes_per_second,
         attempts=settings.sources_attempts,
-        manifest=_manifest(settings.sources_manifest),
+        manifests=_manifests(settings.sources_manifest),
         authorization=_authorization(settings.sources_authorization_file),
         ca_file=_ca_file(settings.sources_ca_file),
         gs_endpoint=_endpoint("STAGING_SOURCES_GS_ENDPOINT", settings.sources_gs_endpoint),
@@ -36,10 +36,12 @@ def options_of(settings: Settings) -> SourceOptions:
     )
 
 
-def _manifest(name: str) -> str:
-    if not is_safe_name(name):
-        raise Invalid.field("STAGING_SOURCES_MANIFEST", "must be the name of an object")
-    return name
+def _manifests(text: str) -> tuple[str, ...]:
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(is_safe_name(name) for name in names):
+        shape = "names of objects, comma separated, such as: UPLOADED, SHA256SUMS"
+        raise Invalid.field("STAGING_SOURCES_MANIFEST", f"must be {shape}")
+    return tuple(dict.fromkeys(names))
 
 
 def _endpoint(field: str, text: str) -> str | None:

@@ -14,7 +14,8 @@ _TYPES = ("text/html", "application/xhtml+xml")
 # A page may begin with a byte order mark, white space, comments and an XML declaration.
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s|<!--.*?-->|<\?xml[^>]*>)*"
-    rb"<(?:!doctype\s+html|html|head|body|title|script|meta|iframe|form|h1|center|noscript)[\s>/]",
+    rb"<(?:!doctype\s+html|html|head|body|title|script|style|meta|link|iframe|form|h[1-6]|center"
+    rb"|noscript|a|b|br|div|p|pre|span|table|ul)[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
 _PAGES = re.compile(r"\.(?:x?html?|shtml|xht|mhtml|php[0-9]?|aspx?|jsp|cgi|svg)\Z", re.IGNORECASE)

@@ -72,7 +72,7 @@ class CatalogueCheck:
             catalogue,
             url.canonical,
             entries,
-            left_over=sorted(set(names) - taken - {self.options.manifest}),
+            left_over=sorted(set(names) - taken - set(self.options.manifests)),
             collisions=_collisions(entries),
         )
 

@@ -1,10 +1,11 @@
 """Wait for an upload, with one poll of an archive for all waiters on all pods.
 
 A poll reads the manifest, which the uploader writes last, or else a listing. Each version of a
-manifest is read once and kept in ``manifests``, so later attempts only compare versions. An archive
-is worth waiting for if the request says so, or if something of it is there and its manifest is not;
-of an archive of which nothing is there, and of one whose manifest lacks an artifact, the answer is
-known at once.
+manifest is read once and kept in ``manifests``, so later attempts only compare versions. What a
+catalogue or a request names without a glob is asked for by that name first, and needs neither. An
+archive is worth waiting for if the request says so, or if something of it is there and its manifest
+is not; of an archive of which nothing is there, and of one whose manifest lacks an artifact, the
+answer is known at once.
 
 A request that waits keeps its lock, and no slot of those that work; a worker keeps nothing:
 it puts the artifacts off to the next look. How long has been waited is in the row of the staging,
@@ -18,7 +19,7 @@ the time. While it polls: another waiter makes the next poll when it is due.
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -35,10 +36,11 @@ from staging_api.errors import (
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
-from staging_api.sources.manifest import Manifest, read_manifest
+from staging_api.sources.manifest import Manifest, find_manifest, read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest
+from staging_api.staging.presence import Presence
 from staging_api.staging.watch import Watch
 from staging_api.work_slots import no_slot
 
@@ -96,7 +98,7 @@ class Upload:
         self._aside = aside
         self._names: list[str] | None = None
         self._absent: str | None = None
-        self._looked_at = 0.0
+        self._presence = Presence(source, request.url.build)
 
     @property
     def names(self) -> list[str]:
@@ -116,9 +118,35 @@ class Upload:
                 raise
         return self._names
 
+    def names_for(self, kind: ArtifactKind) -> Sequence[str]:
+        """The objects to choose from for one artifact; without a glob it needs no list of all.
+
+        Raises:
+            ArchiveNotFound: nothing is there.
+            SourceRefused: the source says neither what there is, nor that it is not.
+        """
+        name = self._presence.find(kind, self._names or ())
+        if name is not None:
+            return [name]
+        try:
+            return self.names
+        except ArchiveNotFound:
+            if (refusal := self._presence.refusal(kind)) is not None:
+                raise refusal from None
+            if not self._presence.seen and not self._has_staged():
+                raise
+            return sorted(self._presence.seen)
+
+    def _has_staged(self) -> bool:
+        """Whether something of the request is staged: then there is such an archive."""
+        names = self._request.names
+        with self._database.connect() as conn:
+            rows = repository.artifacts_of(conn, self._request.archive_url, names)
+        return any(row.state == "staged" for row in rows)
+
     def lacks(self, kind: ArtifactKind) -> bool:
         """Whether an artifact that must be there is not there yet."""
-        return not kind.optional and not kind.find(self.names, self._request.url.build)
+        return not kind.optional and not kind.find(self.names_for(kind), self._request.url.build)
 
     def awaited(self, kind: ArtifactKind, held: Hold, *, patient: bool) -> bool:
         """Wait until an artifact is there, or cannot come any more.
@@ -170,7 +198,8 @@ class Upload:
 
     def _can_come(self, kind: ArtifactKind) -> bool:
         """Return whether an absent artifact is worth waiting for."""
-        if self._allowed_seconds <= 0:
+        # An archive without any list does not say that it is still being uploaded.
+        if self._allowed_seconds <= 0 or self._absent is not None:
             return False
         if not self._has_manifest():
             return True
@@ -180,10 +209,9 @@ class Upload:
 
     def _has_manifest(self) -> bool:
         try:
-            self._source.stat(self._terms.options.manifest)
+            return find_manifest(self._source, self._terms.options) is not None
         except NotFound:
             return False
-        return True
 
     def _look(self) -> list[str]:
         try:
@@ -242,6 +270,7 @@ class Upload:
         with self._database.connect() as conn:
             mine = repository.claim_poll(conn, self._request.archive_url, self._pause())
         if mine:
+            self._presence.forget_absent()
             self._names = self._look()
             with self._database.connect() as conn:
                 repository.note_poll(conn, self._request.archive_url, self._names)

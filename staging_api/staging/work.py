@@ -187,8 +187,9 @@ class Work:
             partial(quota.reserve, artifact.id, held, check=self.stop_signals.check),
             partial(quota.reserve_more, artifact.id, held),
         )
+        kind = self._kind(artifact)
         return engine.fetch(
-            self._kind(artifact),
+            kind,
             self.source,
             self.request.url.build,
             self.blobs,
@@ -200,7 +201,7 @@ class Work:
                 tracker=tracker,
             ),
             owner=held.lease.id,
-            names=self.upload.names,
+            names=self.upload.names_for(kind),
             speed=self.speed,
         )
 

@@ -176,10 +176,16 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], Objects], str, int, str]] = {
     "cut tar.gz": (lambda: cut(build(), "debug.tgz"), "symbols", 502, "archive_corrupt"),
     "cut zip": (lambda: cut(build(), "image.zip"), "images", 502, "archive_corrupt"),
     "no tar at all": (
-        lambda: with_tar(b"<html>try again later</html>"),
+        lambda: with_tar(b"try again later"),
         "test_suites",
         502,
         "archive_corrupt",
+    ),
+    "a web page": (
+        lambda: with_tar(b"<html>try again later</html>"),
+        "test_suites",
+        502,
+        "source_refused",
     ),
     "a wrong checksum": (
         lambda: with_tar(gzip.compress(tar(MANY))[:-8] + b"\0" * 8),

@@ -87,12 +87,19 @@ def test_without_a_manifest_there_is_no_archive(server, reader):
         reader().names()
 
 
-@pytest.mark.parametrize("line", [b"../x\n", b"/etc/passwd\n", b"a//b\n", b"a\0b\n"])
+@pytest.mark.parametrize("line", [b"../x\n", b"/etc/passwd\n", b"a\\..\\b\n", b"a\0b\n"])
 def test_a_manifest_with_an_unsafe_name_is_refused_for_good(server, reader, line):
     server.objects["/b/R17/UPLOADED"] = b"fine\n" + line
     with pytest.raises(ArchiveUnsafe) as refused:
         reader().names()
     assert not refused.value.retryable
+
+
+@pytest.mark.parametrize("line", [b"a//b\n", b"build%20log.txt\n", b"x" * 300 + b"\n"])
+def test_a_name_that_is_only_odd_is_left_out_of_a_manifest(server, reader, line, caplog):
+    server.objects["/b/R17/UPLOADED"] = line + b"fine\n" + line
+    assert reader().names() == ["fine"]
+    assert "left out" in caplog.text
 
 
 def test_a_manifest_that_is_no_text_is_damaged(server, reader):

@@ -30,7 +30,7 @@ def test_every_setting_has_its_effect(tmp_path):
             sources_read_seconds=2,
             sources_slowest_bytes_per_second=3,
             sources_attempts=4,
-            sources_manifest="MANIFEST",
+            sources_manifest="MANIFEST, lists/SHA256SUMS",
             sources_etag_is_md5=False,
         )
     )
@@ -40,7 +40,10 @@ def test_every_setting_has_its_effect(tmp_path):
     assert chosen.authorization == {"https://depot.example:8443": "Bearer abc"}
     assert (chosen.connect_timeout_seconds, chosen.read_timeout_seconds) == (1, 2)
     assert (chosen.slowest_bytes_per_second, chosen.attempts) == (3, 4)
-    assert (chosen.manifest, chosen.etag_is_md5) == ("MANIFEST", False)
+    assert (chosen.manifests, chosen.etag_is_md5) == (
+        ("MANIFEST", "lists/SHA256SUMS"),
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,7 @@ def test_every_setting_has_its_effect(tmp_path):
         ("sources_anonymous", "builds"),
         ("sources_manifest", "../UPLOADED"),
         ("sources_manifest", ""),
+        ("sources_manifest", "UPLOADED,,x"),
     ],
 )
 def test_an_error_names_the_wrong_setting(name, value):

@@ -1,0 +1,79 @@
+"""Read the XML by which S3, Google Cloud Storage and their likes list a bucket over plain HTTP."""
+
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+
+@dataclass
+class BucketListing:
+    """One page of a listing.
+
+    Attributes:
+        keys: of the objects, whole.
+        token: asks for the next page; None on the last one.
+        marker: asks for the next page of a server that has no tokens.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    token: str | None = None
+    marker: str | None = None
+
+
+def read_listing(raw: bytes) -> BucketListing | None:
+    """Read one page; None if it is something else."""
+    reader = _Reader()
+    try:
+        reader.parser.Parse(raw, True)
+    except (expat.ExpatError, ValueError):
+        return None
+    return reader.listing if reader.path_seen else None
+
+
+class _Reader:
+    """Follows the elements of ``ListBucketResult``; entities are refused, since none is needed."""
+
+    def __init__(self) -> None:
+        self.listing = BucketListing()
+        self.path_seen = False
+        self._path: list[str] = []
+        self._text = ""
+        self._truncated = False
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._add
+        self.parser.StartDoctypeDeclHandler = self._refuse
+
+    def _refuse(self, *_: object) -> None:
+        raise ValueError("a listing declares no entities")
+
+    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        self._path.append(name.rpartition(":")[2])
+        self._text = ""
+        if self._path == ["ListBucketResult"]:
+            self.path_seen = True
+
+    def _add(self, text: str) -> None:
+        self._text += text
+
+    def _end(self, _name: str) -> None:
+        place, text = self._path[1:], self._text
+        if place == ["Contents", "Key"]:
+            self.listing.keys.append(text)
+        elif place == ["IsTruncated"]:
+            self._truncated = text.strip() == "true"
+        elif place == ["NextContinuationToken"]:
+            self.listing.token = text
+        elif place == ["NextMarker"]:
+            self.listing.marker = text
+        self._path.pop()
+        self._text = ""
+        if not self._path:
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._truncated:
+            self.listing.token = self.listing.marker = None
+        elif self.listing.token is None and self.listing.marker is None:
+            self.listing.marker = self.listing.keys[-1] if self.listing.keys else None

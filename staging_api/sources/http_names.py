@@ -1,0 +1,169 @@
+"""List the objects below a URL, from whichever list its server has.
+
+Nothing of HTTP says what there is. So each of these is asked for in turn, and the first that names
+something below the archive counts: the API of a release, the page of the folder and of the folders
+in it, the listing of a bucket, and files of names that people write beside their objects. Each of
+them may be absent, forbidden or something else; the next is asked for then.
+"""
+
+import logging
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from staging_api.errors import (
+    ArchiveNotFound,
+    LimitExceeded,
+    NotFound,
+    SourceFailed,
+    SourceNotAllowed,
+    StagingApiError,
+)
+from staging_api.sources.bucket_listing import BucketListing, read_listing
+from staging_api.sources.headers import media_type, retry_after_seconds
+from staging_api.sources.http_client import Answer, HttpClient
+from staging_api.sources.index_page import read_index
+from staging_api.sources.lists import names_in
+from staging_api.sources.manifest import MAX_BYTES, checked_names
+from staging_api.sources.model import CHUNK_BYTES, SourceOptions
+from staging_api.sources.releases import release_names, release_target
+from staging_api.sources.retrying import Interrupted, Pace, retried
+from staging_api.sources.target import Target, target_of
+from staging_api.sources.url import ArchiveUrl
+from staging_api.sources.web_page import is_html_type
+
+log = logging.getLogger(__name__)
+
+#: Names of lists that are not written last, so that they are no manifests.
+LISTS = ("SHA256SUMS", "SHA512SUMS", "MD5SUMS", "manifest.json")
+_OK = 200
+_SOON_BETTER = (429, 503)
+_MAX_PAGES = 200
+_MAX_DEPTH = 8
+
+
+class HttpNames:
+    """The ways to list one archive."""
+
+    def __init__(self, url: ArchiveUrl, client: HttpClient, options: SourceOptions) -> None:
+        self._url = url
+        self._client = client
+        self._options = options
+
+    def names(self) -> list[str]:
+        """List every object.
+
+        Raises:
+            ArchiveNotFound: there is no list of them.
+            ArchiveUnsafe: one of the names leads out of the archive.
+            LimitExceeded: there are too many.
+            SourceFailed: the server fails, and no other list is there.
+        """
+        failure: StagingApiError | None = None
+        for way in (self._of_release, self._of_pages, self._of_bucket, self._of_files):
+            try:
+                if found := checked_names(way(), self._options):
+                    return found
+            except (SourceFailed, SourceNotAllowed, NotFound) as error:
+                log.info("%s: no list: %s", self._url.canonical, error.detail)
+                failure = failure or (error if isinstance(error, Interrupted) else None)
+        if failure is not None:
+            raise failure
+        manifests = " or ".join(self._options.manifests)
+        raise ArchiveNotFound(
+            f"{self._url.canonical} has no {manifests}, and no other list of its objects:"
+            f" no index page, no listing of a bucket, no {' or '.join(LISTS)};"
+            " an object can be asked for by its whole name (file:NAME)"
+        )
+
+    def _of_release(self) -> list[str]:
+        target = release_target(self._url)
+        raw = self._read(target) if target else None
+        return release_names(raw[0], self._url) if raw else []
+
+    def _of_pages(self) -> Iterator[str]:
+        """Walk the pages of the folder and of those in it, the shallow ones first."""
+        folders = [""]
+        for pages, folder in enumerate(folders):
+            if pages == _MAX_PAGES:
+                raise LimitExceeded(
+                    f"{self._url.canonical} has more than {_MAX_PAGES} folders: put a manifest"
+                    f" ({self._options.manifests[0]}) there, or ask for its objects by their names"
+                )
+            path = f"{target_of(self._url).path}/{quote(folder)}"
+            read = self._read(Target(self._url, path))
+            if read is None:
+                continue
+            raw, answer = read
+            kind = media_type(answer.headers)
+            # What is elsewhere, such as a page to sign in, shows nothing of this folder.
+            elsewhere = answer.target.path != path
+            if elsewhere or (not is_html_type(kind) and "json" not in kind):
+                continue
+            page = read_index(raw, kind, f"{answer.target.origin}{path}")
+            yield from (f"{folder}{name}" for name in page.names)
+            if folder.count("/") < _MAX_DEPTH:
+                folders += [f"{folder}{name}" for name in page.folders]
+
+    def _of_bucket(self) -> Iterator[str]:
+        """Ask for the listing of a bucket: that of the host, or that of the first segment."""
+        for taken in (0, 1):
+            bucket, prefix = self._url.segments[:taken], "/".join(self._url.segments[taken:])
+            prefix = f"{prefix}/" if prefix else ""
+            found = False
+            for listing in self._pages_of(bucket, prefix):
+                found = True
+                for key in listing.keys:
+                    if key.startswith(prefix) and not key.endswith("/"):
+                        yield key.removeprefix(prefix)
+            if found:
+                return
+
+    def _pages_of(self, bucket: tuple[str, ...], prefix: str) -> Iterator[BucketListing]:
+        url = ArchiveUrl(self._url.scheme, self._url.authority, bucket)
+        query = f"list-type=2&prefix={quote(prefix, safe='')}"
+        following = ""
+        for _ in range(1 + self._options.most_names // 100):
+            read = self._read(target_of(url, query + following))
+            listing = read_listing(read[0]) if read else None
+            if listing is None:
+                return
+            yield listing
+            if listing.token is not None:
+                following = f"&continuation-token={quote(listing.token, safe='')}"
+            elif listing.marker is not None:
+                following = f"&marker={quote(listing.marker, safe='')}"
+            else:
+                return
+
+    def _of_files(self) -> list[str]:
+        for name in LISTS:
+            read = self._read(target_of(self._url.below(name)))
+            if read is not None and not is_html_type(media_type(read[1].headers)):
+                return [*names_in(read[0], name), name]
+        return []
+
+    def _read(self, target: Target) -> tuple[bytes, Answer] | None:
+        """Return what is there, and the answer that brought it; None if nothing is."""
+
+        def read() -> tuple[bytes, Answer] | None:
+            with self._client.request("GET", target, {}) as answer:
+                if answer.status in _SOON_BETTER:
+                    raise Interrupted(
+                        f"{target.url.authority} answered with status {answer.status}",
+                        retry_after_seconds=retry_after_seconds(answer.headers),
+                    )
+                if answer.status != _OK:
+                    return None
+                return _body(answer, self._options), answer
+
+        return retried(read, self._options)
+
+
+def _body(answer: Answer, options: SourceOptions) -> bytes:
+    raw, pace = bytearray(), Pace(options)
+    while chunk := answer.read1(CHUNK_BYTES):
+        pace.add(len(chunk))
+        raw += chunk
+        if len(raw) > MAX_BYTES:
+            raise LimitExceeded(f"a list of the archive has more than {MAX_BYTES} bytes")
+    return bytes(raw)

@@ -1,0 +1,98 @@
+"""Read the page by which a web server shows a folder: its links, or its JSON.
+
+nginx, Apache, Caddy, Python's http.server and most others link each file relative to the page. A
+link counts if it leads directly below the folder: that drops links to sort by, to parents, and to
+all that has nothing to do with it.
+"""
+
+import json
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from staging_api.sources.lists import is_folder, text_of
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """What one page shows, by names relative to its folder."""
+
+    names: list[str]
+    folders: list[str]
+
+
+def read_index(raw: bytes, media_type: str, page: str) -> IndexPage:
+    """Read a page; without any name if it is of something else.
+
+    Args:
+        raw: the page.
+        media_type: which its server says that it has.
+        page: its address; ends in a slash.
+
+    Raises:
+        ArchiveCorrupt: it is no text.
+    """
+    text = text_of(raw, "the index page")
+    if "json" in media_type:
+        return _of_json(text)
+    links = _Links()
+    links.feed(text)
+    links.close()
+    return _sorted(name for link in links.found if (name := _below(link, page)))
+
+
+class _Links(HTMLParser):
+    """Collects the targets of links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
+
+
+def _below(link: str, page: str) -> str | None:
+    """Return the name, directly below the page, that a link leads to."""
+    try:
+        target, base = urlsplit(urljoin(page, link.strip())), urlsplit(page)
+    except ValueError:
+        return None
+    if (target.scheme, target.netloc) != (base.scheme, base.netloc) or target.query:
+        return None
+    # Compared decoded: the two may escape different characters.
+    path, folder = _decoded(target.path), _decoded(base.path)
+    name = path.removeprefix(folder) if path.startswith(folder) else ""
+    return name if name and "/" not in name.removesuffix("/") else None
+
+
+def _decoded(path: str) -> str:
+    # An escaped slash stays one: it is part of a name, which is then not taken.
+    return "/".join(unquote(part).replace("/", quote("/", safe="")) for part in path.split("/"))
+
+
+def _of_json(text: str) -> IndexPage:
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        entries = None
+    if not isinstance(entries, list):
+        return IndexPage([], [])
+    return _sorted(name for each in entries if (name := _json_name(each)))
+
+
+def _json_name(entry: Any) -> str | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return None
+    name = str(entry["name"])
+    return name.rstrip("/") + "/" if is_folder(entry) else name
+
+
+def _sorted(names: Any) -> IndexPage:
+    found = list(dict.fromkeys(names))
+    return IndexPage(
+        [name for name in found if not name.endswith("/")],
+        [name for name in found if name.endswith("/")],
+    )

@@ -1,0 +1,139 @@
+"""Read lists of names, in whichever form somebody left one: pure functions over bytes.
+
+| form | an entry |
+|---|---|
+| text | a line: ``image.zip``, ``./image.zip`` (of find); ``folder/`` (of ls -p) is left out |
+| checksums | ``<hex>  name``, ``<hex> *name`` (of sha256sum), ``SHA256 (name) = <hex>`` (of BSD) |
+| JSON | a list, an object with such a list, or a line each: texts, or objects with a name |
+
+The form is seen in the content: names of files say little about it.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from staging_api.errors import ArchiveCorrupt
+
+_SUM = re.compile(
+    r"\\?(?P<hex>[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})"
+    r"(?: [ *]|\t+| )(?P<name>.+)"
+)
+_BSD_SUM = re.compile(r"(?P<kind>[A-Z0-9/-]+) \((?P<name>.+)\) = (?P<hex>[0-9A-Fa-f]{32,128})")
+_ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
+#: By which key an object of JSON says its name, and which says that it is a folder.
+_NAME_KEYS = ("name", "path", "key", "Key", "file", "filename", "fileName", "Name", "Path")
+_LIST_KEYS = ("files", "objects", "artifacts", "assets", "items", "entries", "names", "Contents")
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def text_of(raw: bytes | bytearray, called: str) -> str:
+    """Decode a list: UTF-8, or what its byte order mark says.
+
+    Raises:
+        ArchiveCorrupt: it is no text.
+    """
+    encoding = next((e for m, e in _BYTE_ORDER_MARKS.items() if raw.startswith(m)), "utf-8-sig")
+    try:
+        return bytes(raw).decode(encoding)
+    except UnicodeDecodeError:
+        raise ArchiveCorrupt(f"{called} is not a list of names in UTF-8") from None
+
+
+def names_in(raw: bytes | bytearray, called: str) -> list[str]:
+    """Return the names of a list of any form, each once and in its order.
+
+    Raises:
+        ArchiveCorrupt: it is no text.
+    """
+    text = text_of(raw, called)
+    listed = _json_names(text)
+    if listed is None:
+        sums = sums_in(text)
+        listed = iter(sums) if sums else _lines(text)
+    return list(dict.fromkeys(_folded(name) for name in listed if not name.endswith("/")))
+
+
+def is_markup(raw: bytes) -> bool:
+    """Whether it is a web page or XML, which some sites send in the place of any file."""
+    return text_of(raw, "it").lstrip().startswith("<")
+
+
+def sums_in(text: str) -> dict[str, tuple[str, str]]:
+    """Return algorithm and digest in lower case hex by name; empty unless every line is a sum."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in _lines(text):
+        if line.startswith(("#", ";")):
+            continue
+        gnu, bsd = _SUM.fullmatch(line), _BSD_SUM.fullmatch(line)
+        match = gnu or bsd
+        if match is None:
+            return {}
+        name = match["name"]
+        if line.startswith("\\"):  # of sha256sum: a backslash and a line feed are escaped
+            name = name.replace("\\n", "\n").replace("\\\\", "\\")
+        algorithm = _ALGORITHMS.get(len(match["hex"]))
+        if algorithm is not None:
+            found[_folded(name)] = (algorithm, match["hex"].lower())
+    return found
+
+
+def _lines(text: str) -> Iterator[str]:
+    # Not splitlines(): a form feed, or U+2028, is a character of a name.
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if line.strip():
+            yield line.strip()
+
+
+def _folded(name: str) -> str:
+    """Return a name without what means "this folder"."""
+    while name.startswith("./") and name != "./":
+        name = name[2:].lstrip("/") if name.startswith(".//") else name[2:]
+    return name.replace("/./", "/")
+
+
+def _json_names(text: str) -> Iterable[str] | None:
+    """Return the names that a JSON text lists; None if it is none."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return None
+    for read in (_one_value, _value_a_line):
+        try:
+            return _names_of(read(text))
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+def _one_value(text: str) -> Any:
+    return json.loads(text)
+
+
+def _value_a_line(text: str) -> Any:
+    return [json.loads(line) for line in _lines(text)]
+
+
+def _names_of(value: Any) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        for key in _LIST_KEYS:
+            if isinstance(value.get(key), list | Mapping):
+                return _names_of(value[key])
+        own = [value] if any(isinstance(value.get(key), str) for key in _NAME_KEYS) else list(value)
+        return _names_of(own)
+    if not isinstance(value, list):
+        return []
+    return [name for each in value if (name := _name_of(each)) is not None]
+
+
+def _name_of(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping) or is_folder(value):
+        return None
+    return next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
+
+
+def is_folder(value: Mapping[str, Any]) -> bool:
+    """Whether an entry of a JSON listing is a folder, in the words of nginx and of Caddy."""
+    return value.get("type") == "directory" or value.get("is_dir") is True

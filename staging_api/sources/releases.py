@@ -1,0 +1,71 @@
+"""Find the files of a release on GitHub or GitLab, whose pages show them only to browsers.
+
+| archive | asked |
+|---|---|
+| ``https://github.com/OWNER/NAME/releases/download/TAG`` | ``https://api.github.com/repos/...`` |
+| the same on a server of one's own | ``https://HOST/api/v3/repos/...`` |
+| ``https://HOST/GROUP/NAME/-/releases/TAG/downloads`` | ``https://HOST/api/v4/projects/...`` |
+
+The allow-list must cover what is asked, too.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from staging_api.sources.target import Target
+from staging_api.sources.url import ArchiveUrl
+
+
+def release_target(url: ArchiveUrl) -> Target | None:
+    """Return where to ask for the files of a release; None if the URL is none of a release."""
+    match url.segments:
+        case (owner, name, "releases", "download", tag):
+            host, prefix = (
+                ("api.github.com", ())
+                if url.authority == "github.com"
+                else (
+                    url.authority,
+                    ("api", "v3"),
+                )
+            )
+            return _target(url, host, (*prefix, "repos", owner, name, "releases", "tags", tag))
+        case (*project, "-", "releases", tag, "downloads") if project:
+            path = ("api", "v4", "projects", "/".join(project), "releases", tag)
+            return _target(url, url.authority, path)
+        case _:
+            return None
+
+
+def release_names(raw: bytes, url: ArchiveUrl) -> list[str]:
+    """Return the names of the files in the answer; empty if it is something else."""
+    try:
+        assets = json.loads(raw)["assets"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    if isinstance(assets, list):
+        return [each["name"] for each in assets if _has_text(each, "name")]
+    links = assets.get("links", []) if isinstance(assets, Mapping) else []
+    found = [_link_name(each["direct_asset_url"], url) for each in links if _is_direct(each)]
+    return [name for name in found if name]
+
+
+def _target(url: ArchiveUrl, host: str, path: tuple[str, ...]) -> Target:
+    # GitLab takes the path of a project as one segment, with its slashes escaped.
+    sent = "".join("/" + quote(part, safe="") for part in path)
+    return Target(ArchiveUrl(url.scheme, host, path), sent)
+
+
+def _link_name(address: str, url: ArchiveUrl) -> str:
+    folder = "/" + "/".join(url.segments) + "/"
+    path = unquote(urlsplit(address).path)
+    return path.removeprefix(folder) if path.startswith(folder) else ""
+
+
+def _is_direct(link: Any) -> bool:
+    return _has_text(link, "direct_asset_url")
+
+
+def _has_text(entry: Any, key: str) -> bool:
+    return isinstance(entry, Mapping) and isinstance(entry.get(key), str)

@@ -1,0 +1,66 @@
+"""Look for objects by their names, so that a name without a glob needs no list of the archive."""
+
+from collections.abc import Container
+
+from staging_api.catalogue.model import ArtifactKind
+from staging_api.errors import ArchiveNotFound, NotFound, SourceRefused
+from staging_api.sources.model import Source
+
+
+class Presence:
+    """Which objects of one archive are there, as far as they were asked for by name.
+
+    Attributes:
+        seen: the names that were there.
+    """
+
+    def __init__(self, source: Source, build: str) -> None:
+        self._source = source
+        self._build = build
+        self._absent: set[str] = set()
+        self._archive_is_absent = False
+        self._refusals: dict[str, SourceRefused] = {}
+        self.seen: set[str] = set()
+
+    def find(self, kind: ArtifactKind, listed: Container[str] = ()) -> str | None:
+        """Return the object of an artifact, as far as its first choices name it without a glob.
+
+        Args:
+            listed: names that are known to be there.
+
+        Raises:
+            SourceFailed: the source did not answer.
+        """
+        for choice in kind.choices:
+            name = choice.object_name(self._build)
+            if name is None:
+                return None
+            if name in listed or self._is_there(name):
+                return name
+        return None
+
+    def refusal(self, kind: ArtifactKind) -> SourceRefused | None:
+        """Return how the source refused to say whether an object of this artifact is there."""
+        names = (choice.object_name(self._build) for choice in kind.choices)
+        return next((self._refusals[name] for name in names if name in self._refusals), None)
+
+    def forget_absent(self) -> None:
+        """Ask again for what was not there: it may have come."""
+        self._absent.clear()
+        self._archive_is_absent = False
+
+    def _is_there(self, name: str) -> bool:
+        if name in self._absent or self._archive_is_absent:
+            return False
+        try:
+            self._source.stat(name)
+        except NotFound as error:
+            self._archive_is_absent = isinstance(error, ArchiveNotFound)
+        except SourceRefused as error:
+            # Perhaps it is absent: S3 says 403 for that to those who may not list.
+            self._refusals[name] = error
+        else:
+            self.seen.add(name)
+            return True
+        self._absent.add(name)
+        return False
