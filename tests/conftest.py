@@ -29,6 +29,9 @@ settings.register_profile(
 )
 settings.load_profile("ours")
 
+# With its indexes: a table of which so much was written is made anew.
+_LARGE_BYTES = 1 << 20
+
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -85,9 +88,19 @@ def own_url(migrated: Migrated) -> Iterator[str]:
 
 
 def empty(database: Database) -> None:
-    """Forget every row, as before the first request."""
-    names = ", ".join(table.name for table in metadata.sorted_tables)
+    """Forget every row, as before the first request, once nobody has a transaction open.
+
+    To truncate every table takes a hundred times as long as to delete the rows of a test.
+    """
+    names = [table.name for table in metadata.sorted_tables]
+    used = " UNION ALL ".join(
+        f"SELECT '{name}', pg_total_relation_size('{name}') > {_LARGE_BYTES}"
+        f" WHERE EXISTS (SELECT FROM {name})"
+        for name in names
+    )
     with database.begin() as conn:
-        # A superuser's way past the trigger that keeps the record of events.
+        # A superuser's way past the trigger that keeps the record of events, and foreign keys.
         conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
-        conn.execute(text(f"TRUNCATE {names}"))
+        conn.execute(text(f"LOCK TABLE {', '.join(names)}"))
+        for name, is_large in conn.execute(text(used)).all():
+            conn.execute(text(f"TRUNCATE {name} CASCADE" if is_large else f"DELETE FROM {name}"))

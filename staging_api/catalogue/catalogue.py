@@ -6,6 +6,7 @@ with the line and the reason, so that no request ever meets a bad entry.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -73,6 +74,7 @@ class Catalogue:
         return cls.read(text, str(path))
 
     @classmethod
+    @cache
     def builtin(cls, name: str) -> "Catalogue":
         """Return the built-in catalogue of this name; `builtin_names` lists them.
 

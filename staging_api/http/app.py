@@ -1,5 +1,6 @@
 """The Falcon application of the API, made of the route table."""
 
+from functools import partial
 from typing import Any
 
 import falcon
@@ -45,5 +46,5 @@ def create_app(deps: AppDependencies) -> App:
         if route.make is not None:
             app.add_route(route.path, route.make(deps))
     contracts = {route.openapi_path: route.contract for route in ROUTES if route.contract}
-    app.add_route("/openapi.json", OpenApiDocument(document(app, contracts, SCHEMAS)))
+    app.add_route("/openapi.json", OpenApiDocument(partial(document, app, contracts, SCHEMAS)))
     return app

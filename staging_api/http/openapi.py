@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 import falcon
@@ -64,6 +65,7 @@ class _Spec(SpecTree):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._declared: dict[tuple[type[BaseModel], _Mode], None] = {}
+        self._mutex = Lock()
         super().__init__(*args, **kwargs)
 
     def _add_model(self, model: type[BaseModel], mode: _Mode = "validation") -> str:
@@ -72,12 +74,13 @@ class _Spec(SpecTree):
 
     def document(self, app: falcon.App[Any, Any]) -> dict[str, Any]:
         """Return the OpenAPI document of the routes of this app that are declared."""
-        self.app = app
-        # The library takes nested schemas out of the others while it makes the document.
-        self.models = {}
-        for model, mode in self._declared:
-            super()._add_model(model, mode)
-        return dict(self._generate_spec())  # the library's cached property would mix up two apps
+        with self._mutex:
+            self.app = app
+            # The library takes nested schemas out of the others while it makes the document.
+            self.models = {}
+            for model, mode in self._declared:
+                super()._add_model(model, mode)
+            return dict(self._generate_spec())  # the cached property would mix up two apps
 
 
 spec = _Spec(

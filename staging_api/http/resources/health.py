@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,14 @@ class Metrics:
 
 
 class OpenApiDocument:
-    """The OpenAPI document, made with the application."""
+    """The OpenAPI document, made when it is first asked for."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        """It needs every other route to be there already."""
-        self._document = document
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        self._make = cache(make)
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show it."""
-        resp.media = self._document
+        resp.media = self._make()
 
 
 class _Readings:
