@@ -13,8 +13,8 @@ import typer
 
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.extras import needing
+from staging_api.cli.importing import without_collection
 from staging_api.cli.output import exit_on_error
-from staging_api.importing import without_collection
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from staging_api.importing import without_collection
+from staging_api.cli.importing import without_collection
 from staging_api.settings import Settings
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
