@@ -13,7 +13,7 @@ RUN python -m venv /opt/staging-api
 COPY constraints.txt setup.cfg pyproject.toml README.md LICENSE ./
 COPY staging_api staging_api
 COPY migrations migrations
-RUN /opt/staging-api/bin/pip install --constraint constraints.txt '.[server,keystone,otel]'
+RUN /opt/staging-api/bin/pip install --constraint constraints.txt '.[server,deflate64,keystone,otel]'
 RUN /opt/staging-api/bin/python -m compileall -q /opt/staging-api/lib
 
 FROM ${BASE}

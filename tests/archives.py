@@ -56,6 +56,11 @@ class InMemory:
 
 def unpack(extract, readable, select=lambda name: name, limits=None):
     """Run an extractor; give the members and their contents by path."""
+    return unpack_noting(extract, readable, select, limits)[:2]
+
+
+def unpack_noting(extract, readable, select=lambda name: name, limits=None):
+    """Run an extractor; give the members and their contents by path, and what it left out."""
     files: dict[str, bytes] = {}
     members: dict[str, Member] = {}
 
@@ -64,8 +69,8 @@ def unpack(extract, readable, select=lambda name: name, limits=None):
         members[member.path] = member
         files[member.path] = files[member.same_as] if member.same_as is not None else content
 
-    extract(readable, select, keep, limits or Limits())
-    return files, members
+    notes = extract(readable, select, keep, limits or Limits())
+    return files, members, notes
 
 
 def tar_of(*members, form=tarfile.PAX_FORMAT):

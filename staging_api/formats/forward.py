@@ -5,7 +5,8 @@ from typing import cast
 
 from staging_api.errors import ArchiveCorrupt, LimitExceeded
 
-_HEADER_BYTES = 1 << 20
+#: Of all headers of one member: an extended header, or the map of a sparse file.
+_HEADER_BYTES = 8 << 20
 
 
 class ForwardFile:
@@ -13,6 +14,7 @@ class ForwardFile:
 
     Attributes:
         ended: whether the stream ended within the last header.
+        header: the last header.
     """
 
     def __init__(self, chunks: Iterator[bytes], position: int = 0) -> None:
@@ -20,7 +22,13 @@ class ForwardFile:
         self._chunks = chunks
         self._rest = memoryview(b"")
         self._position = position
+        self._header_bytes = 0
         self.ended = False
+        self.header = b""
+
+    def begin_member(self) -> None:
+        """Let the next header be the first of a member, whose headers are counted together."""
+        self._header_bytes = 0
 
     def tell(self) -> int:
         """Return the position of the next byte."""
@@ -42,13 +50,14 @@ class ForwardFile:
         """Read a header.
 
         Raises:
-            LimitExceeded: a header of this size is an attack.
+            LimitExceeded: headers of this size are an attack.
         """
-        if size > _HEADER_BYTES:
-            raise LimitExceeded(f"a header of the container file has over {_HEADER_BYTES} bytes")
-        found = b"".join(self.stream(size))
-        self.ended = len(found) < size
-        return found
+        self._header_bytes += size
+        if self._header_bytes > _HEADER_BYTES:
+            raise LimitExceeded(f"the headers of a member have over {_HEADER_BYTES} bytes")
+        self.header = b"".join(self.stream(size))
+        self.ended = len(self.header) < size
+        return self.header
 
     def stream(self, size: int) -> Iterator[bytes]:
         """Yield the next `size` bytes as they arrive, or fewer if the stream ends."""

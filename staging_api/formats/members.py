@@ -4,71 +4,108 @@ Nothing is ever written to a path from a container file: content goes to the sto
 paths are text in a table. These rules keep that text harmless too, for programs that serve the tree
 or copy it to a disk:
 
-- a name is relative, has no ``.``, ``..`` or empty segment, no control character or backslash, and
-  no segment over 255 bytes; a leading ``./`` is dropped. Skipped members are checked, too: one such
-  name shows that the file was made as an attack;
-- no two selected members have the same path, even without case and Unicode form, and none is the
-  folder of another;
-- each selected member is a regular file without setuid or setgid; devices, pipes and sockets are
-  refused;
+- a selected member with an unsafe name (see `staging_api.formats.names`) is an error; one that is
+  not selected is left out and counted, since it spoils nothing;
+- of two members of one path the last one counts, as ``tar rf`` means it; paths that differ in case
+  or in their Unicode form are two files;
+- no selected file is the folder of another;
+- of a file that is setuid or setgid that bit is dropped; devices, pipes and sockets are left out;
 - links become further names of content, see `staging_api.formats.links`.
 """
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.model import Limits, Select
+from staging_api.formats.names import folded, shown, unsafe
+from staging_api.formats.notes import Notes
 
-_MAX_SEGMENT_BYTES = 255
+_OWNER_MAY_RUN = 0o100
 _SET_ID = 0o6000
 
 
 class MemberChecker:
-    """Checks and counts the members of one container file."""
+    """Checks and counts the members of one container file.
 
-    def __init__(self, select: Select, limits: Limits) -> None:
+    Attributes:
+        notes: of what is left out.
+    """
+
+    def __init__(self, select: Select, limits: Limits, notes: Notes | None = None) -> None:
         self._select = select
         self._limits = limits
+        self.notes = notes or Notes()
         self._members = 0
         self._total = 0
         self._declared = 0
+        self._declared_data = 0
         self._packed = 0
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
-    def check_name(self, name: str) -> str:
-        """Count one member of any kind and return its safe name; empty for the root itself.
+    def check_name(self, raw: str) -> str | None:
+        """Count one member of any kind, and return its folded name; empty for the root itself.
+
+        Returns:
+            None: its name is not safe, and it is not selected.
 
         Raises:
-            ArchiveUnsafe: its name is not safe.
-            LimitExceeded: too many members, or too many folders above it.
+            ArchiveUnsafe: its name is not safe, and it is selected.
+            LimitExceeded: too many members; or too many folders above it, and it is selected.
+        """
+        self.count()
+        name = folded(raw)
+        reason = unsafe(f"/{name}" if raw.startswith("/") else name)
+        too_deep = name.count("/") > self._limits.depth
+        if not reason and not too_deep:
+            return name
+        if name and not self.selects(name):
+            self.notes.add("are not selected and have names that no file may have", raw)
+            return None
+        if reason:
+            raise ArchiveUnsafe(f"the member {shown(raw)} {reason}")
+        raise LimitExceeded(
+            f"{shown(raw)} lies more than {self._limits.depth} folders deep (STAGING_UNPACK_DEPTH)"
+        )
+
+    def count(self) -> None:
+        """Count one member, or one further name of one.
+
+        Raises:
+            LimitExceeded: there are too many.
         """
         self._members += 1
         if self._members > self._limits.members:
-            raise LimitExceeded(f"the container file has over {self._limits.members} members")
-        safe = safe_name(name)
-        if safe.count("/") > self._limits.depth:
-            raise LimitExceeded(f"a member lies more than {self._limits.depth} folders deep")
-        return safe
+            raise LimitExceeded(
+                f"the container file has over {self._limits.members} members"
+                " (STAGING_UNPACK_MEMBERS)"
+            )
+
+    def selects(self, name: str) -> bool:
+        """Whether the member of this folded name is selected."""
+        return self._select(name) is not None
 
     def target(self, name: str) -> str | None:
-        """Return the path that the file of this safe name unpacks to; None if not selected.
+        """Return the path that the file of this folded name unpacks to; None if not selected.
 
         Raises:
-            ArchiveUnsafe: its path clashes with that of another member.
+            ArchiveUnsafe: it is the folder of another file, or the reverse.
         """
         path = self._select(name)
         if path is None:
             return None
-        # The tree may be copied to a file system that ignores case or composes letters.
-        folded = unicodedata.normalize("NFC", path).casefold()
-        above = _folders_above(folded)
-        if folded in self._files or folded in self._folders or not self._files.isdisjoint(above):
-            raise ArchiveUnsafe(f"two members would have the path {shown(path)}")
-        self._files.add(folded)
+        above = _folders_above(path)
+        if path in self._folders or not self._files.isdisjoint(above):
+            raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
+        self._files.add(path)
         self._folders.update(above)
         return path
+
+    def executable(self, mode: int, name: str) -> bool:
+        """Whether a file of this mode may be run; setuid and setgid are dropped."""
+        if mode & _SET_ID:
+            self.notes.add("are setuid or setgid, and are kept without that", name)
+        return bool(mode & _OWNER_MAY_RUN)
 
     def add_packed(self, packed: int) -> int:
         """Add the packed bytes of a member packed by itself; return the sum so far."""
@@ -82,14 +119,16 @@ class MemberChecker:
             LimitExceeded: too many in all, or for that many packed bytes.
         """
         self._total += count
-        self._check_total(self._total, packed)
+        self._check_total(self._total)
+        self._check_ratio(self._total, packed)
 
-    def check_declared(self, size: int, packed: int | None) -> None:
+    def check_declared(self, size: int, packed: int | None, data: int | None = None) -> None:
         """Check the size that a member declares, before any space is reserved or byte read.
 
         Args:
             size: of the member.
             packed: packed bytes of this and all earlier members; None: not known.
+            data: how many of its bytes lie in no hole; None: all.
 
         Raises:
             LimitExceeded: too large for one member, or the sum so far is too large for all, or for
@@ -97,7 +136,9 @@ class MemberChecker:
         """
         self.check_size(size)
         self._declared += size
-        self._check_total(self._declared, packed)
+        self._declared_data += size if data is None else data
+        self._check_total(self._declared)
+        self._check_ratio(self._declared_data, packed)
 
     def check_size(self, size: int) -> None:
         """Check the size of one member as it grows.
@@ -106,17 +147,26 @@ class MemberChecker:
             LimitExceeded: it is too large for one member.
         """
         if size > self._limits.member_bytes:
-            raise LimitExceeded(f"a member has more than {self._limits.member_bytes} bytes")
+            raise LimitExceeded(
+                f"a member has more than {self._limits.member_bytes} bytes"
+                " (STAGING_UNPACK_MEMBER_BYTES)"
+            )
 
-    def _check_total(self, total: int, packed: int | None) -> None:
+    def _check_total(self, total: int) -> None:
+        if total > self._limits.total_bytes:
+            raise LimitExceeded(
+                f"the container file unpacks to over {self._limits.total_bytes} bytes"
+                " (STAGING_UNPACK_BYTES)"
+            )
+
+    def _check_ratio(self, total: int, packed: int | None) -> None:
         limits = self._limits
-        if total > limits.total_bytes:
-            raise LimitExceeded(f"the container file unpacks to over {limits.total_bytes} bytes")
-        if packed is None or total <= limits.ratio_floor_bytes:
+        if packed is None or not limits.ratio or total <= limits.ratio_floor_bytes:
             return
         if total > limits.ratio * max(packed, 1):
             raise LimitExceeded(
                 f"the container file unpacks to over {limits.ratio:g} times its size"
+                " (STAGING_UNPACK_RATIO)"
             )
 
 
@@ -134,51 +184,6 @@ def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
         yield chunk
     if seen != size:
         raise ArchiveCorrupt(f"{shown(name)} does not have the size that its header declares")
-
-
-def check_mode(mode: int, name: str) -> None:
-    """Refuse a file that would run with its owner's rights.
-
-    Raises:
-        ArchiveUnsafe: it has setuid or setgid.
-    """
-    if mode & _SET_ID:
-        raise ArchiveUnsafe(f"{shown(name)} is setuid or setgid")
-
-
-def safe_name(name: str) -> str:
-    """Return a member's name without a leading ``./`` and a final ``/``; empty for the root.
-
-    Raises:
-        ArchiveUnsafe: it is not a plain relative path.
-    """
-    trimmed = name.removeprefix("./").removesuffix("/")
-    if trimmed in ("", ".") and name in (".", "./"):
-        return ""
-    reason = _unsafe(trimmed)
-    if reason:
-        raise ArchiveUnsafe(f"the member {shown(name)} {reason}")
-    return trimmed
-
-
-def shown(name: str) -> str:
-    """Return a name for error messages: at most 80 characters, ASCII only."""
-    return ascii(name[:80])
-
-
-def _unsafe(name: str) -> str:
-    segments = name.split("/")
-    if name.startswith("/"):
-        return "has an absolute name"
-    if ".." in segments:
-        return "has .. in its name"
-    if "" in segments or "." in segments:
-        return "has an empty segment or . in its name"
-    if not name.isprintable() or "\\" in name:
-        return "has a control character or backslash in its name"
-    if any(len(segment.encode()) > _MAX_SEGMENT_BYTES for segment in segments):
-        return f"has a name segment over {_MAX_SEGMENT_BYTES} bytes"
-    return ""
 
 
 def _folders_above(path: str) -> list[str]:

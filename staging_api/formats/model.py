@@ -1,6 +1,6 @@
 """The interface of an extractor: a readable object in, named streams of bytes out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,19 +31,21 @@ class Limits:
         total_bytes: of all members together, skipped ones included.
         member_bytes: of one member.
         members: number of members, skipped ones included.
-        ratio: unpacked bytes per packed byte, once `ratio_floor_bytes` are unpacked.
-        ratio_floor_bytes: no ratio is required below: small files compress well.
+        ratio: unpacked bytes per packed byte, once `ratio_floor_bytes` are unpacked; 0: no limit.
+        ratio_floor_bytes: no ratio is required below: an empty disk image compresses well.
         depth: folders above a member.
-        header_bytes: of one header or directory of members, held in memory.
+        header_bytes: of one directory of members, held in memory.
+        window_bytes: what one decompressor may hold in memory.
     """
 
     total_bytes: int = 64 << 30
     member_bytes: int = 32 << 30
     members: int = 1_000_000
     ratio: float = 200.0
-    ratio_floor_bytes: int = 64 << 20
+    ratio_floor_bytes: int = 1 << 30
     depth: int = 64
     header_bytes: int = 64 << 20
+    window_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,22 @@ class Member:
         size_bytes: declared length; the stream must have it.
         same_as: for a link: the path of an earlier file with the same content; the stream is then
             empty.
+        sparse: whether it has holes: long runs of zeros in the stream need no space.
     """
 
     path: str
     executable: bool = False
     size_bytes: int | None = None
     same_as: str | None = None
+    sparse: bool = False
 
 
 #: Returns the path that a member unpacks to, or None to skip it.
 Select = Callable[[str], str | None]
 
-#: Takes a member and its bytes, and reads the iterator to its end before it returns.
+#: Takes a member and its bytes, and reads the iterator to its end before it returns. A member whose
+#: path was kept before replaces it.
 Keep = Callable[[Member, Iterable[bytes]], None]
 
-#: Unpacks the selected members of one object.
-Extract = Callable[[Readable, Select, Keep, Limits], None]
+#: Unpacks the selected members of one object; returns sentences about what it left out.
+Extract = Callable[[Readable, Select, Keep, Limits], Sequence[str]]

@@ -1,24 +1,25 @@
 """Keep an object as it is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from staging_api.formats.members import MemberChecker
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
 
 
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> None:
+def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
     """Keep the object as one file.
 
     Raises:
         LimitExceeded: it has more bytes than one member may have.
     """
     checker = MemberChecker(select, limits)
-    path = checker.target(checker.check_name(readable.name))
+    path = checker.target(checker.check_name(readable.name) or readable.name)
     if path is None:
-        return
+        return ()
     checker.check_declared(readable.size_bytes or 0, None)
     with readable.open() as chunks:
         keep(Member(path, size_bytes=readable.size_bytes), _counted(chunks, checker))
+    return ()
 
 
 def _counted(chunks: Iterable[bytes], checker: MemberChecker) -> Iterator[bytes]:

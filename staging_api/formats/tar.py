@@ -2,28 +2,36 @@
 
 The standard library parses the headers, but from a forward-only stream; one header is in memory at
 a time, and members' bytes go straight to `keep`. The whole object is read even if no later member
-is selected, so that the compression's checksum and the declared digest cover all of it.
+is selected, so that the compression's checksum and the declared digest cover all of it. It is read
+once more if a selected link leads to a file that was not selected and has passed.
+
+Members are taken as GNU tar takes them: an unknown type is a regular file, the entries of an
+incremental dump are folders, and a volume label is no member.
 """
 
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import IO, cast
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.links import Links
-from staging_api.formats.members import MemberChecker, check_mode, exactly, shown
+from staging_api.formats.members import MemberChecker, exactly
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.names import folded, repaired, shown
+from staging_api.formats.sparse import data_bytes, expanded, extents, told
 from staging_api.formats.unpacking import unpacked
 from staging_api.prefetch import prefetched
 
-_FOLDERS = (tarfile.DIRTYPE,)
-_FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
-_OWNER_MAY_RUN = 0o100
-_BROKEN = (tarfile.TarError, ValueError, OverflowError, UnicodeError)
+_INCREMENTAL_FOLDER, _CONTINUED, _VOLUME_LABEL = b"D", b"M", b"V"
+_FOLDERS = (tarfile.DIRTYPE, _INCREMENTAL_FOLDER)
+_DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+_BROKEN = (tarfile.TarError, ValueError, OverflowError, UnicodeError, IndexError)
 
 
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> None:
+def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
     """Keep the selected members.
 
     Raises:
@@ -32,12 +40,123 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> N
         LimitExceeded: it unpacks to too much.
     """
     checker = MemberChecker(select, limits)
+    links = Links(checker, keep)
+    with _read(readable, checker, limits) as tar:
+        for info in tar:
+            name = checker.check_name(repaired(info.name))
+            if name:
+                _take(tar, info, name, links)
+    if lacking := links.settle():
+        with _read(readable, MemberChecker(select, limits), limits) as tar:
+            for info in tar:
+                if (name := folded(repaired(info.name))) in lacking and _is_file(info):
+                    links.bring(name, *tar.member(info, name, checker))
+    return checker.notes.sentences()
+
+
+class _Tar:
+    """The members of a tar, one after another; each is read before the next one."""
+
+    def __init__(self, stream: ForwardFile, packed: int | None) -> None:
+        self._stream = stream
+        self._packed = packed
+        self._end_of_data: int | None = None
+
+    def __iter__(self) -> Iterator[tarfile.TarInfo]:
+        stream = self._stream
+        try:
+            with tarfile.open(
+                fileobj=cast("IO[bytes]", stream),
+                mode="r:",
+                encoding="utf-8",
+                errors="surrogateescape",
+            ) as tar:
+                while (info := tar.next()) is not None:
+                    # tarfile remembers every header; a million of them would fill the memory.
+                    tar.members = []  # type: ignore[attr-defined]
+                    if info.sparse is not None:
+                        _correct_sparse(tar, info)
+                    stream.begin_member()
+                    yield info
+        except _BROKEN:
+            raise ArchiveCorrupt("the tar is damaged") from None
+        # tarfile takes the end of the bytes, and a damaged header, for the end of the tar.
+        if stream.ended:
+            raise ArchiveCorrupt("the tar ends without its end mark")
+        if stream.header.strip(b"\0"):
+            raise ArchiveCorrupt("the tar is damaged: where a member must begin is none")
+
+    def member(
+        self, info: tarfile.TarInfo, name: str, checker: MemberChecker
+    ) -> tuple[Callable[[str], Member], Iterator[bytes]]:
+        """Return what a regular file is kept as at a path, and its bytes."""
+        executable = checker.executable(info.mode, name)
+        if info.sparse is None:
+            checker.check_declared(info.size, self._packed)
+            content = exactly(self._stream.stream(info.size), info.size, name)
+        else:
+            found = extents(info)
+            checker.check_declared(info.size, self._packed, data_bytes(found))
+            content = expanded(self._stream, found, info.size, name)
+        is_sparse = info.sparse is not None
+        described = partial(Member, executable=executable, size_bytes=info.size, sparse=is_sparse)
+        return described, content
+
+
+@contextmanager
+def _read(readable: Readable, checker: MemberChecker, limits: Limits) -> Iterator[_Tar]:
+    """Open the tar; what the block leaves of it is read when it ends."""
     with readable.open() as chunks:
         packed = _Counter(chunks)
-        with prefetched(_limited(unpacked(packed), packed, checker)) as pieces:
-            stream = ForwardFile(pieces)
-            _members(stream, checker, select, keep, readable.size_bytes)
+        pieces = unpacked(packed, limits.window_bytes)
+        with prefetched(_limited(pieces, packed, checker)) as ahead:
+            stream = ForwardFile(ahead)
+            yield _Tar(stream, readable.size_bytes)
             stream.drain()
+
+
+def _take(tar: _Tar, info: tarfile.TarInfo, name: str, links: Links) -> None:
+    # Folders exist by the files in them; empty ones have no row.
+    if info.type in _FOLDERS or info.type == _VOLUME_LABEL:
+        return
+    if info.islnk():
+        links.hard(name, repaired(info.linkname))
+    elif info.issym():
+        links.symbolic(name, repaired(info.linkname))
+    elif not _is_file(info):
+        _leave_out(info, name, links.checker)
+    elif (path := links.checker.target(name)) is None:
+        links.pass_by(name)
+    else:
+        described, content = tar.member(info, name, links.checker)
+        links.keep(described(path), content)
+        links.add_file(name, described(path))
+
+
+def _is_file(info: tarfile.TarInfo) -> bool:
+    """Whether it is a regular file, or of an unknown type, which counts as one."""
+    others = (*_FOLDERS, *_DEVICES, _CONTINUED, _VOLUME_LABEL)
+    return info.type not in others and not info.islnk() and not info.issym()
+
+
+def _leave_out(info: tarfile.TarInfo, name: str, checker: MemberChecker) -> None:
+    if not checker.selects(name):
+        return
+    if info.type == _CONTINUED:
+        raise ArchiveUnsafe(f"{shown(name)} begins in another volume of the tar")
+    checker.notes.add("are devices or pipes, and are left out", name)
+
+
+def _correct_sparse(tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+    """Set where the next member begins, and the name; tarfile may take the wrong record for both.
+
+    It looks for the next member behind as many bytes as the file has, where a record of the stored
+    size stands beside one of the real size (8 GiB of data or more).
+    """
+    stored = sum(max(length, 0) for _, length in told(info))
+    blocks = -(-stored // tarfile.BLOCKSIZE)
+    tar.offset = info.offset_data + blocks * tarfile.BLOCKSIZE
+    info.name = info.pax_headers.get("GNU.sparse.name", info.name)
 
 
 class _Counter:
@@ -59,46 +178,3 @@ def _limited(
     for chunk in chunks:
         checker.add_unpacked(len(chunk), packed.count)
         yield chunk
-
-
-def _members(
-    stream: ForwardFile, checker: MemberChecker, select: Select, keep: Keep, packed: int | None
-) -> None:
-    links = Links(checker, keep)
-    for info in _headers(stream):
-        name = checker.check_name(info.name)
-        # Folders exist by the files in them; empty ones have no row.
-        if info.type in _FOLDERS or not name:
-            continue
-        if info.islnk():
-            links.hard(name, info.linkname, lambda found: select(found) is not None)
-        elif info.issym():
-            if select(name) is not None:
-                links.symbolic(name, info.linkname)
-        elif (path := checker.target(name)) is not None:
-            member = _member(info, path, checker, packed)
-            keep(member, exactly(stream.stream(info.size), info.size, name))
-            links.add_file(name, member)
-    links.settle()
-
-
-def _member(info: tarfile.TarInfo, path: str, checker: MemberChecker, packed: int | None) -> Member:
-    if info.type not in _FILES or info.sparse is not None:
-        raise ArchiveUnsafe(f"{shown(info.name)} is neither a regular file, a folder nor a link")
-    check_mode(info.mode, info.name)
-    checker.check_declared(info.size, packed)
-    return Member(path, bool(info.mode & _OWNER_MAY_RUN), info.size)
-
-
-def _headers(stream: ForwardFile) -> Iterator[tarfile.TarInfo]:
-    try:
-        with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as tar:
-            while (info := tar.next()) is not None:
-                # tarfile remembers every header; a million of them would fill the memory.
-                tar.members = []  # type: ignore[attr-defined]
-                yield info
-    except _BROKEN:
-        raise ArchiveCorrupt("the tar is damaged") from None
-    # tarfile takes the end of the bytes for the end of the tar; they may have been cut.
-    if stream.ended:
-        raise ArchiveCorrupt("the tar ends without its end mark")

@@ -2,7 +2,7 @@
 
 The first bytes decide about the compression, not a name: builders switch from bzip2 to zstd under
 the old name. Several compressed streams in a row count as one, as gzip, bzip2, xz and zstd define;
-only zero padding may follow the last one.
+only zero padding may follow the last one. The streams of pzstd stand between skippable frames.
 """
 
 import bz2
@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from isal import igzip_lib
 
-from staging_api.errors import ArchiveCorrupt
+from staging_api.errors import ArchiveCorrupt, LimitExceeded
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -22,10 +22,6 @@ else:
 
 #: Size of a decompressed piece: large enough to be cheap, small enough to count limits by.
 PIECE_BYTES = 1 << 20
-#: An xz stream may ask for a window of 4 GiB; ``xz -9`` uses 64 MiB.
-_XZ_MEMORY_BYTES = 256 << 20
-#: zstd's own limit without ``--long``, as a power of two.
-_ZSTD_WINDOW_LOG = 27
 # The library's stub gives an instance where the class stands.
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _BROKEN = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.ZstdError)
@@ -50,34 +46,49 @@ class Unpacker(Protocol):
         """Return at most `max_length` bytes of output."""
 
 
-def new_zstd() -> Unpacker:
-    """Return a zstd decompressor with zstd's own default limit of memory."""
-    window = {int(zstd.DecompressionParameter.window_log_max): _ZSTD_WINDOW_LOG}
-    return zstd.ZstdDecompressor(options=window)
+def new_zstd(window_bytes: int) -> Unpacker:
+    """Return a zstd decompressor that takes no more memory than this for its window."""
+    parameter = zstd.DecompressionParameter.window_log_max
+    lowest, highest = parameter.bounds()
+    window = max(lowest, min(highest, window_bytes.bit_length() - 1))
+    return zstd.ZstdDecompressor(options={int(parameter): window})
 
 
-def _gzip() -> Unpacker:
+def new_xz(window_bytes: int) -> Unpacker:
+    """Return an xz decompressor that takes no more memory than this."""
+    return lzma.LZMADecompressor(memlimit=window_bytes)
+
+
+def new_bzip2(_window_bytes: int) -> Unpacker:
+    """Return a bzip2 decompressor, which never takes more than 4 MB."""
+    return bz2.BZ2Decompressor()
+
+
+def _gzip(_window_bytes: int) -> Unpacker:
     return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
 
-def _xz() -> Unpacker:
-    return lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
-
-
-_FORMS: dict[bytes, Callable[[], Unpacker]] = {
+_FORMS: dict[bytes, Callable[[int], Unpacker]] = {
     b"\x1f\x8b": _gzip,
-    b"BZh": bz2.BZ2Decompressor,
-    b"\xfd7zXZ\x00": _xz,
+    b"BZh": new_bzip2,
+    b"\xfd7zXZ\x00": new_xz,
     b"\x28\xb5\x2f\xfd": new_zstd,
+    # Sixteen magic numbers of frames that a reader of zstd skips.
+    **{bytes([number]) + b"\x2a\x4d\x18": new_zstd for number in range(0x50, 0x60)},
 }
 _LONGEST_MAGIC = max(map(len, _FORMS))
 
 
-def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def unpacked(chunks: Iterable[bytes], window_bytes: int) -> Iterator[bytes]:
     """Yield the stream, decompressed if its first bytes are those of a known compression.
+
+    Args:
+        chunks: the stream.
+        window_bytes: what a decompressor may hold in memory.
 
     Raises:
         ArchiveCorrupt: the stream is cut short or damaged.
+        LimitExceeded: it wants more memory.
     """
     source = iter(chunks)
     head = b""
@@ -85,7 +96,7 @@ def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
         head += more
     new = next((form for magic, form in _FORMS.items() if head.startswith(magic)), None)
     whole = _chained(head, source)
-    return whole if new is None else _streams(whole, new)
+    return whole if new is None else _streams(whole, lambda: new(window_bytes))
 
 
 def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -107,6 +118,7 @@ def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator
 
     Raises:
         ArchiveCorrupt: the stream is cut short or damaged.
+        LimitExceeded: it wants more memory than it may have.
     """
     try:
         while True:
@@ -115,8 +127,18 @@ def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator
             if unpacker.eof:
                 return
             data = _next_chunk(chunks) if unpacker.needs_input else b""
-    except _BROKEN:
+    except _BROKEN as error:
+        # Both libraries say so in words only.
+        if "memory" in str(error).lower():
+            raise too_large_a_window() from None
         raise ArchiveCorrupt("the compressed data is damaged") from None
+
+
+def too_large_a_window() -> LimitExceeded:
+    """Return the error of data that needs more memory than `Limits.window_bytes`."""
+    return LimitExceeded(
+        "the compressed data needs a larger window than is allowed (STAGING_UNPACK_WINDOW_BYTES)"
+    )
 
 
 def _next_chunk(chunks: Iterator[bytes]) -> bytes:

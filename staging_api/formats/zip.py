@@ -3,21 +3,24 @@
 One member costs two requests: for the last bytes, which hold the directory, and for the member's
 local header and data. Selected members that lie side by side share one stream. A member's CRC-32,
 both its lengths and its header are checked against the directory; no request goes past the
-beginning of the next member.
+beginning of the next member. A symbolic link is a short member, and is read to know where it leads.
 """
 
-import bz2
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 
-from isal import igzip_lib, isal_zlib
+from isal import isal_zlib
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
-from staging_api.formats.members import MemberChecker, check_mode, exactly, shown
+from staging_api.formats.links import Links
+from staging_api.formats.members import MemberChecker, exactly
 from staging_api.formats.model import Keep, Limits, Member, Readable, Select
-from staging_api.formats.unpacking import Unpacker, new_zstd, pieces
+from staging_api.formats.names import from_bytes, shown
+from staging_api.formats.unpacking import pieces
 from staging_api.formats.zip_directory import (
     LOCAL_BYTES,
     Entry,
@@ -26,58 +29,138 @@ from staging_api.formats.zip_directory import (
     length_of_rest,
     read_directory,
 )
+from staging_api.formats.zip_methods import LZMA, METHODS, STORED
 from staging_api.prefetch import prefetched
 
-_OWNER_MAY_RUN = 0o100
 _MAX_LOCAL_EXTRA = 0xFFFF
-_STORED = 0
 #: So many unwanted bytes arrive sooner than another answer.
 _WORTH_SKIPPING = 64 << 10
 #: Below this size a member is unpacked before another thread would have started.
 _WORTH_A_THREAD = 1 << 20
+#: No file system takes a longer text of a link.
+_MAX_LINK_BYTES = 4096
 
 
-def _new_inflate() -> Unpacker:
-    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
-
-
-_METHODS: dict[int, Callable[[], Unpacker]] = {
-    8: _new_inflate,
-    12: bz2.BZ2Decompressor,
-    93: new_zstd,
-}
-
-
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> None:
+def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
     """Keep the selected members.
 
     Raises:
         ArchiveUnsafe: a member must not be unpacked.
         ArchiveCorrupt: not a zip, damaged or cut short.
-        SourceFailed: the source does not declare the length of the zip.
         LimitExceeded: it unpacks to too much.
     """
     if readable.size_bytes is None:
         raise ArchiveCorrupt("the length of the zip is not known, so its end cannot be found")
     checker = MemberChecker(select, limits)
-    packed = 0
-    wanted = []
+    members = _Members(readable, checker, limits)
+    links = Links(checker, keep, members.text_of_link)
     for entry in read_directory(readable, readable.size_bytes, limits):
-        if (path := _target(entry, checker)) is not None:
-            packed += entry.packed
-            wanted.append((entry, _member(entry, path, checker, packed)))
+        members.add(entry)
+    wanted = list(members.selected(links))
     for run in _runs(wanted):
+        for (_, member), content in zip(run, members.contents(run), strict=True):
+            keep(member, content)
+    for name in filter(checker.selects, members.links):
+        links.symbolic(name, members.text_of_link(name) or "")
+    for name in links.settle():
+        links.bring(name, *members.one(name))
+    return checker.notes.sentences()
+
+
+@dataclass
+class _Members:
+    """The members of a zip, by name.
+
+    Attributes:
+        files: the regular files, in the order of their data.
+        links: the symbolic links.
+    """
+
+    readable: Readable
+    checker: MemberChecker
+    limits: Limits
+    files: dict[str, Entry] = field(default_factory=dict)
+    links: dict[str, Entry] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
+    _packed: int = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry of the directory, unless a later one has its name.
+
+        Raises:
+            ArchiveUnsafe: its name is not safe, and it is selected.
+            LimitExceeded: there are too many.
+        """
+        name, kind = self.checker.check_name(entry.name), stat.S_IFMT(entry.mode)
+        if not name or entry.replaced or entry.name.endswith("/") or kind == stat.S_IFDIR:
+            return
+        if kind == stat.S_IFLNK:
+            self.links[name] = entry
+        elif kind in (0, stat.S_IFREG):
+            self.files[name] = entry
+        elif self.checker.selects(name):
+            self.checker.notes.add("are devices or pipes, and are left out", name)
+
+    def selected(self, links: Links) -> Iterator[tuple[Entry, Member]]:
+        """Yield what is kept as it is, and record all files for the links to them.
+
+        Raises:
+            ArchiveUnsafe: a file cannot be unpacked.
+            LimitExceeded: it is too large.
+        """
+        for name, entry in self.files.items():
+            path = self.checker.target(name)
+            if path is None:
+                links.pass_by(name)
+                continue
+            member = self._described(name, entry)(path)
+            links.add_file(name, member)
+            yield entry, member
+
+    def one(self, name: str) -> tuple[Callable[[str], Member], Iterator[bytes]]:
+        """Return what one file is kept as, and its bytes, which are fetched by themselves."""
+        entry = self.files[name]
+        return self._described(name, entry), self._fetched(entry)
+
+    def text_of_link(self, name: str) -> str | None:
+        """Return where a symbolic link leads, as it says it; None: there is no such link."""
+        if (text := self._texts.get(name)) is not None:
+            return text
+        if (entry := self.links.get(name)) is None:
+            return None
+        if entry.size <= _MAX_LINK_BYTES:
+            self._described(name, entry)
+            text = from_bytes(b"".join(self._fetched(entry)))
+        # A longer one leads nowhere, as one without a text does.
+        self._texts[name] = text or ""
+        return self._texts[name]
+
+    def contents(self, run: list[tuple[Entry, Member]]) -> Iterator[Iterator[bytes]]:
+        """Yield the bytes of members that lie side by side; each is read before the next one."""
         first, last = run[0][0], run[-1][0]
-        with readable.open(first.offset, _end_of(last)) as chunks:
+        with self.readable.open(first.offset, _end_of(last)) as chunks:
             stream = ForwardFile(iter(chunks), first.offset)
-            for entry, member in run:
-                with closing(_content(stream, entry, checker)) as content:
-                    keep(member, content)
+            for entry, _ in run:
+                with closing(_content(stream, entry, self.checker, self.limits)) as content:
+                    yield content
 
+    def _fetched(self, entry: Entry) -> Iterator[bytes]:
+        with self.readable.open(entry.offset, _end_of(entry)) as chunks:
+            stream = ForwardFile(iter(chunks), entry.offset)
+            with closing(_content(stream, entry, self.checker, self.limits)) as content:
+                yield from content
 
-def _target(entry: Entry, checker: MemberChecker) -> str | None:
-    name = checker.check_name(entry.name)
-    return None if entry.name.endswith("/") else checker.target(name)
+    def _described(self, name: str, entry: Entry) -> Callable[[str], Member]:
+        if is_encrypted(entry):
+            raise ArchiveUnsafe(f"{shown(name)} is encrypted")
+        if entry.method != STORED and entry.method not in METHODS:
+            raise ArchiveCorrupt(
+                f"{shown(name)} is packed by method {entry.method}, which is not supported"
+            )
+        self._packed += entry.packed
+        self.checker.check_declared(entry.size, self._packed)
+        executable = self.checker.executable(entry.mode, name)
+        return partial(Member, executable=executable, size_bytes=entry.size)
 
 
 def _runs(wanted: list[tuple[Entry, Member]]) -> Iterator[list[tuple[Entry, Member]]]:
@@ -98,23 +181,11 @@ def _end_of(entry: Entry) -> int:
     return min(entry.end, entry.offset + header + entry.packed)
 
 
-def _member(entry: Entry, path: str, checker: MemberChecker, packed: int) -> Member:
-    name = shown(entry.name)
-    if is_encrypted(entry):
-        raise ArchiveUnsafe(f"{name} is encrypted")
-    if entry.mode and stat.S_IFMT(entry.mode) not in (0, stat.S_IFREG):
-        raise ArchiveUnsafe(f"{name} is not a regular file")
-    check_mode(entry.mode, entry.name)
-    if entry.method != _STORED and entry.method not in _METHODS:
-        raise ArchiveCorrupt(f"{name} is packed by method {entry.method}, which is not supported")
-    checker.check_declared(entry.size, packed)
-    return Member(path, bool(entry.mode & _OWNER_MAY_RUN), entry.size)
-
-
 def _content(
-    stream: ForwardFile, entry: Entry, checker: MemberChecker
+    stream: ForwardFile, entry: Entry, checker: MemberChecker, limits: Limits
 ) -> Generator[bytes, None, None]:
     """Yield the member's bytes; all checks are done before the last ones."""
+    stream.begin_member()
     stream.seek(entry.offset)
     head = stream.read(LOCAL_BYTES)
     if stream.ended:
@@ -122,7 +193,7 @@ def _content(
     start = check_local(entry, head + stream.read(length_of_rest(head)))
     if entry.offset + start + entry.packed > entry.end:
         raise ArchiveUnsafe("members of the zip overlap")
-    data = _checked(stream.stream(entry.packed), entry, checker)
+    data = _checked(stream.stream(entry.packed), entry, checker, limits)
     if entry.packed < _WORTH_A_THREAD:
         yield from data
         return
@@ -131,9 +202,9 @@ def _content(
 
 
 def _checked(
-    packed: Iterator[bytes], entry: Entry, checker: MemberChecker
+    packed: Iterator[bytes], entry: Entry, checker: MemberChecker, limits: Limits
 ) -> Generator[bytes, None, None]:
-    data = packed if entry.method == _STORED else _unpacked(packed, entry)
+    data = packed if entry.method == STORED else _unpacked(packed, entry, limits)
     so_far = checker.add_packed(entry.packed)
     crc = 0
     for piece in exactly(data, entry.size, entry.name):
@@ -144,8 +215,13 @@ def _checked(
         raise ArchiveCorrupt(f"{shown(entry.name)} does not have its CRC-32")
 
 
-def _unpacked(packed: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
-    unpacker = _METHODS[entry.method]()
-    yield from pieces(unpacker, next(packed, b""), packed)
+def _unpacked(packed: Iterator[bytes], entry: Entry, limits: Limits) -> Iterator[bytes]:
+    unpacker = METHODS[entry.method](limits.window_bytes)
+    size = 0
+    for piece in pieces(unpacker, next(packed, b""), packed):
+        yield piece
+        size += len(piece)
+        if entry.method == LZMA and size >= entry.size:
+            return  # most have no mark at their end
     if unpacker.unused_data or next(packed, b""):
         raise ArchiveCorrupt(f"{shown(entry.name)} has bytes after its end")

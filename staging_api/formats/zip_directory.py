@@ -4,15 +4,20 @@ A zip holds most facts twice, in the directory at its end and before each member
 believe different copies see different files. So the directory must be consistent with itself and
 with the object, and `check_local` compares it with each local header. Members whose bytes overlap,
 the trick of zips that unpack to petabytes, are refused while the directory is read.
+
+Around the zip other bytes may stand, as for unzip: in front the program of a self-extractor, whose
+length the offsets leave out or not; behind it padding or a signature. But of two directories that
+both could be the one, neither is read.
 """
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.formats.members import shown
 from staging_api.formats.model import Limits, Readable
+from staging_api.formats.names import folded, from_bytes, shown
 
 #: Enough for the directory of some hundred members, so that one request usually suffices.
 TAIL_BYTES = 16 << 10
@@ -26,10 +31,17 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_COMMENT = 0xFFFF
 _IN_ZIP64 = 0xFFFFFFFF
 _ZIP64_FIELD = 1
+#: Info-ZIP's Unicode path: version, CRC-32 of the name that it stands for, and the name in UTF-8.
+_UNICODE_PATH_FIELD = 0x7075
+_UNICODE_PATH = struct.Struct("<BL")
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _SIZES_FOLLOW = 0x0008
+#: How hard the packer tried: of no meaning to a reader, and left out of some local headers.
+_EFFORT = 0x0006
 _UTF8 = 0x0800
-_UNIX = 3
+_DOS, _UNIX = 0, 3
+#: Where no packer says what its names are in, DOS means this.
+_DOS_ENCODING = "cp437"
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class Entry:
         offset: of its local header.
         mode: Unix file mode, 0 if the zip does not come from Unix.
         end: where the next member, or the directory, begins.
+        replaced: whether a later entry has the same name.
     """
 
     name: str
@@ -59,13 +72,26 @@ class Entry:
     offset: int
     mode: int
     end: int = 0
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
 class _Directory:
+    """Where the directory is.
+
+    Attributes:
+        offset: of its first entry, in the object.
+        size: in bytes.
+        count: of its entries.
+        shift: what is to be added to each offset: the length of the program of a self-extractor.
+        end: of the end record and its comment.
+    """
+
     offset: int
     size: int
     count: int
+    shift: int
+    end: int
 
 
 def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]:
@@ -78,24 +104,25 @@ def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]
 
     Raises:
         ArchiveCorrupt: not a zip, or inconsistent.
-        ArchiveUnsafe: members overlap.
+        ArchiveUnsafe: members overlap, or there are two directories.
         LimitExceeded: the directory is too long.
     """
-    tail = _read(readable, max(0, size - TAIL_BYTES), size)
-    at = _find_end(tail)
-    if at < 0 and size > TAIL_BYTES:  # a long comment hides it
-        tail = _read(readable, max(0, size - _END.size - _MAX_COMMENT), size)
-        at = _find_end(tail)
-    if at < 0:
+    tail = _Tail(readable, size, TAIL_BYTES)
+    found = _find_directory(tail)
+    if found is None and size > TAIL_BYTES:  # a long comment, or what stands behind, hides it
+        tail = _Tail(readable, size, _END.size + _MAX_COMMENT)
+        found = _find_directory(tail)
+    if found is None:
         raise ArchiveCorrupt("this is not a zip: it has no directory")
-    found = _directory(readable, tail, at, size)
-    if found.count > limits.members or found.size > limits.header_bytes:
-        raise LimitExceeded("the zip has too long a directory")
-    start = found.offset - (size - len(tail))
-    raw = tail[start : start + found.size] if start >= 0 else b""
-    if start < 0:
-        raw = _read(readable, found.offset, found.offset + found.size)
-    return _bounded(list(_entries(raw, found.count)), found.offset)
+    if found.count > limits.members:
+        raise LimitExceeded(f"the zip has over {limits.members} members (STAGING_UNPACK_MEMBERS)")
+    if found.size > limits.header_bytes:
+        raise LimitExceeded(
+            f"the zip has a directory of over {limits.header_bytes} bytes"
+            " (STAGING_UNPACK_HEADER_BYTES)"
+        )
+    entries = list(_entries(tail.read(found.offset, found.offset + found.size), found))
+    return _bounded(entries, found.offset)
 
 
 def length_of_rest(header: bytes) -> int:
@@ -107,19 +134,24 @@ def check_local(entry: Entry, header: bytes) -> int:
     """Compare a member's local header with the directory, and return the header's length.
 
     Raises:
+        ArchiveCorrupt: there is no local header.
         ArchiveUnsafe: the two contradict each other.
     """
     mark, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(
         header[:LOCAL_BYTES]
     )
+    if mark != b"PK\x03\x04":
+        raise ArchiveCorrupt(f"{shown(entry.name)} is not where the zip's directory says")
     end_of_name = LOCAL_BYTES + int(name_length)
-    local = (mark, flags & ~_UTF8, method, header[LOCAL_BYTES:end_of_name])
-    expected = (b"PK\x03\x04", entry.flags & ~_UTF8, entry.method, entry.raw_name)
-    later = bool(entry.flags & _SIZES_FOLLOW) and (crc, packed, size) == (0, 0, 0)
-    # Sizes that do not fit 32 bits, or were not known in time, stand elsewhere.
+    free = ~(_UTF8 | _EFFORT)
+    local = (flags & free, method, header[LOCAL_BYTES:end_of_name])
+    expected = (entry.flags & free, entry.method, entry.raw_name)
+    # What does not fit 32 bits, or was not known in time, stands elsewhere: each field by itself,
+    # as some packers know the sizes in time and the CRC not.
+    unknown = {_IN_ZIP64, 0} if entry.flags & _SIZES_FOLLOW else {_IN_ZIP64}
     fields = ((crc, entry.crc), (packed, entry.packed), (size, entry.size))
-    same = all(here in (there, _IN_ZIP64) for here, there in fields)
-    if local != expected or not (later or same):
+    same = all(here == there or here in unknown for here, there in fields)
+    if local != expected or not same:
         raise ArchiveUnsafe(f"the zip describes {shown(entry.name)} in two contradictory ways")
     return end_of_name + int(extra_length)
 
@@ -129,58 +161,115 @@ def is_encrypted(entry: Entry) -> bool:
     return bool(entry.flags & _ENCRYPTED)
 
 
-def _read(readable: Readable, start: int, end: int) -> bytes:
-    with readable.open(start, end) as chunks:
-        found = b"".join(chunks)
-    if len(found) != end - start:
+class _Tail:
+    """The last bytes of an object, and what is read of the rest."""
+
+    def __init__(self, readable: Readable, size: int, tail_bytes: int) -> None:
+        self._readable = readable
+        self.size = size
+        self.above = max(0, size - tail_bytes)
+        self.bytes = self._fetched(self.above, size)
+
+    def has(self, position: int) -> bool:
+        """Whether the bytes from this position on are here."""
+        return position >= self.above
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes from `start` up to `end`.
+
+        Raises:
+            ArchiveCorrupt: the object ends before.
+        """
+        if self.has(start):
+            return self.bytes[start - self.above : end - self.above]
+        return self._fetched(start, end)
+
+    def _fetched(self, start: int, end: int) -> bytes:
+        with self._readable.open(start, end) as chunks:
+            found = b"".join(chunks)
+        if len(found) != end - start:
+            raise ArchiveCorrupt("the zip is cut short")
+        return found
+
+
+def _find_directory(tail: _Tail) -> _Directory | None:
+    """Find the end record in the last bytes, and follow it.
+
+    The mark of an end record can stand in other places by chance, or in a zip inside this zip. A
+    record counts if it leads to a directory; of several the last one.
+
+    Raises:
+        ArchiveCorrupt: there is a record, and it contradicts the file.
+        ArchiveUnsafe: that record stands in the comment of another one.
+    """
+    found: list[_Directory] = []
+    wrong: ArchiveCorrupt | None = None
+    at = len(tail.bytes)
+    while (at := tail.bytes.rfind(b"PK\x05\x06", 0, at)) >= 0:
+        try:
+            found.append(_directory(tail, tail.above + at))
+        except ArchiveCorrupt as error:
+            wrong = wrong or error
+    if not found:
+        if wrong is not None:
+            raise wrong
+        return None
+    if any(each.end == tail.size for each in found[1:]):
+        raise ArchiveUnsafe("the zip has a second directory in its comment")
+    return found[0]
+
+
+def _directory(tail: _Tail, at: int) -> _Directory:
+    record = tail.read(at, at + _END.size)
+    if len(record) < _END.size:
         raise ArchiveCorrupt("the zip is cut short")
-    return found
-
-
-def _find_end(tail: bytes) -> int:
-    """Return where the end record begins: the last one whose comment ends with the file."""
-    # A mark inside a comment would offer a second directory; its record does not end with the file.
-    at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
-    comment = int(_END.unpack_from(tail, at)[-1]) if at >= 0 else 0
-    if at >= 0 and at + _END.size + comment != len(tail):
-        raise ArchiveCorrupt("the zip's end record does not end the file")
-    return at
-
-
-def _directory(readable: Readable, tail: bytes, at: int, size: int) -> _Directory:
-    _, disk, first_disk, here, count, length, offset, _ = _END.unpack_from(tail, at)
-    end = size - len(tail) + at
+    _, disk, first_disk, here, count, length, offset, comment = _END.unpack(record)
+    end = at + _END.size + comment
+    if end > tail.size:
+        raise ArchiveCorrupt("the comment of the zip is cut short")
     if (disk, first_disk, here) != (0, 0, count):
         raise ArchiveCorrupt("the zip is one part of several")
     if _IN_ZIP64 in (offset, length) or count == _MAX_COMMENT:
-        located = _directory64(readable, end)
+        located = _directory64(tail, at, end)
         if located is not None:
             return located
-    if offset + length != end:
+    return _placed(tail, (offset, length, count), at, end)
+
+
+def _placed(tail: _Tail, told: tuple[int, int, int], above: int, end: int) -> _Directory:
+    """Return a directory that ends at `above`, if it is there."""
+    offset, length, count = told
+    start = above - length
+    if start < offset:
         raise ArchiveCorrupt("the zip's directory is not where its end record says")
-    return _Directory(offset, length, count)
+    # Farther away it is looked at when it is read: a thousand marks are not a thousand requests.
+    marked = not tail.has(start) or tail.read(start, start + 4) == b"PK\x01\x02"
+    if bool(length) != bool(count) or (count and not marked):
+        raise ArchiveCorrupt("the zip's directory is not where its end record says")
+    return _Directory(start, length, count, start - offset, end)
 
 
-def _directory64(readable: Readable, end: int) -> _Directory | None:
+def _directory64(tail: _Tail, end32: int, end: int) -> _Directory | None:
     """Follow the 64-bit end record, which stands before the 32-bit one."""
-    if end < _END64_LOCATOR.size + _END64.size:
+    if end32 < _END64_LOCATOR.size + _END64.size:
         return None
-    at = end - _END64_LOCATOR.size
-    mark, disk, offset, disks = _END64_LOCATOR.unpack(_read(readable, at, end))
+    at = end32 - _END64_LOCATOR.size
+    mark, disk, offset, disks = _END64_LOCATOR.unpack(tail.read(at, end32))
     if mark != b"PK\x06\x07":
         return None
-    if (disk, disks) != (0, 1) or offset + _END64.size != at:
+    begin = at - _END64.size
+    if (disk, disks) != (0, 1) or offset > begin:
         raise ArchiveCorrupt("the zip's 64-bit end record is not where it must be")
-    record = _END64.unpack(_read(readable, offset, at))
+    record = _END64.unpack(tail.read(begin, at))
     mark, _, _, _, disk, first_disk, here, count, length, start = record
-    if (mark, disk, first_disk, here) != (b"PK\x06\x06", 0, 0, count) or start + length != offset:
+    if (mark, disk, first_disk, here) != (b"PK\x06\x06", 0, 0, count):
         raise ArchiveCorrupt("the zip's directory is not where its 64-bit end record says")
-    return _Directory(start, length, count)
+    return _placed(tail, (start, length, count), begin, end)
 
 
-def _entries(raw: bytes, count: int) -> Iterator[Entry]:
+def _entries(raw: bytes, found: _Directory) -> Iterator[Entry]:
     at = 0
-    for _ in range(count):
+    for _ in range(found.count):
         if at + _ENTRY.size > len(raw) or raw[at : at + 4] != b"PK\x01\x02":
             raise ArchiveCorrupt("the zip's directory is damaged")
         fields = _ENTRY.unpack_from(raw, at)
@@ -190,7 +279,8 @@ def _entries(raw: bytes, count: int) -> Iterator[Entry]:
         if end > len(raw):
             raise ArchiveCorrupt("the zip's directory is damaged")
         raw_name = raw[at + _ENTRY.size : end_of_name]
-        yield _entry(fields, raw_name, raw[end_of_name : end_of_name + extra_length])
+        entry = _entry(fields, raw_name, raw[end_of_name : end_of_name + extra_length])
+        yield replace(entry, offset=entry.offset + found.shift)
         at = end
     if at != len(raw):
         raise ArchiveCorrupt("the zip's directory has more than its end record says")
@@ -200,11 +290,23 @@ def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> Entry:
     made_by, flags, method, crc, packed, size = (fields[i] for i in (1, 3, 4, 7, 8, 9))
     size, packed, offset = _sixty_four(extra, [size, packed, fields[16]])
     mode = fields[15] >> 16 if made_by >> 8 == _UNIX else 0
-    try:
-        name = raw_name.decode("utf-8" if flags & _UTF8 else "cp437")
-    except UnicodeDecodeError:
-        raise ArchiveUnsafe("a member's name is not the UTF-8 it claims to be") from None
+    name = _name(raw_name, extra, in_utf8=bool(flags & _UTF8), host=made_by >> 8)
     return Entry(name, raw_name, flags, method, crc, packed, size, offset, mode)
+
+
+def _name(raw: bytes, extra: bytes, *, in_utf8: bool, host: int) -> str:
+    """Decode a name, as Info-ZIP does: by its Unicode field, by its flag, or by where it is from.
+
+    UTF-8 without the flag comes from macOS; no text in another encoding looks like it.
+    """
+    field = _extra_field(extra, _UNICODE_PATH_FIELD)
+    if not in_utf8 and len(field) > _UNICODE_PATH.size:
+        version, checksum = _UNICODE_PATH.unpack_from(field)
+        if version == 1 and checksum == crc32(raw):
+            return from_bytes(field[_UNICODE_PATH.size :])
+    name = from_bytes(raw, "cp1252" if host == _UNIX else _DOS_ENCODING)
+    # Some packers on Windows leave their own separators in.
+    return name.replace("\\", "/") if host == _DOS and "/" not in name else name
 
 
 def _sixty_four(extra: bytes, values: list[int]) -> list[int]:
@@ -230,12 +332,23 @@ def _extra_field(extra: bytes, wanted: int) -> bytes:
 
 
 def _bounded(entries: list[Entry], directory: int) -> list[Entry]:
-    """Order the members by offset, and let each end where the next begins."""
+    """Order the members by offset, and let each end where the next begins.
+
+    Raises:
+        ArchiveCorrupt: one would lie behind the directory.
+        ArchiveUnsafe: members overlap.
+    """
+    last = {folded(entry.name): number for number, entry in enumerate(entries)}
+    counted = set(last.values())
     # The directory may list them in any order.
-    entries.sort(key=lambda entry: entry.offset)
-    ends = [*(entry.offset for entry in entries[1:]), directory]
-    for entry, end in zip(entries, ends, strict=False):
+    numbers = sorted(range(len(entries)), key=lambda number: entries[number].offset)
+    bounded, end = [], directory
+    for number in reversed(numbers):
+        entry = entries[number]
+        if entry.offset > directory:
+            raise ArchiveCorrupt(f"{shown(entry.name)} is not where the zip's directory says")
         if entry.offset + LOCAL_BYTES + len(entry.raw_name) + entry.packed > end:
             raise ArchiveUnsafe("members of the zip overlap")
-    bounded = zip(entries, ends, strict=False)
-    return [Entry(**{**entry.__dict__, "end": end}) for entry, end in bounded]
+        bounded.append(replace(entry, end=end, replaced=number not in counted))
+        end = entry.offset
+    return bounded[::-1]

@@ -35,12 +35,14 @@ class ArtifactAssembly:
         self._batch = batch
         self._tracker = tracker
         self._files: dict[str, StagedFile] = {}
+        self._further: dict[str, str] = {}
         self._unpacked: list[StagedFile] = []
         self._passed_over: list[str] = []
         self._whole: tuple[str, int] | None = None
         self._verified_by: str | None = None
         self._proofs: set[str] = set()
         self._cached: list[CachedObject] = []
+        self._warnings: list[str] = []
 
     @property
     def plain(self) -> bool:
@@ -64,7 +66,8 @@ class ArtifactAssembly:
         self._unpacked.clear()
         self._passed_over.clear()
         extract = EXTRACTORS[self._choice.extract].extract
-        extract(reader, self._selected, self._keeper(own), limits)
+        notes = extract(reader, self._selected, self._keeper(own), limits)
+        self._warnings.extend(f"{reader.name}: {note}" for note in notes)
         if not self._unpacked:
             raise ArtifactNotFound(
                 absent_member(self._kind, self._choice, reader.name, self._passed_over)
@@ -104,6 +107,7 @@ class ArtifactAssembly:
             parts=tuple(key for key in map(key_of, source_objects) if key is not None),
             cached_by=",".join(sorted(self._proofs)) or None,
             cached_objects=tuple(self._cached),
+            warnings=tuple(self._warnings),
         )
 
     def _keeper(self, own: Path | None) -> Keep:
@@ -123,7 +127,7 @@ class ArtifactAssembly:
             chunks = self._tracker.counted(file, member.size_bytes, chunks)
         if own is not None:
             return self._batch.adopt(own, chunks)
-        return self._batch.keep(chunks, member.size_bytes, file)
+        return self._batch.keep(chunks, member.size_bytes, file, sparse=member.sparse)
 
     def _note(self, hit: CacheHit) -> None:
         self._proofs.add(hit.content.proof)
@@ -143,10 +147,13 @@ class ArtifactAssembly:
 
     def _add(self, file: StagedFile) -> None:
         self._files[file.path] = file
+        self._further.pop(file.path, None)
         self._unpacked.append(file)
         for path in self._kind.further_paths(file.path, self._build):
             # The path of a file wins over a further path of another file.
-            self._files.setdefault(path, replace(file, path=path))
+            if path not in self._files or self._further.get(path) == file.path:
+                self._files[path] = replace(file, path=path)
+                self._further[path] = file.path
 
 
 def _of_all(files: Sequence[StagedFile]) -> tuple[str, int]:

@@ -40,6 +40,7 @@ class FetchedArtifact:
         cached_by: how it was known that an object need not be fetched: ``sha256`` or ``version``;
             None if all were fetched.
         cached_objects: the objects whose whole content is a blob from now on.
+        warnings: what of the objects was left out, or taken otherwise than it says; sentences.
     """
 
     source_url: str
@@ -51,3 +52,4 @@ class FetchedArtifact:
     verified_by: str | None = None
     cached_by: str | None = None
     cached_objects: tuple[CachedObject, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ class TransferMonitor:
 
 
 class ObjectReader:
-    """An object as extractors read it; bytes read from its start to its end are hashed."""
+    """An object as extractors read it; read from its start to its end it is hashed, once."""
 
     def __init__(
         self, source_object: SourceObject, open_at: Open, monitor: TransferMonitor, digests: Digests
@@ -72,7 +72,8 @@ class ObjectReader:
         """Stream a part."""
         with self._open_at(start, end) as chunks:
             monitored = self._monitor.monitored(chunks)
-            yield self._hashed(monitored) if start == 0 and end is None else monitored
+            whole = start == 0 and end is None and not self._digests.size_bytes
+            yield self._hashed(monitored) if whole else monitored
 
     def verified(self, kept_sha256: str) -> tuple[str, int] | None:
         """Compare digests; return sha256 and length of the object if all of it was read.

@@ -23,7 +23,14 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from staging_api.errors import NotFound, StagingApiError
-from staging_api.store.disk import disk_failures, new_file, reserve, write_all, write_back
+from staging_api.store.disk import (
+    disk_failures,
+    new_file,
+    reserve,
+    write_all,
+    write_back,
+    write_or_skip,
+)
 from staging_api.store.parts import PartStore
 from staging_api.store.spool import Swept
 
@@ -243,7 +250,12 @@ class Batch:
         return Path(self._new_name())
 
     def keep(
-        self, chunks: Iterable[bytes], expected_bytes: int | None = None, file: Path | None = None
+        self,
+        chunks: Iterable[bytes],
+        expected_bytes: int | None = None,
+        file: Path | None = None,
+        *,
+        sparse: bool = False,
     ) -> Blob:
         """Write and hash one stream; safe to call from several threads.
 
@@ -251,6 +263,8 @@ class Batch:
             chunks: read to the end.
             expected_bytes: its length if that is known, to find a full disk before writing.
             file: a `new_file` to write it to; None: whichever.
+            sparse: whether chunks of zeros become holes. The quota counts them all the same: a copy
+                in a bucket, or on a disk without holes, has their bytes.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -259,7 +273,11 @@ class Batch:
         self._reserve(expected_bytes or 0)
         descriptor = new_file(name)
         try:
-            blob = _write(descriptor, chunks, expected_bytes, self._reserve)
+            # To reserve the space on the disk would fill the holes.
+            if not sparse and (expected_bytes or 0) >= _WORTH_RESERVING:
+                reserve(descriptor, expected_bytes or 0)
+            write = write_or_skip if sparse else write_all
+            blob = _write(descriptor, chunks, expected_bytes, self._reserve, write)
         finally:
             # A network file system may say only now that the disk or its quota is full.
             with disk_failures():
@@ -317,19 +335,21 @@ class Batch:
 
 
 def _write(
-    descriptor: int, chunks: Iterable[bytes], expected_bytes: int | None, reserve_quota: Reserve
+    descriptor: int,
+    chunks: Iterable[bytes],
+    expected_bytes: int | None,
+    reserve_quota: Reserve,
+    write: Callable[[int, bytes], None],
 ) -> Blob:
     """Write and hash a stream; the expected bytes are reserved by now."""
     digest, size, sent, reserved = hashlib.sha256(), 0, 0, expected_bytes or 0
-    if reserved >= _WORTH_RESERVING:
-        reserve(descriptor, reserved)
     for chunk in chunks:
         size += len(chunk)
         if size > reserved:
             reserve_quota(size - reserved)
             reserved = size
         digest.update(chunk)
-        write_all(descriptor, chunk)
+        write(descriptor, chunk)
         if size - sent >= _WRITE_BACK_BYTES:
             write_back(descriptor, sent, size)
             sent = size

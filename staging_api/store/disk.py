@@ -24,6 +24,10 @@ _AWAY = (
     *(errno.EHOSTDOWN, errno.EREMOTEIO, errno.EUCLEAN, errno.EMFILE, errno.ENFILE),
 )
 _COMPARED_BYTES = 1 << 20
+#: A block of most file systems: fewer zeros save no space.
+_HOLE_BYTES = 4 << 10
+#: As long as the longest chunk.
+_ZEROS = bytes(1 << 20)
 _C = ctypes.CDLL(None, use_errno=True)
 _SYNC_FILE_RANGE_WRITE = 2
 
@@ -70,6 +74,20 @@ def write_all(descriptor: int, chunk: bytes) -> None:
     except OSError as error:
         _raise_refusal(error)
         raise
+
+
+def write_or_skip(descriptor: int, chunk: bytes) -> None:
+    """Write a chunk whole; one of zeros becomes a hole, if the file system has such.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    if len(chunk) < _HOLE_BYTES or chunk != _ZEROS[: len(chunk)]:
+        write_all(descriptor, chunk)
+        return
+    with disk_failures():
+        # The length grows at once: a reader may follow the file.
+        os.ftruncate(descriptor, os.lseek(descriptor, len(chunk), os.SEEK_CUR))
 
 
 def move(old: str, new: str) -> None:

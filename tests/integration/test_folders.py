@@ -145,7 +145,7 @@ def unpacked(form: str, packed: bytes) -> dict[str, bytes]:
     if form == "tar.gz":
         packed = gzip.decompress(packed)
     elif form == "tar.zst":
-        packed = new_zstd().decompress(packed)
+        packed = new_zstd(128 << 20).decompress(packed)
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
         return {m.name: (archive.extractfile(m) or io.BytesIO()).read() for m in archive}
 

