@@ -28,7 +28,7 @@ def startup_errors() -> Iterator[None]:
     """Turn a refusal by the system, while a process starts, into an error of one line.
 
     Raises:
-        Unavailable: what is exhausted, no space on a disk, or no permission.
+        Unavailable: names the exhausted resource, the full disk, or the missing permission.
     """
     try:
         yield

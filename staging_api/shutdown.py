@@ -1,7 +1,7 @@
-"""The end of a process, told to its threads: what is begun, what must stop, what is given back.
+"""The end of a process, in steps: no new work, running work stops, leases are released.
 
     SIGTERM --drain--> begun --------------------------> over ------> given back ------> end
-    /readyz says no    no new connection, nobody waits   work stops   leases of threads
+    /readyz says no    no new connection, no waiting     work stops   leases of threads
     requests served    worker: stops between artifacts   by itself    that hang, released
 
 What if it dies on the way? Then the leases that it still has run out, as after any death.
@@ -29,7 +29,7 @@ class Shutdown:
         """End within so many seconds; safe in a signal handler.
 
         Returns:
-            Seconds until what is held still must be given back.
+            Seconds until leases that are still held must be released.
         """
         if self._over_at is None:
             self._over_at = time.monotonic() + seconds * _WORK_SHARE

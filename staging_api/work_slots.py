@@ -1,7 +1,7 @@
 """A limit of how many requests of a process do long work at once, and the queue of the others.
 
 A request that stages keeps its thread for as long as its source takes. So there are fewer slots
-for such work than threads, and what is quick is always answered. A request that only waits in the
+for such work than threads, and quick requests are always answered. A request that only waits in the
 middle of its work, for an upload, gives its slot back meanwhile.
 
 What if the process dies? Its work is taken up elsewhere (see `staging.service`), and so are those
@@ -18,7 +18,7 @@ from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.errors import Unavailable
 from staging_api.shutdown import Shutdown
 
-# A process that is told to end lets go who queues; nothing else rings then.
+# When the process is to end, queued requests are released; nothing else wakes them then.
 _LOOK_SECONDS = 1.0
 
 
@@ -57,7 +57,7 @@ class WorkSlots:
             slot.give()
 
     def take(self, client: Client, shutdown: Shutdown, *, first: bool) -> None:
-        """Take a slot; whoever had one before goes `first`."""
+        """Take a slot; a request that had one before goes `first`."""
         turn = _Turn()
         with self._mutex:
             if self._free:
@@ -84,7 +84,7 @@ class WorkSlots:
             raise
 
     def give(self) -> None:
-        """Give a slot back, or on to whoever waits for one."""
+        """Give a slot back, or on to the next request that waits for one."""
         with self._mutex:
             if self._queue:
                 turn = self._queue.popleft()
@@ -128,5 +128,5 @@ class Slot:
 
 @contextmanager
 def no_slot() -> Iterator[Client]:
-    """The `Slot.aside` of work that has none, as nobody waits for it here."""
+    """The `Slot.aside` of work without a slot, for which no client waits here."""
     yield ALWAYS_CONNECTED

@@ -2,7 +2,7 @@
 
 Each step of the schema is its own transaction, under one advisory lock. A step may need tables that
 others use, and later sessions queue behind it. So it waits for locks for `LOCK_SECONDS` in all,
-rolls back, and tries again a moment later: a reader of an hour delays the migration, and nobody
+rolls back, and tries again a moment later: a reader of an hour delays the migration, and no one
 else for longer than that.
 
 What if it dies? Before a step's commit: the step has not happened, and the next run begins with it.

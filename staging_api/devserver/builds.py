@@ -85,7 +85,7 @@ class Builds:
             return repository.folder_of(conn, request.archive_url)
 
     def entries(self, request: StagingRequest) -> tuple[str, list[FolderEntry]]:
-        """Return the folder of a build and what is directly in it.
+        """Return the folder of a build and its direct entries.
 
         Raises:
             NotFound: nothing of the build is staged.

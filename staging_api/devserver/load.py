@@ -77,7 +77,7 @@ def _network(proc: Path) -> Iterator[int]:
 
 
 def _sectors(proc: Path) -> Iterator[int]:
-    """Sectors read and written by each whole disk; what is stacked on one counts again."""
+    """Sectors read and written by each whole disk; a device stacked on one counts again."""
     for row in _rows(proc / "diskstats"):
         name = row[2]
         if not name.startswith(("loop", "ram", "dm-", "md")) and _is_whole(name):

@@ -53,7 +53,7 @@ class Builds:
         return tuple(self._look(*each) for each in named_by(rendering))
 
     def stage(self, rendering: Rendering | None, origin: RequestOrigin) -> tuple[BuildState, ...]:
-        """Leave to a worker what is missing; answers which are there already."""
+        """Queue the missing builds for a worker; return the state of each."""
         return tuple(self._stage(*each, origin) for each in named_by(rendering))
 
     def _look(self, archive_url: str, artifacts: tuple[str, ...]) -> BuildState:

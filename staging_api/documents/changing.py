@@ -50,7 +50,7 @@ class Buffer:
 
     @property
     def etags(self) -> tuple[str, str]:
-        """The forms that name this buffer: confirming what is below it does not move it."""
+        """The forms that name this buffer: confirming the commit below it does not change it."""
         return self.etag, unconfirmed_etag(self.etag)
 
 
@@ -79,7 +79,7 @@ class Change:
 
     @contextmanager
     def deciding(self) -> Iterator[tuple[Connection, Now]]:
-        """The transaction that commits only while the lock is held, and what is there in it.
+        """The transaction that commits only while the lock is held, and the collections in it.
 
         Raises:
             LockLost: the lock was lost; nothing was written.

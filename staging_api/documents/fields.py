@@ -1,4 +1,4 @@
-"""Fields of a posted mapping, taken with their types; what is wrong is collected, not raised."""
+"""Fields of a posted mapping, read with their types; faults are collected, not raised."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ _MOST_FAULTS = 100
 
 
 class Faults:
-    """Collects what is wrong with one document, by field."""
+    """Collects the faults of one document, by field."""
 
     def __init__(self) -> None:
         """Begin with nothing wrong."""

@@ -42,7 +42,7 @@ class Folder:
     """What the files of a folder hold."""
 
     documents: tuple[Document, ...]
-    #: What is wrong with files that could not be read as documents.
+    #: Findings about files that could not be read as documents.
     findings: tuple[Located, ...]
     files: Mapping[Identity, Path] = field(default_factory=dict)
 

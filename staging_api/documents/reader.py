@@ -83,7 +83,7 @@ class Compared:
     Attributes:
         old: the revision before; 0 has no documents.
         new: the revision after.
-        rendered: compare what is rendered, not what was posted.
+        rendered: compare rendered documents, not the posted ones.
         reveal: show secrets too.
         after: where the page before ended.
         limit: documents of a page, at most.

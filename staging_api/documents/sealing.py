@@ -69,7 +69,7 @@ class KeyRing:
             raise DocumentsUnreadable(f"{associated} is not what was sealed for it") from None
 
     def digest(self, plain: bytes) -> str:
-        """The same for equal values, in hex; says nothing to anybody without the key."""
+        """The same for equal values, in hex; useless without the key."""
         return hmac.new(self.equality, plain, hashlib.sha256).hexdigest()
 
 

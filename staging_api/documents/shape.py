@@ -24,7 +24,7 @@ _METADATA_SCHEMA = re.compile(r"metadata/(Document|Control)/v[12]")
 _CONTROL_KINDS = frozenset({LAYERING_POLICY, DATA_SCHEMA, VALIDATION_POLICY})
 #: Not the author's: the ancestor's answers have them beside the three keys.
 _IGNORED = ("id", "status")
-#: As the ancestor has it, so that what is taken here is taken there.
+#: As Deckhand has it, so that both accept the same documents.
 _NAME_LENGTH = 64
 _VALIDATION_NAME = re.compile(r".+-(validation|verification)")
 
@@ -32,11 +32,11 @@ _VALIDATION_NAME = re.compile(r".+-(validation|verification)")
 def shaped(
     value: Any, faults: Faults, limits: Limits = DEFAULT_LIMITS, **posted: Any
 ) -> Document | None:
-    """Make a document of one posted mapping, or note in `faults` what is wrong with it.
+    """Make a document of one posted mapping, or note its faults in `faults`.
 
     Args:
         value: the mapping; ``id`` and ``status`` are ignored, so that answers can be posted again.
-        faults: collects what is wrong, by field.
+        faults: collects the faults, by field.
         limits: bounds the indexes in paths.
         posted: further fields of `Document`, such as ``collection`` and ``text``.
     """

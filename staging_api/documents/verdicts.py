@@ -17,7 +17,7 @@ _INCOMPLETE = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOU
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What is wrong with documents, in the words of the API."""
+    """Judges buffers; a verdict has the messages of the API."""
 
     contents: Contents
     renderings: Renderings
@@ -28,7 +28,7 @@ class Verdicts:
         return Verdict(tuple(self._incomplete(collections)))
 
     def of_commit(self, now: Now, reference_id: str | None) -> Verdict:
-        """Judge what is to be committed; the validators of the sites are called if it is sound."""
+        """Judge a buffer before its commit; the sites' validators are called if it is sound."""
         findings = self._findings(now.newest)
         verdict = Verdict(tuple(of_finding(each, collection=home) for each, home in findings))
         if verdict.errors:

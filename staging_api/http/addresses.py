@@ -1,7 +1,7 @@
 """The address of the client that sent a request, through proxies that the operator trusts.
 
 A proxy adds the address it was connected from to ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239).
-Anybody can send these headers, so they are read only in requests that come from a trusted proxy,
+Any client can send these headers, so they are read only in requests that come from a trusted proxy,
 and from their end, up to the first address that is no trusted proxy's. A header that the proxy does
 not know passes through it as the client sent it; so where both are there and disagree, neither is
 believed, and the proxy's own address stands for the client.
@@ -80,7 +80,7 @@ class TrustedProxies:
         return any(address in network for network in self.networks)
 
 
-#: Nobody's word is believed.
+#: No proxy is trusted.
 NO_PROXIES = TrustedProxies()
 
 

@@ -55,7 +55,7 @@ class Shown(Body):
 
 
 class SuiteChange(Body):
-    """What a suite is and has; what is not given stays as it is."""
+    """The fields of a suite; those that are left out stay unchanged."""
 
     codename: SuiteName | None = None
     aliases: list[SuiteName] | None = Field(
@@ -69,7 +69,7 @@ class SuiteChange(Body):
         None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
     )
     immutable: bool | None = Field(None, description="takes no packages any more")
-    auto_accept: bool | None = Field(None, description="uploads wait for nobody's decision")
+    auto_accept: bool | None = Field(None, description="uploads need no approval")
     not_automatic: bool | None = None
     but_automatic_upgrades: bool | None = None
 
@@ -104,7 +104,7 @@ class SuiteBody(Shown):
 
 
 class ArchiveChange(Body):
-    """How an archive is published; what is not given stays as it is."""
+    """The options of an archive; those that are left out stay unchanged."""
 
     origin: Line | None = None
     label: Line | None = None
@@ -168,7 +168,7 @@ class ArchiveList(Body):
 
 
 class UploadBody(Shown):
-    """One package that somebody sent."""
+    """One uploaded package."""
 
     id: Ulid
     archive: str

@@ -34,7 +34,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 
 
 class Body(BaseModel):
-    """Strict in what comes in: an unknown field is a mistake, not a wish."""
+    """Strict in what comes in: an unknown field is a mistake and is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -136,7 +136,7 @@ class FailureBody(Body):
 
 
 class ProgressBody(Body):
-    """How far a staging has come; null where nobody can know yet."""
+    """How far a staging has come; null where it is not known yet."""
 
     bytes_done: int
     bytes_total: int | None

@@ -12,7 +12,7 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*")
 
 @dataclass(frozen=True)
 class Range:
-    """The bytes to send; `partial` if they were asked for by a Range that holds."""
+    """The bytes to send; `partial` if a valid Range requested them."""
 
     start: int
     length: int

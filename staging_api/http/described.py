@@ -37,7 +37,7 @@ MEANINGS = {
     401: "a credential is missing, or not valid",
     403: "the caller's roles do not allow it",
     404: "it is not there",
-    405: "nobody may call it by this method",
+    405: "no caller may use this method",
     409: "another request works on it, or it is not as this needs it",
     413: "the body is too long",
     414: "the request line is too long",
@@ -56,7 +56,7 @@ MEANINGS = {
 
 def problem(description: str) -> dict[str, Any]:
     """A refusal with a problem document."""
-    # Whoever makes the document gives every problem its media type.
+    # The maker of the document gives every problem its media type.
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 

@@ -83,12 +83,12 @@ class ReasonQuery(Body):
 class RollbackRequest(Body):
     """How the buffer is to become an older revision."""
 
-    over_buffer: bool = Field(False, description="even if that drops what is buffered")
+    over_buffer: bool = Field(False, description="even if that drops the buffer")
     reason: Reason | None = None
 
 
 class TagRequest(Body):
-    """What is to be kept with a tag."""
+    """Data that is kept with a tag."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     data: Data = None
@@ -127,7 +127,7 @@ class DifferencesQuery(Body):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     old: Text = Field("committed", max_length=30, description="a version, or a revision's number")
     new: Text = Field("buffer", max_length=30, description="a version, or a revision's number")
-    rendered: bool = Field(False, description="compare what is rendered, not what was posted")
+    rendered: bool = Field(False, description="compare rendered documents, not the posted ones")
     cleartext_secrets: bool = Field(
         False, alias="cleartext-secrets", description="show secrets; for operators"
     )

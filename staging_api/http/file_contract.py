@@ -36,7 +36,7 @@ _FETCHED: Mapping[str, Described] = {
         "headers": _OF_A_FILE | _TO_THE_PROXY,
         **_BYTES,
     },
-    "206": {"description": "the range that was asked for", "headers": _OF_A_PART, **_BYTES},
+    "206": {"description": "the requested range", "headers": _OF_A_PART, **_BYTES},
     "302": {"description": "where the object store has the file, for some minutes"},
     "404": problem("there is no such file"),
 }

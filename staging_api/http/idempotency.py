@@ -117,8 +117,8 @@ class _Keyed:
         """Take the key's lock, now that the work may begin; True: it was done, and is answered.
 
         Args:
-            wait_seconds: how long the client would wait. Whoever waited behind the first request
-                comes while that keeps its answer, so a moment is enough.
+            wait_seconds: how long the client would wait. A moment is enough: when it has waited
+                behind the first request, that only has to record its answer.
 
         Raises:
             IdempotencyKeyBusy: the first request with this key still runs.

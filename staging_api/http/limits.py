@@ -82,7 +82,7 @@ class _Callers:
 
 
 class CallerLimits:
-    """Middleware that refuses what is over a limit; probes and public documents are not counted."""
+    """Middleware that refuses requests over a limit; probes and public documents do not count."""
 
     def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
         """Count by this clock, in seconds."""
@@ -123,7 +123,7 @@ class CallerLimits:
     def process_response(
         self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Count it as done; what is streamed afterwards is the server's, not the caller's share."""
+        """Count it as done; bytes that are streamed afterwards do not count for the caller."""
         caller: _Caller | None = getattr(req.context, "counted", None)
         if caller is not None:
             with self._counting:

@@ -58,9 +58,9 @@ _PLAINER = {
 
 
 class _Spec(SpecTree):
-    """Makes the schemas of the models when it makes the document.
+    """Makes the schemas of the models only when the document is requested.
 
-    The library makes them where a route is declared, so in each process, and in most nobody asks.
+    The library makes them where a route is declared: in each process, of which few ever need them.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

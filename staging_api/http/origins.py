@@ -22,7 +22,7 @@ _ANY = "*"
 
 
 class Origins:
-    """Middleware that refuses what is sent for another site, or to a name that is not ours."""
+    """Middleware that refuses requests from other sites, or to a host name that is not ours."""
 
     def __init__(self, permissions: Permissions, hosts: Collection[str] = ()) -> None:
         """Take requests for `hosts` only; none, or ``*``, for any."""
@@ -60,7 +60,7 @@ def hosts_of(setting: str, bind: str, *, anybody_may_call: bool) -> list[str]:
     Args:
         setting: names, separated by commas; empty leaves it to the others.
         bind: the address that it listens on.
-        anybody_may_call: no credential is asked for. Then a loopback address has only the names
+        anybody_may_call: no credential is required. Then a loopback address has only the names
             that such addresses have.
     """
     if setting.strip():

@@ -13,7 +13,7 @@ Roles = frozenset[Role]
 ANYBODY: Roles = frozenset()
 #: The records: who staged what, when, under which lock.
 READERS: Roles = frozenset(Role) - {Role.DEVICE}
-#: What is staged. An auditor proves what happened, and needs no build for it.
+#: Staged files. An auditor checks the record, and needs no build for that.
 CONTENT: Roles = READERS - {Role.AUDITOR}
 #: The files alone. A device that installs them learns nothing of who staged them.
 FILES: Roles = CONTENT | {Role.DEVICE}

@@ -213,7 +213,7 @@ def _of_falcon(
 
 
 def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
-    """Return what would be right, where Falcon says only what is wrong."""
+    """Return the message that says what would be right; Falcon's says only what was wrong."""
     if allowed is not None:
         return f"{req.path} answers {allowed}, not {req.method}"
     if status == falcon.HTTPNotFound().status_code:

@@ -22,7 +22,9 @@ class OptionsBody(Body):
     """How thorough a run is, and where."""
 
     careful: bool = Field(False, description="all of the following")
-    careful_publishing: bool = Field(False, description="look for the files of what is published")
+    careful_publishing: bool = Field(
+        False, description="look for the files of all published packages"
+    )
     careful_domination: bool = Field(
         False, description="look at every package, not at changed ones"
     )

@@ -26,7 +26,7 @@ class Route:
 
     Attributes:
         path: Falcon's template.
-        roles: by method. What is not in it is refused.
+        roles: by method; any other method is refused.
         make: makes the resource; None: the application makes it of all the others.
         contract: OpenAPI operations by method, for responders that no model describes.
         errors: the form of errors that the clients of this path parse; None: problem documents.

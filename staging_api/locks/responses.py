@@ -24,7 +24,7 @@ class KeptResponses:
             return idempotency_rows.find(conn, caller, key)
 
     def seconds_left(self, scope: str) -> float | None:
-        """Return what is left of the lease on a key's scope; None: the key is not locked."""
+        """Return the seconds left of the lease on a key's scope; None: the key is not locked."""
         with self.locks.database.connect() as conn:
             return repository.seconds_left(conn, IDEMPOTENCY, scope)
 

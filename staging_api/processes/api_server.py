@@ -101,7 +101,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
         return wsgi_of(self.services)
 
     def probes(self) -> Any:
-        """What is served at the probes' own address, by the services of this process."""
+        """The application at the address of the probes, over the services of this process."""
         if self.services is None:
             raise AssertionError("called before `load`")
         return create_probes(self.services.probes)

@@ -76,7 +76,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Begin, after the fork: start what must run before the first request, then serve.
 
-        What is refused to it just now, another process tries again, which the parent starts. It
+        If the system refuses a thread now, another process tries again, which the parent starts. It
         would take an exception for a reason to end all its processes.
         """
         try:
@@ -140,7 +140,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         self._heads.wake()
 
     def _end(self) -> None:
-        """Refuse what is new, and answer what has begun as long as there is time."""
+        """Refuse new requests, and answer running ones as long as there is time."""
         self._heads.stop_listening(idle_seconds=_LAST_IDLE_SECONDS)
         deadline = time.monotonic() + self.cfg.graceful_timeout
         while self._heads.waited_for and time.monotonic() < deadline:
@@ -234,7 +234,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
 
 
 def _reach_next(connection: Connection) -> bool:
-    """Read what is left of the body; whether the next request can be found behind it."""
+    """Read the rest of the body; return whether the next request can be found behind it."""
     parser = connection.parser
     if not parser.finish_body(deadline=time.monotonic() + _REST_SECONDS):
         return False

@@ -61,7 +61,7 @@ def check_anonymous_access(settings: Settings) -> None:
     if open_to_all and not settings.auth_none_anywhere:
         raise Invalid.field(
             "STAGING_BIND",
-            f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anybody could"
+            f"{settings.bind} can be reached from elsewhere and STAGING_AUTH is none: anyone could"
             " stage and delete; choose tokens, oidc or keystone, bind to 127.0.0.1 behind a proxy"
             " that authenticates, or say so again by STAGING_AUTH_NONE_ANYWHERE=yes",
         )

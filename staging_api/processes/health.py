@@ -57,7 +57,11 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
         used = {"used": space.used, "doomed": space.garbage, "reserved": space.reserved}
         yield "staging_store_bytes", "What the store holds and has promised", used
         waiting = {"pool": float(lost)}
-        yield "staging_store_lost_contents", "Lost contents that nobody can stage again", waiting
+        yield (
+            "staging_store_lost_contents",
+            "Lost contents that no staging can bring again",
+            waiting,
+        )
         states = {"pending": (0, 0.0), "staging": (0, 0.0), **queue}
         depth = {state: float(count) for state, (count, _) in states.items()}
         yield "staging_queue_artifacts", "Artifacts that are not settled, by state", depth

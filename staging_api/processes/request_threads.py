@@ -119,7 +119,7 @@ class RequestThreads:
     def _run(self) -> None:
         with self._mutex:
             while True:
-                # Whoever comes back from a wait goes first: it holds what others wait for.
+                # A request that returns from a wait goes first: it has a lock that others wait for.
                 while not self._jobs or self._running + self._returning >= self.most:
                     if self._is_spare():
                         self._present -= 1

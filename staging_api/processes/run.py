@@ -55,7 +55,7 @@ def database_of(settings: Settings) -> Iterator[Settings]:
 def keep_from_others() -> None:
     """Let only this user and its group (a web server in front, say) read files that are made.
 
-    What is staged is served to those who may read it; other users of the machine may not.
+    Callers get staged files by their roles; other users of the machine must not read them.
     """
     os.umask(os.umask(_NOT_FOR_OTHERS) | _NOT_FOR_OTHERS)
 

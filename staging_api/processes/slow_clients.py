@@ -55,7 +55,7 @@ class SlowClients:
         self._thread.ensure()
 
     def check(self) -> None:
-        """Refuse to go on if nothing shuts what is late.
+        """Refuse to go on if no thread closes connections that are late.
 
         Raises:
             Unavailable: the thread does not run.
@@ -162,7 +162,7 @@ class TimedAnswers:
             for part in body:
                 self._clients.begin(client, len(part))
                 yield part
-                self._clients.end(client)  # no hurry for what is not there yet
+                self._clients.end(client)  # no deadline before the response begins
         finally:
             if hasattr(body, "close"):
                 body.close()

@@ -9,7 +9,7 @@ What if the process dies?
   calls it ``abandoned``.
 - In the transaction that goes live: it commits whole, or not at all: the generation, its files'
   rows, the row that says which generation clients see, and the marks that were cleared.
-- After it: clients see the new generation. What is left is to tidy, which any later run does.
+- After it: clients see the new generation. Tidying is left, which any later run does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ class Builder:
     def renewal(self, run: RunLog, apt_archive: AptArchive, now: Distribution | None) -> Draft:
         """Make new Releases where half of the time is over, of the same index files.
 
-        Only those that this process signs; what is dirty stays so.
+        Only those that this process signs; dirty suites stay dirty.
         """
         signed_here = {text.suite_id for text in self._signed_here(apt_archive, now)}
         suites = [suite for suite in apt_archive.suites if suite.id in signed_here]

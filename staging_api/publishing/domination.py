@@ -4,7 +4,7 @@ The rules are those of Launchpad's publisher:
 
 - Of a source, the newest version stays. Of equal versions the one published last is the newest.
 - Of a binary, each architecture looks at what it offers under one name: its own packages and those
-  for all. What is the newest for some architecture stays.
+  for all. A package that is the newest for some architecture stays.
 - The same package in two components does not supersede itself.
 - An old package for all stays too while a package for one architecture of the same source release
   stays: it may be a part of what an architecture that has not built the new release still needs.

@@ -41,7 +41,7 @@ class RunLog:
 
     Attributes:
         reached: called with the name of every step that was done; tests end the process there.
-        counts: by name of what is counted.
+        counts: number by name.
         notes: what was wrong and was tolerated.
     """
 

@@ -9,7 +9,7 @@ the holder of that lock or not at all.
     publish-ftpmaster   accept, then those phases with hooks; suites of security fixes first
 
 What if the process dies? An upload stays ``accepted``, and `suite_publishing` says the rest. The
-lock runs out; the next run, by any process, notes that this one was abandoned and finds what is
+lock runs out; the next run, by any process, notes that this one was abandoned and finds the work
 left to do. Nothing has to be done by hand, and clients see the old generation until ``go_live``
 commits, then the new one.
 """
@@ -176,7 +176,7 @@ class Publisher:
         return self.distributions.find(name)
 
     def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
-        """Let suites show what is published again, from the next run on; none for all.
+        """Let suites show the published packages again, from the next run on; none for all.
 
         Returns:
             the names of those that were held.

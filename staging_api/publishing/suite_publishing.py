@@ -7,10 +7,10 @@
     before      the operator's programs that may object, if the operation runs hooks
     go_live     one transaction: clients see the new generation
     after       the operator's programs that want to know
-    tidy        what is over for good leaves the pool and the tables
+    tidy        files and rows that are no longer needed leave the pool and the tables
 
-What if the process dies? Each phase commits what is true by itself, and leaves the mark that says
-what is still to do: a package is pending or unlisted, a suite dirty. A hook may run twice.
+What if the process dies? Each phase commits by itself, and leaves the marks of the work that is
+still to do: a package is pending or unlisted, a suite dirty. A hook may run twice.
 """
 
 from collections.abc import Mapping

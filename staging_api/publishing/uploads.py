@@ -92,7 +92,7 @@ def lifted_note(suite: str) -> str:
     """Return the note of an upload that ends the hold of its suite."""
     return (
         f"{suite} was held at older packages, which this lifts:"
-        " clients see what is published after the next run"
+        " clients see the published packages after the next run"
     )
 
 

@@ -24,7 +24,7 @@ _MOST_PASSED_OVER = 1000
 
 
 class ArtifactAssembly:
-    """The files of one artifact so far, and what is known of the objects they came out of."""
+    """The files of one artifact so far, and the facts about the objects they came from."""
 
     def __init__(
         self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch, tracker: WriteTracker

@@ -4,7 +4,7 @@ Two things prove the content of an object. The source may declare its sha256: th
 digest is its content, wherever it came from. Or this version of the object (same URL; same
 generation, version id or strong ETag) was read to its end before: then it is the blob that it
 became. An MD5 or an ETag proves nothing beyond its own URL, and a modification time not even there,
-so neither is used. An object that is cached as a whole also serves what is unpacked from it.
+so neither is used. An object that is cached as a whole also serves the files unpacked from it.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from staging_api.store.blobs import Blob, BlobStore
 
 @dataclass(frozen=True)
 class KnownContent:
-    """What is known of an object's content before a byte of it is read.
+    """The content of an object, as far as it is known before a byte is read.
 
     Attributes:
         sha256: of its whole content.

@@ -52,7 +52,7 @@ class FetchHooks:
     """What a fetch calls while it works; an exception of `reserve`, `progress` or `check` ends it.
 
     Attributes:
-        content_of: returns what is known of an object's content before a byte of it is read, so
+        content_of: returns the content of an object if it is known before a byte is read, so
             that content in the store is not fetched again.
         reserve: called with a number of bytes before they are written.
         progress: called after every chunk: bytes done, bytes in all (None: not known).
@@ -226,7 +226,7 @@ def _bring(lookup: SourceLookup, assembly: ArtifactAssembly, transfer: _Transfer
         assembly.unpack(lookup, reader, None, limits)
         return
     with _opened(source_object, transfer, whole=assembly.plain) as (open_at, own):
-        # The store computes the sha256 of what is kept as it is, and once is enough.
+        # The store computes the sha256 of an object that is kept as it is, and once is enough.
         digests = Digests(source_object.digests, sha256=not assembly.plain)
         reader = ObjectReader(source_object, open_at, transfer.monitor, digests)
         assembly.unpack(lookup, reader, own, limits)

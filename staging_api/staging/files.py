@@ -19,7 +19,7 @@ class StagedFiles:
     """A path has a file if, and only as long as, a staged artifact has it.
 
     Attributes:
-        accesses: counts what is read.
+        accesses: counts reads.
         growing: follows files that are still being staged.
     """
 

@@ -167,7 +167,7 @@ class FollowedFile:
         self._slot.close()
 
     def _grown(self, found: IncomingFile) -> Iterator[bytes]:
-        """Yield what was written since the last look, less what is held back."""
+        """Yield what was written since the last look, less the bytes that are held back."""
         file = self._growing.file_of(found)
         if file is None:
             return

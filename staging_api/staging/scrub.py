@@ -65,7 +65,7 @@ class Scrub:
         self._ahead_until = time.monotonic()
 
     def turn(self, shard: str | None = None) -> Scrubbed:
-        """Read what is longest unchecked of one part of the store.
+        """Read the blobs of one shard that were not checked for the longest time.
 
         Args:
             shard: the part; None: the one that was read the longest ago.

@@ -1,7 +1,7 @@
 """The use cases of staging: ask, queue, wait, cancel; and the work on one archive under its locks.
 
-Everything that says what is staged is written through `locks.hold.guarded`, so by the holder of
-the archive's lock or not at all, and bytes only ever go to the store under their digest. No
+Every row that makes a file appear as staged is written through `locks.hold.guarded`: by the holder
+of the archive's lock or not at all, and bytes only ever go to the store under their digest. No
 transaction is open while bytes move.
 
 What if the process dies?

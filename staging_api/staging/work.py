@@ -69,7 +69,7 @@ FOR_WORKER = WorkMode(attempts=5, stops_between_artifacts=True, waits_for_upload
 
 @dataclass(frozen=True)
 class Work:
-    """What is left to do of one staging, done under its locks.
+    """The unfinished work of one staging, done under its locks.
 
     Attributes:
         upload: which objects of the archive are there so far.
@@ -140,7 +140,7 @@ class Work:
             return repository.to_do(conn, staging, self.request.names, phase)
 
     def _uploaded_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
-        """Order artifacts so that what can be staged now comes before what is not uploaded yet."""
+        """Order artifacts: those that can be staged now before those that are not uploaded yet."""
         try:
             return sorted(artifacts, key=lambda each: self.upload.lacks(self._kind(each)))
         except StagingApiError:
@@ -206,7 +206,7 @@ class Work:
         )
 
     def _content_of(self, source_object: SourceObject) -> KnownContent | None:
-        """Return what is known of an object: as its source declares, or as it was read before."""
+        """Return the content of an object if its source declares it, or if it was read before."""
         if (declared := declared_content(source_object)) is not None:
             if source_object.size_bytes is not None:
                 return declared

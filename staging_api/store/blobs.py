@@ -7,7 +7,7 @@ A second rule carries every reuse: **a name is not yet a blob**. Disks lose file
 them and put links or folders in their place. A blob is a regular file (or an object) of the
 expected length; anything else at its name is treated as absent, and fresh bytes replace it.
 
-How each store keeps both rules, and what is left when a process dies, is described in
+How each store keeps both rules, and the files that a dead process leaves, are described in
 `folder_store` and `bucket_store`; one suite of tests runs over both.
 """
 
@@ -193,7 +193,7 @@ class BlobStore(Protocol):
         """Those of these blobs that a batch used after `since` (seconds, epoch)."""
 
     def batch(self, owner: str, reserve: Reserve = no_limit) -> AbstractContextManager["Batch"]:
-        """Open a place to write to; what is not committed when the block ends is removed.
+        """Open a place to write to; files not committed when the block ends are removed.
 
         Args:
             owner: names the folder of its files, for operators.
@@ -246,7 +246,7 @@ class Batch:
         self._numbers = itertools.count()
 
     def new_file(self) -> Path:
-        """A place for one stream; a reader may follow what is written there."""
+        """A place for one stream; a reader may follow the bytes written there."""
         return Path(self._new_name())
 
     def keep(

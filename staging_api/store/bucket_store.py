@@ -139,7 +139,7 @@ class BucketStore:
         return growing.name
 
     def growing(self, name: str) -> None:
-        """No other pod can read what is written to the spool of this one."""
+        """None: no other pod can read the spool of this one."""
 
     def remove(self, sha256: str) -> None:
         """Free the blob; a link to it leads nowhere from now on."""

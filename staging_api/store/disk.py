@@ -251,7 +251,7 @@ def remove_tree(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():
-            shutil.rmtree(path)  # to say what is in the way
+            shutil.rmtree(path)  # raises the error that names the obstacle
     else:
         path.unlink(missing_ok=True)
 

@@ -210,7 +210,7 @@ class FolderStore:
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their last use.
 
-        What is no regular file, or is not named by a digest of this shard, is no blob.
+        Only regular files that are named by a digest of this shard are blobs.
         """
         for file in children(self._root / "sha256" / shard):
             if not is_digest(file.name, shard):
@@ -306,7 +306,7 @@ class FolderStore:
         path.rename(self._aside(path.name))
 
     def _aside(self, name: str) -> Path:
-        """A free name in the folder of what is kept aside."""
+        """A free name in the folder of quarantined files."""
         folder = self._root / "quarantine" / f"{int(time.time())}-{token_hex(4)}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name

@@ -267,7 +267,7 @@ def _range_of(line: bytes) -> tuple[int, int, int | None] | None:
 
 
 def _checksum(descriptor: int, start: int, end: int) -> int:
-    """CRC-32 of a range of a file, or of what is there of it."""
+    """CRC-32 of a range of a file, or of the part of it that is there."""
     checksum = 0
     while start < end and (chunk := os.pread(descriptor, min(_READ_BYTES, end - start), start)):
         checksum = crc32(chunk, checksum)

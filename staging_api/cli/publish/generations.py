@@ -81,7 +81,7 @@ def lift(
     server: Server = DEFAULT_SERVER,
     token: Token = None,
 ) -> None:
-    """Let the next run show what is published, in suites that are held."""
+    """Lift the hold of suites: the next run shows all that is published."""
     with connected(server, token, timeout, as_json=as_json) as client:
         for each in suite or (DEFAULT_SUITE,):
             document = client.archives.lift(archive, each)

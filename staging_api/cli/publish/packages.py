@@ -127,11 +127,11 @@ def remove(
     if not reason:
         raise typer.BadParameter("--reason must say why")
 
-    def meant(package: _Package) -> bool:
+    def chosen(package: _Package) -> bool:
         return _among(package, suite=suite, component=component, architecture=architecture)
 
     with connected(server, token, timeout, as_json=as_json) as client:
-        found = _current(client.archives.packages, archive, packages, meant)
+        found = _current(client.archives.packages, archive, packages, chosen)
         gone = [client.archives.remove(archive, each["id"], reason) for each in found]
     print_lines({"items": gone}, _lines(gone), as_json=as_json)
 
@@ -140,7 +140,7 @@ def _current(
     ask: Callable[..., Any],
     archive: str,
     named: Sequence[str],
-    meant: Callable[[_Package], bool],
+    chosen: Callable[[_Package], bool],
 ) -> list[_Package]:
     """Return the pending and published rows of the named packages.
 
@@ -155,7 +155,7 @@ def _current(
             for package in ask(archive, package=name)
             if package["state"] in CURRENT_PUBLICATION_STATES
             and version in ("", package["version"])
-            and meant(package)
+            and chosen(package)
         ]
         if not some:
             raise NotFound(f"no such suite of {archive} has a package {each}")

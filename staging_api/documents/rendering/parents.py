@@ -36,7 +36,7 @@ class Candidates:
         self._ranks = sorted(self._by_rank)
 
     def parent_of(self, child: Document, rank: int) -> tuple[Identity | None, Finding | None]:
-        """Give the parent of a child on the layer of this rank, and what is wrong with it."""
+        """Give the parent of a child on the layer of this rank, and the finding about it."""
         other = self._of_another_schema(child)
         if other is not None:
             reason = f"{other}, whose schema is another"

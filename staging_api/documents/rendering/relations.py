@@ -85,7 +85,7 @@ class Relations:
 
 
 def relate(documents: Iterable[Document], before: Relations | None = None) -> Relations:
-    """Find out how documents relate; `findings` has what is wrong.
+    """Find out how documents relate; `findings` has the faults.
 
     Args:
         documents: those of all collections, in any order.
@@ -135,7 +135,7 @@ def _ranks(documents: Iterable[Document]) -> tuple[Mapping[str, int], list[Findi
 
 
 class _Update:
-    """Relations in the making: what was before, changed by what is given now."""
+    """Relations in the making: the previous ones, changed by the documents given now."""
 
     def __init__(
         self, given: Mapping[Identity, Document], ranks: Mapping[str, int], before: Relations

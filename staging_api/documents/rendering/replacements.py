@@ -17,7 +17,7 @@ class Standing(NamedTuple):
 def standing_among(
     documents: Sequence[Document], chosen: Mapping[Identity, Identity]
 ) -> tuple[Standing, Finding | None]:
-    """Choose among the documents of one schema and name, and say what is wrong with them.
+    """Choose among the documents of one schema and name, and report their faults.
 
     Args:
         documents: ordered by identity; at least one.

@@ -190,7 +190,7 @@ class _Replacing:
 
 
 def _text_of(value: Any) -> str | None:
-    """The text of a scalar as JSON writes it; None for what is not a scalar."""
+    """The text of a scalar as JSON writes it; None if it is not a scalar."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -43,7 +43,7 @@ class Origin:
 
 @dataclass(slots=True)
 class Trace:
-    """The origins of a value and of what is below it; shared, and changed only by its `Draft`.
+    """The origins of a value and of the values below it; shared, and changed only by its `Draft`.
 
     A value that is taken ten times, and its taker ten times, has a trace that is shared just as
     the value is: going further costs the same for every size, and is passed on to the children

@@ -13,7 +13,7 @@ class Unrenderable(Exception):
     def __init__(
         self, fault: Fault, message: str, documents: Iterable[Identity], path: str = ""
     ) -> None:
-        """Say what is wrong, and with which documents."""
+        """Add a finding about these documents."""
         super().__init__(message)
         self.finding = Finding(fault, message, tuple(documents), path)
 

@@ -10,7 +10,7 @@ _MOST = 1000
 
 
 def faults_of(data: Any) -> Sequence[tuple[Path, str]]:
-    """Find what is wrong with such data: each place in it, and a message."""
+    """Yield the faults of such data: the place of each, and a message."""
     if not isinstance(data, Mapping) or set(data) != {"builds"}:
         return [((), "must be a mapping with `builds`, and nothing else")]
     builds = data["builds"]

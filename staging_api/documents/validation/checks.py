@@ -64,7 +64,7 @@ class Checker:
     def schema_findings(
         self, documents: Iterable[Document], limits: Limits = DEFAULT_LIMITS
     ) -> tuple[Finding, ...]:
-        """Say what is wrong with the DataSchema documents among `documents`."""
+        """Return the findings about the DataSchema documents among `documents`."""
         watch = Watch(limits.check_seconds, limits.total_check_seconds)
         found: list[Finding] = []
         for document in documents:
@@ -80,7 +80,7 @@ class Checker:
         *,
         before: Rendering | None = None,
     ) -> tuple[Finding, ...]:
-        """Check a rendered revision; only what is new to this checker costs time.
+        """Check a rendered revision; only documents that are new to this checker cost time.
 
         Args:
             rendering: the revision.

@@ -27,7 +27,7 @@ _COMPLAINTS = {
     "format": "must be of format {value}",
 }
 
-#: A place in the schema or the data, and what is wrong there.
+#: A place in the schema or the data, and the message about it.
 Complaint = tuple[Path, str]
 
 

@@ -62,7 +62,7 @@ class Watch:
             self.patterns()
 
     def patterns(self) -> Budget:
-        """Give what is left, for patterns."""
+        """Return the time that is left, for patterns."""
         left = self._deadline - time.thread_time()
         if left <= 0:
             raise CheckTooSlow

@@ -55,8 +55,8 @@ class OneDistribution:
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Go back to the packages of an older generation.
 
-        Clients see them at once, and until each suite is lifted or somebody uploads to it; runs
-        renew its Release, and leave its packages alone.
+        Clients see them at once, until the hold of each suite is lifted or a package is uploaded to
+        it; runs renew its Release, and leave its packages alone.
         """
         body: RollbackRequest = req.context.json
         shown = self._publisher.go_back(
@@ -94,7 +94,7 @@ class HoldOfSuite:
     def on_delete(
         self, _req: falcon.Request, resp: falcon.Response, archive: str, suite: str
     ) -> None:
-        """Lift a hold: clients see what is published after the next run."""
+        """Lift a hold: clients see the published packages after the next run."""
         resp.media = DistributionBody.of(self._publisher.lift_suite(archive, suite))
 
 
@@ -144,7 +144,7 @@ class ArchiveFileLists:
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List files in the order in which a copy is to write them.
 
-        First the pool, then the dists of one generation: what is named before what names it.
+        First the pool, then the dists of one generation: each file before the index that names it.
         """
         page = self._service.files(archive, **req.context.query.model_dump())
         resp.media = ArchiveFileList(

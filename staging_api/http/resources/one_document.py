@@ -102,8 +102,8 @@ def _shown(
 
 def _etag(number: int, query: DocumentQuery) -> str:
     """Of a revision, which never changes, and of what of it the answer shows."""
-    asked = query.model_dump_json(exclude={"version"})
-    return f'"{number}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"'
+    requested = query.model_dump_json(exclude={"version"})
+    return f'"{number}-{hashlib.sha256(requested.encode()).hexdigest()[:16]}"'
 
 
 def _identity(identity: Identity) -> IdentityBody:

@@ -141,7 +141,7 @@ class OneStaging:
     def on_delete(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Cancel a staging.
 
-        What is staged stays; what is on its way stops within a second or so.
+        Staged artifacts stay; the others stop within a second or so.
         """
         _show(resp, self.stagings.cancel(staging_id, origin(req)), falcon.HTTP_202)
 

@@ -1,4 +1,4 @@
-"""Listing what is staged in a folder below ``/static``, a page at a time."""
+"""Listing the staged files of a folder below ``/static``, a page at a time."""
 
 from sqlalchemy import Connection, text
 

@@ -1,4 +1,4 @@
-"""How full the store is, what is reserved, and what could be evicted: the one count of space.
+"""The space of the store: used, reserved, and freed by an eviction. Counted only here.
 
 The space **used** is the sum of all rows of ``blobs`` in the ledger, those marked for deletion
 included: that is what disk or bucket really hold. The quota limits used and reserved space
@@ -32,7 +32,7 @@ class Space:
     Attributes:
         used: by all blobs, each counted once.
         garbage: of these, blobs marked for deletion.
-        reserved: for artifacts and uploads in work, beside what is used.
+        reserved: for artifacts and uploads in work, beside the used bytes.
     """
 
     used: int
@@ -127,7 +127,7 @@ def compact_ledger(conn: Connection) -> None:
 _IDLE = text("""
     SELECT id, archive_url, lock_kind, name, size_bytes FROM staged_artifacts a
     WHERE state = 'staged' AND size_bytes > 0
-      -- An unfinished staging that asked for it would bring it again.
+      -- An unfinished staging that requested it would stage it again.
       AND NOT EXISTS (
           SELECT FROM stagings s
           WHERE s.archive_url = a.archive_url AND s.finished_at IS NULL

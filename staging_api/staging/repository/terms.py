@@ -12,7 +12,7 @@ from staging_api.vocabulary.staging import TO_DO_STATES
 
 #: The database's clock, at the moment of the statement.
 now = func.clock_timestamp
-#: Rows that say what is staged or will be; the others are history.
+#: Rows of artifacts that are staged or will be; the others are history.
 is_live = staged_artifacts.c.state != "evicted"
 #: Rows with something left to do.
 is_to_do = staged_artifacts.c.state.in_(TO_DO_STATES)

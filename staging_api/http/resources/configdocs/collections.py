@@ -31,7 +31,7 @@ PATH = "/api/v1.0/configdocs"
 _MAX_NAME_LENGTH = 36
 # Clients and proxies take these out of a path, so that no request could name such a collection.
 _NO_NAMES = frozenset({".", ".."})
-# What is not UTF-8 in a path is decoded to the second.
+# Bytes of a path that are not UTF-8 are decoded to the second.
 _NO_CHARACTERS = frozenset("/\ufffd")
 _CHUNK_BYTES = 1 << 20
 
