@@ -23,6 +23,7 @@ from staging_api.errors import (
     SourceChanged,
     StagingApiError,
 )
+from staging_api.vocabulary.staging import SETTLED_STATES
 
 #: Files of one page of a list.
 _PAGE_SIZE = 1000
@@ -129,7 +130,7 @@ def _artifacts(calls: Calls, archive_url: str, names: Sequence[str]) -> list[Sta
         if not wanted:
             break
     for artifact in found:
-        if artifact.state not in ("staged", "missing"):
+        if artifact.state not in SETTLED_STATES:
             wanted.add(artifact.name)
     if wanted:
         raise NotFound(f"{', '.join(sorted(wanted))} of {archive_url} is not staged now")
