@@ -79,10 +79,12 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
                 self.send_header(name, value)
             if reply.has_length and "Content-Length" not in reply.headers:
                 self.send_header("Content-Length", str(len(reply.body)))
+            has_end = reply.has_length or "Content-Length" in reply.headers
+            if not has_end:
+                self.send_header("Connection", "close")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(reply.body[: reply.send_bytes])
-            has_end = reply.has_length or "Content-Length" in reply.headers
             if reply.send_bytes is not None or not has_end:
                 self.close_connection = True
 

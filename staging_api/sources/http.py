@@ -31,6 +31,7 @@ from staging_api.sources.headers import (
 )
 from staging_api.sources.http_client import Answer, HttpClient
 from staging_api.sources.http_names import HttpNames
+from staging_api.sources.lanes import Lanes
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
 from staging_api.sources.retrying import Interrupted, Pace, resumed, retried
@@ -72,6 +73,7 @@ class HttpSource:
         self._url = url
         self._client = client
         self._options = options
+        self._lanes = Lanes(options.read_timeout_seconds)
         #: Names of objects that are stored packed, and sent unpacked unless asked for so.
         self._packed: set[str] = set()
 
@@ -197,7 +199,8 @@ class HttpSource:
     def _body(
         self, found: SourceObject, start: int, end: int | None
     ) -> Generator[bytes, None, None]:
-        with self._request("GET", found.name, _conditions(found, start, end)) as answer:
+        headers = _conditions(found, start, end)
+        with self._lanes.one(), self._request("GET", found.name, headers) as answer:
             self._check_status(answer, found.name)
             self._check_version(answer, found)
             yield from self._streamed(answer, found, start, end)

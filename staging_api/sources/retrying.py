@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from staging_api.errors import SourceFailed
+from staging_api.sources.lanes import Crowded
 from staging_api.sources.model import SourceOptions
 
 T = TypeVar("T")
@@ -67,6 +68,11 @@ def resumed(
             failures = 1 if position - failed_at >= _PROGRESS_BYTES else failures + 1
             failed_at = position
             _pause(failures, error, options)
+        except Crowded as error:
+            # Our own parallelism is no failure of the source.
+            if position > start and not resumable():
+                raise error.cause from None
+            options.sleep(_jittered(options.backoff_seconds, error, options))
         else:
             return
 
@@ -99,7 +105,12 @@ def _pause(failures: int, error: Interrupted, options: SourceOptions) -> None:
     if failures >= options.attempts:
         raise error
     longest = min(options.backoff_cap_seconds, options.backoff_seconds * 2.0 ** (failures - 1))
+    options.sleep(_jittered(longest, error, options))
+
+
+def _jittered(longest: float, error: SourceFailed, options: SourceOptions) -> float:
+    """Return a pause: somewhat less than `longest`, or what the source says, within the cap."""
     wanted = error.retry_after_seconds or 0.0
     # Jitter spreads workers that failed together; it is no secret.
     pause = max(longest * random.uniform(0.5, 1.0), wanted)  # noqa: S311
-    options.sleep(min(pause, options.backoff_cap_seconds))
+    return min(pause, options.backoff_cap_seconds)

@@ -2,7 +2,11 @@
 
 import gzip
 import hashlib
+import threading
+import time
 from base64 import b64encode
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
 import pytest
@@ -299,3 +303,53 @@ def test_what_is_not_there_is_asked_for_twice_and_no_more(opened):
     with pytest.raises(ArtifactNotFound):
         source.stat("object.bin")
     assert [each.method for each in server.asked] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "allowed"),
+    [(429, 1), (503, 2), (403, 1), (509, 1), (400, 1), ("hang up", 1)],
+)
+def test_a_source_that_allows_few_connections_is_read_with_fewer(opened, refusal, allowed):
+    """It refuses more at once, however it says so; all ranges come in one attempt each."""
+    at_once: Counter[str] = Counter()
+    most = []
+    held = threading.Condition()
+
+    def script(asked):
+        if asked.method == "HEAD":
+            return Reply(headers={"Content-Length": str(len(BODY)), **ETAG})
+        with held:
+            at_once["now"] += 1
+            crowded = at_once["now"] > allowed
+            if not crowded:
+                # Long enough for another range to be asked for meanwhile, if one is.
+                held.wait_for(lambda: at_once["now"] > allowed, 0.02)
+            held.notify_all()
+            most.append(at_once["now"])
+        try:
+            if crowded:
+                return Reply(hang_up=True) if refusal == "hang up" else Reply(refusal)
+            return served(BODY, asked, **ETAG)
+        finally:
+            with held:
+                at_once["now"] -= 1
+
+    source, _ = opened(script, attempts=1, sleep=time.sleep, backoff_seconds=0.01)
+    found = source.stat("object.bin")
+
+    def part(start):
+        with source.open(found, start, start + 2048) as chunks:
+            return b"".join(chunks)
+
+    with ThreadPoolExecutor(4) as threads:
+        parts = list(threads.map(part, range(0, len(BODY), 2048)))
+    assert b"".join(parts) == BODY
+    assert max(most) > allowed
+
+
+def test_what_fails_alone_is_a_failure_of_the_source(opened):
+    source, server = opened(lambda asked: Reply(503) if asked.part else served(BODY, asked, **ETAG))
+    found = source.stat("object.bin")
+    with pytest.raises(SourceFailed, match="503"), source.open(found, 1, 2) as chunks:
+        next(chunks)
+    assert len(server.asked) == 3

@@ -1,0 +1,79 @@
+"""Read from a source over no more connections at once than it takes.
+
+Servers limit connections in many ways: 429, 503, 403, a refused or reset connection, silence. So
+whatever fails while other requests of ours are under way is taken for such a limit: one connection
+fewer is used from then on, and the failure does not count as one of the source. What fails alone
+does. Each loss costs a connection, so the sum of such failures is bounded.
+
+A range that waits for a turn waits no longer than a read may take: then it goes on regardless, so
+that a reader that keeps one range open while it reads another does not wait for itself.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from staging_api.errors import ArtifactNotFound, SourceChanged, SourceFailed
+
+
+class Crowded(SourceFailed):
+    """A request failed beside others; it is made again, with fewer of them.
+
+    Attributes:
+        cause: how it failed.
+    """
+
+    def __init__(self, cause: SourceFailed) -> None:
+        super().__init__(cause.detail, retry_after_seconds=cause.retry_after_seconds)
+        self.cause = cause
+
+
+class Lanes:
+    """The requests for bytes of one source that are under way."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
+        self._most: int | None = None
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a turn for one request, until its last byte has come.
+
+        Raises:
+            Crowded: the request failed while others were under way.
+        """
+        self._enter()
+        try:
+            yield
+        except (ArtifactNotFound, SourceChanged, Crowded):
+            raise
+        except SourceFailed as error:
+            if self._lose_one():
+                raise Crowded(error) from None
+            raise
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def _enter(self) -> None:
+        deadline = time.monotonic() + self._patience_seconds
+        with self._changed:
+            while self._most is not None and self._under_way >= self._most:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            self._under_way += 1
+
+    def _lose_one(self) -> bool:
+        """Use one connection fewer than now; False if this one is alone, or all are lost."""
+        with self._changed:
+            if self._under_way < 2 or self._most == 1:  # noqa: PLR2004 - itself and another
+                return False
+            known = self._under_way if self._most is None else min(self._most, self._under_way)
+            self._most = max(known - 1, 1)
+            return True
