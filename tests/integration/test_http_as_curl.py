@@ -211,7 +211,7 @@ def test_a_page_that_comes_only_in_the_place_of_the_bytes_is_refused(opened):
     [
         ("index.html", PAGE, HTML),
         ("report", PAGE, HTML),
-        ("stateful.tgz", gzip.compress(b"x"), HTML),
+        ("stateful.tgz", gzip.compress(b"x", mtime=0), HTML),
         ("page.txt", PAGE, {"Content-Type": "text/plain"}),
         ("feed.xml", b"<?xml version='1.0'?><feed/>", {"Content-Type": "text/xml"}),
     ],
