@@ -61,12 +61,12 @@ class Seen:
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def told(self, error: StagingApiError, _seconds: float) -> None:
-        """Note why a client comes again."""
+        """Note why a client retries."""
         with self._writing:
             self.come_again[error.code] += 1
 
     def comes_again(self) -> None:
-        """Note that the client of this thread comes again."""
+        """Note that the client of this thread retries."""
         with self._writing:
             self.work[self._now.what].told_again += 1
 

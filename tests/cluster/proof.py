@@ -93,7 +93,7 @@ pgbouncer, haproxy, an S3 server, and the clients. `make cluster` starts the sam
 Clients stage builds that others ask for too, wait for the background, download what is called
 staged and compare it with the source, and list locks. Others upload packages, publish them, and
 read the archives as apt does: InRelease, the index by its hash, a package. All do what the service
-says: who is told to come again does.
+says: clients that get a Retry-After retry then.
 
 ## What was found wrong
 
@@ -120,12 +120,12 @@ needed the database.
 
 ## What the clients got
 
-| work | asked | told to come again | succeeded | half within, s | 99 % within, s | longest, s |
+| work | requests | got Retry-After | succeeded | half within, s | 99 % within, s | longest, s |
 |---|---|---|---|---|---|---|
 {calls}
 
-Told to come again are answers with Retry-After, and connections that broke. The times include every
-trouble that was met, and the waits that were told. Where the client says why it comes again:
+Broken connections count as answers with Retry-After. The times include every
+trouble that was met, and the waits that Retry-After named. The reasons, where the client logs them:
 
 | code | times |
 |---|---|
