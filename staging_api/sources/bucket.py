@@ -9,10 +9,11 @@ ETag; each read names it, and the answer is compared again.
 """
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import (
@@ -40,6 +41,9 @@ if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import GetResult
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+#: Google Cloud Storage unpacks what is stored with gzip for clients that do not say this, and sends
+#: it without a length. The library does not unpack, so listings must not come packed.
+_AS_STORED = {"Accept-Encoding": "gzip"}
 #: Limit of one request with its body and attempts; large objects take their time.
 _LONGEST_REQUEST = timedelta(hours=12)
 
@@ -54,8 +58,9 @@ def open_gs(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Sour
     where: dict[str, Any] = {"base_url": options.gs_endpoint} if options.gs_endpoint else {}
     where["skip_signature"] = _is_anonymous(url, options)
     with _translated_errors(url, "its objects"):
-        store = GCSStore(url.authority, **where, **_client(options))
-    return BucketSource(url, store, options)
+        lister = GCSStore(url.authority, **where, **_client(options))
+        store = GCSStore(url.authority, **where, **_client(options, _AS_STORED))
+    return BucketSource(url, store, options, lister)
 
 
 def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
@@ -77,9 +82,17 @@ def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Sour
 class BucketSource:
     """The objects of one bucket below one prefix."""
 
-    def __init__(self, url: ArchiveUrl, store: GCSStore | S3Store, options: SourceOptions) -> None:
+    def __init__(
+        self,
+        url: ArchiveUrl,
+        store: GCSStore | S3Store,
+        options: SourceOptions,
+        lister: GCSStore | S3Store | None = None,
+    ) -> None:
+        """Read with `store`, list with `lister`; None: the same."""
         self._url = url
         self._store = store
+        self._lister = lister or store
         self._options = options
         self._prefix = "/".join(url.segments)
 
@@ -119,7 +132,7 @@ class BucketSource:
         """Connections close with the last reference to the store."""
 
     def _listed(self) -> Iterator[str]:
-        for batch in self._store.list(f"{self._prefix}/"):
+        for batch in self._lister.list(f"{self._prefix}/"):
             for meta in batch:
                 yield meta["path"].removeprefix(f"{self._prefix}/")
 
@@ -189,13 +202,16 @@ def _is_anonymous(url: ArchiveUrl, options: SourceOptions) -> bool:
     return f"{url.scheme}://{url.authority}" in options.anonymous
 
 
-def _client(options: SourceOptions) -> dict[str, Any]:
+def _client(
+    options: SourceOptions, headers: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     client: dict[str, Any] = {
         "allow_http": True,  # used only if a configured endpoint says http
         "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),
         "read_timeout": timedelta(seconds=options.read_timeout_seconds),
         "timeout": _LONGEST_REQUEST,
         "user_agent": "staging-api",
+        "default_headers": dict(headers),
     }
     if options.ca_file:
         client["root_certificate"] = Path(options.ca_file).read_bytes()

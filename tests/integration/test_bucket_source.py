@@ -1,6 +1,7 @@
 """The bucket source against a server that speaks the protocol and then misbehaves."""
 
 import dataclasses
+import gzip
 
 import pytest
 
@@ -10,6 +11,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import parse
 from tests.http_server import http_server
+from tests.scripted_http import Reply, scripted_http, served
 
 BODY = bytes(range(256)) * 16_384  # 4 MiB
 PATH = "/builds/R17/object.bin"
@@ -99,3 +101,25 @@ def test_the_etag_is_the_md5_only_where_the_operator_leaves_it_so(server, source
     )
     other = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
     assert other.stat("object.bin").digests == {}
+
+
+def test_what_google_stores_packed_is_read_as_it_is_stored():
+    plain = b"line\n" * 4000
+    stored = gzip.compress(plain, mtime=0)
+    headers = {"Last-Modified": "Sun, 06 Nov 1994 08:49:07 GMT", "ETag": '"1"'}
+
+    def script(asked):
+        if "gzip" not in asked.headers.get("accept-encoding", ""):
+            return Reply(body=plain, headers=headers, has_length=False)
+        return served(stored, asked, **headers, **{"Content-Encoding": "gzip"})
+
+    with scripted_http(script) as server:
+        options = SourceOptions(
+            gs_endpoint=server.url, anonymous=frozenset({"gs://builds"}), attempts=1
+        )
+        source = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
+        found = source.stat("lines.txt")
+        with source.open(found) as chunks:
+            assert b"".join(chunks) == stored
+        with source.open(found, 10, 20) as chunks:
+            assert b"".join(chunks) == stored[10:20]
