@@ -129,6 +129,11 @@ class Settings(BaseSettings):
         description="the object, written last, that names all others of an archive;"
         " several names, comma separated: the first that is there",
     )
+    sources_secret_parameters: str = Field(
+        "",
+        description="further query parameters of archive URLs that are credentials: sent, never"
+        " stored; comma separated",
+    )
     sources_etag_is_md5: bool = Field(
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )

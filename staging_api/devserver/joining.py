@@ -148,7 +148,9 @@ class Joining:
 
         Raises:
             LockHeld: another works on it, and this service `refuses`.
+            Invalid: the archive's URL has a credential, which no worker would have.
         """
+        request.check_can_be_left()
         self._patiently(partial(self._queue, request, origin), origin.client)
 
     def is_staged(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> bool:

@@ -104,7 +104,7 @@ class PollHeaders(BaseModel):
 class StagingRequest(Body):
     """Which artifacts of which archive."""
 
-    archive_url: str = Field(min_length=1, max_length=1024, examples=["gs://builds/board/R17-1"])
+    archive_url: str = Field(min_length=1, max_length=8192, examples=["gs://builds/board/R17-1"])
     artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
         default=None,
         min_length=1,

@@ -88,7 +88,7 @@ class CatalogueQuery(Body):
 class CatalogueCheckRequest(Body):
     """A catalogue to try against an archive."""
 
-    archive_url: str = Field(min_length=1, max_length=1024, examples=["gs://builds/board/R17-1"])
+    archive_url: str = Field(min_length=1, max_length=8192, examples=["gs://builds/board/R17-1"])
     catalogue: Text | None = Field(
         None,
         min_length=1,

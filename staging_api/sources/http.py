@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 
 from staging_api.errors import (
+    ArchiveNotFound,
     ArtifactNotFound,
     SourceChanged,
     SourceFailed,
@@ -83,11 +84,21 @@ class HttpSource:
         return self._url.canonical
 
     def names(self) -> list[str]:
-        """List every object: from the manifest, or else from whichever list the server has."""
+        """List every object: from the manifest, or else from whichever list the server has.
+
+        Of a URL with a query, which may be the one of an object, it is that object.
+        """
+        if self._url.is_object:
+            return [self._url.build]
         manifest = read_manifest(self, self._options)
         if manifest is not None:
             return list(manifest.names)
-        return HttpNames(self._url, self._client, self._options).names()
+        try:
+            return HttpNames(self._url, self._client, self._options).names()
+        except ArchiveNotFound:
+            if not self._url.has_query:
+                raise
+        return [self.stat(self._url.build).name]
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
@@ -258,7 +269,13 @@ class HttpSource:
         if status in _CHANGED:
             raise SourceChanged(f"{name} changed since it was found")
         if status in _REFUSED:
-            raise SourceRefused(f"{host} refused access with status {status}")
+            cure = (
+                "the credential of the archive_url may have expired: ask again with a new one"
+                if self._url.has_credential
+                else "it needs a credential: by STAGING_SOURCES_AUTHORIZATION_FILE, or in the"
+                " archive_url, which is not kept, so of each request"
+            )
+            raise SourceRefused(f"{host} refused access to {name} with status {status}; {cure}")
         if status in _SOON_BETTER or status >= _SERVER_FAILED:
             raise Interrupted(
                 f"{host} answered with status {status}",

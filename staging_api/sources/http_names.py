@@ -8,6 +8,7 @@ them may be absent, forbidden or something else; the next is asked for then.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 from staging_api.errors import (
@@ -89,20 +90,26 @@ class HttpNames:
                     f"{self._url.canonical} has more than {_MAX_PAGES} folders: put a manifest"
                     f" ({self._options.manifests[0]}) there, or ask for its objects by their names"
                 )
-            path = f"{target_of(self._url).path}/{quote(folder)}"
-            read = self._read(Target(self._url, path))
+            target = self._folder(folder)
+            read = self._read(target)
             if read is None:
                 continue
             raw, answer = read
             kind = media_type(answer.headers)
             # What is elsewhere, such as a page to sign in, shows nothing of this folder.
-            elsewhere = answer.target.path != path
+            elsewhere = answer.target.path != target.path
             if elsewhere or (not is_html_type(kind) and "json" not in kind):
                 continue
-            page = read_index(raw, kind, f"{answer.target.origin}{path}")
+            page = read_index(raw, kind, f"{answer.target.origin}{target.path}")
             yield from (f"{folder}{name}" for name in page.names)
             if folder.count("/") < _MAX_DEPTH:
                 folders += [f"{folder}{name}" for name in page.folders]
+
+    def _folder(self, folder: str) -> Target:
+        """Return the address of a page; `folder` is below the archive, and ends in a slash."""
+        path, _, query = target_of(self._url).path.partition("?")
+        path = f"{path}/{quote(folder)}"
+        return Target(self._url, f"{path}?{query}" if query else path)
 
     def _of_bucket(self) -> Iterator[str]:
         """Ask for the listing of a bucket: that of the host, or that of the first segment."""
@@ -119,7 +126,7 @@ class HttpNames:
                 return
 
     def _pages_of(self, bucket: tuple[str, ...], prefix: str) -> Iterator[BucketListing]:
-        url = ArchiveUrl(self._url.scheme, self._url.authority, bucket)
+        url = replace(self._url, segments=bucket)
         query = f"list-type=2&prefix={quote(prefix, safe='')}"
         following = ""
         for _ in range(1 + self._options.most_names // 100):

@@ -28,7 +28,7 @@ def read_index(raw: bytes, media_type: str, page: str) -> IndexPage:
     Args:
         raw: the page.
         media_type: which its server says that it has.
-        page: its address; ends in a slash.
+        page: its address; its path ends in a slash.
 
     Raises:
         ArchiveCorrupt: it is no text.
@@ -60,7 +60,10 @@ def _below(link: str, page: str) -> str | None:
         target, base = urlsplit(urljoin(page, link.strip())), urlsplit(page)
     except ValueError:
         return None
-    if (target.scheme, target.netloc) != (base.scheme, base.netloc) or target.query:
+    if (target.scheme, target.netloc) != (base.scheme, base.netloc):
+        return None
+    # A query sorts the page, or makes another thing of it; unless it is the one of the page.
+    if target.query not in ("", base.query):
         return None
     # Compared decoded: the two may escape different characters.
     path, folder = _decoded(target.path), _decoded(base.path)

@@ -43,6 +43,8 @@ class SourceOptions:
         anonymous: buckets that are read without credentials, as ``scheme://bucket``.
         etag_is_md5: whether the ETag of an object in a bucket, if it has that form, is its MD5. It
             is not where customer-managed keys (KMS, CMEK) encrypt the objects.
+        secret_parameters: further query parameters of archive URLs that are credentials, in lower
+            case: sent, never kept.
         breakers: circuit breakers of the hosts.
         resolve: host and port to addresses.
         sleep: waits that many seconds.
@@ -65,6 +67,7 @@ class SourceOptions:
     s3_region: str | None = None
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
+    secret_parameters: frozenset[str] = frozenset()
     breakers: Breakers = field(default_factory=Breakers)
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep

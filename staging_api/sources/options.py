@@ -33,6 +33,9 @@ def options_of(settings: Settings) -> SourceOptions:
         s3_region=settings.sources_s3_region or None,
         anonymous=_buckets("STAGING_SOURCES_ANONYMOUS", settings.sources_anonymous),
         etag_is_md5=settings.sources_etag_is_md5,
+        secret_parameters=frozenset(
+            settings.sources_secret_parameters.lower().replace(",", " ").split()
+        ),
     )
 
 

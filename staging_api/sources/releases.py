@@ -20,7 +20,7 @@ from staging_api.sources.url import ArchiveUrl
 
 def release_target(url: ArchiveUrl) -> Target | None:
     """Return where to ask for the files of a release; None if the URL is none of a release."""
-    match url.segments:
+    match () if url.has_query else url.segments:
         case (owner, name, "releases", "download", tag):
             host, prefix = (
                 ("api.github.com", ())

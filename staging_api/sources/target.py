@@ -44,10 +44,12 @@ class Target:
 def target_of(url: ArchiveUrl, query: str = "") -> Target:
     """Return the target of an object's own URL.
 
-    A ``+`` is sent as ``%2B``: S3 and some others take it for a space.
+    A ``+`` is sent as ``%2B``: S3 and some others take it for a space. The URL's own query is sent
+    as it was given, behind `query`.
     """
-    path = "/" + url.canonical.split("/", 3)[3].replace("+", "%2B")
-    return Target(url, f"{path}?{query}" if query else path)
+    path = url.path.replace("+", "%2B")
+    sent = "&".join(filter(None, (query, url.sent_query)))
+    return Target(url, f"{path}?{sent}" if sent else path)
 
 
 def redirected(target: Target, location: str) -> Target:

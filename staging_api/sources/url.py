@@ -7,12 +7,13 @@ result that still looks like an escape is refused, so no later decoding can make
 
 import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
 from staging_api.errors import Invalid
+from staging_api.sources.query import split_query
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ SCHEMES: Mapping[str, Scheme] = {
     "file": Scheme("staging_api.sources.file:open_archive", local=True),
 }
 MAX_URL_BYTES = 1024
+#: Signed URLs carry tokens of one or two thousand bytes.
+MAX_QUERY_BYTES = 7168
 MAX_SEGMENT_BYTES = 255
 _MAX_HOST_LENGTH = 253
 _MAX_PORT = 65535
@@ -61,17 +64,36 @@ class ArchiveUrl:
         scheme: one of `SCHEMES`.
         authority: bucket, or host with its port unless that is the default; empty for ``file``.
         segments: the decoded path, each segment checked.
+        query: the parameters that identify it, without credentials.
+        sent_query: the query as it was given: it may have a credential, so it is neither shown nor
+            compared, and is lost where only the canonical text is kept.
+        has_credential: whether it has.
+        is_object: whether the credential is for the one object that the URL names.
     """
 
     scheme: str
     authority: str
     segments: tuple[str, ...]
+    query: str = ""
+    sent_query: str = field(default="", repr=False, compare=False)
+    has_credential: bool = field(default=False, compare=False)
+    is_object: bool = field(default=False, compare=False)
+
+    @cached_property
+    def path(self) -> str:
+        """The path, percent-encoded."""
+        return "".join("/" + quote(part, safe=_PLAIN) for part in self.segments) or "/"
 
     @cached_property
     def canonical(self) -> str:
         """The one text of this URL."""
-        path = "".join("/" + quote(segment, safe=_PLAIN) for segment in self.segments)
-        return f"{self.scheme}://{self.authority}{path or '/'}"
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{self.authority}{self.path}{query}"
+
+    @property
+    def has_query(self) -> bool:
+        """Whether a query is sent, or should be."""
+        return bool(self.query or self.sent_query)
 
     @property
     def local(self) -> bool:
@@ -89,21 +111,37 @@ class ArchiveUrl:
         return "/".join(self.segments[:-1])
 
     def below(self, name: str) -> "ArchiveUrl":
-        """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`)."""
-        return ArchiveUrl(self.scheme, self.authority, (*self.segments, *name.split("/")))
+        """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`).
+
+        A URL with a query often is the one of an object: its last segment names that object. All
+        other names are below it, with the same query.
+        """
+        if self.has_query and name == self.build:
+            return self
+        return replace(self, segments=(*self.segments, *name.split("/")))
 
 
-def parse(text: str) -> ArchiveUrl:
+def parse(text: str, secret_parameters: Collection[str] = ()) -> ArchiveUrl:
     """Read an archive URL.
+
+    Args:
+        text: of http and https it may have a query.
+        secret_parameters: further names of parameters that are credentials.
 
     Raises:
         Invalid: of field ``archive_url``; the message says what would be right, and does not
             repeat the text, which may hold a password.
     """
-    url = parse_prefix(text, "archive_url")
+    place, mark, query = text.partition("?")
+    url = parse_prefix(place, "archive_url")
     if not url.segments:
         raise Invalid.field("archive_url", "names no build: a path must follow the host or bucket")
-    return url
+    if not mark:
+        return url
+    try:
+        return _with_query(url, query, secret_parameters)
+    except ValueError as error:
+        raise Invalid.field("archive_url", str(error)) from None
 
 
 def parse_prefix(text: str, field: str) -> ArchiveUrl:
@@ -126,6 +164,26 @@ def is_safe_name(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _with_query(url: ArchiveUrl, query: str, secret_parameters: Collection[str]) -> ArchiveUrl:
+    if SCHEMES[url.scheme].bucket or url.local:
+        raise ValueError(f"must not have a query: in {url.scheme}://, %3F is a question mark")
+    if len(query) > MAX_QUERY_BYTES or not query.isascii() or not query.isprintable():
+        raise ValueError(f"must have a query of at most {MAX_QUERY_BYTES} characters of ASCII")
+    if "#" in query or " " in query:
+        raise ValueError("must not have a fragment, or a space in its query")
+    split = split_query(query, secret_parameters)
+    whole = replace(
+        url,
+        query=split.identity,
+        sent_query=query,
+        has_credential=split.has_credential,
+        is_object=split.of_one_object,
+    )
+    if len(whole.canonical.encode()) > MAX_URL_BYTES:
+        raise ValueError(f"is longer than {MAX_URL_BYTES} bytes, without its credential")
+    return whole
 
 
 # Cached: many clients name the same archive at the same time.
@@ -153,7 +211,7 @@ def _checked_text(text: str) -> str:
     if "\\" in text:
         raise ValueError("must not contain a backslash")
     if "?" in text or "#" in text:
-        raise ValueError("must not have a query or a fragment")
+        raise ValueError("must not have a fragment; only an archive_url may have a query")
     return text
 
 

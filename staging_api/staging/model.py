@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from staging_api.catalogue.model import ArtifactKind
+from staging_api.errors import Invalid
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
 from staging_api.sources.url import ArchiveUrl
 from staging_api.vocabulary.staging import (
@@ -48,6 +49,19 @@ class StagingRequest:
     def archive_url(self) -> str:
         """The archive's canonical address: the key in every table."""
         return self.url.canonical
+
+    def check_can_be_left(self) -> None:
+        """Make sure that a worker could stage it.
+
+        Raises:
+            Invalid: the archive's URL has a credential, which is stored nowhere.
+        """
+        if self.url.has_credential:
+            raise Invalid.field(
+                "archive_url",
+                "has a credential in its query, which is not stored, so no worker can use it: wait"
+                " for the answer (no respond-async, no async=True)",
+            )
 
     @property
     def names(self) -> list[str]:

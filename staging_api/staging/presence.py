@@ -35,7 +35,7 @@ class Presence:
             name = choice.object_name(self._build)
             if name is None:
                 return None
-            if name in listed or self._is_there(name):
+            if name in listed or name in self.seen or self._is_there(name):
                 return name
         return None
 

@@ -126,7 +126,7 @@ class StagingService:
             Invalid: it is malformed.
             SourceNotAllowed: the archive is outside the allow-list.
         """
-        url = parse(archive_url)
+        url = parse(archive_url, self.uploads.options.secret_parameters)
         self.allowed.check(url)
         return url
 
@@ -145,7 +145,9 @@ class StagingService:
 
         Raises:
             LockHeld: another request works on this archive.
+            Invalid: the archive's URL has a credential, which no worker would have.
         """
+        request.check_can_be_left()
         with self.holding(request.lock_kinds, request.archive_url, origin, given) as holds:
             staging_id = self._plan(request, holds, origin)
         return self.find(staging_id)
@@ -182,9 +184,9 @@ class StagingService:
             staging_id = self._plan(request, holds, origin)
             with self.working(staging_id, request, holds, FOR_CLIENT, slot.aside) as work:
                 failed = work.foreground()
-                if failed is not None:
-                    # The caller is refused, so that is to be the end: of the background, too, what
-                    # can come is tried.
+                # The caller is refused, so that is to be the end: of the background, too, what can
+                # come is tried. And no worker has the credential of a URL.
+                if failed is not None or request.url.has_credential:
                     work.background()
         if failed is not None:
             raise failed

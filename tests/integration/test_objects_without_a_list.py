@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from staging_api.errors import ArchiveNotFound, ArtifactNotFound, SourceRefused
+from staging_api.errors import ArchiveNotFound, ArtifactNotFound, Invalid, SourceRefused
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.uploads import UploadTerms
+from tests.factories import ORIGIN
 from tests.scripted_http import Reply, Scripted, scripted_http, served
 from tests.stagings import bench, packed
 
@@ -84,3 +85,53 @@ def test_a_server_that_forbids_what_is_absent_needs_no_manifest(over_http):
 def test_an_object_is_taken_although_the_manifest_does_not_name_it(over_http):
     at, server = over_http({**OBJECTS, "UPLOADED": b"suites.tgz\n"})
     assert at.stage(f"{server.url}/b/R17", "payload", "suites").state == "staged"
+
+
+def test_a_thousand_signatures_are_one_fetch_and_none_is_kept(over_http, caplog):
+    caplog.set_level("DEBUG")
+    at, server = over_http({"image.zip?job=b&X-Amz-Signature=hunter2-0": b"image"}, otherwise=403)
+    for number in range(1000):
+        url = f"{server.url}/b/R17/image.zip?job=b&X-Amz-Signature=hunter2-{number}"
+        request = at.service.check_request(url, ["file:image.zip"])
+        staging = at.service.nothing_left(request) or at.service.stage(request, ORIGIN)
+    assert staging.state == "staged"
+    assert staging.archive_url == f"{server.url}/b/R17/image.zip?job=b"
+    assert len(server.asked) < 5
+    assert "hunter2" not in everything(at) + caplog.text
+
+
+def test_an_archive_with_a_query_may_be_a_folder(over_http):
+    names = ("UPLOADED", "payload.bin", "suites.tgz", "notes.txt", "image")
+    at, server = over_http({f"{name}?token=t": OBJECTS.get(name, b"x") for name in names})
+    url = f"{server.url}/b/R17?token=t"
+    staging = at.service.stage(at.service.check_request(url, ["build"]), ORIGIN)
+    # The background too: no worker has the token.
+    assert {each.name: each.state for each in staging.artifacts} == {
+        "payload": "staged",
+        "suites": "staged",
+        "notes": "staged",
+    }
+
+
+def test_a_credential_that_expired_says_so_and_a_new_one_goes_on(over_http):
+    at, server = over_http({"payload.bin?token=new": b"payload"}, otherwise=403)
+    with pytest.raises(SourceRefused, match="may have expired"):
+        at.service.stage(
+            at.service.check_request(f"{server.url}/b/R17?token=old", ["payload"]), ORIGIN
+        )
+    new = at.service.check_request(f"{server.url}/b/R17?token=new", ["payload"])
+    assert at.service.stage(new, ORIGIN).state == "staged"
+
+
+def test_what_a_worker_could_not_read_is_not_left_to_it(over_http):
+    at, server = over_http()
+    request = at.service.check_request(f"{server.url}/b/R17?token=hunter2", ["payload"])
+    with pytest.raises(Invalid, match="credential") as refused:
+        at.service.queue(request, ORIGIN)
+    assert "hunter2" not in refused.value.detail
+
+
+def everything(at) -> str:
+    """Every row of every table, as text."""
+    tables = at.rows("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+    return "".join(str(at.rows(f"SELECT t::text FROM {table} t")) for (table,) in tables)

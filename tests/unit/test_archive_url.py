@@ -45,7 +45,7 @@ def test_spellings_of_one_archive_become_one_text(text, canonical):
         ("gs://a..b/b", "bucket must"),
         ("gs://user@bucket/b", "user name"),
         ("https://user:pw@host.example/b", "user name"),
-        ("https://host.example/b?X-Signature=1", "query"),
+        ("gs://builds/b?X-Signature=1", "query"),
         ("https://host.example/b#x", "fragment"),
         ("gs://bucket//b", "empty"),
         ("gs://bucket/b//", "empty"),

@@ -32,6 +32,7 @@ def test_every_setting_has_its_effect(tmp_path):
             sources_attempts=4,
             sources_manifest="MANIFEST, lists/SHA256SUMS",
             sources_etag_is_md5=False,
+            sources_secret_parameters="Ticket, key",
         )
     )
     assert chosen.gs_endpoint == "http://127.0.0.1:4443"
@@ -40,6 +41,7 @@ def test_every_setting_has_its_effect(tmp_path):
     assert chosen.authorization == {"https://depot.example:8443": "Bearer abc"}
     assert (chosen.connect_timeout_seconds, chosen.read_timeout_seconds) == (1, 2)
     assert (chosen.slowest_bytes_per_second, chosen.attempts) == (3, 4)
+    assert chosen.secret_parameters == {"ticket", "key"}
     assert (chosen.manifests, chosen.etag_is_md5) == (
         ("MANIFEST", "lists/SHA256SUMS"),
         False,

@@ -1,0 +1,123 @@
+"""Split the query of a URL into what identifies an object and what only lets somebody read it.
+
+A signed URL is another text each time, and the same object. So the identity of an archive, which
+locks, rows, logs and answers have, is without the parameters of the known signers and without
+those that are credentials by their name; what is sent is the query as it was given.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus
+
+#: Names that mean a credential wherever they stand, in lower case.
+CREDENTIALS = frozenset(
+    {
+        *("access_token", "auth_token", "job_token", "private_token", "token", "jwt"),
+        *("api-key", "api_key", "apikey", "auth", "authorization", "sas", "sig", "signature"),
+        *("passwd", "password", "secret"),
+    }
+)
+#: Parameters that change headers of the answer, and not its bytes.
+_OF_THE_ANSWER = ("response-content-", "response-cache-", "response-expires", "x-id")
+_SEPARATORS_OF_VALUES = "/:@!$'()*,;~."
+
+
+@dataclass(frozen=True)
+class _Signer:
+    """How one service signs.
+
+    Attributes:
+        marks: parameters of which all stand in a URL that it signed.
+        names: further parameters that belong to the signature.
+        prefix: which all parameters of the signature begin with, if they do.
+        signs_one: whether a signature is for one object; by the parameters, in lower case.
+    """
+
+    marks: frozenset[str]
+    names: frozenset[str] = frozenset()
+    prefix: str | None = None
+    signs_one: Callable[[Mapping[str, str]], bool] = lambda _given: True
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SIGNERS = (
+    _Signer(_words("x-amz-signature"), prefix="x-amz-"),
+    _Signer(_words("x-goog-signature"), prefix="x-goog-"),
+    _Signer(_words("x-oss-signature"), prefix="x-oss-"),
+    # CloudFront: a policy may be for a whole folder.
+    _Signer(
+        _words("signature key-pair-id"),
+        _words("policy expires hash-algorithm"),
+        signs_one=lambda given: "policy" not in given,
+    ),
+    # S3 and Google Cloud Storage of old, Alibaba, Google's CDN.
+    _Signer(
+        _words("signature expires"),
+        _words("awsaccesskeyid googleaccessid ossaccesskeyid keyname security-token urlprefix"),
+        prefix="x-amz-security-",
+        signs_one=lambda given: "urlprefix" not in given,
+    ),
+    # Azure; a container or a folder has a signature of its own kind.
+    _Signer(
+        _words("sig sv"),
+        _words(
+            "ss srt sp se st spr sr sip si sdd skoid sktid skt ske sks skv saoid suoid scid ses"
+        ),
+        signs_one=lambda given: given.get("sr") == "b",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class SplitQuery:
+    """A query in two.
+
+    Attributes:
+        identity: the parameters that identify an object, in one order and one spelling.
+        has_credential: whether something else was there.
+        of_one_object: whether the credential is for one object, and not for a folder.
+    """
+
+    identity: str
+    has_credential: bool
+    of_one_object: bool
+
+
+def split_query(text: str, secret: Collection[str] = ()) -> SplitQuery:
+    """Split a query.
+
+    Args:
+        text: without its question mark.
+        secret: further names of parameters that are credentials, in lower case.
+    """
+    pairs = [_pair(word) for word in text.split("&") if word]
+    given = {name.lower(): value for name, value in pairs}
+    signers = [signer for signer in _SIGNERS if signer.marks <= given.keys()]
+    names = CREDENTIALS.union(secret, *(signer.marks | signer.names for signer in signers))
+    prefixes = tuple(signer.prefix for signer in signers if signer.prefix)
+
+    def is_credential(name: str) -> bool:
+        return name in names or name.startswith(prefixes)
+
+    identity = sorted(
+        (name, value)
+        for name, value in pairs
+        if not is_credential(name.lower()) and not name.lower().startswith(_OF_THE_ANSWER)
+    )
+    return SplitQuery(
+        "&".join(f"{_spelt(name)}={_spelt(value)}" for name, value in identity),
+        has_credential=any(map(is_credential, given)),
+        of_one_object=any(signer.signs_one(given) for signer in signers),
+    )
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, _, value = word.partition("=")
+    return unquote_plus(name), unquote_plus(value)
+
+
+def _spelt(text: str) -> str:
+    return quote(text, safe=_SEPARATORS_OF_VALUES)
