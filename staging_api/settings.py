@@ -1,10 +1,6 @@
 """The one reader of the environment: every setting is a variable ``STAGING_<NAME>``."""
 
-import logging
 import os
-import re
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,19 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from staging_api.database_url import normalized
 from staging_api.errors import FieldError, Invalid
-
-log = logging.getLogger(__name__)
+from staging_api.misspelt import misspelt
 
 _PREFIX = "STAGING_"
-# Used by the client's verbs, by tests, and for hooks.
-_OTHERS = re.compile("SERVER|TOKEN|TEST_.*|ARCHIVE|SUITES|PUBLICATION|GENERATION")
-# Kubernetes sets variables for each Service in every pod, and a Service may be named staging.
-_SERVICE_LINK = re.compile(
-    r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-)
-# Similarity from 0 to 1: two swapped letters, or one missing, are above; another word is below.
-_LIKENESS = 0.7
-
 DatabaseUrl = Annotated[str, AfterValidator(normalized)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -307,7 +293,7 @@ class Settings(BaseSettings):
         Raises:
             Invalid: settings are wrong, or variables look like misspelt settings; names them all.
         """
-        wrong = list(_misspelt(os.environ, cls.model_fields))
+        wrong = list(misspelt(os.environ, _PREFIX, cls.model_fields))
         try:
             read = cls(**chosen)
         except ValidationError as error:
@@ -321,21 +307,3 @@ class Settings(BaseSettings):
         if wrong:
             raise Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
         return read
-
-
-def _misspelt(environment: Iterable[str], settings: Iterable[str]) -> Iterator[FieldError]:
-    """Yield variables that look like misspelt settings; log other unknown ones of our prefix.
-
-    The others are not refused: another version, run before this one or beside it, may have them.
-    """
-    known = [name.upper() for name in settings]
-    for variable in environment:
-        name = variable.upper().removeprefix(_PREFIX)
-        if name == variable.upper() or name in known:
-            continue
-        if _OTHERS.fullmatch(name) or _SERVICE_LINK.fullmatch(name):
-            continue
-        if likely := get_close_matches(name, known, 1, _LIKENESS):
-            yield FieldError(variable, f"is not a setting; did you mean {_PREFIX}{likely[0]}?")
-        else:
-            log.warning("%s is not a setting of this version, and is ignored", variable)

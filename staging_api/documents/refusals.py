@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from staging_api.errors import Conflict, Forbidden, Invalid, NotFound
+from staging_api.errors import Conflict, Invalid, NotFound
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -41,12 +41,6 @@ class VersionNotFound(NotFound):
     def __init__(self, title: str, reason: str) -> None:
         super().__init__(reason)
         self.title = title
-
-
-class CleartextForbidden(Forbidden):
-    """The caller requested secrets and may not see them."""
-
-    code, title = "forbidden", "Forbidden"
 
 
 def elsewhere(schema: str, name: str, collection: str) -> BufferConflict:

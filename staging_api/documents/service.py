@@ -6,21 +6,20 @@ Reading, rendering and validating take no transaction and come before it.
 
 What if the process dies? Before the transaction commits: nothing was stored, the buffer is as it
 was, the lock runs out. After it: the revision, the ranges of its collections and its event are all
-there; a client that sends the same again is answered that nothing is left to add, or to commit. An
-overdue commit is undone by one transaction (new revision, its commit, the mark on the old one), so
-it is undone or still overdue. Builds that a commit names are queued after it: the next commit with
-``stage``, or a request for them, queues what this one did not.
+there; a client that sends the same again is answered that nothing is left to add, or to commit.
+Builds that a commit names are queued after it: the next commit with ``stage``, or a request for
+them, queues those that this one did not.
 """
 
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.documents.buffering import BufferMode, Now, Target
+from staging_api.documents.buffering import BufferMode, Now
 from staging_api.documents.builds import Builds, BuildState
 from staging_api.documents.changing import Author, Buffer, Change, buffer_of, changing
 from staging_api.documents.contents import Contents
@@ -35,9 +34,10 @@ from staging_api.documents.stored import (
     ContentRef,
     Revision,
 )
+from staging_api.documents.undoing import undo
 from staging_api.documents.validators import Validators
 from staging_api.documents.verdicts import Verdicts
-from staging_api.locks.hold import Locks, RequestOrigin
+from staging_api.locks.hold import Locks
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class DocumentService:
             LockHeld: another request changes documents.
         """
         with self._changing(author) as change:
-            if not request.dryrun and (overdue := self._undo(change)) is not None:
+            if not request.dryrun and (overdue := undo(change)) is not None:
                 raise late(overdue)
             now = change.look()
             reviewed = _reviewed(now, request)
@@ -237,48 +237,12 @@ class DocumentService:
                 )
         return self.reader.find(number)
 
-    def undo_overdue(self, origin: RequestOrigin) -> int | None:
-        """Undo a commit that was not confirmed in time; gives its revision, None: there is none.
-
-        What was committed before is committed again, as a new revision; what was posted since
-        stays the buffer.
-        """
-        if self._overdue() is None:
-            return None
-        with self._changing(Author(origin)) as change:
-            return self._undo(change)
-
     @property
     def _verdicts(self) -> Verdicts:
         return Verdicts(self.contents, self.renderings, self.validators)
 
     def _changing(self, author: Author) -> AbstractContextManager[Change]:
         return changing(self.database, self.locks, author)
-
-    def _overdue(self) -> int | None:
-        with self.database.connect() as conn:
-            return rows.overdue(conn)
-
-    def _undo(self, change: Change) -> int | None:
-        """Undo the overdue commit, under the lock of `change`; gives its revision."""
-        overdue = self._overdue()
-        if overdue is None:
-            return None
-        reason = f"the commit of revision {overdue} was not confirmed in time"
-        change = replace(change, stamp=replace(change.stamp, reason=reason))
-        with change.deciding() as (conn, now):
-            before = rows.committed_before(conn, overdue)
-            target = Target("undone", rows.state(conn, before), before)
-            undone = change.make(conn, now, target)
-            rows.mark_undone(conn, overdue, undone.revision)
-            rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
-            if now.buffered:
-                old = target.collections
-                then = Now(undone.revision, old, undone.revision, old)
-                kept = Target("rolled_back", now.newest, now.newest_revision)
-                change.make(conn, then, kept)
-        log.warning("%s: it was undone", reason)
-        return overdue
 
 
 def _reviewed(now: Now, request: CommitRequest) -> Buffer:

@@ -1,25 +1,62 @@
-"""The step of a worker that undoes commits which were not confirmed in time.
+"""Undo commits that were not confirmed in time.
 
-What if the worker dies? The commit is still overdue, and the next worker undoes it.
+What if the process dies? A commit is undone by one transaction (new revision, its commit, the mark
+on the old one), so it is undone or still overdue; the next worker, or the next commit, undoes it.
 """
 
 import logging
+from dataclasses import replace
 
-from staging_api.documents.service import DocumentService
+from staging_api.db.engine import Database
+from staging_api.documents import rows
+from staging_api.documents.buffering import Now, Target
+from staging_api.documents.changing import Author, Change, changing
 from staging_api.errors import LockHeld, LockLost
-from staging_api.locks.hold import RequestOrigin
+from staging_api.locks.hold import Locks, RequestOrigin
 
 log = logging.getLogger(__name__)
 
 
-def undo_overdue(documents: DocumentService) -> None:
+def undo_overdue(locks: Locks) -> None:
     """Undo overdue commits; while another request changes documents, leave them for later.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
+    author = Author(RequestOrigin(caller="worker"))
     try:
-        while documents.undo_overdue(RequestOrigin(caller="worker")) is not None:
-            pass
+        while _overdue(locks.database) is not None:
+            with changing(locks.database, locks, author) as change:
+                undo(change)
     except (LockHeld, LockLost) as error:
         log.info("an overdue commit is undone later: %s", error.detail)
+
+
+def undo(change: Change) -> int | None:
+    """Undo the overdue commit, under the lock of `change`; return its revision; None: none is.
+
+    The revision before is committed again, as a new one; documents posted since stay the buffer.
+    """
+    overdue = _overdue(change.database)
+    if overdue is None:
+        return None
+    reason = f"the commit of revision {overdue} was not confirmed in time"
+    change = replace(change, stamp=replace(change.stamp, reason=reason))
+    with change.deciding() as (conn, now):
+        before = rows.committed_before(conn, overdue)
+        target = Target("undone", rows.state(conn, before), before)
+        undone = change.make(conn, now, target)
+        rows.mark_undone(conn, overdue, undone.revision)
+        rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
+        if now.buffered:
+            old = target.collections
+            then = Now(undone.revision, old, undone.revision, old)
+            kept = Target("rolled_back", now.newest, now.newest_revision)
+            change.make(conn, then, kept)
+    log.warning("%s: it was undone", reason)
+    return overdue
+
+
+def _overdue(database: Database) -> int | None:
+    with database.connect() as conn:
+        return rows.overdue(conn)

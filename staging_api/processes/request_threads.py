@@ -68,11 +68,6 @@ class RequestThreads:
             if parks:
                 self._take_place()
 
-    @property
-    def parked_count(self) -> int:
-        """How many jobs are parked now."""
-        return self._parked
-
     def _leave_place(self) -> bool:
         with self._mutex:
             if self._parked >= self._most_parked:

@@ -57,7 +57,7 @@ class Services:
             self.stagings,
             settings.worker_jobs,
             spans,
-            chores={"unconfirmed commits": lambda: undo_overdue(self.documents)},
+            chores={"unconfirmed commits": lambda: undo_overdue(self.locks)},
             jobs_per_caller=settings.worker_jobs_per_caller,
         )
 

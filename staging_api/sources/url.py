@@ -105,11 +105,6 @@ class ArchiveUrl:
         """The last segment: the build's short name."""
         return self.segments[-1]
 
-    @property
-    def rel_path(self) -> str:
-        """The segments before the build, joined by ``/``; may be empty."""
-        return "/".join(self.segments[:-1])
-
     def below(self, name: str) -> "ArchiveUrl":
         """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`).
 

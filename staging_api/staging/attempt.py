@@ -6,6 +6,7 @@ dies? The row stays as the last transaction left it; `service` says how the arti
 
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +36,29 @@ from staging_api.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
+#: Between two writes of progress.
+_PROGRESS_SECONDS = 0.5
 _FIRST_RETRY_SECONDS = 5.0
 #: How often contents may be removed, and come back, while a row is written that names them.
 _MAX_TRIES = 5
+
+
+class ThrottledProgress:
+    """Called by the engine after every chunk; writes at most twice a second."""
+
+    def __init__(self, write: Callable[[int, int | None, float], None]) -> None:
+        """`write` gets bytes done, bytes in all if known, and bytes per second since the start."""
+        self._write = write
+        self.done = 0
+        self._started = self._written_at = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Note the bytes done; an exception of `write` ends the fetch."""
+        self.done = done
+        now = time.monotonic()
+        if now - self._written_at >= _PROGRESS_SECONDS:
+            self._written_at = now
+            self._write(done, total, done / max(now - self._started, 0.001))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
-from staging_api.staging.attempt import Attempt
+from staging_api.staging.attempt import Attempt, ThrottledProgress
 from staging_api.staging.cached_objects import KnownContent, declared_content
 from staging_api.staging.download import Speed
 from staging_api.staging.engine import FetchedArtifact, FetchHooks
@@ -30,7 +30,6 @@ from staging_api.staging.model import StagedArtifact, StagingRequest
 from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
-from staging_api.staging.throttled_progress import ThrottledProgress
 from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import Upload
 from staging_api.staging.write_tracker import WriteTracker

@@ -107,9 +107,10 @@ def test_a_refusal_does_not_repeat_a_password():
 
 def test_the_facts_that_make_the_static_path():
     url = parse("gs://bucket/trybot/board/R17-1")
-    assert (url.rel_path, url.build) == ("trybot/board", "R17-1")
-    assert parse("file:///srv/archive/R17").rel_path == "srv/archive"
-    assert parse("gs://bucket/R17").rel_path == ""
+    assert url.segments == ("trybot", "board", "R17-1")
+    assert url.build == "R17-1"
+    assert parse("file:///srv/archive/R17").segments == ("srv", "archive", "R17")
+    assert parse("gs://bucket/R17").segments == ("R17",)
 
 
 def test_an_object_lies_below_its_archive():

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from staging_api.db.engine import Database
 from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
+from staging_api.documents.undoing import undo_overdue
 from staging_api.locks.hold import RequestOrigin
 from tests.documents import DocumentApi, document, document_api, policy, secret, stream
 from tests.documents_history import violations
@@ -135,7 +136,7 @@ def confirm(api: DocumentApi, _: int) -> None:
 
 
 def undo(api: DocumentApi, _: int) -> None:
-    api.services.documents.undo_overdue(AUTHOR.origin)
+    undo_overdue(api.services.locks)
 
 
 @pytest.fixture

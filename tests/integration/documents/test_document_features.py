@@ -124,11 +124,11 @@ def test_an_unconfirmed_commit_is_undone(site: DocumentApi, database: Database) 
     site.committed("a", document("one"), policy())
     site.add("a", document("two"), policy())
     assert site.commit(confirm_within=600).status == 200
-    undo_overdue(site.services.documents)
+    undo_overdue(site.services.locks)
     assert names(site.get("/configdocs/a", version="committed")) == {"two", "layering-policy"}
     later(database)
-    undo_overdue(site.services.documents)
-    undo_overdue(site.services.documents)
+    undo_overdue(site.services.locks)
+    undo_overdue(site.services.locks)
     assert names(site.get("/configdocs/a", version="committed")) == {"one", "layering-policy"}
     assert set(site.status().values()) == {"unmodified"}
     newest, undone, _ = site.ask("GET", "/document-revisions").json["items"]
@@ -144,7 +144,7 @@ def test_what_was_posted_since_stays_the_buffer(site: DocumentApi, database: Dat
     site.commit(confirm_within=600)
     site.add("b", document("three"))
     later(database)
-    undo_overdue(site.services.documents)
+    undo_overdue(site.services.locks)
     assert names(site.get("/configdocs/a", version="committed")) == {"one", "layering-policy"}
     assert site.status() == {"a": "modified", "b": "created"}
     assert names(site.get("/configdocs/b")) == {"three"}
@@ -156,7 +156,7 @@ def test_the_first_commit_of_all_is_undone_to_nothing(
     site.add("a", document("one"), policy())
     site.commit(confirm_within=1)
     later(database)
-    undo_overdue(site.services.documents)
+    undo_overdue(site.services.locks)
     assert site.get("/configdocs/a", version="committed").status == 404
     assert site.status() == {}
 
@@ -171,7 +171,7 @@ def test_a_confirmed_commit_stays(site: DocumentApi, database: Database, how: st
     else:
         site.committed("b", document("two"))
     later(database)
-    undo_overdue(site.services.documents)
+    undo_overdue(site.services.locks)
     assert set(site.status().values()) == {"unmodified"}
     commit = site.ask("GET", "/document-revisions/1").json["commit"]
     assert commit["confirmed_by"] == "anonymous"
@@ -245,9 +245,9 @@ def test_undoing_waits_while_another_request_changes_documents(
     site.commit(confirm_within=600)
     later(database)
     with hold(other_site.services.locks, CONFIGDOCS_UPDATE, GLOBAL, RequestOrigin("another")):
-        undo_overdue(site.services.documents)
+        undo_overdue(site.services.locks)
         assert site.ask("GET", "/document-revisions/1").json["commit"]["undone_in"] is None
-    undo_overdue(site.services.documents)
+    undo_overdue(site.services.locks)
     assert site.ask("GET", "/document-revisions/1").json["commit"]["undone_in"] == 2
 
 
@@ -308,7 +308,7 @@ def test_polling_with_an_etag_shows_how_a_commit_ended(
         assert site.ask("POST", "/document-revisions/2/confirm").status == 200
     elif ends == "undone":
         later(database)
-        undo_overdue(site.services.documents)
+        undo_overdue(site.services.locks)
     else:
         site.committed("b", document("three"))
     after = read(site, path, waiting.headers["Etag"])

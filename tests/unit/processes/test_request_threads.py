@@ -29,12 +29,12 @@ def test_parked_jobs_take_no_place_from_others():
     threads, released, done = started(2), threading.Event(), threading.Semaphore(0)
     for _ in range(50):
         threads.submit(parking(threads, released))
-    eventually(lambda: threads.parked_count == 50, "they are not parked")
+    eventually(lambda: threads._parked == 50, "they are not parked")
     for _ in range(5):
         threads.submit(done.release)
     assert all(done.acquire(timeout=30) for _ in range(5))
     released.set()
-    eventually(lambda: threads.parked_count == 0, "they do not come back")
+    eventually(lambda: threads._parked == 0, "they do not come back")
 
 
 def test_jobs_returning_from_a_wait_do_not_exceed_the_concurrency_limit():
@@ -70,7 +70,7 @@ def test_one_parked_too_many_keeps_its_place():
         threads.submit(parking(threads, released))
     threads.submit(ran.set)
     assert not ran.wait(0.2)
-    assert threads.parked_count == 1
+    assert threads._parked == 1
     released.set()
     assert ran.wait(30)
 
@@ -94,7 +94,7 @@ def test_threads_that_were_needed_for_a_while_end():
     threads = started(2)
     for _ in range(60):
         threads.submit(parking(threads, released))
-    eventually(lambda: threads.parked_count == 60, "they are not parked")
+    eventually(lambda: threads._parked == 60, "they are not parked")
     assert threading.active_count() >= before + 60
     released.set()
     eventually(lambda: threading.active_count() <= before + 15, "they stay")
