@@ -60,7 +60,7 @@ succeed later. A class without its own code is internal to the server. The HTTP 
 is in ``staging_api.http.problems``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -443,3 +443,14 @@ class AnswerUnusable(StagingApiError):
     """The answer is not one of this API: another service, a portal, a proxy."""
 
     code, title = "answer_unusable", "The answer is not one of this service"
+
+
+def class_of(code: str) -> type[StagingApiError]:
+    """Return the class of the errors that have this code; the base, if none has."""
+
+    def tree(kind: type[StagingApiError]) -> Iterator[type[StagingApiError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from tree(child)
+
+    return next((kind for kind in tree(StagingApiError) if kind.code == code), StagingApiError)

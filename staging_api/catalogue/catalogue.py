@@ -14,11 +14,13 @@ import yaml
 
 from staging_api.catalogue.entry import Entry, mapping_of
 from staging_api.catalogue.model import (
+    DECOMPRESSED_WORD,
     FILE_WORD,
     MEMBER_WORD,
     ArtifactKind,
     Choice,
     Pattern,
+    decompressed_kind,
     member_kind,
     plain_kind,
 )
@@ -28,7 +30,7 @@ from staging_api.vocabulary.staging import PHASES
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without"}
-_KIND_KEYS = {"name", "group", "phase", "optional", "every", "lands", "also", "aliases"}
+_KIND_KEYS = {"name", "group", "phase", "optional", "every", "lands", "also", "aliases", "brings"}
 _ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
 _MAX_CHARACTERS = 1 << 18
 _BUILTIN = files("staging_api.catalogue") / "builtin"
@@ -116,8 +118,9 @@ class Catalogue:
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
         """Return the kinds of these names, aliases and groups; without any, those of the default.
 
-        ``file:NAME`` stands for the archive's object of that name, as it is, and
-        ``member:NAME!/MEMBER`` for a member of it. They come in the order of the catalogue, such
+        ``file:NAME`` stands for the archive's object of that name, as it is,
+        ``member:NAME!/MEMBER`` for a member of it (``*``: for all), and ``decompressed:NAME`` for
+        the object without its compression. They come in the order of the catalogue, such
         files last and their members behind them, whatever the order of the words.
 
         Raises:
@@ -125,7 +128,11 @@ class Catalogue:
         """
         found: dict[str, ArtifactKind] = {}
         for word in tuple(words) or self.default:
-            found.update((kind.name, kind) for kind in self._kinds_of(word))
+            kinds = self._kinds_of(word)
+            found.update((kind.name, kind) for kind in kinds)
+            if word == kinds[0].name:
+                for other in kinds[0].brings:
+                    found.update((kind.name, kind) for kind in self._kinds_of(other))
         return sorted(found.values(), key=self._place)
 
     def _place(self, kind: ArtifactKind) -> tuple[int, str]:
@@ -140,6 +147,8 @@ class Catalogue:
                 shape = f"{MEMBER_WORD}OBJECT!/MEMBER"
                 raise Invalid.field("artifacts", f"{word!r} must be written {shape}")
             return [member]
+        if word.startswith(DECOMPRESSED_WORD):
+            return [decompressed_kind(word.removeprefix(DECOMPRESSED_WORD))]
         if word not in self._by_word:
             known = ", ".join(sorted(self._by_word))
             raise Invalid.field("artifacts", f"{word!r} is none of {known}")
@@ -163,11 +172,16 @@ def _catalogue(top: Entry, name: str) -> Catalogue:
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
     catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group], name)
-    # A default that names nothing would fail the first request instead of the start.
+    # A word that means nothing would fail the first request instead of the start.
     try:
         catalogue.resolve()
     except Invalid as error:
         raise top.wrong(f"default: {error.errors[0].message}", "default") from None
+    for entry, kind in zip(entries, kinds, strict=True):
+        try:
+            catalogue.resolve([kind.name])
+        except Invalid as error:
+            raise entry.wrong(f"brings: {error.errors[0].message}", "brings") from None
     return catalogue
 
 
@@ -194,6 +208,7 @@ def _kind(entry: Entry) -> ArtifactKind:
         lands=entry.path("lands"),
         also=tuple(entry.path_pairs("also")),
         aliases=tuple(entry.texts("aliases")),
+        brings=tuple(entry.texts("brings")),
     )
     _check_landing(entry, kind)
     return kind
@@ -208,8 +223,10 @@ def _choice(entry: Entry) -> Choice:
         only=tuple(entry.paths("only")),
         without=tuple(entry.paths("without")),
     )
-    if choice.is_plain and (choice.only or choice.without):
-        names = " or ".join(name for name, each in EXTRACTORS.items() if each.has_members)
+    extractor = EXTRACTORS[choice.extract]
+    if (choice.is_plain or extractor.one_file) and (choice.only or choice.without):
+        members = [n for n, each in EXTRACTORS.items() if each.has_members and not each.one_file]
+        names = " or ".join(members)
         raise entry.wrong(f"only and without select members: say extract: {names}")
     return choice
 
@@ -219,5 +236,5 @@ def _check_landing(entry: Entry, kind: ArtifactKind) -> None:
     if kind.lands and not kind.lands.endswith("/"):
         if kind.every:
             raise entry.wrong("every object that fits needs a folder to land in: end lands in /")
-        if any(not choice.is_plain and len(choice.only) != 1 for choice in kind.choices):
+        if any(not choice.is_one_file for choice in kind.choices):
             raise entry.wrong("what is unpacked lands in a folder, unless only names one member")

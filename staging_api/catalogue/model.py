@@ -1,5 +1,6 @@
 """What an artifact is before it is staged: one entry of a catalogue."""
 
+import fnmatch
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from staging_api.vocabulary.staging import Phase
 FILES, FILE_WORD = "files", "file:"
 #: How a request names one member of an archive: ``member:OBJECT!/MEMBER``.
 MEMBER_WORD, _INSIDE = "member:", "!/"
+#: How a request names an object that is kept without its compression.
+DECOMPRESSED_WORD = "decompressed:"
+_SINGLE_WORDS = (FILE_WORD, MEMBER_WORD, DECOMPRESSED_WORD)
+_ALL = "*"
 _TOKEN = re.compile(r"\*\*|[*?]|\{(?P<word>[a-z]+)\}|\{(?P<choices>[^{}]*,[^{}]*)\}|.", re.DOTALL)
 _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -25,11 +30,14 @@ class Pattern:
     ``*`` and ``?`` do not cross a ``/``, ``**`` does; ``{tar,zip}`` is one of these texts.
     ``{build}`` is the build's name; any other ``{word}`` is one run of characters without ``_``
     and ``/``, the same at each of its places: so ``a_{v}_{v}_*`` matches an update from a version
-    to itself, not one between two versions. With `literal` no character of it is special.
+    to itself, not one between two versions. With `literal` no character of it is special. With
+    `simple` it is a pattern of a client, matched in linear time: ``*`` crosses a ``/``, and there
+    are no words in braces.
     """
 
     glob: str
     literal: bool = False
+    simple: bool = False
 
     def matches(self, name: str, build: str) -> bool:
         """Whether the whole name fits."""
@@ -48,6 +56,8 @@ class Pattern:
     @cached_property
     def _template(self) -> str:
         """The glob as a regular expression, with a NUL where the build's name goes."""
+        if self.simple:
+            return fnmatch.translate(self.glob)
         return re.escape(self.glob) if self.literal else _translated(self.glob, set())
 
 
@@ -73,6 +83,11 @@ class Choice:
     def is_plain(self) -> bool:
         """Whether the object is kept as it is."""
         return not EXTRACTORS[self.extract].has_members
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether one file comes out of each object."""
+        return self.is_plain or EXTRACTORS[self.extract].one_file or len(self.only) == 1
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
         """Every name that fits, the likeliest first: shortest, then in order."""
@@ -109,6 +124,7 @@ class ArtifactKind:
             or is empty; ``{build}`` is the build's name.
         also: pairs of prefixes: a file directly below the first also appears below the second.
         aliases: further names for requests.
+        brings: entries that a request gets as well which names this one.
     """
 
     name: str
@@ -120,6 +136,7 @@ class ArtifactKind:
     lands: str = ""
     also: tuple[tuple[str, str], ...] = ()
     aliases: tuple[str, ...] = ()
+    brings: tuple[str, ...] = ()
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
         """The objects to fetch, out of all names of an archive; empty if it is not there."""
@@ -153,23 +170,42 @@ class ArtifactKind:
         ]
 
 
+def is_single(word: str) -> bool:
+    """Whether a word of a request names objects of the archive, and no entry of a catalogue."""
+    return word.startswith(_SINGLE_WORDS)
+
+
 def plain_kind(name: str) -> ArtifactKind:
-    """The kind for an object that a request names itself: fetched as it is, under its own name."""
+    """The kind for an object that a request names itself: fetched as it is, under its own name.
+
+    A name with ``*`` that no object has stands for all objects that fit.
+    """
     choice = Choice(Pattern(name, literal=True))
+    if _ALL in name:
+        choices = (choice, Choice(Pattern(name, simple=True)))
+        return ArtifactKind(f"{FILE_WORD}{name}", FILES, "foreground", choices, every=True)
     return ArtifactKind(f"{FILE_WORD}{name}", FILES, "foreground", (choice,), lands=name)
 
 
 def member_kind(text: str) -> ArtifactKind | None:
-    """The kind for a member that a request names itself; None if it names none.
+    """The kind for a member that a request names itself, or for all (``*``); None if it names none.
 
     It lands below a folder that is named like the object, with an exclamation mark behind it.
     """
     name, _, member = text.partition(_INSIDE)
     if not name or not member:
         return None
-    choice = Choice(Pattern(name, literal=True), extract=extractor_of(name), only=(member,))
+    only = () if member == _ALL else (member,)
+    choice = Choice(Pattern(name, literal=True), extract=extractor_of(name), only=only)
     lands = f"{name}{_INSIDE}"
     return ArtifactKind(f"{MEMBER_WORD}{text}", FILES, "foreground", (choice,), lands=lands)
+
+
+def decompressed_kind(name: str) -> ArtifactKind:
+    """The kind for an object that a request names itself, kept without its compression."""
+    choice = Choice(Pattern(name, literal=True), extract="decompressed")
+    lands = f"{name}!decompressed"
+    return ArtifactKind(f"{DECOMPRESSED_WORD}{name}", FILES, "foreground", (choice,), lands=lands)
 
 
 def _translated(glob: str, seen: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from staging_api.errors import LimitExceeded, NotFound
@@ -17,6 +17,8 @@ _SUITES = "test_suites/suite_to_control_file_map"
 _CONTROL_FILE = re.compile(r"(.*/)?control(\.[^/]*)?")
 #: A control file is a page of text, and a map of suites some hundred: more is not read for one.
 _MAX_BYTES = 8 << 20
+_MAX_TEXTS_BYTES = 64 << 20
+_MOST_FILES = 200_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,32 @@ class ControlFiles:
         """
         controls = self._controls(build, suite)
         return {p: self._read(file).decode(errors="replace") for p, file in controls.items()}
+
+    def below(self, folder: str, fits: Callable[[str], bool]) -> Mapping[str, str]:
+        """Return the texts of the staged files of a folder whose paths below it fit.
+
+        Raises:
+            LimitExceeded: they are longer than any answer should be.
+        """
+        with self.upkeep.database.connect() as conn:
+            found = repository.served_below(conn, folder, _MOST_FILES)
+        chosen = {path: f for f in found if fits(path := f.path.removeprefix(folder))}
+        if sum(file.size_bytes for file in chosen.values()) > _MAX_TEXTS_BYTES:
+            raise LimitExceeded(f"these members have more than {_MAX_TEXTS_BYTES} bytes")
+        return {p: self._read(file).decode(errors="replace") for p, file in chosen.items()}
+
+    def locate(self, build: str, name: str) -> str:
+        """Return the path, below a build's folder, of the first staged file of this name.
+
+        Raises:
+            NotFound: no staged file of the build has it.
+        """
+        with self.upkeep.database.connect() as conn:
+            found = repository.served_below(conn, f"{build}/", _MOST_FILES)
+        for file in found:
+            if file.path.rpartition("/")[2] == name:
+                return file.path.removeprefix(f"{build}/")
+        raise NotFound(f"no staged file of {build} is named {name}")
 
     def _controls(self, build: str, suite: str | None) -> Mapping[str, FoundFile]:
         with self.upkeep.database.connect() as conn:

@@ -29,6 +29,7 @@ from staging_api.errors import (
     ShuttingDown,
     StagingApiError,
     Unavailable,
+    class_of,
 )
 from staging_api.locks.hold import RequestOrigin
 from staging_api.single_flight import SingleFlight, WaitTimedOut
@@ -251,8 +252,16 @@ class Joining:
         left -= {outcome.name for outcome in outcomes if outcome.settled}
         for outcome in outcomes:
             if outcome.name in left and outcome.state == "failed":
-                raise StagingApiError(f"{outcome.name}: {outcome.error_message}")
+                raise self._failure(request, outcome.name)
         return left
+
+    def _failure(self, request: StagingRequest, name: str) -> StagingApiError:
+        """Return the error that an artifact failed with, of the class that its code has."""
+        with self.stagings.database.connect() as conn:
+            (row,) = repository.artifacts_of(conn, request.archive_url, [name])
+        message = row.failure.message if row.failure else "failed"
+        kind = class_of(row.failure.code) if row.failure else StagingApiError
+        return kind(f"{name}: {message}")
 
     def _nothing_left(self, request: StagingRequest, origin: RequestOrigin) -> bool:
         """Return whether a request makes no work; most name staged artifacts, found by one probe.

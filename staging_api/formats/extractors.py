@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from staging_api.formats import plain, tar, zip  # noqa: A004 - the format's name
+from staging_api.formats import decompressed, plain, tar, zip  # noqa: A004 - the format's name
 from staging_api.formats.model import Extract
 
 
@@ -15,12 +15,14 @@ class Extractor:
         extract: unpacks the selected members of one object.
         has_members: whether members can be selected; else the object is kept as it is.
         by_ranges: whether only ranges of the object are read.
+        one_file: whether one file comes out of an object.
         suffix: of the names of such objects, where nothing else says the format.
     """
 
     extract: Extract
     has_members: bool = True
     by_ranges: bool = False
+    one_file: bool = False
     suffix: str = ""
 
 
@@ -28,6 +30,7 @@ EXTRACTORS: Mapping[str, Extractor] = {
     "plain": Extractor(plain.extract, has_members=False),
     "tar": Extractor(tar.extract),
     "zip": Extractor(zip.extract, by_ranges=True, suffix=".zip"),
+    "decompressed": Extractor(decompressed.extract, one_file=True),
 }
 
 

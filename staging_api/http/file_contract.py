@@ -88,23 +88,28 @@ def _described(fetched: Mapping[str, Described]) -> dict[str, Any]:
     }
 
 
-FILE_PATHS: Mapping[str, Mapping[str, Described]] = {
-    "/static/{path}": {
+def _static(name: str) -> dict[str, Described]:
+    return {
         "get": operation(
-            "get_static",
+            f"get_{name}",
             "Fetch a staged file, or list a folder",
             "static",
             _FETCHED,
             [_STAGED, _FOLLOW, _PACKED, *_OF_A_PAGE, *_CONDITIONS],
         ),
         "head": operation(
-            "head_static",
+            f"head_{name}",
             "Describe a staged file",
             "static",
             _described(_FETCHED),
             [_STAGED, _PACKED, *_OF_A_PAGE, *_CONDITIONS],
         ),
-    },
+    }
+
+
+FILE_PATHS: Mapping[str, Mapping[str, Described]] = {
+    "/static/{path}": _static("static"),
+    "/static/archive/{path}": _static("static_archive"),
     "/archive/{archive}/{path}": {
         "get": operation(
             "get_archive",

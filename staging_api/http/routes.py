@@ -69,7 +69,7 @@ from staging_api.http.resources.locks import AllLocks, OneLock
 from staging_api.http.resources.one_document import OneDocument
 from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
-from staging_api.http.resources.static import StaticFiles
+from staging_api.http.resources.static import StaticFiles, StaticOfArchive
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.http.route import Make, Route
 
@@ -104,6 +104,12 @@ ROUTES: tuple[Route, ...] = (
     _root(
         "/static/{path:path}",
         lambda d: StaticFiles(d.files, d.sender, d.wait_cap_seconds),
+        GET=FILES,
+        HEAD=FILES,
+    ),
+    _root(
+        "/static/archive/{path:path}",
+        lambda d: StaticOfArchive(StaticFiles(d.files, d.sender, d.wait_cap_seconds)),
         GET=FILES,
         HEAD=FILES,
     ),

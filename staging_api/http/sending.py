@@ -2,6 +2,7 @@
 
 import base64
 import mimetypes
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -10,6 +11,16 @@ import falcon
 
 from staging_api.http.conditions import Range, must_send, ranged
 
+#: Files of builds that are text, and have no type of their own.
+_TEXT_ENDINGS = re.compile(
+    r".*\.(log|cfg|conf|ini|toml|ya?ml|md|rst|sha1|sha256|sha512|md5|asc|manifest|list|env|prop"
+    r"|properties|diff|patch)$",
+    re.IGNORECASE,
+)
+_TEXT_NAMES = re.compile(
+    r"(control(\..*)?|[A-Z0-9]+SUMS|README|LICEN[CS]E|COPYING|NOTICE|CHANGELOG|AUTHORS|VERSION"
+    r"|UPLOADED|Makefile|checksums)$"
+)
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -65,9 +76,18 @@ def _set_headers(
     resp.set_header("Repr-Digest", f"sha-256=:{digest}:")
 
 
+def _text_type(name: str) -> str | None:
+    last = name.rpartition("/")[2]
+    return falcon.MEDIA_TEXT if _TEXT_ENDINGS.match(last) or _TEXT_NAMES.match(last) else None
+
+
 def describe_content(resp: falcon.Response, name: str) -> None:
     """Set the media type that a file's name suggests, and a policy for pages of a build."""
     kind, encoding = mimetypes.guess_type(name, strict=False)
-    resp.content_type = kind if kind and not encoding else "application/octet-stream"
+    if encoding or kind is None:
+        kind = None if encoding else _text_type(name)
+    elif kind.startswith("text/"):
+        kind += "; charset=utf-8"
+    resp.content_type = kind or "application/octet-stream"
     # A build is not ours: whatever page it holds must not run as one of this site.
     resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")

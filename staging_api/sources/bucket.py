@@ -94,7 +94,7 @@ class BucketSource:
         self._store = store
         self._lister = lister or store
         self._options = options
-        self._prefix = "/".join(url.segments)
+        self._prefix = "".join(f"{segment}/" for segment in url.segments)
 
     @property
     def url(self) -> str:
@@ -116,7 +116,7 @@ class BucketSource:
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
         with _translated_errors(self._url, name):
-            return self._described(name, self._store.head(f"{self._prefix}/{name}"))
+            return self._described(name, self._store.head(self._prefix + name))
 
     @contextmanager
     def open(
@@ -132,9 +132,9 @@ class BucketSource:
         """Connections close with the last reference to the store."""
 
     def _listed(self) -> Iterator[str]:
-        for batch in self._lister.list(f"{self._prefix}/"):
+        for batch in self._lister.list(self._prefix or None):
             for meta in batch:
-                yield meta["path"].removeprefix(f"{self._prefix}/")
+                yield meta["path"].removeprefix(self._prefix)
 
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
@@ -155,7 +155,7 @@ class BucketSource:
     def _answer(self, found: SourceObject, part: tuple[int, int]) -> "GetResult":
         options: Any = {**_of_version(found), "range": part}
         try:
-            return self._store.get(f"{self._prefix}/{found.name}", options=options)
+            return self._store.get(self._prefix + found.name, options=options)
         except FileNotFoundError:
             # In a bucket without versions a new generation replaces the old one.
             raise SourceChanged(f"{found.name} was replaced since it was found") from None

@@ -102,8 +102,8 @@ class ArchiveUrl:
 
     @property
     def build(self) -> str:
-        """The last segment: the build's short name."""
-        return self.segments[-1]
+        """The last segment: the build's short name; of a bucket's root the bucket."""
+        return self.segments[-1] if self.segments else self.authority
 
     def below(self, name: str) -> "ArchiveUrl":
         """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`).
@@ -116,12 +116,13 @@ class ArchiveUrl:
         return replace(self, segments=(*self.segments, *name.split("/")))
 
 
-def parse(text: str, secret_parameters: Collection[str] = ()) -> ArchiveUrl:
+def parse(text: str, secret_parameters: Collection[str] = (), *, root: bool = False) -> ArchiveUrl:
     """Read an archive URL.
 
     Args:
         text: of http and https it may have a query.
         secret_parameters: further names of parameters that are credentials.
+        root: whether it may be the root of a bucket, of which single objects are named.
 
     Raises:
         Invalid: of field ``archive_url``; the message says what would be right, and does not
@@ -129,7 +130,7 @@ def parse(text: str, secret_parameters: Collection[str] = ()) -> ArchiveUrl:
     """
     place, mark, query = text.partition("?")
     url = parse_prefix(place, "archive_url")
-    if not url.segments:
+    if not url.segments and not (root and SCHEMES[url.scheme].bucket):
         raise Invalid.field("archive_url", "names no build: a path must follow the host or bucket")
     if not mark:
         return url

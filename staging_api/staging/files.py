@@ -39,6 +39,13 @@ class StagedFiles:
             raise NotFound(f"nothing is staged at {path}")
         return served
 
+    def has(self, path: str) -> bool:
+        """Whether a file is staged at a path; or, of one that ends in ``/``, files below it."""
+        with self.database.connect() as conn:
+            if path.endswith("/"):
+                return bool(repository.served_below(conn, path, 1))
+            return repository.served_file(conn, path) is not None
+
     def hand_out(self, file: ServedFile) -> None:
         """Protect a file from eviction before its bytes are sent.
 

@@ -123,5 +123,6 @@ def _prefixes(url: ArchiveUrl) -> tuple[str, str]:
     Of a local folder only the last two segments are shown: the rest is this machine's business.
     """
     segments = url.segments[-2:] if url.local else url.segments
-    preferred = "/".join(segments)
+    # At a bucket's root only single objects are staged: the bucket's name is their folder.
+    preferred = "/".join(segments) or url.authority
     return preferred, f"{preferred}~{hashlib.sha256(url.canonical.encode()).hexdigest()[:12]}"

@@ -5,7 +5,6 @@ What if the process dies? See `service`: every step can be repeated, by any work
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import (
@@ -75,14 +74,16 @@ def _still_known(stagings: StagingService, staging: Staging, holds: Holds) -> St
     Raises:
         SourceNotAllowed: the archive is no longer in the allow-list.
     """
-    request = stagings.check_request(staging.archive_url, (), staging.upload_wait_seconds)
+    url = stagings.check_url(staging.archive_url, root=True)
     kinds: list[ArtifactKind] = []
     for name in staging.requested:
         try:
-            kinds += stagings.check_request(staging.archive_url, [name]).kinds
+            found = stagings.check_request(staging.archive_url, [name]).kinds
+            # Less what it brings, which the request has by itself.
+            kinds += [kind for kind in found if kind.name == name]
         except Invalid as error:
             _fail(stagings, staging, holds, [name], error)
-    return replace(request, kinds=tuple(kinds))
+    return StagingRequest(url, tuple(kinds), staging.upload_wait_seconds)
 
 
 def _fail(

@@ -26,7 +26,7 @@ from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 
-from staging_api.catalogue.model import FILES
+from staging_api.catalogue.model import FILES, is_single
 from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import (
@@ -112,21 +112,22 @@ class StagingService:
             Invalid: the URL is malformed, or an artifact is unknown.
             SourceNotAllowed: the archive is outside the allow-list.
         """
-        url = self.check_url(archive_url)
+        single = bool(artifacts) and all(map(is_single, artifacts))
+        url = self.check_url(archive_url, root=single)
         kinds = tuple(self.catalogues.of(url).resolve(artifacts))
         for kind in kinds:
             if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
         return StagingRequest(url, kinds, upload_wait_seconds)
 
-    def check_url(self, archive_url: str) -> ArchiveUrl:
-        """Read the URL of an archive.
+    def check_url(self, archive_url: str, *, root: bool = False) -> ArchiveUrl:
+        """Read the URL of an archive; `root`: it may be the root of a bucket.
 
         Raises:
             Invalid: it is malformed.
             SourceNotAllowed: the archive is outside the allow-list.
         """
-        url = parse(archive_url, self.uploads.options.secret_parameters)
+        url = parse(archive_url, self.uploads.options.secret_parameters, root=root)
         self.allowed.check(url)
         return url
 

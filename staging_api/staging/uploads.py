@@ -214,6 +214,8 @@ class Upload:
             return False
 
     def _look(self) -> list[str]:
+        if (single := self._single_objects()) is not None:
+            return single
         try:
             manifest = self._manifest()
             return self._source.names() if manifest is None else list(manifest.names)
@@ -221,6 +223,26 @@ class Upload:
             if self._expected and self._terms.wait_seconds > 0:
                 return []
             raise
+
+    def _single_objects(self) -> list[str] | None:
+        """The objects that a request names one by one, if each is there; else None.
+
+        A request that would not wait for them need not have a large archive listed.
+        """
+        patterns = [choice.pattern for kind in self._request.kinds for choice in kind.choices]
+        if self._request.upload_wait_seconds != 0 or not all(each.literal for each in patterns):
+            return None
+        found = [each.glob for each in patterns if self._is_there(each.glob)]
+        # At a bucket's root the list of all objects would be that of all archives.
+        whole = len(found) == len(patterns) or not self._request.url.segments
+        return found if whole else None
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._source.stat(name)
+        except NotFound:
+            return False
+        return True
 
     def _manifest(self) -> Manifest | None:
         """The manifest, if there is one; of its versions each is read once, for all stagings."""

@@ -1,12 +1,22 @@
-"""A folder below ``/static``: its staged files and folders as JSON, a page at a time."""
+"""A folder below ``/static``: its staged files and folders, a page at a time.
+
+As JSON; for clients that prefer HTML, as browsers do, as a page of links.
+"""
+
+from collections.abc import Iterator
+from html import escape
+from urllib.parse import quote, urlencode
 
 import falcon
 
 from staging_api.http_url import static_url
+from staging_api.paging import Page
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.model import Child
 
 _PAGE, _MOST = 100, 1000
+# The first of equal preference: programs that take anything get JSON.
+_FORMS = (falcon.MEDIA_JSON, falcon.MEDIA_HTML)
 
 
 def show_folder(
@@ -20,6 +30,13 @@ def show_folder(
     limit = req.get_param_as_int("limit", min_value=1, max_value=_MOST, default=_PAGE)
     after = req.get_param("after", default="")
     page = files.children(folder, limit=limit, after=after)
+    resp.set_header("Vary", "Accept")
+    if req.client_prefers(_FORMS) == falcon.MEDIA_HTML:
+        resp.content_type = falcon.MEDIA_HTML
+        resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+        resp.text = _page(folder, page)
+        resp.set_header("Cache-Control", "no-cache")
+        return
     resp.media = {"items": [_shown(folder, child) for child in page.items], "next": page.next}
     resp.set_header("Cache-Control", "no-cache")
 
@@ -33,3 +50,28 @@ def _shown(folder: str, child: Child) -> dict[str, str | int | None]:
         "size_bytes": child.size_bytes,
         "sha256": child.sha256,
     }
+
+
+def _page(folder: str, page: Page[Child]) -> str:
+    title = escape(f"/static/{folder}")
+    return "\n".join(
+        [
+            f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>',
+            f"<h1>{title}</h1><table>",
+            *_rows(page),
+            "</table></html>",
+        ]
+    )
+
+
+def _rows(page: Page[Child]) -> Iterator[str]:
+    yield '<tr><td><a href="../">../</a></td></tr>'
+    for child in page.items:
+        # Relative to the folder, and safe if a name has a colon.
+        link, name = escape("./" + quote(child.name)), escape(child.name)
+        size = "" if child.size_bytes is None else str(child.size_bytes)
+        digest = escape(child.sha256 or "")
+        yield f'<tr><td><a href="{link}">{name}</a></td><td>{size}</td><td>{digest}</td></tr>'
+    if page.next is not None:
+        query = escape(urlencode({"after": page.next}))
+        yield f'<tr><td><a href="?{query}">more</a></td></tr>'

@@ -49,11 +49,30 @@ class StaticFiles:
         if part is not None:
             resp.content_length = part.length
 
+    def first_there(self, path: str, other: str) -> str:
+        """Return the first of two paths if something is staged there, else the other."""
+        return path if self._files.has(path) else other
+
     def _show(self, req: falcon.Request, resp: falcon.Response, folder: str) -> None:
         if packed_folders.is_asked_for(req):
             packed_folders.send_folder(req, resp, self._files, self._sender, folder)
         else:
             show_folder(req, resp, self._files, folder)
+
+
+class StaticOfArchive:
+    """The same below ``static/archive``, where the devserver of 2012 had builds as well."""
+
+    def __init__(self, static: StaticFiles) -> None:
+        self._static = static
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
+        """Send what an archive of this name has there, or else what is there without it."""
+        self._static.on_get(req, resp, self._static.first_there(f"archive/{path}", path))
+
+    def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
+        """Send what GET would, less the bytes."""
+        self._static.on_head(req, resp, self._static.first_there(f"archive/{path}", path))
 
 
 def _sendable(served: ServedFile) -> Sendable:

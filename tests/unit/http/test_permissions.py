@@ -53,7 +53,11 @@ def test_a_device_may_read_files_and_nothing_else():
     }
     assert theirs == {
         (route, method)
-        for route in ("/static/{path:path}", "/archive/{archive}/{path:path}")
+        for route in (
+            "/static/{path:path}",
+            "/static/archive/{path:path}",
+            "/archive/{archive}/{path:path}",
+        )
         for method in ("GET", "HEAD")
     }
 

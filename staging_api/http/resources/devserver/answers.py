@@ -52,6 +52,13 @@ def text_error(resp: falcon.Response, status: int, error: StagingApiError) -> No
     _refuse(resp, status, error)
 
 
+def status_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+    """Answer an error to clients that know the statuses of HTTP."""
+    resp.status = falcon.util.code_to_http_status(status)
+    advise(resp, error)
+    say(resp, legible(error.detail))
+
+
 def legible(text: str) -> str:
     """A message without anything that a client strips, or takes for a signal."""
     line = "".join(c if c.isprintable() else " " for c in text.translate(_TAGS))

@@ -1,25 +1,32 @@
-"""``download/BUCKET/...`` and ``extract/BUCKET/...``: the paths of gs_cache, for its clients.
+"""The paths of gs_cache, for its clients: objects of a bucket, and members of tars and zips.
 
 There a bucket was read through; here the object is staged first, once for all who ask, and then
-sent like any staged file. Of an archive the object itself is kept, too, so that the next member
-comes out of the store.
+sent like any staged file. Of a tar the object itself is kept, too, so that the next member comes
+out of the store. What is not there is 404 at once: these clients do not wait for uploads.
 """
 
+import re
+from contextlib import closing
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import falcon
 
-from staging_api.catalogue.model import FILE_WORD, MEMBER_WORD
+from staging_api.catalogue.model import DECOMPRESSED_WORD, FILE_WORD, MEMBER_WORD
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.services import DevserverServices
 from staging_api.http.auth import origin
+from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
+from staging_api.staging.model import StagingRequest
+
+_GLOB = re.compile(r"[*?\[]")
 
 
 class FromBucket:
-    """An object of a bucket, as it is."""
+    """An object of a bucket, as it is. HEAD tells its length, and stages nothing."""
 
     usage = "download/BUCKET/PATH/OBJECT"
 
@@ -28,27 +35,97 @@ class FromBucket:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the object and send it."""
-        folder, _, name = path.rpartition("/")
-        url, word = f"gs://{bucket}/{folder}", f"{FILE_WORD}{name}"
-        self._through.send(req, resp, url, word, name=name)
+        url, name = _split(bucket, path)
+        self._through.send(req, resp, url, f"{FILE_WORD}{name}", name=name)
+
+    def on_head(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
+        """Describe the object: as staged, or else as it is in the bucket."""
+        url, name = _split(bucket, path)
+        request = self._through.checked(req, url, [f"{FILE_WORD}{name}"])
+        if self._through.joining.is_staged(request):
+            self._through.show(req, resp, request, name)
+            return
+        with closing(self._through.joining.stagings.open_archive(request.url)) as source:
+            found = source.stat(name)
+        if found.size_bytes is not None:
+            resp.content_length = found.size_bytes
+        resp.content_type = "application/octet-stream"
+        resp.set_header("Accept-Ranges", "bytes")
 
 
 class FromArchive:
-    """A member of a tar or zip in a bucket."""
+    """A member of a tar or zip in a bucket.
 
-    usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER"
+    With several file=, or one with * or ?, the members that fit, as JSON: each path with its text.
+    """
+
+    usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER[&file=...]"
+
+    def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
+        self._through = _Through(services.joining, services.builds, static)
+        self._controls = services.controls
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
+        """Stage the archive, take the members out of it and send them."""
+        given = Query(req, {"file"}).all("file")
+        wanted = list(dict.fromkeys(name.removeprefix("./") for name in given))
+        url, name = _split(bucket, path)
+        if len(wanted) == 1 and not _GLOB.search(wanted[0]):
+            inside = f"{name}!/{wanted[0]}"
+            # A zip's members come by ranges, without the rest of it.
+            whole = [] if name.endswith(".zip") else [f"{FILE_WORD}{name}"]
+            self._through.send(req, resp, url, *whole, f"{MEMBER_WORD}{inside}", name=inside)
+            return
+        request = self._through.staged(req, url, [f"{MEMBER_WORD}{name}!/*"])
+        folder = f"{self._through.builds.folder(request)}/{name}!/"
+        resp.media = self._controls.below(folder, lambda member: _fits(member, wanted))
+
+    on_head = on_get
+
+
+class Decompressed:
+    """An object of a bucket without its compression: a tar of a tar.gz, tgz, tar.bz2, tar.xz."""
+
+    usage = "decompress/BUCKET/PATH/OBJECT"
 
     def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
         self._through = _Through(services.joining, services.builds, static)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
-        """Stage the archive, take the member out of it and send that."""
-        folder, _, name = path.rpartition("/")
-        inside = f"{name}!/{Query(req).required('file')}"
-        # A zip's members come by ranges, without the rest of it.
-        whole = [] if name.endswith(".zip") else [f"{FILE_WORD}{name}"]
-        words = [*whole, f"{MEMBER_WORD}{inside}"]
-        self._through.send(req, resp, f"gs://{bucket}/{folder}", *words, name=inside)
+        """Stage the object, decompressed on the way, and send that."""
+        url, name = _split(bucket, path)
+        word, found = f"{DECOMPRESSED_WORD}{name}", f"{name}!decompressed"
+        self._through.send(req, resp, url, word, name=found)
+
+    on_head = on_get
+
+
+class ListDir:
+    """The objects and folders directly in a folder of a bucket, one URL a line."""
+
+    usage = "list_dir/BUCKET/PATH"
+
+    def __init__(self, services: DevserverServices) -> None:
+        self._stagings = services.joining.stagings
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
+        """List the folder; nothing is staged."""
+        url = self._stagings.check_url(f"gs://{bucket}/{path.strip('/')}")
+        with closing(self._stagings.open_archive(url)) as source:
+            names = source.names()
+        first = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in names)
+        lines = sorted(first, key=lambda name: (name.endswith("/"), name))
+        say(resp, "".join(f"gs://{bucket}/{path.strip('/')}/{line}\n" for line in lines))
+
+
+def _split(bucket: str, path: str) -> tuple[str, str]:
+    """Return the URL of the folder of an object, and its name."""
+    folder, _, name = path.rpartition("/")
+    return f"gs://{bucket}/{folder}", name
+
+
+def _fits(member: str, wanted: list[str]) -> bool:
+    return any(fnmatchcase(member, each) for each in wanted)
 
 
 @dataclass(frozen=True)
@@ -59,12 +136,29 @@ class _Through:
     builds: Builds
     static: StaticFiles
 
+    def checked(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
+        """Check what is to be staged; nothing is waited for unless the query says so."""
+        seconds = Query(req, {"file"}).upload_wait_seconds or 0.0
+        return self.joining.check_request(archive_url, words, seconds)
+
+    def staged(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
+        """Return once all that the words mean is staged."""
+        request = self.checked(req, archive_url, words)
+        self.joining.stage_all(request, origin(req))
+        return request
+
     def send(
         self, req: falcon.Request, resp: falcon.Response, archive_url: str, *words: str, name: str
     ) -> None:
         """Send `name` of the archive's folder, once all that the words mean is staged."""
-        staging_request = self.joining.check_request(
-            archive_url, words, Query(req).upload_wait_seconds
-        )
-        self.joining.stage_all(staging_request, origin(req))
-        self.static.on_get(req, resp, f"{self.builds.folder(staging_request)}/{name}")
+        self.show(req, resp, self.staged(req, archive_url, list(words)), name)
+
+    def show(
+        self, req: falcon.Request, resp: falcon.Response, request: StagingRequest, name: str
+    ) -> None:
+        """Send a file of the archive's folder, or describe it."""
+        path = f"{self.builds.folder(request)}/{name}"
+        if req.method == "HEAD":
+            self.static.on_head(req, resp, path)
+        else:
+            self.static.on_get(req, resp, path)

@@ -55,6 +55,23 @@ class ListImageDir:
         say(resp, "\n".join([f"Listing contents of :{folder} ", *map(_line, entries)]))
 
 
+class LocateFile:
+    """The path of a staged file of a build, below the build's folder, by the file's name."""
+
+    usage = "locate_file?archive_url=URL&file_name=NAME"
+
+    def __init__(self, services: DevserverServices) -> None:
+        self._builds = services.builds
+        self._controls = services.controls
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Look the file up."""
+        query = Query(req)
+        request = self._builds.check_request(query.required("archive_url"))
+        folder = self._builds.folder(request)
+        say(resp, self._controls.locate(folder, query.required("file_name")))
+
+
 def _line(entry: FolderEntry) -> str:
     return (
         f"Name: {entry.path} Accessed: {_time(entry.accessed_at)}"

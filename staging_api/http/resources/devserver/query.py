@@ -1,5 +1,7 @@
 """The query of a devserver request, as its clients write it: not encoded, in any order."""
 
+from collections.abc import Collection
+
 from falcon import Request
 from falcon.uri import decode
 
@@ -16,17 +18,24 @@ class Query:
     encode is understood as well.
     """
 
-    def __init__(self, req: Request) -> None:
+    def __init__(self, req: Request, several: Collection[str] = ()) -> None:
         """Read the query of `req`.
 
+        Args:
+            req: the request.
+            several: names that may have several values.
+
         Raises:
-            Invalid: one name has two values.
+            Invalid: another name has two values.
         """
         self._values: dict[str, str] = {}
+        self._lists: dict[str, list[str]] = {}
         for pair in req.query_string.split("&"):
             name, _, raw = pair.partition("=")
             value = decode(raw, unquote_plus=False)
-            if value and self._values.setdefault(name, value) != value:
+            if name in several:
+                self._lists.setdefault(name, []).extend([value] if value else [])
+            elif value and self._values.setdefault(name, value) != value:
                 raise Invalid.field(name, "is there twice, with two values")
 
     def __bool__(self) -> bool:
@@ -67,6 +76,17 @@ class Query:
                 "upload_wait_seconds", f"must be a number from 0 to {_LONGEST_WAIT_SECONDS}"
             )
         return seconds
+
+    def all(self, name: str) -> list[str]:
+        """The different values of a name that may have several.
+
+        Raises:
+            Invalid: there is none.
+        """
+        found = list(dict.fromkeys(self._lists.get(name, ())))
+        if not found:
+            raise Invalid.field(name, "must be given")
+        return found
 
     def words(self, name: str) -> list[str]:
         """A list that is written with commas."""

@@ -17,11 +17,16 @@ from staging_api.http.described import (
 from staging_api.http.file_contract import FILE_PATHS
 from staging_api.http.permissions import ANYBODY, CONTENT, STAGERS, Roles
 from staging_api.http.problems import ErrorForm
-from staging_api.http.resources.devserver.answers import text_error, word_error
+from staging_api.http.resources.devserver.answers import status_error, text_error, word_error
 from staging_api.http.resources.devserver.builds import LatestBuild
 from staging_api.http.resources.devserver.controlfiles import ControlFiles, ListSuiteControls
 from staging_api.http.resources.devserver.fileinfo import FileInfo
-from staging_api.http.resources.devserver.gs_cache import FromArchive, FromBucket
+from staging_api.http.resources.devserver.gs_cache import (
+    Decompressed,
+    FromArchive,
+    FromBucket,
+    ListDir,
+)
 from staging_api.http.resources.devserver.health import CheckHealth
 from staging_api.http.resources.devserver.help import (
     OUT_OF_SCOPE,
@@ -30,7 +35,7 @@ from staging_api.http.resources.devserver.help import (
     Index,
     OutOfScope,
 )
-from staging_api.http.resources.devserver.images import ListImageDir, StageImages
+from staging_api.http.resources.devserver.images import ListImageDir, LocateFile, StageImages
 from staging_api.http.resources.devserver.staging import Download, IsStaged, Stage, WaitForStatus
 from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
 from staging_api.http.resources.static import StaticFiles
@@ -49,6 +54,7 @@ _BUILD = parameter("build", "TARGET/BUILD", required=True)
 _SUITE = parameter("suite_name", "of one suite of tests only")
 _FLAG = {"type": "string", "enum": ["True", "False"]}
 _BUCKET = parameter("bucket", "of gs://", "path")
+_MEMBER = parameter("file", "the member; several, or with * or ?: JSON of texts", required=True)
 _OBJECT = parameter("path", "of the object in it", "path")
 
 _SUCCESS = text("`Success`; `Service Unavailable`: ask again in some seconds")
@@ -81,7 +87,12 @@ def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mappin
     """A file of a bucket: sent as a staged file is."""
     sent = FILE_PATHS["/static/{path}"]["get"]["responses"]
     files = {status: sent[status] for status in ("200", "206", "302", "304", "412", "416")}
-    return {"get": operation(name, summary, _TAG, {**_REFUSED, **files}, parameters)}
+    refused = {**_REFUSED, **texts(400, 404, 422, 502, 504, 507), **files}
+    described = {status: {"description": each["description"]} for status, each in refused.items()}
+    return {
+        "get": operation(name, summary, _TAG, refused, parameters),
+        "head": operation(f"head_{name}", summary, _TAG, described, parameters),
+    }
 
 
 _DUMP = {
@@ -130,6 +141,41 @@ def _static(deps: AppDependencies) -> StaticFiles:
     return StaticFiles(deps.files, deps.sender, deps.wait_cap_seconds)
 
 
+def _reading_through(resource: type[Any]) -> Make:
+    return lambda deps: resource(deps.devserver, _static(deps))
+
+
+def _gs_cache(prefix: str) -> tuple[Route, ...]:
+    """The paths of gs_cache, at the root or below its own name."""
+    name = prefix.strip("/")
+    name = f"{name}_" if name else ""
+    through: tuple[tuple[str, type[Any], str, list[Described]], ...] = (
+        ("download", FromBucket, "An object of a bucket", []),
+        ("extract", FromArchive, "A member of a tar or zip of a bucket", [_MEMBER]),
+        ("decompress", Decompressed, "An object of a bucket, decompressed", []),
+    )
+    routes = [
+        _row(
+            f"{prefix}/{verb}/{{bucket}}/{{path:path}}",
+            resource,
+            STAGERS,
+            _through(f"{name}{verb}_object", summary, [_BUCKET, _OBJECT, *others, _WAIT]),
+            errors=status_error,
+            make=_reading_through(resource),
+        )
+        for verb, resource, summary, others in through
+    ]
+    listing = _get(
+        f"{name}list_dir",
+        "What is directly in a folder of a bucket",
+        text("a URL a line"),
+        [_BUCKET, _OBJECT],
+        *(400, 404, 422, 502),
+    )
+    path = f"{prefix}/list_dir/{{bucket}}/{{path:path}}"
+    return (*routes, _row(path, ListDir, STAGERS, listing, errors=status_error))
+
+
 _ROUTES = (
     _word("/download", Download, STAGERS, "Stage a build", _STAGING),
     _word("/wait_for_status", WaitForStatus, CONTENT, "Wait for all of a build", [_ARCHIVE]),
@@ -166,6 +212,17 @@ _ROUTES = (
         ListImageDir,
         CONTENT,
         _get("list_image_dir", "List what is staged of a build", text("a line a file"), [_ARCHIVE]),
+    ),
+    _row(
+        "/locate_file",
+        LocateFile,
+        CONTENT,
+        _get(
+            "locate_file",
+            "Where a staged file of a build is",
+            text("its path below the build's folder"),
+            [_ARCHIVE, parameter("file_name", "of the file", required=True)],
+        ),
     ),
     _word("/stage_debug", StageDebug, STAGERS, "Stage debug symbols", _STAGING),
     _row(
@@ -236,24 +293,7 @@ _ROUTES = (
             404,
         ),
     ),
-    _row(
-        "/download/{bucket}/{path:path}",
-        FromBucket,
-        STAGERS,
-        _through("download_object", "An object of a bucket", [_BUCKET, _OBJECT, _WAIT]),
-        make=lambda deps: FromBucket(deps.devserver, _static(deps)),
-    ),
-    _row(
-        "/extract/{bucket}/{path:path}",
-        FromArchive,
-        STAGERS,
-        _through(
-            "extract",
-            "A member of a tar or zip of a bucket",
-            [_BUCKET, _OBJECT, parameter("file", "the member", required=True), _WAIT],
-        ),
-        make=lambda deps: FromArchive(deps.devserver, _static(deps)),
-    ),
+    *(route for prefix in ("", "/gscache") for route in _gs_cache(prefix)),
 )
 
 
