@@ -15,6 +15,13 @@ _SCHEME = re.compile(r"[\w.+-]{1,40}")
 _SEVERAL_HOSTS = re.compile(r"(?P<user>[^/?]*@)?(?P<hosts>[^@/?]*,[^@/?]*)(?P<rest>[/?].*|)")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(?P<port>\d+))?")
 _PORT = "5432"
+#: libpq's variables that are not called like its parameter.
+_VARIABLES = {
+    "dbname": "PGDATABASE",
+    "application_name": "PGAPPNAME",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "channel_binding": "PGCHANNELBINDING",
+}
 
 
 def normalized(text: str) -> str:
@@ -46,6 +53,27 @@ def normalized(text: str) -> str:
     except psycopg2.ProgrammingError as error:
         raise ValueError(f"{_RIGHT}?option=value: {str(error).strip()}") from None
     return url.render_as_string(hide_password=False)
+
+
+def libpq_environment(url: str) -> dict[str, str]:
+    """Return a database URL as the environment variables of libpq's programs.
+
+    So that a password stands in no list of processes.
+    """
+    parts = make_url(url)
+    given = {
+        "host": parts.host,
+        "port": parts.port,
+        "dbname": parts.database,
+        "user": parts.username,
+        "password": parts.password,
+        **parts.query,
+    }
+    return {
+        _VARIABLES.get(name, f"PG{name.upper()}"): str(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def _with_hosts_in_query(rest: str) -> str:

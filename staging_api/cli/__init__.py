@@ -49,8 +49,13 @@ VERBS: Mapping[str, Verb] = {
     "cancel": Verb("cancel", "Stop a staging", extra=""),
     "documents": Verb("documents", "Buffer, review and commit configuration documents", extra=""),
     "publish": Verb("publish", "Fill, publish and copy APT archives", extra=""),
+    "artifacts": Verb("artifacts", "Show what is staged, with digests", extra=""),
+    "pin": Verb("artifacts", "Keep a staged artifact from being evicted", extra=""),
+    "evict": Verb("artifacts", "Stop serving a staged artifact", extra=""),
+    "events": Verb("events", "Follow the changes of a staging", extra=""),
     "catalogue": Verb("catalogue", "Show what archives can have, and try a catalogue", extra=""),
     "locks": Verb("locks", "Show who holds what, and break a lock", extra=""),
+    "psql": Verb("psql", "Open PostgreSQL's shell on the service's database"),
     "audit": Verb("audit", "Prove that the record of events is whole"),
 }
 

@@ -1,6 +1,7 @@
 """The client: one method per operation of the service."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ from staging_api.client.calls import API, PAGE_SIZE, Calls, idempotency_key, rea
 from staging_api.client.documents import Documents
 from staging_api.client.fetching import Fetched, FetchOptions, Wanted, fetch, staged_names
 from staging_api.client.following import follow
+from staging_api.client.lab import borrowed
 from staging_api.client.model import Event, Lock, StagedArtifact, StagedFile, Staging
 from staging_api.client.pacing import Deadline, OnRetry, Pacing
 from staging_api.client.transport import Transport
@@ -324,6 +326,27 @@ class StagingClient:
             staging = self.wait(staging.id, timeout=left, on_change=on_change)
         wanted = Wanted(staging.archive_url, self.artifact_names(archive_url, artifacts))
         return fetch(self._calls, wanted, Path(to), deadline, options)
+
+    def borrow(
+        self,
+        archive_url: str,
+        artifacts: Sequence[str] | None = None,
+        *,
+        to: str | PathLike[str] | None = None,
+        pin_seconds: float = 0.0,
+    ) -> AbstractContextManager[Path]:
+        """Return a context manager whose value is a folder with the files of artifacts.
+
+        Args:
+            archive_url: the archive.
+            artifacts: names or groups of the catalogue; None is what its ``default`` says.
+            to: a folder, which stays; None is a temporary one, removed at the end.
+            pin_seconds: pins the artifacts meanwhile, at most so long; for operators. 0: not.
+
+        Raises:
+            StagingApiError: as `get` and `pin` do.
+        """
+        return borrowed(self, archive_url, artifacts, to, pin_seconds)
 
     def evict(self, artifact_id: str) -> StagedArtifact:
         """Stop serving an artifact; its row stays as history.

@@ -44,12 +44,14 @@ class Fetched:
         files: all files of the staging, each of them in the folder and verified.
         fetched: those of them that the folder did not have.
         missing: optional artifacts that the archive does not have.
+        artifact_ids: of the artifacts that have the files.
     """
 
     folder: Path
     files: Sequence[StagedFile]
     fetched: Sequence[StagedFile]
     missing: Sequence[str]
+    artifact_ids: Sequence[str] = ()
 
     @property
     def fetched_bytes(self) -> int:
@@ -98,7 +100,8 @@ def fetch(
         folder.tidy(files)
     finally:
         folder.close()
-    return Fetched(to, sorted(files, key=lambda file: file.name), absent, missing)
+    ids = [artifact.id for artifact in artifacts if artifact.state == "staged"]
+    return Fetched(to, sorted(files, key=lambda file: file.name), absent, missing, ids)
 
 
 def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] | None) -> list[str]:

@@ -1,0 +1,125 @@
+"""``staging-api artifacts``, ``pin`` and ``evict``: what is staged, and how long it stays."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.output import exit_on_error, in_columns, print_json, size
+from staging_api.client import StagedArtifact, StagingClient
+
+_ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged artifact.")]
+
+
+def artifacts(
+    artifact_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="ULID of one, shown with its files.")
+    ] = None,
+    *,
+    archive_url: Annotated[
+        str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Only those in this state, as staged.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those of this catalogue entry.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 20,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """List artifacts, newest first; or show one of them with its files and their digests."""
+    with exit_on_error(as_json), quick(server, token) as client:
+        if artifact_id is not None:
+            _show(client, artifact_id, as_json)
+            return
+        found = client.artifacts(archive_url=archive_url, state=state, name=name, page_size=limit)
+        items = list(islice(found, limit))
+    if as_json:
+        print_json({"items": [each.document for each in items]})
+    else:
+        for line in in_columns(map(_row, items)):
+            typer.echo(line)
+
+
+def pin(
+    artifact_id: _ArtifactId,
+    *,
+    days: Annotated[
+        float | None, typer.Option(min=0, metavar="N", help="Keep it for so many days from now.")
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Keep it until then, in UTC."),
+    ] = None,
+    release: Annotated[bool, typer.Option("--release", help="Unpin it.")] = False,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Keep a staged artifact from being evicted, or no longer."""
+    if sum((days is not None, until is not None, release)) != 1:
+        raise typer.BadParameter("give one of --days, --until and --release")
+    moment = until.replace(tzinfo=UTC) if until else None
+    if days is not None:
+        moment = datetime.now(UTC) + timedelta(days=days)
+    with exit_on_error(as_json), quick(server, token) as client:
+        _print(client.pin(artifact_id, moment), as_json)
+
+
+def evict(
+    artifact_id: _ArtifactId,
+    *,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Stop serving a staged artifact; a later request stages it again."""
+    with exit_on_error(as_json), quick(server, token) as client:
+        _print(client.evict(artifact_id), as_json)
+
+
+def _show(client: StagingClient, artifact_id: str, as_json: bool) -> None:
+    artifact = client.artifact(artifact_id)
+    files = list(client.files(artifact_id)) if artifact.state == "staged" else []
+    if as_json:
+        print_json({**artifact.document, "files": [file.document for file in files]})
+        return
+    _print(artifact, as_json)
+    for line in in_columns((file.name, size(file.size_bytes), file.sha256) for file in files):
+        typer.echo(f"  {line}")
+
+
+def _print(artifact: StagedArtifact, as_json: bool) -> None:
+    if as_json:
+        print_json(artifact.document)
+        return
+    typer.echo(f"{artifact.state} {artifact.name} of {artifact.archive_url} ({artifact.id})")
+    for word, value in _facts(artifact):
+        typer.echo(f"  {word} {value}")
+
+
+def _facts(artifact: StagedArtifact) -> Iterator[tuple[str, str]]:
+    if artifact.source_url:
+        yield "from", artifact.source_url
+    for word, time in (
+        ("staged", artifact.staged_at),
+        ("last read", artifact.last_accessed_at),
+        ("pinned until", artifact.pinned_until),
+        ("evicted", artifact.evicted_at),
+    ):
+        if time is not None:
+            yield word, time.isoformat(timespec="seconds")
+    if artifact.sha256:
+        yield "sha256", artifact.sha256
+
+
+def _row(artifact: StagedArtifact) -> tuple[str, ...]:
+    pinned = "pinned" if artifact.pinned_until else ""
+    where = artifact.url or artifact.path
+    return artifact.id, artifact.state, pinned, size(artifact.size_bytes), artifact.name, where

@@ -1,0 +1,50 @@
+"""Fixtures for tests that need builds: ``pytest_plugins = ["staging_api.client.pytest_plugin"]``.
+
+    def test_it_boots(staged_build):
+        folder = staged_build("gs://builds/board/R17-1", "images")
+        assert (folder / "boot.img").exists()
+
+The service is the one of STAGING_SERVER and STAGING_TOKEN. Folders are kept in pytest's cache, so
+that the next run fetches what has changed.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.client.client import StagingClient
+
+_SERVER = "http://127.0.0.1:8080"
+
+#: Returns the folder with the files of artifacts, by default those of the catalogue's default.
+StagedBuild = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def staging_client() -> Iterator[StagingClient]:
+    """A client of the service that the environment names."""
+    server = os.environ.get("STAGING_SERVER", _SERVER)
+    with StagingClient(server, token=os.environ.get("STAGING_TOKEN")) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def staged_build(staging_client: StagingClient, pytestconfig: pytest.Config) -> StagedBuild:
+    """Stages artifacts of an archive and brings their files to a folder; call it with the URL."""
+    cache = pytestconfig.cache
+    if cache is None:
+        raise pytest.UsageError("staged_build needs pytest's cache: not -p no:cacheprovider")
+    root, done = cache.mkdir("staging"), dict[tuple[str, ...], Path]()
+
+    def staged_build(archive_url: str, *artifacts: str) -> Path:
+        key = (archive_url, *artifacts)
+        if key not in done:
+            name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
+            folder = root / name
+            done[key] = staging_client.get(archive_url, artifacts or None, to=folder).folder
+        return done[key]
+
+    return staged_build
