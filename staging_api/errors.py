@@ -19,6 +19,7 @@
     |-- TooManyRequests         the caller exceeds its rate or its concurrency limit
     |-- ArchiveUnsafe           an archive member that must not be unpacked
     |-- SourceFailed            the source did not deliver
+    |   |-- SourceUnverified    nothing vouches for an object that needs it
     |   |-- SourceRefused       the source denies access
     |   |-- SourceChanged       the object changed while it was read
     |   `-- ArchiveCorrupt      the bytes do not form the archive they claim to be
@@ -223,6 +224,12 @@ class SourceRefused(SourceFailed):
     """The source denies access: no credential, an invalid one, a bad certificate."""
 
     code, title, retryable = "source_refused", "The source refused access", False
+
+
+class SourceUnverified(SourceFailed):
+    """An object must be verified by its publisher's word, and is not."""
+
+    code, title, retryable = "source_unverified", "The source is not verified", False
 
 
 class SourceChanged(SourceFailed):

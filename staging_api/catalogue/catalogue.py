@@ -6,6 +6,7 @@ with the line and the reason, so that no request ever meets a bad entry.
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,17 +21,22 @@ from staging_api.catalogue.model import (
     ArtifactKind,
     Choice,
     Pattern,
+    Verification,
     decompressed_kind,
     member_kind,
     plain_kind,
 )
+from staging_api.catalogue.verification import verification
 from staging_api.errors import CatalogueInvalid, Invalid
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.vocabulary.staging import PHASES
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without"}
-_KIND_KEYS = {"name", "group", "phase", "optional", "every", "lands", "also", "aliases", "brings"}
+_KIND_KEYS = {
+    *("name", "group", "phase", "optional", "every", "lands", "also", "aliases", "brings"),
+    "verify",
+}
 _ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
 _MAX_CHARACTERS = 1 << 18
 _BUILTIN = files("staging_api.catalogue") / "builtin"
@@ -47,9 +53,15 @@ class Catalogue:
     """
 
     def __init__(
-        self, kinds: Sequence[ArtifactKind], default: Sequence[str], name: str = "catalogue"
+        self,
+        kinds: Sequence[ArtifactKind],
+        default: Sequence[str],
+        name: str = "catalogue",
+        verify: Verification | None = None,
     ) -> None:
+        """Know these kinds; `verify` is what must vouch for objects that requests name."""
         self.name = name
+        self._verify = verify
         self.kinds = tuple(kinds)
         self.default = tuple(default)
         self._places = {kind.name: place for place, kind in enumerate(self.kinds)}
@@ -73,7 +85,7 @@ class Catalogue:
             raise CatalogueInvalid(f"{path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
-        return cls.read(text, str(path))
+        return cls.read(text, str(path), key_files=True)
 
     @classmethod
     @cache
@@ -89,8 +101,13 @@ class Catalogue:
         return cls.read((_BUILTIN / f"{name}.yaml").read_text(encoding="utf-8"), name)
 
     @classmethod
-    def read(cls, text: str, called: str = "catalogue") -> "Catalogue":
-        """Read the text of a catalogue; `called` is how errors name it.
+    def read(cls, text: str, called: str = "catalogue", *, key_files: bool = False) -> "Catalogue":
+        """Read the text of a catalogue.
+
+        Args:
+            text: which may have come with a request.
+            called: how errors name it.
+            key_files: whether keys in it may be files of this machine.
 
         Raises:
             CatalogueInvalid: with the line and the reason.
@@ -99,7 +116,7 @@ class Catalogue:
             raise CatalogueInvalid(f"{called} has more than {_MAX_CHARACTERS} characters")
         try:
             top = mapping_of(yaml.compose(text, Loader=yaml.SafeLoader), "the catalogue")
-            return _catalogue(top, called)
+            return _catalogue(top, called, key_files=key_files)
         except CatalogueInvalid as error:
             raise CatalogueInvalid(f"{called}, {error.detail}") from None
         except yaml.MarkedYAMLError as error:
@@ -140,15 +157,16 @@ class Catalogue:
 
     def _kinds_of(self, word: str) -> list[ArtifactKind]:
         if word.startswith(FILE_WORD):
-            return [plain_kind(word.removeprefix(FILE_WORD))]
+            return [replace(plain_kind(word.removeprefix(FILE_WORD)), verify=self._verify)]
         if word.startswith(MEMBER_WORD):
             member = member_kind(word.removeprefix(MEMBER_WORD))
             if member is None:
                 shape = f"{MEMBER_WORD}OBJECT!/MEMBER"
                 raise Invalid.field("artifacts", f"{word!r} must be written {shape}")
-            return [member]
+            return [replace(member, verify=self._verify)]
         if word.startswith(DECOMPRESSED_WORD):
-            return [decompressed_kind(word.removeprefix(DECOMPRESSED_WORD))]
+            kind = decompressed_kind(word.removeprefix(DECOMPRESSED_WORD))
+            return [replace(kind, verify=self._verify)]
         if word not in self._by_word:
             known = ", ".join(sorted(self._by_word))
             raise Invalid.field("artifacts", f"{word!r} is none of {known}")
@@ -161,17 +179,18 @@ def builtin_names() -> list[str]:
     return sorted(name for name in names if name != _UNNAMED)
 
 
-def _catalogue(top: Entry, name: str) -> Catalogue:
-    top.refuse_keys_outside({"artifacts", "default", "same_as"})
+def _catalogue(top: Entry, name: str, *, key_files: bool) -> Catalogue:
+    top.refuse_keys_outside({"artifacts", "default", "same_as", "verify"})
     if other := top.text("same_as"):
         if other not in builtin_names():
             raise top.wrong(f"same_as must be one of {', '.join(builtin_names())}", "same_as")
         return Catalogue.builtin(other)
     entries = top.entries("artifacts")
-    kinds = [_kind(entry) for entry in entries]
+    verify = verification(top, key_files=key_files)
+    kinds = [_kind(entry, verification(entry, key_files=key_files) or verify) for entry in entries]
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
-    catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group], name)
+    catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group], name, verify)
     # A word that means nothing would fail the first request instead of the start.
     try:
         catalogue.resolve()
@@ -195,7 +214,7 @@ def _check_words(entry: Entry, kind: ArtifactKind, others: Sequence[ArtifactKind
         raise entry.wrong(f"{clash[0]!r} is already the name of another entry or group", "aliases")
 
 
-def _kind(entry: Entry) -> ArtifactKind:
+def _kind(entry: Entry, verify: Verification | None) -> ArtifactKind:
     entry.refuse_keys_outside(_ALL_KEYS)
     phase = entry.one_of("phase", PHASES)
     kind = ArtifactKind(
@@ -209,6 +228,7 @@ def _kind(entry: Entry) -> ArtifactKind:
         also=tuple(entry.path_pairs("also")),
         aliases=tuple(entry.texts("aliases")),
         brings=tuple(entry.texts("brings")),
+        verify=verify,
     )
     _check_landing(entry, kind)
     return kind

@@ -104,6 +104,11 @@ class Entry:
                 )
         return found
 
+    def mapping(self, key: str) -> "Entry | None":
+        """The mapping of a key; None if it is absent."""
+        node = self._values.get(key)
+        return None if node is None else Entry(_as_mapping(node, key))
+
     def words(self) -> list[str]:
         """The keys, in order."""
         return list(self._values)

@@ -110,6 +110,30 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Verification:
+    """What must vouch for an object before it is staged.
+
+    Attributes:
+        checksums: the object of the archive that lists digests; ``{object}`` is the name of the
+            object that is verified.
+        signature: the object that signs `checksums`; the same name if it is signed within itself;
+            None: unsigned checksums are enough.
+        keys: public keys of which one must have signed: texts, or absolute paths.
+        digests: the algorithm and the digest of each object, instead of a list in the archive.
+    """
+
+    checksums: str = ""
+    signature: str | None = None
+    keys: tuple[str, ...] = ()
+    digests: tuple[tuple[str, tuple[str, str]], ...] = ()
+
+    def names(self, object_name: str) -> tuple[str, str | None]:
+        """The names of the list and of its signature, for one object."""
+        signature = self.signature and self.signature.replace("{object}", object_name)
+        return self.checksums.replace("{object}", object_name), signature
+
+
+@dataclass(frozen=True)
 class ArtifactKind:
     """One entry of a catalogue: an artifact that a request can ask for.
 
@@ -125,6 +149,7 @@ class ArtifactKind:
         also: pairs of prefixes: a file directly below the first also appears below the second.
         aliases: further names for requests.
         brings: entries that a request gets as well which names this one.
+        verify: what must vouch for its objects; None: nothing has to.
     """
 
     name: str
@@ -137,6 +162,7 @@ class ArtifactKind:
     also: tuple[tuple[str, str], ...] = ()
     aliases: tuple[str, ...] = ()
     brings: tuple[str, ...] = ()
+    verify: Verification | None = None
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
         """The objects to fetch, out of all names of an archive; empty if it is not there."""

@@ -83,9 +83,12 @@ class SourceObject:
         size_bytes: None if the source does not declare it.
         version: changes whenever the content does (generation, ETag, or mtime and size);
             None where the source has none.
-        digests: declared by the source, hex by algorithm (``md5``, ``crc32c``, ``sha256``).
+        digests: declared by the source or by `witness`, hex by algorithm (``md5``, ``crc32c``,
+            ``sha256``, ``sha512``).
         strong: whether the same version at the same URL is the same content for certain (a
             generation, a version id, a strong ETag); times of change are too coarse.
+        witness: what declares `digests`, such as ``SHA256SUMS signed by OpenPGP 0123``; None: the
+            source itself.
     """
 
     name: str
@@ -94,6 +97,11 @@ class SourceObject:
     version: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     strong: bool = False
+    witness: str | None = None
+
+    def proof_by(self, algorithm: str) -> str:
+        """Say which declared digest was compared, and who declares it."""
+        return algorithm if self.witness is None else f"{algorithm} of {self.witness}"
 
 
 class Source(Protocol):

@@ -37,7 +37,7 @@ class KnownContent:
 def declared_content(source_object: SourceObject) -> KnownContent | None:
     """Return what the source itself declares of an object's content, if it declares a sha256."""
     sha256 = source_object.digests.get("sha256")
-    return KnownContent(sha256, "sha256", "sha256") if sha256 else None
+    return KnownContent(sha256, "sha256", source_object.proof_by("sha256")) if sha256 else None
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,9 @@ def fetch(
         raise ArtifactNotFound(absent_object(kind, names, source.url))
     hooks = hooks or FetchHooks()
     attempt = _Attempt(kind, choice, source, build, store, hooks, owner, limits or Limits())
+    if kind.verify is not None and not choice.is_plain:
+        # Members may be read by ranges, and not every byte with them.
+        return attempt.at_once(objects)
     try:
         return attempt.by_version(objects, speed or Speed())
     except SourceChanged as error:
@@ -169,10 +172,13 @@ class _Attempt:
             assembly = self._assembly(batch)
             for name in objects:
                 file = batch.new_file()
-                this, open_at = taken(self.source, name, file, monitor, hooks.reserve)
+                this, open_at, digests = taken(self.source, name, file, monitor, hooks.reserve)
                 found.append(this)
-                digests = Digests(this.digests, sha256=not is_plain)
-                reader = ObjectReader(this, open_at, monitor.without_progress(), digests)
+                reader = ObjectReader(
+                    this, open_at, monitor.without_progress(), digests, read_before=True
+                )
+                # Before anything of it is unpacked.
+                reader.verified(digests.sha256(""))
                 own = file if is_plain else None
                 assembly.unpack(SourceLookup(this), reader, own, self.limits)
                 file.unlink()

@@ -44,13 +44,20 @@ class ObjectReader:
     """An object as extractors read it; read from its start to its end it is hashed, once."""
 
     def __init__(
-        self, source_object: SourceObject, open_at: Open, monitor: TransferMonitor, digests: Digests
+        self,
+        source_object: SourceObject,
+        open_at: Open,
+        monitor: TransferMonitor,
+        digests: Digests,
+        *,
+        read_before: bool = False,
     ) -> None:
+        """Read an object; with `read_before`, all of it went through `digests` already."""
         self._object = source_object
         self._open_at = open_at
         self._monitor = monitor
         self._digests = digests
-        self._ended = False
+        self._read_before = self._ended = read_before
 
     @property
     def name(self) -> str:
@@ -60,7 +67,8 @@ class ObjectReader:
     @property
     def checked(self) -> str | None:
         """The declared digest that `verified` compares its content with, if any."""
-        return self._digests.checked
+        checked = self._digests.checked
+        return self._object.proof_by(checked) if checked else None
 
     @property
     def size_bytes(self) -> int | None:
@@ -88,7 +96,8 @@ class ObjectReader:
             return None
         sha256 = self._digests.sha256(kept_sha256)
         if broken := self._digests.broken(sha256):
-            raise ArchiveCorrupt(f"{self.name} does not have the {broken} that its source declares")
+            declares = self._object.witness or "its source"
+            raise ArchiveCorrupt(f"{self.name} does not have the {broken} that {declares} declares")
         return sha256, self._digests.size_bytes
 
     def _hashed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -52,6 +52,7 @@ from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
 from staging_api.staging.watch import Watch
+from staging_api.staging.witnesses import Witnesses, may_have_no_list
 from staging_api.staging.work import FOR_CLIENT, Holds, Work, WorkMode
 from staging_api.store.blobs import BlobStore
 from staging_api.vocabulary.staging import TO_DO_STATES
@@ -288,6 +289,7 @@ class StagingService:
                 database=self.database,
                 blobs=self.blobs,
                 source=source,
+                witnesses=Witnesses(source, probes=may_have_no_list(request.url)),
                 upload=Upload(
                     self.database,
                     source,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, take
 from staging_api.staging.object_reader import Open, TransferMonitor
+from staging_api.store.digest import Digests
 from staging_api.store.disk import disk_failures, new_file, write_all
 
 
@@ -24,8 +25,11 @@ def taken(
     file: Path,
     monitor: TransferMonitor,
     reserve: Callable[[int], None],
-) -> tuple[SourceObject, Open]:
-    """Read an object into a file that is not there yet; return what it is and how to read it.
+) -> tuple[SourceObject, Open, Digests]:
+    """Read an object into a file that is not there yet.
+
+    Returns:
+        What it is, how to read it, and its digests, which were not compared yet.
 
     Raises:
         ArtifactNotFound: there is no such object.
@@ -35,17 +39,19 @@ def taken(
     size = 0
     with take(source, name) as (found, chunks):
         reserve(found.size_bytes or 0)
+        digests = Digests(found.digests)
         descriptor = new_file(str(file))
         try:
             for chunk in monitor.monitored(chunks):
                 size += len(chunk)
+                digests.update(chunk)
                 if found.size_bytes is None:
                     reserve(len(chunk))
                 write_all(descriptor, chunk)
         finally:
             with disk_failures():
                 os.close(descriptor)
-    return replace(found, size_bytes=size), partial(_opened, file, size)
+    return replace(found, size_bytes=size), partial(_opened, file, size), digests
 
 
 @contextmanager

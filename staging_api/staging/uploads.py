@@ -118,6 +118,11 @@ class Upload:
                 raise
         return self._names
 
+    @property
+    def listed(self) -> Sequence[str] | None:
+        """The names of the last look at a list; None if no list was needed, or there is none."""
+        return self._names
+
     def names_for(self, kind: ArtifactKind) -> Sequence[str]:
         """The objects to choose from for one artifact; without a glob it needs no list of all.
 

@@ -32,6 +32,7 @@ from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import Upload
+from staging_api.staging.witnesses import Witnesses
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blobs import BlobStore
 
@@ -72,6 +73,7 @@ class Work:
 
     Attributes:
         upload: which objects of the archive are there so far.
+        witnesses: the digests that the publisher gives of them.
         speed: when a download is spread over several connections.
         shutdown: whether and when this process ends.
         stop_signals: checked before every chunk.
@@ -81,6 +83,7 @@ class Work:
     blobs: BlobStore
     source: Source
     upload: Upload
+    witnesses: Witnesses
     staging_id: str
     request: StagingRequest
     holds: Holds
@@ -189,7 +192,7 @@ class Work:
         kind = self._kind(artifact)
         return engine.fetch(
             kind,
-            self.source,
+            self.witnesses.of(kind.verify, self.upload.listed),
             self.request.url.build,
             self.blobs,
             FetchHooks(

@@ -23,7 +23,7 @@ class Digests:
     """The digests of one stream: its sha256, and the one that checks what its source declares.
 
     Only the cheapest declared digest is checked: sha256, which is computed anyway, before crc32c,
-    before md5, which costs more than the two together.
+    before sha512 and md5, which cost more than the two together.
     """
 
     def __init__(self, declared: Mapping[str, str], *, sha256: bool = True) -> None:
@@ -31,16 +31,17 @@ class Digests:
         self._declared = declared
         self.size_bytes = 0
         #: The name of the declared digest that is compared, if any.
-        names = ("sha256", "crc32c", "md5")
+        names = ("sha256", "crc32c", "sha512", "md5")
         self.checked = next((name for name in names if name in declared), None)
         self._sha256 = hashlib.sha256() if sha256 else None
         self._md5 = hashlib.md5(usedforsecurity=False) if self.checked == "md5" else None
+        self._sha512 = hashlib.sha512() if self.checked == "sha512" else None
         self._crc32c = _Crc32c() if self.checked == "crc32c" else None
 
     def update(self, chunk: bytes) -> None:
         """Add the next bytes."""
         self.size_bytes += len(chunk)
-        for each in (self._sha256, self._md5, self._crc32c):
+        for each in (self._sha256, self._md5, self._sha512, self._crc32c):
             if each is not None:
                 each.update(chunk)
 
@@ -53,6 +54,8 @@ class Digests:
         computed = {"sha256": sha256}
         if self._md5 is not None:
             computed["md5"] = self._md5.hexdigest()
+        if self._sha512 is not None:
+            computed["sha512"] = self._sha512.hexdigest()
         if self._crc32c is not None:
             computed["crc32c"] = self._crc32c.hexdigest()
         name = self.checked

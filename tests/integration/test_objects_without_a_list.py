@@ -1,18 +1,28 @@
 """What a request names without a glob is staged from a server that has no list of anything."""
 
+import hashlib
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
 
-from staging_api.errors import ArchiveNotFound, ArtifactNotFound, Invalid, SourceRefused
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.errors import (
+    ArchiveNotFound,
+    ArtifactNotFound,
+    Invalid,
+    SourceRefused,
+    SourceUnverified,
+)
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
+from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ORIGIN
 from tests.scripted_http import Reply, Scripted, scripted_http, served
-from tests.stagings import bench, packed
+from tests.signed import MinisignKey
+from tests.stagings import CATALOGUE, bench, packed
 
 SUITES = packed({"suites/control": b"control"})
 OBJECTS = {"payload.bin": b"payload", "suites.tgz": SUITES, "report#2 +.txt": b"report"}
@@ -57,7 +67,9 @@ def test_a_file_is_staged_by_its_name_alone(over_http):
     at, server = over_http()
     staging = at.stage(f"{server.url}/b/R17", "file:report#2 +.txt")
     assert staging.state == "staged"
-    assert {each.path for each in server.asked} == {"/b/R17/report%232%20%2B.txt"}
+    path = "/b/R17/report%232%20%2B.txt"
+    digests = {f"{path}.sha256", "/b/R17/SHA256SUMS", "/b/R17/MD5SUMS"}
+    assert {each.path for each in server.asked} == {path, *digests}
 
 
 def test_entries_without_a_glob_are_staged_and_an_optional_one_is_missing(over_http):
@@ -129,6 +141,25 @@ def test_what_a_worker_could_not_read_is_not_left_to_it(over_http):
     with pytest.raises(Invalid, match="credential") as refused:
         at.service.queue(request, ORIGIN)
     assert "hunter2" not in refused.value.detail
+
+
+def test_the_row_says_what_vouches_and_what_is_not_verified_is_not_staged(over_http):
+    key = MinisignKey()
+    sums = f"{hashlib.sha256(b'payload').hexdigest()}  payload.bin\n".encode()
+    objects = {**OBJECTS, "SUMS": sums, "SUMS.minisig": key.sign(sums)}
+    at, server = over_http(objects)
+    text = (
+        f"verify: {{checksums: SUMS, signature: SUMS.minisig, keys: [{key.public}]}}\n{CATALOGUE}"
+    )
+    at = replace(at, service=replace(at.service, catalogues=Catalogues(Catalogue.read(text))))
+    url = f"{server.url}/b/R17"
+    assert at.stage(url, "payload").state == "staged"
+    proofs = at.rows("SELECT verified_by FROM staged_artifacts")
+    assert proofs == [(f"sha256 of SUMS signed by {key.signer}",)]
+    for word in ("suites", "file:suites.tgz", "member:suites.tgz!/suites/control"):
+        with pytest.raises(SourceUnverified, match="does not list suites"):
+            at.stage(url, word)
+    assert at.rows("SELECT count(*) FROM staged_files") == [(1,)]
 
 
 def everything(at) -> str:

@@ -1,0 +1,140 @@
+"""Verify detached and clear signatures of small files: OpenPGP, minisign and signify.
+
+OpenPGP is Sequoia's (pysequoia): its policy refuses broken digests, revoked keys, and signatures
+made before or after the life of their key. A signature stays good when its key expires later, so
+keys rotate by listing both for a while. minisign and signify are one Ed25519 signature each.
+"""
+
+import base64
+import binascii
+import hashlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_PGP = b"-----BEGIN PGP "
+_CLEAR = b"-----BEGIN PGP SIGNED MESSAGE-----"
+#: A signature and a key of minisign and signify: algorithm, id of the key, then the bytes of it.
+_ALGORITHM_BYTES, _ID_BYTES, _KEY_BYTES, _SIGNATURE_BYTES = 2, 8, 32, 64
+_PLAIN, _PREHASHED = b"Ed", b"ED"
+_MAX_KEY_BYTES = 1 << 20
+
+
+class SignatureInvalid(Exception):
+    """A key cannot be read, or no given key signed these bytes; says which of it."""
+
+
+def check_key(key: str) -> None:
+    """Make sure that a key can be read.
+
+    Args:
+        key: the absolute path of a file, an armored OpenPGP key, or the line of a minisign key.
+
+    Raises:
+        SignatureInvalid: it cannot; says why.
+    """
+    _parsed(key)
+
+
+def signer_of(message: bytes, signature: bytes, keys: Sequence[str]) -> str:
+    """Return who signed a message: the kind of the key, and its fingerprint or id.
+
+    Raises:
+        SignatureInvalid: none of these keys did.
+    """
+    parsed = [_parsed(key) for key in keys]
+    if signature.lstrip().startswith(_PGP) or signature[:1] >= b"\x80":
+        return _openpgp(message, signature, _certificates(parsed))[1]
+    return _minisign(message, signature, [each for each in parsed if isinstance(each, bytes)])
+
+
+def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:
+    """Return the message within a clear signature of OpenPGP, and who signed it.
+
+    Raises:
+        SignatureInvalid: it is none, or none of these keys made it.
+    """
+    if not signed.lstrip().startswith(_CLEAR):
+        raise SignatureInvalid("it has no signature in it")
+    return _openpgp(signed, None, _certificates([_parsed(key) for key in keys]))
+
+
+def _parsed(key: str) -> Any:
+    """Return a key: bytes of minisign's, or a list of OpenPGP certificates."""
+    raw = key.encode()
+    if key.startswith("/"):
+        try:
+            with Path(key).open("rb") as file:
+                raw = file.read(_MAX_KEY_BYTES)
+        except OSError as error:
+            raise SignatureInvalid(f"{key} cannot be read: {error.strerror}") from None
+    if _PGP in raw or raw[:1] >= b"\x80":
+        from pysequoia import Cert
+
+        try:
+            return Cert.split_bytes(raw)
+        except Exception:  # noqa: BLE001 - the library has no class of its own
+            raise SignatureInvalid("the OpenPGP key cannot be read") from None
+    line = raw.strip().splitlines()[-1] if raw.strip() else b""
+    decoded = _decoded(line)
+    if decoded[:_ALGORITHM_BYTES] != _PLAIN or len(decoded) != 2 + _ID_BYTES + _KEY_BYTES:
+        raise SignatureInvalid(
+            "a key must be the absolute path of a file, an armored OpenPGP key, or the line of a"
+            " minisign key (RW...)"
+        )
+    return decoded
+
+
+def _certificates(parsed: Sequence[Any]) -> list[Any]:
+    return [cert for each in parsed if isinstance(each, list) for cert in each]
+
+
+def _openpgp(data: bytes, signature: bytes | None, certs: list[Any]) -> tuple[bytes, str]:
+    from pysequoia import Sig, verify
+
+    usable = [cert for cert in certs if not cert.is_revoked]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            detached = None if signature is None else Sig.from_bytes(signature)
+            found = verify(bytes=data, store=lambda _ids: usable, signature=detached)
+    except Exception:  # noqa: BLE001 - the library has no class of its own
+        raise SignatureInvalid("no given OpenPGP key signed it, or the key is not valid") from None
+    if not found.valid_sigs:
+        raise SignatureInvalid("no given OpenPGP key signed it")
+    return found.bytes or b"", f"OpenPGP {found.valid_sigs[0].certificate.upper()}"
+
+
+def _minisign(message: bytes, signature: bytes, keys: Sequence[bytes]) -> str:
+    lines = signature.splitlines()
+    decoded = _decoded(lines[1]) if len(lines) > 1 else b""
+    algorithm, ends = decoded[:_ALGORITHM_BYTES], _ALGORITHM_BYTES + _ID_BYTES
+    if algorithm not in (_PLAIN, _PREHASHED) or len(decoded) != ends + _SIGNATURE_BYTES:
+        raise SignatureInvalid("the signature is of no kind that is known")
+    key = next((each for each in keys if each[2:ends] == decoded[2:ends]), None)
+    if key is None:
+        raise SignatureInvalid("no given minisign key signed it")
+    signed = hashlib.blake2b(message).digest() if algorithm == _PREHASHED else message
+    _check_ed25519(key[ends:], decoded[ends:], signed)
+    if len(lines) > 3:  # noqa: PLR2004 - the trusted comment and its signature; signify has none
+        comment = lines[2].removeprefix(b"trusted comment: ")
+        _check_ed25519(key[ends:], _decoded(lines[3]), decoded[ends:] + comment)
+    return f"minisign {decoded[2:ends][::-1].hex().upper()}"
+
+
+def _check_ed25519(key: bytes, signature: bytes, message: bytes) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except InvalidSignature:
+        raise SignatureInvalid("the signature does not belong to these bytes") from None
+
+
+def _decoded(line: bytes) -> bytes:
+    try:
+        return base64.b64decode(line.strip(), validate=True)
+    except binascii.Error:
+        return b""

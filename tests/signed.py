@@ -1,0 +1,87 @@
+"""Keys and signatures for tests, made as their own tools make them."""
+
+import base64
+import hashlib
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+class OpenPgpKey:
+    """A key of OpenPGP with its signatures."""
+
+    def __init__(self, name: str = "Builder <builder@depot.example>") -> None:
+        self.cert: Any = _quietly(lambda pgp: pgp.Cert.generate(name))
+
+    @property
+    def public(self) -> str:
+        return str(self.cert)
+
+    @property
+    def signer(self) -> str:
+        return f"OpenPGP {self.cert.fingerprint.upper()}"
+
+    def sign(self, message: bytes, *, clear: bool = False) -> bytes:
+        def made(pgp: Any) -> bytes:
+            mode = pgp.SignatureMode.CLEAR if clear else pgp.SignatureMode.DETACHED
+            return bytes(pgp.sign(self.cert.secrets.signer(), message, mode=mode))
+
+        return bytes(_quietly(made))
+
+    def expired(self, when: Any) -> str:
+        return str(
+            _quietly(lambda _: self.cert.set_expiration(when, self.cert.secrets.certifier()))
+        )
+
+    def revoked(self) -> str:
+        def made(pgp: Any) -> Any:
+            signature = self.cert.revoke(self.cert.secrets.certifier())
+            packets = pgp.Cert.from_bytes(bytes(self.cert) + bytes(signature))
+            assert packets.is_revoked
+            return packets
+
+        return str(_quietly(made))
+
+
+@dataclass
+class MinisignKey:
+    """A key of minisign; with `signify`, as OpenBSD's tool signs."""
+
+    number: int = 1
+    signify: bool = False
+
+    def __post_init__(self) -> None:
+        self._private = Ed25519PrivateKey.from_private_bytes(bytes([self.number]) * 32)
+        self._id = bytes([self.number]) * 8
+
+    @property
+    def public(self) -> str:
+        raw = b"Ed" + self._id + self._private.public_key().public_bytes_raw()
+        return base64.b64encode(raw).decode()
+
+    @property
+    def signer(self) -> str:
+        return f"minisign {self._id[::-1].hex().upper()}"
+
+    def sign(self, message: bytes, *, prehashed: bool = True) -> bytes:
+        prehashed = prehashed and not self.signify
+        hashed = hashlib.blake2b(message).digest() if prehashed else message
+        signature = self._private.sign(hashed)
+        raw = (b"ED" if prehashed else b"Ed") + self._id + signature
+        lines = [b"untrusted comment: verify with key 1", base64.b64encode(raw)]
+        if not self.signify:
+            comment = b"timestamp:1764400000"
+            both = base64.b64encode(self._private.sign(signature + comment))
+            lines += [b"trusted comment: " + comment, both]
+        return b"\n".join(lines) + b"\n"
+
+
+def _quietly(make: Any) -> Any:
+    """Make something with the library, whose older names are good enough for a test."""
+    import pysequoia
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return make(pysequoia)

@@ -1,0 +1,104 @@
+"""Signatures of OpenPGP, minisign and signify: who signed, and what is no signature."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from staging_api.signatures import SignatureInvalid, check_key, signed_message, signer_of
+from tests.signed import MinisignKey, OpenPgpKey
+
+MESSAGE = b"e3b0c442  image.zip\n"
+
+
+@pytest.fixture(scope="module")
+def builder():
+    return OpenPgpKey()
+
+
+@pytest.fixture(scope="module")
+def other():
+    return OpenPgpKey("Other <other@depot.example>")
+
+
+@pytest.fixture(params=["OpenPGP", "minisign", "minisign of old", "signify"])
+def key(request, builder):
+    if request.param == "OpenPGP":
+        return builder
+    return MinisignKey(signify=request.param == "signify")
+
+
+def test_the_signer_is_the_key_that_signed(key, other):
+    keys = [other.public, MinisignKey(9).public, key.public]
+    assert signer_of(MESSAGE, key.sign(MESSAGE), keys) == key.signer
+
+
+def test_a_signature_without_prehashing_is_good():
+    key = MinisignKey()
+    assert signer_of(MESSAGE, key.sign(MESSAGE, prehashed=False), [key.public]) == key.signer
+
+
+def test_other_bytes_other_keys_and_no_keys_are_refused(key, other):
+    signature = key.sign(MESSAGE)
+    for message, keys in (
+        (MESSAGE + b" ", [key.public]),
+        (MESSAGE, [other.public, MinisignKey(9).public]),
+        (MESSAGE, []),
+    ):
+        with pytest.raises(SignatureInvalid):
+            signer_of(message, signature, keys)
+
+
+def test_what_is_no_signature_is_refused(key):
+    for junk in (b"", b"junk", b"a\nb\nc\nd\n", b"-----BEGIN PGP SIGNATURE-----\n", b"\x88junk"):
+        with pytest.raises(SignatureInvalid):
+            signer_of(MESSAGE, junk, [key.public])
+
+
+def test_a_trusted_comment_that_was_changed_is_refused():
+    key = MinisignKey()
+    signature = key.sign(MESSAGE).replace(b"timestamp:1", b"timestamp:2")
+    with pytest.raises(SignatureInvalid):
+        signer_of(MESSAGE, signature, [key.public])
+
+
+def test_a_key_of_the_same_id_with_other_bytes_is_refused():
+    key, forged = MinisignKey(), MinisignKey(2)
+    forged._id = key._id
+    with pytest.raises(SignatureInvalid):
+        signer_of(MESSAGE, forged.sign(MESSAGE), [key.public])
+
+
+def test_a_clear_signature_has_its_message_in_it(builder, other):
+    clear = builder.sign(MESSAGE, clear=True)
+    assert signed_message(clear, [other.public, builder.public]) == (MESSAGE, builder.signer)
+    for signed, keys in (
+        (clear.replace(b"image", b"image2"), [builder.public]),
+        (clear, [other.public]),
+        (MESSAGE, [builder.public]),
+    ):
+        with pytest.raises(SignatureInvalid):
+            signed_message(signed, keys)
+
+
+def test_a_key_that_expired_after_it_signed_is_still_good_and_a_revoked_one_is_not(builder):
+    signature = builder.sign(MESSAGE)
+    later = builder.expired(datetime.now(UTC) + timedelta(seconds=1))
+    assert signer_of(MESSAGE, signature, [later]) == builder.signer
+    with pytest.raises(SignatureInvalid):
+        signer_of(MESSAGE, signature, [builder.revoked()])
+
+
+def test_keys_are_texts_or_files(tmp_path, key):
+    file = tmp_path / "key.pub"
+    file.write_text(f"untrusted comment: minisign public key\n{key.public}\n")
+    check_key(key.public)
+    check_key(str(file))
+    assert signer_of(MESSAGE, key.sign(MESSAGE), [str(file)]) == key.signer
+
+
+@pytest.mark.parametrize(
+    "key", ["", "key.pub", "/nowhere/key.pub", "RWQ", "-----BEGIN PGP PUBLIC KEY BLOCK-----"]
+)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(SignatureInvalid):
+        check_key(key)
