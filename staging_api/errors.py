@@ -18,6 +18,7 @@
     |-- LimitExceeded           more bytes, members or names than allowed
     |-- TooManyRequests         the caller exceeds its rate or its concurrency limit
     |-- ArchiveUnsafe           an archive member that must not be unpacked
+    |-- ArtifactAmbiguous       several objects fit an artifact that is one
     |-- SourceFailed            the source did not deliver
     |   |-- SourceUnverified    nothing vouches for an object that needs it
     |   |-- SourceRefused       the source denies access
@@ -212,6 +213,12 @@ class ArchiveUnsafe(StagingApiError):
     """An archive member that must not be unpacked: a link out, a device, ``..`` in its name."""
 
     code, title = "archive_unsafe", "The archive has an unsafe member"
+
+
+class ArtifactAmbiguous(StagingApiError):
+    """Several objects of the archive fit an artifact that is one; the detail names them."""
+
+    code, title = "artifact_ambiguous", "Several objects fit the artifact"
 
 
 class SourceFailed(StagingApiError):

@@ -123,6 +123,27 @@ class Settings(BaseSettings):
     sources_etag_is_md5: bool = Field(
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )
+    unpack_bytes: int = Field(
+        64 << 30, ge=1, description="what one container file may unpack to, in all"
+    )
+    unpack_member_bytes: int = Field(
+        32 << 30, ge=1, description="the largest file that may come out of it"
+    )
+    unpack_members: int = Field(1_000_000, ge=1, description="the most members that it may have")
+    unpack_ratio: Annotated[float, Field(ge=0)] = Field(
+        200,
+        description="unpacked bytes per packed byte, beyond the first GiB: more counts as a bomb;"
+        " 0: no limit",
+    )
+    unpack_depth: int = Field(64, ge=0, description="folders above a member")
+    unpack_header_bytes: int = Field(
+        64 << 20, ge=1024, description="the longest directory of a zip, which is held in memory"
+    )
+    unpack_window_bytes: int = Field(
+        256 << 20,
+        ge=1 << 20,
+        description="memory for the window of a compressed stream: `zstd --long=31` needs 2 GiB",
+    )
     catalogue: str = Field(
         "",
         description="built-in catalogues or files that list the artifacts of archives, comma"

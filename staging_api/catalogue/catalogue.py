@@ -18,6 +18,7 @@ from staging_api.catalogue.model import (
     DECOMPRESSED_WORD,
     FILE_WORD,
     MEMBER_WORD,
+    SEVERAL,
     ArtifactKind,
     Choice,
     Pattern,
@@ -32,10 +33,20 @@ from staging_api.formats.extractors import EXTRACTORS
 from staging_api.vocabulary.staging import PHASES
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without"}
+_CHOICE_KEYS = {"pattern", "excluding", "extract", "only", "without", "several"}
 _KIND_KEYS = {
     *("name", "group", "phase", "optional", "every", "lands", "also", "aliases", "brings"),
-    "verify",
+    *("verify", "limits"),
+}
+#: Keys of ``limits``, and the fields of `Limits` that they set.
+_LIMITS = {
+    "bytes": "total_bytes",
+    "member_bytes": "member_bytes",
+    "members": "members",
+    "ratio": "ratio",
+    "depth": "depth",
+    "header_bytes": "header_bytes",
+    "window_bytes": "window_bytes",
 }
 _ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
 _MAX_CHARACTERS = 1 << 18
@@ -229,6 +240,7 @@ def _kind(entry: Entry, verify: Verification | None) -> ArtifactKind:
         aliases=tuple(entry.texts("aliases")),
         brings=tuple(entry.texts("brings")),
         verify=verify,
+        limits=tuple((_LIMITS[key], value) for key, value in entry.numbers("limits", _LIMITS)),
     )
     _check_landing(entry, kind)
     return kind
@@ -242,6 +254,7 @@ def _choice(entry: Entry) -> Choice:
         extract=entry.one_of("extract", tuple(EXTRACTORS), "plain"),
         only=tuple(entry.paths("only")),
         without=tuple(entry.paths("without")),
+        several=entry.one_of("several", SEVERAL, SEVERAL[0]),
     )
     extractor = EXTRACTORS[choice.extract]
     if (choice.is_plain or extractor.one_file) and (choice.only or choice.without):

@@ -109,6 +109,19 @@ class Entry:
         node = self._values.get(key)
         return None if node is None else Entry(_as_mapping(node, key))
 
+    def numbers(self, key: str, known: Iterable[str]) -> list[tuple[str, int]]:
+        """A mapping from known words to whole numbers; empty if it is absent."""
+        node = self._values.get(key)
+        if node is None:
+            return []
+        numbers = mapping_of(node, key)
+        numbers.refuse_keys_outside(known)
+        texts = [(word, numbers.text(word)) for word in numbers.words()]
+        for word, text in texts:
+            if not (text.isascii() and text.isdigit()):
+                raise numbers.wrong(f"{word} must be a whole number", word)
+        return [(word, int(text)) for word, text in texts]
+
     def words(self) -> list[str]:
         """The keys, in order."""
         return list(self._values)

@@ -2,10 +2,11 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from staging_api.errors import ArtifactAmbiguous
 from staging_api.formats.extractors import EXTRACTORS, extractor_of
 from staging_api.vocabulary.staging import Phase
 
@@ -20,6 +21,10 @@ _ALL = "*"
 _TOKEN = re.compile(r"\*\*|[*?]|\{(?P<word>[a-z]+)\}|\{(?P<choices>[^{}]*,[^{}]*)\}|.", re.DOTALL)
 _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
+#: What a catalogue says of several objects that fit, the first by default.
+SEVERAL = ("refuse", "shortest")
+#: So many names are shown of those that fit.
+_SHOWN = 5
 _GLOB_CHARACTERS = frozenset("*?{}[]")
 
 
@@ -68,6 +73,8 @@ class Choice:
     Attributes:
         pattern: names the object in the archive.
         excluding: excludes names that match `pattern`.
+        several: which of several objects that fit is taken, where one is wanted: ``refuse`` none,
+            ``shortest`` the one with the shortest name.
         extract: how it is unpacked: a name of `staging_api.formats.extractors`.
         only: members at or below one of these are taken; empty takes all.
         without: members at or below one of these are left out.
@@ -78,6 +85,7 @@ class Choice:
     extract: str = "plain"
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    several: str = SEVERAL[0]
 
     @property
     def is_plain(self) -> bool:
@@ -134,6 +142,20 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Way:
+    """A choice that has objects in an archive.
+
+    Attributes:
+        objects: to fetch.
+        passed_over: objects that fit as well, and are not fetched.
+    """
+
+    choice: Choice
+    objects: list[str]
+    passed_over: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class ArtifactKind:
     """One entry of a catalogue: an artifact that a request can ask for.
 
@@ -150,6 +172,8 @@ class ArtifactKind:
         aliases: further names for requests.
         brings: entries that a request gets as well which names this one.
         verify: what must vouch for its objects; None: nothing has to.
+        limits: fields of `staging_api.formats.model.Limits` that hold for it instead of the
+            service's, with their values.
     """
 
     name: str
@@ -163,18 +187,40 @@ class ArtifactKind:
     aliases: tuple[str, ...] = ()
     brings: tuple[str, ...] = ()
     verify: Verification | None = None
+    limits: tuple[tuple[str, int], ...] = ()
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
-        """The objects to fetch, out of all names of an archive; empty if it is not there."""
-        return self.choose(names, build)[1]
+        """The objects to fetch, out of all names of an archive; empty if it is not there.
 
-    def choose(self, names: Iterable[str], build: str) -> tuple[Choice, list[str]]:
-        """The first choice that has an object there, and its objects."""
+        Raises:
+            ArtifactAmbiguous: several fit, and one is wanted.
+        """
+        return next((way.objects for way in self.ways(names, build)), [])
+
+    def ways(self, names: Iterable[str], build: str) -> Iterator["Way"]:
+        """Yield the choices that have objects there, in order.
+
+        Raises:
+            ArtifactAmbiguous: several fit a choice, and one is wanted.
+        """
         names = list(names)
         for choice in self.choices:
-            if found := choice.find(names, build):
-                return choice, found if self.every else found[:1]
-        return self.choices[0], []
+            found = choice.find(names, build)
+            if self.every or len(found) == 1:
+                if found:
+                    yield Way(choice, found)
+            elif found:
+                yield Way(choice, [self._only_one(choice, found)], found[1:])
+
+    def _only_one(self, choice: Choice, found: list[str]) -> str:
+        if choice.several == "shortest":
+            return found[0]
+        shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        raise ArtifactAmbiguous(
+            f"{self.name} is one object, and {len(found)} fit {choice.pattern.glob}: {shown};"
+            " name one as file:NAME, or let its entry of the catalogue say more by pattern,"
+            " excluding or several"
+        )
 
     @property
     def is_one_file(self) -> bool:

@@ -45,6 +45,9 @@ def print_staging(staging: Staging, as_json: bool) -> None:
     rows = [_row(artifact) for artifact in staging.artifacts]
     for line in in_columns(rows):
         typer.echo(f"  {line}")
+    for artifact in staging.artifacts:
+        for warning in artifact.warnings:
+            typer.echo(f"  {artifact.name}: {warning}")
 
 
 def print_lock(lock: Lock, as_json: bool) -> None:

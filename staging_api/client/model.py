@@ -121,6 +121,7 @@ class StagedArtifact(Answer):
         size_bytes: of the object in the archive; None until it is staged.
         sha256: of the object, in hex; None until it is staged.
         bytes_done, bytes_total: of the source object.
+        warnings: what of its objects was left out, or taken otherwise than it says; sentences.
         brought_since_by: within an ended staging: id of a later one that staged it.
         archive_url: like all that follow, None within a staging; set by `StagingClient.artifact`
             and `StagingClient.artifacts`.
@@ -136,6 +137,7 @@ class StagedArtifact(Answer):
     sha256: str | None = None
     bytes_done: int = 0
     bytes_total: int | None = None
+    warnings: Sequence[str] = ()
     error: Failure | None = None
     brought_since_by: str | None = None
     archive_url: str | None = None

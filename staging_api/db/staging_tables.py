@@ -196,6 +196,13 @@ staged_artifacts = Table(
         server_default="1",
         comment="rises with every change but that of last_accessed_at",
     ),
+    Column(
+        "warnings",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="what of its objects was left out, or taken otherwise than it says; sentences",
+    ),
     CheckConstraint(one_of("phase", PHASES), name="phase"),
     CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(

@@ -13,7 +13,7 @@ or copy it to a disk:
 - links become further names of content, see `staging_api.formats.links`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.model import Limits, Select
@@ -40,6 +40,7 @@ class MemberChecker:
         self._declared = 0
         self._declared_data = 0
         self._packed = 0
+        self._passed_over: ArchiveUnsafe | None = None
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
@@ -59,14 +60,26 @@ class MemberChecker:
         too_deep = name.count("/") > self._limits.depth
         if not reason and not too_deep:
             return name
+        error = ArchiveUnsafe(f"the member {shown(raw)} {reason}")
         if name and not self.selects(name):
             self.notes.add("are not selected and have names that no file may have", raw)
+            self._passed_over = self._passed_over or (error if reason else None)
             return None
         if reason:
-            raise ArchiveUnsafe(f"the member {shown(raw)} {reason}")
+            raise error
         raise LimitExceeded(
             f"{shown(raw)} lies more than {self._limits.depth} folders deep (STAGING_UNPACK_DEPTH)"
         )
+
+    def result(self) -> Sequence[str]:
+        """Return what was left out, in sentences.
+
+        Raises:
+            ArchiveUnsafe: nothing is selected, and there are members with unsafe names.
+        """
+        if self._passed_over is not None and not self._files:
+            raise self._passed_over
+        return self.notes.sentences()
 
     def count(self) -> None:
         """Count one member, or one further name of one.

@@ -51,7 +51,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> S
             for info in tar:
                 if (name := folded(repaired(info.name))) in lacking and _is_file(info):
                     links.bring(name, *tar.member(info, name, checker))
-    return checker.notes.sentences()
+    return checker.result()
 
 
 class _Tar:

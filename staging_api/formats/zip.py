@@ -64,7 +64,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> S
         links.symbolic(name, members.text_of_link(name) or "")
     for name in links.settle():
         links.bring(name, *members.one(name))
-    return checker.notes.sentences()
+    return checker.result()
 
 
 @dataclass

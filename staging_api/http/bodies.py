@@ -159,6 +159,9 @@ class ArtifactBody(Body):
     sha256: str | None
     bytes_done: int
     bytes_total: int | None
+    warnings: list[str] = Field(
+        description="what of its objects was left out, or taken otherwise than it says; sentences"
+    )
     error: FailureBody | None
 
     @classmethod
@@ -176,6 +179,7 @@ class ArtifactBody(Body):
             "url": static_url(artifact.path) if staged else None,
             "size_bytes": artifact.size_bytes if staged else None,
             "sha256": artifact.sha256 if staged else None,
+            "warnings": list(artifact.warnings),
             "error": FailureBody.of(artifact.failure),
         }
 

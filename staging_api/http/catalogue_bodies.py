@@ -17,6 +17,9 @@ class ChoiceBody(Body):
     extract: str
     only: list[str]
     without: list[str]
+    several: str = Field(
+        description="what is done if several objects fit and one is wanted: `refuse`, or `shortest`"
+    )
 
     @classmethod
     def of(cls, choice: Choice) -> "ChoiceBody":
@@ -27,6 +30,7 @@ class ChoiceBody(Body):
             extract=choice.extract,
             only=list(choice.only),
             without=list(choice.without),
+            several=choice.several,
         )
 
 
@@ -37,7 +41,7 @@ class EntryBody(Body):
     group: str
     phase: Phase
     optional: bool
-    every: bool = Field(description="whether all objects that fit are taken, or the likeliest")
+    every: bool = Field(description="whether all objects that fit are taken, or one")
     lands: str = Field(description="below the archive's folder; a folder ends in / or is empty")
     aliases: list[str]
     choices: list[ChoiceBody] = Field(description="the first whose object is there is taken")

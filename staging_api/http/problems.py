@@ -13,6 +13,7 @@ import falcon
 from staging_api import logs
 from staging_api.errors import (
     ArchiveUnsafe,
+    ArtifactAmbiguous,
     ClientGone,
     Conflict,
     Forbidden,
@@ -46,6 +47,7 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     Conflict: 409,
     LimitExceeded: 413,
     ArchiveUnsafe: 422,
+    ArtifactAmbiguous: 422,
     IdempotencyKeyReused: 422,
     TooManyRequests: 429,
     # As nginx counts it, so that it differs from failures.

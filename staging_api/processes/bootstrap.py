@@ -13,6 +13,7 @@ from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.service import DocumentService
 from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Invalid
+from staging_api.formats.model import Limits
 from staging_api.http.probes import Probes
 from staging_api.locks.factory import process_name
 from staging_api.locks.hold import Locks
@@ -126,10 +127,23 @@ def _stagings(
             options,
         ),
         speed=Speed(settings.sources_connections),
+        limits=_limits(settings),
         store=StoreTerms(
             settings.quota_bytes, scrub_bytes_per_second=settings.scrub_bytes_per_second
         ),
         slots=WorkSlots(settings.long_requests or max(1, settings.threads // 2)),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        total_bytes=settings.unpack_bytes,
+        member_bytes=settings.unpack_member_bytes,
+        members=settings.unpack_members,
+        ratio=settings.unpack_ratio,
+        depth=settings.unpack_depth,
+        header_bytes=settings.unpack_header_bytes,
+        window_bytes=settings.unpack_window_bytes,
     )
 
 

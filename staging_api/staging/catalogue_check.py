@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import ArtifactKind, Choice
+from staging_api.errors import ArtifactAmbiguous
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.url import ArchiveUrl
@@ -80,8 +81,15 @@ class CatalogueCheck:
 def _tried(
     kind: ArtifactKind, names: Sequence[str], url: ArchiveUrl, in_default: bool
 ) -> EntryResult:
-    choice, objects = kind.choose(names, url.build)
-    reason = None if objects else absent_object(kind, names, url.canonical)
+    choice, objects, reason = kind.choices[0], list[str](), None
+    try:
+        way = next(kind.ways(names, url.build), None)
+        if way is not None:
+            choice, objects = way.choice, way.objects
+        else:
+            reason = absent_object(kind, names, url.canonical)
+    except ArtifactAmbiguous as error:
+        reason = error.detail
     lands = [kind.target(name if choice.is_plain else "", url.build) for name in objects]
     if not choice.is_plain and not kind.is_one_file:
         lands = [place or "./" for place in dict.fromkeys(lands)]

@@ -16,13 +16,21 @@ happens if the process dies:
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.model import ArtifactKind, Choice
-from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, SourceChanged, StoreFailed
+from staging_api.errors import (
+    ArchiveCorrupt,
+    ArchiveUnsafe,
+    ArtifactNotFound,
+    LimitExceeded,
+    SourceChanged,
+    StagingApiError,
+    StoreFailed,
+)
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Limits
 from staging_api.sources.model import Source, SourceObject
@@ -43,6 +51,9 @@ from staging_api.store.blobs import Batch, BlobStore
 from staging_api.store.digest import Digests
 
 log = logging.getLogger(__name__)
+
+#: What is wrong with the objects of one choice, and not with the source or the store.
+_NOT_TAKEN = (ArchiveCorrupt, ArchiveUnsafe, ArtifactNotFound, LimitExceeded)
 
 __all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
 
@@ -84,6 +95,9 @@ def fetch(
 ) -> FetchedArtifact | None:
     """Bring one artifact into the store; None if it is optional and not in the archive.
 
+    What cannot be taken by one choice of the catalogue is taken by the next one that has its
+    objects there; the warnings of the result say so.
+
     Args:
         kind: the catalogue entry.
         source: the archive.
@@ -104,24 +118,25 @@ def fetch(
         StoreFailed: the store refuses, or bytes of an earlier attempt were damaged.
     """
     names = source.names() if names is None else names
-    choice, objects = kind.choose(names, build)
-    if not objects:
-        if kind.optional:
-            return None
-        raise ArtifactNotFound(absent_object(kind, names, source.url))
-    hooks = hooks or FetchHooks()
-    attempt = _Attempt(kind, choice, source, build, store, hooks, owner, limits or Limits())
-    if kind.verify is not None and not choice.is_plain:
-        # Members may be read by ranges, and not every byte with them.
-        return attempt.at_once(objects)
-    try:
-        return attempt.by_version(objects, speed or Speed())
-    except SourceChanged as error:
-        # Changed, or never twice the same (mirrors with versions of their own, a time of change of
-        # now): then one answer is the whole truth about it.
-        log.info("%s is read at once: %s", kind.name, error.detail)
-        hooks.check()
-        return attempt.at_once(objects)
+    hooks, refusals = hooks or FetchHooks(), list[StagingApiError]()
+    limits = replace(limits or Limits(), **dict(kind.limits))
+    warnings: list[str] = []
+    for way in kind.ways(names, build):
+        attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits)
+        warnings += [f"{name} fits as well, and was not taken" for name in way.passed_over]
+        try:
+            fetched = attempt.bring(way.objects, speed or Speed())
+        except _NOT_TAKEN as error:
+            refusals.append(error)
+            warnings.append(f"{', '.join(way.objects)} was not taken: {error.detail}")
+            hooks.check()
+        else:
+            return replace(fetched, warnings=(*warnings, *fetched.warnings))
+    if kind.optional and all(isinstance(error, ArtifactNotFound) for error in refusals):
+        return None
+    if refusals:
+        raise refusals[0]
+    raise ArtifactNotFound(absent_object(kind, names, source.url))
 
 
 def forget(fetched: FetchedArtifact, store: BlobStore) -> None:
@@ -142,6 +157,20 @@ class _Attempt:
     hooks: FetchHooks
     owner: str
     limits: Limits
+
+    def bring(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
+        """Bring the objects, whether or not their source says twice the same of them."""
+        if self.kind.verify is not None and not self.choice.is_plain:
+            # Members may be read by ranges, and not every byte with them.
+            return self.at_once(objects)
+        try:
+            return self.by_version(objects, speed)
+        except SourceChanged as error:
+            # Changed, or never twice the same (mirrors with versions of their own, a time of change
+            # of now): then one answer is the whole truth about it.
+            log.info("%s is read at once: %s", self.kind.name, error.detail)
+            self.hooks.check()
+            return self.at_once(objects)
 
     def by_version(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
         """Describe the objects first, then read those versions of them that are not known yet."""

@@ -104,6 +104,7 @@ class StagedArtifact:
     """One row of ``staged_artifacts``: one catalogue entry of one archive.
 
     Attributes:
+        warnings: what of its objects was left out, or taken otherwise than it says; sentences.
         brought_since_by: within a staging that is finished: the later staging that brought it.
     """
 
@@ -129,6 +130,7 @@ class StagedArtifact:
     pinned_until: datetime | None
     evicted_at: datetime | None
     version: int
+    warnings: Sequence[str]
     failure: Failure | None
     brought_since_by: str | None = None
 

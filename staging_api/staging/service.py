@@ -33,6 +33,7 @@ from staging_api.errors import (
     Invalid,
     LockHeld,
 )
+from staging_api.formats.model import Limits
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.model import LockKind
@@ -76,6 +77,7 @@ class StagingService:
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
     speed: Speed = field(default_factory=Speed)
+    limits: Limits = field(default_factory=Limits)
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
 
     @cached_property
@@ -302,6 +304,7 @@ class StagingService:
                 ),
                 upkeep=self.upkeep,
                 speed=self.speed,
+                limits=self.limits,
                 staging_id=staging_id,
                 request=request,
                 holds=holds,

@@ -18,6 +18,7 @@ from staging_api.errors import (
     StoreAbsent,
     Unavailable,
 )
+from staging_api.formats.model import Limits
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
@@ -75,6 +76,7 @@ class Work:
         upload: which objects of the archive are there so far.
         witnesses: the digests that the publisher gives of them.
         speed: when a download is spread over several connections.
+        limits: of what a container file may unpack to.
         shutdown: whether and when this process ends.
         stop_signals: checked before every chunk.
     """
@@ -89,6 +91,7 @@ class Work:
     holds: Holds
     upkeep: Upkeep
     speed: Speed
+    limits: Limits
     mode: WorkMode
     shutdown: Shutdown
     stop_signals: StopSignals
@@ -204,6 +207,7 @@ class Work:
             ),
             owner=held.lease.id,
             names=self.upload.names_for(kind),
+            limits=self.limits,
             speed=self.speed,
         )
 

@@ -69,6 +69,7 @@ def test_catalogues_are_listed_and_the_one_of_an_archive(
         "extract": "tar",
         "only": [],
         "without": [],
+        "several": "refuse",
     }
     one = client.simulate_get("/api/v1.0/catalogue", params={"archive_url": at.build()})
     assert one.json["items"] == [item]

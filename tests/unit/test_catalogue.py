@@ -6,7 +6,7 @@ import pytest
 
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import Choice, Pattern, plain_kind
-from staging_api.errors import CatalogueInvalid, Invalid
+from staging_api.errors import ArtifactAmbiguous, CatalogueInvalid, Invalid
 
 BUILD = "R17-1208.0.0-a1-b338"
 OLDER = "R17-1200.0.0-a1-b330"
@@ -102,10 +102,40 @@ def test_the_second_name_is_used_when_the_first_is_absent(chromium):
 
 
 def test_an_image_uploaded_alone_is_preferred_to_the_zip(chromium):
-    choice, found = kind(chromium, "test_image").choose(
-        [*UPLOADED, "chromiumos_test_image.tar.xz"], BUILD
-    )
-    assert (choice.extract, found) == ("tar", ["chromiumos_test_image.tar.xz"])
+    names = [*UPLOADED, "chromiumos_test_image.tar.xz"]
+    ways = list(kind(chromium, "test_image").ways(names, BUILD))
+    assert [(way.choice.extract, way.objects) for way in ways] == [
+        ("tar", ["chromiumos_test_image.tar.xz"]),
+        ("zip", ["image.zip"]),
+    ]
+
+
+def test_two_objects_that_fit_an_artifact_of_one_are_an_error_that_names_both(chromium):
+    with pytest.raises(ArtifactAmbiguous, match=r"x_full_\.md5, .*_full_dev\.bin"):
+        kind(chromium, "full_payload").find([*UPLOADED, "x_full_.md5"], BUILD)
+
+
+def test_an_entry_can_decide_for_the_shortest_of_several_names():
+    text = TEN_LINES.replace('"app-*.exe"', '"app-*.exe"\n    several: shortest')
+    (way,) = kind(Catalogue.read(text), "installer").ways(["app-10.exe", "app-1.exe"], BUILD)
+    assert (way.objects, way.passed_over) == (["app-1.exe"], ["app-10.exe"])
+
+
+def test_an_entry_may_have_limits_of_its_own():
+    limits = "{bytes: 1000, ratio: 0}"
+    text = TEN_LINES.replace("    lands: inst", f"    limits: {limits}\n    lands: inst")
+    found = kind(Catalogue.read(text), "installer").limits
+    assert found == (("total_bytes", 1000), ("ratio", 0))
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [("{byte: 1}", "'byte' is none of"), ("{bytes: many}", "bytes must be a whole number")],
+)
+def test_limits_that_mean_nothing_are_refused_with_their_line(limits, says):
+    text = TEN_LINES.replace("    lands: inst", f"    limits: {limits}\n    lands: inst")
+    with pytest.raises(CatalogueInvalid, match=f"line 6: {says}"):
+        Catalogue.read(text)
 
 
 def test_an_entry_may_select_every_matching_object(chromium):

@@ -1,13 +1,17 @@
 """Container files on their way into the store: read twice if need be, with holes, with notes."""
 
+import gzip
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
+from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, LimitExceeded
+from staging_api.formats.model import Limits
 from staging_api.staging import engine
 from staging_api.store.folder_store import FolderStore
-from tests.archives import header, tar_of
+from tests.archives import header, tar_of, zip_of
 from tests.corpus.raw_tar import old_sparse, pax_sparse
 from tests.corpus.tars import filled, hard, sym
 from tests.unit.test_engine import MemorySource
@@ -66,3 +70,77 @@ def test_holes_of_a_sparse_member_take_no_space_in_the_store(store, form):
     facts = store.path(file.sha256).stat()
     assert facts.st_size == size
     assert facts.st_blocks * 512 < 4 << 20
+
+
+def two_ways(**kind):
+    """A kind that is in a tar, or else in a zip."""
+    choices = tuple(
+        Choice(Pattern(f"image.{name}"), extract=name, only=("x.bin",)) for name in ("tar", "zip")
+    )
+    return ArtifactKind("image", "g", "foreground", choices, **kind)
+
+
+ZIP = zip_of(("x.bin", b"content"))
+
+
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        (b"no tar at all", "the tar is damaged"),
+        (tar_of(("other", b"1")), "has nothing of image"),
+        (tar_of(("x.bin", bytes(2000))), "STAGING_UNPACK_MEMBER_BYTES"),
+        (tar_of(("x.bin", b"1"), ("x.bin/y", b"2")), "would be a file and a folder"),
+    ],
+)
+def test_an_alternative_that_cannot_be_taken_falls_back_to_the_next(store, damaged, says):
+    source = MemorySource({"image.tar": damaged, "image.zip": ZIP})
+    found = engine.fetch(two_ways(), source, BUILD, store, limits=Limits(member_bytes=1000))
+    assert found is not None
+    assert contents(found, store) == {"x.bin": b"content"}
+    (warning,) = found.warnings
+    assert warning.startswith("image.tar was not taken: ")
+    assert says in warning
+
+
+def test_of_alternatives_none_of_which_can_be_taken_the_first_says_why(store):
+    source = MemorySource({"image.tar": b"no tar", "image.zip": b"no zip"})
+    with pytest.raises(ArchiveCorrupt, match="tar is damaged"):
+        engine.fetch(two_ways(optional=True), source, BUILD, store)
+
+
+@pytest.mark.parametrize("data", [bytes(10240), gzip.compress(bytes(10240)), tar_of(("y", b"1"))])
+def test_an_optional_artifact_of_which_a_tar_has_nothing_is_missing(store, data):
+    choice = Choice(Pattern("object"), extract="tar", only=("x",))
+    source = MemorySource({"object": data})
+    kind = ArtifactKind("a", "g", "foreground", (choice,), optional=True)
+    assert engine.fetch(kind, source, BUILD, store) is None
+    with pytest.raises(ArtifactNotFound):
+        engine.fetch(replace(kind, optional=False), source, BUILD, store)
+
+
+def test_the_limits_of_an_entry_are_used_instead_of_those_of_the_service(store):
+    data = gzip.compress(tar_of(("zeros", bytes(4 << 20))))
+    kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("object"), extract="tar"),))
+    limits = Limits(ratio=100, ratio_floor_bytes=1 << 20)
+    with pytest.raises(LimitExceeded, match="STAGING_UNPACK_RATIO"):
+        engine.fetch(kind, MemorySource({"object": data}), BUILD, store, limits=limits)
+    own = replace(kind, limits=(("ratio", 0),))
+    assert engine.fetch(own, MemorySource({"object": data}), BUILD, store, limits=limits)
+
+
+def test_an_empty_disk_image_is_ordinary(store):
+    """A zip of 256 MiB of zeros has 260 kB, which is a thousandth."""
+    data = zip_of(("blank.img", bytes(256 << 20)))
+    kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("object"), extract="zip"),))
+    found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
+    assert found is not None
+    assert (len(data) < 1 << 19, found.files[0].size_bytes) == (True, 256 << 20)
+
+
+def test_the_further_path_of_a_member_that_comes_twice_has_the_last_one(store):
+    choice = Choice(Pattern("object"), extract="tar")
+    kind = ArtifactKind("a", "g", "foreground", (choice,), also=(("p/", ""),))
+    source = MemorySource({"object": tar_of(("p/a", b"old"), ("p/a", b"new"))})
+    found = engine.fetch(kind, source, BUILD, store)
+    assert found is not None
+    assert contents(found, store) == {"p/a": b"new", "a": b"new"}

@@ -33,6 +33,7 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "bytes_done": 0,
     "bytes_total": None,
     "bytes_per_second": None,
+    "warnings": [],
 }
 
 # The columns that are fields of `FetchedArtifact`, too.
@@ -160,6 +161,7 @@ def mark_staged(
         bytes_total=bytes_done,
         **{name: getattr(fetched, name) for name in _OF_FETCHED},
         held_by=fetched.cached_by,
+        warnings=list(fetched.warnings),
         **proof(lease),
         **_NO_FAILURE,
     )
