@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,22 +34,38 @@ _LARGE_BYTES = 1 << 20
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated database: that of STAGING_TEST_DATABASE_URL, or an embedded one for this run.
+def _databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The URL of the migrated database, and the name of one to copy, to which nobody connects."""
+    with _server(tmp_path_factory) as url:
+        migrate(url)
+        name = make_url(url).database
+        assert name
+        with new_database(url, name) as copy:
+            template = make_url(copy).database
+            assert template
+            yield url, template
 
-    Tests empty it; so where several processes run them, each makes its own beside the given one.
-    """
+
+@contextmanager
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = os.environ.get("STAGING_TEST_DATABASE_URL")
     if given:
         several = "PYTEST_XDIST_WORKER" in os.environ
         given = normalized(given)
         with new_database(given) if several else nullcontext(given) as url:
-            migrate(url)
             yield url
         return
     with running(tmp_path_factory.mktemp("postgres"), durable=False) as server:
-        migrate(server.url)
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def database_url(_databases: tuple[str, str]) -> str:
+    """A migrated database: that of STAGING_TEST_DATABASE_URL, or an embedded one for this run.
+
+    Tests empty it; so where several processes run them, each makes its own beside the given one.
+    """
+    return _databases[0]
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +87,10 @@ def database(_pools: Database) -> Database:
 
 
 @pytest.fixture(scope="session")
-def migrated(database_url: str) -> Iterator[Migrated]:
+def migrated(_databases: tuple[str, str]) -> Migrated:
     """Makes migrated databases that nobody else uses: copies of one, which is much cheaper."""
-    with new_database(database_url) as url:
-        migrate(url)
-        name = make_url(url).database
-        assert name
-        yield lambda: new_database(database_url, name)
+    url, template = _databases
+    return lambda: new_database(url, template)
 
 
 @pytest.fixture
