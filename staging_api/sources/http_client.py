@@ -1,7 +1,7 @@
 """Send one GET or HEAD, following redirects only to where the allow-list permits.
 
-urllib3's own redirects, retries, proxies from the environment and decoding are off: they would
-decide for us. A credential belongs to an origin and is sent to no other.
+urllib3's own redirects, retries and decoding are off: they would decide for us. A credential
+belongs to an origin and is sent to no other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -105,16 +105,19 @@ class HttpClient:
             "User-Agent": "staging-api",
             "Accept-Encoding": "identity",
             **headers,
-            SENT_TARGET: target.path,
         }
+        # A proxy of plain HTTP is told the whole URL; to all others it makes a tunnel.
+        place = target.origin if pool.proxy is not None and pool.scheme == "http" else ""
+        sent[SENT_TARGET] = f"{place}{target.path}"
         if target.origin in self._options.authorization:
             sent["Authorization"] = self._options.authorization[target.origin]
         try:
             with _translated_errors(target.url.authority):
                 return pool.urlopen(
                     method,
-                    "/",
+                    f"{place}/",
                     headers=sent,
+                    assert_same_host=False,
                     retries=False,
                     redirect=False,
                     preload_content=False,
@@ -148,6 +151,8 @@ def _translated_errors(host: str) -> Iterator[None]:
         yield
     except urllib3.exceptions.SSLError:
         raise SourceRefused(f"{host} did not prove its name by a certificate") from None
+    except urllib3.exceptions.ProxyError:
+        raise Interrupted(f"{host} could not be reached through the proxy") from None
     except urllib3.exceptions.ConnectTimeoutError:
         raise Interrupted(f"{host} could not be connected to in time") from None
     except urllib3.exceptions.NewConnectionError:

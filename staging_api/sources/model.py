@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from staging_api.sources.breaker import Breakers
+from staging_api.sources.proxies import proxies_of_environment
 
 #: The largest chunk that a source yields.
 CHUNK_BYTES = 1 << 20
@@ -45,6 +46,7 @@ class SourceOptions:
             is not where customer-managed keys (KMS, CMEK) encrypt the objects.
         secret_parameters: further query parameters of archive URLs that are credentials, in lower
             case: sent, never kept.
+        proxies: by scheme, as `staging_api.sources.proxies` reads them from the environment.
         breakers: circuit breakers of the hosts.
         resolve: host and port to addresses.
         sleep: waits that many seconds.
@@ -68,6 +70,7 @@ class SourceOptions:
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
     secret_parameters: frozenset[str] = frozenset()
+    proxies: Mapping[str, str] = field(default_factory=proxies_of_environment)
     breakers: Breakers = field(default_factory=Breakers)
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep

@@ -3,8 +3,12 @@
 A host name is resolved once, all its addresses must be permitted, and the connection goes to one of
 them: a name that resolves differently the second time (DNS rebinding) gains nothing. TLS still
 proves the name, not the address.
+
+Through a proxy it is the proxy that resolves and connects, so its own rules decide about addresses;
+a name that resolves here as well is vetted even so.
 """
 
+import logging
 import socket
 import ssl
 import threading
@@ -19,8 +23,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
+from staging_api.sources.proxies import proxy_for, proxy_manager
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import SCHEMES, ArchiveUrl
+
+log = logging.getLogger(__name__)
 
 Pool = urllib3.HTTPConnectionPool
 #: Says in the headers of a request which octets to send as its target. urllib3 would respell the
@@ -75,11 +82,15 @@ class Origins:
 
     def _connected(self, url: ArchiveUrl, entry: AllowedPrefix, turn: int) -> Pool:
         host, port = host_of(url), _port_of(url)
-        addresses = self._vetted(host, port, entry)
-        address = addresses[turn % len(addresses)]
         timeout = urllib3.Timeout(
             connect=self._options.connect_timeout_seconds, read=self._options.read_timeout_seconds
         )
+        proxy = proxy_for(url.scheme, host, port, self._options.proxies)
+        if proxy is not None:
+            self._vet_if_known(host, port, entry)
+            return self._proxied(url, proxy, timeout)
+        addresses = self._vetted(host, port, entry)
+        address = addresses[turn % len(addresses)]
         if url.scheme == "http":
             plain = urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=8)
             plain.ConnectionCls = self._sockets.tracking(HTTPConnection)
@@ -96,6 +107,22 @@ class Origins:
         )
         secure.ConnectionCls = self._sockets.tracking(HTTPSConnection)
         return secure
+
+    def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
+        """Return connections through a proxy, which resolves the name of the host itself."""
+        context = ssl.create_default_context(cafile=self._options.ca_file)
+        manager = proxy_manager(proxy, timeout=timeout, maxsize=8, ssl_context=context)
+        pool = manager.connection_from_host(host_of(url), _port_of(url), url.scheme)
+        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        pool.ConnectionCls = self._sockets.tracking(kind)
+        return pool
+
+    def _vet_if_known(self, host: str, port: int, entry: AllowedPrefix) -> None:
+        """Refuse a name that leads to our own network, as far as this machine can resolve it."""
+        try:
+            self._vetted(host, port, entry)
+        except Interrupted:
+            log.debug("%s is resolved by the proxy only", host)
 
     def _vetted(self, host: str, port: int, entry: AllowedPrefix) -> list[str]:
         try:
