@@ -88,7 +88,7 @@ def database(_pools: Database) -> Database:
 
 @pytest.fixture(scope="session")
 def migrated(_databases: tuple[str, str]) -> Migrated:
-    """Makes migrated databases that nobody else uses: copies of one, which is much cheaper."""
+    """Makes migrated databases that no other test uses: copies of one, which is much cheaper."""
     url, template = _databases
     return lambda: new_database(url, template)
 
@@ -101,7 +101,7 @@ def own_url(migrated: Migrated) -> Iterator[str]:
 
 
 def empty(database: Database) -> None:
-    """Forget every row, as before the first request, once nobody has a transaction open.
+    """Forget every row, as before the first request, once no session has a transaction open.
 
     To truncate every table takes a hundred times as long as to delete the rows of a test.
     """

@@ -141,7 +141,7 @@ class ReleaseByScope(Ours):
 
 
 class RenewalWithoutExpiryCheck(Ours):
-    """Renews a lease that is over, as long as nobody else has the lock."""
+    """Renews a lease that is over, as long as no other caller has the lock."""
 
     def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
         done = conn.exec_driver_sql(
@@ -215,7 +215,7 @@ class Contest:
 
     def _writes(self) -> list[Write]:
         # As patient as the clients: on a machine without a moment to spare, a server that lives
-        # does not answer in time, which is nobody's violation.
+        # does not answer in time, which is no violation.
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:

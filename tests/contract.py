@@ -42,8 +42,8 @@ def written(contract: Mapping[str, Any]) -> str:
 
 def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
     """Fail unless this is an answer that the document promises."""
-    told = _answers(method, path)
-    if told is None:
+    shown = _answers(method, path)
+    if shown is None:
         # No such route, or not by this method: a problem like any other.
         assert status in {404, 405}, f"{method} {path} is not described"
         if is_surface(path):
@@ -51,8 +51,8 @@ def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
         else:
             _check_body(_PROBLEM, media, "application/problem+json", body)
         return
-    assert str(status) in told, f"{method} {path} answered {status}, which is not described"
-    content = resolved(told[str(status)]).get("content")
+    assert str(status) in shown, f"{method} {path} answered {status}, which is not described"
+    content = resolved(shown[str(status)]).get("content")
     if content is None:
         assert body == b"", f"{method} {path} answered {status} with a body"
         return
@@ -61,12 +61,12 @@ def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
         _check_body(form["schema"], media, promised, body)
 
 
-def resolved(told: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolved(shown: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a part of the document says, there or where it refers to."""
-    found: Mapping[str, Any] = told
-    if "$ref" in told:
+    found: Mapping[str, Any] = shown
+    if "$ref" in shown:
         found = of_this_version()
-        for name in told["$ref"].removeprefix("#/").split("/"):
+        for name in shown["$ref"].removeprefix("#/").split("/"):
             found = found[name]
     return found
 

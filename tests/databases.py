@@ -7,7 +7,7 @@ from secrets import token_hex
 import psycopg2
 from sqlalchemy import make_url
 
-#: Makes migrated databases that nobody else uses, each for a block.
+#: Makes migrated databases that no other test uses, each for a block.
 Migrated = Callable[[], AbstractContextManager[str]]
 
 
@@ -15,7 +15,7 @@ Migrated = Callable[[], AbstractContextManager[str]]
 def new_database(url: str, template: str = "template1") -> Iterator[str]:
     """A database beside that of `url`, for the block, with what the template has.
 
-    The role may create databases; nobody may be connected to the template.
+    The role may create databases; no session may be connected to the template.
     """
     name = f"staging_test_{token_hex(4)}"
     _run(url, f"CREATE DATABASE {name} TEMPLATE {template}")

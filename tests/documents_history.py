@@ -76,11 +76,11 @@ class Contest:
                     self.unanswered += 1
                 time.sleep(0.05)
                 continue
-            told = answer.json()
+            shown = answer.json()
             with self._telling:
                 self.answers[answer.status] = self.answers.get(answer.status, 0) + 1
                 if "/commitconfigdocs" in path and answer.status == 200:
-                    self.committed.append(told["revision"])
+                    self.committed.append(shown["revision"])
 
     def _goes_on(self) -> bool:
         over = time.monotonic() - self._until
@@ -159,7 +159,7 @@ _NEVER = {
             WHERE x.first_revision <= r.number
                 AND (x.until_revision IS NULL OR x.until_revision > r.number)) h ON true
         WHERE r.digest <> encode(sha256(convert_to(coalesce(h.lines, ''), 'UTF8')), 'hex')""",
-    "a revision of nobody's lock": """
+    "a revision without a lock": """
         SELECT r.number FROM document_revisions r
         LEFT JOIN api_locks l ON l.id = r.lock_id AND l.fence = r.fence
         WHERE l.kind IS DISTINCT FROM 'configdocs_update'""",

@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that refuses, delays and cuts what it is told to."""
+"""A proxy before an S3 server that refuses, delays and cuts requests as it is configured."""
 
 import http.client
 import threading
@@ -17,7 +17,7 @@ class Fault:
     """What is wrong with one answer.
 
     Attributes:
-        status: answer so, with an error document of this code, and ask nobody; 0: pass it on.
+        status: answer so, with an error document of this code, and pass nothing on; 0: pass it on.
         code: of the error document.
         delay: seconds before the answer.
         cut: end the connection in the middle of the body.

@@ -3,7 +3,7 @@
 Times are of one monotonic clock, which all processes of a machine share. A client writes down when
 its call began and when the answer came, so that a hold is certain only from the answer to the grant
 until the release was asked for: whatever overlaps then overlaps for sure. A call without an answer
-may or may not have happened; it is written down by its beginning alone and accuses nobody.
+may or may not have happened; it is recorded by its beginning alone and proves no violation.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ class Reign:
     Attributes:
         fence: the token, None if the lock has none.
         since: the answer to the grant came.
-        until: the release was asked for, or trust ran out; None: the holder died, nobody knows.
+        until: the release was requested, or the lease ended for the holder; None: the holder died.
         renewals: of the grant and of each renewal: when it was asked for, and the latest time at
             which the lease can have ended that it gave.
     """

@@ -1,7 +1,7 @@
 """Callers of a pod while its identity provider is killed, hung, dripping, lying and rotated.
 
 Four things must hold for every answer, whatever the provider does: a caller whose credential is
-known succeeds, another valid one succeeds or is asked to come back, nobody gets what the rules do
+known succeeds, another valid one succeeds or gets a Retry-After, no caller gets what the rules do
 not give, and probes answer.
 """
 

@@ -45,7 +45,7 @@ class Issuer:
     def token(self, key: Key | None = None, **claims: Any) -> str:
         """A token of mine; a claim given as None is left out."""
         signing = key or self.keys[-1]
-        told = {
+        shown = {
             "iss": self.url,
             "aud": AUDIENCE,
             "sub": "alice",
@@ -53,7 +53,7 @@ class Issuer:
             **claims,
         }
         header = {"alg": "ES256", **({"kid": signing.kid} if signing.kid else {})}
-        return jwt.encode(header, {k: v for k, v in told.items() if v is not None}, signing)
+        return jwt.encode(header, {k: v for k, v in shown.items() if v is not None}, signing)
 
     def head(self, found: bool) -> tuple[int, dict[str, str]]:
         """Status and headers of an answer."""

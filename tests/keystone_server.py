@@ -48,7 +48,7 @@ class Keystone:
     Attributes:
         wrong: answers instead of it, if set.
         asked: the tokens that were asked for.
-        posts: how often somebody wanted a token.
+        posts: number of requests for a token.
         endpoints: addresses in the catalog, by type of service, beside its own.
     """
 

@@ -1,4 +1,4 @@
-"""A process that holds one lock and writes under it, until it is told to stop or loses the lock.
+"""A process that holds one lock and writes under it, until it has to stop or loses the lock.
 
 Run with the database's URL, the scope and the lease in seconds. It prints ``held <id> <fence>``,
 then ``wrote`` for each guarded write, and in the end ``released`` or ``lost``.

@@ -1,6 +1,6 @@
 """Run a program as no root, which PostgreSQL refuses: ``python -m tests.ordinary DATA PROGRAM``.
 
-It ends with whoever started it, by whatever signal that one ends.
+It ends with the process that started it, by whatever signal that one ends.
 """
 
 import ctypes
@@ -21,5 +21,5 @@ if __name__ == "__main__":
     last = signal.SIGQUIT if sys.argv[2].endswith("/postgres") else signal.SIGKILL
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, last)
     if os.getppid() != starter:
-        sys.exit("whoever started this is gone")
+        sys.exit("the process that started this is gone")
     os.execv(sys.argv[2], sys.argv[2:])

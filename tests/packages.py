@@ -125,7 +125,7 @@ def clearsigned(text: str) -> str:
 
 
 def entry(package: str = "hello", version: str = "1.0-1", padding: int = 0) -> Entry:
-    """An index entry of a package that nobody has built, with `padding` more bytes."""
+    """An index entry of a package that was never built, with `padding` more bytes."""
     text = control_text(package, version, Padding="x" * (padding or 1)).strip()
     path = f"pool/main/h/hello/{package}_{version}_amd64.deb"
     return binary_entry(text, path, 1000, hashlib.sha256(path.encode()).hexdigest())

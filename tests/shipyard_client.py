@@ -110,10 +110,10 @@ def _printed(answer: requests.Response, expected: int, done: str) -> str:
     return "\n".join(_status("Error", answer.json()))
 
 
-def _status(word: str, told: Mapping[str, Any]) -> list[str]:
-    lines = [f"{word}: {told['message']}", f"Reason: {told['reason']}"]
+def _status(word: str, shown: Mapping[str, Any]) -> list[str]:
+    lines = [f"{word}: {shown['message']}", f"Reason: {shown['reason']}"]
     counts = [0, 0, 0, 0]
-    for message in sorted(told["details"]["messageList"], key=_level):
+    for message in sorted(shown["details"]["messageList"], key=_level):
         counts[_level(message)] += 1
         lines += _message(message)
     errors, warnings, infos, other = counts

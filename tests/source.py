@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CHUNK_BYTES = 16 << 10
-#: Whoever waits for something to happen gives up after this long, and its test fails.
+#: A wait for a condition gives up after this long, and its test fails.
 PATIENCE_SECONDS = 60.0
 
 
@@ -101,7 +101,7 @@ class ArchiveSource:
     def begun(self, archive_url: str) -> dict[str, int]:
         """How often each object was read from its start; a slow one is read on by further ranges.
 
-        Without the manifest, which is read whenever somebody looks what there is.
+        Without the manifest, which is read for each list of the objects.
         """
         below = self._path(archive_url, "")
         paths = [read.path for read in list(self.reads) if read.start == 0]

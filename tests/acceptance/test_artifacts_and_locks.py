@@ -26,8 +26,8 @@ def test_an_artifact_shows_its_source_and_digest(client: Client, source: Archive
     url = source.add(path, objects)
     found = client.get(f"{ARTIFACTS}/{staged_payload(client, url)}").json
     content = objects[FULL_PAYLOAD]
-    told = {key: found[key] for key in ("name", "state", "phase", "path", "url", "attempt")}
-    assert told == {
+    shown = {key: found[key] for key in ("name", "state", "phase", "path", "url", "attempt")}
+    assert shown == {
         "name": "full_payload",
         "state": "staged",
         "phase": "foreground",
@@ -88,7 +88,7 @@ def test_a_pinned_artifact_is_not_evicted(client: Client, source: ArchiveSource)
     assert client.post(f"{ARTIFACTS}/{artifact}/pin", {"until": until}).status == 404
 
 
-def test_what_is_not_there_is_404(client: Client) -> None:
+def test_unknown_artifacts_and_locks_are_404(client: Client) -> None:
     for method, path in (
         ("GET", f"{ARTIFACTS}/{NOWHERE}"),
         ("DELETE", f"{ARTIFACTS}/{NOWHERE}"),

@@ -111,7 +111,7 @@ def test_a_source_outside_the_list_is_refused(client: Client, rows: Database) ->
 def test_a_request_that_cannot_be_read_is_refused(
     client: Client, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
-    # A connection of its own: a body that nobody read ends it.
+    # A connection of its own: a body that was not read ends it.
     answer = Client(client.url).send("POST", STAGINGS, body, headers)
     check_says_what_to_do(answer, status, code)
 
@@ -296,7 +296,7 @@ def test_a_header_does_not_rewrite_the_request(client: Client, name: str) -> Non
     assert client.send("GET", "/livez", None, {name: "/x"}).status == 200
 
 
-def test_what_is_staged_is_not_for_other_users_of_the_machine(
+def test_staged_files_are_not_readable_by_other_users_of_the_machine(
     client: Client, cluster: Service, source: ArchiveSource
 ) -> None:
     url = source.add(build_path(), build())

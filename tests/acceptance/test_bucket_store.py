@@ -136,11 +136,11 @@ def test_killed_while_it_stages_it_leaves_nothing_and_another_worker_completes_i
     path, objects = build_path(), build()
     url = source.add(path, objects)
     (pod,) = own.api()
-    doomed = own.worker()
+    victim = own.worker()
     held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
     location = pod.client.stage(url, Prefer="respond-async").headers["Location"]
     held.wait_until_reached()
-    doomed.kill()
+    victim.kill()
     assert "staged" not in states(own_rows, url).values()
     own.worker()
     pod.client.wait(location, "staged")
@@ -151,7 +151,7 @@ def test_killed_while_it_stages_it_leaves_nothing_and_another_worker_completes_i
 def test_a_file_that_is_on_its_way_is_waited_for_and_then_linked(
     own: Service, source: ArchiveSource
 ) -> None:
-    """The spool is one pod's own, so nobody can follow what is written there."""
+    """The spool is one pod's own, so no other pod can follow the bytes written there."""
     path, objects = build_path(), build()
     url = source.add(path, objects)
     (pod,) = own.api()
@@ -164,7 +164,7 @@ def test_a_file_that_is_on_its_way_is_waited_for_and_then_linked(
     assert followed(answer) == objects[FULL_PAYLOAD]
 
 
-def test_what_is_evicted_leaves_the_bucket_and_what_it_lost_is_not_served(
+def test_evicted_blobs_leave_the_bucket_and_lost_ones_are_not_served(
     own: Service, own_rows: Database, source: ArchiveSource, store: BlobStore
 ) -> None:
     path, objects = build_path(), build()

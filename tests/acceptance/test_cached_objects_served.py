@@ -37,8 +37,8 @@ def test_evicted_and_wanted_again_it_is_not_fetched_as_long_as_the_store_has_it(
     assert source.begun(url)[FULL_PAYLOAD] == 1
     payload = pods[0].client.get(again.json["artifacts"][0]["url"])
     assert payload.body == objects[FULL_PAYLOAD]
-    told = "SELECT detail ->> 'held_by' FROM staging_events WHERE staging_id = :i"
-    assert ("version",) in select(rows, told, i=again.json["id"])
+    shown = "SELECT detail ->> 'held_by' FROM staging_events WHERE staging_id = :i"
+    assert ("version",) in select(rows, shown, i=again.json["id"])
 
 
 def test_one_object_that_two_artifacts_are_made_of_is_fetched_once(

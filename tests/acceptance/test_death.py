@@ -40,7 +40,7 @@ def stage(pod: Pod, url: str) -> Answer | None:
 
 
 def wait_for_expiry(rows: Database, url: str) -> None:
-    """Return once nobody holds a lock on an archive any more, by the database's own clock."""
+    """Return once no process holds a lock on an archive any more, by the database's own clock."""
     held = (
         "SELECT 1 FROM lock_scopes"
         " WHERE scope = :u AND lock_id IS NOT NULL AND expires_at > clock_timestamp()"
@@ -60,12 +60,12 @@ def test_killed_in_a_request_it_leaves_nothing_staged_and_another_process_comple
 ) -> None:
     path, objects = build_path(), build()
     url = source.add(path, objects)
-    doomed, other = own_service.api(2)
+    victim, other = own_service.api(2)
     held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(stage, doomed, url)
+        asked = pool.submit(stage, victim, url)
         held.wait_until_reached()
-        doomed.kill()
+        victim.kill()
         assert asked.result() is None
     assert "staged" not in states(own_rows, url).values()
     assert select(own_rows, "SELECT count(*) FROM staged_files") == [(0,)]
@@ -109,11 +109,11 @@ def test_a_worker_killed_in_the_background_says_nothing_and_the_next_one_complet
     url = source.add(path, build())
     (pod,) = own_service.api()
     held = source.hold(url, "autotest.tar", after_bytes=2_000)
-    doomed = own_service.worker()
+    victim = own_service.worker()
     asked = pod.client.stage(url)
     assert asked.status == 201
     held.wait_until_reached()
-    doomed.kill()
+    victim.kill()
     assert states(own_rows, url)["autotest"] == "staging"
     assert pod.client.get(asked.headers["Location"]).json["state"] == "foreground_staged"
     assert pod.client.get(f"/static/{path}/autotest/server/control").status == 404

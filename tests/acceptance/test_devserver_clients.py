@@ -232,10 +232,10 @@ def test_cancelling_a_staging_does_not_lose_what_others_left_to_it(
     held.release()
     eventually(lambda: client.call("is_staged", **one) == b"True", "stateful was lost")
     cancelled = pods[0].client.get(location).json
-    told = {a["name"]: (a["state"], a["brought_since_by"]) for a in cancelled["artifacts"]}
-    assert told["full_payload"] == ("failed", None)
-    assert told["stateful"][0] == "failed"
-    since = pods[0].client.get(f"{STAGINGS}/{told['stateful'][1]}").json
+    shown = {a["name"]: (a["state"], a["brought_since_by"]) for a in cancelled["artifacts"]}
+    assert shown["full_payload"] == ("failed", None)
+    assert shown["stateful"][0] == "failed"
+    since = pods[0].client.get(f"{STAGINGS}/{shown['stateful'][1]}").json
     assert (since["state"], since["requested"]) == ("staged", ["stateful"])
 
 

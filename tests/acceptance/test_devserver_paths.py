@@ -155,7 +155,7 @@ def test_refusals_from_outside_the_responders_are_text_as_well(
 @pytest.mark.parametrize(
     "path", ["update", "update/a/b", "xbuddy/local/x", "cros_au", "build?pkg=x", "api/hostlog"]
 )
-def test_what_is_out_of_scope_says_so(pods: list[Pod], path: str) -> None:
+def test_a_path_that_is_out_of_scope_is_refused_with_the_reason(pods: list[Pod], path: str) -> None:
     status, headers, body = get(pods[0], path)
     assert status == 404
     assert headers["Content-Type"].startswith("text/plain")
@@ -204,7 +204,7 @@ def test_the_folder_of_a_build_is_listed_one_level_deep(
     assert found[f"{path}/update.gz"] == str(len(objects[FULL_PAYLOAD]))
 
 
-def test_fileinfo_of_what_is_not_staged_is_404(pods: list[Pod]) -> None:
+def test_fileinfo_of_a_file_that_is_not_staged_is_404(pods: list[Pod]) -> None:
     assert get(pods[0], "api/fileinfo/no/such/file")[0] == 404
 
 

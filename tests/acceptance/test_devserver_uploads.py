@@ -35,7 +35,7 @@ def test_a_build_of_which_nothing_is_there_yet_is_waited_for(
     url = source.add(path, {})
     with ThreadPoolExecutor(2) as pool:
         old = pool.submit(DevServer2012(pod.url).trigger_download, url)
-        eventually(lambda: is_waited_for(rows, url), "nobody waits")
+        eventually(lambda: is_waited_for(rows, url), "no request waits")
         new = pool.submit(DevServer2013(pod.url).stage, url, ["stateful"])
         source.add(path, build())
         old.result()

@@ -41,13 +41,13 @@ def test_1_a_folder_that_exists_is_not_a_build_that_is_staged(
     path, objects = build_path(), build()
     url = source.add(path, objects)
     held = source.hold(url, "stateful.tgz", after_bytes=10_000)
-    (doomed,) = cluster.api()
+    (victim,) = cluster.api()
     with ThreadPoolExecutor(3) as pool:
-        killed = pool.submit(DevServer2012(doomed.url).trigger_download, url)
+        killed = pool.submit(DevServer2012(victim.url).trigger_download, url)
         held.wait_until_reached()
         others = [pool.submit(devserver.trigger_download, url) for _ in range(2)]
         half_way = devserver.call("is_staged", archive_url=url, artifacts="full_payload,stateful")
-        doomed.kill()
+        victim.kill()
         held.release()
         assert killed.exception() is not None
         for other in others:
@@ -178,7 +178,7 @@ def test_6_builds_of_two_buckets_do_not_collide_nor_do_their_symbols_mix(
         devserver.send(f"{devserver.url}/static/debug/breakpad/lib.so.sym")
 
 
-def test_7_what_is_uploaded_late_is_found_under_its_own_address(
+def test_7_a_late_upload_is_found_under_its_own_address(
     source: ArchiveSource, devserver: DevServer2012, rows: Database
 ) -> None:
     path, objects = build_path(), build()

@@ -68,7 +68,7 @@ def test_one_buffer_for_all_pods(client: StagingClient, world: tuple[Service, li
     assert client.documents.get("a", "committed", secrets=True) == text
 
 
-def test_the_worker_undoes_what_nobody_confirms(
+def test_the_worker_undoes_a_commit_that_is_not_confirmed(
     client: StagingClient, rows_there: Database
 ) -> None:
     documents = client.documents
@@ -185,7 +185,9 @@ def test_the_command_line_speaks_for_the_whole_journey(run: Run, folder: Path) -
     run("discard")
 
 
-def test_without_a_buffer_the_command_line_shows_what_is_committed(run: Run, folder: Path) -> None:
+def test_without_a_buffer_the_command_line_shows_the_committed_version(
+    run: Run, folder: Path
+) -> None:
     run("create", "site", folder)
     done = run("commit", "--confirm-within", "600")
     status = json.loads(run("status", "--json"))

@@ -25,7 +25,7 @@ LONG = stream(document("long", "x" * MOST), policy())
 
 
 @dataclass(frozen=True)
-class Told:
+class Recorded:
     """An answer on a socket of its own."""
 
     status: int
@@ -51,7 +51,7 @@ def pod(short_pod: Pod) -> Pod:
     return short_pod
 
 
-def send(pod: Pod, method: str, path: str, body: bytes | Iterable[bytes] | None = None) -> Told:
+def send(pod: Pod, method: str, path: str, body: bytes | Iterable[bytes] | None = None) -> Recorded:
     """One request; a body in pieces is sent chunked."""
     chunked = not isinstance(body, bytes | None)
     headers = {"Transfer-Encoding": "chunked"} if chunked else {}
@@ -59,23 +59,23 @@ def send(pod: Pod, method: str, path: str, body: bytes | Iterable[bytes] | None 
     try:
         line.request(method, path, body, headers, encode_chunked=chunked)
         answer = line.getresponse()
-        return Told(answer.status, answer.headers, answer.read())
+        return Recorded(answer.status, answer.headers, answer.read())
     finally:
         line.close()
 
 
-def failure(told: Told) -> Any:
+def failure(shown: Recorded) -> Any:
     """The answer as a Status of the ancestor's clients, which it must be."""
-    document = json.loads(told.body)
+    document = json.loads(shown.body)
     assert (document["kind"], document["status"]) == ("status", "Failure")
-    assert document["code"].startswith(f"{told.status} ")
+    assert document["code"].startswith(f"{shown.status} ")
     assert document["message"]
     assert document["details"]["errorCount"] == 1
-    assert "X-Shipyard-Req" in told.headers
+    assert "X-Shipyard-Req" in shown.headers
     return document
 
 
-def post(pod: Pod, collection: str, body: bytes | Iterable[bytes]) -> Told:
+def post(pod: Pod, collection: str, body: bytes | Iterable[bytes]) -> Recorded:
     return send(pod, "POST", f"{API}/configdocs/{collection}?buffermode=append", body)
 
 
@@ -90,18 +90,18 @@ def test_a_chunked_body_is_the_collection_byte_for_byte(pod: Pod, size: int) -> 
 
 
 def test_a_chunked_body_of_nothing_has_no_content(pod: Pod) -> None:
-    told = post(pod, "a", iter(()))
-    assert told.status == 400
-    assert failure(told)["message"] == "Content-Length is a required header"
+    shown = post(pod, "a", iter(()))
+    assert shown.status == 400
+    assert failure(shown)["message"] == "Content-Length is a required header"
     assert json.loads(send(pod, "GET", f"{API}/configdocs").body) == []
 
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_collection_that_is_too_long_is_refused_and_nothing_else(pod: Pod, chunked: bool) -> None:
     assert post(pod, "a", TEXT).status == 201
-    told = post(pod, "b", iter([LONG[:100], LONG[100:]]) if chunked else LONG)
-    assert told.status == 413
-    assert str(MOST) in failure(told)["reason"]
+    shown = post(pod, "b", iter([LONG[:100], LONG[100:]]) if chunked else LONG)
+    assert shown.status == 413
+    assert str(MOST) in failure(shown)["reason"]
     assert [each["collection_name"] for each in json.loads(_status(pod))] == ["a"]
     # One byte less than the limit, or so: what is not too long is taken.
     fits = stream(document("fits", "x" * (MOST - len(stream(document("fits", ""))))))
@@ -121,13 +121,13 @@ def test_without_a_database_every_path_answers_a_status(own_url: str, tmp_path: 
             ("GET", f"{API}/configdocs/a?version=buffer", None),
             ("GET", f"{API}/renderedconfigdocs?version=buffer", None),
         ):
-            told = send(pod, method, path, body)
-            assert told.status == 503, path
-            assert failure(told)["retry"] is True
-            assert int(told.headers["Retry-After"]) > 0
+            shown = send(pod, method, path, body)
+            assert shown.status == 503, path
+            assert failure(shown)["retry"] is True
+            assert int(shown.headers["Retry-After"]) > 0
         # Our own paths have our own form.
-        told = send(pod, "DELETE", f"{API}/document-buffer")
-        assert (told.status, json.loads(told.body)["code"]) == (503, "unavailable")
+        shown = send(pod, "DELETE", f"{API}/document-buffer")
+        assert (shown.status, json.loads(shown.body)["code"]) == (503, "unavailable")
 
 
 def test_a_commit_is_undone_in_time_though_every_pod_died(own_url: str, tmp_path: Path) -> None:

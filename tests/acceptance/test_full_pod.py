@@ -102,7 +102,7 @@ def test_new_connections_are_refused_at_once_when_a_pod_ends(
         eventually(lambda: is_refused(pod), "it keeps listening")
         assert not asked.done()
         assert Client(f"http://127.0.0.1:{probes_port}").get("/livez").status == 200
-        # What was on its way is served still, and told that it was the last.
+        # A running request is still served, and its connection is closed after it.
         half.sendall(b"Host: 127.0.0.1\r\n\r\n")
         assert half.recv(4096).startswith(b"HTTP/1.1 200")
         held.release()

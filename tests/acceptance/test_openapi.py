@@ -70,16 +70,16 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
 def test_every_operation_has_a_summary_and_its_refusals() -> None:
     """By a problem; on the paths of older clients, by what those clients show to people."""
     for path, operations in contract.of_this_version()["paths"].items():
-        for method, told in operations.items():
+        for method, shown in operations.items():
             where = f"{method} {path}"
-            assert told["summary"], where
-            assert f"<{method.upper()}>" not in told["summary"], f"{where} has no docstring"
-            assert {"401", "403", "413", "414", "429", "431", "503"} <= set(told["responses"]), (
+            assert shown["summary"], where
+            assert f"<{method.upper()}>" not in shown["summary"], f"{where} has no docstring"
+            assert {"401", "403", "413", "414", "429", "431", "503"} <= set(shown["responses"]), (
                 where
             )
             forms = {"application/problem+json"}
-            forms |= _FORMS_OF_OTHERS.get(told["tags"][0], set())
-            for status, answer in told["responses"].items():
+            forms |= _FORMS_OF_OTHERS.get(shown["tags"][0], set())
+            for status, answer in shown["responses"].items():
                 # Answers to HEAD have no body, nor have those that a file's conditions lead to.
                 if status >= "400" and method != "head" and status not in {"412", "416"}:
                     content = set(contract.resolved(answer)["content"])

@@ -241,7 +241,7 @@ def test_who_may_not_or_is_unknown_reads_so(provider: Keystone, admin: ShipyardC
 
 
 @pytest.mark.parametrize("path", ["actions", "site_statuses", "workflows", "notedetails/1"])
-def test_what_is_no_staging_of_documents_is_a_404_that_its_client_prints(
+def test_a_path_that_is_not_served_is_a_404_that_the_old_client_prints(
     admin: ShipyardClient, path: str
 ) -> None:
     answer = admin.get(path, {})

@@ -1,4 +1,4 @@
-"""A pod that is told to end: readiness first, then its work; nobody is left without an answer."""
+"""A pod that shuts down: readiness first, then its work; every client gets a response."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A source that says nothing holds nobody up who does not want its bytes any more."""
+"""A silent source blocks no request that has ended or lost its lock."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

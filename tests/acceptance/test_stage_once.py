@@ -1,4 +1,4 @@
-"""However many clients ask however many pods: one staging does the work, and all is told truly."""
+"""Many clients, many pods: one staging does the work, and every response is true."""
 
 import hashlib
 import threading

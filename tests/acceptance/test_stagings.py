@@ -26,7 +26,7 @@ def test_respond_async_leaves_all_of_it_to_a_worker(
     assert {caller for _, caller, _ in grants(rows, url)} == {"anonymous", "worker"}
 
 
-def test_what_is_optional_and_not_there_is_missing_and_nothing_is_left_to_do(
+def test_an_optional_artifact_that_is_absent_becomes_missing_and_settled(
     client: Client, source: ArchiveSource, rows: Database
 ) -> None:
     url = source.add(build_path(), build())
@@ -131,13 +131,13 @@ def test_a_marker_of_the_caller_follows_its_request_through_the_tables(
     url, marker = source.add(build_path(), build()), str(uuid4())
     staged = client.stage(url, "full_payload", X_Context_Marker=marker)
     assert staged.json["reference_id"] == marker
-    told = select(
+    shown = select(
         rows,
         "SELECT 'staging', id FROM stagings WHERE reference_id = :m"
         " UNION SELECT kind, id FROM api_locks WHERE reference_id = :m",
         m=marker,
     )
-    assert set(told) == {("staging", staged.json["id"]), ("archive", staged.json["lock_id"])}
+    assert set(shown) == {("staging", staged.json["id"]), ("archive", staged.json["lock_id"])}
     assert client.stage(url, X_Context_Marker="not a uuid").problem == (400, "invalid_request")
 
 

@@ -72,7 +72,9 @@ def test_a_range_outside_of_it_is_416(client: Client, url: str, asked: str) -> N
 
 
 @pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=9-2", "lines=1-2", "bytes=a-b"])
-def test_what_is_no_single_range_gets_all_of_it(client: Client, url: str, asked: str) -> None:
+def test_a_range_header_that_is_no_single_range_gets_the_whole_file(
+    client: Client, url: str, asked: str
+) -> None:
     got = client.get(url, Range=asked)
     assert (got.status, got.body) == (200, CONTENT)
 
@@ -106,17 +108,17 @@ def test_conditions_on_the_version(
 
 
 def test_conditions_on_the_time(client: Client, url: str) -> None:
-    told = client.get(url).headers["Last-Modified"]
-    before = format_datetime(parsedate_to_datetime(told) - timedelta(seconds=1), usegmt=True)
-    assert client.get(url, If_Modified_Since=told).status == 304
+    shown = client.get(url).headers["Last-Modified"]
+    before = format_datetime(parsedate_to_datetime(shown) - timedelta(seconds=1), usegmt=True)
+    assert client.get(url, If_Modified_Since=shown).status == 304
     assert client.get(url, If_Modified_Since=before).status == 200
     assert client.get(url, If_Modified_Since="yesterday").status == 200
-    assert client.get(url, If_Unmodified_Since=told).status == 200
+    assert client.get(url, If_Unmodified_Since=shown).status == 200
     assert client.get(url, If_Unmodified_Since=before).status == 412
     # The version is the stronger condition, so the time is not asked.
-    assert client.get(url, If_None_Match=OTHER, If_Modified_Since=told).status == 200
+    assert client.get(url, If_None_Match=OTHER, If_Modified_Since=shown).status == 200
 
 
 @pytest.mark.parametrize("name", ["nothing", "../update.gz", "%2e%2e/update.gz", "update.gz/"])
-def test_only_what_is_staged_is_there(client: Client, url: str, path: str, name: str) -> None:
+def test_only_staged_files_are_served(client: Client, url: str, path: str, name: str) -> None:
     assert client.get(f"/static/{path}/{name}").problem == (404, "not_found")

@@ -1,4 +1,4 @@
-"""Clients that wait: they cost nearly nothing, keep nobody out, and are noticed when they go."""
+"""Clients that wait: they cost little, block no other client, and are noticed when they go."""
 
 import socket
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def test_builds_that_are_not_there_keep_no_other_one_out(pod: Pod, source: Archi
     wait_until_waiting(pod, 0)
 
 
-def test_work_beyond_the_slots_waits_for_its_turn_and_leaves_what_is_quick_alone(
+def test_work_beyond_the_slots_queues_and_does_not_delay_quick_requests(
     pod: Pod, source: ArchiveSource
 ) -> None:
     builds = [held_build(source, str(number)) for number in range(3 * THREADS)]
@@ -231,7 +231,7 @@ def test_a_long_poll_whose_client_hung_up_releases_its_waiter_slot(
         asked = pod.client.stage(url, Prefer="respond-async")
         location, tag = asked.headers["Location"], asked.headers["ETag"]
         gone = poll(pod, location, tag, 50)
-        eventually(lambda: answers_at_once(pod, location, tag), "nobody waits")
+        eventually(lambda: answers_at_once(pod, location, tag), "no request waits")
         gone.close()
         eventually(lambda: not answers_at_once(pod, location, tag), "the slot stays taken")
 

@@ -1,4 +1,4 @@
-"""The probes of a worker, on sockets that nobody treats well."""
+"""The probes of a worker, on sockets whose clients misbehave."""
 
 import socket
 import threading
@@ -114,7 +114,9 @@ def test_a_response_that_is_not_read_delays_no_other_probe(pod: tuple[Pod, str])
     ],
     ids=lambda sent: sent[:12].decode("latin-1"),
 )
-def test_what_is_no_request_ends_its_own_connection_only(sent: bytes, pod: tuple[Pod, str]) -> None:
+def test_bytes_that_are_no_request_end_only_their_own_connection(
+    sent: bytes, pod: tuple[Pod, str]
+) -> None:
     _process, bind = pod
     with connect(bind) as client:
         client.sendall(sent)

@@ -27,14 +27,14 @@ Ctrl-C ends everything.
 
 
 def main() -> None:
-    """Run until told to end."""
-    told = threading.Event()
+    """Run until a signal ends it."""
+    ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: ended.set())
     try:
         with cluster() as made:
             _say(made)
-            told.wait()
+            ended.wait()
     except NotInstalled as error:
         sys.exit(str(error))
 

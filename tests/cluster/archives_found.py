@@ -65,7 +65,7 @@ def _lost(database: Database, packages: Packages) -> Iterator[str]:
     runs = dict(rows(database, _RUNS))
     for run_id in packages.published:
         if runs.get(run_id) != "succeeded":
-            yield f"run {run_id} was told to have succeeded, and is {runs.get(run_id)}"
+            yield f"run {run_id} was reported as succeeded, and is {runs.get(run_id)}"
 
 
 def _unfinished(database: Database) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Clients at work until they are told to stop, and what they saw, by the kind of work.
+"""Clients at work until they have to stop, and what they saw, by the kind of work.
 
-A client does what the service says: it comes back when it is told to. What it must not meet is an
+A client does what the service says: it retries after Retry-After. What it must not meet is an
 error without a "come again", an answer that is not true, or a call that never succeeds.
 """
 
@@ -50,7 +50,7 @@ class Seen:
 
     Attributes:
         work: what was asked for.
-        come_again: answers that told a client to come again, by their code, where that is known.
+        come_again: answers with Retry-After, by their code, where that is known.
         wrong: what a client must not see, in words.
     """
 
@@ -60,7 +60,7 @@ class Seen:
     _now: threading.local = field(default_factory=threading.local)
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
-    def told(self, error: StagingApiError, _seconds: float) -> None:
+    def retried(self, error: StagingApiError, _seconds: float) -> None:
         """Note why a client retries."""
         with self._writing:
             self.come_again[error.code] += 1
@@ -86,7 +86,7 @@ class Seen:
                 if time.monotonic() - began > PATIENCE_SECONDS:
                     self.wrong.append(f"{what}: never succeeded: {error.detail}")
                     return None
-                self.told(error, 0.0)
+                self.retried(error, 0.0)
                 self.comes_again()
                 time.sleep(error.retry_after_seconds or 1.0)
             else:

@@ -1,6 +1,6 @@
 """A PostgreSQL pair, a pooler, a balancer, an S3 server, three API pods and two workers.
 
-Whoever connects to the primary goes through the link ``primary``, which a failover turns to the
+Every connection to the primary goes through the link ``primary``, which a failover turns to the
 other server: what a service name or an address that moves is elsewhere.
 """
 

@@ -105,8 +105,8 @@ def _surprises(cluster: Cluster) -> Iterator[str]:
     """Errors that no code foresaw, as the pods' logs have them."""
     for log in cluster.folder.glob("*/log"):
         for line in log.read_text(errors="replace").splitlines():
-            if line.startswith("{") and "exception" in (told := json.loads(line)):
-                yield f"{log.parent.name}: {told['event']}: {told['exception'][-2000:]}"
+            if line.startswith("{") and "exception" in (entry := json.loads(line)):
+                yield f"{log.parent.name}: {entry['event']}: {entry['exception'][-2000:]}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class _Read:
 
 
 def _reads(cluster: Cluster) -> Mapping[str, list[_Read]]:
-    """Reads of each object from its beginning; the manifest is for whoever looks what there is."""
+    """Reads of each object from its beginning; the manifest is for lists of the objects."""
     found: dict[str, list[_Read]] = defaultdict(list)
     for line in cluster.reads.read_text().splitlines():
         read: dict[str, Any] = json.loads(line)

@@ -66,10 +66,10 @@ class Load:
         whole = self._shift.random.random() < 0.3
 
         def bring() -> Staging:
-            staging = client.stage(url, timeout=PATIENCE_SECONDS, on_retry=self._seen.told)
+            staging = client.stage(url, timeout=PATIENCE_SECONDS, on_retry=self._seen.retried)
             if not whole:
                 return staging
-            return client.wait(staging.id, timeout=60, on_retry=self._seen.told)
+            return client.wait(staging.id, timeout=60, on_retry=self._seen.retried)
 
         staging = self._seen.insist("stage and wait" if whole else "stage", bring)
         if staging is None:

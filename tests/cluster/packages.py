@@ -1,6 +1,6 @@
 """Clients that upload packages, publish them, and read archives as apt does, by InRelease.
 
-What was acknowledged before a publish began has to be listed when that succeeded, to whoever asks
+What was acknowledged before a publish began has to be listed when that succeeded, to every client
 whichever pod, in a version as new at least, with the bytes that were sent.
 """
 
@@ -85,7 +85,7 @@ class Packages:
                 "publish-ftpmaster",
                 archive,
                 timeout=PATIENCE_SECONDS,
-                on_retry=self._seen.told,
+                on_retry=self._seen.retried,
             ),
         )
         if run is None:
@@ -103,7 +103,7 @@ class Packages:
     def missing(
         self, wanted: Mapping[str, Package], listed: Mapping[str, Package]
     ) -> Iterator[str]:
-        """What ought to be listed, and is not; and what is listed that nobody sent."""
+        """What ought to be listed, and is not; and what is listed that was not uploaded."""
         sent = {(each.archive, each.name, each.version): each.sha256 for each in self.sent}
         for name, package in wanted.items():
             found = listed.get(name)
@@ -164,7 +164,7 @@ class Packages:
             self._seen.wrong.append(f"{package.path} is not what the index says")
 
     def _upload(self, client: StagingClient) -> None:
-        """Send the next version of a package that nobody else sends."""
+        """Send the next version of a package that no other client sends."""
         version = next(self._versions)
         archive = self._shift.random.choice(ARCHIVES)
         name = f"package-{threading.get_ident()}-{version % _NAMES}"

@@ -1,6 +1,6 @@
 """The programs around the service: how each is configured, started and ended.
 
-None of them runs as root, and each ends with whoever started it (`tests.ordinary`).
+None of them runs as root, and each ends with the process that started it (`tests.ordinary`).
 """
 
 import os
@@ -97,7 +97,7 @@ def _write(path: Path, text: str) -> str:
     return str(path)
 
 
-# Short time-outs while no server is there: who waits for the database is told so, and comes back.
+# Short time-outs while no server is there: a request that needs the database gets 503.
 _PGBOUNCER = Template("""\
 [databases]
 staging = host=$server port=5432 dbname=postgres
@@ -116,7 +116,7 @@ query_wait_timeout = 5
 """)
 
 # A pod that dies takes its connections with it. A read is sent to another pod; of anything else
-# nobody knows whether it was done, so the client is told to ask again, as for a pod that ends.
+# whether it was done is not known, so the client gets a Retry-After, as for a pod that ends.
 _HAPROXY = Template("""\
 global
     maxconn 1000

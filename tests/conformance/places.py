@@ -198,7 +198,7 @@ def gcs() -> Iterator[Gcs]:
 
 
 def free_port() -> int:
-    """A port nobody listens on just now."""
+    """A port without a listener now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -89,7 +89,7 @@ def swept_by(url: str, home: Path, jump: float) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_a_process_whose_clock_jumped_sweeps_what_is_old_and_no_more(
+def test_a_process_whose_clock_jumped_sweeps_only_old_files(
     store: BlobStore, url: str, home: Path, spool: Path, jump: float
 ) -> None:
     old = left_behind(spool / "tmp" / "dead" / "1", 1.5 * DAY_SECONDS)
@@ -107,7 +107,7 @@ def test_a_process_whose_clock_jumped_sweeps_what_is_old_and_no_more(
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_what_is_quarantined_stays_a_month_whatever_a_process_takes_for_the_date(
+def test_quarantined_files_stay_a_month_by_the_clock_of_the_store(
     store: BlobStore, url: str, home: Path, jump: float
 ) -> None:
     with store.batch("worker-1") as batch:

@@ -170,9 +170,9 @@ def test_the_time_of_its_last_use_is_known(store):
     used = store.last_use(blob.sha256)
     assert used is not None
     assert before < used < time.time() + 5
-    ((listed, told),) = blobs_of(store)
+    ((listed, shown),) = blobs_of(store)
     assert listed == blob
-    assert told == pytest.approx(used, abs=1)
+    assert shown == pytest.approx(used, abs=1)
 
 
 def test_removed_blobs_are_gone_and_may_be_removed_again(store):

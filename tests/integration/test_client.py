@@ -91,7 +91,7 @@ def test_after_a_lost_reply_the_same_key_comes_again() -> None:
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
 
 
-def test_a_reply_cut_off_in_its_body_is_asked_for_again() -> None:
+def test_a_response_cut_off_in_its_body_is_requested_again() -> None:
     script = in_turn(cut_off(says(201, staging()), after_bytes=20), says(201, staging()))
     with talking(script) as (client, running):
         assert client.stage(ARCHIVE).state == "staged"
@@ -135,7 +135,7 @@ def test_a_conflict_until_the_time_is_over_says_who_holds_the_lock() -> None:
     assert len(running.seen) > 1
 
 
-def test_the_last_try_is_made_when_the_time_is_over_even_if_told_to_come_later() -> None:
+def test_the_last_try_is_made_at_the_deadline_even_if_retry_after_is_later() -> None:
     pauses: list[tuple[float | None, float]] = []
     with talking(in_turn(lock_held("7"), says(201, staging()))) as (client, _):
         client.stage(
@@ -143,8 +143,8 @@ def test_the_last_try_is_made_when_the_time_is_over_even_if_told_to_come_later()
             timeout=0.2,
             on_retry=lambda error, pause: pauses.append((error.retry_after_seconds, pause)),
         )
-    (told, pause), *others = pauses
-    assert told == 7
+    (shown, pause), *others = pauses
+    assert shown == 7
     assert pause <= 0.2
     assert not others
 
@@ -173,7 +173,7 @@ def test_what_a_retry_does_not_change_is_raised_at_once(
     assert raised.value.detail == f"the detail of {code}"
 
 
-def test_a_proxy_that_does_not_reach_the_service_is_asked_again() -> None:
+def test_a_request_is_retried_when_a_proxy_does_not_reach_the_service() -> None:
     script = in_turn(says(502, raw=b"<html>Bad Gateway</html>"), says(201, staging()))
     with talking(script) as (client, _):
         assert client.stage(ARCHIVE).state == "staged"
@@ -182,12 +182,12 @@ def test_a_proxy_that_does_not_reach_the_service_is_asked_again() -> None:
 @pytest.mark.parametrize(
     "raw", [b"<html>welcome", b'{"id": ', b"[]", b"7", b'{"id": "x"}', b"\xff"]
 )
-def test_what_is_no_staging_is_refused_as_an_answer(raw: bytes) -> None:
+def test_a_response_that_is_no_staging_is_refused(raw: bytes) -> None:
     with talking(in_turn(says(200, raw=raw))) as (client, _), pytest.raises(errors.AnswerUnusable):
         client.staging(STAGING_ID)
 
 
-def test_an_address_that_moved_is_told_and_not_followed() -> None:
+def test_a_redirect_is_reported_and_not_followed() -> None:
     with (
         talking(in_turn(says(301, Location="https://elsewhere.example/"))) as (client, _),
         pytest.raises(errors.AnswerUnusable, match="elsewhere"),
@@ -463,7 +463,7 @@ def test_connections_are_kept(tmp_path: Path) -> None:
     assert len(ports) == 1
 
 
-def test_what_is_not_staged_cannot_be_downloaded(tmp_path: Path) -> None:
+def test_an_artifact_that_is_not_staged_cannot_be_downloaded(tmp_path: Path) -> None:
     script = in_turn(says(404, problem("not_found")), says(404, problem("not_found")))
     with talking(script) as (client, _):
         for sha256 in (None, SHA256):
@@ -500,16 +500,16 @@ def test_a_request_for_a_lock_waits_in_the_queue_before_it_comes_again() -> None
     assert prefers == ["wait=30", "wait=30", "respond-async"]
 
 
-def test_who_has_queued_comes_again_at_once_and_who_was_refused_at_once_when_told() -> None:
-    told: list[float | None] = []
+def test_a_client_that_queued_retries_at_once_and_a_refused_one_after_retry_after() -> None:
+    shown: list[float | None] = []
 
     def refused_in_the_end(request: BaseHTTPRequestHandler) -> None:
         time.sleep(float(request.headers["Prefer"].partition("=")[2]))
         lock_held("600")(request)
 
     def note(error: errors.StagingApiError, _pause: float) -> None:
-        told.append(error.retry_after_seconds)
+        shown.append(error.retry_after_seconds)
 
     with talking(in_turn(lock_held("0"), refused_in_the_end, says(201, staging()))) as (client, _):
         client.stage(ARCHIVE, timeout=2.5, on_retry=note)
-    assert told == [0, None]
+    assert shown == [0, None]

@@ -23,7 +23,7 @@ CREATED = b'{"items": [], "next": null}'
 
 @dataclass
 class Sink:
-    """A service that reads bodies away; it is busy at first, if told so."""
+    """A service that reads bodies away; it can be busy at first."""
 
     refusals: int = 0
     digests: list[str] = field(default_factory=list)
@@ -106,8 +106,8 @@ def test_the_form_is_that_of_the_http_library(tmp_path: Path) -> None:
     media = form.headers["Content-Type"]
     fields = [("file", (path.name, path.read_bytes())) for path in paths]
     boundary = media.partition("boundary=")[2]
-    expected, told = urllib3.encode_multipart_formdata(fields, boundary)
-    assert (b"".join(form), media) == (expected, told)
+    expected, shown = urllib3.encode_multipart_formdata(fields, boundary)
+    assert (b"".join(form), media) == (expected, shown)
     assert form.headers["Content-Length"] == str(len(expected))
 
 

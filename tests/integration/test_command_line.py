@@ -66,7 +66,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def posted(
     *steps: Step, looks: Script = lambda _: says(200, {"items": [], "next": None})
 ) -> Script:
-    """Answer POST by these steps, and whoever looks on by `looks`."""
+    """Answer POST by these steps, and GET by `looks`."""
     posts = in_turn(*steps)
     return lambda seen: posts(seen) if seen.method == "POST" else looks(seen)
 
@@ -181,9 +181,9 @@ def test_an_error_with_json_is_one_line_too(run: Run) -> None:
     wrong = problem("invalid_request", errors=[{"field": "archive_url", "message": "no"}])
     code, out, err = run(in_turn(says(400, wrong)), "stage", "nonsense", "--json")
     assert (code, err) == (4, "")
-    told = json.loads(out)
-    assert (told["code"], told["retryable"]) == ("invalid_request", False)
-    assert told["errors"] == [{"field": "archive_url", "message": "no"}]
+    shown = json.loads(out)
+    assert (shown["code"], shown["retryable"]) == ("invalid_request", False)
+    assert shown["errors"] == [{"field": "archive_url", "message": "no"}]
 
 
 def test_an_error_names_the_fields_and_the_request(run: Run) -> None:

@@ -57,8 +57,8 @@ def limited(proxy: Proxy) -> Iterator[Database]:
 
 
 def told_to_come_again(answer: Result) -> bool:
-    told = answer.status_code == 503 and answer.json["retryable"]
-    return bool(told and int(answer.headers["Retry-After"]) > 0)
+    shown = answer.status_code == 503 and answer.json["retryable"]
+    return bool(shown and int(answer.headers["Retry-After"]) > 0)
 
 
 def answers(database: Database) -> bool:

@@ -26,7 +26,7 @@ def at(database: Database, database_url: str, tmp_path: Path):
         yield made
 
 
-def told(at: Bench, staging_id: str) -> list[tuple[str | None, ...]]:
+def shown(at: Bench, staging_id: str) -> list[tuple[str | None, ...]]:
     """What the events of a staging say, shortly."""
     with at.database.connect() as conn:
         events = repository.events_of(conn, staging_id, 0, 1000)
@@ -40,7 +40,7 @@ def found(at: Bench) -> list[str]:
 
 def test_every_change_of_state_is_an_event_in_order(at):
     staging = at.stage(at.build())
-    assert told(at, staging.id) == [
+    assert shown(at, staging.id) == [
         (None, None, "queued"),
         ("payload", None, "pending"),
         ("suites", None, "pending"),
@@ -102,11 +102,11 @@ def test_a_change_by_hand_is_an_event_with_the_role_that_made_it(at):
 
 def test_a_change_that_is_rolled_back_leaves_no_event(at):
     staging = at.stage(at.build())
-    before = told(at, staging.id)
+    before = shown(at, staging.id)
     with at.database.transactions.connect() as conn, conn.begin() as begun:
         conn.execute(text("UPDATE staged_artifacts SET attempt = 7"))
         begun.rollback()
-    assert told(at, staging.id) == before
+    assert shown(at, staging.id) == before
     assert found(at) == []
 
 
@@ -222,7 +222,7 @@ def test_writers_under_locks_of_two_kinds_make_one_chain(at):
     verdict = verify(at.database)
     # Queued, four artifacts, running; then the hundred.
     assert (verdict.events, verdict.breaks) == (106, ())
-    assert told(at, both.id)[-1][1:] == ("pending", "pending")
+    assert shown(at, both.id)[-1][1:] == ("pending", "pending")
 
 
 def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
@@ -300,7 +300,7 @@ def test_old_months_are_dropped_whole_and_the_rest_still_verifies(at):
         dropped = conn.execute(text("SELECT staging_events_drop('2001-03-01Z', 'age')")).scalar()
     assert dropped == 5
     assert at.rows("SELECT reason, events FROM staging_event_drops") == [("age", 5)]
-    assert len(told(at, staging.id)) == 8
+    assert len(shown(at, staging.id)) == 8
     assert found(at) == []
     at.tamper("DELETE FROM staging_events WHERE number = 6")
     assert found(at) == ["event 6 is gone"]
@@ -317,9 +317,9 @@ def test_the_verb_says_whether_the_record_is_whole(at, database_url, monkeypatch
     monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
     at.stage(at.build())
     assert code("--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["stagings"], told["events"]) == (1, 13)
-    assert code("--expect", told["head"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["stagings"], shown["events"]) == (1, 13)
+    assert code("--expect", shown["head"]) == 0
     assert code("--expect", "0" * 64) == 1
     at.tamper("UPDATE staging_events SET actor = 'nobody' WHERE number = 4")
     assert code("--json") == 1

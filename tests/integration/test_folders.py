@@ -61,7 +61,7 @@ def names(answer) -> list[str]:
     return [item["name"] for item in answer.json["items"]]
 
 
-def test_the_url_of_an_unpacked_artifact_leads_to_what_is_in_it(at, client):
+def test_the_url_of_an_unpacked_artifact_leads_to_its_files(at, client):
     url = staged(at)
     assert url.endswith("/R17-1/")
     top = client.simulate_get(url)
@@ -98,7 +98,7 @@ def test_a_folder_in_which_nothing_is_staged_is_not_found(at, client, path):
     assert (answer.status_code, answer.json["code"]) == (404, "not_found")
 
 
-def test_what_is_evicted_is_not_listed(at, client):
+def test_an_evicted_artifact_is_not_listed(at, client):
     url = staged(at)
     [(artifact_id,)] = at.rows("SELECT id FROM staged_artifacts")
     at.service.artifacts.evict(artifact_id, ORIGIN)

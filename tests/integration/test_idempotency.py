@@ -120,7 +120,7 @@ def test_the_same_request_gets_the_same_answer(
 def test_two_callers_never_meet_in_one_key(
     one: tuple[str, str], other: tuple[str, str], client: TestClient, thing: Thing
 ) -> None:
-    """While the first runs: with one lock for both, the second would be told that it still runs."""
+    """While the first runs: with one lock for both, the second would be refused."""
     thing.go_on.clear()
     with ThreadPoolExecutor(2) as pool:
         sent = [
@@ -251,7 +251,9 @@ def test_a_waiting_request_with_the_same_key_gets_the_first_answer(
     keep = idempotency_rows.keep
 
     def keep_late(*given: Any) -> None:
-        eventually(lambda: rows(database, WAITING) == [("idempotency",)], "nobody asks for the key")
+        eventually(
+            lambda: rows(database, WAITING) == [("idempotency",)], "no request waits for the key"
+        )
         keep(*given)
 
     monkeypatch.setattr(idempotency_rows, "keep", keep_late)

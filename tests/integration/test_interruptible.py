@@ -1,4 +1,4 @@
-"""A silent source is left as soon as nobody wants its bytes."""
+"""A silent source is left as soon as its bytes are not needed any more."""
 
 import threading
 import time
@@ -53,7 +53,7 @@ class SilentSource:
 
 
 def never():
-    """Nobody gives up."""
+    """No reader gives up."""
 
 
 def test_what_a_source_sends_comes_whole_and_in_order():

@@ -1,4 +1,4 @@
-"""Writes that are open under a lock: the lease is renewed beside them; nobody waits for them."""
+"""Open writes under a lock: the lease is renewed beside them, and no caller waits."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ def test_promise_09_a_holder_that_writes_without_a_pause_keeps_its_lock(
     assert grant_of(database, held.lease).outcome == "released"
 
 
-def test_promise_09_so_does_one_whose_threads_share_a_single_connection(
+def test_promise_09_a_holder_whose_threads_share_one_connection_keeps_its_leases(
     database: Database, database_url: str
 ) -> None:
     with (

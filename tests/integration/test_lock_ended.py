@@ -80,11 +80,11 @@ def test_a_context_copied_inside_the_block_does_not_enter_it_later(
 def test_a_listener_that_comes_after_the_end_is_called_at_once_and_an_earlier_one_never(
     locks: Locks,
 ) -> None:
-    told: list[str] = []
+    shown: list[str] = []
     with hold(locks, ARCHIVE, "s", ORIGIN) as held:
-        held.on_lost(lambda: told.append("earlier"))
-    held.on_lost(lambda: told.append("later"))
-    assert told == ["later"]
+        held.on_lost(lambda: shown.append("earlier"))
+    held.on_lost(lambda: shown.append("later"))
+    assert shown == ["later"]
 
 
 def test_inner_blocks_of_the_same_lock_do_not_end_it(locks: Locks, database: Database) -> None:

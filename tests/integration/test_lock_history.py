@@ -68,7 +68,7 @@ def test_a_write_outside_its_reign_is_found() -> None:
         (Ancestor, 2, 20, {"overlap", "fence", "stale write"}),
         (IdentityFence, 2, 0, {"fence", "stale write"}),
         (ReleaseByScope, 2, 20, {"overlap"}),
-        # Needs leases that nobody takes over.
+        # Needs leases that no other caller takes over.
         (RenewalWithoutExpiryCheck, 60, 40, {"resurrection"}),
         (NoFence, 2, 20, {"stale write"}),
     ],

@@ -57,7 +57,7 @@ THREE = list(
 )
 
 
-class Told:
+class Recorded:
     """The rules of the lock in their shortest form: what each step must answer."""
 
     def __init__(self) -> None:
@@ -127,8 +127,8 @@ def test_every_order_of_sessions_gives_what_the_rules_say(
     assert len(steps) == count
     with database.connect() as conn:
         for number, order in enumerate(steps):
-            told, real = Told(), Session(conn, f"order-{number}")
-            answers = [(step, told.must(*step), real.does(*step)) for step in order]
+            shown, real = Recorded(), Session(conn, f"order-{number}")
+            answers = [(step, shown.must(*step), real.does(*step)) for step in order]
             assert [a for a in answers if a[1] != a[2]] == [], order
 
 

@@ -362,16 +362,16 @@ def test_promise_11_trust_ends_before_the_lease_and_the_holder_is_notified(
 def test_promise_11_a_break_reaches_the_holder_with_the_next_renewal(
     database: Database, database_url: str
 ) -> None:
-    told: list[int] = []
+    shown: list[int] = []
     with locks_of(database, database_url, lease_seconds=1) as locks:
         with pytest.raises(LockLost), hold(locks, ARCHIVE, "s", ORIGIN) as held:
             lost = threading.Event()
-            held.on_lost(lambda: told.append(1))
+            held.on_lost(lambda: shown.append(1))
             held.on_lost(lost.set)
             broken(database, held.lease)
             assert lost.wait(10)
-        held.on_lost(lambda: told.append(2))
-    assert told == [1, 2], "each is told once, the late one at once"
+        held.on_lost(lambda: shown.append(2))
+    assert shown == [1, 2], "each is told once, the late one at once"
 
 
 def test_promise_11_a_lease_is_kept_alive_for_as_long_as_it_is_held(
@@ -524,7 +524,7 @@ def test_promise_14_notify_is_sent_only_to_waiters(database: Database, database_
         store.wait(conn, waiter, 10)
     released(database, lease)
     listener.cursor().execute("SELECT 1")
-    assert [told.payload for told in listener.notifies] == [waiter.id]
+    assert [shown.payload for shown in listener.notifies] == [waiter.id]
     listener.close()
 
 

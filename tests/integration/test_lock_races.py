@@ -35,7 +35,7 @@ def raced(database: Database, before: Step, after: Step, **given: object) -> Lea
             before(other)
             asking = pool.submit(asked, database, **given)
             while not rows(database, BLOCKED):
-                assert not asking.done(), "nobody waited"
+                assert not asking.done(), "it did not wait"
             after(other)
         return asking.result(10)
 
@@ -118,7 +118,7 @@ def test_a_guard_that_waited_past_the_lease_refuses(database: Database) -> None:
         take_row_whole(other)
         writing = pool.submit(write)
         while not rows(database, BLOCKED):
-            assert not writing.done(), "nobody waited"
+            assert not writing.done(), "it did not wait"
         let_pass(1.1)(other)
         other.rollback()
         with pytest.raises(LockLost):
@@ -223,7 +223,7 @@ def test_a_break_rings_for_the_first_in_the_queue_of_that_scope(
             cursor.execute("LISTEN staging_locks")
             broken(database, lease)
             cursor.execute("SELECT 1")
-        assert [told.payload for told in listener.notifies] == [first.id]
+        assert [shown.payload for shown in listener.notifies] == [first.id]
 
 
 def test_a_scope_with_a_waiter_is_not_deleted(database: Database) -> None:

@@ -214,7 +214,7 @@ def test_setup_cfg_names_every_package_on_disk() -> None:
 
 
 def test_a_migration_settles_what_older_versions_left_to_do(empty_url: str) -> None:
-    """A staging that failed with a sibling pending: nobody's, and one that another waits for."""
+    """A staging that failed with two artifacts pending, of which another staging needs one."""
     config = migration._config()
     settling = next(
         step

@@ -98,7 +98,10 @@ def test_behind_a_long_reader_no_statement_waits_for_the_migration(
     migrating = threading.Thread(target=migrate, args=(old_url,))
     with Traffic(old_url) as traffic, reading(old_url, table) as pid:
         migrating.start()
-        eventually(lambda: f"waits for pid {pid} (report, role " in caplog.text, "nobody is named")
+        eventually(
+            lambda: f"waits for pid {pid} (report, role " in caplog.text,
+            "the blocking session is not named",
+        )
         traffic.go_on(50)
         assert revision_of(old_url) == BEFORE
     migrating.join(60)

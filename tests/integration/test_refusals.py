@@ -73,7 +73,7 @@ def test_refused_requests_count_against_their_address(
     assert call("198.51.100.2") == refused
     last = client.simulate_get(LOCKS, headers={"X-Forwarded-For": "198.51.100.1", **headers})
     assert int(last.headers["Retry-After"]) >= 1
-    # Nobody is locked out by others at the same address.
+    # No caller is locked out by others at the same address.
     assert call("198.51.100.1", **bearer(tokens["viewer"])) == 200
 
 
@@ -113,7 +113,7 @@ def test_devices_without_a_credential_may_be_let_to_the_files_alone(serve: Serve
     assert client.simulate_get(LOCKS).status_code == 401
 
 
-def test_an_auditor_may_read_what_anybody_may(serve: Serve, tokens: dict[str, str]):
+def test_an_auditor_may_read_the_public_routes(serve: Serve, tokens: dict[str, str]):
     auditor = bearer(tokens["auditor"])
     assert serve().simulate_get("/static/a/b", headers=auditor).status_code == 403
     client = serve(anonymous_roles="device")

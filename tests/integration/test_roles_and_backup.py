@@ -103,12 +103,12 @@ def program(name: str, url: URL, *arguments: str | Path) -> None:
 
 def programs_are_of(services: Services) -> bool:
     """Whether the programs are of the server's version: pg_restore speaks to no older server."""
-    told = subprocess.run(
+    shown = subprocess.run(
         [find_binaries() / "pg_restore", "--version"], capture_output=True, text=True, check=True
     )
     with services.stagings.database.connect() as conn:
         server = str(conn.execute(text("SHOW server_version")).scalar_one())
-    return told.stdout.split()[-1].partition(".")[0] == server.partition(".")[0]
+    return shown.stdout.split()[-1].partition(".")[0] == server.partition(".")[0]
 
 
 def test_a_pod_needs_no_more_than_its_role(services: Services, source: ArchiveSource):

@@ -88,7 +88,7 @@ def test_a_staging_is_counted_by_artifact_bytes_and_locks(pod: Pod, source: Arch
     assert more('staging_locks_granted_total{kind="archive"}') == 1
     assert more('staging_source_bytes_total{scheme="http"}') >= 300_000
     assert after['staging_locks_held{kind="archive"}'] == 0
-    # Nobody does what is left for a worker; and the database is not asked at each scrape.
+    # No worker runs, so its work is left; and the database is not read at each scrape.
     pending = 'staging_queue_artifacts{of="pending"}'
     eventually(lambda: scrape(pod)[pending] >= 1, "the queue is not seen")
     assert after['staging_database_up{of="database"}'] == 1
@@ -207,8 +207,8 @@ def test_what_a_worker_does_is_traced_with_its_statements_below(
 
 
 def of(span: Any, staging_id: str) -> bool:
-    told = {one.key: one.value.string_value for one in span.attributes}
-    return told.get("staging.id") == staging_id
+    shown = {one.key: one.value.string_value for one in span.attributes}
+    return shown.get("staging.id") == staging_id
 
 
 @contextmanager
@@ -221,10 +221,10 @@ def collector() -> Iterator[tuple[str, list[Any]]]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            told = ExportTraceServiceRequest.FromString(body)
+            shown = ExportTraceServiceRequest.FromString(body)
             received.extend(
                 span
-                for resource in told.resource_spans
+                for resource in shown.resource_spans
                 for scope in resource.scope_spans
                 for span in scope.spans
             )

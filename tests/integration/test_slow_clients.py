@@ -150,7 +150,7 @@ def test_a_request_in_two_pieces_is_served(pod: Pod):
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_what_is_too_long_to_be_a_request_is_answered_like_any_other(pod: Pod):
+def test_a_request_that_is_too_long_is_answered_as_a_problem(pod: Pod):
     answers = [pod.client.get(f"/static/{'x' * 5000}"), pod.client.get("/livez", X="y" * 20_000)]
     assert [answer.problem for answer in answers] == [
         (414, "invalid_request"),

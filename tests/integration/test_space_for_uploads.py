@@ -87,7 +87,7 @@ def test_an_upload_that_takes_long_keeps_its_space(
     assert (reserved(upkeep), at.rows(_SECONDS_LEFT)) == (0, [])
 
 
-def test_an_upload_that_is_longer_than_it_said_is_refused_and_takes_nobodys_space(
+def test_an_upload_longer_than_announced_is_refused_and_leaves_the_reservations_of_others(
     at: Bench, upkeep: Upkeep
 ) -> None:
     with UploadReservation(upkeep, 5 * KB):

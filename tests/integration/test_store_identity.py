@@ -137,8 +137,8 @@ def test_a_pod_with_another_store_believes_nothing_of_it(
     at: Bench, other: BlobStore, what: str
 ) -> None:
     at.stage(at.build(), "payload", "symbols")
-    doomed = at.stage(at.build("R17-2"), "payload").artifacts[0]
-    at.service.artifacts.evict(doomed.id, ORIGIN)
+    victim = at.stage(at.build("R17-2"), "payload").artifacts[0]
+    at.service.artifacts.evict(victim.id, ORIGIN)
     if what == "of another database":
         other.identify("01ARZ3NDEKTSV4RRFFQ69G5FAV")
     if what == "with one content of ours":
@@ -284,7 +284,7 @@ def test_of_many_that_adopt_a_store_at_once_all_find_the_same_marker(
 
 
 @pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/nowhere")])
-def test_what_is_no_file_at_the_markers_name_is_put_aside(
+def test_a_folder_or_link_in_the_place_of_the_marker_is_moved_aside(
     at: Bench, url: str, made: Callable[[Path], None]
 ) -> None:
     if not url.startswith("file:"):

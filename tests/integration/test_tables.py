@@ -59,8 +59,8 @@ def test_the_database_explains_itself(database: Database) -> None:
             ),
             {"names": list(metadata.tables)},
         )
-        told = {(table, column): comment for table, column, comment in rows}
-    assert told == {
+        reported = {(table, column): comment for table, column, comment in rows}
+    assert reported == {
         (table.name, column.name): column.comment
         for table in metadata.tables.values()
         for column in table.columns

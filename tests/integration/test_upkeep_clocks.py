@@ -60,7 +60,7 @@ def found_orphans(at: Bench, *blobs: Blob) -> set[str]:
     return {d for each in shards for d in reconcile.check(at.service.upkeep, each).orphans}
 
 
-def doomed(at: Bench, name: str, used_ago_seconds: float) -> str:
+def victim(at: Bench, name: str, used_ago_seconds: float) -> str:
     """The digest of a content that nothing names any more, and that a batch used so long ago."""
     content = name.encode()
     artifact = at.stage(at.build(name, payload_bin=content), "payload").artifacts[0]
@@ -99,7 +99,7 @@ def test_a_store_with_a_wrong_clock_makes_no_file_old(
 def test_what_a_batch_just_used_is_not_removed_and_what_it_used_long_ago_is(
     at: Bench, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
-    just, long_ago = doomed(at, "just", 1), doomed(at, "long ago", 3600)
+    just, long_ago = victim(at, "just", 1), victim(at, "long ago", 3600)
     jump_here(monkeypatch, jump)
     assert at.service.upkeep.collect() == 1
     assert path_of(at, just).exists()

@@ -38,7 +38,7 @@ def at(database, database_url, tmp_path, blobs) -> Iterator[Bench]:
         yield made
 
 
-def test_what_is_pruned_is_removed_and_what_is_pinned_stays(at, blobs):
+def test_prune_removes_blobs_and_spares_pinned_artifacts(at, blobs):
     first, second = (at.stage(at.build(name), "payload", "symbols") for name in ("a", "b"))
     for artifact in second.artifacts:
         at.service.artifacts.pin(artifact.id, datetime.now(UTC) + timedelta(hours=1), ORIGIN)

@@ -1,4 +1,4 @@
-"""Every route, every role, every kind of credential: the table holds, nobody else is let in."""
+"""Every route, role and kind of credential: the table of permissions holds."""
 
 import re
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def test_a_role_may_call_the_routes_of_the_table(
     answer = call(client, route, method, issuer.token(role=role))
     roles = PERMISSIONS.roles_for(route, method)
     refused = bool(roles) and role not in (roles or ())
-    # An archive that is outside of what may be staged is refused as well, whoever asks.
+    # An archive that is outside of what may be staged is refused as well, to every caller.
     outside = "outside the allowed sources" in answer.text
     assert (answer.status_code == 403 and not outside) == refused, answer.text
     # The clients of the devserver's paths know no other status for what is wrong with a request.

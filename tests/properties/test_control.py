@@ -11,7 +11,7 @@ _VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "
 
 @settings(max_examples=30)
 @given(st.dictionaries(_NAMES.map(str.lower), st.tuples(_VALUES, st.lists(_VALUES, max_size=3))))
-def test_what_is_written_is_read_again(fields: dict[str, tuple[str, list[str]]]) -> None:
+def test_a_written_stanza_is_read_back(fields: dict[str, tuple[str, list[str]]]) -> None:
     expected = {
         name: "\n".join([first, *(f" .{line}" for line in folded)])
         for name, (first, folded) in fields.items()

@@ -60,7 +60,7 @@ _TESTS = (
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",
 )
-# Where to look first for whoever finds a change of a file.
+# The tests that most probably find a change of a file, first.
 _NEAREST = {
     "staging_api/locks/hold.py": "tests/integration/test_lock_hold.py",
     "staging_api/locks/keeper.py": "tests/integration/test_lock_keeper.py",
@@ -321,13 +321,13 @@ def _test(url: str, order: Order, change: Changed | None, answer: Path) -> None:
 @contextmanager
 def _silence() -> Iterator[None]:
     sys.stdout.flush()
-    told = [os.dup(1), os.dup(2)]
+    shown = [os.dup(1), os.dup(2)]
     with Path(os.devnull).open("w") as nowhere:
         for number in (1, 2):
             os.dup2(nowhere.fileno(), number)
         yield
         sys.stdout.flush()
-        for number, copy in enumerate(told, 1):
+        for number, copy in enumerate(shown, 1):
             os.dup2(copy, number)
             os.close(copy)
 

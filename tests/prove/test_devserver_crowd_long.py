@@ -17,7 +17,7 @@ def source():
         yield found
 
 
-def test_nobody_is_refused(
+def test_no_client_is_refused(
     own_url: str, source: ArchiveSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Two processes, with the pools and the lease that they have by default: a shorter lease can be

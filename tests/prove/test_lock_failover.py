@@ -36,7 +36,7 @@ _CLIENTS = 4
 
 @dataclass
 class Seen:
-    """What clients were told over all failovers."""
+    """The answers to clients over all failovers."""
 
     answered: list[Lease] = field(default_factory=list)
     lost: int = 0

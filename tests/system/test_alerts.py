@@ -18,7 +18,7 @@ from tests.charts import CHART, PROMTOOL, render
 pytestmark = pytest.mark.system
 
 _VALUES = CHART / "ci" / "production.yaml"
-#: As the documented install calls them, and an installation that is not meant.
+#: As the documented install calls them, and another installation.
 OURS, OTHER = "staging", "elsewhere"
 
 

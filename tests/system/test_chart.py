@@ -89,7 +89,7 @@ def test_every_container_is_bounded_and_cannot_write_its_image(values: Path):
 
 
 @each_file
-def test_a_pod_has_the_time_to_drain_and_can_be_asked_how_it_is(values: Path):
+def test_a_pod_has_the_time_to_drain_and_has_probes(values: Path):
     documents = render("-f", values)
     (config,) = [d["data"] for d in documents if d["kind"] == "ConfigMap" and "data" in d][:1]
     for document, pod in pods(documents):
@@ -177,7 +177,7 @@ def test_every_pod_comes_from_the_private_registry_and_goes_to_the_chosen_nodes(
 
 
 @each_file
-def test_the_disk_that_a_pod_may_fill_is_asked_of_the_node(values: Path):
+def test_a_pod_requests_the_disk_that_it_may_fill(values: Path):
     for document, pod in pods(render("-f", values)):
         if document["kind"] in LONG_RUNNING:
             (home,) = [v["emptyDir"]["sizeLimit"] for v in pod["volumes"] if v["name"] == "home"]
@@ -215,7 +215,7 @@ def admits(policy: dict[str, Any], port: str, namespace: str, labels: dict[str, 
     return False
 
 
-#: helm renders into the namespace "default" unless it is told another.
+#: helm renders into the namespace "default" unless another is given.
 RELEASE = {"kubernetes.io/metadata.name": "default"}
 
 

@@ -32,9 +32,9 @@ def test_a_minute_of_trouble_shows_nothing_false_and_loses_nothing():
 def test_make_cluster_says_where_everything_is_and_leaves_nothing_behind():
     with start() as cluster:
         assert cluster.stdout is not None
-        told = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))
-        (url,) = re.findall(r"haproxy  +(http\S+)", told)
-        (folder,) = re.findall(r"(/tmp/staging-cluster-\w+)/primary", told)
+        retried = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))
+        (url,) = re.findall(r"haproxy  +(http\S+)", retried)
+        (folder,) = re.findall(r"(/tmp/staging-cluster-\w+)/primary", retried)
         assert urllib.request.urlopen(f"{url}/readyz", timeout=10).status == 200
         assert len(processes_of(folder)) > 8
         cluster.send_signal(signal.SIGINT)
@@ -46,8 +46,8 @@ def test_make_cluster_says_where_everything_is_and_leaves_nothing_behind():
 def test_what_make_cluster_started_ends_with_it_when_it_is_killed():
     with start() as cluster:
         assert cluster.stdout is not None
-        told = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))
-        (folder,) = re.findall(r"(/tmp/staging-cluster-\w+)/primary", told)
+        retried = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))
+        (folder,) = re.findall(r"(/tmp/staging-cluster-\w+)/primary", retried)
         cluster.kill()
         cluster.wait()
     try:
@@ -67,9 +67,9 @@ def processes_of(folder: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            retried = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if folder.encode() in told:
-            found.append(told.replace(b"\0", b" ").decode()[:200])
+        if folder.encode() in retried:
+            found.append(retried.replace(b"\0", b" ").decode()[:200])
     return found

@@ -98,9 +98,9 @@ class Installed:
         for source in container.get("envFrom", []):
             given |= config[source["configMapRef"]["name"]]
         for variable in container["env"]:
-            told = variable.get("valueFrom", {}).get("secretKeyRef")
+            shown = variable.get("valueFrom", {}).get("secretKeyRef")
             given[variable["name"]] = (
-                self.secret(told["name"], told["key"]) if told else variable["value"]
+                self.secret(shown["name"], shown["key"]) if shown else variable["value"]
             )
         return given
 

@@ -161,8 +161,8 @@ def _fill_documents(client: Client) -> None:
 
 @schemathesis.check
 def every_header_is_documented(ctx: Any, response: Any, case: Any) -> None:
-    told = case.operation.responses.find_by_status_code(response.status_code)
-    names = {name.lower() for name in (dict(told.headers.items()) if told is not None else ())}
+    shown = case.operation.responses.find_by_status_code(response.status_code)
+    names = {name.lower() for name in (dict(shown.headers.items()) if shown is not None else ())}
     extra = {name.lower() for name in response.headers} - names - _OF_EVERY_ANSWER
     assert not extra, f"undocumented headers of a {response.status_code}: {sorted(extra)}"
 

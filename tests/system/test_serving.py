@@ -1,4 +1,4 @@
-"""Serving at the speed of the kernel: by nginx, which is told what to send, and by sendfile."""
+"""Serving at the speed of the kernel: by nginx, which gets the path to send, and by sendfile."""
 
 import os
 import re
@@ -86,13 +86,13 @@ def front(
     """What clients see: the sample of the documents, over the pod."""
     port = free_port()
     config = SAMPLE.read_text()
-    for told, ours in {
+    for shown, ours in {
         "127.0.0.1:8080": pod.url.removeprefix("http://"),
         "127.0.0.1:8081": f"127.0.0.1:{port}",
         "/srv/staging/": f"{behind_nginx.store}/",
     }.items():
-        assert told in config
-        config = config.replace(told, ours)
+        assert shown in config
+        config = config.replace(shown, ours)
     with nginx(tmp_path_factory.mktemp("nginx"), config, port):
         yield Client(f"http://127.0.0.1:{port}")
 
@@ -114,10 +114,10 @@ def url(pod: Pod, source: ArchiveSource, content: bytes) -> str:
 def test_the_pod_sends_no_byte_and_nginx_sends_the_file(
     pod: Pod, front: Client, url: str, content: bytes
 ) -> None:
-    told = pod.client.get(url)
-    assert told.body == b""
+    shown = pod.client.get(url)
+    assert shown.body == b""
     assert re.fullmatch(
-        r"/_store/sha256/[0-9a-f]{2}/[0-9a-f]{64}", told.headers["X-Accel-Redirect"]
+        r"/_store/sha256/[0-9a-f]{2}/[0-9a-f]{64}", shown.headers["X-Accel-Redirect"]
     )
     got = front.get(url)
     assert (got.status, got.body) == (200, content)
@@ -171,7 +171,7 @@ def test_conditions_are_those_of_the_service(front: Client, url: str) -> None:
         assert len(answer.body) == (SIZE if status == 200 else 0), headers
 
 
-def test_nobody_gets_into_the_store_by_its_own_path(front: Client, pod: Pod, url: str) -> None:
+def test_no_client_reads_the_store_by_its_own_path(front: Client, pod: Pod, url: str) -> None:
     inside = pod.client.get(url).headers["X-Accel-Redirect"]
     got = urllib3.request("GET", front.url + inside, retries=False)
     assert got.status == 404

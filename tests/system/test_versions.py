@@ -56,8 +56,8 @@ def serves(pod: Pod, archive_url: str, objects: Objects, folder: Path) -> None:
         assert client.wait(staging.id, timeout=60).state == "staged"
         fetched = client.download(f"{path}/update.gz", folder / "update.gz")
         assert fetched.read_bytes() == objects[FULL_PAYLOAD]
-        told = [event.to_state for event in client.events(staging.id) if event.kind == "staging"]
-        assert told[-1] == "staged"
+        shown = [event.to_state for event in client.events(staging.id) if event.kind == "staging"]
+        assert shown[-1] == "staged"
         assert [lock.scope for lock in client.locks("all", scope=archive_url)]
         payload = next(a for a in client.artifacts(archive_url=archive_url, name="full_payload"))
         client.pin(payload.id, datetime.now(UTC) + timedelta(hours=1))

@@ -10,7 +10,7 @@ from staging_api.errors import Unavailable
 
 
 class Loop:
-    """What such a thread runs: it counts, fails if told to, and waits to be stopped."""
+    """What such a thread runs: it counts, fails on demand, and waits to be stopped."""
 
     def __init__(self) -> None:
         self.runs = 0

@@ -100,8 +100,8 @@ def test_pauses_without_retry_after_double_up_to_a_ceiling() -> None:
 
 
 def test_members_of_a_newer_service_are_kept() -> None:
-    told = documents.staging("resting", mood="good")
-    staging = Staging.of(told)
+    shown = documents.staging("resting", mood="good")
+    staging = Staging.of(shown)
     assert staging.state == "resting"
     assert not staging.final
     assert staging.document["mood"] == "good"
@@ -116,9 +116,9 @@ def test_an_artifact_in_a_folder_is_unpacked() -> None:
 
 
 def test_what_an_older_service_does_not_say_is_none() -> None:
-    told = documents.lock()
-    del told["ended_by"], told["reference_id"]
-    assert Lock.of(told).ended_by is None
+    shown = documents.lock()
+    del shown["ended_by"], shown["reference_id"]
+    assert Lock.of(shown).ended_by is None
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "http://", "/static"])

@@ -26,8 +26,8 @@ def logging_as_before() -> Iterator[None]:
 
 def only_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     (line,) = capsys.readouterr().err.splitlines()
-    told: dict[str, Any] = json.loads(line)
-    return told
+    shown: dict[str, Any] = json.loads(line)
+    return shown
 
 
 def test_a_line_of_a_library_has_every_id_of_the_request(
@@ -37,9 +37,9 @@ def test_a_line_of_a_library_has_every_id_of_the_request(
     logs.bind_log_context(request_id="r", caller="ci")
     logs.bind_log_context(lock_id="l", caller="boss")
     logging.getLogger("a.library").warning("%d of %s", 7, "9")
-    told = only_line(capsys)
-    assert told.pop("timestamp").endswith("Z")
-    assert told == {
+    shown = only_line(capsys)
+    assert shown.pop("timestamp").endswith("Z")
+    assert shown == {
         "event": "7 of 9",
         "level": "warning",
         "logger": "a.library",
@@ -56,19 +56,19 @@ def test_what_was_a_request_s_is_forgotten_with_it(capsys: pytest.CaptureFixture
     logs.bind_log_context(request_id="r", caller="ci")
     logs.clear_log_context()
     logging.getLogger("x").info("idle")
-    told = only_line(capsys)
-    assert told["request_id"] is None
-    assert "caller" not in told
+    shown = only_line(capsys)
+    assert shown["request_id"] is None
+    assert "caller" not in shown
 
 
 def test_a_line_for_people_has_the_ids_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("console")
     logs.bind_log_context(request_id="r-17")
     logging.getLogger("x").info("done")
-    told = capsys.readouterr().err
-    assert "done" in told
-    assert "r-17" in told
-    assert "staging_id" not in told
+    shown = capsys.readouterr().err
+    assert "done" in shown
+    assert "r-17" in shown
+    assert "staging_id" not in shown
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "\udcff of a file's name", 'a "quote"', "grün"])
@@ -89,9 +89,9 @@ def test_a_traceback_names_lines_and_no_values(
         raise_with("open sesame".replace(" ", "-"))
     except ValueError:
         logging.getLogger(__name__).exception("it failed")
-    told = capsys.readouterr().err
-    assert "raise_with" in told
-    assert "open-sesame" not in told
+    shown = capsys.readouterr().err
+    assert "raise_with" in shown
+    assert "open-sesame" not in shown
 
 
 @FORMS
@@ -101,9 +101,9 @@ def test_a_secret_in_an_error_is_redacted(form: Form, capsys: pytest.CaptureFixt
         fail("no route to postgresql://staging:hunter22@db/staging")
     except ConnectionError:
         logging.getLogger(__name__).exception("it failed")
-    told = capsys.readouterr().err
-    assert "no route to postgresql://***@db/staging" in told
-    assert "hunter22" not in told
+    shown = capsys.readouterr().err
+    assert "no route to postgresql://***@db/staging" in shown
+    assert "hunter22" not in shown
 
 
 @FORMS
@@ -113,9 +113,9 @@ def test_secrets_in_the_message_and_in_ids_are_redacted(
     logs.configure(form)
     logs.bind_log_context(caller="https://hunter22@idp/me")
     logging.getLogger("x").info("sent BEARER hunter22.hunter22")
-    told = capsys.readouterr().err
-    assert "***" in told
-    assert "hunter22" not in told
+    shown = capsys.readouterr().err
+    assert "***" in shown
+    assert "hunter22" not in shown
 
 
 def fail(text: str) -> None:

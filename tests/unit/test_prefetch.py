@@ -1,4 +1,4 @@
-"""Pieces that another thread makes, ahead of whoever takes them."""
+"""Pieces that another thread makes, ahead of their consumer."""
 
 import threading
 

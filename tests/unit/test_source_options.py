@@ -1,4 +1,4 @@
-"""How sources are talked to is a matter of settings, and a wrong one is told by its name."""
+"""How sources are talked to is set by settings, and a wrong setting is named."""
 
 import pytest
 

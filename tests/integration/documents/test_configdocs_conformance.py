@@ -225,7 +225,7 @@ def test_the_default_mode_refuses_a_full_buffer(site: DocumentApi, mode: str | N
     assert site.status() == {"a": "created"}
 
 
-def test_append_refuses_only_what_is_buffered(site: DocumentApi) -> None:
+def test_append_refuses_only_collections_in_the_buffer(site: DocumentApi) -> None:
     for name in ("a", "gone"):
         site.add(name, document(name))
     site.committed("p", policy())

@@ -405,7 +405,7 @@ def test_d13_integer_keys_and_dates_of_data_come_back_as_they_were(site: Documen
 @pytest.mark.parametrize(
     "path", ["/nothing", "/configdocs/a/b", "/configdocs/none", "/renderedconfigdocs"]
 )
-def test_d14_every_refusal_says_what_is_wrong_in_its_own_words(
+def test_d14_every_refusal_names_its_own_fault(
     site: DocumentApi, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = site.ask("GET", path)

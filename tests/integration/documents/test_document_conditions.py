@@ -180,7 +180,7 @@ def test_every_get_answers_304_while_its_etag_holds(
 
 
 @pytest.mark.parametrize("path", READS)
-def test_an_etag_changes_with_what_is_answered(full: DocumentApi, path: str) -> None:
+def test_an_etag_changes_with_the_response(full: DocumentApi, path: str) -> None:
     before = full.send("GET", API + path)
     assert full.commit().status == 200
     full.ask("POST", "/document-site-actions", {"outcome": "success", "revision": 1})

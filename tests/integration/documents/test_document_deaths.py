@@ -72,7 +72,7 @@ class World:
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             assert os.WTERMSIG(status) == signal.SIGKILL
-            # Whoever waits for its lock need not wait until the lease runs out.
+            # A request that waits for its lock need not wait until the lease expires.
             execute(
                 self.database,
                 "UPDATE lock_scopes SET acquired_at = acquired_at - interval '1 h',"

@@ -30,7 +30,7 @@ def changed(site: DocumentApi) -> DocumentApi:
     return site
 
 
-def test_the_buffer_is_compared_with_what_is_committed(changed: DocumentApi) -> None:
+def test_the_buffer_is_compared_with_the_committed_version(changed: DocumentApi) -> None:
     found = compared(changed)
     assert found.keys() == {("a", "one"), ("a", "password")}
     assert found["a", "password"]["change"] == "created"
@@ -67,7 +67,7 @@ def test_a_document_that_moves_names_where_from(changed: DocumentApi) -> None:
     assert (moved["change"], moved["moved_from"], moved["paths"]) == ("modified", "other", [])
 
 
-def test_without_a_buffer_nothing_differs_from_what_is_committed(changed: DocumentApi) -> None:
+def test_without_a_buffer_nothing_differs_from_the_committed_version(changed: DocumentApi) -> None:
     assert changed.commit().status == 200
     assert changed.ask("GET", ROUTE).json == {"old": 3, "new": 3, "changes": [], "next": None}
     assert compared(changed, old="2", rendered="true").keys() == {

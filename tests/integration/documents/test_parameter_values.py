@@ -252,6 +252,6 @@ def test_callers_who_take_turns_never_see_each_others_answer(
         assert answer.status == 200, answer.body
         if name == "viewer" or not asks:
             assert SECRET not in answer.body
-        # One ETag names one answer, whoever asks.
+        # One ETag names one response, for every caller.
         assert bodies.setdefault((path, etag), answer.body) == answer.body
         latest[path] = etag

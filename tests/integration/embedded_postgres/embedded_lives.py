@@ -41,7 +41,7 @@ sys.stdin.read()
 
 
 class User:
-    """A process that uses the server of a home until it is told to end."""
+    """A process that uses the server of a home until it has to end."""
 
     def __init__(self, home: Path, binaries: Path, then: str, become: Callable[[], None] | None):
         self.process = subprocess.Popen(
@@ -60,8 +60,8 @@ class User:
         """Wait until it has joined or started the server."""
         line = self.output.readline()
         assert line, self.complaint()
-        told: dict[str, Any] = json.loads(line)
-        return told
+        shown: dict[str, Any] = json.loads(line)
+        return shown
 
     def complaint(self) -> str:
         """Wait until it has ended, and give what it wrote to standard error."""
@@ -165,7 +165,7 @@ def forbid_user_namespaces() -> None:
 
 
 def give_to_another(folder: Path) -> None:
-    """Make the folder one of somebody else."""
+    """Give the folder to another user."""
     if ROOT:
         os.chown(folder, 12345, 12345)
     else:

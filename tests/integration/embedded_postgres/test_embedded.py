@@ -105,7 +105,7 @@ def test_nothing_listens_on_tcp_and_only_the_owner_may_enter_the_socket_folder(h
         assert server.socket_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_server_forces_data_to_the_disk_unless_told_otherwise(home: Path) -> None:
+def test_the_server_syncs_data_to_the_disk_by_default(home: Path) -> None:
     with running(home) as server:
         assert query(server.url, "SHOW fsync") == [("on",)]
         assert query(server.url, "SHOW full_page_writes") == [("on",)]
@@ -211,7 +211,7 @@ def test_a_supervisor_about_to_be_gone_is_waited_for_and_then_replaced(
     assert query(user.server()["url"], "SELECT 1") == [(1,)]
 
 
-def test_a_supervisor_told_to_end_takes_the_server_and_the_socket_folder_with_it(
+def test_a_supervisor_ends_the_server_and_removes_the_socket_folder(
     home: Path, start_user: StartUser
 ) -> None:
     server = start_user(home).server()
@@ -241,15 +241,15 @@ def test_a_data_folder_whose_making_was_killed_is_never_believed(
     real, slow = embedded.find_binaries(), empty_home.parent / "slow"
     slow.mkdir()
     (slow / "postgres").symlink_to(real / "postgres")
-    told = slow / "told"
-    os.mkfifo(told)
+    shown = slow / "told"
+    os.mkfifo(shown)
     # Makes a folder that looks whole, tells its parent's id, and never returns.
     (slow / "initdb").write_text(
-        f'#!/bin/sh\n{real}/initdb "$@"\necho $PPID >{told}\nexec sleep 99\n'
+        f'#!/bin/sh\n{real}/initdb "$@"\necho $PPID >{shown}\nexec sleep 99\n'
     )
     (slow / "initdb").chmod(0o755)
     user = start_user(empty_home, binaries=slow)
-    with ends(supervisor := int(told.read_text())):
+    with ends(supervisor := int(shown.read_text())):
         os.kill(supervisor, signal.SIGKILL)
     assert "EmbeddedPostgresError" in user.complaint()
     with running(empty_home, durable=False) as server:

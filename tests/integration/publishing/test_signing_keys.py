@@ -73,7 +73,7 @@ def digest_of(signed: Signed, key: SigningKey) -> set[str]:
         "local-user nobody",
     ],
 )
-def test_nothing_in_the_home_of_gpg_changes_what_is_signed_or_how(
+def test_options_in_the_home_of_gpg_change_no_signature(
     key: SigningKey, folder: Path, line: str
 ) -> None:
     (key.home / "gpg.conf").write_text(f"{line}\n")

@@ -75,10 +75,10 @@ def test_versions_are_ordered_by_number_not_by_letter():
 
 
 def test_load_is_a_rate_since_the_last_reading():
-    told = Rates(seconds=0).now()
-    assert 0 <= told["cpu_percent"] <= 100
-    assert told["network_total_bytes_per_second"] >= 0
-    assert told["disk_total_bytes_per_second"] >= 0
+    shown = Rates(seconds=0).now()
+    assert 0 <= shown["cpu_percent"] <= 100
+    assert shown["network_total_bytes_per_second"] >= 0
+    assert shown["disk_total_bytes_per_second"] >= 0
 
 
 def test_a_system_without_counters_has_no_load(tmp_path):

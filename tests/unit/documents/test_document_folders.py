@@ -174,7 +174,7 @@ def test_why_names_where_a_value_came_from(site, capsys):
     assert (origin["document"]["name"], origin["secret"]) == ("pass", True)
 
 
-def test_why_of_what_is_not_there_is_refused(site):
+def test_why_refuses_a_path_that_does_not_exist(site):
     verb = document_folders.explain
     with pytest.raises(NotFound):
         verb(site, "site/Thing/v1", "nothing", ".", as_json=False)

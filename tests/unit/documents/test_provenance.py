@@ -7,7 +7,9 @@ from staging_api.documents.provenance import users, why
 from tests.document_sets import SECRET, doc, rendered, secret, sub
 
 
-def told(*values: Any, name: str = "one", path: str = ".") -> list[tuple[str, str, str, list[str]]]:
+def shown(
+    *values: Any, name: str = "one", path: str = "."
+) -> list[tuple[str, str, str, list[str]]]:
     """Path, document, place in it and steps, the first step first, of each origin."""
     found = rendered(*values).get("site/Thing/v1", name)
     assert found is not None
@@ -23,7 +25,7 @@ def told(*values: Any, name: str = "one", path: str = ".") -> list[tuple[str, st
 
 
 def test_a_value_that_was_written_here_came_no_way():
-    assert told(doc("one", {"a": {"b": 1}}), path=".a.b") == [(".a.b", "one", ".a.b", [])]
+    assert shown(doc("one", {"a": {"b": 1}}), path=".a.b") == [(".a.b", "one", ".a.b", [])]
 
 
 def test_a_value_of_the_parent_and_one_of_the_child():
@@ -32,9 +34,9 @@ def test_a_value_of_the_parent_and_one_of_the_child():
         doc("one", {"a": {"x": 7}}, layer="site", parent={"is": "p"}),
     ]
     layered = ["one layeringDefinition.parentSelector"]
-    assert told(*values, path=".a.y") == [(".a.y", "base", ".a.y", layered)]
-    assert told(*values, path=".a.x") == [(".a.x", "one", ".a.x", [])]
-    assert told(*values, path=".a") == [
+    assert shown(*values, path=".a.y") == [(".a.y", "base", ".a.y", layered)]
+    assert shown(*values, path=".a.x") == [(".a.x", "one", ".a.x", [])]
+    assert shown(*values, path=".a") == [
         (".a", "base", ".a", layered),
         (".a.x", "one", ".a.x", []),
     ]
@@ -47,7 +49,7 @@ def test_a_value_that_came_through_documents_names_each_step():
         doc("low", {}, layer="type", parent={"is": "p"}),
         doc("one", {}, subs=[sub("low", ".here", path=".m[0]"), sub("source", ".w")]),
     ]
-    assert told(*values, path=".here") == [
+    assert shown(*values, path=".here") == [
         (
             ".here",
             "source",
@@ -59,7 +61,7 @@ def test_a_value_that_came_through_documents_names_each_step():
             ],
         )
     ]
-    assert told(*values, path=".w.k") == [(".w.k", "source", ".k", ["one substitutions[1]"])]
+    assert shown(*values, path=".w.k") == [(".w.k", "source", ".k", ["one substitutions[1]"])]
 
 
 def test_a_text_that_patterns_composed_has_all_its_origins():
@@ -75,13 +77,13 @@ def test_a_text_that_patterns_composed_has_all_its_origins():
             ],
         ),
     ]
-    assert [each[1] for each in told(*values, path=".url")] == ["port", "host", "one"]
+    assert [each[1] for each in shown(*values, path=".url")] == ["port", "host", "one"]
 
 
 def test_recursion_names_only_the_texts_that_it_changed():
     dest = {"path": ".", "pattern": "X", "recurse": {"depth": -1}}
     values = [doc("source", "v"), doc("one", {"a": ["X", "y"]}, subs=[sub("source", dest)])]
-    changed = [(each[0], each[1]) for each in told(*values) if each[1] == "source"]
+    changed = [(each[0], each[1]) for each in shown(*values) if each[1] == "source"]
     assert changed == [(".a[0]", "source")]
 
 
@@ -91,8 +93,8 @@ def test_an_element_keeps_its_origin_when_one_before_it_is_deleted():
         doc("base", {"l": [1, 2, 3]}, labels={"is": "p"}, subs=[sub("source", ".l[2]")]),
         doc("one", {}, layer="site", parent={"is": "p"}, actions=[("delete", ".l[0]")]),
     ]
-    assert [each[1:3] for each in told(*values, path=".l[1]")] == [("source", ".")]
-    assert [each[1:3] for each in told(*values, path=".l[0]")] == [("base", ".l[1]")]
+    assert [each[1:3] for each in shown(*values, path=".l[1]")] == [("source", ".")]
+    assert [each[1:3] for each in shown(*values, path=".l[0]")] == [("base", ".l[1]")]
 
 
 def test_a_replacement_names_both():
@@ -106,10 +108,10 @@ def test_a_replacement_names_both():
     assert [origin.document.layer for _, origin in why(found, ("b",))] == ["site"]
 
 
-def test_of_a_secret_neither_its_place_nor_its_keys_are_told():
+def test_neither_the_place_nor_the_keys_of_a_secret_are_shown():
     hidden = secret("pass", {"swordfish": {"deep": 1}})
     one = doc("one", {}, subs=[sub("pass", ".v", schema=SECRET, path=".swordfish")])
-    assert [each[:3] for each in told(hidden, one, path=".v")] == [(".v", "pass", ".")]
+    assert [each[:3] for each in shown(hidden, one, path=".v")] == [(".v", "pass", ".")]
 
 
 def names(*values: Any, of: str) -> list[str]:

@@ -162,7 +162,7 @@ def test_masking_changes_a_copy():
 
 @pytest.mark.parametrize("by", ["policy", "substitution"])
 def test_builds_that_are_a_secret_are_refused_and_not_listed(by):
-    """Whoever may see stagings sees what is staged, so a secret URL would not stay one."""
+    """Every caller that may list stagings sees their URLs, so a secret URL would not stay one."""
     policy = "encrypted" if by == "policy" else "cleartext"
     subs = [from_secret(".builds[0].archive_url")] if by == "substitution" else []
     urls = {"builds": [{"archive_url": f"gs://{WORD}"}]}

@@ -1,4 +1,4 @@
-"""Nobody serves the whole network by mistake; and the document of who may call is true."""
+"""The whole network is not served by mistake; and the page of permissions matches the code."""
 
 from pathlib import Path
 
