@@ -20,7 +20,7 @@ from staging_api.store.parts import PART_BYTES
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.rows import check_store, select, states
 from tests.service import STAGINGS, Pod, Service, eventually
-from tests.source import PATIENCE_SECONDS, ArchiveSource
+from tests.source import PATIENCE_SECONDS, ArchiveSource, Read
 
 #: What each holder brings before it is killed: more than a part.
 _BROUGHT_BYTES = 10 << 20
@@ -91,12 +91,21 @@ class Herd:
             name = read.path.rpartition("/")[2]
             sent[name] += read.sent_bytes
             completed[name] += read.start + read.sent_bytes == len(self.objects[name])
-        assert set(completed.values()) == {1}, completed
+        assert set(completed.values()) == {1}, self._story(reads)
         again = {name: count - len(self.objects[name]) for name, count in sent.items()}
         assert 0 <= again.pop(FULL_PAYLOAD) <= self.kills * PART_BYTES
         assert set(again.values()) == {0}, again
         assert sum(self.killed.values()) == self.kills
         check_store(self.rows, self.service.store)
+
+    def _story(self, reads: list[Read]) -> str:
+        """What was read of the payload, and by whom, for the message of a failure."""
+        locks = (
+            "SELECT holder, fence, acquired_at, expires_at, ended_at, outcome, ended_by"
+            " FROM api_locks WHERE scope = :u ORDER BY fence"
+        )
+        shown = [read for read in reads if read.path.endswith(FULL_PAYLOAD)]
+        return "\n".join(str(row) for row in (*shown, *select(self.rows, locks, u=self.url)))
 
     def _ask(self, number: int, together: threading.Barrier) -> None:
         """One client: requests until all is staged, and reads its files."""
