@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from staging_api.catalogue.absence import nearest
 from staging_api.catalogue.entry import Entry, mapping_of
 from staging_api.catalogue.model import (
     DECOMPRESSED_WORD,
@@ -180,7 +181,9 @@ class Catalogue:
             return [replace(kind, verify=self._verify)]
         if word not in self._by_word:
             known = ", ".join(sorted(self._by_word))
-            raise Invalid.field("artifacts", f"{word!r} is none of {known}")
+            (first, *_) = nearest(word, self._by_word)
+            reason = f"{word!r} is none of {known}; {first} is nearest"
+            raise Invalid.field("artifacts", reason)
         return self._by_word[word]
 
 

@@ -14,7 +14,7 @@ at once, and another request that waits for the same goes on in its place.
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.errors import (
+    ArtifactNotFound,
     LockHeld,
     LockLost,
     NoConnectionFree,
@@ -225,6 +226,18 @@ class Joining:
                 raise WaitTimedOut(f"{request.archive_url} is still being staged")
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
+
+    def check_there(self, request: StagingRequest, named: Collection[str]) -> None:
+        """Refuse a request that names an artifact which the archive does not have.
+
+        An optional one may be missing from a group; a client that names it needs it.
+
+        Raises:
+            ArtifactNotFound: says which.
+        """
+        for outcome in self._outcomes(request):
+            if outcome.state == "missing" and outcome.name in named:
+                raise ArtifactNotFound(f"{outcome.name} is not in {request.archive_url}")
 
     def _patiently(self, call: Callable[[float], _Result], client: Client) -> _Result:
         """Call with the deadline of the request, again while no database connection is free.

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.clients import Client
 from staging_api.db.engine import Database
@@ -317,6 +318,6 @@ class Upload:
     def _over(self, kind: ArtifactKind, held: Hold) -> UploadWaitOver:
         self._end(held)
         return UploadWaitOver(
-            f"{kind.name} did not come to {self._request.archive_url}"
-            f" within {self._allowed_seconds:.0f} s"
+            f"{kind.name} did not come within {self._allowed_seconds:.0f} s:"
+            f" {absent_object(kind, self._names or [], self._request.archive_url)}"
         )

@@ -233,7 +233,8 @@ def test_every_block_does_as_printed(reader: Reader):
     reader.follow(Block("console", f"$ {stage}\n{shown}"))
 
     printed = reader.terminal.run(f"{sys.executable} - <<'EOF'\n{reader.here(python.text)}\nEOF")
-    assert re.fullmatch(r"/static/board/R17-1208\.0\.0/update\.gz [0-9a-f]{64}\s*", printed)
+    assert printed.strip() == ""
+    assert (reader.folder / "R17-1208.0.0" / "update.gz").stat().st_size
 
     reader.terminal.run("kill %1; wait")
     reader.follow(shared)

@@ -207,6 +207,8 @@ def test_test_suites_alone_are_staged_where_nothing_comes_with_them(
     place.put(f"{bare}/test_suites.tar.bz2", build()["test_suites.tar.bz2"])
     place.put(f"{bare}/UPLOADED", b"test_suites.tar.bz2\n")
     assert stage(client, service, bare, "artifacts=test_suites") == "True"
+    refused = stage(client, service, bare, "artifacts=test_suites,control_files")
+    assert refused.startswith("DownloaderException: control_files is not in")
 
 
 def test_globs_name_several_files(

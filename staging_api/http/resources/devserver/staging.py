@@ -76,6 +76,7 @@ class Stage:
             self._joining.queue(staging_request, origin(req))
         else:
             self._joining.stage_all(staging_request, origin(req))
+            self._joining.check_there(staging_request, query.words("artifacts"))
         say(resp, SUCCESS)
 
 
@@ -92,7 +93,10 @@ class IsStaged:
         """Say `True` or `False`."""
         query = Query(req)
         staging_request = self._builds.check_request(query.required("archive_url"), _words(query))
-        say(resp, str(self._joining.is_staged(staging_request, client_of(req))))
+        staged = self._joining.is_staged(staging_request, client_of(req))
+        if staged:
+            self._joining.check_there(staging_request, query.words("artifacts"))
+        say(resp, str(staged))
 
 
 def _words(query: Query) -> list[str]:

@@ -1,0 +1,74 @@
+"""The rows of gs_cache's paths, which stand at the root and below ``gscache/``."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from staging_api.http.dependencies import AppDependencies
+from staging_api.http.described import Described, operation, parameter, text, texts
+from staging_api.http.file_contract import FILE_PATHS
+from staging_api.http.permissions import STAGERS
+from staging_api.http.resources.devserver.answers import status_error
+from staging_api.http.resources.devserver.gs_cache import (
+    Decompressed,
+    FromArchive,
+    FromBucket,
+    ListDir,
+)
+from staging_api.http.resources.devserver.rows import REFUSED, TAG, WAIT, contract_of, row
+from staging_api.http.resources.static import StaticFiles
+from staging_api.http.route import Make, Route
+
+_BUCKET = parameter("bucket", "of gs://", "path")
+_MEMBER = parameter("file", "the member; several, or with * or ?: JSON of texts", required=True)
+_OBJECT = parameter("path", "of the object in it", "path")
+
+
+def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mapping[str, Described]:
+    """A file of a bucket: sent as a staged file is."""
+    sent = FILE_PATHS["/static/{path}"]["get"]["responses"]
+    files = {status: sent[status] for status in ("200", "206", "302", "304", "412", "416")}
+    refused = {**REFUSED, **texts(400, 404, 422, 502, 504, 507), **files}
+    described = {status: {"description": each["description"]} for status, each in refused.items()}
+    return {
+        "get": operation(name, summary, TAG, refused, parameters),
+        "head": operation(f"head_{name}", summary, TAG, described, parameters),
+    }
+
+
+def _static(deps: AppDependencies) -> StaticFiles:
+    return StaticFiles(deps.files, deps.sender, deps.wait_cap_seconds)
+
+
+def _reading_through(resource: type[Any]) -> Make:
+    return lambda deps: resource(deps.devserver, _static(deps))
+
+
+def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
+    """The paths of gs_cache, at the root or below its own name."""
+    name = prefix.strip("/")
+    name = f"{name}_" if name else ""
+    through: tuple[tuple[str, type[Any], str, list[Described]], ...] = (
+        ("download", FromBucket, "An object of a bucket", []),
+        ("extract", FromArchive, "A member of a tar or zip of a bucket", [_MEMBER]),
+        ("decompress", Decompressed, "An object of a bucket, decompressed", []),
+    )
+    routes = [
+        row(
+            f"{prefix}/{verb}/{{bucket}}/{{path:path}}",
+            resource,
+            STAGERS,
+            _through(f"{name}{verb}_object", summary, [_BUCKET, _OBJECT, *others, WAIT]),
+            errors=status_error,
+            make=_reading_through(resource),
+        )
+        for verb, resource, summary, others in through
+    ]
+    listing = contract_of(
+        f"{name}list_dir",
+        "What is directly in a folder of a bucket",
+        text("a URL a line"),
+        [_BUCKET, _OBJECT],
+        *(400, 404, 422, 502),
+    )
+    path = f"{prefix}/list_dir/{{bucket}}/{{path:path}}"
+    return (*routes, row(path, ListDir, STAGERS, listing, errors=status_error))

@@ -1,0 +1,80 @@
+"""One row of the devserver's table of routes: its contract, and the form of its errors."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from staging_api.http.described import (
+    ALWAYS,
+    BEFORE_ROUTING,
+    Described,
+    operation,
+    parameter,
+    problems,
+    text,
+    texts,
+)
+from staging_api.http.permissions import Roles
+from staging_api.http.problems import ErrorForm
+from staging_api.http.resources.devserver.answers import text_error, word_error
+from staging_api.http.route import Make, Route
+
+TAG = "devserver"
+WAIT = parameter(
+    "upload_wait_seconds",
+    "how long to wait for an archive that is still being uploaded",
+    schema={"type": "number", "minimum": 0, "maximum": 86400},
+)
+SUCCESS = text("`Success`; `Service Unavailable`: ask again in some seconds")
+
+# A status says less here than elsewhere: these clients know 200 and 500.
+REFUSED = {
+    **texts(*(status for status in ALWAYS if status not in {400, *BEFORE_ROUTING})),
+    **texts(405, 409, 415, 500),
+    **problems(*BEFORE_ROUTING),
+}
+
+
+def json_of(description: str) -> Mapping[str, Any]:
+    """An answer of JSON."""
+    return {"description": description, "content": {"application/json": {"schema": {}}}}
+
+
+def contract_of(
+    name: str,
+    summary: str,
+    answer: Described,
+    parameters: Iterable[Described] = (),
+    *others: int,
+) -> Mapping[str, Described]:
+    """A contract of GET alone; `others` are further statuses that answer a line of text."""
+    answers = {**REFUSED, **texts(*others), "200": answer}
+    return {"get": operation(name, summary, TAG, answers, parameters)}
+
+
+def row(
+    path: str,
+    resource: type[Any],
+    roles: Roles,
+    contract: Mapping[str, Described],
+    *,
+    errors: ErrorForm = text_error,
+    make: Make | None = None,
+) -> Route:
+    """A path: what serves it, and who may call it."""
+    methods = {method.upper(): roles for method in contract}
+    make = make or (lambda deps: resource(deps.devserver))
+    return Route(path, methods, make, contract, errors, resource)
+
+
+def word_row(
+    path: str,
+    resource: type[Any],
+    roles: Roles,
+    summary: str,
+    parameters: Iterable[Described],
+    *,
+    answer: Described = SUCCESS,
+) -> Route:
+    """A path whose answer is one word."""
+    contract = contract_of(path.strip("/"), summary, answer, parameters)
+    return row(path, resource, roles, contract, errors=word_error)
