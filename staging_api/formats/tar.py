@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
@@ -27,6 +27,7 @@ from staging_api.prefetch import prefetched
 
 _INCREMENTAL_FOLDER, _CONTINUED, _VOLUME_LABEL = b"D", b"M", b"V"
 _FOLDERS = (tarfile.DIRTYPE, _INCREMENTAL_FOLDER)
+_MAGIC, _PREFIX = slice(257, 265), slice(345, 500)
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 _BROKEN = (tarfile.TarError, ValueError, OverflowError, UnicodeError, IndexError)
 
@@ -54,6 +55,20 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> S
     return checker.result()
 
 
+class _Header(tarfile.TarInfo):
+    """A header; the standard library takes the times that GNU tar writes into dumps for folders."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header."""
+        info = super().frombuf(buf, encoding, errors)
+        # Where a ustar header has the folders above, an old GNU header has times, or zeros.
+        times = bytes(buf[_PREFIX]).partition(b"\0")[0]
+        if buf[_MAGIC] == tarfile.GNU_MAGIC and times:
+            info.name = info.name.removeprefix(times.decode(encoding, errors) + "/")
+        return info
+
+
 class _Tar:
     """The members of a tar, one after another; each is read before the next one."""
 
@@ -68,6 +83,7 @@ class _Tar:
             with tarfile.open(
                 fileobj=cast("IO[bytes]", stream),
                 mode="r:",
+                tarinfo=_Header,
                 encoding="utf-8",
                 errors="surrogateescape",
             ) as tar:

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
 from staging_api.errors import Invalid
+from staging_api.formats.names import has_unsafe_character
 from staging_api.sources.query import split_query
 
 
@@ -153,13 +154,19 @@ def parse_prefix(text: str, field: str) -> ArchiveUrl:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether every segment of a relative name could stand in an archive URL."""
+    """Whether a relative name can be that of an object.
+
+    More than the URL of an archive may have: a backslash and a no-break space are ordinary here,
+    and percent-encoded in the URL of the object. But servers on Windows follow one behind ``..``.
+    """
     try:
         for segment in name.split("/"):
-            _check_segment(segment)
+            _check_length(segment)
+            if segment in ("", ".") or ".." in segment.split("\\") or _ESCAPE.search(segment):
+                return False
     except ValueError:
         return False
-    return True
+    return not has_unsafe_character(name)
 
 
 def _with_query(url: ArchiveUrl, query: str, secret_parameters: Collection[str]) -> ArchiveUrl:
@@ -240,6 +247,10 @@ def _check_segment(segment: str) -> None:
         raise ValueError("must not contain control or invisible characters")
     if _ESCAPE.search(segment):
         raise ValueError("must not be percent-encoded twice")
+    _check_length(segment)
+
+
+def _check_length(segment: str) -> None:
     if len(segment.encode()) > MAX_SEGMENT_BYTES:
         raise ValueError(f"has a path segment longer than {MAX_SEGMENT_BYTES} bytes")
 

@@ -10,10 +10,13 @@ from backports import zstd
 from tests.archives import header, tar_of
 from tests.corpus.case import Case
 from tests.corpus.raw_tar import (
+    BLOCK,
+    GNU,
     appended,
     old_sparse,
     pax_sparse,
     raw_named,
+    summed,
     typed,
     with_skippable,
 )
@@ -48,6 +51,13 @@ def sparse_cases(extents: list[tuple[int, bytes]], size: int, what: str) -> list
         Case(f"a sparse member, {form}, {what}", data + behind, files)
         for form, data in forms.items()
     ]
+
+
+def with_times(data: bytes) -> bytes:
+    """A tar whose first header has times of access and change, as ``tar -g`` writes them."""
+    head = bytearray(data[:BLOCK])
+    head[345:369] = b"15302736173\0" * 2
+    return summed(head) + data[BLOCK:]
 
 
 F = ("d/f", b"content")
@@ -239,6 +249,7 @@ CASES = [
         note="3 of its members are devices or pipes",
     ),
     Case("a volume label", typed(b"V", "label") + ONE, FILES),
+    Case("times in the header of a dump", with_times(tar_of(F, form=GNU)), FILES),
     Case("an incremental dump", typed(b"D", "d", b"Yf\0\0") + ONE, FILES),
     Case("an unknown type is a file", typed(b"Z", "odd", b"1") + ONE, {**FILES, "odd": b"1"}),
     Case("a contiguous file", typed(b"7", "odd", b"1") + ONE, {**FILES, "odd": b"1"}),

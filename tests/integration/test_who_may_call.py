@@ -86,8 +86,8 @@ def test_a_role_may_call_the_routes_of_the_table(
     answer = call(client, route, method, issuer.token(role=role))
     roles = PERMISSIONS.roles_for(route, method)
     refused = bool(roles) and role not in (roles or ())
-    # An archive that is outside of what may be staged is refused as well, to every caller; an answer
-    # to HEAD does not say why.
+    # An archive that is outside of what may be staged is refused as well, to every caller; an
+    # answer to HEAD does not say why.
     outside = "outside the allowed sources" in answer.text
     if method == "HEAD" and not refused and "{bucket}" in route:
         outside = True

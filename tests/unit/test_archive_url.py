@@ -117,7 +117,20 @@ def test_an_object_lies_below_its_archive():
     assert parse("gs://b-1/R17").below("au/x y.gz").canonical == "gs://b-1/R17/au/x%20y.gz"
 
 
-@pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/..", "a\\b", "a\nb", "%2e"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "/a", "a/", "a//b", "../a", "a/..", "..\\b", "a\nb", "%2e", "\u202ea", "\udcff"],
+)
 def test_an_unsafe_name_is_known_as_one(name):
     assert not is_safe_name(name)
     assert is_safe_name("chromeos_R17_full-dev.bin")
+
+
+@pytest.mark.parametrize(
+    "name", [r"system-systemd\x2dfsck.slice", "a\u00a0b", "a\u202fb", "a\u200db"]
+)
+def test_an_odd_name_is_ordinary_and_encoded_in_the_url_of_its_object(name):
+    assert is_safe_name(name)
+    url = parse("gs://b-1/R17").below(name).canonical
+    assert url.isascii()
+    assert "\\" not in url
