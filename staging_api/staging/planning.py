@@ -9,7 +9,7 @@ from staging_api.db.engine import Database
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging import repository
-from staging_api.staging.model import Staging, StagingRequest, lock_kind_of
+from staging_api.staging.model import StagedArtifact, Staging, StagingRequest, lock_kind_of
 
 
 def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
@@ -17,17 +17,14 @@ def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
     newest = repository.newest_for(conn, request.archive_url, request.names)
     if newest is None:
         return None
-    rows = [row for row in newest.artifacts if row.name in request.names]
-    if not all(row.settled for row in rows) or not set(request.names) <= set(newest.requested):
-        # It shows what was its own; since then others may have brought or removed some.
-        rows = repository.artifacts_of(conn, request.archive_url, request.names)
+    rows = _requested_rows(conn, newest, request)
     if {row.name for row in rows} != set(request.names):
         return None
     on_their_way = [row for row in rows if not row.settled]
-    if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-        return None
     if not on_their_way:
         return newest
+    if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+        return None
     names = [row.name for row in on_their_way]
     bringer = repository.bringer(conn, request.archive_url, names)
     if bringer is None or bringer.cancel_requested_at is not None:
@@ -101,6 +98,18 @@ def plan(
             over=over,
         )
     return staging_id
+
+
+def _requested_rows(
+    conn: Connection, newest: Staging, request: StagingRequest
+) -> Sequence[StagedArtifact]:
+    """The artifacts of a request as they are now, those that have a row."""
+    names = set(request.names)
+    rows = [row for row in newest.artifacts if row.name in names]
+    if names <= set(newest.requested) and all(row.settled for row in rows):
+        return rows
+    # The newest staging shows its own artifacts; others may have staged or evicted some since.
+    return repository.artifacts_of(conn, request.archive_url, request.names)
 
 
 def _coming(conn: Connection, request: StagingRequest) -> Staging | None:
