@@ -189,6 +189,10 @@ class ArtifactKind:
     verify: Verification | None = None
     limits: tuple[tuple[str, int], ...] = ()
 
+    def has_names(self, build: str) -> bool:
+        """Whether each choice names its object, without a glob."""
+        return all(choice.object_name(build) is not None for choice in self.choices)
+
     def find(self, names: Iterable[str], build: str) -> list[str]:
         """The objects to fetch, out of all names of an archive; empty if it is not there.
 

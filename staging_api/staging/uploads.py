@@ -139,12 +139,17 @@ class Upload:
         except ArchiveNotFound:
             if (refusal := self._presence.refusal(kind)) is not None:
                 raise refusal from None
-            if not self._presence.seen and not self._has_staged():
+            # What has no glob was looked for by name, so it is absent, if the archive is not. What
+            # needs a list was not looked for at all.
+            if not kind.has_names(self._request.url.build) or not self._is_known:
                 raise
             return sorted(self._presence.seen)
 
-    def _has_staged(self) -> bool:
-        """Whether something of the request is staged: then there is such an archive."""
+    @property
+    def _is_known(self) -> bool:
+        """Whether something of the archive was found or staged: then there is such an archive."""
+        if self._presence.seen:
+            return True
         names = self._request.names
         with self._database.connect() as conn:
             rows = repository.artifacts_of(conn, self._request.archive_url, names)

@@ -46,7 +46,7 @@ WRONG_FIELDS: list[tuple[Any, str, str]] = [
     ({"archive_url": "http://host/%2e%2e/R17-1"}, "archive_url", "must not have . or .."),
     ({"archive_url": "http://host/a%2fb"}, "archive_url", "percent-encoded separator"),
     ({"archive_url": "http://me:secret@host/R1"}, "archive_url", "user name or password"),
-    ({"archive_url": "http://host/R17-1?x=1"}, "archive_url", "query"),
+    ({"archive_url": "gs://host/R17-1?x=1"}, "archive_url", "query"),
     ({"archive_url": "http://host/R\0"}, "archive_url", "control"),
     ({"archive_url": "http://host/" + "a" * 2000}, "archive_url", "1024"),
     ({"archive_url": URL, "artifacts": ["ful_payload"]}, "artifacts", "full_payload"),

@@ -79,6 +79,16 @@ def test_entries_without_a_glob_are_staged_and_an_optional_one_is_missing(over_h
     assert states == {"payload": "staged", "suites": "staged", "notes": "missing"}
 
 
+def test_what_needs_a_list_is_not_called_missing_without_one(over_http):
+    """It may be there: nothing looked for it."""
+    at, server = over_http()
+    text = CATALOGUE.replace("pattern: notes.txt", 'pattern: "notes*"')
+    at = replace(at, service=replace(at.service, catalogues=Catalogues(Catalogue.read(text))))
+    staging = at.stage(f"{server.url}/b/R17", "payload", "notes")
+    states = {each.name: each.state for each in staging.artifacts}
+    assert states == {"payload": "staged", "notes": "failed"}
+
+
 def test_what_is_not_there_is_refused_at_once(over_http):
     at, server = over_http({"payload.bin": b"payload"})
     with pytest.raises(ArtifactNotFound, match="suites"):
