@@ -121,6 +121,21 @@ def test_quarantined_files_stay_a_month_by_the_clock_of_the_store(
     assert store.has(good.sha256)
 
 
+def test_quarantined_files_are_removed_after_a_month(
+    store: BlobStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.batch("worker-1") as batch:
+        bad = batch.keep([b"bad"])
+        batch.commit()
+    assert store.quarantine(bad.sha256, lambda _stream: True)
+    begun, left = store.time(), []
+    for days in (29, 31):
+        monkeypatch.setattr(store, "time", lambda at=begun + days * DAY_SECONDS: at)
+        store.sweep(DAY_SECONDS)
+        left.append(len(kept_aside(url)))
+    assert left == [1, 0]
+
+
 def test_what_a_process_is_at_work_on_stays_however_old_it_looks(
     store: BlobStore, url: str, home: Path, spool: Path
 ) -> None:
