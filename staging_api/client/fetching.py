@@ -4,17 +4,18 @@ What if the process dies? See `local_folder`: the next call goes on where this o
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from staging_api.client import download
 from staging_api.client.calls import Calls
 from staging_api.client.local_folder import LocalFolder, disk_errors
 from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
+from staging_api.client.streaming import stream, worth_streaming, write
 from staging_api.client.transport import Transport
 from staging_api.errors import (
     ArchiveCorrupt,
@@ -90,14 +91,18 @@ def fetch(
     """Bring the files of artifacts to a folder; errors are those of `StagingClient.fetch`."""
     artifacts = _artifacts(calls, wanted.archive_url, wanted.names)
     missing = [artifact.name for artifact in artifacts if artifact.state == "missing"]
-    listed = [file for artifact in artifacts for file in _files(calls, artifact)]
-    # Two artifacts may have the same file; one that differs was staged later, and is served.
-    files = list({file.name: file for file in reversed(listed)}.values())
     folder = LocalFolder(to)
     try:
+        lists = {artifact.id: _files(calls, artifact, folder) for artifact in artifacts}
+        listed = [file for files in lists.values() for file in files]
+        # Two artifacts may have the same file; one that differs was staged later, and is served.
+        files = list({file.name: file for file in reversed(listed)}.values())
         absent = [file for file in files if not folder.has(file, hash_all=options.hash_all)]
-        _Fetch(calls.transport, folder, deadline, options, absent).run()
-        folder.tidy(files)
+        run = _Fetch(calls.transport, folder, deadline, options, absent)
+        for artifact in artifacts:
+            run.stream(artifact, lists[artifact.id])
+        run.fetch_rest()
+        folder.tidy(files, lists)
     finally:
         folder.close()
     ids = [artifact.id for artifact in artifacts if artifact.state == "staged"]
@@ -140,9 +145,16 @@ def _artifacts(calls: Calls, archive_url: str, names: Sequence[str]) -> list[Sta
     return found
 
 
-def _files(calls: Calls, artifact: StagedArtifact) -> Iterator[StagedFile]:
-    if artifact.state == "staged":
-        yield from calls.pages(StagedFile.of, f"/artifacts/{artifact.id}/files", {}, _PAGE_SIZE)
+def _files(calls: Calls, artifact: StagedArtifact, folder: LocalFolder) -> list[StagedFile]:
+    """Return the files of an artifact: they never change, so a list is read once for a folder."""
+    if artifact.state != "staged":
+        return []
+    if (known := folder.list_of(artifact)) is not None:
+        return known
+    path = f"/artifacts/{artifact.id}/files"
+    files = list(calls.pages(StagedFile.of, path, {}, _PAGE_SIZE))
+    folder.keep_list(artifact, files)
+    return files
 
 
 class _Fetch:
@@ -161,17 +173,38 @@ class _Fetch:
         self._deadline = deadline
         self._options = options
         # The largest first, so that no large one is left to a single connection at the end.
-        self._files = sorted(files, key=lambda file: -file.size_bytes)
+        largest_first = sorted(files, key=lambda file: -file.size_bytes)
+        self._left = {file.path: file for file in largest_first}
         self._total = sum(file.size_bytes for file in files)
         self._done = 0
         self._errors: list[StagingApiError] = []
         self._mutex = threading.Lock()
         self._stopped = threading.Event()
 
-    def run(self) -> None:
-        """Fetch every file; raise the first error when no thread works any more."""
+    def stream(self, artifact: StagedArtifact, files: Sequence[StagedFile]) -> None:
+        """Fetch the files of one artifact as a stream, if that is cheaper; some may be left."""
+        absent = [self._left[file.path] for file in files if file.path in self._left]
+        if worth_streaming(artifact, files, absent):
+            wanted = {file.path: file for file in absent}
+            stream(self._transport, self._deadline, artifact, wanted, self._keep)
+
+    def _keep(self, file: StagedFile, content: IO[bytes]) -> None:
+        if not write(self._folder, file, content):
+            return
+        del self._left[file.path]
+        self._folder.note(file)
+        self._done += file.size_bytes
+        if self._options.on_bytes is not None:
+            self._options.on_bytes(self._done, self._total)
+        if self._options.on_file is not None:
+            self._options.on_file(file)
+
+    def fetch_rest(self) -> None:
+        """Fetch every file that is left; raise the first error when no thread works any more."""
+        if not self._left:
+            return
         with ThreadPoolExecutor(self._options.connections) as pool:
-            futures = [pool.submit(self._one, file) for file in self._files]
+            futures = [pool.submit(self._one, file) for file in self._left.values()]
             try:
                 wait(futures)
             except BaseException:

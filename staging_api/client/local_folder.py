@@ -1,7 +1,8 @@
 """A folder of this machine that staged files are brought to.
 
-``.staging-api/`` in it has the parts of unfinished downloads, and a journal: a line for each file
-that was verified, with its size and time of change, so that it need not be hashed again.
+``.staging-api/`` in it has the parts of unfinished downloads; the lists of the files of artifacts,
+which never change; and a journal: a line for each file that was verified, with its size and time of
+change, so that it need not be hashed again.
 
 What if the process dies? Before a file has its name: its bytes are in a part, and the next call
 continues after them. After that, before its line of the journal: the next call hashes the file
@@ -19,10 +20,12 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from staging_api.client.file_lock import try_lock
-from staging_api.client.model import StagedFile
+from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed
 
 _OWN = ".staging-api"
+#: What is kept of each file of a list.
+_LISTED = ("name", "path", "size_bytes", "sha256", "executable")
 _NOT_ON_WINDOWS = frozenset('<>:"|?*')
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
@@ -39,10 +42,12 @@ class LocalFolder:
         """
         self.root = root
         self._parts = root / _OWN / "parts"
+        self._lists = root / _OWN / "lists"
         self._journal = root / _OWN / "verified.jsonl"
         self._safe: set[Path] = {root}
         with disk_errors():
             self._parts.mkdir(parents=True, exist_ok=True)
+            self._lists.mkdir(exist_ok=True)
             self._lock = (root / _OWN / "lock").open("a+b")
             if not try_lock(self._lock):
                 self._lock.close()
@@ -118,13 +123,38 @@ class LocalFolder:
             self._lines.write(json.dumps([file.name, *known]) + "\n")
             self._lines.flush()
 
-    def tidy(self, files: Iterable[StagedFile]) -> None:
-        """Remove parts of other downloads than of these files, and rewrite a journal that grew."""
+    def list_of(self, artifact: StagedArtifact) -> list[StagedFile] | None:
+        """Return the files of an artifact, if they were listed for this folder before."""
+        try:
+            items = json.loads(self._list(artifact.id).read_bytes())
+            return [StagedFile(**item) for item in items]
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep_list(self, artifact: StagedArtifact, files: Iterable[StagedFile]) -> None:
+        """Keep the list of an artifact's files."""
+        items = [{name: getattr(file, name) for name in _LISTED} for file in files]
         with disk_errors():
-            wanted = {self.part(file) for file in files}
-            for part in self._parts.iterdir():
-                if part not in wanted:
-                    part.unlink()
+            target = self._list(artifact.id)
+            fresh = target.with_suffix(".new")
+            fresh.write_text(json.dumps(items), encoding="utf-8")
+            fresh.replace(target)
+
+    def _list(self, artifact_id: str) -> Path:
+        return self._lists / f"{hashlib.sha256(artifact_id.encode()).hexdigest()[:24]}.json"
+
+    def tidy(self, files: Iterable[StagedFile], artifact_ids: Iterable[str]) -> None:
+        """Remove what is of no use any more, and rewrite a journal that grew.
+
+        Args:
+            files: whose parts stay.
+            artifact_ids: whose lists stay.
+        """
+        with disk_errors():
+            wanted = {self.part(file) for file in files} | set(map(self._list, artifact_ids))
+            for kept in (*self._parts.iterdir(), *self._lists.iterdir()):
+                if kept not in wanted:
+                    kept.unlink()
             lines = self._journal.read_bytes().count(b"\n")
             if lines > 2 * len(self._verified) + 100:
                 self._rewrite()

@@ -64,6 +64,7 @@ _PACKED = parameter(
     "of a folder: all of its files as one stream, however deep; cut short if one is lost meanwhile",
     schema={"type": "string", "enum": ["tar", "tar.gz", "tar.zst", "zip"]},
 )
+_OF_ARTIFACT = parameter("artifact", "with `archive`: only the files of this artifact")
 _FOLLOW = parameter(
     "follow",
     "a file that is still being staged is sent as it grows, and waited for if nothing of it is"
@@ -95,14 +96,14 @@ def _static(name: str) -> dict[str, Described]:
             "Fetch a staged file, or list a folder",
             "static",
             _FETCHED,
-            [_STAGED, _FOLLOW, _PACKED, *_OF_A_PAGE, *_CONDITIONS],
+            [_STAGED, _FOLLOW, _PACKED, _OF_ARTIFACT, *_OF_A_PAGE, *_CONDITIONS],
         ),
         "head": operation(
             f"head_{name}",
             "Describe a staged file",
             "static",
             _described(_FETCHED),
-            [_STAGED, _PACKED, *_OF_A_PAGE, *_CONDITIONS],
+            [_STAGED, _PACKED, _OF_ARTIFACT, *_OF_A_PAGE, *_CONDITIONS],
         ),
     }
 

@@ -1,18 +1,21 @@
 """Bringing a staging to the disk: whole, verified, resumed, and only what changed."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 from staging_api import errors
 from staging_api.cli import main
-from staging_api.client import FetchOptions, Pacing, StagedFile, StagingClient
+from staging_api.client import FetchOptions, Pacing, StagedFile, StagingClient, download
 from staging_api.client.local_folder import LocalFolder
 from staging_api.db.engine import Database
 from tests.factories import ORIGIN
@@ -131,7 +134,7 @@ MOMENTS = [
     ("local_folder.LocalFolder.has", 1),
     ("local_folder.LocalFolder.has", 30),
     ("download.fetch", 1),
-    ("download.fetch", 20),
+    ("streaming.write", 20),
     ("download._Part.append", 1),
     ("download._Part.append", 3),
     ("download._Part.appear_as", 1),
@@ -142,7 +145,8 @@ MOMENTS = [
 KILLED = """
 import os, sys
 from functools import reduce
-from staging_api.client import download, fetching, local_folder, FetchOptions, StagingClient
+from staging_api.client import download, fetching, local_folder, streaming
+from staging_api.client import FetchOptions, StagingClient
 url, archive_url, to, where, count = sys.argv[1:]
 download._CHUNK_BYTES = 30_000
 *path, name = where.split(".")
@@ -156,6 +160,7 @@ def dies(*given, **named):
         os._exit(9)
     return done if "append" in name else real(*given, **named)
 setattr(owner, name, dies)
+fetching.write = streaming.write
 StagingClient(url).get(archive_url, to=to, options=FetchOptions(connections=1))
 """
 
@@ -233,7 +238,7 @@ def test_a_journal_that_is_damaged_costs_only_a_hash(tmp_path: Path) -> None:
     assert os.access(tmp_path / "x", os.X_OK)
     for _ in range(400):
         folder.note(file)
-    folder.tidy([file])
+    folder.tidy([file], [])
     folder.close()
     assert len(journal.read_text().splitlines()) == 1
 
@@ -299,3 +304,38 @@ def test_the_verb_says_what_it_fetched(at: Bench, run: Run, tmp_path: Path) -> N
     document = json.loads(out)
     assert (code, document["fetched"], len(document["items"])) == (0, [], 40)
     assert run("get", f"file://{at.builds}/board/none", "-o", to)[0] == 5
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_small_files_come_as_one_stream_and_what_it_lacks_one_by_one(
+    at: Bench, client: StagingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    url, seen, single = staged(at), list[str](), list[str]()
+    fetch, open_tar = download.fetch, tarfile.open
+
+    def fetched(*given: Any, **named: Any) -> Path:
+        single.append(given[1].to.name)
+        return fetch(*given, **named)
+
+    def cut_off(fileobj: IO[bytes], **named: Any) -> tarfile.TarFile:
+        return open_tar(fileobj=io.BytesIO(fileobj.read(8 * 1024 + 100)), **named)
+
+    monkeypatch.setattr(download, "fetch", fetched)
+    if cut:
+        monkeypatch.setattr(tarfile, "open", cut_off)
+    noting = FetchOptions(on_file=lambda file: seen.append(file.name))
+    got = client.get(url, to=tmp_path / "to", options=noting)
+    assert sorted(seen) == sorted(file.name for file in got.files)
+    assert contents(tmp_path / "to") == {"payload.bin": b"x" * 100_000, **SUITES}
+    assert (single == ["payload.bin"]) is not cut
+    assert len(single) < 40
+
+
+def test_a_list_that_is_damaged_is_read_again(
+    at: Bench, client: StagingClient, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    client.get(url, to=to)
+    for kept in (to / ".staging-api/lists").iterdir():
+        kept.write_text("[{}]")
+    assert client.get(url, to=to).fetched == []

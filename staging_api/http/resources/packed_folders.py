@@ -11,7 +11,7 @@ from typing import BinaryIO
 import falcon
 
 from staging_api import metrics
-from staging_api.errors import Invalid, StagingApiError
+from staging_api.errors import Invalid, NotFound, StagingApiError
 from staging_api.formats.packing import PACKERS, PackedFile
 from staging_api.http.handover import Sender
 from staging_api.staging.files import StagedFiles
@@ -46,6 +46,10 @@ def send_folder(
     if req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
         raise Invalid.field(_PARAMETER, "needs HTTP/1.1: the length of the stream is not known")
     found = files.below(folder)
+    if (artifact_id := req.get_param("artifact")) is not None:
+        found = [file for file in found if file.artifact_id == artifact_id]
+        if not found:
+            raise NotFound(f"artifact {artifact_id} has no files in {folder}")
     etag = f'W/"{_digest(form, found)}"'
     resp.set_header("ETag", etag)
     resp.set_header("Cache-Control", "no-cache")
@@ -65,8 +69,13 @@ def _packed(
 ) -> Iterator[PackedFile]:
     above = folder[: folder.rstrip("/").rfind("/") + 1]
 
+    handed_out: set[str] = set()
+
     def opened(file: ServedFile) -> BinaryIO:
-        files.hand_out(file)
+        # Often enough: an artifact is protected for minutes, and most folders have few of them.
+        if file.artifact_id not in handed_out:
+            files.hand_out(file)
+            handed_out.add(file.artifact_id)
         with sender.noticed(file.sha256, file.size_bytes):
             return sender.blobs.open(file.sha256, file.size_bytes)
 
