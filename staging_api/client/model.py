@@ -125,6 +125,7 @@ class StagedArtifact(Answer):
         brought_since_by: within an ended staging: id of a later one that staged it.
         archive_url: like all that follow, None within a staging; set by `StagingClient.artifact`
             and `StagingClient.artifacts`.
+        verified_by: the digest that its content was compared with, and who gives and signs it.
     """
 
     id: str
@@ -144,6 +145,7 @@ class StagedArtifact(Answer):
     staging_id: str | None = None
     source_url: str | None = None
     source_version: str | None = None
+    verified_by: str | None = None
     attempt: int | None = None
     created_at: datetime | None = None
     staged_at: datetime | None = None

@@ -191,6 +191,10 @@ class FullArtifactBody(ArtifactBody):
     staging_id: Ulid
     source_url: str | None
     source_version: str | None
+    verified_by: str | None = Field(
+        description="the digest that its content was compared with, and who gives and signs it:"
+        " `sha256 of SHA256SUMS signed by OpenPGP 0123...`; null: nobody gives one"
+    )
     attempt: int
     created_at: datetime
     staged_at: datetime | None

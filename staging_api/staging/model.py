@@ -104,6 +104,7 @@ class StagedArtifact:
     """One row of ``staged_artifacts``: one catalogue entry of one archive.
 
     Attributes:
+        verified_by: the digest that was compared, and who gives and signs it; None if nobody does.
         warnings: what of its objects was left out, or taken otherwise than it says; sentences.
         brought_since_by: within a staging that is finished: the later staging that brought it.
     """
@@ -120,6 +121,7 @@ class StagedArtifact:
     sha256: str | None
     source_url: str | None
     source_version: str | None
+    verified_by: str | None
     attempt: int
     bytes_done: int
     bytes_total: int | None
