@@ -1,15 +1,18 @@
 """One attempt at one artifact, as its row tells it: begun, its progress, and how it ended.
 
 Each change is a transaction guarded by the lock of the artifact's archive. What if the process
-dies? The row stays as the last transaction left it; `service` says how the artifact goes on.
+dies? The row stays as the last transaction left it; `service` says how the artifact goes on. The
+rows of many files are written before it, in batches that nobody reads until it says ``staged``: the
+next attempt deletes what is left of them.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from staging_api import metrics
 from staging_api.db.engine import Database
@@ -30,6 +33,7 @@ from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
 from staging_api.staging import engine, repository
 from staging_api.staging.engine import FetchedArtifact
+from staging_api.staging.fetched import FileRow
 from staging_api.staging.model import Failure, StagedArtifact
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blobs import BlobStore
@@ -41,6 +45,8 @@ _PROGRESS_SECONDS = 0.5
 _FIRST_RETRY_SECONDS = 5.0
 #: How often contents may be removed, and come back, while a row is written that names them.
 _MAX_TRIES = 5
+#: Rows of files that one transaction writes: less than 100 ms, on a busy machine too.
+_FILES_AT_ONCE = 1000
 
 
 class ThrottledProgress:
@@ -137,25 +143,72 @@ class Attempt:
 
         Raises:
             Unavailable: contents of it were removed meanwhile, which may pass.
-            LockLost: another process may work on it now; nothing was written.
+            LockLost: another process may work on it now; nothing of it is served.
         """
-        for _ in range(_MAX_TRIES):
-            unsure = self._settled(fetched, bytes_done)
-            if fetched is None:
-                return
-            if not unsure:
-                engine.forget(fetched, self.blobs)
-                return
-            self._look_for(unsure, fetched)
-        raise Unavailable("the contents of the artifact come and go", retry_after_seconds=1)
+        if fetched is None:
+            with guarded(self.database, self.held) as conn:
+                repository.mark_missing(conn, self.artifact.id, self.held.lease)
+                repository.settle(conn, self.artifact.archive_url, self.held.lease)
+            return
+        files = self._rows_of(fetched)
+        if len(fetched.files) > _FILES_AT_ONCE:
+            self._add_files(files)
+            self._mark_staged(fetched, bytes_done, None)
+        else:
+            self._mark_staged(fetched, bytes_done, list(files))
+        engine.forget(fetched, self.blobs)
 
-    def _look_for(self, digests: set[str], fetched: FetchedArtifact) -> None:
+    def _rows_of(self, fetched: FetchedArtifact) -> Iterator[FileRow]:
+        """Yield the rows of the files; images are served where their clients look for them, too."""
+        with self.database.connect() as conn:
+            prefix = repository.prefix_of(conn, self.artifact.archive_url)
+        images = [f"images/{prefix}"] if self.artifact.lock_kind == IMAGES.name else []
+        return (file.row(folder) for folder in [prefix, *images] for file in fetched.files)
+
+    def _add_files(self, files: Iterator[FileRow]) -> None:
+        """Write the rows of many files, a batch at a time; nobody reads them before ``staged``."""
+        left = True
+        while left:
+            with guarded(self.database, self.held) as conn:
+                left = repository.forget_some_files(conn, self.artifact.id, _FILES_AT_ONCE)
+        while batch := list(islice(files, _FILES_AT_ONCE)):
+            for _ in range(_MAX_TRIES):
+                with guarded(self.database, self.held) as conn:
+                    unsure = repository.add_files(conn, self.artifact.id, batch)
+                if not unsure:
+                    break
+                self._look_for(unsure, batch)
+            else:
+                raise _come_and_go()
+
+    def _mark_staged(
+        self, fetched: FetchedArtifact, bytes_done: int, files: Sequence[FileRow] | None
+    ) -> None:
+        """Say ``staged``; `files` are those that have no rows yet, None if all have."""
+        for _ in range(_MAX_TRIES):
+            with guarded(self.database, self.held) as conn:
+                unsure = repository.mark_staged(
+                    conn,
+                    self.artifact.id,
+                    self.held.lease,
+                    fetched,
+                    files=files,
+                    bytes_done=bytes_done,
+                )
+                if not unsure:
+                    repository.remember_objects(conn, fetched.cached_objects)
+                    repository.settle(conn, self.artifact.archive_url, self.held.lease)
+                    return
+            self._look_for(unsure, files or ())
+        raise _come_and_go()
+
+    def _look_for(self, digests: set[str], files: Sequence[FileRow]) -> None:
         """Check that the store has these contents; in no transaction, as a bucket may be slow.
 
         Raises:
             Unavailable: they were removed meanwhile.
         """
-        contents = {f.sha256: f.size_bytes for f in fetched.files if f.sha256 in digests}
+        contents = {f["sha256"]: f["size_bytes"] for f in files if f["sha256"] in digests}
         lacking = self.blobs.lacks(contents)
         if lacking:
             with self.database.connect() as conn:
@@ -165,31 +218,6 @@ class Attempt:
                 " they are fetched again",
                 retry_after_seconds=1,
             )
-
-    def _settled(
-        self,
-        fetched: FetchedArtifact | None,
-        bytes_done: int,
-    ) -> set[str]:
-        """Record how an attempt ended; or return the contents that must be looked for first."""
-        with guarded(self.database, self.held) as conn:
-            if fetched is None:
-                repository.mark_missing(conn, self.artifact.id, self.held.lease)
-            else:
-                prefix = repository.prefix_of(conn, self.artifact.archive_url)
-                unsure = repository.mark_staged(
-                    conn,
-                    self.artifact.id,
-                    self.held.lease,
-                    fetched,
-                    files=_served(fetched, self.artifact, prefix),
-                    bytes_done=bytes_done,
-                )
-                if unsure:
-                    return unsure
-                repository.remember_objects(conn, fetched.cached_objects)
-            repository.settle(conn, self.artifact.archive_url, self.held.lease)
-        return set()
 
     def _fail(self, error: StagingApiError) -> None:
         metrics.ARTIFACTS.labels(self.artifact.name, error.code).inc()
@@ -222,9 +250,5 @@ class Attempt:
             repository.mark_cancelled(conn, self.artifact.archive_url, self.staging_id)
 
 
-def _served(
-    fetched: FetchedArtifact, artifact: StagedArtifact, prefix: str
-) -> list[dict[str, str | int | bool]]:
-    """Return the rows of its files; images are served where their clients look for them, too."""
-    folders = [prefix, f"images/{prefix}"] if artifact.lock_kind == IMAGES.name else [prefix]
-    return [file.row(folder) for folder in folders for file in fetched.files]
+def _come_and_go() -> Unavailable:
+    return Unavailable("the contents of the artifact come and go", retry_after_seconds=1)

@@ -1,8 +1,18 @@
 """What one artifact became: what the engine returns and the rows are made of."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from staging_api.staging.model import CachedObject
+
+
+class FileRow(TypedDict):
+    """The columns of a file in ``staged_files``, less its artifact."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    executable: bool
 
 
 @dataclass(frozen=True)
@@ -14,7 +24,7 @@ class StagedFile:
     size_bytes: int
     executable: bool = False
 
-    def row(self, prefix: str) -> dict[str, str | int | bool]:
+    def row(self, prefix: str) -> FileRow:
         """Return its columns in ``staged_files``; `prefix` is the build's folder below /static."""
         return {
             "path": f"{prefix}/{self.path}",

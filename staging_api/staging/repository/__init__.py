@@ -2,7 +2,9 @@
 
 from staging_api.staging.repository.access_rows import note_accesses, note_hand_out
 from staging_api.staging.repository.artifact_rows import (
+    add_files,
     begin_artifact,
+    forget_some_files,
     is_evictable,
     is_pinned,
     leave_to_patient,
@@ -138,6 +140,7 @@ __all__ = [
     "Space",
     "Turn",
     "act_as",
+    "add_files",
     "add_staging",
     "adopt_orphans",
     "artifacts_of",
@@ -175,6 +178,7 @@ __all__ = [
     "forget_blobs",
     "forget_dead_reservations",
     "forget_polls",
+    "forget_some_files",
     "idle_artifacts",
     "incoming_file",
     "is_evictable",

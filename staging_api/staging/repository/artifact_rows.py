@@ -6,7 +6,7 @@ Only planning an artifact on which no process works needs no lock.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from staging_api.db.tables import archives, staged_artifacts, staged_files
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
-from staging_api.staging.fetched import FetchedArtifact
+from staging_api.staging.fetched import FetchedArtifact, FileRow
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.staging_rows import settle
@@ -36,6 +36,7 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "warnings": [],
 }
 
+_OF_FILE: Final = ("path", "sha256", "size_bytes", "executable")
 # The columns that are fields of `FetchedArtifact`, too.
 _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by"]
 
@@ -120,37 +121,59 @@ def note_progress(
     _set(conn, artifact_id, bytes_done=done, bytes_total=total, bytes_per_second=per_second)
 
 
+def add_files(conn: Connection, artifact_id: str, files: Sequence[FileRow]) -> set[str]:
+    """Add files to an artifact that is not ``staged`` yet: until then nobody reads them.
+
+    Args:
+        files: their bytes are durably in the store.
+
+    Returns:
+        contents that the tables did not know to be in the store: then they were only named. The
+        caller commits, looks for them in the store while no transaction is open, and calls again.
+
+    Raises:
+        Unavailable: one of the contents is being removed.
+    """
+    unsure = name_blobs(conn, {file["sha256"]: file["size_bytes"] for file in files})
+    if files and not unsure:
+        columns = {name: [file[name] for file in files] for name in _OF_FILE}
+        conn.execute(_ADD_FILES, {"artifact_id": artifact_id, **columns})
+    return unsure
+
+
+def forget_some_files(conn: Connection, artifact_id: str, limit: int) -> bool:
+    """Delete some of the files that an attempt left; return whether there may be more."""
+    given = {"artifact_id": artifact_id, "limit": limit}
+    digests = conn.execute(_FORGET_SOME, given).scalars().all()
+    if digests:
+        mark_unnamed_for_deletion(conn, set(digests))
+    return len(digests) == limit
+
+
 def mark_staged(
     conn: Connection,
     artifact_id: str,
     lease: Lease,
     fetched: FetchedArtifact,
     *,
-    files: Sequence[Mapping[str, Any]],
+    files: Sequence[FileRow] | None,
     bytes_done: int,
 ) -> set[str]:
     """Say ``staged``; from the commit on, and not before, its files are served.
 
-    Returns:
-        contents that the tables did not know to be in the store: then they were only named. The
-        caller commits, looks for them in the store while no transaction is open, and calls again.
-
     Args:
         fetched: what it became.
-        files: ``path`` below /static, ``sha256``, ``size_bytes`` and ``executable`` of each; their
-            bytes are durably in the store.
+        files: its files, as for `add_files`, whose result this is, too; None: `add_files` was
+            called with all of them.
         bytes_done: what came over the wire for it.
 
     Raises:
         Unavailable: one of the contents is being removed.
     """
-    unsure = name_blobs(conn, {file["sha256"]: file["size_bytes"] for file in files})
-    if unsure:
-        return unsure
-    _forget_files(conn, artifact_id)
-    if files:
-        columns = {name: [file[name] for file in files] for name in files[0]}
-        conn.execute(_ADD_FILES, {"artifact_id": artifact_id, **columns})
+    if files is not None:
+        _forget_files(conn, artifact_id)
+        if unsure := add_files(conn, artifact_id, files):
+            return unsure
     _set(
         conn,
         artifact_id,
@@ -170,6 +193,7 @@ def mark_staged(
 
 def mark_missing(conn: Connection, artifact_id: str, lease: Lease) -> None:
     """Record that the archive lacks an optional artifact."""
+    _forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="missing", **proof(lease), **_NO_FAILURE)
 
 
@@ -177,6 +201,8 @@ def mark_failed(
     conn: Connection, artifact_id: str, lease: Lease, failure: Failure, again_after: float | None
 ) -> None:
     """Record a failure: due again after `again_after` seconds; None: failed for good."""
+    if again_after is None:
+        _forget_files(conn, artifact_id)
     _set(
         conn,
         artifact_id,
@@ -307,6 +333,12 @@ _EVICTABLE = text("""
                 <= clock_timestamp() - make_interval(secs => :idle)
             AND (pinned_until IS NULL OR pinned_until <= clock_timestamp()))
     FOR UPDATE
+""")
+
+_FORGET_SOME = text("""
+    DELETE FROM staged_files WHERE artifact_id = :artifact_id AND path IN (
+        SELECT path FROM staged_files WHERE artifact_id = :artifact_id LIMIT :limit)
+    RETURNING sha256
 """)
 
 # One statement, however many they are: thousands of rows by parameters take longer to send.
