@@ -1,13 +1,16 @@
-"""Verify detached and clear signatures of small files: OpenPGP, minisign and signify.
+"""Verify detached and clear signatures of small files: OpenPGP, minisign, signify and cosign.
 
 OpenPGP is Sequoia's (pysequoia): its policy refuses broken digests, revoked keys, and signatures
 made before or after the life of their key. A signature stays good when its key expires later, so
-keys rotate by listing both for a while. minisign and signify are one Ed25519 signature each.
+keys rotate by listing both for a while. minisign and signify are one Ed25519 signature each. Of
+cosign it is the signature by a given key (ECDSA over P-256, or Ed25519), in a bundle of either form
+or alone; certificates and logs in a bundle are not looked at.
 """
 
 import base64
 import binascii
 import hashlib
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +22,11 @@ _CLEAR = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _ALGORITHM_BYTES, _ID_BYTES, _KEY_BYTES, _SIGNATURE_BYTES = 2, 8, 32, 64
 _PLAIN, _PREHASHED = b"Ed", b"ED"
 _MAX_KEY_BYTES = 1 << 20
+_PEM = b"-----BEGIN PUBLIC KEY-----"
+_BAD_KEY = (
+    "a key must be the absolute path of a file, an armored OpenPGP key, the line of a minisign key"
+    " (RW...), or a PEM public key of cosign (P-256 or Ed25519)"
+)
 
 
 class SignatureInvalid(Exception):
@@ -29,7 +37,8 @@ def check_key(key: str) -> None:
     """Make sure that a key can be read.
 
     Args:
-        key: the absolute path of a file, an armored OpenPGP key, or the line of a minisign key.
+        key: the absolute path of a file; or a text: an armored OpenPGP key, the line of a minisign
+            key, a PEM public key of cosign.
 
     Raises:
         SignatureInvalid: it cannot; says why.
@@ -46,7 +55,10 @@ def signer_of(message: bytes, signature: bytes, keys: Sequence[str]) -> str:
     parsed = [_parsed(key) for key in keys]
     if signature.lstrip().startswith(_PGP) or signature[:1] >= b"\x80":
         return _openpgp(message, signature, _certificates(parsed))[1]
-    return _minisign(message, signature, [each for each in parsed if isinstance(each, bytes)])
+    if b"\n" in signature.strip() and not signature.lstrip().startswith(b"{"):
+        return _minisign(message, signature, [each for each in parsed if isinstance(each, bytes)])
+    pems = [each for each in parsed if not isinstance(each, bytes | list)]
+    return _cosign(message, _cosign_signature(signature), pems)
 
 
 def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:
@@ -61,7 +73,7 @@ def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:
 
 
 def _parsed(key: str) -> Any:
-    """Return a key: bytes of minisign's, or a list of OpenPGP certificates."""
+    """Return a key: bytes of minisign's, a list of OpenPGP certificates, or the object of a PEM."""
     raw = key.encode()
     if key.startswith("/"):
         try:
@@ -76,13 +88,12 @@ def _parsed(key: str) -> Any:
             return Cert.split_bytes(raw)
         except Exception:  # noqa: BLE001 - the library has no class of its own
             raise SignatureInvalid("the OpenPGP key cannot be read") from None
+    if _PEM in raw:
+        return _pem_key(raw)
     line = raw.strip().splitlines()[-1] if raw.strip() else b""
     decoded = _decoded(line)
     if decoded[:_ALGORITHM_BYTES] != _PLAIN or len(decoded) != 2 + _ID_BYTES + _KEY_BYTES:
-        raise SignatureInvalid(
-            "a key must be the absolute path of a file, an armored OpenPGP key, or the line of a"
-            " minisign key (RW...)"
-        )
+        raise SignatureInvalid(_BAD_KEY)
     return decoded
 
 
@@ -121,6 +132,51 @@ def _minisign(message: bytes, signature: bytes, keys: Sequence[bytes]) -> str:
         comment = lines[2].removeprefix(b"trusted comment: ")
         _check_ed25519(key[ends:], _decoded(lines[3]), decoded[ends:] + comment)
     return f"minisign {decoded[2:ends][::-1].hex().upper()}"
+
+
+def _pem_key(raw: bytes) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(raw)
+    except (ValueError, UnsupportedAlgorithm):
+        raise SignatureInvalid(_BAD_KEY) from None
+    is_p256 = isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
+    if not is_p256 and not isinstance(key, Ed25519PublicKey):
+        raise SignatureInvalid(_BAD_KEY)
+    return key
+
+
+def _cosign_signature(text: bytes) -> bytes:
+    """Return the signature in a bundle of cosign, of its old or its new form, or alone."""
+    if not text.lstrip().startswith(b"{"):
+        return _decoded(text)
+    try:
+        bundle = json.loads(text)
+        found = bundle.get("base64Signature") or bundle["messageSignature"]["signature"]
+        return _decoded(str(found).encode())
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SignatureInvalid("the bundle has no signature of a file in it") from None
+
+
+def _cosign(message: bytes, signature: bytes, keys: Sequence[Any]) -> str:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    for key in keys:
+        how = [ECDSA(SHA256())] if isinstance(key, EllipticCurvePublicKey) else []
+        try:
+            key.verify(signature, message, *how)
+        except InvalidSignature:
+            continue
+        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return f"cosign SHA256:{hashlib.sha256(der).hexdigest()}"
+    raise SignatureInvalid("no given cosign key signed it")
 
 
 def _check_ed25519(key: bytes, signature: bytes, message: bytes) -> None:

@@ -2,11 +2,15 @@
 
 import base64
 import hashlib
+import json
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 class OpenPgpKey:
@@ -76,6 +80,38 @@ class MinisignKey:
             both = base64.b64encode(self._private.sign(signature + comment))
             lines += [b"trusted comment: " + comment, both]
         return b"\n".join(lines) + b"\n"
+
+
+@dataclass
+class CosignKey:
+    """A key of cosign; `form` is of its signatures: ``old`` or ``new`` bundles, or ``alone``."""
+
+    form: str = "alone"
+
+    def __post_init__(self) -> None:
+        self._private = ec.generate_private_key(ec.SECP256R1())
+
+    @property
+    def public(self) -> str:
+        spki = PublicFormat.SubjectPublicKeyInfo
+        return self._private.public_key().public_bytes(Encoding.PEM, spki).decode()
+
+    @property
+    def signer(self) -> str:
+        spki = PublicFormat.SubjectPublicKeyInfo
+        der = self._private.public_key().public_bytes(Encoding.DER, spki)
+        return f"cosign SHA256:{hashlib.sha256(der).hexdigest()}"
+
+    def sign(self, message: bytes) -> bytes:
+        raw = self._private.sign(message, ec.ECDSA(hashes.SHA256()))
+        text = base64.b64encode(raw).decode()
+        if self.form == "old":
+            return json.dumps({"base64Signature": text, "cert": "", "rekorBundle": {}}).encode()
+        if self.form == "new":
+            digest = base64.b64encode(hashlib.sha256(message).digest()).decode()
+            signature = {"messageDigest": {"digest": digest}, "signature": text}
+            return json.dumps({"mediaType": "x", "messageSignature": signature}, indent=1).encode()
+        return text.encode()
 
 
 def _quietly(make: Any) -> Any:

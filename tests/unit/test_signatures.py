@@ -3,10 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from staging_api.signatures import SignatureInvalid, check_key, signed_message, signer_of
-from tests.signed import MinisignKey, OpenPgpKey
+from tests.signed import CosignKey, MinisignKey, OpenPgpKey
 
+P384 = (
+    ec.generate_private_key(ec.SECP384R1())
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
 MESSAGE = b"e3b0c442  image.zip\n"
 
 
@@ -20,15 +28,17 @@ def other():
     return OpenPgpKey("Other <other@depot.example>")
 
 
-@pytest.fixture(params=["OpenPGP", "minisign", "minisign of old", "signify"])
+@pytest.fixture(params=["OpenPGP", "minisign", "signify", "alone", "old", "new"])
 def key(request, builder):
     if request.param == "OpenPGP":
         return builder
+    if request.param in ("alone", "old", "new"):
+        return CosignKey(request.param)
     return MinisignKey(signify=request.param == "signify")
 
 
 def test_the_signer_is_the_key_that_signed(key, other):
-    keys = [other.public, MinisignKey(9).public, key.public]
+    keys = [other.public, MinisignKey(9).public, CosignKey().public, key.public]
     assert signer_of(MESSAGE, key.sign(MESSAGE), keys) == key.signer
 
 
@@ -41,7 +51,7 @@ def test_other_bytes_other_keys_and_no_keys_are_refused(key, other):
     signature = key.sign(MESSAGE)
     for message, keys in (
         (MESSAGE + b" ", [key.public]),
-        (MESSAGE, [other.public, MinisignKey(9).public]),
+        (MESSAGE, [other.public, MinisignKey(9).public, CosignKey().public]),
         (MESSAGE, []),
     ):
         with pytest.raises(SignatureInvalid):
@@ -49,7 +59,8 @@ def test_other_bytes_other_keys_and_no_keys_are_refused(key, other):
 
 
 def test_what_is_no_signature_is_refused(key):
-    for junk in (b"", b"junk", b"a\nb\nc\nd\n", b"-----BEGIN PGP SIGNATURE-----\n", b"\x88junk"):
+    pgp = (b"-----BEGIN PGP SIGNATURE-----\n", b"\x88junk")
+    for junk in (b"", b"junk", b"a\nb\nc\nd\n", b"{", b"{}", b'{"messageSignature": 1}', *pgp):
         with pytest.raises(SignatureInvalid):
             signer_of(MESSAGE, junk, [key.public])
 
@@ -90,14 +101,19 @@ def test_a_key_that_expired_after_it_signed_is_still_good_and_a_revoked_one_is_n
 
 def test_keys_are_texts_or_files(tmp_path, key):
     file = tmp_path / "key.pub"
-    file.write_text(f"untrusted comment: minisign public key\n{key.public}\n")
+    comment = "untrusted comment: minisign public key\n" if isinstance(key, MinisignKey) else ""
+    file.write_text(f"{comment}{key.public}\n")
     check_key(key.public)
     check_key(str(file))
     assert signer_of(MESSAGE, key.sign(MESSAGE), [str(file)]) == key.signer
 
 
 @pytest.mark.parametrize(
-    "key", ["", "key.pub", "/nowhere/key.pub", "RWQ", "-----BEGIN PGP PUBLIC KEY BLOCK-----"]
+    "key",
+    [
+        *("", "key.pub", "/nowhere/key.pub", "RWQ", "-----BEGIN PGP PUBLIC KEY BLOCK-----"),
+        *("-----BEGIN PUBLIC KEY-----", P384),
+    ],
 )
 def test_what_is_no_key_is_refused(key):
     with pytest.raises(SignatureInvalid):
