@@ -282,7 +282,8 @@ class StagingClient:
             NotFound: something was evicted meanwhile: stage it again.
             ArchiveUnsafe: the name of a file leads out of the folder.
             ArchiveCorrupt: received bytes do not have the declared digest.
-            Conflict: another process writes to the folder.
+            Conflict: another process writes to the folder; or two files would be one on its disk,
+                which ignores case.
             DiskFailed: a file cannot be written.
             DeadlineOver: not done in time.
             StagingApiError: the staging failed; the class says why.

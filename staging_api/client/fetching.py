@@ -97,6 +97,7 @@ def fetch(
         listed = [file for files in lists.values() for file in files]
         # Two artifacts may have the same file; one that differs was staged later, and is served.
         files = list({file.name: file for file in reversed(listed)}.values())
+        folder.check_twins(files)
         absent = [file for file in files if not folder.has(file, hash_all=options.hash_all)]
         run = _Fetch(calls.transport, folder, deadline, options, absent)
         for artifact in artifacts:

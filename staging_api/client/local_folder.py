@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
@@ -26,7 +27,8 @@ from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed
 _OWN = ".staging-api"
 #: What is kept of each file of a list.
 _LISTED = ("name", "path", "size_bytes", "sha256", "executable")
-_NOT_ON_WINDOWS = frozenset('<>:"|?*')
+#: A backslash is an ordinary character elsewhere: systemd has it in names.
+_NOT_ON_WINDOWS = frozenset('<>:"|?*\\')
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -59,6 +61,28 @@ class LocalFolder:
         """Release the folder."""
         self._lines.close()
         self._lock.close()
+
+    def check_twins(self, files: Iterable[StagedFile]) -> None:
+        """Make sure that no two files would be one here: some disks ignore case, or Unicode form.
+
+        Raises:
+            Conflict: two of them would.
+        """
+        if not self.ignores_case():
+            return
+        seen: dict[str, str] = {}
+        for file in files:
+            folded = unicodedata.normalize("NFC", file.name).casefold()
+            first = seen.setdefault(folded, file.name)
+            if first != file.name:
+                raise Conflict(
+                    f"{first!a} and {file.name!a} would be one file in {self.root}, whose disk"
+                    " ignores case"
+                )
+
+    def ignores_case(self) -> bool:
+        """Whether two names that differ in case are one file here."""
+        return (self.root / _OWN / "LOCK").exists()
 
     def place(self, file: StagedFile) -> Path:
         """Return where a file goes.
@@ -186,7 +210,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def _is_safe(segment: str) -> bool:
-    if segment in ("", ".", "..") or "\0" in segment or "/" in segment or "\\" in segment:
+    if segment in ("", ".", "..") or "\0" in segment or "/" in segment:
         return False
     if os.name != "nt":
         return True

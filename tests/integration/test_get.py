@@ -198,7 +198,7 @@ def test_bytes_that_came_before_a_kill_are_not_fetched_again(
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/etc/x", "a/../../x", "a//x", "./x", "a\\x", ".staging-api/lock", "a/\0"]
+    "name", ["../x", "/etc/x", "a/../../x", "a//x", "./x", ".staging-api/lock", "a/\0"]
 )
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     folder = LocalFolder(tmp_path / "to")
