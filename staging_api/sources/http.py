@@ -3,7 +3,8 @@
 An object's version is its strong ETag, or else its Last-Modified and length. Each answer is
 compared with it, so a body that is resumed by ranges cannot mix two versions. No request says
 If-Match: some servers answer 412 to any. A server without ranges costs the bytes before the
-requested ones, nothing else.
+requested ones; if these are many, the object is rather read whole (`SourceChanged` says so to the
+engine, which then takes it at once).
 
 HEAD is believed only if it describes an object: signed URLs allow only GET, others do not know
 HEAD, or say that every length is 0. Then a GET of the first bytes is asked instead. Where two
@@ -27,6 +28,7 @@ from staging_api.sources.headers import (
     content_range,
     declared_digests,
     media_type,
+    refuses_ranges,
     retry_after_seconds,
     strong_etag,
 )
@@ -54,6 +56,8 @@ _OVERLOADED = (*_SOON_BETTER, 503, 504)
 _NO_RANGE = (400, 416, 501)
 _SERVER_FAILED = 500
 _OK, _PARTIAL = 200, 206
+#: From a server without ranges a reader may want a part; the bytes before it are read in vain.
+_MOST_SKIPPED_BYTES = 8 << 20
 _FIRST_BYTES = {"Range": f"bytes=0-{JUDGED_BYTES - 1}"}
 
 
@@ -77,6 +81,7 @@ class HttpSource:
         self._lanes = Lanes(options.read_timeout_seconds)
         #: Names of objects that are stored packed, and sent unpacked unless asked for so.
         self._packed: set[str] = set()
+        self._rangeless: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -113,8 +118,11 @@ class HttpSource:
         if end is not None and end <= start:
             yield iter(())
             return
+        is_far = start > _MOST_SKIPPED_BYTES
+        if is_far and found.name in self._rangeless:
+            raise self._no_ranges(found.name)
         chunks = resumed(
-            lambda position: self._body(found, position, end),
+            lambda position: self._body(found, position, end, needs_range=is_far),
             start,
             self._options,
             resumable=lambda: found.version is not None,
@@ -196,6 +204,8 @@ class HttpSource:
         return True
 
     def _described(self, name: str, answer: Answer) -> SourceObject:
+        if refuses_ranges(answer.headers):
+            self._rangeless.add(name)
         size = _whole_length(answer)
         version = _version(answer, size)
         return SourceObject(
@@ -208,12 +218,14 @@ class HttpSource:
         )
 
     def _body(
-        self, found: SourceObject, start: int, end: int | None
+        self, found: SourceObject, start: int, end: int | None, *, needs_range: bool = False
     ) -> Generator[bytes, None, None]:
         headers = _conditions(found, start, end)
         with self._lanes.one(), self._request("GET", found.name, headers) as answer:
             self._check_status(answer, found.name)
             self._check_version(answer, found)
+            if needs_range and answer.status == _OK:
+                raise self._no_ranges(found.name)
             yield from self._streamed(answer, found, start, end)
 
     def _streamed(
@@ -282,6 +294,11 @@ class HttpSource:
                 retry_after_seconds=retry_after_seconds(answer.headers),
             )
         raise SourceFailed(f"{host} answered with status {status}")
+
+    def _no_ranges(self, name: str) -> SourceChanged:
+        """Note that an object has no ranges; return what makes its reader take it at once."""
+        self._rangeless.add(name)
+        return SourceChanged(f"{self._url.authority} has no ranges of {name}: it is read whole")
 
     def _check_end(self, answer: Answer) -> None:
         """A body that ends with the connection cannot be distinguished from a cut one."""

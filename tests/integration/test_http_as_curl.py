@@ -11,7 +11,13 @@ from itertools import cycle
 
 import pytest
 
-from staging_api.errors import ArtifactNotFound, SourceFailed, SourceNotAllowed, SourceRefused
+from staging_api.errors import (
+    ArtifactNotFound,
+    SourceChanged,
+    SourceFailed,
+    SourceNotAllowed,
+    SourceRefused,
+)
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
@@ -353,3 +359,17 @@ def test_what_fails_alone_is_a_failure_of_the_source(opened):
     with pytest.raises(SourceFailed, match="503"), source.open(found, 1, 2) as chunks:
         next(chunks)
     assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_far_part_of_an_object_without_ranges_is_not_read_in_vain(opened, says_so):
+    body = bytes(9 << 20)
+    headers = {**ETAG, "Accept-Ranges": "none"} if says_so else ETAG
+    source, server = opened(lambda _asked: Reply(body=body, headers=headers))
+    found = source.stat("image.zip")
+    with pytest.raises(SourceChanged, match="no ranges"), source.open(found, 9_000_000) as chunks:
+        next(chunks)
+    assert len(server.asked) == (1 if says_so else 2)
+    with source.open(found, 10, 20) as chunks:
+        assert b"".join(chunks) == body[10:20]
+    assert take(source, "image.zip")[1] == body
