@@ -26,8 +26,8 @@ def verification(entry: Entry, *, key_files: bool) -> Verification | None:
         return None
     rule.refuse_keys_outside(_KEYS)
     found = Verification(
-        checksums=rule.text("checksums"),
-        signature=rule.text("signature") or None,
+        checksums=rule.path("checksums"),
+        signature=rule.path("signature") or None,
         keys=tuple(rule.texts("keys")),
         digests=_digests(rule),
     )

@@ -5,6 +5,7 @@ from collections.abc import Container
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import ArchiveNotFound, NotFound, SourceRefused
 from staging_api.sources.model import Source
+from staging_api.sources.url import is_safe_name
 
 
 class Presence:
@@ -33,7 +34,8 @@ class Presence:
         """
         for choice in kind.choices:
             name = choice.object_name(self._build)
-            if name is None:
+            # A source opens whatever name it is given, also one that leads out of the archive.
+            if name is None or not is_safe_name(name):
                 return None
             if name in listed or name in self.seen or self._is_there(name):
                 return name

@@ -311,6 +311,9 @@ class Upload:
             seen = repository.newest_poll(conn, self._request.archive_url)
         if seen.names is not None:
             self._names = list(seen.names)
+        if not seen.names:
+            # Perhaps there will be no list, and each waiter must look for what it named itself.
+            self._presence.forget_absent()
         return max(seen.next_in_seconds, 0.0)
 
     def _pause(self) -> float:

@@ -165,7 +165,8 @@ class WitnessedSource:
             sums, called = self._witnesses.beside(found.name, self._listed), ""
         if sums is None:
             return found
-        digest = _digest_of(sums, found.name, called or sums.witness)
+        strict = self._rule is not None
+        digest = _digest_of(sums, found.name, called or sums.witness, strict=strict)
         if digest is None:
             raise SourceUnverified(
                 f"{sums.witness} does not list {found.name}, so it is not staged"
@@ -203,14 +204,22 @@ def _sums(raw: bytes, called: str, witness: str) -> Sums:
     return Sums(sums_in(text), witness)
 
 
-def _digest_of(sums: Sums, name: str, called: str) -> tuple[str, str] | None:
+def _digest_of(
+    sums: Sums, name: str, called: str, *, strict: bool = False
+) -> tuple[str, str] | None:
     """Return the digest of an object in the file `called`, whose names are relative to its folder.
 
-    A file of one object's digest may name it in any way, or not at all.
+    Args:
+        sums: the content of that file.
+        name: of the object.
+        called: the name of the file. One that is named like the object may have its digest without
+            a name, or with the path that the object had where it was made.
+        strict: whether a path must end in the object's own name: else a signature of one object's
+            digest, renamed, would let it stand for another.
     """
     folder = f"{dirname(called)}/" if dirname(called) else ""
     keys = [name.removeprefix(folder), name]
     if called.startswith(name) and len(sums.digests) == 1:
-        keys += sums.digests
+        keys += [key for key in sums.digests if not strict or basename(key) in ("", basename(name))]
     found = next((sums.digests[key] for key in keys if key in sums.digests), None)
     return found if found and found[0] in _ALGORITHMS else None

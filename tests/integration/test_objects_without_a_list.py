@@ -89,6 +89,15 @@ def test_what_needs_a_list_is_not_called_missing_without_one(over_http):
     assert states == {"payload": "staged", "notes": "failed"}
 
 
+def test_a_pattern_that_leads_out_of_the_archive_opens_nothing(at):
+    url = at.build(payload_bin=b"payload")
+    (at.builds / "secret").write_bytes(b"secret")
+    text = CATALOGUE.replace("pattern: payload.bin", "pattern: ../../secret")
+    odd = replace(at, service=replace(at.service, catalogues=Catalogues(Catalogue.read(text))))
+    with pytest.raises(ArtifactNotFound):
+        odd.service.stage(odd.service.check_request(url, ["payload"], 0), ORIGIN)
+
+
 def test_what_is_not_there_is_refused_at_once(over_http):
     at, server = over_http({"payload.bin": b"payload"})
     with pytest.raises(ArtifactNotFound, match="suites"):

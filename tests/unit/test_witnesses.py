@@ -210,6 +210,14 @@ def test_a_clear_signature_and_a_signature_of_each_object(store, builder):
     assert "object.sha256 signed by" in fetched(store, each, rule).verified_by
 
 
+def test_a_signed_digest_of_one_object_does_not_stand_for_another(store, builder):
+    sums = f"{digest(b'old')}  build/other\n".encode()
+    source = Folder({"object": b"old", "object.sha256": sums, "object.sig": builder.sign(sums)})
+    rule = Verification("{object}.sha256", "{object}.sig", (builder.public,))
+    with pytest.raises(SourceUnverified, match="does not list object"):
+        fetched(store, source, rule)
+
+
 def test_digests_of_the_catalogue(store):
     rule = Verification(digests=(("object", ("sha256", digest(BODY))),))
     source = Folder({"object": BODY, "other": BODY})
@@ -269,6 +277,8 @@ def test_a_catalogue_of_a_request_names_no_file_of_the_service(tmp_path):
         ("{digests: {x: 'sha256:0'}}", "sha256:<64"),
         ("{digests: {x: 'sha1:%s'}}" % ("0" * 40), "sha256:<64"),
         ("{sums: a}", "none of"),
+        ("{checksums: ../SUMS}", "below the build's folder"),
+        ("{checksums: a, signature: /b, keys: [RW]}", "below the build's folder"),
         ("yes", "mapping"),
     ],
 )
