@@ -115,11 +115,15 @@ def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] |
     found: dict[str, None] = {}
     for catalogue in catalogues:
         for word in catalogue["default"] if words is None else words:
-            found |= dict.fromkeys(
-                entry["name"]
+            entries = [
+                entry
                 for entry in catalogue["artifacts"]
                 if word in (entry["name"], entry["group"], *entry["aliases"])
-            ) or {word: None}
+            ]
+            found |= dict.fromkeys(entry["name"] for entry in entries) or {word: None}
+            for entry in entries:
+                if entry["name"] == word:
+                    found |= dict.fromkeys(entry.get("brings", ()))
     return list(found)
 
 

@@ -175,8 +175,10 @@ class LocalFolder:
             artifact_ids: whose lists stay.
         """
         with disk_errors():
-            wanted = {self.part(file) for file in files} | set(map(self._list, artifact_ids))
-            for kept in (*self._parts.iterdir(), *self._lists.iterdir()):
+            parts = list(self._parts.iterdir())
+            wanted = {self.part(file) for file in files} if parts else set()
+            wanted |= set(map(self._list, artifact_ids))
+            for kept in (*parts, *self._lists.iterdir()):
                 if kept not in wanted:
                     kept.unlink()
             lines = self._journal.read_bytes().count(b"\n")

@@ -44,6 +44,7 @@ class EntryBody(Body):
     every: bool = Field(description="whether all objects that fit are taken, or one")
     lands: str = Field(description="below the archive's folder; a folder ends in / or is empty")
     aliases: list[str]
+    brings: list[str] = Field(description="entries that a request gets as well which names it")
     choices: list[ChoiceBody] = Field(description="the first whose object is there is taken")
 
     @classmethod
@@ -53,6 +54,7 @@ class EntryBody(Body):
         return cls(
             **{name: getattr(kind, name) for name in names},
             aliases=list(kind.aliases),
+            brings=list(kind.brings),
             choices=[ChoiceBody.of(choice) for choice in kind.choices],
         )
 

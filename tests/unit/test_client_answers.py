@@ -9,6 +9,7 @@ import pytest
 
 from staging_api import errors
 from staging_api.client import Lock, Pacing, StagedArtifact, Staging, StagingClient
+from staging_api.client.fetching import staged_names
 from staging_api.client.problems import problem, retry_after_seconds
 from tests import scripted_service as documents
 
@@ -125,3 +126,20 @@ def test_what_an_older_service_does_not_say_is_none() -> None:
 def test_an_address_that_is_not_http_is_refused(url: str) -> None:
     with pytest.raises(errors.Invalid):
         StagingClient(url)
+
+
+def test_words_mean_what_the_catalogue_says_with_what_an_entry_brings() -> None:
+    entries = [
+        {"name": "a", "group": "g", "aliases": ["x"], "brings": ["c"]},
+        {"name": "b", "group": "g", "aliases": ["x"], "brings": []},
+        {"name": "c", "group": "more", "aliases": []},
+    ]
+    catalogue = {"default": ["g"], "artifacts": entries}
+    for words, names in {
+        None: ["a", "b"],
+        ("x",): ["a", "b"],
+        ("a",): ["a", "c"],
+        ("b", "c", "b"): ["b", "c"],
+        ("file:o", "member:o!/m"): ["file:o", "member:o!/m"],
+    }.items():
+        assert staged_names([catalogue], words) == names
