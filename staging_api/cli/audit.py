@@ -14,7 +14,7 @@ from staging_api.documents.audit import DocumentVerdict, verify_documents
 from staging_api.errors import RecordBroken
 from staging_api.processes.run import database_of
 from staging_api.settings import Settings
-from staging_api.staging.audit import Verdict, verify
+from staging_api.staging.audit import AuditVerdict, verify
 
 _SHOWN = 20
 
@@ -65,7 +65,7 @@ def audit(
         _print(verdict, of_documents, as_json)
 
 
-def _print(verdict: Verdict, of_documents: DocumentVerdict, as_json: bool) -> None:
+def _print(verdict: AuditVerdict, of_documents: DocumentVerdict, as_json: bool) -> None:
     if as_json:
         documents = {"events": of_documents.events, "head": of_documents.head}
         whole = {"stagings": verdict.stagings, "events": verdict.events, "head": verdict.head}
@@ -77,7 +77,7 @@ def _print(verdict: Verdict, of_documents: DocumentVerdict, as_json: bool) -> No
         typer.echo(f"head of documents {of_documents.head or '-'}")
 
 
-def _raise_if_broken(verdict: Verdict, of_documents: DocumentVerdict) -> None:
+def _raise_if_broken(verdict: AuditVerdict, of_documents: DocumentVerdict) -> None:
     breaks: list[dict[str, str | int | None]] = [
         {"staging_id": one.staging_id, "number": one.number, "what": one.what}
         for one in verdict.breaks

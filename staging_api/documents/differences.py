@@ -21,7 +21,7 @@ _ALIGNED = 200
 _LINES = 20_000
 
 
-class Change(StrEnum):
+class ChangeKind(StrEnum):
     """How something differs."""
 
     CREATED = "created"
@@ -35,7 +35,7 @@ class PathChange:
 
     #: In the whole document: it begins with ``metadata`` or ``data``.
     path: Path
-    change: Change
+    change: ChangeKind
     #: None where there is none; the mark where the value is or holds a secret.
     old: Any = None
     new: Any = None
@@ -47,7 +47,7 @@ class DocumentChange:
 
     collection: str
     document: Identity
-    change: Change
+    change: ChangeKind
     #: The places that differ, of a modified document.
     paths: tuple[PathChange, ...] = ()
     #: The collection that it was in before, if that is another.
@@ -143,12 +143,12 @@ def _compared(identity: Identity, old: _Side | None, new: _Side | None) -> Docum
         if not paths and moved is None:
             return None
         text = _text(identity, old, new)
-        return DocumentChange(new.collection, identity, Change.MODIFIED, paths, moved, text)
+        return DocumentChange(new.collection, identity, ChangeKind.MODIFIED, paths, moved, text)
     text = _text(identity, old, new)
     if new is not None:
-        return DocumentChange(new.collection, identity, Change.CREATED, text=text)
+        return DocumentChange(new.collection, identity, ChangeKind.CREATED, text=text)
     collection = old.collection if old is not None else ""
-    return DocumentChange(collection, identity, Change.DELETED, text=text)
+    return DocumentChange(collection, identity, ChangeKind.DELETED, text=text)
 
 
 def _text(identity: Identity, old: _Side | None, new: _Side | None) -> str:
@@ -170,7 +170,7 @@ def _changed_paths(old: _Side, new: _Side, hidden: tuple[Path, ...]) -> Iterator
         secret = next((each for each in hidden if path[: len(each)] == each), None)
         if secret is not None and secret != path:
             # Below a secret, not even keys are shown.
-            found = PathChange(secret, Change.MODIFIED, REDACTED, REDACTED)
+            found = PathChange(secret, ChangeKind.MODIFIED, REDACTED, REDACTED)
         elif secret is not None or any(each[: len(path)] == path for each in hidden):
             found = PathChange(path, change, _mark(before), _mark(after))
         else:
@@ -184,7 +184,7 @@ def _mark(value: Any) -> Any:
     return None if value is None else REDACTED
 
 
-_Place = tuple[Path, Change, Any, Any]
+_Place = tuple[Path, ChangeKind, Any, Any]
 
 
 def _places(old: Any, new: Any, here: Path) -> Iterator[_Place]:
@@ -193,7 +193,7 @@ def _places(old: Any, new: Any, here: Path) -> Iterator[_Place]:
     elif isinstance(old, list) and isinstance(new, list):
         yield from _places_of_list(old, new, here)
     elif _differ(old, new):
-        yield here, Change.MODIFIED, old, new
+        yield here, ChangeKind.MODIFIED, old, new
 
 
 def _places_of_mapping(
@@ -201,9 +201,9 @@ def _places_of_mapping(
 ) -> Iterator[_Place]:
     for key in sorted(old.keys() | new.keys()):
         if key not in new:
-            yield (*here, key), Change.DELETED, old[key], None
+            yield (*here, key), ChangeKind.DELETED, old[key], None
         elif key not in old:
-            yield (*here, key), Change.CREATED, None, new[key]
+            yield (*here, key), ChangeKind.CREATED, None, new[key]
         else:
             yield from _places(old[key], new[key], (*here, key))
 
@@ -218,9 +218,9 @@ def _places_of_list(old: list[Any], new: list[Any], here: Path) -> Iterator[_Pla
             below = (*here, new_start + step)
             yield from _places(old[old_start + step], new[new_start + step], below)
         for index in range(old_start + both, old_end):
-            yield (*here, index), Change.DELETED, old[index], None
+            yield (*here, index), ChangeKind.DELETED, old[index], None
         for index in range(new_start + both, new_end):
-            yield (*here, index), Change.CREATED, None, new[index]
+            yield (*here, index), ChangeKind.CREATED, None, new[index]
 
 
 def _blocks(old: list[Any], new: list[Any]) -> Iterable[tuple[str, int, int, int, int]]:

@@ -10,7 +10,7 @@ class PlaceUnusable(ValueError):
     """A place that cannot be set or removed; the message says why, without quoting values."""
 
 
-class Copy:
+class CopyOnWrite:
     """A copy on write of a value of mappings, lists and scalars."""
 
     def __init__(self, value: Any) -> None:

@@ -8,7 +8,7 @@ secrets, so that it reveals neither a short secret nor that two secrets are equa
 from collections.abc import Iterable
 from typing import Any
 
-from staging_api.documents.editing import Copy
+from staging_api.documents.editing import CopyOnWrite
 from staging_api.documents.model import Document, Path
 from staging_api.documents.paths import MISSING, get
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
@@ -44,7 +44,7 @@ def redacted_document(document: Document) -> dict[str, Any]:
 
 def masked(data: Any, secret_paths: Iterable[Path]) -> Any:
     """Give a copy of data with the mark at each of the paths."""
-    copy = Copy(data)
+    copy = CopyOnWrite(data)
     for path in secret_paths:
         if get(copy.value, path) is not MISSING:
             copy.put(path, REDACTED)
@@ -60,7 +60,7 @@ def visible_path(path: Path, secret_paths: Iterable[Path]) -> Path:
 
 
 def _masked_metadata(document: Document, secret: set[tuple[str, str]]) -> Any:
-    copy = Copy(document.metadata)
+    copy = CopyOnWrite(document.metadata)
     for number, substitution in enumerate(document.substitutions):
         if (substitution.schema, substitution.name) not in secret:
             continue

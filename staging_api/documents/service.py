@@ -80,7 +80,7 @@ class CommitRequest:
 
 
 @dataclass(frozen=True)
-class Done:
+class ChangeResult:
     """What a change came to."""
 
     buffer: Buffer
@@ -113,7 +113,7 @@ class DocumentService:
         """The use cases that change nothing."""
         return DocumentReader(self.database, self.contents, self.renderings)
 
-    def post(self, post: Post, author: Author) -> Done:
+    def post(self, post: Post, author: Author) -> ChangeResult:
         """Let a collection hold other documents, in the buffer.
 
         Raises:
@@ -140,9 +140,9 @@ class DocumentService:
         if content is not None and post.documents is not None:
             self.contents.keep(content.content_id, post.documents)
         verdict = self._verdicts.of_buffer(target.collections)
-        return Done(made, verdict.adding(required))
+        return ChangeResult(made, verdict.adding(required))
 
-    def commit(self, request: CommitRequest, author: Author) -> Done:
+    def commit(self, request: CommitRequest, author: Author) -> ChangeResult:
         """Validate the buffer, and make it the committed version.
 
         With errors it is committed only by force; a dry run changes nothing. An earlier commit
@@ -187,11 +187,11 @@ class DocumentService:
                 if commits
                 else self.builds.look(rendering)
             )
-        return Done(reviewed, verdict, commits, confirm_until, named)
+        return ChangeResult(reviewed, verdict, commits, confirm_until, named)
 
     def discard(
         self, collection: str | None, author: Author, unless: BufferCheck | None = None
-    ) -> Done:
+    ) -> ChangeResult:
         """Drop what the buffer has, of one collection or of all.
 
         Raises:
@@ -202,12 +202,12 @@ class DocumentService:
             _check_buffer(now, unless)
             target = now.discarded(collection)
             if target is None:
-                return Done(buffer_of(now))
-            return Done(change.make(conn, now, target, collection))
+                return ChangeResult(buffer_of(now))
+            return ChangeResult(change.make(conn, now, target, collection))
 
     def roll_back(
         self, number: int, author: Author, *, over_buffer: bool, unless: BufferCheck | None = None
-    ) -> Done:
+    ) -> ChangeResult:
         """Let the buffer have exactly what an older revision has; 0 has nothing.
 
         Raises:
@@ -219,7 +219,7 @@ class DocumentService:
         with self._changing(author) as change, change.deciding() as (conn, now):
             _check_buffer(now, unless)
             target = now.rolled_back(number, old, over_buffer=over_buffer)
-            return Done(change.make(conn, now, target))
+            return ChangeResult(change.make(conn, now, target))
 
     def confirm(self, number: int, author: Author) -> Revision:
         """Make a commit final.

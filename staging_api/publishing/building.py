@@ -30,7 +30,7 @@ from staging_api.publishing.runlog import RunLog
 
 
 @dataclass(frozen=True)
-class Draft:
+class GenerationDraft:
     """A generation before it goes live: what will differ from what clients see now.
 
     Attributes:
@@ -68,7 +68,7 @@ class Builder:
         suites: Sequence[Suite],
         now: Distribution | None,
         options: Options,
-    ) -> Draft:
+    ) -> GenerationDraft:
         """Make new index files and Releases of suites; one that is held keeps its packages.
 
         Args:
@@ -97,7 +97,9 @@ class Builder:
         run.counts["index_files"] += len(draft.opened)
         return replace(draft, shown=tuple(shown))
 
-    def renewal(self, run: RunLog, apt_archive: AptArchive, now: Distribution | None) -> Draft:
+    def renewal(
+        self, run: RunLog, apt_archive: AptArchive, now: Distribution | None
+    ) -> GenerationDraft:
         """Make new Releases where half of the time is over, of the same index files.
 
         Only those that this process signs; dirty suites stay dirty.
@@ -119,7 +121,7 @@ class Builder:
         conn: Connection,
         apt_archive: AptArchive,
         generation_id: str,
-        draft: Draft,
+        draft: GenerationDraft,
     ) -> None:
         """Let clients see a draft as a generation, and clear what was dirty.
 
@@ -149,7 +151,7 @@ class Builder:
         rows.add_releases(conn, number, texts)
         self.settle(conn, number, draft)
 
-    def settle(self, conn: Connection, number: int, draft: Draft) -> None:
+    def settle(self, conn: Connection, number: int, draft: GenerationDraft) -> None:
         """Clear what was dirty where a generation shows things as they are."""
         rows.mark_listed(conn, number, draft.shown)
         rows.clear_dirty(
@@ -183,7 +185,7 @@ class Builder:
         *,
         now: Distribution | None,
         options: Options | None = None,
-    ) -> Draft:
+    ) -> GenerationDraft:
         """Compare index files with what clients see, and write the Releases that say so."""
         run.phase("release")
         live = self._index_files(suites, now)
@@ -200,7 +202,7 @@ class Builder:
             )
             if new is not None:
                 releases[suite.id] = new
-        return Draft(
+        return GenerationDraft(
             suites=tuple(suites),
             opened=tuple(set(files) - set(live)),
             closed=tuple(set(live) - set(files)),

@@ -31,7 +31,7 @@ from staging_api.locks.model import new_id
 from staging_api.publishing import rows
 from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
-from staging_api.publishing.placing import Destination, make_way, placed
+from staging_api.publishing.placing import UploadDestination, make_way, placed
 from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository import (
     mark_unnamed_for_deletion,
@@ -60,7 +60,7 @@ class Intake:
     blobs: BlobStore
     upkeep: Upkeep | None = None
 
-    def destination(self, apt_archive: str, suite: str, component: str) -> Destination:
+    def destination(self, apt_archive: str, suite: str, component: str) -> UploadDestination:
         """Check where packages are to go, before their bytes are read.
 
         Raises:
@@ -77,11 +77,11 @@ class Intake:
             raise Invalid.field("component", f"{suite} has no component {component}")
         if to.immutable:
             raise Conflict(f"the suite {suite} is immutable")
-        return Destination(found, to, component)
+        return UploadDestination(found, to, component)
 
     def take(
         self,
-        to: Destination,
+        to: UploadDestination,
         files: Iterable[tuple[str, Iterable[bytes]]],
         origin: RequestOrigin,
         expected_bytes: int = 0,
@@ -116,7 +116,7 @@ class Intake:
             return self._note(to, kept, origin)
 
     def take_staged(
-        self, to: Destination, paths: Sequence[str], origin: RequestOrigin
+        self, to: UploadDestination, paths: Sequence[str], origin: RequestOrigin
     ) -> list[Upload]:
         """Take in staged files; nothing is copied.
 
@@ -151,7 +151,7 @@ class Intake:
             yield room
 
     def _note(
-        self, to: Destination, kept: Sequence[SourceFile], origin: RequestOrigin
+        self, to: UploadDestination, kept: Sequence[SourceFile], origin: RequestOrigin
     ) -> list[Upload]:
         by_name = {file.name: file for file in kept}
         if len(by_name) < len(kept):
@@ -198,7 +198,7 @@ def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _decided(
-    conn: Connection, to: Destination, parcels: Sequence[Parcel], origin: RequestOrigin
+    conn: Connection, to: UploadDestination, parcels: Sequence[Parcel], origin: RequestOrigin
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
     """Return the row of each upload, and the reason if it is rejected."""
     places = placed(conn, to, parcels)
@@ -233,7 +233,7 @@ def _decided(
 
 
 def _note_what_follows(
-    conn: Connection, to: Destination, taken: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+    conn: Connection, to: UploadDestination, taken: Sequence[tuple[dict[str, Any], dict[str, Any]]]
 ) -> None:
     """Note in the rows of uploads which hold they lift, and which will not be offered.
 
@@ -262,7 +262,7 @@ def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:
     }
 
 
-def _known(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> set[str]:
+def _known(conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]) -> set[str]:
     if to.suite.auto_accept:
         return set()
     names = [p.content.package for p in parcels if not isinstance(p.content, StagingApiError)]

@@ -29,7 +29,7 @@ Place = dict[str, Any] | StagingApiError
 
 
 @dataclass(frozen=True)
-class Destination:
+class UploadDestination:
     """The archive, suite and component that packages are sent to."""
 
     apt_archive: AptArchive
@@ -37,7 +37,7 @@ class Destination:
     component: str
 
 
-def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> None:
+def make_way(database: Database, to: UploadDestination, parcels: Sequence[Parcel]) -> None:
     """Remove files from the pool that were given up and whose paths these packages need."""
     wanted = [row for parcel in parcels for row in _wanted(to, parcel)]
     with database.connect() as conn:
@@ -47,7 +47,7 @@ def make_way(database: Database, to: Destination, parcels: Sequence[Parcel]) -> 
             rows.remove_given_up(conn, in_the_way)
 
 
-def _wanted(to: Destination, parcel: Parcel) -> Iterator[dict[str, Any]]:
+def _wanted(to: UploadDestination, parcel: Parcel) -> Iterator[dict[str, Any]]:
     """Yield a row for each file of a package: its path, and what identifies the package."""
     content = parcel.content
     if isinstance(content, BinaryPackage):
@@ -62,7 +62,7 @@ def _wanted(to: Destination, parcel: Parcel) -> Iterator[dict[str, Any]]:
         yield from ({"path": paths[f.name], "sha256": f.sha256} for f in content.files)
 
 
-def placed(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict[str, Place]:
+def placed(conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]) -> dict[str, Place]:
     """The releases of all packages, by the names of their files."""
     places: dict[str, Place] = _binaries(conn, to, parcels)
     for parcel in parcels:
@@ -73,7 +73,9 @@ def placed(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict
     return places
 
 
-def _binaries(conn: Connection, to: Destination, parcels: Sequence[Parcel]) -> dict[str, Place]:
+def _binaries(
+    conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]
+) -> dict[str, Place]:
     """Add the releases of all .deb and .udeb files; return each, or why it is refused."""
     found: dict[str, Place] = {}
     records: dict[str, dict[str, Any]] = {}
@@ -105,7 +107,7 @@ def _path_is_taken(path: str) -> Conflict:
     )
 
 
-def _binary_row(to: Destination, file: SourceFile, package: BinaryPackage) -> dict[str, Any]:
+def _binary_row(to: UploadDestination, file: SourceFile, package: BinaryPackage) -> dict[str, Any]:
     if package.architecture not in ("all", *to.suite.architectures):
         raise PackageInvalid(f"{to.suite.name} has no architecture {package.architecture}")
     suffix = file.name.rpartition(".")[2]
@@ -125,7 +127,9 @@ def _binary_row(to: Destination, file: SourceFile, package: BinaryPackage) -> di
     }
 
 
-def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePackage) -> Place:
+def _source(
+    conn: Connection, to: UploadDestination, parcel: Parcel, source: SourcePackage
+) -> Place:
     """Return the release of a .dsc; files shared with another version need not be sent again."""
     archive_id = to.apt_archive.id
     wanted, paths = (source.dsc, *source.files), _paths(to, source)
@@ -157,14 +161,14 @@ def _source(conn: Connection, to: Destination, parcel: Parcel, source: SourcePac
         return error
 
 
-def _paths(to: Destination, source: SourcePackage) -> dict[str, str]:
+def _paths(to: UploadDestination, source: SourcePackage) -> dict[str, str]:
     """Return the pool path of each file of a source, by name."""
     names = [file.name for file in (source.dsc, *source.files)]
     return {name: pool_path(to.component, source.package, name) for name in names}
 
 
 def _known_source(
-    conn: Connection, to: Destination, source: SourcePackage
+    conn: Connection, to: UploadDestination, source: SourcePackage
 ) -> dict[str, Any] | None:
     """Return the release of this version, in any component; None if there is none.
 

@@ -21,7 +21,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import HookFailed
 from staging_api.locks.model import new_id
 from staging_api.publishing import phases, rows
-from staging_api.publishing.building import Builder, Draft
+from staging_api.publishing.building import Builder, GenerationDraft
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options
@@ -89,7 +89,7 @@ class SuitePublishing:
             return rows.find_distribution(conn, name)
 
     def go_live(
-        self, run: RunLog, apt_archive: AptArchive, draft: Draft, generation_id: str
+        self, run: RunLog, apt_archive: AptArchive, draft: GenerationDraft, generation_id: str
     ) -> None:
         """Let clients see a draft."""
         run.phase("go_live")
@@ -105,7 +105,7 @@ class SuitePublishing:
         self,
         run: RunLog,
         apt_archive: AptArchive,
-        draft: Draft,
+        draft: GenerationDraft,
         now: Distribution | None,
         *,
         hooks: bool,
@@ -168,7 +168,7 @@ def _held_as_before(then: AptArchive, now: AptArchive) -> AptArchive:
 
 
 def _environment(
-    run: RunLog, apt_archive: AptArchive, generation_id: str, draft: Draft
+    run: RunLog, apt_archive: AptArchive, generation_id: str, draft: GenerationDraft
 ) -> dict[str, str]:
     """Return the environment of a hook."""
     return {

@@ -37,7 +37,7 @@ class Break:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AuditVerdict:
     """What was looked at, and what was found.
 
     Attributes:
@@ -52,7 +52,7 @@ class Verdict:
 
 def verify(
     database: Database, since: datetime | None = None, until: datetime | None = None
-) -> Verdict:
+) -> AuditVerdict:
     """Check the events of all stagings that were made between two times (None: no bound).
 
     Raises:
@@ -71,7 +71,7 @@ def verify(
         for staging_id, artifact_id in repository.contradictions(conn, since, until):
             what = f"artifact {artifact_id} is not as its newest event says"
             breaks.append(Break(staging_id, None, what))
-    return Verdict(counted, events, head.hexdigest(), tuple(breaks))
+    return AuditVerdict(counted, events, head.hexdigest(), tuple(breaks))
 
 
 def digest_of(row: Row[Any]) -> str:

@@ -88,7 +88,7 @@ class Bucket:
             )
 
 
-class ObjectReader(io.RawIOBase):
+class BucketObjectReader(io.RawIOBase):
     """One object as a file: read on from wherever it was sought."""
 
     def __init__(self, objects: S3Store, found: "ObjectMeta") -> None:

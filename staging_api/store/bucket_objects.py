@@ -26,7 +26,7 @@ from staging_api.store.bucket import (
     BRIEF_SECONDS,
     READ_BYTES,
     Bucket,
-    ObjectReader,
+    BucketObjectReader,
     bucket_failures,
 )
 from staging_api.store.refusals import refusal
@@ -94,7 +94,7 @@ class BucketObjects:
 
     def open(self, found: "ObjectMeta") -> BinaryIO:
         """Open an object for reading; bytes come as they are read."""
-        return io.BufferedReader(ObjectReader(self._client, found), READ_BYTES)
+        return io.BufferedReader(BucketObjectReader(self._client, found), READ_BYTES)
 
     def upload(self, key: str, file: Path) -> None:
         """Make an object of a file, in several parts at once if it is long."""

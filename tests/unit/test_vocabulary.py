@@ -13,7 +13,7 @@ import pytest
 import staging_api
 from staging_api import vocabulary
 from staging_api.documents.buffering import BufferMode
-from staging_api.documents.differences import Change
+from staging_api.documents.differences import ChangeKind
 from staging_api.documents.model import StoragePolicy
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.vocabulary import documents, publishing
@@ -82,7 +82,7 @@ def test_a_list_of_something_else_is_not_one() -> None:
     ("used", "words"),
     [
         (BufferMode, documents.BufferMode),
-        (Change, documents.Change),
+        (ChangeKind, documents.Change),
         (StoragePolicy, documents.StoragePolicy),
         (FORM_OF, publishing.IndexForm),
     ],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from staging_api.documents.editing import Copy
+from staging_api.documents.editing import CopyOnWrite
 from staging_api.documents.model import Path
 from staging_api.documents.paths import get
 from staging_api.documents.rendering.tracing import Trace
@@ -13,7 +13,7 @@ class Draft:
 
     def __init__(self, data: Any, trace: Trace) -> None:
         """Begin with another document's data, or with the document's own."""
-        self._data = Copy(data)
+        self._data = CopyOnWrite(data)
         self.trace = trace
         self._own: dict[int, Trace] = {}
 

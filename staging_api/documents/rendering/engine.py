@@ -16,13 +16,13 @@ from staging_api.documents.model import (
     Limits,
     RenderingFailed,
 )
+from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
 from staging_api.documents.rendering.draft import Draft
 from staging_api.documents.rendering.layering import layer
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
 from staging_api.documents.rendering.relations import Relations, relate
 from staging_api.documents.rendering.substitution import substitute
 from staging_api.documents.rendering.tracing import Origin, Trace
-from staging_api.documents.rendering.work import Unrenderable, Work
 
 #: Documents of a cycle that its finding names.
 _MOST_NAMED = 20
@@ -98,7 +98,7 @@ class _Walk:
         self._relations = relations
         self._previous = previous
         self._limits = limits
-        self._work = Work(limits)
+        self._work = RenderingBudget(limits)
         self._findings: list[Finding] = []
         #: The finished documents.
         self.done: dict[Identity, RenderedDocument] = {}

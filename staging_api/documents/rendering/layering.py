@@ -3,13 +3,13 @@
 from staging_api.documents.editing import PlaceUnusable
 from staging_api.documents.model import Action, Document, Fault, Method
 from staging_api.documents.paths import MISSING, get, path_text
+from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
 from staging_api.documents.rendering.draft import Draft
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.rendering.tracing import Step, Trace
-from staging_api.documents.rendering.work import Unrenderable, Work
 
 
-def layer(child: Document, parent: RenderedDocument, own: Trace, work: Work) -> Draft:
+def layer(child: Document, parent: RenderedDocument, own: Trace, work: RenderingBudget) -> Draft:
     """Give the child as a draft: the parent's data, changed by the child's actions.
 
     Raises:
@@ -31,7 +31,7 @@ def layer(child: Document, parent: RenderedDocument, own: Trace, work: Work) -> 
     return draft
 
 
-def _act(draft: Draft, action: Action, child: Document, own: Trace, work: Work) -> None:
+def _act(draft: Draft, action: Action, child: Document, own: Trace, work: RenderingBudget) -> None:
     path = action.path
     if action.method is Method.DELETE:
         draft.remove(path, own)

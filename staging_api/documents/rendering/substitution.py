@@ -12,15 +12,15 @@ from staging_api.documents.editing import PlaceUnusable
 from staging_api.documents.model import Destination, Document, Fault, Identity, Path, Substitution
 from staging_api.documents.paths import MISSING, get, kind_of, path_text
 from staging_api.documents.patterns import PatternInvalid, PatternTooSlow, reason_of
+from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
 from staging_api.documents.rendering.draft import Draft
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.rendering.tracing import Step, Trace
-from staging_api.documents.rendering.work import Unrenderable, Work
 
 Sources = Mapping[tuple[str, str], RenderedDocument]
 
 
-def substitute(document: Document, draft: Draft, sources: Sources, work: Work) -> None:
+def substitute(document: Document, draft: Draft, sources: Sources, work: RenderingBudget) -> None:
     """Run a document's substitutions in order on its draft; each sees the ones before.
 
     Raises:
@@ -42,7 +42,7 @@ class _One:
     """One substitution, from one source to all its destinations."""
 
     def __init__(
-        self, document: Identity, source: Identity, place: str, draft: Draft, work: Work
+        self, document: Identity, source: Identity, place: str, draft: Draft, work: RenderingBudget
     ) -> None:
         self._document = document
         self._source = source

@@ -29,7 +29,7 @@ from staging_api.documents.validation.schemas import (
     complaint,
     complaints_about,
 )
-from staging_api.documents.validation.watched import CheckTooSlow, Watch
+from staging_api.documents.validation.watched import CheckTooSlow, CpuBudget
 
 #: Kinds of secrets whose data must be a text.
 SECRET_KINDS = frozenset(
@@ -65,7 +65,7 @@ class Checker:
         self, documents: Iterable[Document], limits: Limits = DEFAULT_LIMITS
     ) -> tuple[Finding, ...]:
         """Return the findings about the DataSchema documents among `documents`."""
-        watch = Watch(limits.check_seconds, limits.total_check_seconds)
+        watch = CpuBudget(limits.check_seconds, limits.total_check_seconds)
         found: list[Finding] = []
         for document in documents:
             if document.kind == DATA_SCHEMA and len(found) < limits.findings:
@@ -88,7 +88,7 @@ class Checker:
             before: a rendering in which nothing was found: documents that are as they were there
                 are not looked at, if the schemas are the same too.
         """
-        watch = Watch(limits.check_seconds, limits.total_check_seconds)
+        watch = CpuBudget(limits.check_seconds, limits.total_check_seconds)
         schemas = rendering.data_schemas
         found = list(_rivals(schemas))
         found += self.schema_findings(chain.from_iterable(schemas.values()), limits)
@@ -108,7 +108,7 @@ class Checker:
         return tuple(found[: limits.findings])
 
     def _wrong_data(
-        self, rendered: RenderedDocument, schema: Document, watch: Watch
+        self, rendered: RenderedDocument, schema: Document, watch: CpuBudget
     ) -> Iterable[Finding]:
         verdict = (schema.digest, rendered.digest)
         if verdict in self._sound:
@@ -123,7 +123,7 @@ class Checker:
             self._sound.add(verdict)
         return found
 
-    def _of(self, document: Document, watch: Watch) -> CompiledSchema | tuple[Finding, ...]:
+    def _of(self, document: Document, watch: CpuBudget) -> CompiledSchema | tuple[Finding, ...]:
         known = self._compiled.get(document.digest)
         if isinstance(known, CompiledSchema):
             return known
@@ -157,7 +157,7 @@ def _rivals(schemas: _Schemas) -> Iterator[Finding]:
 
 
 def _data_findings(
-    rendered: RenderedDocument, schema: Document, compiled: CompiledSchema, watch: Watch
+    rendered: RenderedDocument, schema: Document, compiled: CompiledSchema, watch: CpuBudget
 ) -> Iterator[Finding]:
     names = (rendered.document.identity, schema.identity)
     try:

@@ -11,7 +11,7 @@ from referencing.exceptions import Unresolvable
 from staging_api.documents.model import Path, canonical_json
 from staging_api.documents.paths import kind_of, shortened
 from staging_api.documents.patterns import PatternInvalid, compiled
-from staging_api.documents.validation.watched import CheckTooSlow, Watch, validator_of
+from staging_api.documents.validation.watched import CheckTooSlow, CpuBudget, validator_of
 
 #: Errors of one document that are worth an answer.
 _MOST_ERRORS = 20
@@ -42,7 +42,7 @@ class CompiledSchema:
         """Compile a schema that `complaints_about` found nothing wrong with."""
         self._validator = validator_of(schema)
 
-    def errors(self, data: Any, watch: Watch) -> list[ValidationError]:
+    def errors(self, data: Any, watch: CpuBudget) -> list[ValidationError]:
         """Check data.
 
         Raises:
@@ -64,7 +64,7 @@ class CompiledSchema:
             raise SchemaUnusable(f"its check ends in {type(error).__name__}") from error
 
 
-def complaints_about(schema: Any, watch: Watch) -> list[Complaint]:
+def complaints_about(schema: Any, watch: CpuBudget) -> list[Complaint]:
     """Say what keeps a posted schema from being a draft 4 schema."""
     try:
         with watch.one_check():

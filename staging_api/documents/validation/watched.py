@@ -29,7 +29,7 @@ class CheckTooSlow(Exception):
     """The data cannot be checked within the budget."""
 
 
-class Watch:
+class CpuBudget:
     """CPU seconds of this thread that checks may take: all together, and each by itself."""
 
     def __init__(self, each_seconds: float, total_seconds: float) -> None:
@@ -69,7 +69,7 @@ class Watch:
         return Budget(left)
 
 
-_current: ContextVar[Watch] = ContextVar("watch")
+_current: ContextVar[CpuBudget] = ContextVar("watch")
 _Keyword = Callable[[Any, Any, Any, Any], Any]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staging_api.documents.differences import Change, compare
+from staging_api.documents.differences import ChangeKind, compare
 from staging_api.documents.paths import path_text
 from tests.document_sets import SECRET, doc, documents, rendered, secret, sub
 
@@ -50,9 +50,9 @@ def test_documents_come_by_collection_and_say_how_they_changed():
         for each in compare(old, new)
     ]
     assert found == [
-        ("a", "gone", Change.DELETED, None),
-        ("b", "made", Change.CREATED, None),
-        ("b", "moved", Change.MODIFIED, "a"),
+        ("a", "gone", ChangeKind.DELETED, None),
+        ("b", "made", ChangeKind.CREATED, None),
+        ("b", "moved", ChangeKind.MODIFIED, "a"),
     ]
 
 
@@ -76,7 +76,7 @@ def test_a_change_has_a_unified_diff():
 def test_a_changed_secret_is_shown_as_changed_and_no_more():
     old, new = documents(secret("one", "swordfish")), documents(secret("one", "haddock"))
     [change] = compare(old, new)
-    assert change.change is Change.MODIFIED
+    assert change.change is ChangeKind.MODIFIED
     assert [path_text(each.path) for each in change.paths] == [".data"]
     assert "swordfish" not in repr(change)
     assert "haddock" not in repr(change)

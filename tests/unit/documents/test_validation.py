@@ -18,7 +18,7 @@ from staging_api.documents.model import (
 from staging_api.documents.rendering import render
 from staging_api.documents.text import load_documents
 from staging_api.documents.validation import SECRET_KINDS, Checker, check_schemas, validate
-from staging_api.documents.validation.watched import Watch, validator_of
+from staging_api.documents.validation.watched import CpuBudget, validator_of
 from tests.document_sets import data_schema, doc, documents, policy, rendered, secret, sub
 
 SCHEMA = {
@@ -201,7 +201,7 @@ def test_a_check_that_does_not_end_is_a_finding(schema, data):
 
 
 def test_errors_do_not_keep_texts_that_quote_the_data():
-    with Watch(5, 5).one_check():
+    with CpuBudget(5, 5).one_check():
         [error] = validator_of({"anyOf": [{"type": "string"}] * 3}).iter_errors(["swordfish"])
     assert len(error.context) == 3
     assert not any("swordfish" in f"{each.message}{each.args}" for each in [error, *error.context])
@@ -348,7 +348,7 @@ def test_watched_checks_find_what_the_library_finds(schema, value):
         for each in jsonschema.Draft4Validator(schema).iter_errors(value)
         if each.validator != "additionalProperties"
     )
-    with Watch(5, 5).one_check():
+    with CpuBudget(5, 5).one_check():
         errors = list(validator_of(schema).iter_errors(value))
     found = sorted(
         (list(map(str, each.absolute_path)), str(each.validator))

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from staging_api.documents.changing import Author, Buffer
 from staging_api.documents.messages import Verdict
 from staging_api.documents.refusals import moved
-from staging_api.documents.service import Done
+from staging_api.documents.service import ChangeResult
 from staging_api.errors import Forbidden, Invalid
 from staging_api.http.auth import origin
 from staging_api.http.conditions import lists
@@ -22,7 +22,7 @@ YAML = "application/x-yaml"
 _MAX_REASON_LENGTH = 500
 
 
-def validation_result(done: Done, code: str) -> dict[str, Any]:
+def validation_result(done: ChangeResult, code: str) -> dict[str, Any]:
     """What these clients call a Status: the validations, and beyond theirs what was validated."""
     verdict: Verdict = done.verdict
     return {

@@ -1,4 +1,4 @@
-"""What one rendering may still spend, and how a document's rendering fails."""
+"""The budgets of one rendering, and how a document's rendering fails."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ class Unrenderable(Exception):
         self.finding = Finding(fault, message, tuple(documents), path)
 
 
-class Work:
+class RenderingBudget:
     """The budgets of one rendering, and the warnings of the document at hand."""
 
     def __init__(self, limits: Limits) -> None:
