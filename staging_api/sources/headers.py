@@ -79,12 +79,6 @@ def strong_etag(headers: Mapping[str, str]) -> str | None:
     return found[2] if found and not found[1] else None
 
 
-def weak_etag(headers: Mapping[str, str]) -> str | None:
-    """Return the ETag if it says only that two objects with it mean the same."""
-    found = _ETAG.fullmatch(headers.get("ETag", "").strip())
-    return found[2] if found and found[1] else None
-
-
 def refuses_ranges(headers: Mapping[str, str]) -> bool:
     """Whether the server says that it has no ranges of bytes."""
     units = [unit.strip().lower() for unit in headers.get("Accept-Ranges", "").split(",")]

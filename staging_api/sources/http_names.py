@@ -60,6 +60,7 @@ class HttpNames:
             SourceFailed: the server fails, and no other list is there.
         """
         failure: StagingApiError | None = None
+        outside: list[str] = []
         for way in (self._of_release, self._of_pages, self._of_bucket, self._of_files):
             try:
                 if found := checked_names(way(), self._options):
@@ -67,13 +68,14 @@ class HttpNames:
             except (SourceFailed, SourceNotAllowed, NotFound) as error:
                 log.info("%s: no list: %s", self._url.canonical, error.detail)
                 failure = failure or (error if isinstance(error, Interrupted) else None)
+                outside += [error.detail] if isinstance(error, SourceNotAllowed) else []
         if failure is not None:
             raise failure
         manifests = " or ".join(self._options.manifests)
         raise ArchiveNotFound(
             f"{self._url.canonical} has no {manifests}, and no other list of its objects:"
             f" no index page, no listing of a bucket, no {' or '.join(LISTS)};"
-            " an object can be asked for by its whole name (file:NAME)"
+            f" an object can be asked for by its whole name (file:NAME){_cure(outside)}"
         )
 
     def _of_release(self) -> list[str]:
@@ -164,6 +166,11 @@ class HttpNames:
                 return _body(answer, self._options), answer
 
         return retried(read, self._options)
+
+
+def _cure(outside: list[str]) -> str:
+    """Say which lists could not be asked for."""
+    return f"; perhaps STAGING_SOURCES should allow more: {', '.join(outside)}" if outside else ""
 
 
 def _body(answer: Answer, options: SourceOptions) -> bytes:

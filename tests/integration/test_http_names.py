@@ -127,7 +127,7 @@ def test_a_bucket_that_is_the_first_segment_is_listed():
 def test_a_listing_outside_the_allow_list_is_not_asked_for():
     pages = {"/?list-type=2&prefix=b%2FR17%2F": bucket("b/R17/image.zip")}
     with archive(pages, allow="/b/") as (source, server):
-        with pytest.raises(ArchiveNotFound):
+        with pytest.raises(ArchiveNotFound, match="STAGING_SOURCES should allow more: http"):
             source.names()
         assert all(each.path.startswith("/b") for each in server.asked)
 
