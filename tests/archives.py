@@ -66,6 +66,9 @@ def unpack_noting(extract, readable, select=lambda name: name, limits=None):
 
     def keep(member, chunks):
         content = b"".join(chunks)
+        if member.gone:
+            files.pop(member.path)
+            return
         members[member.path] = member
         files[member.path] = files[member.same_as] if member.same_as is not None else content
 

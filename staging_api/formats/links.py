@@ -69,6 +69,9 @@ class Links:
         # An absolute one is relative to where the container file is unpacked, for tar.
         found = folded(target)
         found = self._hard.get(found, found)
+        if found == name:
+            return
+        self._replaced(name)
         if found in self._symbolic:
             self.symbolic(name, self._symbolic[found])
         elif not self.checker.selects(name):
@@ -76,14 +79,16 @@ class Links:
         elif ".." in found.split("/"):
             raise _leads_out(name)
         elif found in self._files:
-            self._second_name(name, self._files[found], instead=found != name)
+            self._second_name(name, self._files[found], instead=True)
         elif found in self._passed:
             self._lacking.setdefault(found, []).append(name)
         else:
+            self._drop(name)
             self.checker.notes.add(_DANGLING, name)
 
     def symbolic(self, name: str, target: str) -> None:
         """Record a symbolic link for `settle`."""
+        self._drop(name)
         self._symbolic[name] = target
 
     def settle(self) -> dict[str, list[str]]:
@@ -122,6 +127,13 @@ class Links:
             self._files[first] = member(path)
             for other in others:
                 self._second_name(other, self._files[first])
+
+    def _drop(self, name: str) -> None:
+        """Take back a file whose name a link has now."""
+        file = self._files.pop(name, None)
+        if file is not None:
+            self.keep(Member(file.path, gone=True), ())
+        self._passed.discard(name)
 
     def _replaced(self, name: str) -> None:
         """Forget a link whose name another member has now."""
@@ -204,7 +216,11 @@ class Links:
             if not file.startswith(top):
                 break
             found = True
-            self._second_name(f"{name}/{file.removeprefix(top)}", known[file])
+            alias = f"{name}/{file.removeprefix(top)}"
+            try:
+                self._second_name(alias, known[file])
+            except ArchiveUnsafe:  # another link gave it the name of a folder, or the reverse
+                self.checker.notes.add("are further names of files that clash", alias)
         if not found:
             self.checker.notes.add(_DANGLING, name)
 
@@ -214,7 +230,7 @@ class Links:
             return  # a file of its own has this name
         path = self.checker.target(name)
         if path is not None:
-            again = replace(found, path=path, size_bytes=0, same_as=found.same_as or found.path)
+            again = replace(found, path=path, size_bytes=0, same_as=found.path)
             self.keep(again, ())
             self._files[name] = again
 

@@ -59,6 +59,8 @@ class Member:
         same_as: for a link: the path of an earlier file with the same content; the stream is then
             empty.
         sparse: whether it has holes: long runs of zeros in the stream need no space.
+        gone: whether there is no file at the path after all, as a link that leads nowhere came in
+            the place of an earlier one; the stream is then empty.
     """
 
     path: str
@@ -66,6 +68,7 @@ class Member:
     size_bytes: int | None = None
     same_as: str | None = None
     sparse: bool = False
+    gone: bool = False
 
 
 #: Returns the path that a member unpacks to, or None to skip it.

@@ -112,6 +112,9 @@ class ArtifactAssembly:
 
     def _keeper(self, own: Path | None) -> Keep:
         def keep(member: Member, chunks: Iterable[bytes]) -> None:
+            if member.gone:
+                self._take_back(member.path)
+                return
             if member.same_as is not None:
                 self._add(replace(self._files[member.same_as], path=member.path))
                 return
@@ -144,6 +147,14 @@ class ArtifactAssembly:
         if len(self._passed_over) < _MOST_PASSED_OVER:
             self._passed_over.append(member)
         return None
+
+    def _take_back(self, path: str) -> None:
+        """Forget a file, and its further paths."""
+        self._unpacked = [file for file in self._unpacked if file.path != path]
+        del self._files[path]
+        for further in [each for each, own in self._further.items() if own == path]:
+            del self._further[further]
+            del self._files[further]
 
     def _add(self, file: StagedFile) -> None:
         self._files[file.path] = file

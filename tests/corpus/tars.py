@@ -144,6 +144,22 @@ CASES = [
         {**FILES, "l": b"content"},
     ),
     Case(
+        "a hard link in the place of a symbolic link",
+        tar_of(("d/a", b"1"), sym("l", "d/a"), F, hard("l", "d/f")),
+        {**FILES, "d/a": b"1", "l": b"content"},
+    ),
+    Case(
+        "a link that dangles in the place of a file",
+        tar_of(F, ("l", b"own"), sym("l", "gone")),
+        FILES,
+        note="links to nothing",
+    ),
+    Case(
+        "a symbolic link to a hard link to what was replaced since",
+        tar_of(("a", b"old"), hard("h", "a"), ("a", b"new"), sym("l", "h")),
+        {"a": b"new", "h": b"old", "l": b"old"},
+    ),
+    Case(
         "a hard link keeps the content that it was made to",
         tar_of(("a", b"old"), hard("h", "a"), ("a", b"new")),
         {"a": b"new", "h": b"old"},

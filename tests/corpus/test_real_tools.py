@@ -28,8 +28,8 @@ TARS = {
     "tar with a label": "tar -V label -cf x *",
     "incremental dump": "tar -g ../snapshot -cf x .",
     "tar rf": "tar -cf x text.txt; echo new > text.txt; tar -rf x text.txt bin",
-    "pzstd": "tar -cf - * | pzstd -q -c > x",
-    "zstd --long=28": "tar -cf - * | zstd -q --long=28 -c > x",
+    "pzstd": "tar -cf - * | pzstd -q -c > ../x",
+    "zstd --long=28": "tar -cf - * | zstd -q --long=28 -c > ../x",
     "libarchive": "cmake -E tar cf x --format=pax *",
     "bsdtar": "bsdtar -cf x *",
     "bsdtar, gnutar": "bsdtar --format=gnutar -cf x *",
@@ -44,16 +44,16 @@ ZIPS = {
     "zip": "zip -qr x *",
     "zip of .": "zip -qr x .",
     "zip with links": "zip -qry x *",
-    "zip to a pipe": "zip -qr - * | cat > x",
+    "zip to a pipe": "zip -qr - * | cat > ../x",
     "zip -fd": "zip -qr -fd x *",
     "zip -0": "zip -q0r x *",
     "zip of bzip2": "zip -qr -Z bzip2 x *",
-    "zip in a pipe of itself": "zip -q - - < text.txt | cat > x",
+    "zip in a pipe of itself": "zip -q - - < text.txt | cat > ../x",
     "a self-extractor": "zip -qr x.zip *; cat bin x.zip > x",
     "a self-extractor, adjusted": "zip -qr x.zip *; cat bin x.zip > x; zip -qA x",
     "libarchive": "cmake -E tar cf x --format=zip *",
     "bsdtar": "bsdtar --format=zip -cf x *",
-    "bsdtar to a pipe": "bsdtar --format=zip -cf - * | cat > x",
+    "bsdtar to a pipe": "bsdtar --format=zip -cf - * | cat > ../x",
     "7z": "7zz a -tzip -bd x.zip * > /dev/null; mv x.zip x",
     **{
         f"7z, {method}": f"7zz a -tzip -bd -mm={method} x.zip * > /dev/null; mv x.zip x"
@@ -87,9 +87,10 @@ def files(tmp_path):
 def made(command: str, files: Path) -> bytes:
     """The archive that a command makes in this folder."""
     subprocess.run(["bash", "-ec", command], cwd=files, check=True, env=ENVIRONMENT)
-    target = next(path for path in (files / "x", files / "x.zip") if path.exists())
-    data = target.read_bytes()
-    for path in (files / "x", files / "x.zip"):
+    # What comes out of a pipe is made beside the folder, or it would be a member of itself.
+    made_here = [files / "x", files / "x.zip", files.parent / "x"]
+    data = next(path for path in made_here if path.exists()).read_bytes()
+    for path in made_here:
         path.unlink(missing_ok=True)
     return data
 

@@ -144,3 +144,12 @@ def test_the_further_path_of_a_member_that_comes_twice_has_the_last_one(store):
     found = engine.fetch(kind, source, BUILD, store)
     assert found is not None
     assert contents(found, store) == {"p/a": b"new", "a": b"new"}
+
+
+def test_a_file_that_a_dangling_link_replaced_is_not_staged_and_has_no_further_path(store):
+    choice = Choice(Pattern("object"), extract="tar")
+    kind = ArtifactKind("a", "g", "foreground", (choice,), also=(("p/", ""),))
+    data = tar_of(("p/a", b"old"), ("p/b", b"1"), sym("p/a", "gone"))
+    found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
+    assert found is not None
+    assert contents(found, store) == {"p/b": b"1", "b": b"1"}
