@@ -54,6 +54,15 @@ def untraced(_name: str, _attributes: Mapping[str, str]) -> AbstractContextManag
     return nullcontext()
 
 
+def trace_id() -> str | None:
+    """Return the current trace's id as collectors write it; None without traces."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
 def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
     """Return a provider of spans that exports them; statements of the engines included."""
     try:
@@ -71,15 +80,6 @@ def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
     for engine in engines:
         _trace_statements(engine, provider.get_tracer("staging_api"))
     return provider
-
-
-def trace_id() -> str | None:
-    """Return the current trace's id as collectors write it; None without traces."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return None
-    context = trace.get_current_span().get_span_context()
-    return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def _trace_statements(engine: Engine, tracer: Any) -> None:

@@ -62,18 +62,6 @@ _ALEMBIC = Lock()
 _BESIDE_PACKAGE = Path(__file__).parents[2] / "migrations"
 
 
-def _config(conn: Connection | None = None) -> Config:
-    config = Config()
-    # In a checkout the steps lie beside the package; installed, in their own package.
-    in_checkout = (_BESIDE_PACKAGE / "env.py").is_file()
-    config.set_main_option(
-        "script_location", str(_BESIDE_PACKAGE) if in_checkout else "staging_api_migrations:."
-    )
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = conn
-    return config
-
-
 @cache
 def revisions() -> tuple[str, ...]:
     """Return the steps of this version, oldest first."""
@@ -200,6 +188,30 @@ class _Run:
         time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - nothing secret
 
 
+def engine_of(url: str) -> Engine:
+    """Return an engine without a pool, whatever a role or database sets for transactions."""
+    arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
+    engine = create_engine(
+        normalized(url),
+        poolclass=NullPool,
+        isolation_level="READ COMMITTED",
+        connect_args=arguments,
+    )
+    return engine.execution_options(postgresql_readonly=False)
+
+
+def _config(conn: Connection | None = None) -> Config:
+    config = Config()
+    # In a checkout the steps lie beside the package; installed, in their own package.
+    in_checkout = (_BESIDE_PACKAGE / "env.py").is_file()
+    config.set_main_option(
+        "script_location", str(_BESIDE_PACKAGE) if in_checkout else "staging_api_migrations:."
+    )
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
+    return config
+
+
 def _plainly(error: DBAPIError, step: str, code: str | None) -> Exception:
     """Return the error in one line; unchanged if it has no SQLSTATE."""
     if error.connection_invalidated or code is None:
@@ -225,18 +237,6 @@ def _missing(found: str | None) -> tuple[str, ...]:
             f" not in its line ({line[0]} to {line[-1]}): another program's, or changed by hand"
         )
     return line[line.index(found) + 1 :]
-
-
-def engine_of(url: str) -> Engine:
-    """Return an engine without a pool, whatever a role or database sets for transactions."""
-    arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
-    engine = create_engine(
-        normalized(url),
-        poolclass=NullPool,
-        isolation_level="READ COMMITTED",
-        connect_args=arguments,
-    )
-    return engine.execution_options(postgresql_readonly=False)
 
 
 def _limit_locks(conn: Connection, seconds: float) -> None:

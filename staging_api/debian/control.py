@@ -105,11 +105,6 @@ def usual(text: str, first: str) -> str:
     return "\n".join(fields)
 
 
-def _spelt(field: str) -> str:
-    name, colon, value = field.partition(":")
-    return f"{_SPELLING.get(name.lower(), name)}{colon}{value}"
-
-
 def required(fields: Fields, name: str) -> str:
     """The value of a field that must be there and not be empty.
 
@@ -135,6 +130,11 @@ def source_of(fields: Fields) -> tuple[str, str]:
     if match is None:
         raise FormatError(f"Source: {fields['source'][:80]!r} is not 'name' or 'name (version)'")
     return package_name(match[1]), match[2] or version
+
+
+def _spelt(field: str) -> str:
+    name, colon, value = field.partition(":")
+    return f"{_SPELLING.get(name.lower(), name)}{colon}{value}"
 
 
 def _wrong_line(text: str) -> str:

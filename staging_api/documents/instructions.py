@@ -43,6 +43,11 @@ def layering_of(definition: Fields, limits: Limits) -> dict[str, Any]:
     }
 
 
+def substitutions_of(metadata: Fields, limits: Limits) -> tuple[Substitution, ...]:
+    """Take the list ``substitutions``."""
+    return tuple(_substitution(each, limits) for each in metadata.elements("substitutions"))
+
+
 def _action(fields: Fields, limits: Limits) -> Action:
     fields.only("method", "path")
     method = fields.text("method", among=_METHODS)
@@ -50,11 +55,6 @@ def _action(fields: Fields, limits: Limits) -> Action:
     # Authors may write the path from the document, ``.data.hosts``, or from its data, ``.hosts``.
     within_data = path[1:] if path[:1] == ("data",) else path
     return Action(Method(method) if method in _METHODS else Method.MERGE, within_data)
-
-
-def substitutions_of(metadata: Fields, limits: Limits) -> tuple[Substitution, ...]:
-    """Take the list ``substitutions``."""
-    return tuple(_substitution(each, limits) for each in metadata.elements("substitutions"))
 
 
 def _substitution(fields: Fields, limits: Limits) -> Substitution:

@@ -64,36 +64,12 @@ def parse_path(text: str) -> Path:
     return tuple(steps)
 
 
-def _step(match: re.Match[str]) -> str | int:
-    if match["index"] is not None:
-        return int(match["index"])
-    if match["word"] is not None:
-        return match["word"]
-    quoted = match["bracket"] or match["quoted"]
-    return _ESCAPED.sub(r"\1", quoted[1:-1])
-
-
-def _why_not(text: str, rest: str) -> str:
-    if "*" in rest or ".." in rest or "[?" in rest:
-        return f"{text!r} must name one place: wildcards, filters and '..' are not taken"
-    return f"{text!r} is not a path such as .hosts[0].name or .labels['a.b']"
-
-
 def path_text(path: Path) -> str:
     """Write a path so that `parse_path` reads it back."""
     if not path:
         return "."
     text = "".join(_written(step) for step in path)
     return text if text.startswith(".") else f".{text}"
-
-
-def _written(step: str | int) -> str:
-    if isinstance(step, int):
-        return f"[{step}]"
-    if _PLAIN_WORD.fullmatch(step):
-        return f".{step}"
-    escaped = step.replace("\\", "\\\\").replace("'", "\\'")
-    return f"['{escaped}']"
 
 
 def shortened(text: str) -> str:
@@ -124,3 +100,27 @@ def kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "a boolean"
     return "a text" if isinstance(value, str) else "a number"
+
+
+def _step(match: re.Match[str]) -> str | int:
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["word"] is not None:
+        return match["word"]
+    quoted = match["bracket"] or match["quoted"]
+    return _ESCAPED.sub(r"\1", quoted[1:-1])
+
+
+def _why_not(text: str, rest: str) -> str:
+    if "*" in rest or ".." in rest or "[?" in rest:
+        return f"{text!r} must name one place: wildcards, filters and '..' are not taken"
+    return f"{text!r} is not a path such as .hosts[0].name or .labels['a.b']"
+
+
+def _written(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    if _PLAIN_WORD.fullmatch(step):
+        return f".{step}"
+    escaped = step.replace("\\", "\\\\").replace("'", "\\'")
+    return f"['{escaped}']"

@@ -100,6 +100,13 @@ class Budget:
             self.seconds_left -= time.perf_counter() - begun
 
 
+def reason_of(error: Any) -> str:
+    """Say what was wrong with a pattern."""
+    if isinstance(error, PatternTooSlow):
+        return "the patterns of these documents need too long: make them simpler"
+    return str(error)
+
+
 def _expanded_length(pattern: str) -> int:
     """Count the parts of a pattern with its counted repeats written out."""
     sums, last = [0], 0
@@ -117,10 +124,3 @@ def _expanded_length(pattern: str) -> int:
             last = 1
             sums[-1] += 1
     return sum(sums)
-
-
-def reason_of(error: Any) -> str:
-    """Say what was wrong with a pattern."""
-    if isinstance(error, PatternTooSlow):
-        return "the patterns of these documents need too long: make them simpler"
-    return str(error)

@@ -167,6 +167,35 @@ def _text_node(writer: Any, text: str) -> Any:
 _Writer.add_representer(str, _text_node)
 
 
+def exclusions(
+    documents: Iterable[Document], place: Callable[[Document], str]
+) -> Iterator[tuple[Document, Finding]]:
+    """Find documents of which a revision can hold only one.
+
+    Args:
+        documents: those of one stream, or of one revision.
+        place: where a document is, for the message of another: ``line 7``.
+
+    Returns:
+        Each that another one before it excludes, with a finding.
+    """
+    first: dict[Hashable, Document] = {}
+    for document in documents:
+        for key, fault, message in _unique_keys(document):
+            other = first.setdefault(key, document)
+            if other is not document:
+                names = dict.fromkeys((document.identity, other.identity))
+                finding = Finding(
+                    fault,
+                    message.format(place=place(other)),
+                    documents=tuple(names),
+                    line=document.line,
+                    index=document.index,
+                )
+                yield document, finding
+                break
+
+
 def _document(node: Node, collection: str, limits: Limits, faults: Faults) -> Document | None:
     return shaped(
         node.value,
@@ -202,35 +231,6 @@ def _identity_of(value: Any) -> Identity | None:
     if not isinstance(name, str) or not isinstance(schema, str):
         return None
     return Identity(schema, "", name)
-
-
-def exclusions(
-    documents: Iterable[Document], place: Callable[[Document], str]
-) -> Iterator[tuple[Document, Finding]]:
-    """Find documents of which a revision can hold only one.
-
-    Args:
-        documents: those of one stream, or of one revision.
-        place: where a document is, for the message of another: ``line 7``.
-
-    Returns:
-        Each that another one before it excludes, with a finding.
-    """
-    first: dict[Hashable, Document] = {}
-    for document in documents:
-        for key, fault, message in _unique_keys(document):
-            other = first.setdefault(key, document)
-            if other is not document:
-                names = dict.fromkeys((document.identity, other.identity))
-                finding = Finding(
-                    fault,
-                    message.format(place=place(other)),
-                    documents=tuple(names),
-                    line=document.line,
-                    index=document.index,
-                )
-                yield document, finding
-                break
 
 
 def _unique_keys(document: Document) -> Iterator[tuple[Hashable, Fault, str]]:

@@ -88,16 +88,6 @@ class Validators:
         ]
 
 
-def _token(path: Path) -> str:
-    try:
-        return read_small_file(path).strip()
-    except OSError as error:
-        log.error("the token for validators, %s, cannot be read: %s", path, error.strerror)  # noqa: TRY400
-        raise Unavailable(
-            "the token for validators cannot be read just now", retry_after_seconds=5
-        ) from None
-
-
 def parse_validators(text: str) -> tuple[Validator, ...]:
     """The setting: ``name=http://host/validatedesign``, separated by commas.
 
@@ -111,6 +101,16 @@ def parse_validators(text: str) -> tuple[Validator, ...]:
             raise Invalid.field(_SETTING, f"{entry!r} must be name=http://host/path")
         found.append(Validator(name, url))
     return tuple(found)
+
+
+def _token(path: Path) -> str:
+    try:
+        return read_small_file(path).strip()
+    except OSError as error:
+        log.error("the token for validators, %s, cannot be read: %s", path, error.strerror)  # noqa: TRY400
+        raise Unavailable(
+            "the token for validators cannot be read just now", retry_after_seconds=5
+        ) from None
 
 
 def _answer(

@@ -68,6 +68,12 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
     return Range(start, end - start + 1, partial=True) if start < size else None
 
 
+def lists(header: str, etag: str, *, weak: bool) -> bool:
+    """Whether the value of If-Match (`weak`: of If-None-Match) names this ETag."""
+    tags = [tag.strip() for tag in header.split(",")]
+    return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
+
+
 def _if_range_holds(validator: str | None, etag: str, modified: datetime | None) -> bool:
     """Only the exact strong validator may continue a download: anything else would mix versions."""
     if validator is None:
@@ -75,12 +81,6 @@ def _if_range_holds(validator: str | None, etag: str, modified: datetime | None)
     if validator.startswith(('"', "W/")):
         return validator.strip() == etag
     return modified is not None and _date(validator) == modified
-
-
-def lists(header: str, etag: str, *, weak: bool) -> bool:
-    """Whether the value of If-Match (`weak`: of If-None-Match) names this ETag."""
-    tags = [tag.strip() for tag in header.split(",")]
-    return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
 
 
 def _date(text: str | None) -> datetime | None:

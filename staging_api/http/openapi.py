@@ -36,18 +36,6 @@ def _refuse(
         raise _invalid(error)
 
 
-def _invalid(error: ValidationError) -> Invalid:
-    """One problem document for all that is wrong; never the input itself, which may be secret."""
-    wrong = [
-        FieldError(
-            ".".join(str(part) for part in one["loc"]) or "body",
-            _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, ")),
-        )
-        for one in error.errors(include_url=False, include_input=False)
-    ]
-    return Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
-
-
 # Where the library speaks of its own classes and inputs.
 _PLAINER = {
     "missing": "is missing",
@@ -143,6 +131,18 @@ def document(
     made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
     made["components"]["responses"] = _shared(made["paths"])
     return made
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    """One problem document for all that is wrong; never the input itself, which may be secret."""
+    wrong = [
+        FieldError(
+            ".".join(str(part) for part in one["loc"]) or "body",
+            _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, ")),
+        )
+        for one in error.errors(include_url=False, include_input=False)
+    ]
+    return Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
 
 
 def _finish(operation: dict[str, Any]) -> None:

@@ -163,6 +163,11 @@ def refused_before_read(status: int, detail: str) -> bytes:
     return head.encode() + body
 
 
+def rfc3339(value: datetime) -> str:
+    """A time in UTC, as every answer writes it."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
     segments = req.path.strip("/").split("/")
     below = forms.get(f"{segments[0]}/") if len(segments) > 1 else None
@@ -255,8 +260,3 @@ def _time(value: object) -> str:
     if isinstance(value, datetime):
         return rfc3339(value)
     raise TypeError(f"{type(value).__name__} has no form in a problem document")
-
-
-def rfc3339(value: datetime) -> str:
-    """A time in UTC, as every answer writes it."""
-    return value.isoformat().replace("+00:00", "Z")

@@ -63,6 +63,18 @@ def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Rang
     return part
 
 
+def describe_content(resp: falcon.Response, name: str) -> None:
+    """Set the media type that a file's name suggests, and a policy for pages of a build."""
+    kind, encoding = mimetypes.guess_type(name, strict=False)
+    if encoding or kind is None:
+        kind = None if encoding else _text_type(name)
+    elif kind.startswith("text/"):
+        kind += "; charset=utf-8"
+    resp.content_type = kind or "application/octet-stream"
+    # A build is not ours: whatever page it holds must not run as one of this site.
+    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+
+
 def _set_headers(
     resp: falcon.Response, file: Sendable, etag: str, modified: datetime | None
 ) -> None:
@@ -79,15 +91,3 @@ def _set_headers(
 def _text_type(name: str) -> str | None:
     last = name.rpartition("/")[2]
     return falcon.MEDIA_TEXT if _TEXT_ENDINGS.match(last) or _TEXT_NAMES.match(last) else None
-
-
-def describe_content(resp: falcon.Response, name: str) -> None:
-    """Set the media type that a file's name suggests, and a policy for pages of a build."""
-    kind, encoding = mimetypes.guess_type(name, strict=False)
-    if encoding or kind is None:
-        kind = None if encoding else _text_type(name)
-    elif kind.startswith("text/"):
-        kind += "; charset=utf-8"
-    resp.content_type = kind or "application/octet-stream"
-    # A build is not ours: whatever page it holds must not run as one of this site.
-    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")

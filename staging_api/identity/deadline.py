@@ -80,17 +80,6 @@ def limited(seconds: float) -> Iterator[Deadline]:
         deadline.close()
 
 
-def _deadline() -> Deadline | None:
-    found: Deadline | None = getattr(_this_thread, "deadline", None)
-    return found
-
-
-def _use(used: Any) -> None:
-    deadline = _deadline()
-    if deadline is not None and used is not None:
-        deadline.add(used)
-
-
 class _Limited(HTTPConnection):
     """A connection, new or reused, that registers with the deadline of its thread."""
 
@@ -124,3 +113,14 @@ def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:
     """Make all connections of `manager` obey `limited`."""
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     return manager
+
+
+def _deadline() -> Deadline | None:
+    found: Deadline | None = getattr(_this_thread, "deadline", None)
+    return found
+
+
+def _use(used: Any) -> None:
+    deadline = _deadline()
+    if deadline is not None and used is not None:
+        deadline.add(used)

@@ -50,12 +50,6 @@ def keystone_rules(setting: str) -> RoleRules:
     return rules
 
 
-def _holds_everywhere(rule: RoleRule) -> bool:
-    """Whether the rule names only a role, in whatever project."""
-    claims = {condition.claim for condition in rule.conditions}
-    return bool(claims) and claims <= {"roles", "role_ids"}
-
-
 @dataclass
 class KeystoneCheck:
     """Identifies callers by the middleware, configured by ``keystone_authtoken`` of a file."""
@@ -113,6 +107,12 @@ def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> Key
         raise Invalid.field("STAGING_KEYSTONE_CONFIG", f"{config}: {error}") from None
     address = middleware.address
     return KeystoneCheck(rules, middleware, f'Keystone uri="{address}"' if address else "Keystone")
+
+
+def _holds_everywhere(rule: RoleRule) -> bool:
+    """Whether the rule names only a role, in whatever project."""
+    claims = {condition.claim for condition in rule.conditions}
+    return bool(claims) and claims <= {"roles", "role_ids"}
 
 
 def _note(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:

@@ -192,6 +192,31 @@ def guarded(database: Database, held: Hold) -> Iterator[Connection]:
         yield conn
 
 
+def lock_held(refusal: Refusal) -> LockHeld:
+    """Make the error that names the holder and the time to try again."""
+    seconds = max(0.0, refusal.remaining_seconds)
+    held_by = (
+        f"held by {refusal.caller}" if refusal.id else "cooling down after its holder was lost"
+    )
+    return LockHeld(
+        f"the {refusal.kind.name} lock on {refusal.scope} is {held_by};"
+        f" it ends in {seconds:.1f} s unless it is renewed",
+        retry_after_seconds=seconds,
+        extra={
+            "lock": {
+                "id": refusal.id,
+                "kind": refusal.kind.name,
+                "scope": refusal.scope,
+                "holder": refusal.holder,
+                "reference_id": refusal.reference_id,
+                "acquired_at": refusal.acquired_at,
+                "expires_at": refusal.expires_at,
+                "expires_in_seconds": round(seconds, 3),
+            }
+        },
+    )
+
+
 def _renew(database: Database, held: Hold) -> None:
     """Renew a due lease before a write: the keeper's renewals may be late.
 
@@ -324,28 +349,3 @@ def _release(locks: Locks, held: Hold) -> bool:
                 metrics.LOCK_RELEASES_FAILED.inc()
                 log.warning("release of lock %s had no answer: %s", held.lease.id, error)
     return True
-
-
-def lock_held(refusal: Refusal) -> LockHeld:
-    """Make the error that names the holder and the time to try again."""
-    seconds = max(0.0, refusal.remaining_seconds)
-    held_by = (
-        f"held by {refusal.caller}" if refusal.id else "cooling down after its holder was lost"
-    )
-    return LockHeld(
-        f"the {refusal.kind.name} lock on {refusal.scope} is {held_by};"
-        f" it ends in {seconds:.1f} s unless it is renewed",
-        retry_after_seconds=seconds,
-        extra={
-            "lock": {
-                "id": refusal.id,
-                "kind": refusal.kind.name,
-                "scope": refusal.scope,
-                "holder": refusal.holder,
-                "reference_id": refusal.reference_id,
-                "acquired_at": refusal.acquired_at,
-                "expires_at": refusal.expires_at,
-                "expires_in_seconds": round(seconds, 3),
-            }
-        },
-    )

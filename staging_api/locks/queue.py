@@ -198,6 +198,11 @@ class WaitQueue:
                 waiter.wake.set()
 
 
+def until(deadline: float) -> float:
+    """Return the seconds until the monotonic time `deadline`, never negative."""
+    return max(0.0, deadline - time.monotonic())
+
+
 def _first_of_free(places: Sequence[WaitingPlace]) -> list[str]:
     """Return the first of these waiters for each free lock.
 
@@ -208,8 +213,3 @@ def _first_of_free(places: Sequence[WaitingPlace]) -> list[str]:
         if place.held_seconds <= 0:
             free.setdefault((place.kind, place.scope), place.id)
     return list(free.values())
-
-
-def until(deadline: float) -> float:
-    """Return the seconds until the monotonic time `deadline`, never negative."""
-    return max(0.0, deadline - time.monotonic())

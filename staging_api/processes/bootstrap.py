@@ -95,6 +95,33 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
     )
 
 
+def documents_of(settings: Settings, locks: Locks, stagings: StagingService) -> DocumentService:
+    """Documents, over the locks and stagings of a process.
+
+    Raises:
+        Invalid: a setting is wrong.
+    """
+    file, token_file = settings.documents_keys_file, settings.documents_validator_token_file
+    keys = Keys(locks.database, file)
+    if file is not None:
+        keys.ring()  # a wrong file is found at start, not with the first secret
+    contents = Contents(locks.database, keys)
+    return DocumentService(
+        database=locks.database,
+        locks=locks,
+        contents=contents,
+        renderings=Renderings(contents),
+        validators=Validators(
+            validators=parse_validators(settings.documents_validators),
+            seconds=settings.documents_validator_seconds,
+            public_url=(settings.public_url or f"http://{settings.bind}").rstrip("/"),
+            token_file=token_file,
+        ),
+        rule=DeploymentRule(settings.documents_deployment_version),
+        builds=Builds(stagings),
+    )
+
+
 def _locks(settings: Settings, waiter_slots: threading.BoundedSemaphore) -> Locks:
     database = _opened(settings, settings.database_pool_size)
     direct_url = settings.database_direct_url or settings.database_url
@@ -174,33 +201,6 @@ def _publisher(
         builder=Builder(locks.database, indexer, Releaser(key)),
         hooks=settings.hooks,
         hook_seconds=settings.hook_seconds,
-    )
-
-
-def documents_of(settings: Settings, locks: Locks, stagings: StagingService) -> DocumentService:
-    """Documents, over the locks and stagings of a process.
-
-    Raises:
-        Invalid: a setting is wrong.
-    """
-    file, token_file = settings.documents_keys_file, settings.documents_validator_token_file
-    keys = Keys(locks.database, file)
-    if file is not None:
-        keys.ring()  # a wrong file is found at start, not with the first secret
-    contents = Contents(locks.database, keys)
-    return DocumentService(
-        database=locks.database,
-        locks=locks,
-        contents=contents,
-        renderings=Renderings(contents),
-        validators=Validators(
-            validators=parse_validators(settings.documents_validators),
-            seconds=settings.documents_validator_seconds,
-            public_url=(settings.public_url or f"http://{settings.bind}").rstrip("/"),
-            token_file=token_file,
-        ),
-        rule=DeploymentRule(settings.documents_deployment_version),
-        builds=Builds(stagings),
     )
 
 

@@ -46,15 +46,6 @@ def bound(bind: str) -> socket.socket:
     return _bind(found, address)
 
 
-def _bind(found: socket.socket, address: Any) -> socket.socket:
-    try:
-        found.bind(address)
-    except OSError:
-        found.close()
-        raise
-    return found
-
-
 def listener(bind: str) -> socket.socket:
     """A socket that listens.
 
@@ -81,6 +72,15 @@ def wait_until_free(setting: str, bind: str, patience_seconds: float = _PATIENCE
                 f"{setting}: another program listens at {bind}; end it, or choose another address"
             )
         time.sleep(_LOOK_SECONDS)
+
+
+def _bind(found: socket.socket, address: Any) -> socket.socket:
+    try:
+        found.bind(address)
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 def _is_taken(bind: str) -> bool:

@@ -47,6 +47,17 @@ def make_way(database: Database, to: UploadDestination, parcels: Sequence[Parcel
             rows.remove_given_up(conn, in_the_way)
 
 
+def placed(conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]) -> dict[str, Place]:
+    """The releases of all packages, by the names of their files."""
+    places: dict[str, Place] = _binaries(conn, to, parcels)
+    for parcel in parcels:
+        if isinstance(parcel.content, SourcePackage):
+            places[parcel.name] = _source(conn, to, parcel, parcel.content)
+        elif isinstance(parcel.content, StagingApiError):
+            places[parcel.name] = parcel.content
+    return places
+
+
 def _wanted(to: UploadDestination, parcel: Parcel) -> Iterator[dict[str, Any]]:
     """Yield a row for each file of a package: its path, and what identifies the package."""
     content = parcel.content
@@ -60,17 +71,6 @@ def _wanted(to: UploadDestination, parcel: Parcel) -> Iterator[dict[str, Any]]:
         named = {"package": content.package, "version_key": content.version.sort_key}
         yield {**named, "path": paths[content.dsc.name], "sha256": content.dsc.sha256}
         yield from ({"path": paths[f.name], "sha256": f.sha256} for f in content.files)
-
-
-def placed(conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]) -> dict[str, Place]:
-    """The releases of all packages, by the names of their files."""
-    places: dict[str, Place] = _binaries(conn, to, parcels)
-    for parcel in parcels:
-        if isinstance(parcel.content, SourcePackage):
-            places[parcel.name] = _source(conn, to, parcel, parcel.content)
-        elif isinstance(parcel.content, StagingApiError):
-            places[parcel.name] = parcel.content
-    return places
 
 
 def _binaries(

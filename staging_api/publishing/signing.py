@@ -106,16 +106,6 @@ def sign(
         return Unsigned(f"{key.program} is not installed")
 
 
-def _both_at_once(
-    release: bytes, key: SigningKey, user: list[str], timeout_seconds: float
-) -> Signed:
-    """Make both signatures; most of the time of either is spent in starting gpg."""
-    with ThreadPoolExecutor(1, "gpg") as other:
-        detached = other.submit(_gpg, key, [*user, "--detach-sign"], release, timeout_seconds)
-        in_release = _gpg(key, [*user, "--clearsign"], release, timeout_seconds)
-        return Signed(in_release, detached.result())
-
-
 def import_key(home: Path, secret_key: bytes, program: str = "gpg") -> SigningKey:
     """Put a secret key without passphrase, armored or not, into a home directory made for it.
 
@@ -169,6 +159,16 @@ def stop_agent(home: Path) -> None:
     """End the agent that gpg left running for a home directory, if there is one."""
     argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
     subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_SECONDS)
+
+
+def _both_at_once(
+    release: bytes, key: SigningKey, user: list[str], timeout_seconds: float
+) -> Signed:
+    """Make both signatures; most of the time of either is spent in starting gpg."""
+    with ThreadPoolExecutor(1, "gpg") as other:
+        detached = other.submit(_gpg, key, [*user, "--detach-sign"], release, timeout_seconds)
+        in_release = _gpg(key, [*user, "--clearsign"], release, timeout_seconds)
+        return Signed(in_release, detached.result())
 
 
 def _gpg(key: SigningKey, arguments: list[str], data: bytes, timeout_seconds: float) -> bytes:

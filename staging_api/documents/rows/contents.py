@@ -65,23 +65,6 @@ _ADD_BODIES = text("""
 """)
 
 
-def _add_bodies(conn: Connection, content_id: int, given: Sequence[StoredBody]) -> None:
-    conn.execute(
-        _ADD_BODIES,
-        {
-            "content_id": content_id,
-            "positions": [body.position for body in given],
-            "schemas": [body.schema for body in given],
-            "names": [body.name for body in given],
-            "layers": [body.layer for body in given],
-            "replacements": [body.replacement for body in given],
-            "policies": [body.storage_policy for body in given],
-            "bodies": [body.body for body in given],
-            "sealed": [None if body.sealed is None else body.sealed.hex() for body in given],
-        },
-    )
-
-
 def keys(conn: Connection) -> dict[str, bytes]:
     """The keys that the database keeps, newest first."""
     c = t.document_keys.c
@@ -115,3 +98,20 @@ def reseal(
             .where(documents.c.content_id == content_id, documents.c.position == position)
             .values(sealed=value)
         )
+
+
+def _add_bodies(conn: Connection, content_id: int, given: Sequence[StoredBody]) -> None:
+    conn.execute(
+        _ADD_BODIES,
+        {
+            "content_id": content_id,
+            "positions": [body.position for body in given],
+            "schemas": [body.schema for body in given],
+            "names": [body.name for body in given],
+            "layers": [body.layer for body in given],
+            "replacements": [body.replacement for body in given],
+            "policies": [body.storage_policy for body in given],
+            "bodies": [body.body for body in given],
+            "sealed": [None if body.sealed is None else body.sealed.hex() for body in given],
+        },
+    )

@@ -22,11 +22,6 @@ from staging_api.publishing.service import Publisher
 PATH = "/api/v1.0/publications"
 
 
-def _options(body: PublicationRequest) -> Options:
-    given = body.options.model_dump()
-    return Options(**{**given, "suites": tuple(given["suites"])})
-
-
 def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     body: PublicationRequest = req.context.json
@@ -86,3 +81,8 @@ class OnePublication:
     def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
         """Show a run; while it runs, its phase and how far it is."""
         resp.media = PublicationBody.of(self._runs.find(publication_id))
+
+
+def _options(body: PublicationRequest) -> Options:
+    given = body.options.model_dump()
+    return Options(**{**given, "suites": tuple(given["suites"])})

@@ -98,14 +98,6 @@ def find_apt_archive(conn: Connection, name: str) -> AptArchive:
     return made(AptArchive, row, suites=tuple(map(_suite, row.suite_rows)))
 
 
-def _suite(row: Mapping[str, Any]) -> Suite:
-    times = {name: moment(row[name]) for name in ("dirty_since", "rebuild_since")}
-    held = row["held"]
-    if held is not None:
-        held = made(SuiteHold, held, suite=row["name"], held_at=moment(held["held_at"]))
-    return made(Suite, row, **times, held=held)
-
-
 def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> set[int]:
     """Return suites of which clients do not see all that they should.
 
@@ -207,6 +199,14 @@ def mark_dirty(conn: Connection, suite_ids: Sequence[int]) -> None:
     """Mark these suites as having something to publish."""
     values = {"dirty_since": func.clock_timestamp()}
     conn.execute(update(suites).where(suites.c.id.in_(suite_ids)).values(**values))
+
+
+def _suite(row: Mapping[str, Any]) -> Suite:
+    times = {name: moment(row[name]) for name in ("dirty_since", "rebuild_since")}
+    held = row["held"]
+    if held is not None:
+        held = made(SuiteHold, held, suite=row["name"], held_at=moment(held["held_at"]))
+    return made(Suite, row, **times, held=held)
 
 
 def _written(conn: Connection, statement: Executable) -> int:

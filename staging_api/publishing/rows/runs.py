@@ -155,14 +155,6 @@ def enter_phases(conn: Connection, run_id: str, new: NewPhases) -> None:
     )
 
 
-def _new_phases(new: NewPhases) -> dict[str, Any]:
-    return {
-        "position": new.position,
-        "phases": [each.name for each in new.phases],
-        "ages": [new.now - each.began_at for each in new.phases],
-    }
-
-
 def commit_asynchronously(conn: Connection) -> None:
     """Commit this transaction without waiting for the disk.
 
@@ -244,6 +236,14 @@ def seconds_left(conn: Connection, run_id: str) -> float | None:
         return None
     elapsed, left = float(row.elapsed), float(row.usual) - float(row.elapsed)
     return left if left > 0 else elapsed / 2
+
+
+def _new_phases(new: NewPhases) -> dict[str, Any]:
+    return {
+        "position": new.position,
+        "phases": [each.name for each in new.phases],
+        "ages": [new.now - each.began_at for each in new.phases],
+    }
 
 
 def _run(row: Row[Any]) -> PublisherRun:

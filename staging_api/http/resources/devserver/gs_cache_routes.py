@@ -23,26 +23,6 @@ _MEMBER = parameter("file", "the member; several, or with * or ?: JSON of texts"
 _OBJECT = parameter("path", "of the object in it", "path")
 
 
-def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mapping[str, Described]:
-    """A file of a bucket: sent as a staged file is."""
-    sent = FILE_PATHS["/static/{path}"]["get"]["responses"]
-    files = {status: sent[status] for status in ("200", "206", "302", "304", "412", "416")}
-    refused = {**REFUSED, **texts(400, 404, 422, 502, 504, 507), **files}
-    described = {status: {"description": each["description"]} for status, each in refused.items()}
-    return {
-        "get": operation(name, summary, TAG, refused, parameters),
-        "head": operation(f"head_{name}", summary, TAG, described, parameters),
-    }
-
-
-def _static(deps: AppDependencies) -> StaticFiles:
-    return StaticFiles(deps.files, deps.sender, deps.wait_cap_seconds)
-
-
-def _reading_through(resource: type[Any]) -> Make:
-    return lambda deps: resource(deps.devserver, _static(deps))
-
-
 def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
     """The paths of gs_cache, at the root or below its own name."""
     name = prefix.strip("/")
@@ -72,3 +52,23 @@ def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
     )
     path = f"{prefix}/list_dir/{{bucket}}/{{path:path}}"
     return (*routes, row(path, ListDir, STAGERS, listing, errors=status_error))
+
+
+def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mapping[str, Described]:
+    """A file of a bucket: sent as a staged file is."""
+    sent = FILE_PATHS["/static/{path}"]["get"]["responses"]
+    files = {status: sent[status] for status in ("200", "206", "302", "304", "412", "416")}
+    refused = {**REFUSED, **texts(400, 404, 422, 502, 504, 507), **files}
+    described = {status: {"description": each["description"]} for status, each in refused.items()}
+    return {
+        "get": operation(name, summary, TAG, refused, parameters),
+        "head": operation(f"head_{name}", summary, TAG, described, parameters),
+    }
+
+
+def _static(deps: AppDependencies) -> StaticFiles:
+    return StaticFiles(deps.files, deps.sender, deps.wait_cap_seconds)
+
+
+def _reading_through(resource: type[Any]) -> Make:
+    return lambda deps: resource(deps.devserver, _static(deps))
