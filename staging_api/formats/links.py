@@ -15,9 +15,10 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from staging_api.errors import ArchiveUnsafe
-from staging_api.formats.members import MemberChecker
+from staging_api.formats.members import MemberChecker, folders_above
 from staging_api.formats.model import Keep, Member
 from staging_api.formats.names import folded, shown
 
@@ -49,11 +50,17 @@ class Links:
     _hard: dict[str, str] = field(default_factory=dict)
     _symbolic: dict[str, str] = field(default_factory=dict)
     _lacking: dict[str, list[str]] = field(default_factory=dict)
+    _folders: set[str] = field(default_factory=set)
+    _above: frozenset[str] | None = None
 
     def add_file(self, name: str, member: Member) -> None:
         """Record an unpacked file, under its name in the container file."""
         self._files[name] = member
         self._replaced(name)
+
+    def add_folder(self, name: str) -> None:
+        """Record a folder that has an entry of its own."""
+        self._folders.add(name)
 
     def pass_by(self, name: str) -> None:
         """Record a file that is not selected."""
@@ -165,12 +172,14 @@ class Links:
             _LeadsOutError: out of the container file.
         """
         reached: list[str] = []
-        ahead, steps = name.split("/")[::-1], 0
+        ahead, steps, dangles = name.split("/")[::-1], 0, False
         while ahead:
             step = ahead.pop()
             if step == ".." and not reached:
                 raise _LeadsOutError
             if step == "..":
+                # Nothing is above what is not there: a kernel ends here.
+                dangles = dangles or not self._is_folder("/".join(reached))
                 reached.pop()
                 continue
             reached.append(step)
@@ -182,7 +191,15 @@ class Links:
                     return None
                 ahead += [part for part in target.split("/")[::-1] if part not in ("", ".")]
         end = "/".join(reached)
-        return self._hard.get(end, end)
+        return None if dangles else self._hard.get(end, end)
+
+    def _is_folder(self, name: str) -> bool:
+        if self._above is None:
+            names = chain(self._files, self._passed, self._symbolic, self._hard, self._folders)
+            parents = {each.rpartition("/")[0] for each in names}
+            above = chain.from_iterable(map(folders_above, parents))
+            self._above = frozenset(above) | parents | self._folders
+        return name in self._above
 
     def _target(self, name: str) -> str | None:
         target = self._symbolic.get(name)

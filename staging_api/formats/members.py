@@ -107,7 +107,7 @@ class MemberChecker:
         path = self._select(name)
         if path is None:
             return None
-        above = _folders_above(path)
+        above = folders_above(path)
         if path in self._folders or not self._files.isdisjoint(above):
             raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
         self._files.add(path)
@@ -199,6 +199,7 @@ def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
         raise ArchiveCorrupt(f"{shown(name)} does not have the size that its header declares")
 
 
-def _folders_above(path: str) -> list[str]:
+def folders_above(path: str) -> list[str]:
+    """Return the paths of all folders above a path, the highest first."""
     segments = path.split("/")[:-1]
     return ["/".join(segments[: count + 1]) for count in range(len(segments))]

@@ -132,10 +132,12 @@ def _read(readable: Readable, checker: MemberChecker, limits: Limits) -> Iterato
 
 
 def _take(tar: _Tar, info: tarfile.TarInfo, name: str, links: Links) -> None:
-    # Folders exist by the files in them; empty ones have no row.
-    if info.type in _FOLDERS or info.type == _VOLUME_LABEL:
+    if info.type == _VOLUME_LABEL:
         return
-    if info.islnk():
+    if info.type in _FOLDERS:
+        # They exist by the files in them; empty ones have no row.
+        links.add_folder(name)
+    elif info.islnk():
         links.hard(name, repaired(info.linkname))
     elif info.issym():
         links.symbolic(name, repaired(info.linkname))

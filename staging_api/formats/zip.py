@@ -55,7 +55,8 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> S
     members = _Members(readable, checker, limits)
     links = Links(checker, keep, members.text_of_link)
     for entry in read_directory(readable, readable.size_bytes, limits):
-        members.add(entry)
+        if folder := members.add(entry):
+            links.add_folder(folder)
     wanted = list(members.selected(links))
     for run in _runs(wanted):
         for (_, member), content in zip(run, members.contents(run), strict=True):
@@ -84,22 +85,25 @@ class _Members:
     _texts: dict[str, str] = field(default_factory=dict)
     _packed: int = 0
 
-    def add(self, entry: Entry) -> None:
-        """Take an entry of the directory, unless a later one has its name.
+    def add(self, entry: Entry) -> str | None:
+        """Take an entry of the directory, unless a later one has its name; return a folder's name.
 
         Raises:
             ArchiveUnsafe: its name is not safe, and it is selected.
             LimitExceeded: there are too many.
         """
         name, kind = self.checker.check_name(entry.name), stat.S_IFMT(entry.mode)
-        if not name or entry.replaced or entry.name.endswith("/") or kind == stat.S_IFDIR:
-            return
+        if not name or entry.replaced:
+            return None
+        if entry.name.endswith("/") or kind == stat.S_IFDIR:
+            return name
         if kind == stat.S_IFLNK:
             self.links[name] = entry
         elif kind in (0, stat.S_IFREG):
             self.files[name] = entry
         elif self.checker.selects(name):
             self.checker.notes.add("are devices or pipes, and are left out", name)
+        return None
 
     def selected(self, links: Links) -> Iterator[tuple[Entry, Member]]:
         """Yield what is kept as it is, and record all files for the links to them.

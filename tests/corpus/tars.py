@@ -240,6 +240,28 @@ CASES = [
     Case("a dangling link", tar_of(F, sym("l", "gone")), FILES, note="links to nothing"),
     Case("a link below a file", tar_of(F, sym("l", "d/f/x")), FILES, note="links to nothing"),
     Case(
+        "a link upwards from a folder that is not there",
+        tar_of(F, sym("l", "gone/../d/f")),
+        FILES,
+        note="links to nothing",
+    ),
+    Case(
+        "a link upwards from a file",
+        tar_of(F, sym("l", "d/f/../f")),
+        FILES,
+        note="links to nothing",
+    ),
+    Case(
+        "a link upwards from an empty folder",
+        tar_of(F, header("e", tarfile.DIRTYPE), sym("l", "e/../d/f")),
+        {**FILES, "l": b"content"},
+    ),
+    Case(
+        "a link upwards from a folder of folders",
+        tar_of(F, ("x/y/z", b"1"), sym("l", "x/../d/f")),
+        {**FILES, "x/y/z": b"1", "l": b"content"},
+    ),
+    Case(
         "links in a circle",
         tar_of(F, sym("l", "m"), sym("m", "l"), sym("n", "n")),
         FILES,
@@ -303,6 +325,7 @@ CASES = [
 ]
 
 HOSTILE = {
+    "a link out, from a folder that is not there": tar_of(F, sym("l", "gone/../../x")),
     "a link out, in two steps": tar_of(F, sym("d/up", ".."), sym("l", "d/up/..")),
     "a link out, in three steps": tar_of(
         F, sym("a/b/c", "../.."), sym("x", "a/b/c/.."), sym("l", "x/..")

@@ -21,7 +21,21 @@ pytestmark = pytest.mark.system
 
 ROUNDS = 60
 NAMES = ["a", "b", "A", "./a", "d/a", "d//b", "d/./c", "d/e/f", "größe", "sp ace", r"back\slash"]
-TARGETS = ["a", "b", "d", "d/a", "../a", "./b", "e/f", "gone", "..", "/etc/passwd", "../d/a"]
+TARGETS = [
+    "a",
+    "b",
+    "d",
+    "d/a",
+    "../a",
+    "./b",
+    "e/f",
+    "gone",
+    "..",
+    "/etc/passwd",
+    "../d/a",
+    "d/../a",
+    "a/../b",
+]
 
 
 def some_tar(chance):
