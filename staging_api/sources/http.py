@@ -235,7 +235,7 @@ class HttpSource:
         skip = _skipped(answer, start)
         yield from self._counted(answer, found.name, skip, None if last is None else last - start)
         # A chunked body has no length in its head: make sure that it ends here.
-        if end is None and answer.read1(1):
+        if end is None and answer.is_chunked and answer.read1(1):
             raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
     def _counted(

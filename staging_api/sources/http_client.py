@@ -50,8 +50,12 @@ class Answer:
     @property
     def has_end(self) -> bool:
         """Whether the end of the body can be distinguished from a cut."""
-        declared = content_length(self.headers) is not None
-        return declared or bool(getattr(self.response, "chunked", False))
+        return content_length(self.headers) is not None or self.is_chunked
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body comes in chunks, and says itself where it ends."""
+        return bool(getattr(self.response, "chunked", False))
 
     def read1(self, count: int) -> bytes:
         """Return what one read of the socket brings, as it was sent; nothing at the end."""
@@ -132,6 +136,11 @@ class HttpClient:
 def _release(response: Response) -> None:
     """Return the connection to its pool if the body is nearly read, else close it."""
     left = response.length_remaining
+    if "," in response.headers.get("Content-Length", ""):
+        # A list of one and the same number: http.client does not take it for a length, and would
+        # wait for the server to close.
+        response.close()
+        return
     try:
         if left is not None and left <= _WORTH_READING:
             # Also if nothing is left: http.client notices the end of a body only by a read.

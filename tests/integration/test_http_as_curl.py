@@ -165,6 +165,15 @@ def test_the_length_may_be_a_list_and_the_range_of_unknown_length(opened):
     assert read(source, start=100, end=200) == BODY[100:200]
 
 
+def test_a_length_that_is_said_twice_holds_no_reader_up(opened):
+    twice = {"Content-Length": f"{len(BODY)}, {len(BODY)}", **ETAG}
+    source, _ = opened(
+        lambda _asked: Reply(body=BODY, headers=twice), attempts=1, read_timeout_seconds=0.5
+    )
+    assert read(source) == BODY
+    assert take(source)[1] == BODY
+
+
 def test_a_range_that_begins_earlier_than_asked_is_cut_to_measure(opened):
     def script(asked):
         if asked.part is None:
