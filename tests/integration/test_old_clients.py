@@ -147,6 +147,18 @@ def test_head_tells_the_length_of_an_object_and_stages_nothing(
     assert (member.status_code, member.headers["content-length"]) == (200, "1")
 
 
+def test_an_object_that_comes_after_a_miss_is_found(
+    client: testing.TestClient, place: places.Gcs
+) -> None:
+    assert client.simulate_get("/download/conformance/b/late/x").status_code == 404
+    place.put("b/late/other", b"other")
+    assert client.simulate_get("/download/conformance/b/late/x").status_code == 404
+    place.put("b/late/x", b"came")
+    head = client.simulate_head("/download/conformance/b/late/x")
+    assert (head.status_code, head.headers["content-length"]) == (200, "4")
+    assert client.simulate_get("/download/conformance/b/late/x").content == b"came"
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -6,7 +6,7 @@ out of the store. What is not there is 404 at once: these clients do not wait fo
 """
 
 import re
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -16,6 +16,7 @@ from staging_api.catalogue.model import DECOMPRESSED_WORD, FILE_WORD, MEMBER_WOR
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.services import DevserverServices
+from staging_api.errors import NotFound
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.query import Query
@@ -42,9 +43,11 @@ class FromBucket:
         """Describe the object: as staged, or else as it is in the bucket."""
         url, name = _split(bucket, path)
         request = self._through.checked(req, url, [f"{FILE_WORD}{name}"])
-        if self._through.joining.is_staged(request):
-            self._through.show(req, resp, request, name)
-            return
+        # An earlier miss is no answer: the object may have come since.
+        with suppress(NotFound):
+            if self._through.joining.is_staged(request):
+                self._through.show(req, resp, request, name)
+                return
         with closing(self._through.joining.stagings.open_archive(request.url)) as source:
             found = source.stat(name)
         if found.size_bytes is not None:
