@@ -136,11 +136,6 @@ class HttpClient:
 def _release(response: Response) -> None:
     """Return the connection to its pool if the body is nearly read, else close it."""
     left = response.length_remaining
-    if "," in response.headers.get("Content-Length", ""):
-        # A list of one and the same number: http.client does not take it for a length, and would
-        # wait for the server to close.
-        response.close()
-        return
     try:
         if left is not None and left <= _WORTH_READING:
             # Also if nothing is left: http.client notices the end of a body only by a read.
