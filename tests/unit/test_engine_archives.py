@@ -91,6 +91,7 @@ ZIP = zip_of(("x.bin", b"content"))
         (tar_of(("x.bin", bytes(2000))), "STAGING_UNPACK_MEMBER_BYTES"),
         (tar_of(("x.bin", b"1"), ("x.bin/y", b"2")), "would be a file and a folder"),
     ],
+    ids=["damaged", "without it", "too large", "unsafe"],
 )
 def test_an_alternative_that_cannot_be_taken_falls_back_to_the_next(store, damaged, says):
     source = MemorySource({"image.tar": damaged, "image.zip": ZIP})
@@ -108,7 +109,11 @@ def test_of_alternatives_none_of_which_can_be_taken_the_first_says_why(store):
         engine.fetch(two_ways(optional=True), source, BUILD, store)
 
 
-@pytest.mark.parametrize("data", [bytes(10240), gzip.compress(bytes(10240)), tar_of(("y", b"1"))])
+@pytest.mark.parametrize(
+    "data",
+    [bytes(10240), gzip.compress(bytes(10240)), tar_of(("y", b"1"))],
+    ids=["empty", "empty and packed", "other members"],
+)
 def test_an_optional_artifact_of_which_a_tar_has_nothing_is_missing(store, data):
     choice = Choice(Pattern("object"), extract="tar", only=("x",))
     source = MemorySource({"object": data})
