@@ -32,7 +32,18 @@ def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
     provider = _sending(engines, endpoint)
     from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 
-    return OpenTelemetryMiddleware(app, tracer_provider=provider)
+    return OpenTelemetryMiddleware(app, request_hook=without_query, tracer_provider=provider)
+
+
+def without_query(span: Any, _environ: Mapping[str, Any]) -> None:
+    """Leave the query out of a request's span: devserver calls have archive URLs there.
+
+    They may be signed, and a signature in a trace is a credential in another's hands.
+    """
+    for name in ("http.target", "http.url", "url.query", "url.full"):
+        shown = (span.attributes or {}).get(name)
+        if isinstance(shown, str):
+            span.set_attribute(name, "" if name == "url.query" else shown.partition("?")[0])
 
 
 def work_traced(engines: Iterable[Engine], endpoint: str) -> Spans:
