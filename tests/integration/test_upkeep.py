@@ -55,13 +55,14 @@ def states(at: Bench) -> list[tuple[str, str | None]]:
 
 
 def age(at: Bench, *artifact_ids: str, hours: int = 1) -> None:
-    """Let some artifacts be read for the last time so long ago."""
-    at.tamper(
-        "UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()"
-        " - make_interval(hours => :hours) WHERE id = ANY(:ids)",
-        ids=list(artifact_ids),
-        hours=hours,
-    )
+    """Let some artifacts be read for the last time so long ago, one after the other."""
+    for artifact_id in artifact_ids:
+        at.tamper(
+            "UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()"
+            " - make_interval(hours => :hours) WHERE id = :id",
+            id=artifact_id,
+            hours=hours,
+        )
 
 
 def disagreements(at: Bench) -> tuple[set[str], set[str]]:
