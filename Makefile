@@ -5,7 +5,7 @@ VENV := .venv
 TESTERS ?= 3
 BIN := $(VENV)/bin
 
-.PHONY: help demo run cluster test test-system prove lint types contracts check constraints openapi functions clean
+.PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi functions clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,17 @@ test-system: $(VENV)/.test  ## the tests that need Debian packages; installs the
 
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove
+
+# SEED=, SAMPLE=, CHANGED=origin/main, ONLY=, TESTS=, WITHIN= (seconds): see docs/mutants.md.
+mutants: SEED ?= $(shell git rev-parse HEAD)
+mutants: $(VENV)/.test  ## change the project in one place at a time, and see whether the tests notice
+	$(BIN)/python -m tests.mutants --seed "$(SEED)" $(if $(SAMPLE),--sample $(SAMPLE)) \
+	  $(if $(CHANGED),--changed "$(CHANGED)") $(if $(ONLY),--only "$(ONLY)") \
+	  $(if $(TESTS),--tests "$(TESTS)") $(if $(WITHIN),--within $(WITHIN)) --testers $(TESTERS)
+
+mutants-record: $(VENV)/.mutants  ## record which test file runs which line, for the next make mutants
+	$(BIN)/python -m coverage run --data-file=$(VENV)/mutants.coverage --source=staging_api \
+	  -m pytest -q -p tests.mutants.contexts -m "not system and not prove"
 
 check: lint types contracts  ## lint, strict types and import contracts
 
@@ -69,5 +80,8 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,test$(comma)dev)
+
+$(VENV)/.mutants: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,mutants)
 
 comma := ,

@@ -1,6 +1,7 @@
 """Change each predicate of the lock, one at a time, and see whether the short tests notice.
 
-Run by hand: ``python -m tests.prove.mutants [--only TEXT] [--part 1/2] [--list]``. One PostgreSQL,
+`make mutants` draws from these changes, too, and tries them as it does all others. For all of the
+lock: ``python -m tests.prove.mutants [--only TEXT] [--part 1/2] [--list]``. One PostgreSQL,
 one process a mutant, forked with everything imported. Tests that found a change nearby come
 first, then the fast ones, and the first that fails ends it. It ends with status 1 if fewer than 95
 of 100 are found; changes that change nothing are in `tests.prove.equivalents`, with the reason.
@@ -33,7 +34,7 @@ from staging_api.db.migrate import migrate
 from tests.prove.equivalents import EQUIVALENT
 
 _ROOT = Path(__file__).parents[2]
-_FILES = (
+FILES = (
     "staging_api/db/functions/lock_acquire.sql",
     "staging_api/db/functions/lock_expire.sql",
     "staging_api/db/functions/lock_fences.sql",
@@ -47,7 +48,7 @@ _FILES = (
     "staging_api/locks/store.py",
     "staging_api/http/api_lock.py",
 )
-_TESTS = (
+TESTS = (
     "tests/integration/test_lock_statements.py",
     "tests/integration/test_lock_races.py",
     "tests/integration/test_lock_hold.py",
@@ -140,7 +141,7 @@ class Mutant:
 
 def mutants() -> Iterator[Mutant]:
     """Every change that changes something, in order of the lines."""
-    for path in _FILES:
+    for path in FILES:
         for mutant in _of_file(path):
             if (mutant.before.strip(), mutant.after.strip()) not in EQUIVALENT:
                 yield mutant
@@ -312,7 +313,7 @@ def _test(url: str, order: Order, change: Changed | None, answer: Path) -> None:
             del sys.modules[name]
         sys.meta_path.insert(0, change)
     with _silence():
-        status = int(pytest.main([*_OPTIONS, *_TESTS], plugins=[order]))
+        status = int(pytest.main([*_OPTIONS, *TESTS], plugins=[order]))
     if status != 0 and order.finder is None:
         order.finder = "the tests cannot be run"
     answer.write_text(json.dumps({"finder": order.finder, "took": order.took}))
@@ -346,7 +347,7 @@ def main() -> None:
         return
     os.chdir(_ROOT)
     with _silence():
-        pytest.main([*_QUIETLY, "--collect-only", *_TESTS])  # imports everything, once
+        pytest.main([*_QUIETLY, "--collect-only", *TESTS])  # imports everything, once
     with (
         tempfile.TemporaryDirectory() as folder,
         running(Path(folder), durable=False) as server,
