@@ -181,7 +181,8 @@ class _Finder:
 
 
 def _prose(tree: ast.Module) -> set[ast.AST]:
-    """Nodes that no test should depend on: docstrings, annotations, what is logged, exports.
+    """Nodes that no test should depend on: docstrings, annotations, what is logged, defaults of a
+    protocol's methods, which nothing calls.
 
     An f-string is changed only as SQL: before 3.12 Python is wrong about where its parts lie.
     """
@@ -196,8 +197,9 @@ def _prose(tree: ast.Module) -> set[ast.AST]:
                 skipped.append(annotation)
             case ast.AnnAssign(annotation=annotation):
                 skipped.append(annotation)
-            case ast.FunctionDef(returns=ast.expr() as returns):
-                skipped.append(returns)
+            case ast.FunctionDef(returns=returns, args=arguments):
+                skipped += [returns] if returns else []
+                skipped += _default_values(arguments) if _is_declared_only(node) else []
             case ast.JoinedStr(values=values):
                 skipped += values
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
@@ -208,8 +210,19 @@ def _prose(tree: ast.Module) -> set[ast.AST]:
 def _defaults(tree: ast.Module) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
         if isinstance(node, ast.arguments):
-            yield from node.defaults
-            yield from (default for default in node.kw_defaults if default is not None)
+            yield from _default_values(node)
+
+
+def _default_values(arguments: ast.arguments) -> list[ast.expr]:
+    return [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+
+
+def _is_declared_only(function: ast.FunctionDef) -> bool:
+    """Whether its body is a docstring or an ellipsis."""
+    return all(
+        isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
+        for each in function.body
+    )
 
 
 def _is_not(node: ast.expr) -> bool:

@@ -134,7 +134,7 @@ def test_an_entry_may_have_limits_of_its_own():
 )
 def test_limits_that_mean_nothing_are_refused_with_their_line(limits, says):
     text = TEN_LINES.replace("    lands: inst", f"    limits: {limits}\n    lands: inst")
-    with pytest.raises(CatalogueInvalid, match=f"line 6: {says}"):
+    with pytest.raises(CatalogueInvalid, match=f"^catalogue, line 6: {says}"):
         Catalogue.read(text)
 
 
