@@ -4,6 +4,7 @@ It ends with status 1 if fewer are killed than `_WANTED`, of all or of a room.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections import Counter
@@ -69,6 +70,8 @@ def shown(mutant: Mutant) -> str:
 def main() -> None:
     """Try them."""
     given = _options().parse_args()
+    # Unwinds like Ctrl-C: the tests under way are ended, and the copy is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = _chosen(given)
     if given.list:
         print(*map(shown, chosen), f"{len(chosen)} mutants, seed {given.seed}", sep="\n")
