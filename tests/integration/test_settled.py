@@ -126,6 +126,19 @@ def test_a_cancelled_staging_is_continued_for_requests_that_joined_it(at):
     assert verify(at.database).breaks == ()
 
 
+def test_a_cancelled_staging_gives_up_its_growing_file_and_no_other(at):
+    cancelled, beside = ask(at, at.build(), "payload"), ask(at, at.build("R17-2"), "payload")
+    at.tamper(
+        "INSERT INTO growing_files (artifact_id, attempt, file, bytes_done)"
+        " SELECT id, 1, 'parts/' || id, 0 FROM staged_artifacts"
+    )
+    at.service.cancel(cancelled.id, ORIGIN)
+    growing = at.rows(
+        "SELECT a.staging_id FROM growing_files g JOIN staged_artifacts a ON a.id = g.artifact_id"
+    )
+    assert growing == [(beside.id,)]
+
+
 def test_artifacts_of_a_cancelled_staging_go_to_another_staging_of_them(at):
     url = at.build()
     first = ask(at, url, "payload", "suites")
