@@ -33,7 +33,7 @@ from staging_api.errors import (
 )
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.manifest import checked_names, read_manifest
-from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
+from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.retrying import Pace
 from staging_api.sources.url import ArchiveUrl
 
@@ -101,11 +101,11 @@ class BucketSource:
         """The archive's canonical URL."""
         return self._url.canonical
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """List every object: from the manifest, or else by listing the prefix."""
         manifest = read_manifest(self, self._options)
         if manifest is not None:
-            found = list(manifest.names)
+            found = manifest.names
         else:
             with _translated_errors(self._url, "its listing"):
                 found = checked_names(self._listed(), self._options)

@@ -19,7 +19,7 @@ from staging_api.errors import (
 )
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.manifest import checked_names, read_manifest
-from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
+from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.url import ArchiveUrl
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -54,13 +54,13 @@ class FileSource:
         """The archive's canonical URL."""
         return self._url.canonical
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """List every object: from the manifest, or else by listing the folder."""
         with self._folder():
             pass
         manifest = read_manifest(self, self._options)
         if manifest is not None:
-            return list(manifest.names)
+            return manifest.names
         return checked_names(self._listed(), self._options)
 
     def stat(self, name: str) -> SourceObject:

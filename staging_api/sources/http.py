@@ -36,7 +36,7 @@ from staging_api.sources.http_client import Answer, HttpClient
 from staging_api.sources.http_names import HttpNames
 from staging_api.sources.lanes import Lanes
 from staging_api.sources.manifest import read_manifest
-from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, SourceOptions
+from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.retrying import Interrupted, Pace, resumed, retried
 from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
@@ -88,22 +88,22 @@ class HttpSource:
         """The archive's canonical URL."""
         return self._url.canonical
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """List every object: from the manifest, or else from whichever list the server has.
 
         Of a URL with a query, which may be the one of an object, it is that object.
         """
         if self._url.is_object:
-            return [self._url.build]
+            return Names([self._url.build])
         manifest = read_manifest(self, self._options)
         if manifest is not None:
-            return list(manifest.names)
+            return manifest.names
         try:
             return HttpNames(self._url, self._client, self._options).names()
         except ArchiveNotFound:
             if not self._url.has_query:
                 raise
-        return [self.stat(self._url.build).name]
+        return Names([self.stat(self._url.build).name])
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""

@@ -25,7 +25,7 @@ from staging_api.sources.http_client import Answer, HttpClient
 from staging_api.sources.index_page import read_index
 from staging_api.sources.lists import names_in
 from staging_api.sources.manifest import MAX_BYTES, checked_names
-from staging_api.sources.model import CHUNK_BYTES, SourceOptions
+from staging_api.sources.model import CHUNK_BYTES, Names, SourceOptions
 from staging_api.sources.releases import release_names, release_target
 from staging_api.sources.retrying import Interrupted, Pace, retried
 from staging_api.sources.target import Target, target_of
@@ -50,7 +50,7 @@ class HttpNames:
         self._client = client
         self._options = options
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """List every object.
 
         Raises:

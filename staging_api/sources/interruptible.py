@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TypeVar
 
 from staging_api.prefetch import BoundedQueue
-from staging_api.sources.model import Source, SourceObject, take
+from staging_api.sources.model import Names, Source, SourceObject, take
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Interruptible:
         """The archive's canonical URL."""
         return self._source.url
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """List every object of the archive."""
         return self._answer(self._source.names)
 

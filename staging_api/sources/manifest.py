@@ -6,13 +6,12 @@ the uploader has finished, and names everything.
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from staging_api.errors import ArchiveUnsafe, ArtifactNotFound, LimitExceeded, SourceRefused
 from staging_api.sources.lists import is_markup, names_in
-from staging_api.sources.model import Source, SourceObject, SourceOptions
-from staging_api.sources.url import is_safe_name
+from staging_api.sources.model import Names, Source, SourceObject, SourceOptions, warnings_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class Manifest:
 
     version: str | None
     sha256: str
-    names: Sequence[str]
+    names: Names
 
 
 def read_manifest(
@@ -92,31 +91,28 @@ def read_small(source: Source, found: SourceObject) -> bytes:
     return bytes(raw)
 
 
-def checked_names(names: Iterable[str], options: SourceOptions) -> list[str]:
+def checked_names(names: Iterable[str], options: SourceOptions) -> Names:
     """Return the names that could stand in a URL, if they are not too many.
 
-    A name that is merely odd (an empty segment, an escape, too long) is left out: whoever does not
-    ask for it is not concerned. One that leads out of the archive makes the list hostile.
+    A name that is merely odd (an empty segment, an escaped separator, too long) is left out:
+    whoever does not ask for it is not concerned. One that leads out of the archive makes the list
+    hostile.
 
     Raises:
         ArchiveUnsafe: one of them leads upwards, is absolute or has a control character.
         LimitExceeded: there are too many.
     """
     checked: list[str] = []
-    odd: list[str] = []
     for name in names:
         if _is_hostile(name):
             raise ArchiveUnsafe(f"the archive names an object {name[:80]!a}, which is not safe")
-        (checked if is_safe_name(name) else odd).append(name)
+        checked.append(name)
         if len(checked) > options.most_names:
             raise LimitExceeded(f"the archive has more than {options.most_names} objects")
-    if odd:
-        log.warning(
-            "%d names of the archive cannot stand in a URL and are left out, such as %a",
-            len(odd),
-            odd[0][:80],
-        )
-    return checked
+    found = Names.parted(checked)
+    for warning in warnings_of(found):
+        log.warning("%s", warning)
+    return found
 
 
 def _is_hostile(name: str) -> bool:

@@ -2,13 +2,15 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from staging_api.formats.names import shown
 from staging_api.sources.breaker import Breakers
 from staging_api.sources.proxies import proxies_of_environment
+from staging_api.sources.url import is_safe_name
 
 #: The largest chunk that a source yields.
 CHUNK_BYTES = 1 << 20
@@ -107,6 +109,47 @@ class SourceObject:
         return algorithm if self.witness is None else f"{algorithm} of {self.witness}"
 
 
+class Names(list[str]):
+    """The names of an archive's objects that can be asked for, as some list says.
+
+    Attributes:
+        left_out: names of that list which are not safe (`is_safe_name`).
+    """
+
+    def __init__(self, names: Iterable[str] = (), left_out: Sequence[str] = ()) -> None:
+        super().__init__(names)
+        self.left_out = tuple(left_out)
+
+    @property
+    def everything(self) -> list[str]:
+        """All names, to be kept: `Names.parted` tells them apart again."""
+        return [*self, *map(_kept, self.left_out)]
+
+    @classmethod
+    def parted(cls, names: Iterable[str]) -> "Names":
+        """Tell the names that can be asked for from those that are left out."""
+        safe: list[str] = []
+        left_out: list[str] = []
+        for name in names:
+            (safe if is_safe_name(name) else left_out).append(name)
+        return cls(safe, left_out)
+
+
+def _kept(left_out: str) -> str:
+    """Return a name as a database takes it, and so that it is still not safe."""
+    kept = left_out.encode(errors="backslashreplace").decode()
+    return kept if kept == left_out else f"{kept}/"
+
+
+def warnings_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Say, in at most one sentence, which names were left out of a list."""
+    left_out = names.left_out if isinstance(names, Names) else ()
+    if not left_out:
+        return ()
+    counted = f"{len(left_out)} of the names in the archive's list are not safe, and are left out"
+    return (f"{counted}; the first is {shown(left_out[0])}",)
+
+
 class Source(Protocol):
     """Read access to the objects below one archive URL."""
 
@@ -114,7 +157,7 @@ class Source(Protocol):
     def url(self) -> str:
         """The archive's canonical URL."""
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """List every object of the archive.
 
         Raises:

@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.breaker import Breakers
-from staging_api.sources.model import Source, SourceObject, SourceOptions, take
+from staging_api.sources.model import Names, Source, SourceObject, SourceOptions, take
 from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme
 
 _OPTIONS = SourceOptions()
@@ -36,7 +36,7 @@ class _BreakerSource:
     def url(self) -> str:
         return self._source.url
 
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         with self._breakers.calling(self._host):
             return self._source.names()
 

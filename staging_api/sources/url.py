@@ -53,6 +53,8 @@ _SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+#: A name that is still escaped after so many readings is somebody's trick.
+_MAX_READINGS = 4
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _PLAIN = "!$&'()*+,;=:@~"
 
@@ -156,17 +158,35 @@ def parse_prefix(text: str, field: str) -> ArchiveUrl:
 def is_safe_name(name: str) -> bool:
     """Whether a relative name can be that of an object.
 
-    More than the URL of an archive may have: a backslash and a no-break space are ordinary here,
-    and percent-encoded in the URL of the object. But servers on Windows follow one behind ``..``.
+    More than the URL of an archive may have: a backslash, a no-break space and ``%20`` are ordinary
+    here, and percent-encoded in the URL of the object. But servers on Windows follow a backslash
+    behind ``..``, and some servers decode a URL twice, which must give another name and no other
+    place: ``%2e%2e`` and ``a%2Fb`` are not safe.
     """
+    reading = name
+    for _ in range(_MAX_READINGS):
+        if not _is_path(reading) or _separators(reading) != _separators(name):
+            return False
+        if "%" not in reading or (decoded := unquote(reading)) == reading:
+            return True
+        reading = decoded
+    return False
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name leads downwards, by segments that no server takes for something else."""
     try:
         for segment in name.split("/"):
             _check_length(segment)
-            if segment in ("", ".") or ".." in segment.split("\\") or _ESCAPE.search(segment):
+            if segment in ("", ".") or ".." in segment.split("\\"):
                 return False
     except ValueError:
         return False
     return not has_unsafe_character(name)
+
+
+def _separators(name: str) -> tuple[int, int]:
+    return name.count("/"), name.count("\\")
 
 
 def _with_query(url: ArchiveUrl, query: str, secret_parameters: Collection[str]) -> ArchiveUrl:

@@ -31,6 +31,7 @@ from staging_api.exhaustion import is_exhaustion
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
+from staging_api.sources.model import warnings_of
 from staging_api.staging import engine, repository
 from staging_api.staging.engine import FetchedArtifact
 from staging_api.staging.fetched import FileRow
@@ -138,8 +139,15 @@ class Attempt:
 
         return write
 
-    def record(self, fetched: FetchedArtifact | None, bytes_done: int) -> None:
+    def record(
+        self, fetched: FetchedArtifact | None, bytes_done: int, names: Sequence[str]
+    ) -> None:
         """Record what was fetched, once the store is known to have all of it.
+
+        Args:
+            fetched: None: it is missing.
+            bytes_done: what came over the wire for it.
+            names: the objects that it was chosen from.
 
         Raises:
             Unavailable: contents of it were removed meanwhile, which may pass.
@@ -147,7 +155,8 @@ class Attempt:
         """
         if fetched is None:
             with guarded(self.database, self.held) as conn:
-                repository.mark_missing(conn, self.artifact.id, self.held.lease)
+                warnings = warnings_of(names)
+                repository.mark_missing(conn, self.artifact.id, self.held.lease, warnings)
                 repository.settle(conn, self.artifact.archive_url, self.held.lease)
             return
         files = self._rows_of(fetched)

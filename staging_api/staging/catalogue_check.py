@@ -65,7 +65,7 @@ class CatalogueCheck:
         """
         with closing(self.open_archive(url)) as source:
             manifest = read_manifest(source, self.options)
-            names = source.names() if manifest is None else list(manifest.names)
+            names = source.names() if manifest is None else manifest.names
         default = {kind.name for kind in catalogue.resolve()}
         entries = [_tried(kind, names, url, kind.name in default) for kind in catalogue.kinds]
         taken = {name for entry in entries for name in entry.objects}

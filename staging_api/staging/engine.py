@@ -33,7 +33,7 @@ from staging_api.errors import (
 )
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Limits
-from staging_api.sources.model import Source, SourceObject
+from staging_api.sources.model import Source, SourceObject, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import (
     KnownContent,
@@ -120,7 +120,7 @@ def fetch(
     names = source.names() if names is None else names
     hooks, refusals = hooks or FetchHooks(), list[StagingApiError]()
     limits = replace(limits or Limits(), **dict(kind.limits))
-    warnings: list[str] = []
+    warnings = list(warnings_of(names))
     for way in kind.ways(names, build):
         attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits)
         warnings += [f"{name} fits as well, and was not taken" for name in way.passed_over]
@@ -136,7 +136,7 @@ def fetch(
         return None
     if refusals:
         raise refusals[0]
-    raise ArtifactNotFound(absent_object(kind, names, source.url))
+    raise ArtifactNotFound("; ".join([absent_object(kind, names, source.url), *warnings]))
 
 
 def forget(fetched: FetchedArtifact, store: BlobStore) -> None:

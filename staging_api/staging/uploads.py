@@ -38,7 +38,7 @@ from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.manifest import Manifest, find_manifest, read_manifest
-from staging_api.sources.model import Source, SourceOptions
+from staging_api.sources.model import Names, Source, SourceOptions
 from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest
 from staging_api.staging.presence import Presence
@@ -97,12 +97,12 @@ class Upload:
         self._shutdown = shutdown
         self._watch = watch
         self._aside = aside
-        self._names: list[str] | None = None
+        self._names: Names | None = None
         self._absent: str | None = None
         self._presence = Presence(source, request.url.build)
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Names:
         """The objects that were there at the last look.
 
         Raises:
@@ -224,15 +224,15 @@ class Upload:
         except NotFound:
             return False
 
-    def _look(self) -> list[str]:
+    def _look(self) -> Names:
         if (single := self._single_objects()) is not None:
-            return single
+            return Names(single)
         try:
             manifest = self._manifest()
-            return self._source.names() if manifest is None else list(manifest.names)
+            return self._source.names() if manifest is None else manifest.names
         except ArchiveNotFound:
             if self._expected and self._terms.wait_seconds > 0:
-                return []
+                return Names()
             raise
 
     def _single_objects(self) -> list[str] | None:
@@ -310,7 +310,7 @@ class Upload:
         with self._database.connect() as conn:
             seen = repository.newest_poll(conn, self._request.archive_url)
         if seen.names is not None:
-            self._names = list(seen.names)
+            self._names = seen.names
         if not seen.names:
             # Perhaps there will be no list, and each waiter must look for what it named itself.
             self._presence.forget_absent()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -170,8 +170,9 @@ class Work:
         tracker = WriteTracker()
         progress = ThrottledProgress(attempt.progress_writer(tracker))
         with attempt.failure_recorded():
-            fetched = self._fetch(held, artifact, progress, tracker)
-        attempt.record(fetched, progress.done)
+            names = self.upload.names_for(self._kind(artifact))
+            fetched = self._fetch(held, artifact, names, progress, tracker)
+        attempt.record(fetched, progress.done, names)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
         metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
@@ -184,6 +185,7 @@ class Work:
         self,
         held: Hold,
         artifact: StagedArtifact,
+        names: Sequence[str],
         progress: ThrottledProgress,
         tracker: WriteTracker,
     ) -> FetchedArtifact | None:
@@ -206,7 +208,7 @@ class Work:
                 tracker=tracker,
             ),
             owner=held.lease.id,
-            names=self.upload.names_for(kind),
+            names=names,
             limits=self.limits,
             speed=self.speed,
         )

@@ -82,6 +82,22 @@ def test_the_real_pages_of_python_are_walked(tmp_path):
             thread.join()
 
 
+def test_a_page_names_objects_by_percent_encoded_links():
+    page = links("build%20log.txt", "build%2520log.txt", "a%252Fb.txt", "image.zip")
+    with archive({"/b/R17/": page, "/b/R17/build%2520log.txt": b"log"}) as (source, _):
+        names = source.names()
+        assert names == ["build log.txt", "build%20log.txt", "image.zip"]
+        assert names.left_out == ("a%2Fb.txt",)
+        assert source.stat("build%20log.txt").size_bytes == 3
+
+
+def test_a_key_of_a_bucket_is_literal():
+    first = "/?list-type=2&prefix=b%2FR17%2F"
+    with archive({first: bucket("b/R17/build%20log.txt", "b/R17/sub//x.bin")}) as (source, _):
+        names = source.names()
+        assert (names, names.left_out) == (["build%20log.txt"], ("sub//x.bin",))
+
+
 def test_a_manifest_counts_before_any_page():
     pages = {"/b/R17/UPLOADED": b"image.zip\n", "/b/R17/": links("other.zip")}
     with archive(pages) as (source, _):

@@ -19,7 +19,7 @@ from staging_api.errors import (
     Unavailable,
     UploadWaitOver,
 )
-from staging_api.sources.model import Source, SourceObject
+from staging_api.sources.model import Names, Source, SourceObject
 from staging_api.staging.model import Staging
 from staging_api.staging.resuming import resume
 from staging_api.staging.uploads import UploadTerms
@@ -40,7 +40,7 @@ class Looks:
         looks = self
 
         class Watched:
-            def names(self) -> list[str]:
+            def names(self) -> Names:
                 try:
                     return source.names()
                 finally:

@@ -1,12 +1,22 @@
-"""What of an artifact's objects was left out stays in its row, and in every answer about it."""
+"""What was left out of an artifact's objects, or of the list that it was chosen from.
+
+It stays in its row, and in every answer about it.
+"""
 
 import tarfile
+from dataclasses import replace
 
 import pytest
 
+from staging_api.catalogue.catalogue import Catalogue
+from staging_api.errors import ArtifactNotFound
 from staging_api.http.bodies import ArtifactBody
+from staging_api.sources.manifest import Manifest
+from staging_api.sources.model import Names, warnings_of
+from staging_api.staging import repository
+from staging_api.staging.catalogues import Catalogues
 from tests.archives import header, tar_of
-from tests.stagings import bench
+from tests.stagings import CATALOGUE, bench
 
 
 @pytest.fixture
@@ -31,6 +41,73 @@ def test_a_row_keeps_what_was_left_out_until_it_is_staged_anew(at):
     (at.builds / "board" / "R17-1" / "suites.tgz").write_bytes(suites())
     at.tamper("UPDATE staged_artifacts SET state = 'failed', error_code = 'x'")
     assert at.stage(url, "suites").artifacts[0].warnings == []
+
+
+LEFT_OUT = (
+    "2 of the names in the archive's list are not safe, and are left out; the first is 'logs//x'"
+)
+
+
+@pytest.fixture
+def globs(at):
+    """The bench with a catalogue whose entries need a list of the archive."""
+    text = CATALOGUE
+    for name in ("payload.bin", "notes.txt", "debug.tgz"):
+        text = text.replace(f"pattern: {name}", f'pattern: "*{name}"')
+    catalogues = Catalogues(Catalogue.read(text))
+    return replace(at, service=replace(at.service, catalogues=catalogues))
+
+
+def listed(at, *names):
+    return at.build(payload_bin=b"payload", UPLOADED="".join(f"{n}\n" for n in names).encode())
+
+
+def test_names_that_are_left_out_of_a_list_are_counted_in_each_row_that_was_chosen_by_it(globs):
+    url = listed(globs, "logs//x", "payload.bin", "a%2Fb")
+    (artifact, missing) = globs.stage(url, "payload", "notes").artifacts
+    assert (artifact.state, artifact.warnings) == ("staged", [LEFT_OUT])
+    assert (missing.state, missing.warnings) == ("missing", [LEFT_OUT])
+    assert ArtifactBody.of(artifact).warnings == [LEFT_OUT]
+
+
+def test_what_is_not_in_a_list_is_refused_with_what_was_left_out_of_it(globs):
+    url = listed(globs, "logs//x", "payload.bin", "a%2Fb")
+    with pytest.raises(ArtifactNotFound) as refused:
+        globs.stage(url, "symbols")
+    assert refused.value.detail.endswith(LEFT_OUT)
+
+
+def test_a_list_that_was_kept_says_again_what_was_left_out_of_it(database):
+    names = Names.parted(["logs//x", "payload.bin", "a%2Fb"])
+    assert (names, names.left_out) == (["payload.bin"], ("logs//x", "a%2Fb"))
+    with database.begin() as conn:
+        repository.static_prefix(conn, "http://x/b", "b", "b~")
+        repository.keep_manifest(conn, "http://x/b", Manifest('"1"', "0" * 64, names))
+        repository.claim_poll(conn, "http://x/b", 1.0)
+        repository.note_poll(conn, "http://x/b", names)
+        kept = repository.kept_manifest(conn, "http://x/b")
+        seen = repository.newest_poll(conn, "http://x/b")
+    for found in (kept, seen):
+        assert found is not None
+        assert found.names == ["payload.bin"]
+        assert warnings_of(found.names) == (LEFT_OUT,)
+
+
+def test_a_name_that_is_no_text_is_kept_as_one_that_is_left_out():
+    names = Names.parted(["a\udcff", "fine"])
+    assert names.left_out == ("a\udcff",)
+    again = Names.parted(names.everything)
+    assert (again, again.left_out) == (["fine"], (r"a\udcff/",))
+
+
+def test_a_literal_percent_in_a_name_is_staged_and_served_under_it(globs):
+    url = listed(globs, "build%20log.txt", "payload.bin")
+    (globs.builds / "board" / "R17-1" / "build%20log.txt").write_bytes(b"log")
+    (artifact,) = globs.stage(url, "file:build%20log.txt").artifacts
+    assert (artifact.state, artifact.warnings) == ("staged", [])
+    for url in (artifact.source_url, ArtifactBody.of(artifact).url):
+        assert url is not None
+        assert url.endswith("/build%2520log.txt")
 
 
 def test_an_artifact_without_oddities_has_no_warning(at):

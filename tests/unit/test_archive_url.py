@@ -119,7 +119,10 @@ def test_an_object_lies_below_its_archive():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/a", "a/", "a//b", "../a", "a/..", "..\\b", "a\nb", "%2e", "\u202ea", "\udcff"],
+    [
+        *("", "/a", "a/", "a//b", "../a", "a/..", "..\\b", "a\nb", "\u202ea", "\udcff"),
+        *("%2e", "%2e%2e", "a%2Fb", "a%5cb", "a/%252e%252e", "a%00", "a%0ab", "%25252525252e"),
+    ],
 )
 def test_an_unsafe_name_is_known_as_one(name):
     assert not is_safe_name(name)
@@ -127,7 +130,11 @@ def test_an_unsafe_name_is_known_as_one(name):
 
 
 @pytest.mark.parametrize(
-    "name", [r"system-systemd\x2dfsck.slice", "a\u00a0b", "a\u202fb", "a\u200db"]
+    "name",
+    [
+        *(r"system-systemd\x2dfsck.slice", "a\u00a0b", "a\u202fb", "a\u200db"),
+        *("build%20log.txt", "100%", "a%zz", "a%2520b", "a%ffb", "%E2%82%AC.txt"),
+    ],
 )
 def test_an_odd_name_is_ordinary_and_encoded_in_the_url_of_its_object(name):
     assert is_safe_name(name)

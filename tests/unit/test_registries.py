@@ -12,7 +12,7 @@ from staging_api.errors import CatalogueInvalid, Invalid, NotFound
 from staging_api.formats.extractors import EXTRACTORS, Extractor
 from staging_api.locks.model import ARCHIVE, LockKind
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import SourceObject, SourceOptions
+from staging_api.sources.model import Names, SourceObject, SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme, parse
 from staging_api.staging import model
@@ -30,8 +30,8 @@ class Nothing:
     def __init__(self, url: ArchiveUrl, _allowed: AllowList, _options: SourceOptions) -> None:
         self.url = url.canonical
 
-    def names(self) -> list[str]:
-        return []
+    def names(self) -> Names:
+        return Names()
 
     def stat(self, name: str) -> SourceObject:
         raise NotFound(name)

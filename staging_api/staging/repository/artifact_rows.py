@@ -191,10 +191,11 @@ def mark_staged(
     return set()
 
 
-def mark_missing(conn: Connection, artifact_id: str, lease: Lease) -> None:
-    """Record that the archive lacks an optional artifact."""
+def mark_missing(conn: Connection, artifact_id: str, lease: Lease, warnings: Sequence[str]) -> None:
+    """Record that the archive lacks an optional artifact, and what was left out of its list."""
     _forget_files(conn, artifact_id)
-    _set(conn, artifact_id, state="missing", **proof(lease), **_NO_FAILURE)
+    new = {"state": "missing", "warnings": list(warnings)}
+    _set(conn, artifact_id, **new, **proof(lease), **_NO_FAILURE)
 
 
 def mark_failed(

@@ -4,7 +4,6 @@
 `locks.store.guard` in the same transaction; the polls of an archive need no lock.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, text, update
@@ -12,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import manifests, staged_artifacts, stagings, upload_polls
 from staging_api.sources.manifest import Manifest
+from staging_api.sources.model import Names
 from staging_api.staging.repository.staging_rows import lock_stagings
 from staging_api.staging.repository.terms import is_to_do, now, seconds
 
@@ -20,7 +20,7 @@ from staging_api.staging.repository.terms import is_to_do, now, seconds
 class Poll:
     """The result of the newest poll; `names` is None before the first one has ended."""
 
-    names: Sequence[str] | None
+    names: Names | None
     next_in_seconds: float
 
 
@@ -74,12 +74,12 @@ def claim_poll(conn: Connection, archive_url: str, pause_seconds: float) -> bool
     return conn.execute(_CLAIM, given).one_or_none() is not None
 
 
-def note_poll(conn: Connection, archive_url: str, names: Sequence[str]) -> None:
-    """Record the names that a poll found, for all waiters."""
+def note_poll(conn: Connection, archive_url: str, names: Names) -> None:
+    """Record the names that a poll found, for all waiters; those that are left out, too."""
     conn.execute(
         update(upload_polls)
         .where(upload_polls.c.archive_url == archive_url)
-        .values(polled_at=now(), names=list(names))
+        .values(polled_at=now(), names=names.everything)
     )
 
 
@@ -91,14 +91,17 @@ def newest_poll(conn: Connection, archive_url: str) -> Poll:
             upload_polls.c.archive_url == archive_url
         )
     ).one_or_none()
-    return Poll(None, 0.0) if row is None else Poll(row.names, float(row.left))
+    if row is None:
+        return Poll(None, 0.0)
+    names = None if row.names is None else Names.parted(row.names)
+    return Poll(names, float(row.left))
 
 
 def kept_manifest(conn: Connection, archive_url: str) -> Manifest | None:
     """Return the manifest of this archive as it was last read, if it was."""
     columns = (manifests.c.version, manifests.c.sha256, manifests.c.names)
     row = conn.execute(select(*columns).where(manifests.c.archive_url == archive_url)).one_or_none()
-    return None if row is None else Manifest(*row)
+    return None if row is None else Manifest(row.version, row.sha256, Names.parted(row.names))
 
 
 def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> None:
@@ -106,7 +109,7 @@ def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> Non
     values = {
         "version": manifest.version,
         "sha256": manifest.sha256,
-        "names": list(manifest.names),
+        "names": manifest.names.everything,
         "read_at": now(),
     }
     row = insert(manifests).values(archive_url=archive_url, **values)
