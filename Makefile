@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 # Of tests at once: much of their time is spent waiting for processes to start.
-TESTERS ?= 3
+TESTERS ?= 4
 BIN := $(VENV)/bin
 
 .PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi functions clean
