@@ -31,6 +31,7 @@ from staging_api.db.embedded import running
 
 _FILE_BYTES = 64 << 10
 _CONNECTIONS = 4
+_NAMES_OF_A_REQUEST = 100
 
 
 @contextmanager
@@ -142,7 +143,9 @@ def main() -> None:
             with process("api", settings) as api, process("worker", worker_settings) as worker:
                 bench.wait_for(f"{url}/readyz", api)
                 with StagingClient(url) as client:
-                    client.stage(f"file://{build}", [f"file:{each}" for each in names])
+                    for first in range(0, len(names), _NAMES_OF_A_REQUEST):
+                        some = names[first : first + _NAMES_OF_A_REQUEST]
+                        client.stage(f"file://{build}", [f"file:{each}" for each in some])
                 print(f"{options.files} files of 64 kB, {bench.machine()}, load {os.getloadavg()}")
                 ask = partial(p99, port, names, options.seconds)
                 measure(ask, worker, server.url, options.turns)

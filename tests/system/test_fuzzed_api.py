@@ -44,7 +44,7 @@ def body_conformance(ctx: Any, response: Any, case: Any) -> Any:
     return response_schema_conformance(ctx, response, case)
 
 
-_CASES = 250
+_CASES = 160
 #: Of a path that says little: a probe, or one of the devserver.
 _CASES_OF_OTHERS = 12
 _OURS = r"^/(api/v1\.0|static|archive)/"
