@@ -243,9 +243,8 @@ class StagingClient:
         Raises:
             NotFound: there is no such artifact.
         """
-        return read(
-            StagedArtifact.of, self._calls.ask("GET", f"/artifacts/{quote(artifact_id, '')}")
-        )
+        path = f"/artifacts/{quote(artifact_id, '')}"
+        return self._calls.answer(StagedArtifact.of, "GET", path)
 
     def files(self, artifact_id: str, *, page_size: int = PAGE_SIZE) -> Iterator[StagedFile]:
         """Yield the files of a staged artifact with their digests, ordered by path.
@@ -356,9 +355,8 @@ class StagingClient:
             NotFound: there is no such artifact, or it is not staged.
             Conflict: it is pinned.
         """
-        return read(
-            StagedArtifact.of, self._calls.ask("DELETE", f"/artifacts/{quote(artifact_id, '')}")
-        )
+        path = f"/artifacts/{quote(artifact_id, '')}"
+        return self._calls.answer(StagedArtifact.of, "DELETE", path)
 
     def pin(self, artifact_id: str, until: datetime | None) -> StagedArtifact:
         """Keep an artifact from being evicted.
@@ -371,10 +369,8 @@ class StagingClient:
             NotFound: there is no such artifact, or it is evicted already.
         """
         path = f"/artifacts/{quote(artifact_id, '')}/pin"
-        return read(
-            StagedArtifact.of,
-            self._calls.ask("POST", path, {"until": _text(until)}, idempotency_key()),
-        )
+        body = {"until": _text(until)}
+        return self._calls.answer(StagedArtifact.of, "POST", path, body, idempotency_key())
 
     def catalogues(self, archive_url: str | None = None) -> list[Mapping[str, Any]]:
         """Return what archives can have, by catalogue; or the one catalogue of an archive.
