@@ -150,6 +150,10 @@ def test_an_auditor_changes_nothing_and_reads_no_kept_answers(at, database, stat
         conn.execute(text(statement))
 
 
+# What the million artifacts have no rows for: 11 to 13 ask about documents.
+_EMPTY = frozenset({2, 5, 8, 11, 12, 13})
+
+
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, database):
@@ -174,7 +178,7 @@ def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, da
         began = time.perf_counter()
         answer = ask(database, number, **given)
         seconds[number].append(round(time.perf_counter() - began, 3))
-        assert answer or number in {2, 5, 8}
+        assert answer or number in _EMPTY
     print(f"seconds by question, first to third try: {seconds}")
     # What else the machine does is not asked about.
     assert max(min(tries) for tries in seconds.values()) < 1.0, seconds
