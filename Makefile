@@ -29,7 +29,7 @@ test-system: $(VENV)/.test  ## the tests that need Debian packages; installs the
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove
 
-# SEED=, SAMPLE=, CHANGED=origin/main, ONLY=, TESTS=, WITHIN= (seconds): see docs/mutants.md.
+# SEED=, SAMPLE=, CHANGED=origin/main, ONLY=, TESTS=, WITHIN= (seconds): see docs/explanation/mutants.md.
 mutants: SEED ?= $(shell git rev-parse HEAD)
 mutants: $(VENV)/.test  ## change the project in one place at a time, and see whether the tests notice
 	$(BIN)/python -m tests.mutants --seed "$(SEED)" $(if $(SAMPLE),--sample $(SAMPLE)) \

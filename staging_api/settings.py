@@ -17,7 +17,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """All settings of an operator. The README's table is made from these descriptions."""
+    """All settings of an operator. docs/reference/settings.md is made from these descriptions."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 

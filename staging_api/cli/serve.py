@@ -25,7 +25,7 @@ def serve(
 ) -> None:
     """Run the API, and on the embedded default a worker, until stopped.
 
-    Settings are environment variables STAGING_...: see the README.
+    Settings are environment variables STAGING_...: see docs/reference/settings.md.
     """
     settings = Settings.from_env()
     if worker is None:

@@ -1,4 +1,4 @@
-"""Open `Locks` in any program; ``docs/lock.md`` has a whole example."""
+"""Open `Locks` in any program; ``docs/explanation/lock.md`` has a whole example."""
 
 import os
 import socket

@@ -1,7 +1,8 @@
 """Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
-The statements are the functions of ``db/functions/lock_*.sql``. These files and ``docs/lock.md``
-say what each decides, and what happens when a process dies at each step.
+The statements are the functions of ``db/functions/lock_*.sql``. These files and
+``docs/explanation/lock.md`` say what each decides, and what happens when a process dies at each
+step.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The commands of docs/publisher.md do what it says."""
+"""The commands of docs/explanation/publisher.md do what it says."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.keys import signing_key
 from tests.packages import control_text, deb
 from tests.service import API, Client, service
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "publisher.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "publisher.md"
 INDEX = "dists/stable/main/binary-amd64/Packages"
 
 #: Behind which commands clients see which packages of the suite.

@@ -228,7 +228,7 @@ def _bucket(folder: Path, stack: ExitStack) -> str:
 
 
 def _prepare(made: Cluster) -> None:
-    """The roles, then the tables, as docs/operations.md says."""
+    """The roles, then the tables, as docs/how-to/operations.md says."""
     dsn = make_url(url_of(made.folder / "primary")).set(drivername="postgresql")
     with closing(psycopg2.connect(dsn.render_as_string(hide_password=False))) as conn:
         with conn, conn.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The questions of docs/audit.md, as the read-only role of auditors."""
+"""The questions of docs/how-to/audit.md, as the read-only role of auditors."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from tests.factories import ORIGIN
 from tests.rows import refused_by_database
 from tests.stagings import bench
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "audit.md"
 MILLION = Path(__file__).parents[1] / "million.sql"
 QUERIES = {
     int(number): query

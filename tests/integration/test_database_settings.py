@@ -194,5 +194,5 @@ def test_options_of_the_url_are_kept_beside_ours(database: Database, database_ur
 
 
 def test_a_file_of_the_settings_is_documented() -> None:
-    text_of = (Path(__file__).parents[2] / "docs/lock.md").read_text()
+    text_of = (Path(__file__).parents[2] / "docs/explanation/lock.md").read_text()
     assert [name for name in SETTINGS if f"`{name}`" not in text_of] == []

@@ -1,4 +1,4 @@
-"""The lock in a program of one's own: that of ``docs/lock.md``, as it is printed there."""
+"""The lock in a program of one's own: that of ``docs/explanation/lock.md``, as printed."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from staging_api.locks.factory import open_locks
 from staging_api.locks.hold import Locks, RequestOrigin, hold
 from tests.leases import rows
 
-PAGE = Path(__file__).parents[2] / "docs/lock.md"
+PAGE = Path(__file__).parents[2] / "docs/explanation/lock.md"
 
 
 @pytest.fixture

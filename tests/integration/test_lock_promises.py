@@ -1,4 +1,4 @@
-"""What the lock promises, each promise by its number in ``docs/lock.md``."""
+"""What the lock promises, each promise by its number in ``docs/explanation/lock.md``."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The tables: as migrations make them, as the code has them and as docs/tables.md shows them."""
+"""The tables, as migrations make them, the code has them and docs/reference/tables.md shows."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from staging_api.db.engine import Database
 from staging_api.db.schema import DOMAINS
 from staging_api.db.tables import metadata
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "tables.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "tables.md"
 HISTORIES = ("api_locks_", "staging_events_")
 
 
@@ -18,7 +18,8 @@ def documented() -> str:
     tables = "\n\n".join(map(shown, sorted(metadata.tables.values(), key=lambda t: t.name)))
     return (
         "# The tables\n\n"
-        "A public interface: the role `staging_audit` ([audit.md](audit.md)) may read them,\n"
+        "A public interface: the role `staging_audit`\n"
+        "([audit.md](../how-to/audit.md)) may read them,\n"
         "and only migrations change them. Made from the code; a test compares.\n\n"
         f"{tables}\n"
     )

@@ -1,4 +1,4 @@
-"""The commands of docs/tutorial.md, as printed, on three projects that are not Chromium OS.
+"""The commands of docs/tutorials/projects.md, as printed, on projects that are not Chromium OS.
 
 What differs from the page: the hosts are local ones, and `serve` is the service in this process.
 """
@@ -24,7 +24,7 @@ from tests.builds import zipped
 from tests.conformance import places
 from tests.serving import Quiet, Server
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "projects.md"
 IMAGES = {"boot.img": b"boot", "system.img": b"system" * 1000, "android-info.txt": b"board=x"}
 OBJECTS: Mapping[str, Mapping[str, bytes]] = {
     "tool/v1.2": {

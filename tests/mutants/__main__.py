@@ -1,4 +1,6 @@
-"""Try mutants of the project and show what survives: ``make mutants`` (see docs/mutants.md).
+"""Try mutants of the project and show what survives: ``make mutants``.
+
+See docs/explanation/mutants.md.
 
 It ends with status 1 if fewer are killed than `_WANTED`, of all or of a room.
 """

@@ -1,6 +1,6 @@
 """Ten minutes of trouble on the cluster, and its report.
 
-By hand: ``python -m tests.prove.test_cluster_long 600`` writes docs/cluster-proof.md.
+By hand: ``python -m tests.prove.test_cluster_long 600`` writes docs/explanation/cluster-proof.md.
 """
 
 import sys
@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.proof import prove, report
 
-_REPORT = Path(__file__).parents[2] / "docs" / "cluster-proof.md"
+_REPORT = Path(__file__).parents[2] / "docs" / "explanation" / "cluster-proof.md"
 _EVERY_SECONDS = 20.0
 _KILL_SECONDS = 20.0
 

@@ -1,4 +1,4 @@
-"""The ten lines of docs/kubernetes.md, run word for word, as far as there is no cluster.
+"""The ten lines of docs/how-to/kubernetes.md, run word for word, as far as there is no cluster.
 
 In place of docker and of what asks a cluster stand programs that note how they were called; kubectl
 and helm make what they would send. The last line stages a build at a pod that has the rendered
@@ -107,7 +107,7 @@ class Installed:
 
 def lines() -> list[str]:
     """The commands of the first block, each in one line."""
-    text = (_ROOT / "docs" / "kubernetes.md").read_text()
+    text = (_ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
     (block, *_) = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     joined = block.replace("\\\n", " ")
     assert all(line.startswith("$ ") for line in joined.splitlines())

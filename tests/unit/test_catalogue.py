@@ -250,7 +250,7 @@ def test_a_catalogue_is_read_from_a_file(tmp_path):
 
 
 def test_the_documented_example_is_a_valid_catalogue():
-    text = (Path(__file__).parents[2] / "docs" / "staging.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "staging.md").read_text()
     example = text.partition("```yaml\n")[2].partition("```")[0]
     catalogue = Catalogue.read(example)
     assert [kind.name for kind in catalogue.resolve()] == ["installer", "docs"]

@@ -76,8 +76,8 @@ def test_what_the_config_map_sets_is_refused_in_settings():
 def test_an_alert_queries_existing_metrics_and_has_a_runbook(rule):
     asked = set(re.findall(r"\bstaging_\w+", rule["expr"]))
     assert asked <= known_metrics()
-    assert f"### {rule['alert']}\n" in (DOCS / "operations.md").read_text()
-    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+    assert f"### {rule['alert']}\n" in (DOCS / "how-to" / "operations.md").read_text()
+    assert rule["annotations"]["runbook"] == f"docs/how-to/operations.md#{rule['alert'].lower()}"
 
 
 @pytest.mark.parametrize("panel", DASHBOARD["panels"], ids=lambda panel: panel["title"])

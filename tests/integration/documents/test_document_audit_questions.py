@@ -1,6 +1,6 @@
 """The auditors' questions about documents, with two authors, two collections and two sites' ends.
 
-The queries are those that docs/audit.md prints, run as the role of auditors.
+The queries are those that docs/how-to/audit.md prints, run as the role of auditors.
 """
 
 import re
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from staging_api.db.engine import Database
 from tests.documents import SCRIPT, DocumentApi, document, policy, secret
 
-PAGE = (Path(__file__).parents[3] / "docs" / "audit.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "audit.md").read_text()
 COMMITTED, SITE_AT, PUT_IN = 11, 12, 13
 
 

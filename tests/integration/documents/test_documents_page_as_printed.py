@@ -1,4 +1,4 @@
-"""Every console block of docs/documents.md, in the order of the page, as a reader runs it.
+"""Every console block of docs/explanation/documents.md, in its order, as a reader runs it.
 
 Ours is a real service on a socket. Deckhand, which is not ours, is played by a server that answers
 as it does: documents with ``id``, ``status`` and all defaults written out, by bucket and revision.
@@ -27,7 +27,7 @@ from staging_api.processes.application import api_of
 from tests.document_sets import SECRET, doc, policy, secret, sub
 from tests.documents import DocumentApi
 
-PAGE = (Path(__file__).parents[3] / "docs" / "documents.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "explanation" / "documents.md").read_text()
 CONSOLE = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 LOCAL, CONFIRMED, *MOVE = CONSOLE
 TOKEN = "gAAAAABm"

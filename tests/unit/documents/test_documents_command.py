@@ -49,12 +49,12 @@ def test_each_action_has_its_own_options(capsys: pytest.CaptureFixture[str], act
 def test_help_and_docs_name_each_action(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^  ([a-z-]+)  ", help_of(capsys), re.MULTILINE)
     assert sorted(listed) == ACTIONS
-    page = (DOCS / "documents-api.md").read_text().partition("## Command line\n")[2]
+    page = (DOCS / "reference" / "documents-api.md").read_text().partition("## Command line\n")[2]
     page = page.partition("\n## ")[0]
     assert sorted(re.findall(r"^\| `([a-z-]+)[^|]*` \|", page, re.MULTILINE)) == ACTIONS
     [line] = [
         each
-        for each in (DOCS / "command-line.md").read_text().splitlines()
+        for each in (DOCS / "reference" / "command-line.md").read_text().splitlines()
         if each.startswith("| `documents create`")
     ]
     assert sorted(re.findall(r"`(?:documents )?([a-z-]+)`", line.split("|")[1])) == ACTIONS

@@ -1,4 +1,4 @@
-"""The examples of docs/documents.md render to what the page says."""
+"""The examples of docs/explanation/documents.md render to what the page says."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from staging_api.documents.redaction import redacted
 from staging_api.documents.rendering import render
 from staging_api.documents.text import load_documents
 
-PAGE = (Path(__file__).parents[3] / "docs" / "documents.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "explanation" / "documents.md").read_text()
 BLOCKS = re.findall(r"^```(\w+ \w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 POLICY = load_documents(dict(BLOCKS)["yaml policy"].encode())
 

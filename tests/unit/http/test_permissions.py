@@ -11,7 +11,7 @@ from staging_api.identity.model import Role
 from staging_api.processes.configuration import check_anonymous_access
 from staging_api.settings import Settings
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "identity.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "identity.md"
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", ":8080", "db:80"])

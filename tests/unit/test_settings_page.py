@@ -1,14 +1,14 @@
-"""The README says what the code does."""
+"""The page of settings says what the code does."""
 
 from pathlib import Path
 
 from staging_api.settings import Settings
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def settings_table() -> str:
-    """The table of settings, as the README has to show it."""
+    """The table of settings, as the page has to show it."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in (None, "") else f"`{field.default}`"
@@ -17,5 +17,5 @@ def settings_table() -> str:
 
 
 def test_the_table_of_settings_is_that_of_the_code():
-    text = README.read_text()
+    text = PAGE.read_text()
     assert settings_table() in text, f"the table should be:\n{settings_table()}"
