@@ -11,10 +11,10 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.run  ## stage a build from end to end on this machine, then clean up
-	$(BIN)/python -m demo.run
+	$(BIN)/staging-api demo
 
 run: $(VENV)/.run  ## the same, and leave the service running until Ctrl-C
-	$(BIN)/python -m demo.run --keep
+	$(BIN)/staging-api demo --keep
 
 cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer, haproxy and S3, until Ctrl-C
 	$(BIN)/python -m tests.cluster

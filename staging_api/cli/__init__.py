@@ -56,6 +56,7 @@ VERBS: Mapping[str, Verb] = {
     "catalogue": Verb("catalogue", "Show what archives can have, and try a catalogue", extra=""),
     "locks": Verb("locks", "Show who holds what, and break a lock", extra=""),
     "psql": Verb("psql", "Open PostgreSQL's shell on the service's database"),
+    "demo": Verb("demo", "Stage a build on this machine, with all that it needs", extra="embedded"),
     "audit": Verb("audit", "Prove that the record of events is whole"),
 }
 

@@ -15,8 +15,16 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @contextmanager
-def exit_on_error(as_json: bool) -> Iterator[None]:
-    """Print an error of the block, as text or JSON, and exit with its code."""
+def exit_on_error(
+    as_json: bool,
+    stopped: str = "stopped waiting; `staging-api status` shows what the service does",
+) -> Iterator[None]:
+    """Print an error of the block, as text or JSON, and exit with its code.
+
+    Args:
+        as_json: print an error as one line of JSON.
+        stopped: what to say at Ctrl-C.
+    """
     try:
         yield
     except StagingApiError as error:
@@ -27,7 +35,7 @@ def exit_on_error(as_json: bool) -> Iterator[None]:
                 typer.echo(line, err=True)
         raise SystemExit(exit_code(error)) from None
     except KeyboardInterrupt:
-        typer.echo("stopped waiting; `staging-api status` shows what the service does", err=True)
+        typer.echo(stopped, err=True)
         raise SystemExit(INTERRUPTED) from None
 
 

@@ -101,7 +101,7 @@ def test_a_verb_of_the_server_says_what_to_install(nowhere: Machine, verb: str) 
     code, out, error = nowhere.refused(verb)
     assert (code, out) == (NOT_INSTALLED, "")
     assert error.startswith(f"staging-api: Not installed: {verb} needs ")
-    assert "pip install 'staging_api[server]'" in error
+    assert f"pip install 'staging_api[{VERBS[verb].extra}]'" in error
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url
 
-from demo.run import ARCHIVE_PORT, BIND
+from staging_api.cli.demo.staying import ARCHIVE_PORT, BIND
 from tests.builds import build
 from tests.databases import new_database
 from tests.service import eventually, free_port
@@ -170,7 +170,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Itera
                 "https://builds.example.org/archive": source.url,
                 _DATABASE: shlex.quote(url),
                 "/srv/staging": str(folder / "shared"),
-                "make run": f"{sys.executable} -m demo.run --keep --archive-port {archive_port}",
+                "make run": f"staging-api demo --keep --archive-port {archive_port}",
             },
             folder,
             log,
@@ -191,7 +191,7 @@ def test_the_page_shows_the_ports_at_which_make_run_listens():
     assert f"localhost:{BIND.rpartition(':')[2]}/" in text
     assert f"BUILD=http://127.0.0.1:{ARCHIVE_PORT}/" in text
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^run:.*\n\t\$\(BIN\)/python -m demo.run --keep\n", makefile, re.MULTILINE)
+    assert re.search(r"^run:.*\n\t\$\(BIN\)/staging-api demo --keep\n", makefile, re.MULTILINE)
 
 
 def test_every_block_does_as_printed(reader: Reader):
@@ -209,7 +209,12 @@ def test_every_block_does_as_printed(reader: Reader):
             stdout=log,
             stderr=log,
             cwd=reader.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "STAGING_BIND": reader.here(BIND)},
+            env={
+                **os.environ,
+                "PATH": f"{reader.folder}/programs:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "STAGING_BIND": reader.here(BIND),
+            },
             start_new_session=True,
         )
         try:

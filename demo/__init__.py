@@ -1,1 +1,0 @@
-"""Stages a build on this machine from end to end: `make demo`."""

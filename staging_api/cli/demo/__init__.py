@@ -1,0 +1,54 @@
+"""``staging-api demo``: the main job from end to end on this machine, with all that it needs."""
+
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from staging_api.cli.demo.build import make_build
+from staging_api.cli.demo.screen import say
+from staging_api.cli.demo.showing import show
+from staging_api.cli.demo.staying import ARCHIVE_PORT, BIND, Places, stay
+from staging_api.cli.output import exit_on_error
+
+
+def demo(
+    *,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Stage nothing; leave archive and service to you until Ctrl-C."
+        ),
+    ] = False,
+    bind: Annotated[
+        str,
+        typer.Option(
+            envvar="STAGING_BIND", metavar="HOST:PORT", help="With --keep: where the service is."
+        ),
+    ] = BIND,
+    archive_port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="With --keep: of the archive.")
+    ] = ARCHIVE_PORT,
+) -> None:
+    """Stage a build from end to end on this machine, show the rows, and clean up.
+
+    Makes a build of about 30 MB, serves it on loopback, starts the service with a PostgreSQL of its
+    own, stages the build twice and looks into the tables. Everything lies in a temporary folder.
+    """
+    # Both end it in good order, also where the shell that started it ignores Ctrl-C for its jobs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        exit_on_error(as_json=False, stopped="the demo was stopped; nothing is left behind"),
+        tempfile.TemporaryDirectory(prefix="staging-demo-") as folder,
+    ):
+        home, archive = Path(folder, "var"), Path(folder, "archive")
+        say("Make a build: payloads, tarballs, symbols and images")
+        make_build(archive)
+        if keep:
+            stay(home, archive, Places(bind, archive_port))
+        else:
+            show(home, archive)
+        say("Everything is stopped; nothing is left behind")

@@ -1,0 +1,75 @@
+"""The service of the demo: a process of its own, on an embedded PostgreSQL."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from staging_api.cli.demo.screen import command, console, say
+from staging_api.errors import StagingApiError, Unavailable
+
+#: The first start makes a database.
+_START_SECONDS = 120
+
+
+@contextmanager
+def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run two API processes and a worker for the block.
+
+    Args:
+        home: of the database and the store.
+        bind: address and port of the API.
+        source: address of the archives that may be staged.
+
+    Yields:
+        The URL, and the parent of the processes.
+    """
+    url = f"http://{bind}"
+    settings = {
+        "STAGING_BIND": bind,
+        "STAGING_HOME": str(home),
+        "STAGING_SOURCES": f"{source}/",
+        "STAGING_WORKERS": "2",
+    }
+    say("Start the service")
+    command(" ".join(f"{k}={v}" for k, v in settings.items()) + " staging-api serve")
+    log = home.parent / "service.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "staging_api", "serve"],
+            env={**os.environ, "STAGING_DATABASE_URL": "", **settings},
+            stderr=errors,
+        )
+        try:
+            _wait_until_ready(url, process)
+            yield url, process
+        except StagingApiError:
+            console.print(log.read_text(), markup=False, highlight=False)
+            raise
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"{url}/readyz", timeout=5).close()
+            return
+        time.sleep(0.1)
+    raise Unavailable("the service of the demo did not start; its log is above")

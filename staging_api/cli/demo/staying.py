@@ -1,0 +1,76 @@
+"""The demo that stays: the archive and the service, for requests of the reader's own."""
+
+import shutil
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from staging_api.cli.demo.archive import serving
+from staging_api.cli.demo.build import BUILD
+from staging_api.cli.demo.screen import command, say
+from staging_api.cli.demo.service import service
+from staging_api.errors import AddressTaken, StagingApiError
+
+#: As the README says.
+BIND, ARCHIVE_PORT = "127.0.0.1:8080", 8000
+#: Slow enough to ask a second time while the first request still works.
+_BYTES_PER_SECOND = 1.5e6
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the demo listens.
+
+    Attributes:
+        bind: address and port of the service.
+        archive_port: port of the archive, on loopback.
+    """
+
+    bind: str = BIND
+    archive_port: int = ARCHIVE_PORT
+
+
+def stay(home: Path, archive: Path, places: Places) -> None:
+    """Serve the archive and the service until Ctrl-C, or until the service ends by itself.
+
+    Raises:
+        AddressTaken: another program listens there.
+        StagingApiError: the service ended.
+    """
+    _refuse_taken("STAGING_BIND or --bind", places.bind)
+    _refuse_taken("--archive-port", f"127.0.0.1:{places.archive_port}")
+    with (
+        serving(archive, _BYTES_PER_SECOND, places.archive_port) as (source, _),
+        service(home, places.bind, source) as (url, process),
+        suppress(KeyboardInterrupt),
+    ):
+        program = _program()
+        say("Running until Ctrl-C. Try, in another terminal:")
+        for line in (
+            f"export STAGING_SERVER={url} BUILD={source}/{BUILD}",
+            f"{program} get $BUILD -o build        # stage it, and bring its files to a folder",
+            f"{program} status",
+        ):
+            command(line)
+        raise StagingApiError(f"the service ended with status {process.wait()}")
+
+
+def _refuse_taken(name: str, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not HOST:PORT"
+            raise AddressTaken(f"{address} cannot be used ({why}): set {name}") from None
+
+
+def _program() -> str:
+    """Return this command as another terminal finds it."""
+    if shutil.which("staging-api"):
+        return "staging-api"
+    path = Path(sys.executable).with_name("staging-api")
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
