@@ -231,17 +231,25 @@ class StagingService:
         equal: Mapping[str, str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        unfinished: bool = False,
     ) -> Page[Staging]:
         """List the stagings below `after`, newest first.
 
         Args:
             equal: only those whose columns have these values.
             since: only those made then or later; `until`: before that.
+            unfinished: only those that are not final.
         """
 
         def select(rows: int) -> Sequence[Staging]:
             return repository.list_stagings(
-                conn, limit=rows, after=after, equal=equal, since=since, until=until
+                conn,
+                limit=rows,
+                after=after,
+                equal=equal,
+                since=since,
+                until=until,
+                unfinished=unfinished,
             )
 
         with self.database.connect() as conn:

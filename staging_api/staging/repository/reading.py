@@ -117,9 +117,12 @@ def list_stagings(
     equal: Mapping[str, str] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    unfinished: bool = False,
 ) -> list[Staging]:
     """Stagings, newest first: those below `after` whose columns equal, made between the times."""
     query = select(stagings.c.id).order_by(stagings.c.id.desc()).limit(limit)
+    if unfinished:
+        query = query.where(stagings.c.finished_at.is_(None))
     for column, value in (equal or {}).items():
         query = query.where(stagings.c[column] == value)
     if after is not None:
