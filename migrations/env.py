@@ -15,7 +15,7 @@ def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _oth
     """
     if kind == "table":
         return not (name or "").startswith(("api_locks_", "staging_events_"))
-    return name != "staged_files_folder_idx"
+    return name not in {"staged_files_folder_idx", "archives_prefix_idx"}
 
 
 def migrate(conn: Connection) -> None:

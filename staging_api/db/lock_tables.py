@@ -6,12 +6,13 @@ from sqlalchemy import (
     Column,
     Identity,
     Index,
+    Integer,
     Interval,
     Table,
     Text,
 )
 
-from staging_api.db.schema import Domain, Time, Ulid, metadata
+from staging_api.db.schema import Domain, Time, Ulid, metadata, now
 
 lock_scopes = Table(
     "lock_scopes",
@@ -69,6 +70,13 @@ api_locks = Table(
     ),
     Column("ended_by", Text, comment="a process, a caller or, if superseded, the next grant"),
     Column("reason", Text, comment="why it was broken"),
+    Column(
+        "renewals",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="how often its lease was extended",
+    ),
     CheckConstraint(
         "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
         " AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",
@@ -95,6 +103,7 @@ lock_waiters = Table(
     Column("ttl", Interval, nullable=False, comment="length of the lease that it requests"),
     Column("seen_at", Time, nullable=False, comment="when it last asked for the lock"),
     Column("leaves_at", Time, nullable=False, comment="when it stops waiting"),
+    Column("waits_since", Time, server_default=now, comment="when it took its place"),
     Index(None, "kind", "scope", "place"),
     comment="Requests that wait for a lock, in order of arrival.",
 )

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
 from staging_api.vocabulary.staging import (
     ARTIFACT_STATES,
+    ENDED_EARLY_STATES,
     EVICT_REASONS,
     FINAL_STATES,
     PHASES,
@@ -37,6 +38,7 @@ archives = Table(
         server_default=now,
         comment="when it was first requested",
     ),
+    Index("archives_prefix_idx", text('archive_url COLLATE "C"')),
     comment="Every archive that was ever staged, with its folder below /static.",
 )
 
@@ -124,6 +126,18 @@ stagings = Table(
         text("(coalesce(turn_of, caller))"),
         "id",
         postgresql_where=text("finished_at IS NULL"),
+    ),
+    Index(
+        "stagings_error_code_idx",
+        "error_code",
+        "id",
+        postgresql_where=text("error_code IS NOT NULL"),
+    ),
+    Index(
+        "stagings_ended_early_idx",
+        "state",
+        "id",
+        postgresql_where=text(one_of("state", ENDED_EARLY_STATES)),
     ),
     comment="One row per request that caused work.",
 )
@@ -263,6 +277,23 @@ staged_artifacts = Table(
         "staged_artifacts_idle_idx",
         text("coalesce(last_accessed_at, staged_at)"),
         postgresql_where=text("state = 'staged'"),
+    ),
+    Index(
+        "staged_artifacts_error_code_idx",
+        "error_code",
+        "id",
+        postgresql_where=text("error_code IS NOT NULL"),
+    ),
+    Index(
+        "staged_artifacts_not_staged_idx",
+        "state",
+        "id",
+        postgresql_where=text("state <> 'staged'"),
+    ),
+    Index(
+        "staged_artifacts_pinned_idx",
+        "pinned_until",
+        postgresql_where=text("pinned_until IS NOT NULL"),
     ),
     comment="The artifacts of archives. An artifact is staged if its row says so, and only then.",
 )

@@ -7,6 +7,14 @@ from staging_api.db import archive_tables, dists_tables, document_tables, public
 from staging_api.db.event_tables import staging_event_drops, staging_events
 from staging_api.db.idempotency_tables import idempotency_keys
 from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
+from staging_api.db.report_tables import (
+    service_processes,
+    staging_counted,
+    staging_minutes,
+    store_largest,
+    store_prunes,
+    store_usage,
+)
 from staging_api.db.schema import Domain, metadata
 from staging_api.db.staging_tables import archives, staged_artifacts, staged_files, stagings
 from staging_api.db.store_tables import (
@@ -42,15 +50,21 @@ __all__ = [
     "manifests",
     "metadata",
     "publication_tables",
+    "service_processes",
     "staged_artifacts",
     "staged_files",
+    "staging_counted",
     "staging_event_drops",
     "staging_events",
+    "staging_minutes",
     "stagings",
     "store_checks",
     "store_identity",
+    "store_largest",
     "store_ledger",
+    "store_prunes",
     "store_reservations",
+    "store_usage",
     "upload_polls",
     "upload_reservations",
 ]

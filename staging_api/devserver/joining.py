@@ -281,12 +281,9 @@ class Joining:
 
         A staging that brings it records that this request relies on it.
         """
-        outcomes = self._outcomes(request)
-        settled = {outcome.name for outcome in outcomes if outcome.settled}
-        is_missing = any(outcome.state == "missing" for outcome in outcomes)
+        settled = {outcome.name for outcome in self._outcomes(request) if outcome.settled}
         if settled == set(request.names):
-            # Only what was missing is worth a look at the archive.
-            return not (is_missing and self.stagings.late.came(request))
+            return True
         if self.stagings.nothing_left(request) is None:
             return False
         self.stagings.queue_behind(request, origin)

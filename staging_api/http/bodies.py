@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from staging_api.http_url import static_url
-from staging_api.locks.model import Grant
+from staging_api.locks.model import ListedGrant, LockWaiter
 from staging_api.staging.model import Failure, FileOfArtifact, StagedArtifact, Staging
 from staging_api.vocabulary.locks import Listed, Outcome
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
@@ -324,19 +324,47 @@ class LockBody(Body):
     outcome: Outcome | None
     ended_by: str | None
     reason: str | None
+    renewals: int = Field(description="how often its lease was extended")
+    waiters: int = Field(description="requests that wait for it; 0 once it has ended")
     fence: int | None = Field(description="for operators only; else null")
 
     @classmethod
-    def of(cls, grant: Grant, *, with_fence: bool) -> "LockBody":
+    def of(cls, listed: ListedGrant, *, with_fence: bool) -> "LockBody":
         """The answer's form of a grant; the fence proves something, so not for all callers."""
-        columns = {name: getattr(grant, name) for name in cls.model_fields}
-        return cls(**{**columns, "fence": grant.fence if with_fence else None})
+        grant = listed.grant
+        columns = {name: getattr(grant, name) for name in cls.model_fields if name != "waiters"}
+        fence = grant.fence if with_fence else None
+        return cls(**{**columns, "fence": fence, "waiters": listed.waiters})
 
 
 class LockList(Body):
     """A page of grants, oldest first."""
 
     items: list[LockBody]
+    next: str | None
+
+
+class WaiterBody(Body):
+    """A request that waits for a lock."""
+
+    id: Ulid = Field(description="of the grant that it will get")
+    caller: str
+    holder: str = Field(description="the process that waits")
+    reference_id: str | None
+    waits_since: datetime | None
+    seen_at: datetime = Field(description="when it last asked")
+    leaves_at: datetime = Field(description="when it stops waiting")
+
+    @classmethod
+    def of(cls, waiter: LockWaiter) -> "WaiterBody":
+        """The answer's form of a waiter."""
+        return cls(**{name: getattr(waiter, name) for name in cls.model_fields})
+
+
+class WaiterList(Body):
+    """A page of waiters, the first in the queue first."""
+
+    items: list[WaiterBody]
     next: str | None
 
 
@@ -366,8 +394,10 @@ class FileQuery(Page):
 class StagingQuery(Page):
     """Which stagings."""
 
-    archive_url: Text | None = None
+    archive_url: Text | None = Field(None, description="in any spelling")
+    prefix: Text | None = Field(None, description="with which the archive_url begins")
     state: StagingState | None = None
+    error_code: Text | None = None
     caller: Text | None = None
     reference_id: Text | None = Field(None, description="the X-Context-Marker of its request")
     since: Moment | None = None
@@ -377,9 +407,16 @@ class StagingQuery(Page):
 class ArtifactQuery(Page):
     """Which artifacts."""
 
-    archive_url: Text | None = None
+    archive_url: Text | None = Field(None, description="in any spelling")
+    prefix: Text | None = Field(None, description="with which the archive_url begins")
     state: ArtifactState | None = None
     name: Text | None = None
+    error_code: Text | None = None
+    sha256: Text | None = Field(None, description="of its object, or of one of its files")
+    path: Text | None = Field(
+        None, description="its own, or that of one of its files: below /static, or as a URL"
+    )
+    pinned: bool = Field(False, description="only those that are pinned now")
 
 
 class LockQuery(Page):
@@ -390,7 +427,11 @@ class LockQuery(Page):
         description="only those granted after this one: the `next` of the page before, or an id",
     )
     state: Listed = "held"
-    scope: Text | None = Field(None, description="only of this scope; with state=all")
+    scope: Text | None = Field(None, description="only of this scope; a URL in any spelling")
+    kind: Text | None = Field(None, description="only of this kind")
+    except_kind: Text | None = Field(
+        None, description="none of this kind: `idempotency` leaves the locks of keys out"
+    )
 
 
 class Ready(Body):

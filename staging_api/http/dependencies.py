@@ -18,6 +18,7 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
+from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.service import StagingService
@@ -33,6 +34,7 @@ class AppDependencies:
     lock_service: LockService
     watch: Watch
     events: EventStream
+    event_log: EventLog
     files: StagedFiles
     sender: Sender
     devserver: DevserverServices

@@ -11,6 +11,8 @@ Roles = frozenset[Role]
 
 #: No credential is needed: probes, and documents without a secret.
 ANYBODY: Roles = frozenset()
+#: Whoever has a role, whichever.
+KNOWN: Roles = frozenset(Role)
 #: The records: who staged what, when, under which lock.
 READERS: Roles = frozenset(Role) - {Role.DEVICE}
 #: Staged files. An auditor checks the record, and needs no build for that.

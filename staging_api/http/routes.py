@@ -13,6 +13,7 @@ from staging_api.http.permissions import (
     DEPLOYERS,
     FILES,
     KEEPERS,
+    KNOWN,
     OPERATORS,
     PUBLISHERS,
     READERS,
@@ -31,6 +32,7 @@ from staging_api.http.resources.apt_archives import (
     Suites,
 )
 from staging_api.http.resources.archive import ArchiveFiles
+from staging_api.http.resources.archive_list import Archives
 from staging_api.http.resources.artifacts import (
     Artifacts,
     FilesOfArtifact,
@@ -63,12 +65,13 @@ from staging_api.http.resources.document_revisions import (
     SiteActions,
     TagOfRevision,
 )
-from staging_api.http.resources.events import EventsOfStaging
+from staging_api.http.resources.events import AllEvents, EventsOfStaging
 from staging_api.http.resources.health import Live, Metrics, Readiness
-from staging_api.http.resources.locks import AllLocks, OneLock
+from staging_api.http.resources.locks import AllLocks, OneLock, WaitersOfLock
 from staging_api.http.resources.one_document import OneDocument
 from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
+from staging_api.http.resources.start import Caller, StartPage
 from staging_api.http.resources.static import StaticFiles, StaticOfArchive
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.http.route import Make, Route
@@ -96,10 +99,12 @@ def _read(path: str, make: Make, readers: Roles, **writers: Roles) -> Route:
 
 ROUTES: tuple[Route, ...] = (
     # Probes and descriptions.
+    _root("/", lambda _: StartPage(), GET=ANYBODY),
     _root("/livez", lambda d: Live(d.probes.threads), GET=ANYBODY),
     _root("/readyz", lambda d: Readiness(d.probes.ready), GET=ANYBODY),
     _root("/metrics", lambda d: Metrics(d.probes.metrics_dir, d.probes.readings), GET=ANYBODY),
     _root("/openapi.json", None, GET=ANYBODY),
+    _api("/me", lambda _: Caller(ALLOWED), GET=KNOWN),
     # Stagings.
     _root(
         "/static/{path:path}",
@@ -130,6 +135,8 @@ ROUTES: tuple[Route, ...] = (
         lambda d: EventsOfStaging(d.stagings, d.events, d.wait_cap_seconds),
         GET=READERS,
     ),
+    _api("/events", lambda d: AllEvents(d.event_log), GET=READERS),
+    _api("/archives", lambda d: Archives(d.stagings), GET=READERS),
     _api("/artifacts", lambda d: Artifacts(d.stagings.artifacts), GET=READERS),
     _api(
         "/artifacts/{artifact_id}",
@@ -151,6 +158,7 @@ ROUTES: tuple[Route, ...] = (
     _api("/catalogue/check", lambda d: CatalogueChecks(d.stagings), POST=OPERATORS),
     _api("/locks", lambda d: AllLocks(d.lock_service), GET=READERS),
     _api("/locks/{lock_id}", lambda d: OneLock(d.lock_service), GET=READERS, DELETE=OPERATORS),
+    _api("/locks/{lock_id}/waiters", lambda d: WaitersOfLock(d.lock_service), GET=READERS),
     # APT archives.
     _root(
         "/archive/{archive}/{path:path}",

@@ -126,7 +126,11 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Grant:
-    """One row of ``api_locks``; `outcome` is None while the lock is held."""
+    """One row of ``api_locks``; `outcome` is None while the lock is held.
+
+    Attributes:
+        renewals: how often its lease was extended.
+    """
 
     id: str
     kind: str
@@ -141,3 +145,47 @@ class Grant:
     outcome: str | None
     ended_by: str | None
     reason: str | None
+    renewals: int
+
+
+@dataclass(frozen=True)
+class LockWaiter:
+    """A request that waits for a lock.
+
+    Attributes:
+        id: of the grant that it will get.
+        waits_since: None: its process runs the version before, which does not say.
+        seen_at: when it last asked; one that did not for 6 s is dead.
+        leaves_at: when it stops waiting.
+    """
+
+    id: str
+    caller: str
+    holder: str
+    reference_id: str | None
+    waits_since: datetime | None
+    seen_at: datetime
+    leaves_at: datetime
+
+
+@dataclass(frozen=True)
+class LockFilter:
+    """Which grants a list has.
+
+    Attributes:
+        scope: only of this scope.
+        kind: only of this kind.
+        except_kind: none of this kind.
+    """
+
+    scope: str | None = None
+    kind: str | None = None
+    except_kind: str | None = None
+
+
+@dataclass(frozen=True)
+class ListedGrant:
+    """A grant with the number of requests that wait for its lock; 0 if it has ended."""
+
+    grant: Grant
+    waiters: int

@@ -1,5 +1,6 @@
 """Read the locks: those held now, and the history of every grant."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,19 +9,23 @@ from ulid import ULID
 
 from staging_api.db.tables import api_locks, lock_scopes
 from staging_api.errors import NotFound
-from staging_api.locks.model import Grant, LockKind
+from staging_api.locks.model import Grant, LockFilter, LockKind, LockWaiter
+
+#: Leaves no grant out.
+ALL = LockFilter()
 
 
-def held(conn: Connection, *, limit: int, after: str | None = None) -> list[Grant]:
+def held(
+    conn: Connection, *, limit: int, after: str | None = None, only: LockFilter = ALL
+) -> list[Grant]:
     """Return the locks that are held now, in the order in which they were granted."""
     query = select(api_locks).join(lock_scopes, lock_scopes.c.lock_id == api_locks.c.id)
-    return _grants(
-        conn, query.where(lock_scopes.c.expires_at > func.clock_timestamp()), limit, after
-    )
+    query = query.where(lock_scopes.c.expires_at > func.clock_timestamp())
+    return _grants(conn, _matching(query, only), limit, after)
 
 
 def history(
-    conn: Connection, *, limit: int, after: str | None = None, scope: str | None = None
+    conn: Connection, *, limit: int, after: str | None = None, only: LockFilter = ALL
 ) -> list[Grant]:
     """Return every grant, held or ended, in the order in which they were made.
 
@@ -30,9 +35,32 @@ def history(
     """
     whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
     query = select(api_locks).where(api_locks.c.acquired_at < whole_until)
-    if scope is not None:
-        query = query.where(api_locks.c.scope == scope)
-    return _grants(conn, query, limit, after)
+    return _grants(conn, _matching(query, only), limit, after)
+
+
+def waiter_counts(conn: Connection, grants: Collection[Grant]) -> dict[tuple[str, str], int]:
+    """Return how many requests wait for each of these locks, by kind and scope; none is left out.
+
+    Grants that have ended are left out: who waits for their scope waits for its present holder.
+    """
+    held_now = [grant for grant in grants if grant.outcome is None]
+    if not held_now:
+        return {}
+    given = {
+        "kinds": [grant.kind for grant in held_now],
+        "scopes": [grant.scope for grant in held_now],
+    }
+    return {(row.kind, row.scope): row.waiters for row in conn.execute(_WAITER_COUNTS, given)}
+
+
+def waiters(conn: Connection, grant: Grant, limit: int, after: str | None) -> list[LockWaiter]:
+    """Return the requests that wait for a held lock, in the order in which they will get it.
+
+    Args:
+        after: only those behind this one.
+    """
+    given = {"kind": grant.kind, "scope": grant.scope, "limit": limit, "after": after}
+    return [LockWaiter(*row) for row in conn.execute(_WAITERS, given)]
 
 
 def find(conn: Connection, lock_id: str) -> Grant:
@@ -60,6 +88,16 @@ def seconds_left(conn: Connection, kind: LockKind, scope: str) -> float | None:
     return seconds
 
 
+def _matching(query: Select[Any], only: LockFilter) -> Select[Any]:
+    if only.scope is not None:
+        query = query.where(api_locks.c.scope == only.scope)
+    if only.kind is not None:
+        query = query.where(api_locks.c.kind == only.kind)
+    if only.except_kind is not None:
+        query = query.where(api_locks.c.kind != only.except_kind)
+    return query
+
+
 def _grants(conn: Connection, query: Select[Any], limit: int, after: str | None) -> list[Grant]:
     order = (api_locks.c.acquired_at, api_locks.c.id)
     if after is not None:
@@ -84,4 +122,17 @@ def _grant(row: Row[Any]) -> Grant:
     return Grant(**row._mapping)  # noqa: SLF001 - the public name of a row's columns
 
 
+_WAITER_COUNTS = text("""
+    SELECT k.kind, k.scope, count(w.id) AS waiters
+    FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[])) AS k (kind, scope)
+    LEFT JOIN lock_waiters_alive w ON w.kind = k.kind AND w.scope = k.scope
+    GROUP BY k.kind, k.scope
+""")
+_WAITERS = text("""
+    SELECT id, caller, holder, reference_id, waits_since, seen_at, leaves_at
+    FROM lock_waiters_alive
+    WHERE kind = :kind AND scope = :scope
+      AND place > coalesce((SELECT place FROM lock_waiters WHERE id = :after), 0)
+    ORDER BY place LIMIT :limit
+""")
 _WHOLE_UNTIL = text("SELECT lock_history_whole_until()")

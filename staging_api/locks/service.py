@@ -1,11 +1,14 @@
 """The locks as operators see them: those that are held, every grant there was, breaking one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
 from staging_api.locks import repository, store
-from staging_api.locks.model import Grant
+from staging_api.locks.model import Grant, ListedGrant, LockFilter, LockWaiter
 from staging_api.paging import Page, page_of
 from staging_api.vocabulary.locks import Listed
 
@@ -17,31 +20,46 @@ class LockService:
     database: Database
 
     def page(
-        self, listed: Listed, *, limit: int, after: str | None = None, scope: str | None = None
-    ) -> Page[Grant]:
+        self,
+        listed: Listed,
+        *,
+        limit: int,
+        after: str | None = None,
+        only: LockFilter = repository.ALL,
+    ) -> Page[ListedGrant]:
         """List the grants behind `after` in the order in which they were made.
 
         Args:
             listed: those held now, or all.
-            scope: only grants of this scope; with all.
         """
+        select = repository.held if listed == "held" else repository.history
         with self.database.connect() as conn:
-            if listed == "held":
-                return page_of(lambda rows: repository.held(conn, limit=rows, after=after), limit)
-            return page_of(
-                lambda rows: repository.history(conn, limit=rows, after=after, scope=scope), limit
-            )
+            page = page_of(lambda rows: select(conn, limit=rows, after=after, only=only), limit)
+            return Page(_with_waiters(conn, page.items), page.next)
 
-    def find(self, lock_id: str) -> Grant:
+    def find(self, lock_id: str) -> ListedGrant:
         """Return one grant.
 
         Raises:
             NotFound: there is no such grant.
         """
         with self.database.connect() as conn:
-            return repository.find(conn, lock_id)
+            (found,) = _with_waiters(conn, [repository.find(conn, lock_id)])
+        return found
 
-    def break_lock(self, lock_id: str, caller: str, reason: str) -> Grant:
+    def waiters(self, lock_id: str, *, limit: int, after: str | None = None) -> Page[LockWaiter]:
+        """List the requests that wait for a held lock, the first in the queue first.
+
+        Raises:
+            NotFound: there is no such grant, or it has ended.
+        """
+        with self.database.connect() as conn:
+            grant = repository.find(conn, lock_id)
+            if grant.outcome is not None:
+                raise NotFound(f"lock {lock_id} is not held: it was {grant.outcome}")
+            return page_of(lambda rows: repository.waiters(conn, grant, rows, after), limit)
+
+    def break_lock(self, lock_id: str, caller: str, reason: str) -> ListedGrant:
         """End a lock by force: its holder's writes are refused from now on.
 
         Raises:
@@ -54,4 +72,12 @@ class LockService:
                 raise NotFound(f"there is no lock {lock_id}")
             if outcome != "broken":
                 raise Conflict(f"lock {lock_id} is not held: it was {outcome} before")
-            return repository.find(conn, lock_id)
+        return self.find(lock_id)
+
+
+def _with_waiters(conn: Connection, grants: Sequence[Grant]) -> list[ListedGrant]:
+    counts = repository.waiter_counts(conn, grants)
+    return [
+        ListedGrant(grant, 0 if grant.outcome else counts.get((grant.kind, grant.scope), 0))
+        for grant in grants
+    ]

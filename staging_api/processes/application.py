@@ -26,6 +26,7 @@ from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
 from staging_api.staging.damage import losses_noticed
+from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.partial_files import PartialFiles
@@ -41,30 +42,12 @@ def api_of(services: Services, hosts: Collection[str] = ()) -> App:
     return create_app(replace(dependencies_of(services), hosts=hosts))
 
 
-def site_of(services: Services, hosts: Collection[str] = ()) -> App:
-    """Return the API and, unless they are switched off, the pages of the dashboard.
-
-    Raises:
-        Invalid: a setting is wrong.
-    """
-    settings = services.settings
-    if not settings.dashboard:
-        return api_of(services, hosts)
-    # Templates take 30 ms to import: a process without pages, or a worker, needs none.
-    from staging_api.ui.dependencies import UiDependencies
-    from staging_api.ui.routes import pages_of
-
-    deps = replace(dependencies_of(services), hosts=hosts)
-    pages = UiDependencies(deps, settings.auth, settings.public_url.rstrip("/"))
-    return create_app(deps, pages_of(pages))
-
-
 def wsgi_of(services: Services) -> Callable[..., Any]:
-    """Return API and pages as a WSGI server runs them: for its own names, traced if chosen."""
+    """Return the API as a WSGI server runs it: for its own names, and traced, if chosen."""
     settings = services.settings
     anybody = settings.auth == "none"
     hosts = hosts_of(settings.hosts, settings.bind, anybody_may_call=anybody)
-    app: Callable[..., Any] = site_of(services, hosts)
+    app: Callable[..., Any] = api_of(services, hosts)
     if settings.traces_endpoint:
         app = traced(app, services.locks.database.engines, settings.traces_endpoint)
     return app
@@ -87,6 +70,7 @@ def dependencies_of(services: Services) -> AppDependencies:
         lock_service=LockService(database),
         watch=watch,
         events=EventStream(database, watch),
+        event_log=EventLog(database),
         files=files,
         sender=Sender(blobs, noticed, settings.accel_prefix),
         devserver=_devserver(settings, services.joining, files),

@@ -155,6 +155,27 @@ def parse_prefix(text: str, field: str) -> ArchiveUrl:
         raise Invalid.field(field, str(error)) from None
 
 
+def canonical_filter(text: str, secret_parameters: Collection[str] = ()) -> str:
+    """Return the one spelling of a URL by which rows are filtered; other texts stay as they are."""
+    try:
+        return parse(text, secret_parameters, root=True).canonical
+    except Invalid:
+        return text
+
+
+def canonical_prefix(text: str) -> str:
+    """Return the one spelling of how URLs begin; other texts stay as they are.
+
+    A slash at its end stays, too: ``gs://b/board/`` does not mean ``gs://b/board-2``.
+    """
+    try:
+        url = parse_prefix(text, "prefix")
+    except Invalid:
+        return text
+    ends = "/" if text.endswith("/") and url.segments else ""
+    return url.canonical.removesuffix("/") + ends if url.segments else url.canonical
+
+
 def is_safe_name(name: str) -> bool:
     """Whether a relative name can be that of an object.
 

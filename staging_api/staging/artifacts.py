@@ -1,18 +1,33 @@
 """What operators do to one staged artifact: stop serving it, or keep it from being evicted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
+from staging_api.http_url import static_path
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.paging import Page, page_of
+from staging_api.sources.url import canonical_filter, canonical_prefix
 from staging_api.staging import repository
+from staging_api.staging.lists import ArtifactFilter
 from staging_api.staging.model import LOCK_BY_NAME, FileOfArtifact, StagedArtifact
+
+
+def canonical_equal(
+    equal: Mapping[str, str], secret_parameters: Collection[str]
+) -> Mapping[str, str]:
+    """Return a filter with its archive_url in the one spelling."""
+    if "archive_url" not in equal:
+        return equal
+    return {
+        **equal,
+        "archive_url": canonical_filter(equal["archive_url"], secret_parameters),
+    }
 
 
 @dataclass(frozen=True)
@@ -21,14 +36,26 @@ class Artifacts:
 
     database: Database
     locks: Locks
+    secret_parameters: Collection[str] = ()
 
     def page(
-        self, *, limit: int, after: str | None = None, equal: Mapping[str, str] | None = None
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        only: ArtifactFilter = ArtifactFilter(),  # noqa: B008 - frozen
     ) -> Page[StagedArtifact]:
-        """List the artifacts below `after` whose columns equal these values, newest first."""
+        """List the artifacts below `after`, newest first; URLs and paths in any spelling."""
+        only = replace(
+            only,
+            equal=canonical_equal(only.equal, self.secret_parameters),
+            prefix=only.prefix and canonical_prefix(only.prefix),
+            sha256=only.sha256 and only.sha256.lower(),
+            path=only.path and static_path(only.path).strip("/"),
+        )
         with self.database.connect() as conn:
             return page_of(
-                lambda rows: repository.list_artifacts(conn, limit=rows, after=after, equal=equal),
+                lambda rows: repository.list_artifacts(conn, limit=rows, after=after, only=only),
                 limit,
             )
 

@@ -19,11 +19,11 @@ What if the process dies?
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from types import MappingProxyType
 
 from staging_api.catalogue.model import FILES, is_single
@@ -42,13 +42,13 @@ from staging_api.paging import Page, page_of
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
-from staging_api.sources.url import ArchiveUrl, is_safe_name, parse
+from staging_api.sources.url import ArchiveUrl, canonical_prefix, is_safe_name, parse
 from staging_api.staging import planning, repository
-from staging_api.staging.artifacts import Artifacts
+from staging_api.staging.artifacts import Artifacts, canonical_equal
 from staging_api.staging.catalogue_check import CatalogueCheck
 from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
-from staging_api.staging.late_objects import LateObjects
+from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
@@ -91,15 +91,10 @@ class StagingService:
         """The upkeep of the store."""
         return Upkeep(self.database, self.locks, self.blobs, self.store)
 
-    @cached_property
-    def late(self) -> LateObjects:
-        """Looks again for what was missing."""
-        return LateObjects(self.database, self.open_archive, self.uploads.options)
-
     @property
     def artifacts(self) -> Artifacts:
         """What was staged, to be evicted or pinned."""
-        return Artifacts(self.database, self.locks)
+        return Artifacts(self.database, self.locks, self.uploads.options.secret_parameters)
 
     @property
     def catalogue_check(self) -> CatalogueCheck:
@@ -141,18 +136,7 @@ class StagingService:
         return url
 
     def nothing_left(self, request: StagingRequest) -> Staging | None:
-        """The staging to point to if this request makes no work: staged, or on its way already.
-
-        What was missing is looked for again, in bounded time: it may have been uploaded since.
-        """
-        staging = self.known(request)
-        if staging is None:
-            return None
-        staged = {each.name for each in staging.artifacts if each.state == "staged"}
-        return staging if staged >= set(request.names) or not self.late.came(request) else None
-
-    def known(self, request: StagingRequest) -> Staging | None:
-        """Return what `nothing_left` does, without a look at the archive."""
+        """The staging to point to if this request makes no work: staged, or on its way already."""
         with self.database.connect() as conn:
             return planning.nothing_left(conn, request)
 
@@ -180,8 +164,7 @@ class StagingService:
         one's row records that others rely on it, so that its end, a cancellation too, does not lose
         what was accepted here.
         """
-        came = self.late.came(request)
-        planning.queue_behind(self.database, self.locks.holder, request, origin, came)
+        planning.queue_behind(self.database, self.locks.holder, request, origin)
 
     def stage(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
@@ -228,32 +211,29 @@ class StagingService:
         *,
         limit: int,
         after: str | None = None,
-        equal: Mapping[str, str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        unfinished: bool = False,
+        only: StagingFilter = StagingFilter(),  # noqa: B008 - frozen
     ) -> Page[Staging]:
-        """List the stagings below `after`, newest first.
-
-        Args:
-            equal: only those whose columns have these values.
-            since: only those made then or later; `until`: before that.
-            unfinished: only those that are not final.
-        """
-
-        def select(rows: int) -> Sequence[Staging]:
-            return repository.list_stagings(
-                conn,
-                limit=rows,
-                after=after,
-                equal=equal,
-                since=since,
-                until=until,
-                unfinished=unfinished,
+        """List the stagings below `after`, newest first; URLs are found in any spelling."""
+        only = replace(
+            only,
+            equal=canonical_equal(only.equal, self.uploads.options.secret_parameters),
+            prefix=only.prefix and canonical_prefix(only.prefix),
+        )
+        with self.database.connect() as conn:
+            return page_of(
+                lambda rows: repository.list_stagings(conn, limit=rows, after=after, only=only),
+                limit,
             )
 
+    def archives(self, prefix: str = "", *, limit: int, after: str = "") -> Page[ArchiveSummary]:
+        """List the archives whose URL begins with `prefix`, behind the URL `after`, by URL."""
+        prefix = canonical_prefix(prefix)
         with self.database.connect() as conn:
-            return page_of(select, limit)
+            return page_of(
+                lambda rows: repository.list_archives(conn, prefix=prefix, limit=rows, after=after),
+                limit,
+                attrgetter("archive_url"),
+            )
 
     def cancel(self, staging_id: str, origin: RequestOrigin) -> Staging:
         """Stop a staging: at once if no process works on it, else when that process notices.
@@ -346,13 +326,12 @@ class StagingService:
 
     def _plan(self, request: StagingRequest, holds: Holds, origin: RequestOrigin) -> str:
         first, *others = holds.values()
-        came = self.late.came(request)
         with guarded(self.database, first) as conn:
             for other in others:
                 lock_store.guard(conn, other.lease)
             prefix = planning.reserve_folder(conn, request)
             over = (*TO_DO_STATES, "failed")
-            staging_id = planning.plan(conn, request, origin, prefix, over=over, came=came)
+            staging_id = planning.plan(conn, request, origin, prefix, over=over)
             repository.settle(conn, request.archive_url, first.lease)
         bind_log_context(staging_id=staging_id)
         return staging_id

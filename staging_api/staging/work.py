@@ -169,12 +169,10 @@ class Work:
         started = time.monotonic()
         tracker = WriteTracker()
         progress = ThrottledProgress(attempt.progress_writer(tracker))
-        without: list[SourceObject] = []
         with attempt.failure_recorded():
             names = self.upload.names_for(self._kind(artifact))
-            hooks = FetchHooks(progress=progress, tracker=tracker, without=without.append)
-            fetched = self._fetch(held, artifact, names, hooks)
-        attempt.record(fetched, progress.done, names, next(iter(without), None))
+            fetched = self._fetch(held, artifact, names, progress, tracker)
+        attempt.record(fetched, progress.done, names)
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
         metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
@@ -188,7 +186,8 @@ class Work:
         held: Hold,
         artifact: StagedArtifact,
         names: Sequence[str],
-        hooks: FetchHooks,
+        progress: ThrottledProgress,
+        tracker: WriteTracker,
     ) -> FetchedArtifact | None:
         quota = Quota(self.upkeep)
         reservation = QuotaReservation(
@@ -201,11 +200,12 @@ class Work:
             self.witnesses.of(kind.verify, self.upload.listed),
             self.request.url.build,
             self.blobs,
-            replace(
-                hooks,
+            FetchHooks(
                 content_of=self._content_of,
                 reserve=reservation,
+                progress=progress,
                 check=self.stop_signals.check,
+                tracker=tracker,
             ),
             owner=held.lease.id,
             names=names,

@@ -7,6 +7,8 @@ StagingState = Literal["queued", "running", "foreground_staged", "staged", "fail
 STAGING_STATES: tuple[StagingState, ...] = get_args(StagingState)
 #: States that a staging does not leave again.
 FINAL_STATES: tuple[StagingState, ...] = ("staged", "failed", "cancelled")
+#: Final states of a staging that did not bring all that was requested.
+ENDED_EARLY_STATES: tuple[StagingState, ...] = ("failed", "cancelled")
 #: How far a caller waits for a staging.
 Until = Literal["staged", "foreground_staged"]
 #: The states of a staging that has come so far.

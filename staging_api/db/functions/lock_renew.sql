@@ -29,7 +29,7 @@ BEGIN
             SET expires_at = clock_timestamp() + v_mine.ttl_seconds * interval '1 s'
             WHERE s.kind = v_mine.kind AND s.scope = v_mine.scope
             RETURNING s.expires_at INTO lock_extend.expires_at;
-            UPDATE api_locks l SET expires_at = lock_extend.expires_at
+            UPDATE api_locks l SET expires_at = lock_extend.expires_at, renewals = l.renewals + 1
             WHERE l.id = v_mine.id AND l.outcome IS NULL;
         ELSE
             SELECT s.expires_at INTO lock_extend.expires_at FROM lock_scopes s

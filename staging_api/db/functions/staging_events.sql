@@ -147,3 +147,21 @@ FOR EACH ROW EXECUTE FUNCTION staging_events_refuse();
 
 CREATE OR REPLACE TRIGGER staging_events_refuse_truncate BEFORE TRUNCATE ON staging_events
 FOR EACH STATEMENT EXECUTE FUNCTION staging_events_refuse();
+
+-- For a statement that is sent afterwards. A writer of an event locks the table stagings before it
+-- reads the clock, and until its commit is visible; its transaction began before that. For sessions
+-- of other roles the begin is not shown; they are taken to have begun 90 s ago, longer than a
+-- statement and a pause between two of them may take.
+CREATE OR REPLACE FUNCTION staging_events_whole_until() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+BEGIN
+    RETURN least(v_now, (
+        SELECT min(coalesce(s.xact_start, v_now - interval '90 s'))
+        FROM pg_locks l LEFT JOIN pg_stat_activity s ON s.pid = l.pid
+        WHERE l.locktype = 'relation' AND l.mode IN ('RowShareLock', 'RowExclusiveLock')
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND l.granted AND l.relation = 'stagings'::regclass AND l.pid <> pg_backend_pid()));
+END $$;
+COMMENT ON FUNCTION staging_events_whole_until IS
+    'Until when the record is whole: no event that becomes visible later is of before that time.';

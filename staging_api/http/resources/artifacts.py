@@ -14,6 +14,7 @@ from staging_api.http.bodies import (
 )
 from staging_api.http.openapi import answers, spec
 from staging_api.staging.artifacts import Artifacts as StagedArtifacts
+from staging_api.staging.lists import ArtifactFilter
 
 
 class Artifacts:
@@ -26,8 +27,10 @@ class Artifacts:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List staged artifacts, newest first."""
         query: ArtifactQuery = req.context.query
-        equal = query.model_dump(include={"archive_url", "state", "name"}, exclude_none=True)
-        page = self._artifacts.page(limit=query.limit, after=query.after, equal=equal)
+        columns = {"archive_url", "state", "name", "error_code"}
+        equal = query.model_dump(include=columns, exclude_none=True)
+        only = ArtifactFilter(equal, query.prefix, query.sha256, query.path, query.pinned)
+        page = self._artifacts.page(limit=query.limit, after=query.after, only=only)
         resp.media = ArtifactList(
             items=[FullArtifactBody.of(artifact) for artifact in page.items], next=page.next
         )

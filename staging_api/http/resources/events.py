@@ -1,4 +1,4 @@
-"""``/stagings/{id}/events``: what happens to a staging, as server-sent events."""
+"""``/events`` and ``/stagings/{id}/events``: a list, and one staging as server-sent events."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any
 
 import falcon
+from pydantic import Field
 
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
-from staging_api.http.bodies import Body, StagingBody, Ulid
+from staging_api.http.bodies import Body, Moment, Page, StagingBody, Text, Ulid
 from staging_api.http.openapi import answers, spec
+from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.staging.service import StagingService
+from staging_api.vocabulary.staging import EventKind
 
 #: How soon a reader comes back after the end of a stream.
 _RETRY_MILLISECONDS = 2000
@@ -38,6 +41,62 @@ class EventBody(Body):
     def of(cls, event: StagingEvent) -> "EventBody":
         """The answer's form of a row."""
         return cls(**{name: getattr(event, name) for name in cls.model_fields})
+
+
+class FullEventBody(EventBody):
+    """One change, among those of all stagings."""
+
+    id: Ulid = Field(description="ULID: its time is that of the event")
+    staging_id: Ulid
+    holder: str | None = Field(description="the process that did it")
+    lock_id: Ulid | None = Field(description="the grant under which it was done")
+
+
+class EventList(Body):
+    """A page of events, oldest first."""
+
+    items: list[FullEventBody]
+    next: str | None
+
+
+class EventQuery(Page):
+    """Which events."""
+
+    after: Ulid | None = Field(
+        None, description="only those behind this event: the `next` of the page before, or an id"
+    )
+    since: Moment | None = Field(None, description="only those of then or later")
+    kind: EventKind | None = None
+    to_state: Text | None = Field(None, description="only changes to this state")
+    actor: Text | None = None
+    artifact_id: Text | None = None
+
+
+class AllEvents:
+    """The events of all stagings."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    @spec.validate(query=EventQuery, resp=answers(HTTP_200=EventList), tags=["events"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List the events of all stagings, oldest first.
+
+        To follow the record, ask again with the id of the last one as `after`: each event comes
+        once. One that was made while another was still on its way comes with that. With filters a
+        page may have few events or none, and still a `next`.
+        """
+        query: EventQuery = req.context.query
+        columns = {"kind", "to_state", "actor", "artifact_id"}
+        page = self._log.page(
+            limit=query.limit,
+            after=query.after,
+            since=query.since,
+            equal=query.model_dump(include=columns, exclude_none=True),
+        )
+        resp.media = EventList(
+            items=[FullEventBody.of(event) for event in page.items], next=page.next
+        )
 
 
 class EventsOfStaging:

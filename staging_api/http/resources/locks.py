@@ -3,9 +3,19 @@
 import falcon
 
 from staging_api.http.auth import is_operator
-from staging_api.http.bodies import BreakRequest, LockBody, LockList, LockQuery
+from staging_api.http.bodies import (
+    BreakRequest,
+    LockBody,
+    LockList,
+    LockQuery,
+    Page,
+    WaiterBody,
+    WaiterList,
+)
 from staging_api.http.openapi import answers, spec
+from staging_api.locks.model import LockFilter
 from staging_api.locks.service import LockService
+from staging_api.sources.url import canonical_filter
 
 
 class AllLocks:
@@ -25,7 +35,12 @@ class AllLocks:
         """
         query: LockQuery = req.context.query
         page = self._locks.page(
-            query.state, limit=query.limit, after=query.after, scope=query.scope
+            query.state,
+            limit=query.limit,
+            after=query.after,
+            only=LockFilter(
+                query.scope and canonical_filter(query.scope), query.kind, query.except_kind
+            ),
         )
         resp.media = LockList(
             items=[LockBody.of(grant, with_fence=is_operator(req)) for grant in page.items],
@@ -55,3 +70,19 @@ class OneLock:
         body: BreakRequest = req.context.json
         broken = self._locks.break_lock(lock_id, req.context.caller, body.reason)
         resp.media = LockBody.of(broken, with_fence=is_operator(req))
+
+
+class WaitersOfLock:
+    """The requests that wait for a lock."""
+
+    def __init__(self, locks: LockService) -> None:
+        self._locks = locks
+
+    @spec.validate(query=Page, resp=answers(404, HTTP_200=WaiterList), tags=["locks"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
+        """List who waits for a held lock, the first in the queue first."""
+        query: Page = req.context.query
+        page = self._locks.waiters(lock_id, limit=query.limit, after=query.after)
+        resp.media = WaiterList(
+            items=[WaiterBody.of(waiter) for waiter in page.items], next=page.next
+        )

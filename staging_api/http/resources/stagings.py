@@ -19,6 +19,7 @@ from staging_api.http.openapi import answers, spec
 from staging_api.http.prefer import applied, preference
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import LockKind
+from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import LOCK_BY_NAME, Staging, StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
@@ -92,15 +93,10 @@ class Stagings:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List stagings, newest first."""
         query: StagingQuery = req.context.query
-        columns = {"archive_url", "state", "caller", "reference_id"}
+        columns = {"archive_url", "state", "caller", "reference_id", "error_code"}
         equal = query.model_dump(include=columns, exclude_none=True)
-        page = self.stagings.page(
-            limit=query.limit,
-            after=query.after,
-            equal=equal,
-            since=query.since,
-            until=query.until,
-        )
+        only = StagingFilter(equal, query.prefix, query.since, query.until)
+        page = self.stagings.page(limit=query.limit, after=query.after, only=only)
         resp.media = StagingList(
             items=[StagingBody.of(staging) for staging in page.items], next=page.next
         )

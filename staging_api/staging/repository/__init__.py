@@ -1,6 +1,7 @@
 """The rows of stagings and staged artifacts: every statement that reads or writes them."""
 
 from staging_api.staging.repository.access_rows import note_accesses, note_hand_out
+from staging_api.staging.repository.archive_rows import list_archives
 from staging_api.staging.repository.artifact_rows import (
     add_files,
     begin_artifact,
@@ -36,6 +37,7 @@ from staging_api.staging.repository.events import (
     chains,
     contradictions,
     drop_events,
+    events_after,
     events_of,
     extend_events,
 )
@@ -57,6 +59,7 @@ from staging_api.staging.repository.growth_rows import (
     incoming_file,
     note_growth,
 )
+from staging_api.staging.repository.lists import list_artifacts, list_stagings
 from staging_api.staging.repository.object_rows import cached_object, remember_objects
 from staging_api.staging.repository.reading import (
     Turn,
@@ -67,8 +70,6 @@ from staging_api.staging.repository.reading import (
     find_artifact,
     foreground_is_due,
     known_blobs,
-    list_artifacts,
-    list_stagings,
     newest_for,
     prefix_of,
     queue,
@@ -167,6 +168,7 @@ __all__ = [
     "due",
     "end_growth",
     "end_upload_wait",
+    "events_after",
     "events_of",
     "extend_events",
     "files_below",
@@ -188,6 +190,7 @@ __all__ = [
     "kept_manifest",
     "known_blobs",
     "leave_to_patient",
+    "list_archives",
     "list_artifacts",
     "list_stagings",
     "lock_archive",

@@ -3,11 +3,11 @@
 Nothing here writes an event: the triggers of ``db/functions/staging_events.sql`` do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, func, select, text
 
 from staging_api.db.retries import retried_when_blocked
 from staging_api.db.tables import staging_events
@@ -15,6 +15,8 @@ from staging_api.staging.model import StagingEvent
 
 _COLUMNS = [staging_events.c[name] for name in StagingEvent.__dataclass_fields__]
 _ROWS_AT_ONCE = 5000
+#: Events that a page with filters may read.
+_LOOKED_AT = 50_000
 
 
 def act_as(conn: Connection, caller: str, holder: str) -> None:
@@ -32,6 +34,48 @@ def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list
         .limit(limit)
     )
     return [StagingEvent(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
+
+
+def events_after(
+    conn: Connection,
+    *,
+    limit: int,
+    after: str | None = None,
+    since: datetime | None = None,
+    equal: Mapping[str, str] | None = None,
+) -> tuple[list[StagingEvent], str | None]:
+    """Return events of all stagings behind the id `after`, in the order of their ids.
+
+    A reader that pages on gets each event exactly once: events that one still in flight may precede
+    are left for the next page. `conn` must commit by itself, so that the rows are read after the
+    time up to which they are complete.
+
+    Args:
+        limit: at most so many.
+        since: only those of then or later.
+        equal: values of columns, by name. No index has them: `_LOOKED_AT` events are read at most.
+
+    Returns:
+        the events, and where to go on; None: there are no more now.
+    """
+    whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
+    query = select(*_COLUMNS).where(staging_events.c.id < func.ulid_floor(whole_until))
+    if since is not None:
+        query = query.where(staging_events.c.id >= func.ulid_floor(since))
+    if after is not None:
+        query = query.where(staging_events.c.id > after)
+    query = query.order_by(staging_events.c.id)
+    last = None
+    if equal:
+        ids = query.with_only_columns(staging_events.c.id).offset(_LOOKED_AT).limit(1)
+        last = conn.execute(ids).scalar_one_or_none()
+        if last is not None:
+            query = query.where(staging_events.c.id <= last)
+    for column, value in (equal or {}).items():
+        query = query.where(staging_events.c[column] == value)
+    rows = conn.execute(query.limit(limit + 1)).all()
+    found = [StagingEvent(**row._mapping) for row in rows[:limit]]  # noqa: SLF001 - its public name
+    return found, found[-1].id if len(rows) > limit else last
 
 
 def extend_events(conn: Connection) -> None:
@@ -74,6 +118,8 @@ def contradictions(
 _ACT_AS = text("""
     SELECT set_config('staging.actor', :caller, true), set_config('staging.holder', :holder, true)
 """)
+
+_WHOLE_UNTIL = text("SELECT staging_events_whole_until()")
 
 # Every column of an event as the text, number or null that its digest is of.
 _CHAINS = text("""

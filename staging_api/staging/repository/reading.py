@@ -1,8 +1,7 @@
 """Read stagings, artifacts and served files, on any connection."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
@@ -24,7 +23,7 @@ def artifacts_of(conn: Connection, archive_url: str, names: Iterable[str]) -> li
             is_live,
         )
     )
-    return sorted((_artifact(row) for row in rows), key=lambda a: (order.index(a.name), a.path))
+    return sorted((artifact_of(row) for row in rows), key=lambda a: (order.index(a.name), a.path))
 
 
 def to_do(
@@ -37,7 +36,7 @@ def to_do(
     given = {"id": staging.id, "archive_url": staging.archive_url, "names": list(names)}
     ids = conn.execute(_TO_DO, {**given, "phase": phase}).scalars().all()
     rows = conn.execute(select(staged_artifacts).where(staged_artifacts.c.id.in_(ids)))
-    return sorted((_artifact(row) for row in rows), key=lambda a: names.index(a.name))
+    return sorted((artifact_of(row) for row in rows), key=lambda a: names.index(a.name))
 
 
 def prefix_of(conn: Connection, archive_url: str) -> str:
@@ -109,31 +108,6 @@ def bringer(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging
     return next(iter(with_artifacts(conn, conn.execute(_BRINGER, given).scalars().all())), None)
 
 
-def list_stagings(
-    conn: Connection,
-    *,
-    limit: int,
-    after: str | None = None,
-    equal: Mapping[str, str] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    unfinished: bool = False,
-) -> list[Staging]:
-    """Stagings, newest first: those below `after` whose columns equal, made between the times."""
-    query = select(stagings.c.id).order_by(stagings.c.id.desc()).limit(limit)
-    if unfinished:
-        query = query.where(stagings.c.finished_at.is_(None))
-    for column, value in (equal or {}).items():
-        query = query.where(stagings.c[column] == value)
-    if after is not None:
-        query = query.where(stagings.c.id < after)
-    if since is not None:
-        query = query.where(stagings.c.created_at >= since)
-    if until is not None:
-        query = query.where(stagings.c.created_at < until)
-    return with_artifacts(conn, conn.execute(query).scalars().all())
-
-
 def find_artifact(conn: Connection, artifact_id: str) -> StagedArtifact:
     """One artifact, evicted ones included.
 
@@ -144,23 +118,7 @@ def find_artifact(conn: Connection, artifact_id: str) -> StagedArtifact:
     row = conn.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"there is no artifact {artifact_id}")
-    return _artifact(row)
-
-
-def list_artifacts(
-    conn: Connection,
-    *,
-    limit: int,
-    after: str | None = None,
-    equal: Mapping[str, str] | None = None,
-) -> list[StagedArtifact]:
-    """Artifacts, newest first: those below `after` whose columns equal."""
-    query = select(staged_artifacts).order_by(staged_artifacts.c.id.desc()).limit(limit)
-    for column, value in (equal or {}).items():
-        query = query.where(staged_artifacts.c[column] == value)
-    if after is not None:
-        query = query.where(staged_artifacts.c.id < after)
-    return [_artifact(row) for row in conn.execute(query)]
+    return artifact_of(row)
 
 
 @dataclass(frozen=True)
@@ -273,7 +231,8 @@ def known_blobs(conn: Connection, digests: Sequence[str]) -> set[str]:
     return set(rows.scalars())
 
 
-def _artifact(row: Row[Any]) -> StagedArtifact:
+def artifact_of(row: Row[Any]) -> StagedArtifact:
+    """Return the artifact of a row of ``staged_artifacts``."""
     columns = {
         name: getattr(row, name)
         for name in StagedArtifact.__dataclass_fields__

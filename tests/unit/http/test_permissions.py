@@ -44,7 +44,7 @@ def table() -> str:
 
 
 def test_a_device_may_read_files_and_nothing_else():
-    """But for what needs no credential: probes, metrics, descriptions."""
+    """But for what needs no credential, and its own name and roles."""
     theirs = {
         (route, method)
         for route, methods in ALLOWED.items()
@@ -59,7 +59,7 @@ def test_a_device_may_read_files_and_nothing_else():
             "/archive/{archive}/{path:path}",
         )
         for method in ("GET", "HEAD")
-    }
+    } | {("/api/v1.0/me", "GET")}
 
 
 def test_the_documented_table_is_that_of_the_code():

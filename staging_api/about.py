@@ -1,0 +1,34 @@
+"""What this process runs: the version of the package, and a digest of its code."""
+
+import hashlib
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+NAME = "staging_api"
+_PACKAGE = Path(__file__).parent
+_SHOWN = 12
+
+
+@cache
+def package_version() -> str:
+    """Return the version of the installed package; "unknown" if it is not installed."""
+    try:
+        return version(NAME)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def build() -> str:
+    """Return 12 hex digits that differ when a file of the package does.
+
+    Two pods with the same build run the same code, whatever the version says. The first call reads
+    all files of the package (some 3 MB).
+    """
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:_SHOWN]

@@ -1,0 +1,33 @@
+"""``/archives``: every archive that was requested, one row a build."""
+
+import falcon
+
+from staging_api.http.openapi import answers, spec
+from staging_api.http.report_bodies import (
+    RequestedArchiveBody,
+    RequestedArchiveList,
+    RequestedArchiveQuery,
+)
+from staging_api.staging.service import StagingService
+
+
+class Archives:
+    """The archives that were requested."""
+
+    def __init__(self, stagings: StagingService) -> None:
+        self._stagings = stagings
+
+    @spec.validate(
+        query=RequestedArchiveQuery, resp=answers(HTTP_200=RequestedArchiveList), tags=["archives"]
+    )
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List the archives that were requested, ordered by archive_url.
+
+        Of each: how many artifacts are in which state, their size, and the newest staging. With
+        `prefix`, only those whose archive_url begins with it.
+        """
+        query: RequestedArchiveQuery = req.context.query
+        page = self._stagings.archives(query.prefix, limit=query.limit, after=query.after or "")
+        resp.media = RequestedArchiveList(
+            items=[RequestedArchiveBody.of(archive) for archive in page.items], next=page.next
+        )

@@ -1,0 +1,63 @@
+"""``/`` and ``/me``: what the service is, who is calling, and what that caller may do."""
+
+from collections.abc import Collection, Mapping
+
+import falcon
+
+from staging_api import about
+from staging_api.http.openapi import answers, spec
+from staging_api.http.permissions import ANYBODY, Roles
+from staging_api.http.report_bodies import Me, Start
+
+#: Where a reader goes on; a route that is not there is not named.
+LINKS: Mapping[str, str] = {
+    "openapi": "/openapi.json",
+    "stagings": "/api/v1.0/stagings",
+    "archives": "/api/v1.0/archives",
+    "artifacts": "/api/v1.0/artifacts",
+    "locks": "/api/v1.0/locks",
+    "events": "/api/v1.0/events",
+    "catalogue": "/api/v1.0/catalogue",
+    "apt_archives": "/api/v1.0/apt-archives",
+    "me": "/api/v1.0/me",
+    "live": "/livez",
+    "ready": "/readyz",
+    "metrics": "/metrics",
+}
+
+
+class StartPage:
+    """What the service is."""
+
+    @spec.validate(resp=answers(HTTP_200=Start), tags=["about"])
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Show the name and version of the service, and where to go on."""
+        resp.media = Start(
+            name=about.NAME,
+            version=about.package_version(),
+            build=about.build(),
+            links=dict(LINKS),
+        )
+
+
+class Caller:
+    """Who is calling."""
+
+    def __init__(self, allowed: Mapping[str, Mapping[str, Roles]]) -> None:
+        """Go by these roles, by the template of a route and by method."""
+        self._allowed = allowed
+
+    @spec.validate(resp=answers(HTTP_200=Me), tags=["about"])
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show the name and roles of the caller, and the operations that they allow."""
+        roles: Collection[str] = req.context.roles
+        resp.media = Me(
+            name=req.context.caller,
+            roles=sorted(map(str, roles)),
+            may=[
+                f"{method} {path}"
+                for path, methods in self._allowed.items()
+                for method, needed in methods.items()
+                if needed == ANYBODY or not needed.isdisjoint(roles)
+            ],
+        )

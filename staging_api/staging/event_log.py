@@ -1,0 +1,41 @@
+"""The record of events of all stagings, read page by page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from staging_api.db.engine import Database
+from staging_api.paging import Page
+from staging_api.staging import repository
+from staging_api.staging.model import StagingEvent
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The events of all stagings."""
+
+    database: Database
+
+    def page(
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        since: datetime | None = None,
+        equal: Mapping[str, str] | None = None,
+    ) -> Page[StagingEvent]:
+        """List events behind the id `after`, oldest first.
+
+        A reader that asks again with `next`, or with the id of its last event, gets each event
+        once, also those of transactions that committed out of order. With filters a page may have
+        few events or none and still have a next one.
+
+        Args:
+            since: only those of then or later.
+            equal: only those whose columns have these values.
+        """
+        with self.database.connect() as conn:
+            events, following = repository.events_after(
+                conn, limit=limit, after=after, since=since, equal=equal
+            )
+        return Page(events, following)

@@ -1,0 +1,77 @@
+"""What lists are filtered by, and an archive as lists show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from staging_api.vocabulary.staging import StagingState
+
+
+@dataclass(frozen=True)
+class StagingFilter:
+    """Which stagings a list has.
+
+    Attributes:
+        equal: values of columns, by name.
+        prefix: with which the URL of the archive begins.
+        since: made then or later.
+        until: made before.
+    """
+
+    equal: Mapping[str, str] = field(default_factory=dict)
+    prefix: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ArtifactFilter:
+    """Which artifacts a list has.
+
+    Attributes:
+        equal: values of columns, by name.
+        prefix: with which the URL of the archive begins.
+        sha256: of the object of the artifact, or of one of its files.
+        path: of the artifact or of one of its files, below ``/static``, without a slash at its end.
+        pinned: only those that are pinned now.
+    """
+
+    equal: Mapping[str, str] = field(default_factory=dict)
+    prefix: str | None = None
+    sha256: str | None = None
+    path: str | None = None
+    pinned: bool = False
+
+
+@dataclass(frozen=True)
+class NewestStaging:
+    """The newest staging of an archive."""
+
+    id: str
+    state: StagingState
+    caller: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ArchiveSummary:
+    """One archive.
+
+    Attributes:
+        static_prefix: its folder below ``/static``.
+        created_at: when it was first requested.
+        artifacts: number of its artifacts by state, evicted ones included.
+        size_bytes: of the objects of its staged artifacts.
+        last_accessed_at: last read of one of their files.
+        pinned_until: the latest pin; it may be over.
+        staging: its newest one; None: none is recorded.
+    """
+
+    archive_url: str
+    static_prefix: str
+    created_at: datetime
+    artifacts: Mapping[str, int]
+    size_bytes: int
+    last_accessed_at: datetime | None
+    pinned_until: datetime | None
+    staging: NewestStaging | None

@@ -1,0 +1,114 @@
+"""Pages of stagings and artifacts, filtered; each filter has an index.
+
+A prefix of archive URLs is looked up in ``archives``, which has one row a build: by bytes, since
+the collation of the database may order punctuation otherwise.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, any_, collate, func, select
+
+from staging_api.db.tables import archives, staged_artifacts, staged_files, stagings
+from staging_api.staging.lists import ArtifactFilter, StagingFilter
+from staging_api.staging.model import StagedArtifact, Staging
+from staging_api.staging.repository.reading import artifact_of, with_artifacts
+from staging_api.staging.repository.terms import now
+
+#: Sorts behind every character of a URL.
+_LAST = chr(0x10FFFF)
+
+
+def list_stagings(
+    conn: Connection,
+    *,
+    limit: int,
+    after: str | None = None,
+    only: StagingFilter = StagingFilter(),  # noqa: B008 - frozen
+) -> list[Staging]:
+    """Stagings below `after`, newest first."""
+    query = _newest(select(stagings.c.id), stagings, limit, after)
+    query = _matching(query, stagings, only.equal, only.prefix)
+    if only.since is not None:
+        query = query.where(stagings.c.created_at >= only.since)
+    if only.until is not None:
+        query = query.where(stagings.c.created_at < only.until)
+    return with_artifacts(conn, conn.execute(query).scalars().all())
+
+
+def list_artifacts(
+    conn: Connection,
+    *,
+    limit: int,
+    after: str | None = None,
+    only: ArtifactFilter = ArtifactFilter(),  # noqa: B008 - frozen
+) -> list[StagedArtifact]:
+    """Artifacts below `after`, newest first."""
+    query = _newest(select(staged_artifacts), staged_artifacts, limit, after)
+    query = _matching(query, staged_artifacts, only.equal, only.prefix)
+    if only.sha256 is not None:
+        query = query.where(_has_content(only.sha256))
+    if only.path is not None:
+        query = query.where(_is_at(only.path))
+    if only.pinned:
+        query = query.where(_is_pinned())
+    return [artifact_of(row) for row in conn.execute(query)]
+
+
+def begins_with(url: Any, prefix: str) -> ColumnElement[bool]:
+    """Return the condition that a URL begins with these characters, as an index can look it up."""
+    plain = collate(url, "C")
+    return and_(plain >= prefix, plain < prefix + _LAST)
+
+
+def _newest(query: Select[Any], table: Table, limit: int, after: str | None) -> Select[Any]:
+    query = query.order_by(table.c.id.desc()).limit(limit)
+    return query if after is None else query.where(table.c.id < after)
+
+
+def _matching(
+    query: Select[Any], table: Table, equal: Mapping[str, str], prefix: str | None
+) -> Select[Any]:
+    for column, value in equal.items():
+        query = query.where(table.c[column] == value)
+    if prefix:
+        named = select(archives.c.archive_url).where(begins_with(archives.c.archive_url, prefix))
+        query = query.where(table.c.archive_url.in_(named))
+    return query
+
+
+def _has_content(sha256: str) -> ColumnElement[bool]:
+    return staged_artifacts.c.id.in_(
+        select(staged_artifacts.c.id)
+        .where(staged_artifacts.c.sha256 == sha256)
+        .union_all(
+            select(staged_files.c.artifact_id).where(staged_files.c.sha256 == sha256),
+        )
+    )
+
+
+def _is_at(path: str) -> ColumnElement[bool]:
+    """Return the condition that an artifact has this path, or a file with it.
+
+    The path of an artifact begins with the folder of its archive: that has an index.
+    """
+    segments = path.split("/")
+    folders = ["/".join(segments[:count]) for count in range(1, len(segments) + 1)]
+    other = staged_artifacts.alias()
+    own = (
+        select(other.c.id)
+        .join(archives, archives.c.archive_url == other.c.archive_url)
+        .where(archives.c.static_prefix.in_(folders), other.c.path.in_([path, f"{path}/"]))
+    )
+    files = select(staged_files.c.artifact_id).where(staged_files.c.path == path)
+    return staged_artifacts.c.id.in_(own.union_all(files))
+
+
+def _is_pinned() -> ColumnElement[bool]:
+    """Return the condition that an artifact is pinned.
+
+    As an array, which is made first: few are pinned, and their index knows no order of ids.
+    """
+    other = staged_artifacts.alias()
+    pinned = select(other.c.id).where(other.c.pinned_until > now())
+    return staged_artifacts.c.id == any_(func.array(pinned.scalar_subquery()))
