@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
     store: str = Field(
         "",
-        description="where staged bytes live: a folder, or s3://; empty: file://$STAGING_HOME/static",
+        description="where staged bytes live: a folder, or s3://, gs://, az://; empty:"
+        " file://$STAGING_HOME/static",
     )
     accel_prefix: str = Field(
         "",
@@ -84,6 +85,13 @@ class Settings(BaseSettings):
     )
     sources_s3_region: str = Field(
         "", description="its region; empty: from the usual environment of AWS"
+    )
+    sources_az_account: str = Field(
+        "", description="storage account of `az://`; empty: from the usual environment of Azure"
+    )
+    sources_az_endpoint: str = Field(
+        "",
+        description="address of that account, if not Azure's: http(s)://host:port or with a path",
     )
     sources_anonymous: str = Field(
         "", description="buckets read without credentials, comma separated: gs://builds"

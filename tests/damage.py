@@ -13,9 +13,9 @@ from staging_api.store.bucket import Bucket
 
 def change(url: str, sha256: str, by: Callable[[bytes], bytes | None]) -> None:
     """Replace the bytes of a blob, whatever its name says; None removes it."""
-    if url.startswith("s3:"):
+    if not url.startswith("file:"):
         bucket = Bucket.parse(url)
-        objects, key = bucket.connect(bucket.endpoint), key_of(sha256)
+        objects, key = bucket.connect(), key_of(sha256)
         content = by(bytes(obstore.get(objects, key).bytes()))
         if content is None:
             obstore.delete(objects, key)

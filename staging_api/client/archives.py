@@ -215,8 +215,8 @@ class Archives:
 
         Args:
             archive: name of the APT archive.
-            target: root of the copy: a folder, created if missing; or ``s3://bucket/prefix`` or
-                ``gs://bucket/prefix``, with credentials from the environment.
+            target: root of the copy: a folder, created if missing; or ``s3://bucket/prefix`` and
+                its likes, with credentials from the environment.
             timeout: seconds in all.
             on_file: called with the path of each file that was written.
 

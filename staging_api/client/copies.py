@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid, Unavailable
 
-_BUCKETS = ("s3://", "gs://")
+_BUCKETS = tuple(f"{scheme}://" for scheme in SERVICES)
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -52,10 +53,10 @@ class Copy(Protocol):
 
 
 def copy_at(target: str | Path) -> Copy:
-    """Return a folder, or a bucket for ``s3://bucket/prefix`` or ``gs://bucket/prefix``.
+    """Return a folder, or a bucket for ``s3://bucket/prefix`` and its likes (`SERVICES`).
 
     Credentials, region and endpoint of a bucket come from the environment, as for the platform's
-    own programs (``AWS_...``, ``GOOGLE_...``).
+    own programs (``AWS_...``, ``GOOGLE_...``, ``AZURE_STORAGE_...``).
 
     Raises:
         Invalid: the bucket's address, or its configuration in the environment, is wrong.

@@ -1,10 +1,10 @@
-"""Read archives in buckets of Google Cloud Storage or S3, or of compatible servers.
+"""Read archives in buckets of Google Cloud Storage, S3 or Azure, or of compatible servers.
 
 The object store library finds credentials along each platform's usual chain, retries transient
 failures, and resumes a cut body at the version it began with. Its error messages hold URLs and
 more, so only their classes are used, with our own messages.
 
-An object's version is its generation (gs) or version id (s3) where the store has one, else its
+An object's version is its generation (gs) or version id (s3, az) where the store has one, else its
 ETag; each read names it, and the answer is compared again.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import (
@@ -22,8 +21,8 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import GCSStore, S3Store
 
+from staging_api.buckets import SERVICES
 from staging_api.errors import (
     ArchiveNotFound,
     ArtifactNotFound,
@@ -40,43 +39,37 @@ from staging_api.sources.url import ArchiveUrl
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import GetResult
 
+    from staging_api.buckets import BucketClient
+
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
-#: Google Cloud Storage unpacks what is stored with gzip for clients that do not say this, and sends
-#: it without a length. The library does not unpack, so listings must not come packed.
-_AS_STORED = {"Accept-Encoding": "gzip"}
 #: Limit of one request with its body and attempts; large objects take their time.
 _LONGEST_REQUEST = timedelta(hours=12)
 
 
-def open_gs(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
-    """Open an archive in Google Cloud Storage.
+def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
+    """Open an archive in a bucket.
 
     Raises:
         SourceNotAllowed: the allow-list does not cover it.
+        SourceFailed: the settings do not say enough to reach the bucket.
     """
     allowed.check(url)
-    where: dict[str, Any] = {"base_url": options.gs_endpoint} if options.gs_endpoint else {}
-    where["skip_signature"] = _is_anonymous(url, options)
-    with _translated_errors(url, "its objects"):
-        lister = GCSStore(url.authority, **where, **_client(options))
-        store = GCSStore(url.authority, **where, **_client(options, _AS_STORED))
-    return BucketSource(url, store, options, lister)
+    service = SERVICES[url.scheme]
+    where = options.buckets.get(url.scheme, {})
+    anonymous = f"{url.scheme}://{url.authority}" in options.anonymous
 
+    def connect(headers: Mapping[str, str]) -> "BucketClient":
+        client = _client(options, headers)
+        return service.connect(url.authority, where, skip_signature=anonymous, **client)
 
-def open_s3(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
-    """Open an archive in S3.
-
-    Raises:
-        SourceNotAllowed: the allow-list does not cover it.
-    """
-    allowed.check(url)
-    where: dict[str, Any] = {"endpoint": options.s3_endpoint} if options.s3_endpoint else {}
-    if options.s3_region:
-        where["region"] = options.s3_region
-    where["skip_signature"] = _is_anonymous(url, options)
-    with _translated_errors(url, "its objects"):
-        store = S3Store(url.authority, **where, **_client(options))
-    return BucketSource(url, store, options)
+    try:
+        store = connect(service.as_stored)
+        return BucketSource(url, store, options, connect({}) if service.as_stored else store)
+    except BaseError:
+        raise SourceFailed(
+            f"{url.scheme}://{url.authority} cannot be read as it is set up: check"
+            f" STAGING_SOURCES_{url.scheme.upper()}_* and the credential"
+        ) from None
 
 
 class BucketSource:
@@ -85,14 +78,14 @@ class BucketSource:
     def __init__(
         self,
         url: ArchiveUrl,
-        store: GCSStore | S3Store,
+        store: "BucketClient",
         options: SourceOptions,
-        lister: GCSStore | S3Store | None = None,
+        lister: "BucketClient",
     ) -> None:
-        """Read with `store`, list with `lister`; None: the same."""
+        """Read with `store`, list with `lister`."""
         self._url = url
         self._store = store
-        self._lister = lister or store
+        self._lister = lister
         self._options = options
         self._prefix = "".join(f"{segment}/" for segment in url.segments)
 
@@ -198,13 +191,7 @@ def _of_version(found: SourceObject) -> dict[str, Any]:
     return {"if_match" if found.version.startswith('"') else "version": found.version}
 
 
-def _is_anonymous(url: ArchiveUrl, options: SourceOptions) -> bool:
-    return f"{url.scheme}://{url.authority}" in options.anonymous
-
-
-def _client(
-    options: SourceOptions, headers: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
+def _client(options: SourceOptions, headers: Mapping[str, str]) -> dict[str, Any]:
     client: dict[str, Any] = {
         "allow_http": True,  # used only if a configured endpoint says http
         "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),

@@ -40,9 +40,7 @@ class SourceOptions:
         authorization: the Authorization header by origin, such as ``https://host:port``.
         ca_file: trusted certificate authorities: for http instead of the system's, for buckets in
             addition.
-        gs_endpoint: address of Google Cloud Storage, if not Google's.
-        s3_endpoint: address of S3, if not Amazon's.
-        s3_region: its region; None: from the environment.
+        buckets: where buckets are: by scheme the options of their service (`SERVICES`).
         anonymous: buckets that are read without credentials, as ``scheme://bucket``.
         etag_is_md5: whether the ETag of an object in a bucket, if it has that form, is its MD5. It
             is not where customer-managed keys (KMS, CMEK) encrypt the objects.
@@ -66,9 +64,7 @@ class SourceOptions:
     most_names: int = 100_000
     authorization: Mapping[str, str] = field(default_factory=dict)
     ca_file: str | None = None
-    gs_endpoint: str | None = None
-    s3_endpoint: str | None = None
-    s3_region: str | None = None
+    buckets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
     secret_parameters: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
 from staging_api.http_url import is_http_url
 from staging_api.settings import Settings
@@ -11,7 +12,7 @@ from staging_api.small_files import read_small_file
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import SCHEMES, is_safe_name, parse_prefix
 
-_ENDPOINT_FORM = "must be http://host:port or https://host:port, and no more"
+_ENDPOINT_FORM = "must be http://host:port or https://host:port; no password, no query"
 
 
 def options_of(settings: Settings) -> SourceOptions:
@@ -28,9 +29,7 @@ def options_of(settings: Settings) -> SourceOptions:
         manifests=_manifests(settings.sources_manifest),
         authorization=_authorization(settings.sources_authorization_file),
         ca_file=_ca_file(settings.sources_ca_file),
-        gs_endpoint=_endpoint("STAGING_SOURCES_GS_ENDPOINT", settings.sources_gs_endpoint),
-        s3_endpoint=_endpoint("STAGING_SOURCES_S3_ENDPOINT", settings.sources_s3_endpoint),
-        s3_region=settings.sources_s3_region or None,
+        buckets={scheme: where for scheme in SERVICES if (where := _where(settings, scheme))},
         anonymous=_buckets("STAGING_SOURCES_ANONYMOUS", settings.sources_anonymous),
         etag_is_md5=settings.sources_etag_is_md5,
         secret_parameters=frozenset(
@@ -47,9 +46,20 @@ def _manifests(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _endpoint(field: str, text: str) -> str | None:
-    if not text:
-        return None
+def _where(settings: Settings, scheme: str) -> dict[str, str]:
+    """Return the options of one service of buckets that are set."""
+    found = {}
+    for option in SERVICES[scheme].options:
+        name = f"sources_{scheme}_{option}"
+        value: str = getattr(settings, name)
+        if value and option == "endpoint":
+            value = _endpoint(f"STAGING_{name.upper()}", value)
+        if value:
+            found[option] = value
+    return found
+
+
+def _endpoint(field: str, text: str) -> str:
     if not is_http_url(text):
         raise Invalid.field(field, _ENDPOINT_FORM)
     parts = urlsplit(text)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
+from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
 from staging_api.formats.names import has_unsafe_character
 from staging_api.sources.query import split_query
@@ -34,10 +35,9 @@ class Scheme:
     local: bool = False
 
 
-#: The only list of schemes.
+#: The only list of schemes; those of buckets are all in `SERVICES`.
 SCHEMES: Mapping[str, Scheme] = {
-    "gs": Scheme("staging_api.sources.bucket:open_gs", bucket=True),
-    "s3": Scheme("staging_api.sources.bucket:open_s3", bucket=True),
+    **dict.fromkeys(SERVICES, Scheme("staging_api.sources.bucket:open_archive", bucket=True)),
     "http": Scheme("staging_api.sources.http:open_archive", default_port=80),
     "https": Scheme("staging_api.sources.http:open_archive", default_port=443),
     "file": Scheme("staging_api.sources.file:open_archive", local=True),

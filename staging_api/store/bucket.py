@@ -1,21 +1,23 @@
-"""One bucket of S3, or of what speaks its protocol: its address and its client."""
+"""One bucket of an object store: its address and its client."""
 
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
+from staging_api.buckets import SERVICES, BucketService
 from staging_api.errors import Invalid, NotFound, StoreFailed
 from staging_api.store.refusals import refusal
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import ObjectMeta
+
+    from staging_api.buckets import BucketClient
 
 #: Bytes of one read of an object.
 READ_BYTES = 1 << 20
@@ -41,57 +43,80 @@ class Bucket:
     """Where the blobs are.
 
     Attributes:
-        endpoint: of the service; empty: Amazon's.
+        scheme: of the service, one of `SERVICES`.
+        where: the options of that service: its `endpoint`, and so on.
         public_endpoint: where clients reach it, for links; empty: the same.
-        region: empty: as the environment says.
+        links: whether clients can reach it at all.
     """
 
+    scheme: str
     name: str
     prefix: str = ""
-    endpoint: str = ""
+    where: Mapping[str, str] = field(default_factory=dict)
     public_endpoint: str = ""
-    region: str = ""
+    links: bool = True
 
     @classmethod
     def parse(cls, url: str) -> "Bucket":
-        """Read ``s3://bucket/prefix?endpoint=...&public_endpoint=...&region=...``.
+        """Read ``s3://bucket/prefix?endpoint=...``, or the like of another service.
 
         Raises:
             Invalid: it is not of this form.
         """
         parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query))
-        unknown = options.keys() - {"endpoint", "public_endpoint", "region"}
-        if unknown or not parts.netloc or parts.scheme != "s3" or "@" in parts.netloc:
-            form = "s3://bucket/prefix?endpoint=...&public_endpoint=...&region=..."
-            raise Invalid.field("STAGING_STORE", f"must be {form}; credentials are found elsewhere")
-        return cls(parts.netloc, parts.path.strip("/"), **options)
+        if parts.scheme not in SERVICES:
+            raise Invalid.field("STAGING_STORE", f"must be a bucket of {', '.join(SERVICES)}")
+        own = SERVICES[parts.scheme].options
+        given = dict(parse_qsl(parts.query))
+        where = {option: given.pop(option) for option in own if option in given}
+        public, links = given.pop("public_endpoint", ""), given.pop("links", "yes")
+        if given or not parts.netloc or "@" in parts.netloc or links not in ("yes", "no"):
+            options = "&".join(f"{each}=..." for each in (*own, "public_endpoint"))
+            form = f"{parts.scheme}://bucket/prefix?{options}&links=no, of which all options"
+            needs = f"{form} may be left out; credentials are found elsewhere"
+            raise Invalid.field("STAGING_STORE", f"must be {needs}")
+        missing = [each for each in SERVICES[parts.scheme].required if not where.get(each)]
+        if missing:
+            raise Invalid.field("STAGING_STORE", f"must have ?{missing[0]}=...")
+        return cls(parts.scheme, parts.netloc, parts.path.strip("/"), where, public, links == "yes")
 
-    def connect(self, endpoint: str, *, brief: bool = False) -> S3Store:
-        """A client of it, by one of its endpoints.
+    @property
+    def service(self) -> BucketService:
+        """What the service of this bucket can do."""
+        return SERVICES[self.scheme]
+
+    @property
+    def address(self) -> str:
+        """Where anyone may ask for it; empty: only by a URL that the library signs."""
+        address = self.service.address_of(self.where)
+        return f"{address}/{quote(self.name)}" if address else ""
+
+    def connect(self, *, public: bool = False, brief: bool = False) -> "BucketClient":
+        """A client of it.
 
         Args:
-            endpoint: of the service.
+            public: by the address of clients.
             brief: for requests that are better tried later than long.
         """
-        where = {"endpoint": endpoint, "region": self.region}
-        given: dict[str, Any] = {name: value for name, value in where.items() if value}
+        where = dict(self.where)
+        if public and self.public_endpoint:
+            where["endpoint"] = self.public_endpoint
         client: Any = {**_CLIENT, **_BRIEF} if brief else _CLIENT
         retries: Any = {"max_retries": 0} if brief else _RETRIES
         with bucket_failures():
-            return S3Store(
+            return self.service.connect(
                 self.name,
+                where,
                 prefix=self.prefix or None,
                 client_options=client,
                 retry_config=retries,
-                **given,
             )
 
 
 class BucketObjectReader(io.RawIOBase):
     """One object as a file: read on from wherever it was sought."""
 
-    def __init__(self, objects: S3Store, found: "ObjectMeta") -> None:
+    def __init__(self, objects: "BucketClient", found: "ObjectMeta") -> None:
         self._objects = objects
         self._found = found
         self._position = 0

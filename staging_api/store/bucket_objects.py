@@ -1,8 +1,8 @@
 """The objects of one bucket by their keys, with the requests that the library does not make.
 
-Failures are those of our errors. Some requests are made by URLs that the library signs: the date of
-an answer, which it does not show, and the deletion of one object, for which it sends the request
-for many, that not every service has.
+Failures are those of our errors. Two requests are made here: one for the date of an answer, which
+the library does not show; and the deletion of one object by a URL that the library signs, where it
+would send the request for many, which not every server of that service has.
 """
 
 import io
@@ -20,7 +20,7 @@ import urllib3
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from staging_api import clock
-from staging_api.errors import NotFound, StoreDenied, StoreFailed
+from staging_api.errors import NotFound, StagingApiError, StoreDenied, StoreFailed
 from staging_api.store.blobs import MARKER, key_of
 from staging_api.store.bucket import (
     BRIEF_SECONDS,
@@ -38,9 +38,8 @@ log = logging.getLogger(__name__)
 
 #: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=4)
-#: How far the clocks of bucket and pod may differ while links are given out, and how long what was
-#: found out about that is believed.
-_DIFFERENCE_SECONDS = 30.0
+#: How long it is believed what was found out about the clock of the bucket, or about a credential
+#: that cannot sign links.
 _COMPARED_SECONDS = 600.0
 #: Of requests that the library does not make, by URLs that it signs.
 _REQUEST_LIFE = timedelta(minutes=1)
@@ -54,12 +53,14 @@ class BucketObjects:
     """Objects of one bucket."""
 
     def __init__(self, bucket: Bucket) -> None:
-        self._client = bucket.connect(bucket.endpoint)
+        self._bucket = bucket
+        self._client = bucket.connect()
         # A removal must succeed or fail within the time of its claim.
-        self._brief = bucket.connect(bucket.endpoint, brief=True)
-        self._public = bucket.connect(bucket.public_endpoint or bucket.endpoint)
+        self._brief = bucket.connect(brief=True)
+        self._public = bucket.connect(public=True)
         self._ahead_of_us = 0.0
         self._compared_at = float("-inf")
+        self._unsigned_until = float("-inf")
 
     def check(self) -> None:
         """Make sure that the bucket is there and lets us in."""
@@ -105,21 +106,33 @@ class BucketObjects:
             raise StoreFailed("the bucket of the store is not there") from None
 
     def copy(self, key: str, aside: str) -> "ObjectMeta":
-        """Copy an object; where the service cannot, as with more than 5 GiB, give the object."""
+        """Copy an object; where the service cannot, as with more than 5 GiB, give the object.
+
+        Azure may answer before it has copied; a copy that is shorter than the object is none yet.
+        """
+        reason = "the copy is not complete"
+        with bucket_failures():
+            found = self._client.head(key)
         try:
             with bucket_failures():
                 self._client.copy(key, aside)
-                return self._client.head(aside)
+                copied = self._client.head(aside)
+            if copied["size"] == found["size"]:
+                return copied
         except StoreFailed as error:
-            log.warning("%s cannot be kept aside: %s", key, error.detail)
-            with bucket_failures():
-                return self._client.head(key)
+            reason = error.detail
+        log.warning("%s cannot be kept aside: %s", key, reason)
+        return found
 
     def delete(self, key: str) -> None:
-        """Delete one object by a request that every service has; the library only sends the other.
+        """Delete one object, if it is there, by a request that every server has.
 
         A failure that passes is left to the caller, who comes back.
         """
+        if self._bucket.service.deletes_many:
+            with suppress(NotFound):
+                self.delete_all([key])
+            return
         with bucket_failures():
             url = obstore.sign(self._client, "DELETE", key, _REQUEST_LIFE)
         answer = _request("DELETE", url)
@@ -127,7 +140,11 @@ class BucketObjects:
             raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
 
     def delete_all(self, keys: Sequence[str]) -> None:
-        """Delete objects by one request, which not every service has."""
+        """Delete objects by one request, which not every server has.
+
+        Raises:
+            NotFound: one of them was not there; the others are gone (Azure).
+        """
         with bucket_failures():
             self._brief.delete(keys)
 
@@ -136,7 +153,7 @@ class BucketObjects:
         try:
             with bucket_failures():
                 found = self._client.get(MARKER)
-                return bytes(found.bytes()), {"e_tag": found.meta["e_tag"]}
+                return bytes(found.bytes()), _version(found.meta)
         except NotFound:
             self.check()  # a bucket that is not there is none without a marker
             return None
@@ -149,20 +166,28 @@ class BucketObjects:
     def link(self, key: str) -> str | None:
         """Return a URL by which any client can read the object for `LINK_LIFE`.
 
-        None: the clocks of this process and the bucket differ, see `BucketStore.link`.
+        None: clients do not reach the bucket; its clock and ours differ, see `BucketStore.link`; or
+        the credential cannot sign, as a SAS of Azure, or an identity at Google without signBlob.
         """
-        if self._differs_in_time():
+        if not self._bucket.links or clock.now() < self._unsigned_until or self._differs_in_time():
             return None
-        with bucket_failures():
-            return obstore.sign(self._public, "GET", key, LINK_LIFE)
+        try:
+            with bucket_failures():
+                return obstore.sign(self._public, "GET", key, LINK_LIFE)
+        except StagingApiError as error:
+            log.warning("no links: the credential of the bucket cannot sign: %s", error.detail)
+            self._unsigned_until = clock.now() + _COMPARED_SECONDS
+            return None
 
     def time(self) -> float:
         """The time by the clock that dates objects: the bucket's, as its answers have it.
 
         A service whose answers have no date leaves this pod's own clock.
         """
-        with bucket_failures():
-            url = obstore.sign(self._client, "HEAD", MARKER, _REQUEST_LIFE)
+        url = self._bucket.address
+        if not url:
+            with bucket_failures():
+                url = obstore.sign(self._client, "HEAD", MARKER, _REQUEST_LIFE)
         # A refusal is dated, too.
         date = _request("HEAD", url).headers.get("Date", "")
         try:
@@ -178,9 +203,18 @@ class BucketObjects:
         if clock.now() - self._compared_at > _COMPARED_SECONDS:
             self._ahead_of_us, self._compared_at = self.time() - clock.now(), clock.now()
         differ = self._ahead_of_us + clock.now() - time.time()
-        if abs(differ) > _DIFFERENCE_SECONDS:
+        too_far = abs(differ) > self._bucket.service.clocks_differ_seconds
+        if too_far:
             log.warning("no links: the clock of the bucket is %.0f s ahead of ours", differ)
-        return abs(differ) > _DIFFERENCE_SECONDS
+        return too_far
+
+
+def _version(found: "ObjectMeta") -> "UpdateVersion":
+    """What names this version of an object: at Google a generation, elsewhere an ETag."""
+    version: UpdateVersion = {"e_tag": found["e_tag"]}
+    if found["version"] is not None:
+        version["version"] = found["version"]
+    return version
 
 
 def _request(method: str, url: str) -> urllib3.BaseHTTPResponse:

@@ -1,16 +1,16 @@
-"""A store in a bucket of S3, or of what speaks its protocol: ``<prefix>/sha256/ab/abcd...``.
+"""A store in a bucket of S3, Google or Azure, or their likes: ``<prefix>/sha256/ab/abcd...``.
 
 Bytes are first written to a spool on the pod's own disk, since their name is known only at their
-end, and then uploaded; an object appears whole or not at all, and is durable when it does. Every
-request is signed over its body, so what arrives is what was hashed. Credentials are found along the
-platform's usual chain.
+end, and then uploaded; an object appears whole or not at all, and is durable when it does. At S3
+every request is signed over its body, so what arrives is what was hashed; elsewhere TLS protects
+it. Credentials are found along the platform's usual chain.
 
 What happens if the process dies:
 
 - while a batch writes, or before its upload: the spool is left, and swept once it is old. The parts
   of an object that was on its way are this pod's own, so another pod fetches it anew.
 - during an upload: of this blob nothing appears; an upload in several parts that was not completed
-  is removed by the bucket's own rule (``AbortIncompleteMultipartUpload``).
+  is removed by the bucket's own rule (``AbortIncompleteMultipartUpload``), at Azure after a week.
 - after some blobs were uploaded: no row mentions them yet. They are whole; the next attempt finds
   and reuses them, or a reconcile removes them.
 """

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
 from staging_api.store.blobs import BlobStore
 from staging_api.store.bucket import Bucket
 from staging_api.store.bucket_store import BucketStore
 from staging_api.store.folder_store import FolderStore
 
+_BUCKETS = tuple(f"{scheme}://" for scheme in SERVICES)
+
 
 def open_store(url: str, home: Path) -> BlobStore:
     """The store of a URL; empty: a folder of the service's home.
 
     Args:
-        url: ``file:///path`` or ``s3://bucket/prefix``.
+        url: ``file:///path``, or a bucket: ``s3://bucket/prefix`` and its likes (`SERVICES`).
         home: for files that are being fetched.
 
     Raises:
@@ -23,6 +26,7 @@ def open_store(url: str, home: Path) -> BlobStore:
         return FolderStore((home / "static").absolute())
     if url.startswith("file:///"):
         return FolderStore(Path(url.removeprefix("file://")))
-    if url.startswith("s3://"):
+    if url.startswith(_BUCKETS):
         return BucketStore(Bucket.parse(url), (home / "spool").absolute())
-    raise Invalid.field("STAGING_STORE", "must be file:///folder or s3://bucket/prefix")
+    buckets = ", ".join(f"{scheme}bucket/prefix" for scheme in _BUCKETS)
+    raise Invalid.field("STAGING_STORE", f"must be file:///folder, or one of {buckets}")

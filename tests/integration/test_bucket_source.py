@@ -27,7 +27,7 @@ def server():
 @pytest.fixture
 def source(server):
     options = SourceOptions(
-        gs_endpoint=server.url,
+        buckets={"gs": {"endpoint": server.url}},
         anonymous=frozenset({"gs://builds"}),
         attempts=3,
         backoff_seconds=0.01,
@@ -97,7 +97,9 @@ def test_a_body_shorter_than_the_object_is_noticed(server, source):
 def test_the_etag_is_the_md5_only_where_the_operator_leaves_it_so(server, source):
     assert set(source.stat("object.bin").digests) == {"md5"}
     options = SourceOptions(
-        gs_endpoint=server.url, anonymous=frozenset({"gs://builds"}), etag_is_md5=False
+        buckets={"gs": {"endpoint": server.url}},
+        anonymous=frozenset({"gs://builds"}),
+        etag_is_md5=False,
     )
     other = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
     assert other.stat("object.bin").digests == {}
@@ -115,7 +117,9 @@ def test_what_google_stores_packed_is_read_as_it_is_stored():
 
     with scripted_http(script) as server:
         options = SourceOptions(
-            gs_endpoint=server.url, anonymous=frozenset({"gs://builds"}), attempts=1
+            buckets={"gs": {"endpoint": server.url}},
+            anonymous=frozenset({"gs://builds"}),
+            attempts=1,
         )
         source = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
         found = source.stat("lines.txt")

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import obstore
 import pytest
 
 from staging_api.db.engine import Database
@@ -23,12 +22,12 @@ from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.store.blobs import MARKER, BlobStore
-from staging_api.store.bucket import Bucket
 from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import new_bucket, s3_server
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench
+from tests.stores import put_marker
 
 TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, grace_seconds=0, busy_seconds=0)
 CONTENT = b"payload of R17-1"
@@ -82,22 +81,6 @@ def elsewhere(at: Bench, blobs: BlobStore) -> Bench:
 
 def states(at: Bench) -> list[tuple[str, str | None]]:
     return at.rows("SELECT state, evict_reason FROM staged_artifacts ORDER BY id")
-
-
-def put_marker(url: str, content: bytes | None) -> None:
-    """Write the marker behind the service's back; None removes it."""
-    if url.startswith("s3:"):
-        bucket = Bucket.parse(url)
-        objects = bucket.connect(bucket.endpoint)
-        if content is None:
-            obstore.delete(objects, MARKER)
-        else:
-            obstore.put(objects, MARKER, content, use_multipart=False)
-        return
-    marker = Path(url.removeprefix("file://")) / MARKER
-    marker.unlink()
-    if content is not None:
-        marker.write_bytes(content)
 
 
 def test_a_new_store_and_a_new_database_become_a_pair(

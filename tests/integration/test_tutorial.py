@@ -165,7 +165,7 @@ def test_a_bucket_with_images_in_a_zip(
         for name, content in OBJECTS["phone/123"].items():
             bucket.put(f"phone/123/{name}", content)
         more = {
-            "sources_gs_endpoint": str(bucket.options.gs_endpoint),
+            "sources_gs_endpoint": bucket.options.buckets["gs"]["endpoint"],
             "sources_anonymous": bucket.root,
         }
         with as_served(setting[0].replace(known, local), database_url, tmp_path, **more) as service:

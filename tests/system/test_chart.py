@@ -269,6 +269,15 @@ def test_pods_may_ask_the_dns_cache_of_their_node_and_no_other_link_local_addres
         ]
 
 
+def test_pods_may_be_let_to_where_the_platform_gives_identities():
+    documents = render("-f", LEAST, "--set", "networkPolicy.metadata={169.254.169.254/32}")
+    policies = [d for d in documents if d["kind"] == "NetworkPolicy"]
+    assert len(policies) == 2
+    for policy in policies:
+        wanted = {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}]}
+        assert policy["spec"]["egress"][2:] == [wanted]
+
+
 def test_the_migration_runs_before_pods_and_may_run_again():
     (job,) = [d for d in render("-f", LEAST) if d["kind"] == "Job"]
     annotations = job["metadata"]["annotations"]

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from staging_api.buckets import SERVICES
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import member_kind
-from staging_api.errors import CatalogueInvalid, Invalid, NotFound
+from staging_api.errors import CatalogueInvalid, Invalid, NotFound, SourceFailed
 from staging_api.formats.extractors import EXTRACTORS, Extractor
 from staging_api.locks.model import ARCHIVE, LockKind
+from staging_api.settings import Settings
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Names, SourceObject, SourceOptions
 from staging_api.sources.opening import open_archive
@@ -48,7 +50,24 @@ class Nothing:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_scheme_can_be_parsed_and_opened(scheme: str) -> None:
     url = f"{scheme}://{'' if SCHEMES[scheme].local else 'builds.example'}/board/R1"
-    open_archive(parse(url), AllowList.parse(url), SourceOptions()).close()
+    options = SourceOptions(buckets={"az": {"account": "builds"}})
+    open_archive(parse(url), AllowList.parse(url), options).close()
+
+
+@pytest.mark.parametrize("scheme", SERVICES)
+def test_every_service_of_buckets_has_its_settings(scheme: str) -> None:
+    assert SCHEMES[scheme].bucket
+    for option in SERVICES[scheme].options:
+        assert f"sources_{scheme}_{option}" in Settings.model_fields
+
+
+def test_a_source_that_is_not_set_up_says_by_which_settings_it_would_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    url = "az://builds/board/R1"
+    with pytest.raises(SourceFailed, match="STAGING_SOURCES_AZ_"):
+        open_archive(parse(url), AllowList.parse(url), SourceOptions())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +85,7 @@ def test_every_scheme_can_be_parsed_and_opened(scheme: str) -> None:
 def test_a_new_scheme_is_one_line_and_its_module(
     monkeypatch: pytest.MonkeyPatch, scheme: Scheme, written: str, canonical: str
 ) -> None:
-    with pytest.raises(Invalid, match="the scheme must be one of gs, s3, http, https, file"):
+    with pytest.raises(Invalid, match="the scheme must be one of gs, s3, az, http, https, file"):
         parse(written)
     monkeypatch.setitem(SCHEMES, "dav", scheme)
 

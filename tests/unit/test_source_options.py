@@ -24,6 +24,8 @@ def test_every_setting_has_its_effect(tmp_path):
             sources_gs_endpoint="http://127.0.0.1:4443/",
             sources_s3_endpoint="https://s3.example",
             sources_s3_region="eu-central-1",
+            sources_az_account="builds",
+            sources_az_endpoint="http://127.0.0.1:10000/builds",
             sources_anonymous="gs://builds, s3://mirror",
             sources_authorization_file=secrets,
             sources_connect_seconds=1,
@@ -35,8 +37,11 @@ def test_every_setting_has_its_effect(tmp_path):
             sources_secret_parameters="Ticket, key",
         )
     )
-    assert chosen.gs_endpoint == "http://127.0.0.1:4443"
-    assert (chosen.s3_endpoint, chosen.s3_region) == ("https://s3.example", "eu-central-1")
+    assert chosen.buckets == {
+        "gs": {"endpoint": "http://127.0.0.1:4443"},
+        "s3": {"endpoint": "https://s3.example", "region": "eu-central-1"},
+        "az": {"endpoint": "http://127.0.0.1:10000/builds", "account": "builds"},
+    }
     assert chosen.anonymous == {"gs://builds", "s3://mirror"}
     assert chosen.authorization == {"https://depot.example:8443": "Bearer abc"}
     assert (chosen.connect_timeout_seconds, chosen.read_timeout_seconds) == (1, 2)
@@ -55,6 +60,7 @@ def test_every_setting_has_its_effect(tmp_path):
         ("sources_gs_endpoint", "ftp://storage.example"),
         ("sources_s3_endpoint", "https://key:secret@s3.example"),
         ("sources_s3_endpoint", "https://"),
+        ("sources_az_endpoint", "https://builds.blob.example?sig=secret"),
         ("sources_anonymous", "gs://builds/board"),
         ("sources_anonymous", "https://host"),
         ("sources_anonymous", "builds"),

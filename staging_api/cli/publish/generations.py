@@ -92,7 +92,7 @@ def lift(
 def export(
     archive: Archive,
     to: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="A folder, or s3://... for a bucket.")
+        str, typer.Argument(metavar="FOLDER", help="A folder, or a bucket such as s3://...")
     ],
     *,
     timeout: Timeout = LONG_SECONDS,
