@@ -46,6 +46,7 @@
     |-- DatabaseUnusable        the embedded database cannot be started as it is set up
     |-- AddressTaken            another program listens where this one should
     |-- Unavailable             the service cannot work just now (database away)
+    |   |-- Unreachable         for clients: nothing listens at its address
     |   |-- NoConnectionFree    all database connections of this process are in use
     |   |-- ConnectionLost      a connection broke; the statement was done or not
     |   |-- IdentityUnavailable the credential cannot be checked just now
@@ -399,6 +400,12 @@ class Unavailable(StagingApiError):
     """The service cannot do this just now: the database is away, or it is shutting down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
+
+
+class Unreachable(Unavailable):
+    """Nothing listens at the address of the service, or its name is unknown."""
+
+    code, title = "unreachable", "The service cannot be reached"
 
 
 class NoConnectionFree(Unavailable):

@@ -282,7 +282,12 @@ class Settings(BaseSettings):
         description="level of the finding that a collection has no deployment version document",
     )
     public_url: str = Field(
-        "", description="address of this service for validators; empty: http:// and STAGING_BIND"
+        "",
+        description="address of this service for validators and on pages; empty: http:// and"
+        " STAGING_BIND",
+    )
+    dashboard: bool = Field(
+        True, description="`no`: the API alone, without the pages at `/` and `/ui`"
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     traces_endpoint: str = Field(

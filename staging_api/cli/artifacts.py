@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, in_columns, print_json, size
+from staging_api.cli.output import exit_on_error, in_columns, print_json
 from staging_api.client import StagedArtifact, StagingClient
+from staging_api.sizes import size
 
 _ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged artifact.")]
 

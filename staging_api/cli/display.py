@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from staging_api.cli.output import size
 from staging_api.client import StagedArtifact, Staging
 from staging_api.errors import StagingApiError
+from staging_api.sizes import size
 from staging_api.vocabulary.staging import SETTLED_STATES
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import typer
 
 from staging_api.cli.display import Display, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import exit_on_error, print_json, size
+from staging_api.cli.output import exit_on_error, print_json
 from staging_api.cli.watching import watched, watcher_of
 from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
 from staging_api.errors import StagingApiError
+from staging_api.sizes import size
 
 _SECONDS_BETWEEN_NOTES = 5.0
 

@@ -10,8 +10,7 @@ import typer
 from staging_api.cli.exits import INTERRUPTED, exit_code
 from staging_api.client import Lock, StagedArtifact, Staging
 from staging_api.errors import Invalid, StagingApiError
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+from staging_api.sizes import size
 
 
 @contextmanager
@@ -73,16 +72,6 @@ def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
-
-
-def size(count: float | None) -> str:
-    """Return a number of bytes with a unit."""
-    if count is None:
-        return ""
-    unit = 0
-    while count >= 1000 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - SI units
-        count, unit = count / 1000, unit + 1
-    return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} {_UNITS[unit]}"
 
 
 def _row(artifact: StagedArtifact) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, in_columns, print_json, print_staging, size
+from staging_api.cli.output import exit_on_error, in_columns, print_json, print_staging
 from staging_api.client import Staging
+from staging_api.sizes import size
 
 
 def status(

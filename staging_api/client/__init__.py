@@ -9,9 +9,7 @@
 It imports none of the server's code, only its errors and vocabulary.
 """
 
-from staging_api.client.archives import Archives
-from staging_api.client.client import StagingClient
-from staging_api.client.documents import Documents
+from staging_api.client.client import Archives, Documents, StagingClient
 from staging_api.client.fetching import Fetched, FetchOptions
 from staging_api.client.model import (
     FINAL_STATES,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from staging_api.client import download
-from staging_api.client.calls import Calls
+from staging_api.client.blocking import BlockingCalls
 from staging_api.client.local_folder import LocalFolder, disk_errors
 from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
@@ -86,7 +86,7 @@ class Wanted:
 
 
 def fetch(
-    calls: Calls, wanted: Wanted, to: Path, deadline: Deadline, options: FetchOptions
+    calls: BlockingCalls, wanted: Wanted, to: Path, deadline: Deadline, options: FetchOptions
 ) -> Fetched:
     """Bring the files of artifacts to a folder; errors are those of `StagingClient.fetch`."""
     artifacts = _artifacts(calls, wanted.archive_url, wanted.names)
@@ -127,7 +127,9 @@ def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] |
     return list(found)
 
 
-def _artifacts(calls: Calls, archive_url: str, names: Sequence[str]) -> list[StagedArtifact]:
+def _artifacts(
+    calls: BlockingCalls, archive_url: str, names: Sequence[str]
+) -> list[StagedArtifact]:
     """Return the artifacts of these names as they are now.
 
     Raises:
@@ -150,7 +152,7 @@ def _artifacts(calls: Calls, archive_url: str, names: Sequence[str]) -> list[Sta
     return found
 
 
-def _files(calls: Calls, artifact: StagedArtifact, folder: LocalFolder) -> list[StagedFile]:
+def _files(calls: BlockingCalls, artifact: StagedArtifact, folder: LocalFolder) -> list[StagedFile]:
     """Return the files of an artifact: they never change, so a list is read once for a folder."""
     if artifact.state != "staged":
         return []

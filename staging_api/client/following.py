@@ -5,42 +5,43 @@ answers it.
 """
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from staging_api.client.calls import API
+from staging_api.client.connections import Connections, Response
 from staging_api.client.model import Event
-from staging_api.client.pacing import Deadline, retried
+from staging_api.client.pacing import Deadline, retrying
 from staging_api.client.problems import problem
-from staging_api.client.transport import Transport
 from staging_api.errors import AnswerUnusable, DeadlineOver, Unavailable
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
 _OK, _NOTHING_FOLLOWS = 200, 204
-_CHUNK_BYTES = 1 << 16
 #: Pause after a stream without any event.
 _PAUSE_SECONDS = 0.5
 
 
-def follow(
-    transport: Transport, path: str, staging_id: str, after: int, deadline: Deadline
-) -> Iterator[Event]:
+async def follow(
+    connections: Connections, staging_id: str, after: int, deadline: Deadline
+) -> AsyncIterator[Event]:
     """Yield the events after number `after`; errors are those of `StagingClient.events`."""
-    path = f"{path}/{quote(staging_id, '')}/events"
+    path = f"{API}/stagings/{quote(staging_id, '')}/events"
     while True:
         before = after
-        opening = partial(_opened, transport, path, before, deadline)
-        stream, answer = retried(opening, deadline, transport.pacing)
+        opening = partial(_opened, connections, path, before, deadline)
+        stream, answer = await retrying(
+            opening,
+            deadline,
+            connections.pacing,
+            connections.pause,
+            reached=lambda: connections.reached,
+        )
         try:
-            with stream:
+            async with stream:
                 if answer.status == _NOTHING_FOLLOWS:
                     return
-                for event in _read(answer):
+                async for event in _read(answer):
                     after = event.number
                     yield event
         except (Unavailable, DeadlineOver):
@@ -48,24 +49,24 @@ def follow(
         if not deadline.remaining_seconds():
             raise DeadlineOver(f"staging {staging_id} continues", extra={"staging_id": staging_id})
         if after == before:
-            time.sleep(min(_PAUSE_SECONDS, deadline.remaining_seconds()))
+            await connections.pause(min(_PAUSE_SECONDS, deadline.remaining_seconds()))
 
 
-def _opened(
-    transport: Transport, path: str, after: int, deadline: Deadline
-) -> tuple[ExitStack, "BaseHTTPResponse"]:
-    with ExitStack() as stack:
+async def _opened(
+    connections: Connections, path: str, after: int, deadline: Deadline
+) -> tuple[AsyncExitStack, Response]:
+    async with AsyncExitStack() as stack:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        answer = stack.enter_context(transport.sent("GET", path, deadline, headers))
+        answer = await stack.enter_async_context(connections.sent("GET", path, deadline, headers))
         if answer.status not in {_OK, _NOTHING_FOLLOWS}:
-            raise problem(answer.status, answer.headers, answer.read())
+            raise problem(answer.status, answer.headers, await answer.read())
         return stack.pop_all(), answer
 
 
-def _read(answer: "BaseHTTPResponse") -> Iterator[Event]:
+async def _read(answer: Response) -> AsyncIterator[Event]:
     """Yield the events of a stream; one that was cut off is dropped."""
     rest = b""
-    while chunk := answer.read1(_CHUNK_BYTES, decode_content=False):
+    while chunk := await answer.chunk():
         *blocks, rest = (rest + chunk).split(b"\n\n")
         for block in blocks:
             lines = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))

@@ -192,6 +192,7 @@ class Staging(Answer):
         reference_id: the ``X-Context-Marker`` of the request that made it.
         lock_id: the last grant under which it was worked on.
         attempt: how often work on it began.
+        waiting_for: artifacts whose upload it waits for just now.
     """
 
     id: str
@@ -207,6 +208,7 @@ class Staging(Answer):
     finished_at: datetime | None = None
     lock_id: str | None = None
     attempt: int = 0
+    waiting_for: tuple[str, ...] = ()
     error: Failure | None = None
 
     @property
@@ -220,6 +222,7 @@ class Staging(Answer):
         return {
             **super().members(document),
             "requested": tuple(document["requested"]),
+            "waiting_for": tuple(document.get("waiting_for", ())),
             "artifacts": tuple(StagedArtifact.of(each) for each in document["artifacts"]),
             "progress": Progress.of(document["progress"]),
             "error": _failure(document),

@@ -1,12 +1,23 @@
 """Limit the time of a call, and choose the wait before a retry."""
 
+import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from staging_api.errors import Conflict, DeadlineOver, StagingApiError, Unavailable
+from staging_api.client.coroutines import complete
+from staging_api.errors import (
+    Cancelled,
+    Conflict,
+    DeadlineOver,
+    StagingApiError,
+    Unavailable,
+    Unreachable,
+)
+
+log = logging.getLogger("staging_api.client")
 
 T = TypeVar("T")
 
@@ -21,6 +32,20 @@ class Deadline:
         """Set the end to that many seconds from now."""
         self.seconds = seconds
         self._at = time.monotonic() + seconds
+        self._ended = False
+
+    def end(self) -> None:
+        """Let the time be over: nobody wants the result any more."""
+        self._at, self._ended = time.monotonic(), True
+
+    def check(self) -> None:
+        """Go on, unless nobody wants the result any more.
+
+        Raises:
+            Cancelled: so it is.
+        """
+        if self._ended:
+            raise Cancelled("nobody waits for it any more")
 
     def remaining_seconds(self) -> float:
         """Return the remaining seconds, never below 0."""
@@ -37,12 +62,15 @@ class Pacing:
         jitter: adds up to this share at random, so that clients refused together do not come back
             together.
         patience_seconds: how long the service may be out of reach without a break.
+        refused_seconds: how long nothing may listen at an address that never answered this client:
+            it is wrong, or nothing runs there, more often than that it is about to start.
     """
 
     floor_seconds: float = 0.5
     ceiling_seconds: float = 10.0
     jitter: float = 0.25
     patience_seconds: float = 60.0
+    refused_seconds: float = 3.0
 
     def pause_seconds(self, tries: int, retry_after_seconds: float | None) -> float:
         """Return the wait after so many tries, never less than the Retry-After."""
@@ -54,33 +82,65 @@ class Pacing:
         return wait * (1.0 + random.uniform(0, self.jitter))  # noqa: S311 - nothing secret
 
 
-def retried(
-    once: Callable[[], T], deadline: Deadline, pacing: Pacing, on_retry: OnRetry | None = None
+async def retrying(
+    attempt: Callable[[], Awaitable[T]],
+    deadline: Deadline,
+    pacing: Pacing,
+    pause: Callable[[float], Awaitable[None]],
+    *,
+    on_retry: OnRetry | None = None,
+    reached: Callable[[], bool] = lambda: True,
 ) -> T:
-    """Call `once` until it succeeds, or fails for a reason that does not pass.
+    """Await `attempt` until it succeeds, or fails for a reason that does not pass.
 
     A wait never outlasts the deadline: the last try is made when the time is over, even before a
     later Retry-After, since locks are often released before they expire. Our own loop: retry
     libraries give up when the next wait exceeds the deadline, and the base install stays small.
 
+    Args:
+        attempt: one try.
+        deadline: of all tries together.
+        pacing: the parameters.
+        pause: waits.
+        on_retry: called before each wait.
+        reached: whether the service ever answered.
+
     Raises:
-        StagingApiError: what `once` raised last.
+        StagingApiError: what `attempt` raised last.
     """
-    reach, tries = Deadline(pacing.patience_seconds), 0
+    away, tries = time.monotonic(), 0
     while True:
         tries += 1
         try:
-            return once()
+            return await attempt()
         except StagingApiError as error:
             if not isinstance(error, Unavailable):
-                reach = Deadline(pacing.patience_seconds)
-            left = min(deadline.remaining_seconds(), reach.remaining_seconds())
+                away = time.monotonic()
+            refused = isinstance(error, Unreachable) and not reached()
+            patience = pacing.refused_seconds if refused else pacing.patience_seconds
+            patience = min(patience, pacing.patience_seconds)
+            left = min(deadline.remaining_seconds(), away + patience - time.monotonic())
             if not _passes(error) or left <= 0:
                 raise
-            pause = min(pacing.pause_seconds(tries, error.retry_after_seconds), left)
+            seconds = min(pacing.pause_seconds(tries, error.retry_after_seconds), left)
+            log.info("%s: trying again in %.1f s: %s", error.code, seconds, error.detail)
             if on_retry is not None:
-                on_retry(error, pause)
-        time.sleep(pause)
+                on_retry(error, seconds)
+        await pause(seconds)
+
+
+def retried(
+    once: Callable[[], T], deadline: Deadline, pacing: Pacing, on_retry: OnRetry | None = None
+) -> T:
+    """Call `once`, which blocks, as `retrying` awaits an attempt."""
+
+    async def attempt() -> T:
+        return once()
+
+    async def pause(seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - over connections that block
+
+    return complete(retrying(attempt, deadline, pacing, pause, on_retry=on_retry))
 
 
 def _passes(error: StagingApiError) -> bool:

@@ -281,9 +281,12 @@ class Joining:
 
         A staging that brings it records that this request relies on it.
         """
-        settled = {outcome.name for outcome in self._outcomes(request) if outcome.settled}
+        outcomes = self._outcomes(request)
+        settled = {outcome.name for outcome in outcomes if outcome.settled}
+        is_missing = any(outcome.state == "missing" for outcome in outcomes)
         if settled == set(request.names):
-            return True
+            # Only what was missing is worth a look at the archive.
+            return not (is_missing and self.stagings.late.came(request))
         if self.stagings.nothing_left(request) is None:
             return False
         self.stagings.queue_behind(request, origin)

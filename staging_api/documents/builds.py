@@ -15,7 +15,7 @@ from staging_api.documents.rendering.model import Rendering
 from staging_api.documents.validation.build_lists import BUILDS_SCHEMA, faults_of
 from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import RequestOrigin
-from staging_api.staging.model import StagingRequest
+from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.vocabulary.staging import SETTLED_STATES
 
@@ -58,7 +58,8 @@ class Builds:
 
     def _look(self, archive_url: str, artifacts: tuple[str, ...]) -> BuildState:
         try:
-            return self._state(self.stagings.check_request(archive_url, artifacts))
+            staging_request = self.stagings.check_request(archive_url, artifacts)
+            return _state(staging_request, self.stagings.known(staging_request))
         except StagingApiError as error:
             return BuildState(archive_url, artifacts, "refused", detail=error.detail)
 
@@ -67,7 +68,7 @@ class Builds:
     ) -> BuildState:
         try:
             staging_request = self.stagings.check_request(archive_url, artifacts)
-            state = self._state(staging_request)
+            state = _state(staging_request, self.stagings.nothing_left(staging_request))
             if state.state == "not_staged":
                 try:
                     staging = self.stagings.queue(staging_request, origin)
@@ -78,15 +79,6 @@ class Builds:
         except StagingApiError as error:
             return BuildState(archive_url, artifacts, "refused", detail=error.detail)
         return state
-
-    def _state(self, staging_request: StagingRequest) -> BuildState:
-        url, names = staging_request.archive_url, tuple(staging_request.names)
-        staging = self.stagings.nothing_left(staging_request)
-        if staging is None:
-            return BuildState(url, names, "not_staged")
-        states = {each.state for each in staging.artifacts if each.name in names}
-        done = states <= set(SETTLED_STATES)
-        return BuildState(url, names, "staged" if done else staging.state, staging.id)
 
 
 def named_by(rendering: Rendering | None) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -100,3 +92,12 @@ def named_by(rendering: Rendering | None) -> Iterator[tuple[str, tuple[str, ...]
             if named not in seen:
                 seen.add(named)
                 yield named
+
+
+def _state(staging_request: StagingRequest, staging: Staging | None) -> BuildState:
+    url, names = staging_request.archive_url, tuple(staging_request.names)
+    if staging is None:
+        return BuildState(url, names, "not_staged")
+    states = {each.state for each in staging.artifacts if each.name in names}
+    done = states <= set(SETTLED_STATES)
+    return BuildState(url, names, "staged" if done else staging.state, staging.id)

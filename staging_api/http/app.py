@@ -1,5 +1,6 @@
 """The Falcon application of the API, made of the route table."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,25 +15,34 @@ from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
 from staging_api.http.origins import Origins
 from staging_api.http.parameters import OneValue
+from staging_api.http.permissions import Permissions
 from staging_api.http.reads import Router
 from staging_api.http.resources.configdocs.contract import SCHEMAS
 from staging_api.http.resources.configdocs.surface import STATUS_FORMS, ConfigdocsSurface
 from staging_api.http.resources.health import OpenApiDocument
-from staging_api.http.route import error_forms
-from staging_api.http.routes import PERMISSIONS, ROUTES
+from staging_api.http.route import Route, error_forms
+from staging_api.http.routes import ROUTES
 
 #: A WSGI application of Falcon.
 App = falcon.App[Any, Any]
 
 
-def create_app(deps: AppDependencies) -> App:
-    """Return the API, a WSGI application; it has no state of its own."""
+def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
+    """Return the API, a WSGI application; it has no state of its own.
+
+    Args:
+        deps: the use cases, and what the middleware goes by.
+        pages: rows for people, beside those of the table and not in the OpenAPI document. One
+            with the path of a row of the table is served in its place.
+    """
     refusals = Refusals(deps.limits)
+    served = {route.path: route for route in (*ROUTES, *pages)}.values()
+    permissions = Permissions({route.path: route.roles for route in served})
     app: App = falcon.App(
         middleware=[
             RequestContext(deps.proxies),
-            Origins(PERMISSIONS, deps.hosts),
-            Authentication(PERMISSIONS, deps.authenticator, deps.anonymous, refusals),
+            Origins(permissions, deps.hosts),
+            Authentication(permissions, deps.authenticator, deps.anonymous, refusals),
             CallerLimits(deps.limits),
             OneValue(),
             ConfigdocsSurface(),
@@ -41,8 +51,8 @@ def create_app(deps: AppDependencies) -> App:
     )
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
-    problems.add_error_handlers(app, {**error_forms(ROUTES), **STATUS_FORMS})
-    for route in ROUTES:
+    problems.add_error_handlers(app, {**error_forms(served), **STATUS_FORMS})
+    for route in served:
         if route.make is not None:
             app.add_route(route.path, route.make(deps))
     contracts = {route.openapi_path: route.contract for route in ROUTES if route.contract}

@@ -89,7 +89,7 @@ class FalconRefusal(StagingApiError):
 
 
 #: Answers an error, whose status would be so, in the form that the clients of a path parse.
-ErrorForm = Callable[[falcon.Response, int, StagingApiError], None]
+ErrorForm = Callable[[falcon.Request, falcon.Response, int, StagingApiError], None]
 FormOf = Callable[[falcon.Request], ErrorForm | None]
 
 
@@ -189,7 +189,7 @@ def _ours(
     if form is None:
         answer(req, resp, error)
     else:
-        form(resp, status_of(error), error)
+        form(req, resp, status_of(error), error)
 
 
 def _of_falcon(
@@ -206,7 +206,7 @@ def _of_falcon(
     detail = error.description or _advice(req, status, resp.get_header("Allow"))
     title = error.title or falcon.util.code_to_http_status(status)
     if form is not None:
-        form(resp, status, FalconRefusal(title, detail, type(error).__name__))
+        form(req, resp, status, FalconRefusal(title, detail, type(error).__name__))
         return
     _answer(
         req,

@@ -42,12 +42,30 @@ def api_of(services: Services, hosts: Collection[str] = ()) -> App:
     return create_app(replace(dependencies_of(services), hosts=hosts))
 
 
+def site_of(services: Services, hosts: Collection[str] = ()) -> App:
+    """Return the API and, unless they are switched off, the pages of the dashboard.
+
+    Raises:
+        Invalid: a setting is wrong.
+    """
+    settings = services.settings
+    if not settings.dashboard:
+        return api_of(services, hosts)
+    # Templates take 30 ms to import: a process without pages, or a worker, needs none.
+    from staging_api.ui.dependencies import UiDependencies
+    from staging_api.ui.routes import pages_of
+
+    deps = replace(dependencies_of(services), hosts=hosts)
+    pages = UiDependencies(deps, settings.auth, settings.public_url.rstrip("/"))
+    return create_app(deps, pages_of(pages))
+
+
 def wsgi_of(services: Services) -> Callable[..., Any]:
-    """Return the API as a WSGI server runs it: for its own names, and traced, if chosen."""
+    """Return API and pages as a WSGI server runs them: for its own names, traced if chosen."""
     settings = services.settings
     anybody = settings.auth == "none"
     hosts = hosts_of(settings.hosts, settings.bind, anybody_may_call=anybody)
-    app: Callable[..., Any] = api_of(services, hosts)
+    app: Callable[..., Any] = site_of(services, hosts)
     if settings.traces_endpoint:
         app = traced(app, services.locks.database.engines, settings.traces_endpoint)
     return app

@@ -24,13 +24,20 @@ from staging_api.errors import (
 )
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.headers import (
-    content_length,
-    content_range,
     declared_digests,
     media_type,
     refuses_ranges,
     retry_after_seconds,
-    strong_etag,
+)
+from staging_api.sources.http_answers import (
+    OK,
+    PARTIAL,
+    begins_object,
+    bytes_before,
+    describes_object,
+    range_headers,
+    version_of,
+    whole_length,
 )
 from staging_api.sources.http_client import Answer, HttpClient
 from staging_api.sources.http_names import HttpNames
@@ -43,8 +50,6 @@ from staging_api.sources.url import ArchiveUrl
 from staging_api.sources.web_page import (
     JUDGED_BYTES,
     is_foreign_page,
-    is_html_type,
-    names_page,
 )
 
 _GONE = (404, 410)
@@ -55,7 +60,6 @@ _OVERLOADED = (*_SOON_BETTER, 503, 504)
 #: Answers to a GET of the first bytes that are about the range, not about the object.
 _NO_RANGE = (400, 416, 501)
 _SERVER_FAILED = 500
-_OK, _PARTIAL = 200, 206
 #: From a server without ranges a reader may want a part; the bytes before it are read in vain.
 _MOST_SKIPPED_BYTES = 8 << 20
 _FIRST_BYTES = {"Range": f"bytes=0-{JUDGED_BYTES - 1}"}
@@ -176,7 +180,7 @@ class HttpSource:
                 self._check_status(answer, name)
             if self._is_sent_unpacked(answer, name):
                 return self._stat(name)
-            if _describes(answer, name):
+            if describes_object(answer, name):
                 return self._described(name, answer)
         return self._stat_by_get(name, _FIRST_BYTES)
 
@@ -206,8 +210,8 @@ class HttpSource:
     def _described(self, name: str, answer: Answer) -> SourceObject:
         if refuses_ranges(answer.headers):
             self._rangeless.add(name)
-        size = _whole_length(answer)
-        version = _version(answer, size)
+        size = whole_length(answer)
+        version = version_of(answer, size)
         return SourceObject(
             name=name,
             url=self._url.below(name).canonical,
@@ -220,11 +224,11 @@ class HttpSource:
     def _body(
         self, found: SourceObject, start: int, end: int | None, *, needs_range: bool = False
     ) -> Generator[bytes, None, None]:
-        headers = _conditions(found, start, end)
+        headers = range_headers(found, start, end)
         with self._lanes.one(), self._request("GET", found.name, headers) as answer:
             self._check_status(answer, found.name)
             self._check_version(answer, found)
-            if needs_range and answer.status == _OK:
+            if needs_range and answer.status == OK:
                 raise self._no_ranges(found.name)
             yield from self._streamed(answer, found, start, end)
 
@@ -232,7 +236,7 @@ class HttpSource:
         self, answer: Answer, found: SourceObject, start: int, end: int | None
     ) -> Generator[bytes, None, None]:
         last = found.size_bytes if end is None else end
-        skip = _skipped(answer, start)
+        skip = bytes_before(answer, start)
         yield from self._counted(answer, found.name, skip, None if last is None else last - start)
         # A chunked body has no length in its head: make sure that it ends here.
         if end is None and answer.is_chunked and answer.read1(1):
@@ -248,7 +252,7 @@ class HttpSource:
             chunk = answer.read1(CHUNK_BYTES)
             if not chunk:
                 break
-            if is_first and _begins(answer):
+            if is_first and begins_object(answer):
                 self._check_page(answer, name, chunk[:JUDGED_BYTES])
             is_first = False
             pace.add(len(chunk))
@@ -274,7 +278,7 @@ class HttpSource:
 
     def _check_status(self, answer: Answer, name: str) -> None:
         host, status = self._url.authority, answer.status
-        if status in (_OK, _PARTIAL):
+        if status in (OK, PARTIAL):
             return
         if status in _GONE:
             raise ArtifactNotFound(f"{name} is not in the archive")
@@ -302,60 +306,14 @@ class HttpSource:
 
     def _check_end(self, answer: Answer) -> None:
         """A body that ends with the connection cannot be distinguished from a cut one."""
-        if answer.status == _OK and not answer.has_end:
+        if answer.status == OK and not answer.has_end:
             raise SourceFailed(f"{self._url.authority} does not say where the body ends")
 
     def _check_version(self, answer: Answer, found: SourceObject) -> None:
         self._check_end(answer)
-        length = _whole_length(answer)
+        length = whole_length(answer)
         differs = length is not None and found.size_bytes not in (None, length)
-        if length is None and answer.status == _PARTIAL:
+        if length is None and answer.status == PARTIAL:
             length = found.size_bytes  # the server does not know it, or does not say so
-        if differs or _version(answer, length) != found.version:
+        if differs or version_of(answer, length) != found.version:
             raise SourceChanged(f"{found.name} changed since it was found")
-
-
-def _describes(answer: Answer, name: str) -> bool:
-    """Whether the answer to a HEAD is worth believing."""
-    page = is_html_type(media_type(answer.headers)) and not names_page(name)
-    return answer.status == _OK and bool(_whole_length(answer)) and not page
-
-
-def _begins(answer: Answer) -> bool:
-    """Whether the body begins with the first byte of the object."""
-    part = content_range(answer.headers) if answer.status == _PARTIAL else None
-    return part is None or part.start == 0
-
-
-def _whole_length(answer: Answer) -> int | None:
-    """Return the length of the object, whatever part of it the answer brings."""
-    if answer.status != _PARTIAL:
-        return content_length(answer.headers)
-    part = content_range(answer.headers)
-    return part.size_bytes if part else None
-
-
-def _version(answer: Answer, length: int | None) -> str | None:
-    if (etag := strong_etag(answer.headers)) is not None:
-        return etag
-    modified = answer.headers.get("Last-Modified")
-    return f"{modified} {length}" if modified and length is not None else None
-
-
-def _conditions(found: SourceObject, start: int, end: int | None) -> dict[str, str]:
-    if not start and end is None:
-        return {}
-    headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-    if found.version and found.version.startswith('"'):
-        headers["If-Range"] = found.version
-    return headers
-
-
-def _skipped(answer: Answer, start: int) -> int:
-    """Return how many bytes of the body come before the requested ones."""
-    if answer.status == _OK:
-        return start
-    part = content_range(answer.headers)
-    if part is None or part.start is None or part.start > start:
-        raise SourceFailed("the source answered with another range than the requested one")
-    return start - part.start

@@ -31,7 +31,7 @@ from staging_api.exhaustion import is_exhaustion
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
-from staging_api.sources.model import warnings_of
+from staging_api.sources.model import SourceObject, warnings_of
 from staging_api.staging import engine, repository
 from staging_api.staging.engine import FetchedArtifact
 from staging_api.staging.fetched import FileRow
@@ -140,7 +140,11 @@ class Attempt:
         return write
 
     def record(
-        self, fetched: FetchedArtifact | None, bytes_done: int, names: Sequence[str]
+        self,
+        fetched: FetchedArtifact | None,
+        bytes_done: int,
+        names: Sequence[str],
+        without: SourceObject | None = None,
     ) -> None:
         """Record what was fetched, once the store is known to have all of it.
 
@@ -148,6 +152,7 @@ class Attempt:
             fetched: None: it is missing.
             bytes_done: what came over the wire for it.
             names: the objects that it was chosen from.
+            without: the object that has nothing of it, if it is missing although there is one.
 
         Raises:
             Unavailable: contents of it were removed meanwhile, which may pass.
@@ -156,7 +161,7 @@ class Attempt:
         if fetched is None:
             with guarded(self.database, self.held) as conn:
                 warnings = warnings_of(names)
-                repository.mark_missing(conn, self.artifact.id, self.held.lease, warnings)
+                repository.mark_missing(conn, self.artifact.id, self.held.lease, warnings, without)
                 repository.settle(conn, self.artifact.archive_url, self.held.lease)
             return
         files = self._rows_of(fetched)

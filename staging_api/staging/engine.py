@@ -68,6 +68,7 @@ class FetchHooks:
         reserve: called with a number of bytes before they are written.
         progress: called after every chunk: bytes done, bytes in all (None: not known).
         check: called before every chunk.
+        without: called with an object that is there and has nothing of the artifact.
         tracker: follows the file that the artifact becomes, if it becomes one.
         checkpoint: called with the name of every step that was done: where a test can pull the
             plug.
@@ -77,6 +78,7 @@ class FetchHooks:
     reserve: Callable[[int], None] = lambda _count: None
     progress: Progress = lambda _done, _total: None
     check: Callable[[], None] = lambda: None
+    without: Callable[[SourceObject], None] = lambda _object: None
     tracker: WriteTracker = field(default_factory=WriteTracker)
     checkpoint: Callable[[str], None] = lambda _name: None
 
@@ -187,7 +189,8 @@ class _Attempt:
         with store.batch(self.owner, _reserved_before if reserved else hooks.reserve) as batch:
             assembly = self._assembly(batch)
             for lookup in lookups:
-                _bring(lookup, assembly, transfer)
+                with self._noted_if_empty(lookup.source_object):
+                    _bring(lookup, assembly, transfer)
                 hooks.checkpoint("object verified")
             self._commit(batch)
         return assembly.result(self.source.url, [lookup.source_object for lookup in lookups])
@@ -209,11 +212,20 @@ class _Attempt:
                 # Before anything of it is unpacked.
                 reader.verified(digests.sha256(""))
                 own = file if is_plain else None
-                assembly.unpack(SourceLookup(this), reader, own, self.limits)
+                with self._noted_if_empty(this):
+                    assembly.unpack(SourceLookup(this), reader, own, self.limits)
                 file.unlink()
                 hooks.checkpoint("object verified")
             self._commit(batch)
         return assembly.result(self.source.url, found)
+
+    @contextmanager
+    def _noted_if_empty(self, source_object: SourceObject) -> Iterator[None]:
+        try:
+            yield
+        except ArtifactNotFound:
+            self.hooks.without(source_object)
+            raise
 
     def _assembly(self, batch: Batch) -> ArtifactAssembly:
         return ArtifactAssembly(self.kind, self.choice, self.build, batch, self.hooks.tracker)

@@ -16,12 +16,14 @@ class StagingFilter:
         prefix: with which the URL of the archive begins.
         since: made then or later.
         until: made before.
+        unfinished: only those that are not final.
     """
 
     equal: Mapping[str, str] = field(default_factory=dict)
     prefix: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)

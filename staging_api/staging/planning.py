@@ -1,7 +1,7 @@
 """Plan a request: what of it is staged or on its way already, and the rows of the rest."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
@@ -32,12 +32,22 @@ def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
     return bringer if newest.final else newest
 
 
+def missing(conn: Connection, request: StagingRequest) -> list[StagedArtifact]:
+    """The artifacts of a request that are optional, and were not in the archive."""
+    rows = repository.artifacts_of(conn, request.archive_url, request.names)
+    return [row for row in rows if row.state == "missing"]
+
+
 def queue_behind(
-    database: Database, holder: str, request: StagingRequest, origin: RequestOrigin
+    database: Database,
+    holder: str,
+    request: StagingRequest,
+    origin: RequestOrigin,
+    came: Collection[str] = (),
 ) -> None:
     """Write a request down behind the current lock holder; see `StagingService.queue_behind`."""
     with database.connect() as conn:
-        coming = _coming(conn, request)
+        coming = _coming(conn, request, came)
     if coming is not None and set(request.names) <= set(coming.joined):
         return
     with database.begin() as conn:
@@ -45,12 +55,12 @@ def queue_behind(
         prefix = reserve_folder(conn, request)
         # Serialized: of concurrent requests, all but the first find the staging of the first.
         repository.lock_archive(conn, request.archive_url)
-        coming = _coming(conn, request)
+        coming = _coming(conn, request, came)
         if coming is not None and repository.note_joined(
             conn, coming.id, request.names, origin.caller
         ):
             return
-        plan(conn, request, origin, prefix, over=("failed",))
+        plan(conn, request, origin, prefix, over=("failed",), came=came)
         repository.settle(conn, request.archive_url)
 
 
@@ -66,6 +76,7 @@ def plan(
     prefix: str,
     *,
     over: Sequence[str],
+    came: Collection[str] = (),
 ) -> str:
     """Add a staging; return its id.
 
@@ -74,6 +85,7 @@ def plan(
             an artifact in a state of `over`.
         prefix: returned by `reserve_folder`.
         over: artifacts in one of these states are due again.
+        came: artifacts that were missing and are in the archive now: they are due again as well.
     """
     staging_id = repository.add_staging(
         conn,
@@ -95,7 +107,7 @@ def plan(
             lock_kind=lock_kind_of(kind).name,
             phase=kind.phase,
             path=f"{prefix}/{kind.target('', request.url.build)}",
-            over=over,
+            over=(*over, "missing") if kind.name in came else over,
         )
     return staging_id
 
@@ -112,7 +124,7 @@ def _requested_rows(
     return repository.artifacts_of(conn, request.archive_url, request.names)
 
 
-def _coming(conn: Connection, request: StagingRequest) -> Staging | None:
+def _coming(conn: Connection, request: StagingRequest, came: Collection[str]) -> Staging | None:
     """The unfinished staging that brings everything, if there is one.
 
     Nothing of that failed for it, and it waits for an upload at least as long as the request.
@@ -122,7 +134,11 @@ def _coming(conn: Connection, request: StagingRequest) -> Staging | None:
         return None
     if (found.upload_wait_seconds or 0) < (request.upload_wait_seconds or 0):
         return None
-    coming = {a.name for a in found.artifacts if a.settled or a.to_do}
+    coming = {
+        a.name
+        for a in found.artifacts
+        if a.to_do or (a.settled and not (a.state == "missing" and a.name in came))
+    }
     return found if set(request.names) <= coming else None
 
 

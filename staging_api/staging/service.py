@@ -48,6 +48,7 @@ from staging_api.staging.artifacts import Artifacts, canonical_equal
 from staging_api.staging.catalogue_check import CatalogueCheck
 from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
+from staging_api.staging.late_objects import LateObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.stop_signals import StopSignals
@@ -90,6 +91,11 @@ class StagingService:
     def upkeep(self) -> Upkeep:
         """The upkeep of the store."""
         return Upkeep(self.database, self.locks, self.blobs, self.store)
+
+    @cached_property
+    def late(self) -> LateObjects:
+        """Looks again for what was missing."""
+        return LateObjects(self.database, self.open_archive, self.uploads.options)
 
     @property
     def artifacts(self) -> Artifacts:
@@ -136,7 +142,18 @@ class StagingService:
         return url
 
     def nothing_left(self, request: StagingRequest) -> Staging | None:
-        """The staging to point to if this request makes no work: staged, or on its way already."""
+        """The staging to point to if this request makes no work: staged, or on its way already.
+
+        What was missing is looked for again, in bounded time: it may have been uploaded since.
+        """
+        staging = self.known(request)
+        if staging is None:
+            return None
+        staged = {each.name for each in staging.artifacts if each.state == "staged"}
+        return staging if staged >= set(request.names) or not self.late.came(request) else None
+
+    def known(self, request: StagingRequest) -> Staging | None:
+        """Return what `nothing_left` does, without a look at the archive."""
         with self.database.connect() as conn:
             return planning.nothing_left(conn, request)
 
@@ -164,7 +181,8 @@ class StagingService:
         one's row records that others rely on it, so that its end, a cancellation too, does not lose
         what was accepted here.
         """
-        planning.queue_behind(self.database, self.locks.holder, request, origin)
+        came = self.late.came(request)
+        planning.queue_behind(self.database, self.locks.holder, request, origin, came)
 
     def stage(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
@@ -326,12 +344,13 @@ class StagingService:
 
     def _plan(self, request: StagingRequest, holds: Holds, origin: RequestOrigin) -> str:
         first, *others = holds.values()
+        came = self.late.came(request)
         with guarded(self.database, first) as conn:
             for other in others:
                 lock_store.guard(conn, other.lease)
             prefix = planning.reserve_folder(conn, request)
             over = (*TO_DO_STATES, "failed")
-            staging_id = planning.plan(conn, request, origin, prefix, over=over)
+            staging_id = planning.plan(conn, request, origin, prefix, over=over, came=came)
             repository.settle(conn, request.archive_url, first.lease)
         bind_log_context(staging_id=staging_id)
         return staging_id

@@ -169,10 +169,12 @@ class Work:
         started = time.monotonic()
         tracker = WriteTracker()
         progress = ThrottledProgress(attempt.progress_writer(tracker))
+        without: list[SourceObject] = []
         with attempt.failure_recorded():
             names = self.upload.names_for(self._kind(artifact))
-            fetched = self._fetch(held, artifact, names, progress, tracker)
-        attempt.record(fetched, progress.done, names)
+            hooks = FetchHooks(progress=progress, tracker=tracker, without=without.append)
+            fetched = self._fetch(held, artifact, names, hooks)
+        attempt.record(fetched, progress.done, names, next(iter(without), None))
         outcome = "missing" if fetched is None else "staged"
         metrics.ARTIFACTS.labels(artifact.name, outcome).inc()
         metrics.ARTIFACT_SECONDS.labels(artifact.name).observe(time.monotonic() - started)
@@ -186,8 +188,7 @@ class Work:
         held: Hold,
         artifact: StagedArtifact,
         names: Sequence[str],
-        progress: ThrottledProgress,
-        tracker: WriteTracker,
+        hooks: FetchHooks,
     ) -> FetchedArtifact | None:
         quota = Quota(self.upkeep)
         reservation = QuotaReservation(
@@ -200,12 +201,11 @@ class Work:
             self.witnesses.of(kind.verify, self.upload.listed),
             self.request.url.build,
             self.blobs,
-            FetchHooks(
+            replace(
+                hooks,
                 content_of=self._content_of,
                 reserve=reservation,
-                progress=progress,
                 check=self.stop_signals.check,
-                tracker=tracker,
             ),
             owner=held.lease.id,
             names=names,

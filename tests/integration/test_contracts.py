@@ -42,7 +42,10 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
     "http-rows": [
         ("http.offender", "staging_api.db.engine"),
         ("http.offender", "staging_api.staging.repository"),
+        ("ui.screens.now", "staging_api.staging.repository"),
     ],
+    "templates": [("http.prefer", "jinja2"), ("staging.offender", "markupsafe")],
+    "ui": [("ui.formats", "staging_api.ui.page")],
     "gunicorn": [("http.prefer", "gunicorn"), ("staging.offender", "gunicorn")],
     "database": [
         ("http.offender", "sqlalchemy"),

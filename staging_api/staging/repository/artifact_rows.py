@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from staging_api.db.tables import archives, staged_artifacts, staged_files
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
+from staging_api.sources.model import SourceObject
 from staging_api.staging.fetched import FetchedArtifact, FileRow
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
@@ -34,6 +35,8 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "bytes_total": None,
     "bytes_per_second": None,
     "warnings": [],
+    "source_url": None,
+    "source_version": None,
 }
 
 _OF_FILE: Final = ("path", "sha256", "size_bytes", "executable")
@@ -191,10 +194,23 @@ def mark_staged(
     return set()
 
 
-def mark_missing(conn: Connection, artifact_id: str, lease: Lease, warnings: Sequence[str]) -> None:
-    """Record that the archive lacks an optional artifact, and what was left out of its list."""
+def mark_missing(
+    conn: Connection,
+    artifact_id: str,
+    lease: Lease,
+    warnings: Sequence[str],
+    without: SourceObject | None = None,
+) -> None:
+    """Record that the archive lacks an optional artifact.
+
+    Args:
+        warnings: what was left out of its list.
+        without: the object that is there, and has nothing of the artifact.
+    """
     _forget_files(conn, artifact_id)
-    new = {"state": "missing", "warnings": list(warnings)}
+    new: dict[str, Any] = {"state": "missing", "warnings": list(warnings)}
+    if without is not None:
+        new |= {"source_url": without.url, "source_version": without.version}
     _set(conn, artifact_id, **new, **proof(lease), **_NO_FAILURE)
 
 

@@ -29,6 +29,8 @@ def list_stagings(
     """Stagings below `after`, newest first."""
     query = _newest(select(stagings.c.id), stagings, limit, after)
     query = _matching(query, stagings, only.equal, only.prefix)
+    if only.unfinished:
+        query = query.where(stagings.c.finished_at.is_(None))
     if only.since is not None:
         query = query.where(stagings.c.created_at >= only.since)
     if only.until is not None:

@@ -107,3 +107,16 @@ def test_equal_values_of_a_parameter_are_taken_once(
 
 def test_versions_to_compare_are_a_list(full: DocumentApi) -> None:
     assert full.get("/configdocs", versions=["committed", "buffer"]).status == 200
+
+
+@pytest.mark.parametrize("version", ["committed", "buffer"])
+def test_a_version_and_a_revision_at_once_are_refused_by_name(
+    full: DocumentApi, version: str
+) -> None:
+    route = "GET /renderedconfigdocs"
+    for query in (f"version={version}&revision=1", f"revision=1&version={version}"):
+        status, body = status_of(full, route, query)
+        assert (status, b"revision" in body) == (400, True), (query, body)
+    for query in (f"version={version}", "revision=1", "version=&revision=1"):
+        status, body = status_of(full, route, query)
+        assert status == 200, (query, body)

@@ -12,11 +12,15 @@ from staging_api.http.route import Route, error_forms
 from staging_api.http.routes import PERMISSIONS, ROUTES
 
 
-def words(_resp: falcon.Response, _status: int, _error: StagingApiError) -> None:
+def words(
+    _req: falcon.Request, _resp: falcon.Response, _status: int, _error: StagingApiError
+) -> None:
     """Answer with one word."""
 
 
-def lines(_resp: falcon.Response, _status: int, _error: StagingApiError) -> None:
+def lines(
+    _req: falcon.Request, _resp: falcon.Response, _status: int, _error: StagingApiError
+) -> None:
     """Answer with a line."""
 
 

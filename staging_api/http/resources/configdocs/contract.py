@@ -307,7 +307,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                 _VERSION,
                 parameter(
                     "revision",
-                    "or of a revision",
+                    "or of a revision, then without a version",
                     schema={"type": "integer", "minimum": 1, "maximum": 1000000},
                 ),
                 _SECRETS,

@@ -5,7 +5,7 @@ import falcon
 from staging_api.documents.messages import of_finding
 from staging_api.documents.model import RenderingFailed
 from staging_api.documents.reader import version_named
-from staging_api.documents.refusals import BufferConflict
+from staging_api.documents.refusals import BufferConflict, RequestInvalid
 from staging_api.documents.service import DocumentService
 from staging_api.documents.showing import rendered_text
 from staging_api.errors import StagingApiError
@@ -24,7 +24,7 @@ class RenderedConfigdocs:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Give the rendered documents of a version, or of a revision by its number."""
-        version = req.get_param("revision") or version_named(req.get_param("version"))
+        version = _asked(req)
         secrets = wants_secrets(req)
         number = self._reader.number_of(version)
         digest = self._reader.find(number).digest
@@ -36,6 +36,21 @@ class RenderedConfigdocs:
             raise _failed(RenderingFailed(rendered.findings))
         resp.content_type = YAML
         resp.data = rendered_text(rendered.rendering, secrets=secrets)
+
+
+def _asked(req: falcon.Request) -> str:
+    """The version or the revision that is asked for.
+
+    Raises:
+        RequestInvalid: both are, and they need not be the same.
+    """
+    revision, version = req.get_param("revision"), req.get_param("version")
+    if revision and version:
+        raise RequestInvalid(
+            "Invalid revision parameter",
+            "a version or a revision can be asked for, not both at once: leave one of them out",
+        )
+    return revision or version_named(version)
 
 
 def _failed(error: RenderingFailed) -> StagingApiError:

@@ -64,7 +64,9 @@ class ConfigdocsSurface:
                 )
 
 
-def status_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+def status_error(
+    _req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
+) -> None:
     """Answer an error as these clients parse it."""
     advise(resp, error)
     title, reason, messages = _words(error)

@@ -36,7 +36,9 @@ def not_there(resp: falcon.Response, text: str) -> None:
     say(resp, legible(text))
 
 
-def word_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+def word_error(
+    _req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
+) -> None:
     """Answer an error where one word is the answer.
 
     What can pass by itself (no slot, the database away) is a 200 that makes the client ask again.
@@ -47,12 +49,16 @@ def word_error(resp: falcon.Response, status: int, error: StagingApiError) -> No
         _refuse(resp, status, error, f"{_FAILED}: ")
 
 
-def text_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+def text_error(
+    _req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
+) -> None:
     """Answer an error where text or JSON is the answer; it never looks like data."""
     _refuse(resp, status, error)
 
 
-def status_error(resp: falcon.Response, status: int, error: StagingApiError) -> None:
+def status_error(
+    _req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
+) -> None:
     """Answer an error to clients that know the statuses of HTTP."""
     resp.status = falcon.util.code_to_http_status(status)
     advise(resp, error)

@@ -1,0 +1,121 @@
+"""What a call needs of the connections to a service, whether it blocks or not.
+
+Every call of this package is written once, as a coroutine. `StagingClient` runs it over connections
+that block, where it never waits for anything else (`blocking`); `AsyncStagingClient` gives it to an
+event loop (`async_connections`).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from staging_api.client.pacing import Deadline, Pacing, log
+from staging_api.errors import Invalid
+
+if TYPE_CHECKING:
+    from staging_api.client.transport import Transport
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 10.0
+_SILENCE_SECONDS = 120.0
+#: Time-out of the last try when little time is left: enough for a refusal.
+_LAST_TRY_SECONDS = 1.0
+
+#: A body: bytes, or pieces that can be read again.
+Content = bytes | Iterable[bytes]
+
+
+class Response(Protocol):
+    """An answer whose body is read within the block that it was given for."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by names of any case."""
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+
+    async def chunk(self) -> bytes:
+        """Return the next bytes that came; none at the end."""
+
+
+class Connections(Protocol):
+    """The connections of one client to one service."""
+
+    base_url: str
+    pacing: Pacing
+
+    @property
+    def reached(self) -> bool:
+        """Whether the service ever answered this client."""
+
+    def sent(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        headers: Mapping[str, str],
+        content: Content | None = None,
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send a request once; read its answer within the block.
+
+        Args:
+            method: of HTTP.
+            path: below the address of the service, quoted.
+            deadline: bounds each wait for bytes.
+            headers: of this request.
+            content: its body; `headers` have its length unless it is bytes.
+
+        Raises:
+            Unreachable: nothing listens at the address, or its name is unknown.
+            Unavailable: reset, or cut off within the answer.
+            DeadlineOver: no byte came in time.
+            AnswerUnusable: TLS failed.
+        """
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long."""
+
+    async def on_disk(self, work: "Callable[[Transport], T]", deadline: Deadline) -> T:
+        """Return the result of work that reads and writes files, and so blocks.
+
+        Args:
+            work: is given blocking connections to the same service.
+            deadline: of `work`; ended if the caller does not want the result any more.
+        """
+
+
+def checked(base_url: str) -> str:
+    """Return the address of a service without a slash at its end.
+
+    Raises:
+        Invalid: it is not an HTTP address.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Invalid.field("base_url", f"must be http://... or https://..., not {base_url!r}")
+    return base_url.rstrip("/")
+
+
+def silence_seconds(deadline: Deadline) -> float:
+    """Return how long to wait for the next bytes of an answer."""
+    return min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
+
+
+def noted(method: str, path: str, status: int, headers: Mapping[str, str], began: float) -> None:
+    """Log an answer; without its query, where an archive's URL may have a signature."""
+    log.debug(
+        "%s %s: %s after %.3f s, request %s",
+        method,
+        path.partition("?")[0],
+        status,
+        time.monotonic() - began,
+        headers.get("X-Request-Id", "-"),
+    )

@@ -1,0 +1,218 @@
+"""The calls that bring files of the service to this machine."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from staging_api.client import download as downloading
+from staging_api.client import fetching
+from staging_api.client.artifacts import artifact, artifact_names, pin
+from staging_api.client.blocking import BlockingCalls
+from staging_api.client.calls import Calls
+from staging_api.client.fetching import Fetched, FetchOptions, Wanted
+from staging_api.client.model import Staging
+from staging_api.client.pacing import Deadline, OnRetry
+from staging_api.client.stagings import stage, wait
+from staging_api.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from staging_api.client.transport import Transport
+
+
+async def fetch(
+    calls: Calls,
+    /,
+    staging: Staging,
+    to: str | PathLike[str],
+    *,
+    artifacts: Sequence[str] | None = None,
+    timeout: float = 3600.0,
+    options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
+) -> Fetched:
+    """Bring all files of a staging to a folder, unpacked folders included.
+
+    Files that the folder has already are not fetched again; other files in it stay. Every
+    file appears whole and verified, or not at all; a later call goes on where one was killed.
+
+    Args:
+        staging: as returned by `stage`; one that is not final is waited for.
+        to: the folder; made if it is missing.
+        artifacts: only these artifacts of the staging.
+        timeout: seconds in all.
+        options: how many connections, and whom to tell.
+
+    Raises:
+        Cancelled: the staging was cancelled.
+        NotFound: something was evicted meanwhile: stage it again.
+        ArchiveUnsafe: the name of a file leads out of the folder.
+        ArchiveCorrupt: received bytes do not have the declared digest.
+        Conflict: another process writes to the folder; or two files would be one on its disk,
+            which ignores case.
+        DiskFailed: a file cannot be written.
+        DeadlineOver: not done in time.
+        StagingApiError: the staging failed; the class says why.
+    """
+    deadline = Deadline(timeout)
+    if not staging.final:
+        staging = await wait(calls, staging.id, timeout=timeout)
+    names = staging.requested if artifacts is None else artifacts
+    wanted = Wanted(staging.archive_url, names)
+    return await _brought(calls, wanted, to, deadline, options)
+
+
+async def get(
+    calls: Calls,
+    /,
+    archive_url: str,
+    artifacts: Sequence[str] | None = None,
+    *,
+    to: str | PathLike[str],
+    upload_wait_seconds: float | None = None,
+    timeout: float = 3600.0,
+    on_retry: OnRetry | None = None,
+    on_change: Callable[[Staging], None] | None = None,
+    options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
+) -> Fetched:
+    """Stage artifacts of an archive, wait for all of them, and bring their files to a folder.
+
+    Args:
+        archive_url: the archive.
+        artifacts: names or groups of the catalogue; None is what its ``default`` says.
+        to: the folder; made if it is missing.
+        upload_wait_seconds: as for `stage`.
+        timeout: seconds in all.
+        on_retry: as for `stage`.
+        on_change: as for `wait`.
+        options: as for `fetch`.
+
+    Raises:
+        StagingApiError: as `stage`, `wait` and `fetch` do.
+    """
+    deadline = Deadline(timeout)
+    staging = await stage(
+        calls,
+        archive_url,
+        artifacts,
+        upload_wait_seconds=upload_wait_seconds,
+        timeout=timeout,
+        on_retry=on_retry,
+    )
+    left = deadline.remaining_seconds()
+    if not staging.final:
+        staging = await wait(calls, staging.id, timeout=left, on_change=on_change)
+    names = await artifact_names(calls, archive_url, artifacts)
+    wanted = Wanted(staging.archive_url, names)
+    return await _brought(calls, wanted, to, deadline, options)
+
+
+@asynccontextmanager
+async def borrow(
+    calls: Calls,
+    /,
+    archive_url: str,
+    artifacts: Sequence[str] | None = None,
+    *,
+    to: str | PathLike[str] | None = None,
+    pin_seconds: float = 0.0,
+) -> AsyncIterator[Path]:
+    """Make a context manager whose value is a folder with the files of artifacts.
+
+    Args:
+        archive_url: the archive.
+        artifacts: names or groups of the catalogue; None is what its ``default`` says.
+        to: a folder, which stays; None is a temporary one, removed at the end.
+        pin_seconds: pins the artifacts meanwhile, at most so long; for operators. 0: not.
+
+    Raises:
+        StagingApiError: as `get` and `pin` do.
+    """
+    async with AsyncExitStack() as stack:
+        if to is None:
+            to = stack.enter_context(TemporaryDirectory(prefix="staging-"))
+        fetched = await get(calls, archive_url, artifacts, to=to)
+        if pin_seconds:
+            until = datetime.now(UTC) + timedelta(seconds=pin_seconds)
+            for artifact_id in fetched.artifact_ids:
+                if (await artifact(calls, artifact_id)).pinned_until is None:
+                    await pin(calls, artifact_id, until)
+                    stack.push_async_callback(_unpin, calls, artifact_id)
+        yield fetched.folder
+
+
+async def _unpin(calls: Calls, artifact_id: str) -> None:
+    try:
+        await pin(calls, artifact_id, None)
+    except (Conflict, NotFound):
+        return  # it ends by itself
+
+
+async def download(
+    calls: Calls,
+    /,
+    path: str,
+    to: str | PathLike[str],
+    *,
+    sha256: str | None = None,
+    timeout: float = 3600.0,
+    on_bytes: downloading.OnBytes | None = None,
+) -> Path:
+    """Download a staged file, resuming an earlier attempt, also one of another process.
+
+    `to` appears at once and whole, after its digest was verified.
+
+    Args:
+        path: below ``/static``: the `path` of an artifact, or its `url`.
+        to: the file to write; replaced if it exists. Until it is complete, its bytes are in
+            ``.<name>.<digest>.part`` beside it.
+        sha256: expected digest, in hex; None trusts the digest that the service declares.
+        timeout: seconds in all.
+        on_bytes: called with the bytes received so far, and the total.
+
+    Returns:
+        `to`.
+
+    Raises:
+        NotFound: nothing is staged there.
+        SourceChanged: the file staged there is not `sha256`.
+        ArchiveCorrupt: the received bytes do not have the declared digest.
+    """
+    target = downloading.DownloadTarget(path, Path(to), sha256 or "")
+    deadline = Deadline(timeout)
+    told = _stopping(on_bytes, deadline)
+
+    def work(transport: "Transport") -> Path:
+        return downloading.fetch(transport, target, deadline, told)
+
+    return await calls.connections.on_disk(work, deadline)
+
+
+async def _brought(
+    calls: Calls,
+    wanted: Wanted,
+    to: str | PathLike[str],
+    deadline: Deadline,
+    options: FetchOptions,
+) -> Fetched:
+    told = replace(options, on_bytes=_stopping(options.on_bytes, deadline))
+
+    def work(transport: "Transport") -> Fetched:
+        blocking = BlockingCalls(transport, calls.timeout)
+        return fetching.fetch(blocking, wanted, Path(to), deadline, told)
+
+    return await calls.connections.on_disk(work, deadline)
+
+
+def _stopping(on_bytes: downloading.OnBytes | None, deadline: Deadline) -> downloading.OnBytes:
+    """Stop the work at its next bytes once nobody waits for it any more."""
+
+    def told(done: int, total: int) -> None:
+        deadline.check()
+        if on_bytes is not None:
+            on_bytes(done, total)
+
+    return told

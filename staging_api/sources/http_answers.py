@@ -1,0 +1,64 @@
+"""What the answers of an http server say of an object: its length, its version, which part it is.
+
+Pure functions over an answer's status and headers; `staging_api.sources.headers` reads one header.
+"""
+
+from staging_api.errors import SourceFailed
+from staging_api.sources.headers import content_length, content_range, media_type, strong_etag
+from staging_api.sources.http_client import Answer
+from staging_api.sources.model import SourceObject
+from staging_api.sources.web_page import is_html_type, names_page
+
+OK, PARTIAL = 200, 206
+
+
+def describes_object(answer: Answer, name: str) -> bool:
+    """Whether the answer to a HEAD is worth believing."""
+    page = is_html_type(media_type(answer.headers)) and not names_page(name)
+    return answer.status == OK and bool(whole_length(answer)) and not page
+
+
+def begins_object(answer: Answer) -> bool:
+    """Whether the body begins with the first byte of the object."""
+    part = content_range(answer.headers) if answer.status == PARTIAL else None
+    return part is None or part.start == 0
+
+
+def whole_length(answer: Answer) -> int | None:
+    """Return the length of the object, whatever part of it the answer brings."""
+    if answer.status != PARTIAL:
+        return content_length(answer.headers)
+    part = content_range(answer.headers)
+    return part.size_bytes if part else None
+
+
+def version_of(answer: Answer, length: int | None) -> str | None:
+    """Return the strong ETag, or else the time of change and the length; None without either."""
+    if (etag := strong_etag(answer.headers)) is not None:
+        return etag
+    modified = answer.headers.get("Last-Modified")
+    return f"{modified} {length}" if modified and length is not None else None
+
+
+def range_headers(found: SourceObject, start: int, end: int | None) -> dict[str, str]:
+    """Return the headers that ask for a range of the version that was found."""
+    if not start and end is None:
+        return {}
+    headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+    if found.version and found.version.startswith('"'):
+        headers["If-Range"] = found.version
+    return headers
+
+
+def bytes_before(answer: Answer, start: int) -> int:
+    """Return how many bytes of the body come before the requested ones.
+
+    Raises:
+        SourceFailed: the first of these is not in it.
+    """
+    if answer.status == OK:
+        return start
+    part = content_range(answer.headers)
+    if part is None or part.start is None or part.start > start:
+        raise SourceFailed("the source answered with another range than the requested one")
+    return start - part.start

@@ -1,0 +1,139 @@
+"""Look again for optional objects that were missing: they may have been uploaded since.
+
+The request that names such an artifact looks itself, before anything is written: so one that finds
+nothing new is answered at once, from the rows, and no worker and no lock is involved. It looks at
+the names of what is missing, or at the manifest or listing if that takes a glob; for at most
+`_LONGEST_SECONDS`, and not again within some seconds. Whatever the source answers but "it is there"
+changes nothing.
+
+If the process dies, nothing was written; the next request looks again.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from staging_api.catalogue.model import ArtifactKind
+from staging_api.db.engine import Database
+from staging_api.errors import ArtifactAmbiguous, SourceFailed, StagingApiError
+from staging_api.sources.interruptible import Interruptible
+from staging_api.sources.model import Source, SourceOptions
+from staging_api.sources.url import ArchiveUrl
+from staging_api.staging import planning
+from staging_api.staging.archive_names import ArchiveNames
+from staging_api.staging.model import StagedArtifact, StagingRequest
+
+log = logging.getLogger(__name__)
+
+#: One request looks no longer than this.
+_LONGEST_SECONDS = 3.0
+#: Between two looks for one artifact; and so many times as long as a look took.
+_PAUSE_SECONDS, _PAUSE_OF_LOOK = 2.0, 10.0
+#: So many requests of this process look at once; others are answered from the rows.
+_AT_ONCE = 4
+#: Looks that are remembered.
+_KEPT = 10_000
+
+
+@dataclass
+class _Look:
+    """The last look for one artifact; `due` is the time of the next one."""
+
+    due: float
+    came: bool = False
+
+
+class LateObjects:
+    """Looks for what was missing; one object for all requests of a process."""
+
+    def __init__(
+        self,
+        database: Database,
+        open_archive: Callable[[ArchiveUrl], Source],
+        options: SourceOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._open_archive = open_archive
+        self._options = options
+        self._clock = clock
+        self._looks: OrderedDict[tuple[str, str], _Look] = OrderedDict()
+        self._mutex = threading.Lock()
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+
+    def came(self, request: StagingRequest) -> frozenset[str]:
+        """Return the artifacts of a request whose rows say ``missing``, and which are there now."""
+        with self._database.connect() as conn:
+            rows = planning.missing(conn, request)
+        if not rows:
+            return frozenset()
+        due = self._claimed(rows)
+        if due and self._turns.acquire(blocking=False):
+            try:
+                self._look(request, due)
+            finally:
+                self._turns.release()
+        with self._mutex:
+            looks = [(row.name, self._looks.get(_key(row))) for row in rows]
+        return frozenset(name for name, look in looks if look is not None and look.came)
+
+    def _claimed(self, rows: Sequence[StagedArtifact]) -> list[StagedArtifact]:
+        """Return those that it is time to look for; no other request looks for them meanwhile."""
+        now, due = self._clock(), []
+        with self._mutex:
+            for row in rows:
+                look = self._looks.get(_key(row))
+                if look is None or look.due <= now:
+                    self._looks[_key(row)] = _Look(now + _LONGEST_SECONDS + _PAUSE_SECONDS)
+                    due.append(row)
+                self._looks.move_to_end(_key(row))
+            while len(self._looks) > max(_KEPT, len(rows)):
+                self._looks.popitem(last=False)
+        return due
+
+    def _look(self, request: StagingRequest, rows: Sequence[StagedArtifact]) -> None:
+        began = self._clock()
+        kinds = {kind.name: kind for kind in request.kinds}
+        found: set[str] = set()
+
+        def check() -> None:
+            if self._clock() - began > _LONGEST_SECONDS:
+                raise SourceFailed(f"nothing was heard within {_LONGEST_SECONDS:.0f} s")
+
+        try:
+            with closing(Interruptible(self._open_archive(request.url), check)) as source:
+                names = ArchiveNames(self._database, source, request, self._options, waits=False)
+                for row in rows:
+                    if _is_there(row, kinds[row.name], names, source):
+                        found.add(row.name)
+        except StagingApiError as error:
+            log.info("%s: no look for what is missing: %s", request.archive_url, error.detail)
+        self._note(rows, found, self._clock() - began)
+
+    def _note(self, rows: Sequence[StagedArtifact], found: set[str], took: float) -> None:
+        due = self._clock() + max(_PAUSE_SECONDS, _PAUSE_OF_LOOK * took)
+        with self._mutex:
+            for row in rows:
+                self._looks[_key(row)] = _Look(due, row.name in found)
+        for name in sorted(found):
+            log.info("%s of %s was missing, and is there now", name, rows[0].archive_url)
+
+
+def _is_there(row: StagedArtifact, kind: ArtifactKind, names: ArchiveNames, source: Source) -> bool:
+    """Whether an object of the artifact is there that was not looked into before."""
+    try:
+        objects = names.find(kind)
+    except ArtifactAmbiguous:
+        return True  # two came: the request fails, and says so
+    if row.source_url is None or not objects:
+        return bool(objects)
+    # There was an object, which had nothing of the artifact: only another version of it may have.
+    return row.source_version not in (None, *(source.stat(name).version for name in objects))
+
+
+def _key(row: StagedArtifact) -> tuple[str, str]:
+    return row.archive_url, row.name

@@ -1,0 +1,1 @@
+"""The dashboard: pages for people over the use cases and the permissions of the API."""

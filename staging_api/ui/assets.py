@@ -1,0 +1,98 @@
+"""Style sheet, script and icons: read once, served under names that have their digest.
+
+A name never gets other bytes, so browsers keep them for ever; a page of a newer version names other
+files.
+"""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePath
+
+import falcon
+
+from staging_api.errors import NotFound
+
+_BASE = "/ui/assets/"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that pages refer to, plain and compressed."""
+
+    media_type: str
+    plain: bytes
+    gzipped: bytes
+
+
+def asset_url(name: str) -> str:
+    """Return the address of a file of ``assets``.
+
+    Raises:
+        KeyError: there is no such file.
+    """
+    return _BASE + _names()[name]
+
+
+def build_id() -> str:
+    """Return what changes with any asset, so that an old page notices a new version."""
+    names = "".join(sorted(_names().values()))
+    return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+class Assets:
+    """``/ui/assets/{name}``; has nothing that is secret."""
+
+    answers_head = True
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
+        """Send a file; for ever the same under this name."""
+        found = _by_hashed_name().get(name)
+        if found is None:
+            raise NotFound("there is no such file: reload the page, which is of another version")
+        resp.content_type = found.media_type
+        resp.set_header("Cache-Control", _FOR_EVER)
+        resp.set_header("Vary", "Accept-Encoding")
+        # An icon opened by itself is a document of this site.
+        resp.set_header("Content-Security-Policy", "default-src 'none'")
+        if "gzip" in (req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            resp.data = found.gzipped
+        else:
+            resp.data = found.plain
+
+
+@cache
+def _contents() -> dict[str, bytes]:
+    folder = files(__package__) / "assets"
+    return {file.name: file.read_bytes() for file in folder.iterdir() if _is_asset(file.name)}
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The name with the digest, by the plain one."""
+    return {name: _hashed(PurePath(name), data) for name, data in _contents().items()}
+
+
+def _hashed(name: PurePath, data: bytes) -> str:
+    return f"{name.stem}.{hashlib.sha256(data).hexdigest()[:12]}{name.suffix}"
+
+
+@cache
+def _by_hashed_name() -> dict[str, Asset]:
+    return {
+        _names()[name]: Asset(_TYPES[PurePath(name).suffix], data, gzip.compress(data, mtime=0))
+        for name, data in _contents().items()
+    }
+
+
+def _is_asset(name: str) -> bool:
+    return PurePath(name).suffix in _TYPES

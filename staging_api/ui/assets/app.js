@@ -1,0 +1,289 @@
+// What pages do beyond plain HTML: news by polling, copy buttons, clocks, keys, colours.
+// Every page works without this file. No text of a page ever becomes HTML or code here: answers are
+// parsed by the browser as documents, and their elements are moved.
+
+const LOOK_MS = 2000;
+const SLOWEST_MS = 30000;
+const root = document.documentElement;
+const $ = (id) => document.getElementById(id);
+let skew = Date.parse(document.body.dataset.now) - Date.now();
+root.dataset.script = "";
+
+// --- Times: absolute ones in the reader's zone, ages that tick by the server's clock.
+
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+function duration(seconds) {
+  let left = Math.max(0, Math.floor(seconds));
+  const parts = [];
+  for (const [length, unit] of UNITS) {
+    const count = Math.floor(left / length);
+    left %= length;
+    if (count) parts.push(`${count} ${unit}`);
+  }
+  return parts.slice(0, 2).join(" ") || "0 s";
+}
+
+const local = new Intl.DateTimeFormat(undefined, {
+  day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
+
+function showTimes(within) {
+  for (const time of within.querySelectorAll("time[data-local]")) {
+    const at = new Date(time.dateTime);
+    time.textContent = local.format(at);
+    time.title = `${local.format(at)} here, ${time.dateTime}`;
+    time.removeAttribute("data-local");
+  }
+}
+
+function tick() {
+  const now = Date.now() + skew;
+  for (const time of document.querySelectorAll("time[data-age]")) {
+    const away = (now - Date.parse(time.dateTime)) / 1000;
+    const text = duration(time.dataset.age === "until" ? -away : away);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// --- News: the same address, only its live parts; 304 while nothing but the time has changed.
+
+const news = { etag: "", paused: false, failures: 0, at: Date.now(), timer: 0, asking: null };
+
+function say(state, text) {
+  const pulse = $("pulse");
+  if (!pulse) return;
+  pulse.hidden = false;
+  pulse.dataset.state = state;
+  pulse.setAttribute("aria-pressed", String(state === "paused"));
+  pulse.title = state === "paused" ? "Go on (p)" : "Pause (p)";
+  $("pulse-text").textContent = text;
+}
+
+function schedule() {
+  clearTimeout(news.timer);
+  if (news.paused || document.hidden) return;
+  const wait = Math.min(LOOK_MS * 2 ** Math.min(news.failures, 4), SLOWEST_MS);
+  news.timer = setTimeout(look, wait);
+}
+
+function look() {
+  if (news.asking) return;
+  const ask = new XMLHttpRequest();
+  news.asking = ask;
+  ask.open("GET", location.href);
+  ask.responseType = "document";
+  ask.timeout = 20000;
+  ask.setRequestHeader("X-Live", "1");
+  ask.setRequestHeader("Accept", "text/html");
+  if (news.etag) ask.setRequestHeader("If-None-Match", news.etag);
+  ask.onloadend = () => {
+    news.asking = null;
+    heard(ask);
+    schedule();
+  };
+  ask.send();
+}
+
+function heard(ask) {
+  if (ask.status === 200 && ask.response && ask.response.getElementById("main")) {
+    news.etag = ask.getResponseHeader("ETag") || "";
+    take(ask.response);
+  }
+  if (ask.status === 200 || ask.status === 304) {
+    news.failures = 0;
+    news.at = Date.now();
+    $("main").classList.remove("stale");
+    const older = ask.getResponseHeader("X-Build");
+    say("live", older && older !== root.dataset.build ? "new version: reload" : "live");
+  } else if (ask.status === 401) {
+    say("paused", "signed out");
+    news.paused = true;
+  } else {
+    news.failures += 1;
+    $("main").classList.add("stale");
+    say("reconnecting", `reconnecting, showing ${local.format(new Date(news.at))}`);
+  }
+}
+
+function take(page) {
+  const now = Date.parse(page.body.dataset.now);
+  if (now) skew = now - Date.now();
+  for (const part of page.querySelectorAll("[data-live]")) {
+    const mine = part.id && $(part.id);
+    if (mine) merge(mine, document.adoptNode(part));
+  }
+  if (document.title !== page.title) document.title = page.title;
+  const icon = page.querySelector("link[rel=icon]");
+  const mine = document.querySelector("link[rel=icon]");
+  if (icon && mine && icon.getAttribute("href") !== mine.getAttribute("href")) mine.href = icon.href;
+  showTimes($("main"));
+  announce();
+}
+
+// Make `mine` like `theirs`, and touch nothing that is alike already: so focus, selection, scroll,
+// open details and half-filled forms stay. Children with a data-key or an id are found by it.
+function merge(mine, theirs) {
+  if (mine.nodeType !== Node.ELEMENT_NODE) {
+    if (mine.data !== theirs.data) mine.data = theirs.data;
+    return;
+  }
+  if (mine.tagName === "TIME" && mine.dateTime === theirs.dateTime && mine.dataset.age === theirs.dataset.age) return;
+  if (mine.tagName === "FORM" || mine.contains(document.activeElement) && mine.matches("input, select, textarea")) return;
+  for (const { name } of [...mine.attributes]) {
+    if (!theirs.hasAttribute(name) && !(mine.tagName === "DETAILS" && name === "open") && name !== "data-current" && name !== "data-copied") mine.removeAttribute(name);
+  }
+  for (const { name, value } of [...theirs.attributes]) {
+    if (mine.tagName === "DETAILS" && name === "open") continue;
+    if (mine.getAttribute(name) !== value) mine.setAttribute(name, value);
+  }
+  mergeChildren(mine, theirs);
+}
+
+const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset?.key || node.id || "" : "");
+
+function mergeChildren(mine, theirs) {
+  const known = new Map();
+  for (const child of mine.childNodes) if (keyOf(child)) known.set(keyOf(child), child);
+  let next = mine.firstChild;
+  for (const wanted of [...theirs.childNodes]) {
+    const key = keyOf(wanted);
+    const found = key ? known.get(key) : next;
+    const alike = found && found.nodeType === wanted.nodeType && found.nodeName === wanted.nodeName && keyOf(found) === key;
+    if (!alike) {
+      mine.insertBefore(document.adoptNode(wanted), next);
+      continue;
+    }
+    if (found !== next) mine.insertBefore(found, next);
+    else next = next.nextSibling;
+    merge(found, wanted);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+}
+
+// A screen reader hears what changed on the watched page, at most every 5 s.
+let announced = 0;
+function announce() {
+  const watched = document.querySelector("[data-announce]");
+  const line = $("announce");
+  if (!watched || !line || Date.now() - announced < 5000) return;
+  const text = watched.dataset.announce;
+  if (line.dataset.last !== undefined && line.dataset.last !== text) {
+    line.textContent = text;
+    announced = Date.now();
+  }
+  line.dataset.last = text;
+}
+
+function pause(on) {
+  news.paused = on;
+  if (on) {
+    clearTimeout(news.timer);
+    say("paused", "paused");
+  } else {
+    look();
+  }
+}
+
+// --- Copy, colours, countdowns.
+
+async function copy(button) {
+  const from = button.dataset.copyFrom;
+  const text = from ? $(from).textContent : button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.dataset.copied = "";
+    $("announce").textContent = "copied";
+    setTimeout(() => button.removeAttribute("data-copied"), 1500);
+  } catch {
+    const range = document.createRange();
+    range.selectNodeContents(from ? $(from) : button.previousElementSibling || button);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+  }
+}
+
+const THEMES = ["auto", "light", "dark"];
+
+function nextTheme() {
+  const next = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
+  root.dataset.theme = next;
+  document.cookie = `staging-theme=${next}; Path=/; Max-Age=31536000; SameSite=Strict`;
+  $("theme").title = `Colours: ${next}`;
+  $("theme").lastElementChild.textContent = `Change colours, now ${next}`;
+}
+
+function countDown() {
+  for (const place of document.querySelectorAll("[data-countdown], [data-reload]")) {
+    const left = Math.max(0, Number(place.textContent) - 1);
+    place.textContent = String(left);
+    if (left === 0 && place.dataset.reload !== undefined) location.reload();
+  }
+}
+
+// --- Keys: single letters, switched off by a box (WCAG 2.1.4), never while typing.
+
+const keysOn = () => localStorage.getItem("staging-keys") !== "off";
+let afterG = 0;
+
+function moveRow(step) {
+  const rows = [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a"));
+  if (!rows.length) return;
+  const at = rows.findIndex((row) => row.dataset.current !== undefined);
+  const row = rows[Math.min(Math.max(at + step, 0), rows.length - 1)];
+  if (at >= 0) rows[at].removeAttribute("data-current");
+  row.dataset.current = "";
+  row.querySelector("a").focus();
+}
+
+const KEYS = {
+  "/": () => $("q").focus(),
+  "?": () => $("keys").showModal(),
+  p: () => $("pulse") && pause(!news.paused),
+  t: nextTheme,
+  j: () => moveRow(1),
+  k: () => moveRow(-1),
+  g: () => { afterG = Date.now(); },
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !keysOn()) return;
+  if (Date.now() - afterG < 1500) {
+    const link = [...document.querySelectorAll("[data-key]")].find((a) => a.matches(".rail a") && a.dataset.key === event.key);
+    afterG = 0;
+    if (link) { event.preventDefault(); link.click(); return; }
+  }
+  const act = KEYS[event.key];
+  if (act) { event.preventDefault(); act(); }
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.copy");
+  if (button) copy(button);
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.querySelector("[data-live-page]") || news.paused) return;
+  if (document.hidden) { clearTimeout(news.timer); say("paused", "paused while hidden"); }
+  else look();
+});
+
+$("theme")?.closest("form").addEventListener("submit", (event) => { event.preventDefault(); nextTheme(); });
+$("pulse")?.addEventListener("click", () => pause(!news.paused));
+$("keys-on").checked = keysOn();
+$("keys-on").addEventListener("change", (event) => localStorage.setItem("staging-keys", event.target.checked ? "on" : "off"));
+
+showTimes(document);
+tick();
+setInterval(() => { tick(); countDown(); }, 1000);
+$("problem")?.focus();
+if (document.querySelector("[data-live-page]")) {
+  say("live", "live");
+  announce();
+  schedule();
+}

@@ -1,0 +1,69 @@
+"""What a page shows, for programs: the same as curl, command line, Python and SQL."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+_API = "/api/v1.0"
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Lines to copy; an empty form is not offered.
+
+    Attributes:
+        path: of the call of the API, below its base path, with its query; for curl.
+    """
+
+    path: str
+    cli: str = ""
+    python: str = ""
+    sql: str = ""
+    method: str = "GET"
+    body: str = ""
+
+    def forms(self, server: str, *, with_token: bool) -> list[tuple[str, str]]:
+        """Return the name and the text of each form.
+
+        Args:
+            server: address of the service.
+            with_token: whether a credential is needed; its place is a variable of the shell.
+        """
+        made = [
+            ("curl", self._curl(server, with_token=with_token)),
+            ("command line", self.cli and f"export STAGING_SERVER={server}\n{self.cli}"),
+            ("Python", self.python and _PYTHON.format(server=server, body=self.python)),
+            ("SQL", self.sql),
+        ]
+        return [(name, text) for name, text in made if text]
+
+    def _curl(self, server: str, *, with_token: bool) -> str:
+        parts = ["curl -sS"]
+        if self.method != "GET":
+            parts.append(f"-X {self.method}")
+        if with_token:
+            parts.append('-H "Authorization: Bearer $STAGING_TOKEN"')
+        if self.body:
+            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(self.body)}")
+        parts.append(shlex.quote(f"{server}{self.path}"))
+        return " ".join(parts)
+
+
+def api_path(path: str, **query: str | int | None) -> str:
+    """Return the path of a call of the API, such as ``/locks``, with those parameters not None."""
+    given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+    return f"{_API}{quote(path)}" + (f"?{urlencode(given)}" if given else "")
+
+
+def sql_text(statement: str, values: Mapping[str, str]) -> str:
+    """Return a statement with its parameters ``:name`` written as literals."""
+    for name, value in values.items():
+        statement = statement.replace(f":{name}", "'" + value.replace("'", "''") + "'")
+    return statement
+
+
+_PYTHON = """from staging_api.client import StagingClient
+
+with StagingClient("{server}") as client:
+    {body}"""

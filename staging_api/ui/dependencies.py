@@ -1,0 +1,21 @@
+"""What the pages are made of."""
+
+from dataclasses import dataclass
+
+from staging_api.http.dependencies import AppDependencies
+
+
+@dataclass(frozen=True)
+class UiDependencies:
+    """The use cases of the API, and what only pages need.
+
+    Attributes:
+        api: the use cases, which the screens call as the resources of the API do.
+        auth: how callers authenticate: a value of STAGING_AUTH.
+        public_url: address of this service for people, without a slash at its end; empty: as the
+            browser has it.
+    """
+
+    api: AppDependencies
+    auth: str = "none"
+    public_url: str = ""

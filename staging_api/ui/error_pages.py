@@ -1,0 +1,48 @@
+"""The form of errors of all pages: what is wrong, inside the shell, and how to go on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import falcon
+
+from staging_api.errors import StagingApiError, Unauthenticated
+from staging_api.http.problems import advise, answer
+from staging_api.ui.answering import send_page
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.page import wants_page
+from staging_api.ui.problem import problem_of
+from staging_api.ui.rendering import render
+from staging_api.ui.screen import Screen, Shown
+from staging_api.ui.shell import layout_of
+
+
+class ErrorPages:
+    """Answers errors with pages; it needs no database, which may be what is away."""
+
+    def __init__(self, deps: UiDependencies, screens: Sequence[Screen]) -> None:
+        """Show `screens` in the navigation."""
+        self._deps, self._screens = deps, screens
+
+    def __call__(
+        self, req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
+    ) -> None:
+        """Answer an error; with a problem document to a program that asks for ``/``."""
+        if req.path == "/" and not wants_page(req):
+            answer(req, resp, error)
+            return
+        advise(resp, error)
+        # Basic would open a dialog of the browser in front of the page's own form.
+        if isinstance(error, Unauthenticated):
+            resp.set_header("WWW-Authenticate", "Bearer")
+        problem = problem_of(error, getattr(req.context, "request_id", ""))
+        shown = Shown("error.html", f"{status} {problem.title}", mood="bad", live=False)
+        layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
+        names = {
+            **layout,
+            "layout": "base.html",
+            "status": status,
+            "problem": problem,
+            "signs_in": isinstance(error, Unauthenticated),
+            "next": req.relative_uri if req.method == "GET" else "/",
+        }
+        send_page(resp, render(shown.template, names), status)

@@ -1,0 +1,109 @@
+"""How pages write times, sizes, ids and states: one form each, as markup that escapes its content.
+
+A time is always absolute: the browser shows it in its own zone, with UTC and RFC 3339 beside it. An
+age stands beside it, and ticks in the browser. Ages are left out of a page's ETag.
+"""
+
+import hashlib
+import re
+from datetime import datetime
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from staging_api.http.problems import rfc3339
+from staging_api.sizes import size as plain_size
+
+_ID_SHOWN = 10
+_DIGEST_SHOWN = 8
+_TICKING = re.compile(r"(<time [^>]*data-age[^>]*>)[^<]*")
+#: Largest unit first, in seconds; an age has at most two of them.
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def moment(value: datetime | None, absent: str = "none") -> Markup:
+    """A time of day; its date and zone are in the title."""
+    if value is None:
+        return Markup("<span class=absent>{}</span>").format(absent)
+    text = rfc3339(value.replace(microsecond=0))
+    return Markup('<time datetime="{0}" title="{0}" data-local>{1} UTC</time>').format(
+        text, value.strftime("%d %b %H:%M:%S")
+    )
+
+
+def age(value: datetime | None, now: datetime) -> Markup:
+    """How long ago a time was, or how far ahead it lies; ticks in the browser."""
+    if value is None:
+        return Markup("")
+    return Markup('<time datetime="{0}" title="{0}" data-age>{1}</time>').format(
+        rfc3339(value), duration((now - value).total_seconds())
+    )
+
+
+def countdown(value: datetime | None, now: datetime) -> Markup:
+    """How long until a time; counts down in the browser."""
+    if value is None:
+        return Markup("")
+    return Markup('<time datetime="{0}" title="{0}" data-age=until>{1}</time>').format(
+        rfc3339(value), duration((value - now).total_seconds())
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time in its two largest units: ``2 h 10 min``."""
+    if seconds is None:
+        return ""
+    left, parts = max(0, int(seconds)), []
+    for length, unit in _UNITS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def size(count: float | None) -> str:
+    """A number of bytes, as the command line prints it."""
+    return plain_size(count)
+
+
+def ident(value: str | None, href: str | None = None) -> Markup:
+    """The beginning of an id, with all of it to copy."""
+    return _short(value, _ID_SHOWN, href)
+
+
+def digest(value: str | None, href: str | None = None) -> Markup:
+    """The beginning of a sha256, with all of it to copy."""
+    return _short(value, _DIGEST_SHOWN, href)
+
+
+def words(state: str | None) -> str:
+    """A state as people read it."""
+    return (state or "").replace("_", " ")
+
+
+def build_url(archive_url: str, **query: str) -> str:
+    """The page of a build."""
+    return "/ui/builds?" + urlencode({"u": archive_url, **query})
+
+
+def last_segment(archive_url: str) -> str:
+    """The name of a build: the last segment of its archive's URL."""
+    return archive_url.partition("?")[0].rstrip("/").rpartition("/")[2] or archive_url
+
+
+def etag_of(html: str) -> str:
+    """A strong ETag of what a page says; that time goes by is no news."""
+    still = _TICKING.sub(r"\1", html)
+    return f'"{hashlib.sha256(still.encode()).hexdigest()[:32]}"'
+
+
+def _short(value: str | None, length: int, href: str | None) -> Markup:
+    if not value:
+        return Markup("<span class=absent>none</span>")
+    shown = Markup('<code title="{0}">{1}</code>').format(value, value[:length])
+    if href:
+        shown = Markup('<a href="{0}">{1}</a>').format(href, shown)
+    button = Markup(
+        '<button type=button class=copy data-copy="{0}" aria-label="Copy {0}"></button>'
+    ).format(value)
+    return Markup("<span class=ident>{0}{1}</span>").format(shown, button)

@@ -1,0 +1,52 @@
+"""Parts of pages, kept for a second: any number of open tabs cost one look at the database each."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+_KEPT_SECONDS = 1.0
+_MOST = 500
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """The live parts of a page, rendered."""
+
+    html: str
+    etag: str
+
+
+@dataclass(eq=False)
+class _Kept:
+    mutex: threading.Lock = field(default_factory=threading.Lock)
+    fragment: Fragment | None = None
+    made_at: float = float("-inf")
+
+
+class Fragments:
+    """The fragments of this process, by what they depend on: address, and roles of the caller."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Count by this clock, in seconds."""
+        self._now = now
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._mutex = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Fragment]) -> Fragment:
+        """Return the fragment; callers that come while it is made wait for that one.
+
+        Raises:
+            StagingApiError: of `make`; the next caller tries again.
+        """
+        with self._mutex:
+            kept = self._kept.setdefault(key, _Kept())
+            self._kept.move_to_end(key)
+            if len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+        with kept.mutex:
+            if kept.fragment is None or self._now() - kept.made_at > _KEPT_SECONDS:
+                kept.fragment = make()
+                kept.made_at = self._now()
+            return kept.fragment

@@ -1,0 +1,160 @@
+"""The resource of every screen: GET shows it, POST does one of its actions.
+
+A page sends ``X-Live`` when it asks for news of itself. The answer is its main part alone; 304 if
+nothing but the time has changed. These answers are kept for a second for all callers with the same
+roles, so a screen shows nothing that depends on who asks, but for what the roles may do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import falcon
+
+from staging_api.errors import Forbidden, Invalid, StagingApiError, Unavailable
+from staging_api.http.auth import origin
+from staging_api.http.conditions import lists
+from staging_api.http.problems import advise, status_of
+from staging_api.locks.model import new_id
+from staging_api.ui.answering import check_same_origin, form_of, go_to, send_page
+from staging_api.ui.assets import build_id
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import etag_of
+from staging_api.ui.freshness import Fragment, Fragments
+from staging_api.ui.problem import problem_of
+from staging_api.ui.rendering import render
+from staging_api.ui.screen import Action, Form, Screen, View, roles_of
+from staging_api.ui.shell import layout_of
+
+
+class Page:
+    """One screen."""
+
+    answers_head = True
+
+    def __init__(
+        self,
+        screen: Screen,
+        deps: UiDependencies,
+        screens: Sequence[Screen],
+        fragments: Fragments,
+        index: Any = None,
+    ) -> None:
+        """Serve `screen`.
+
+        Args:
+            screens: all of them, for the navigation.
+            index: the resource that answers programs at the same path; None: there is none.
+        """
+        self._screen, self._deps, self._screens = screen, deps, screens
+        self._fragments = fragments
+        self._index = index
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
+        """Show the screen, or what is new on it."""
+        if self._index is not None:
+            resp.set_header("Vary", "Accept")
+            if not wants_page(req):
+                self._index.on_get(req, resp, **params)
+                return
+        view = view_of(req, params)
+        if req.get_header("X-Live") is not None:
+            self._send_news(req, resp, view)
+        else:
+            self._send(req, resp, replace(view, once=new_id()))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
+        """Do the action that the form names; a refusal is shown beside what was filled in.
+
+        Raises:
+            Forbidden: another site sent it, or the caller has no role for this action.
+            Invalid: the screen has no such action.
+        """
+        check_same_origin(req)
+        form = form_of(req)
+        name = form.get("action", "")
+        action = self._screen.actions.get(name)
+        if action is None:
+            raise Invalid.field("action", "is none of this page")
+        _check_role(req, action)
+        view = replace(view_of(req, params), once=form.get("once") or new_id())
+        try:
+            done = action.run(self._deps, view, form)
+        except Unavailable:
+            raise
+        except StagingApiError as error:
+            self._send(req, resp, view, error, form)
+            return
+        mark = "&" if "?" in done.location else "?"
+        go_to(resp, f"{done.location}{mark}{urlencode({'done': name})}")
+
+    def _send(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        view: View,
+        error: StagingApiError | None = None,
+        form: Form | None = None,
+    ) -> None:
+        shown = self._screen.show(self._deps, view)
+        layout = layout_of(self._deps, req, self._screens, shown, view.now)
+        problem = problem_of(error, layout["request_id"]) if error else None
+        names = {**layout, "layout": "base.html", "problem": problem, "form": form or {}}
+        if error is not None:
+            advise(resp, error)
+        status = status_of(error) if error else shown.status
+        html = render(shown.template, {**names, "view": view, **shown.context})
+        send_page(resp, html, status)
+
+    def _send_news(self, req: falcon.Request, resp: falcon.Response, view: View) -> None:
+        key = (view.here(), view.roles)
+        found = self._fragments.get(key, lambda: self._fragment(req, view))
+        resp.set_header("ETag", found.etag)
+        resp.set_header("X-Build", build_id())
+        if lists(req.get_header("If-None-Match") or "", found.etag, weak=True):
+            resp.status = falcon.HTTP_304
+        else:
+            send_page(resp, found.html)
+
+    def _fragment(self, req: falcon.Request, view: View) -> Fragment:
+        shown = self._screen.show(self._deps, view)
+        layout = layout_of(self._deps, req, self._screens, shown, view.now)
+        names = {**layout, "layout": "live.html", "problem": None, "form": {}, "said": ""}
+        html = render(shown.template, {**names, "view": view, **shown.context})
+        return Fragment(html, etag_of(html))
+
+
+class Entrance:
+    """``/ui``: leads to the first screen."""
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Go there."""
+        go_to(resp, "/")
+
+
+def view_of(req: falcon.Request, params: Any) -> View:
+    """Return the request as screens see it."""
+    query = {name: req.get_param(name, default="") for name in req.params}
+    return View(
+        path=req.relative_uri.partition("?")[0],
+        query=query,
+        params=params,
+        origin=origin(req),
+        roles=req.context.roles,
+        now=datetime.now(UTC),
+    )
+
+
+def wants_page(req: falcon.Request) -> bool:
+    """Whether the client is a browser rather than a program, which takes JSON or anything."""
+    return req.client_prefers((falcon.MEDIA_JSON, falcon.MEDIA_HTML)) == falcon.MEDIA_HTML
+
+
+def _check_role(req: falcon.Request, action: Action) -> None:
+    roles = roles_of(action.call)
+    if roles and not roles & req.context.roles:
+        raise Forbidden(
+            f"{req.context.caller} needs the role {' or '.join(sorted(roles))} for this"
+        )

@@ -1,0 +1,43 @@
+"""Templates: everything is escaped, and a name that is missing is an error, not an empty place."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from staging_api.ui import formats
+from staging_api.ui.assets import asset_url
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Return a template of ``templates`` with its names filled in."""
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Templates do not change while a process runs.
+        auto_reload=False,
+    )
+    for each in (
+        formats.moment,
+        formats.age,
+        formats.countdown,
+        formats.duration,
+        formats.size,
+        formats.ident,
+        formats.digest,
+        formats.words,
+        formats.build_url,
+        formats.last_segment,
+    ):
+        made.filters[each.__name__] = each
+    made.globals["asset"] = asset_url
+    return made

@@ -1,0 +1,39 @@
+"""The table of screens, and the routes that follow from it."""
+
+from staging_api.http.dependencies import AppDependencies
+from staging_api.http.permissions import ANYBODY
+from staging_api.http.problems import ErrorForm
+from staging_api.http.route import Route
+from staging_api.http.routes import ROUTES
+from staging_api.ui.assets import Assets
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.error_pages import ErrorPages
+from staging_api.ui.freshness import Fragments
+from staging_api.ui.page import Entrance, Page
+from staging_api.ui.screen import Screen
+from staging_api.ui.screens import now
+
+#: Each screen once, in the order of the navigation.
+SCREENS: tuple[Screen, ...] = (Screen("/", now.show, "GET /stagings", label="Now", key="n"),)
+
+
+def pages_of(deps: UiDependencies) -> list[Route]:
+    """Return the routes of the dashboard, for `http.app.create_app`."""
+    errors = ErrorPages(deps, SCREENS)
+    fragments = Fragments()
+    rows = [_row(screen, deps, fragments, errors) for screen in SCREENS]
+    # The form of errors of whatever is below /ui and no page, too.
+    rows.append(Route("/ui", {"GET": ANYBODY}, lambda _: Entrance(), errors=errors))
+    seen = {"GET": ANYBODY, "HEAD": ANYBODY}
+    rows.append(Route("/ui/assets/{name}", seen, lambda _: Assets(), errors=errors))
+    return rows
+
+
+def _row(screen: Screen, deps: UiDependencies, fragments: Fragments, errors: ErrorForm) -> Route:
+    # Programs that ask for / get what the API answers there.
+    index = next((route.make for route in ROUTES if route.path == screen.path), None)
+
+    def make(api: AppDependencies) -> Page:
+        return Page(screen, deps, SCREENS, fragments, index and index(api))
+
+    return Route(screen.path, screen.roles, make, errors=errors)

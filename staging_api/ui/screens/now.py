@@ -1,0 +1,125 @@
+"""Now: what runs, what failed, who holds which lock: the first screen when something hangs."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
+from staging_api.staging.lists import StagingFilter
+from staging_api.staging.model import Staging
+from staging_api.ui.copies import Copies, api_path
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import duration
+from staging_api.ui.screen import Shown, View
+
+_RUNNING_SHOWN = 50
+_NEWEST_SHOWN = 20
+_LOOKED_AT = 100
+_LOCKS_SHOWN = 100
+_RECENT = timedelta(hours=1)
+#: A lock that is held for so many leases is worth a look.
+_MANY_LEASES = 10
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failures of the last hour with one cause: the same code, at artifacts of the same name."""
+
+    code: str
+    names: Sequence[str]
+    count: int
+    first: datetime
+    last: Staging
+    message: str
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show the state of the service in one sentence, and what it is made of."""
+    stagings = deps.api.stagings
+    running = stagings.page(limit=_RUNNING_SHOWN, only=StagingFilter(unfinished=True))
+    newest = stagings.page(limit=_LOOKED_AT).items
+    locks = _work_locks(deps)
+    failures = _grouped(each for each in newest if _failed_recently(each, view.now))
+    long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
+    mood, sentence = _summary(running.items, failures, long_held, view.now)
+    return Shown(
+        "now.html",
+        sentence,
+        {
+            "sentence": sentence,
+            "running": running,
+            "newest": newest[:_NEWEST_SHOWN],
+            "failures": failures,
+            "long_held": long_held,
+            "locks": locks,
+            "sources": [entry.url.canonical for entry in deps.api.stagings.allowed.entries],
+        },
+        mood=mood,
+        copies=Copies(
+            api_path("/stagings", limit=_NEWEST_SHOWN),
+            cli="staging-api status",
+            python="for staging in client.stagings(): print(staging.state, staging.archive_url)",
+            sql="SELECT id, state, archive_url, caller, created_at FROM stagings\n"
+            "ORDER BY id DESC LIMIT 20;",
+        ),
+    )
+
+
+def _work_locks(deps: UiDependencies) -> list[Grant]:
+    only = LockFilter(except_kind=IDEMPOTENCY.name)
+    page = deps.api.lock_service.page("held", limit=_LOCKS_SHOWN, only=only)
+    return [each.grant for each in page.items]
+
+
+def _failed_recently(staging: Staging, now: datetime) -> bool:
+    ended = staging.finished_at
+    return staging.state == "failed" and ended is not None and now - ended < _RECENT
+
+
+def _is_long(lock: Grant, now: datetime, lease_seconds: float) -> bool:
+    return (now - lock.acquired_at).total_seconds() > _MANY_LEASES * lease_seconds
+
+
+def _grouped(failed: Iterable[Staging]) -> list[FailureGroup]:
+    """Return the groups, the largest first; `failed` are newest first."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Staging]] = defaultdict(list)
+    for staging in failed:
+        names = tuple(sorted({a.name for a in staging.artifacts if a.failure is not None}))
+        code = staging.failure.code if staging.failure else "unknown"
+        groups[code, names].append(staging)
+    made = [
+        FailureGroup(
+            code=code,
+            names=names,
+            count=len(members),
+            first=min(m.finished_at or m.created_at for m in members),
+            last=members[0],
+            message=members[0].failure.message if members[0].failure else "",
+        )
+        for (code, names), members in groups.items()
+    ]
+    return sorted(made, key=lambda group: -group.count)
+
+
+def _summary(
+    running: Sequence[Staging],
+    failures: Sequence[FailureGroup],
+    long_held: Sequence[Grant],
+    now: datetime,
+) -> tuple[str, str]:
+    """Return the mood and the sentence of the page."""
+    failed = sum(group.count for group in failures)
+    if failed:
+        return "bad", f"{_count(failed, 'staging')} failed in the last hour"
+    if long_held:
+        oldest = min(lock.acquired_at for lock in long_held)
+        held = duration((now - oldest).total_seconds())
+        return "warn", f"{_count(len(long_held), 'lock')} held for {held}"
+    if running:
+        return "busy", f"All is well: {_count(len(running), 'staging')} running"
+    return "ok", "All is well: nothing runs"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,76 @@
+"""What surrounds every page: navigation, search, who is signed in, theme, version."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import falcon
+
+from staging_api.identity.authenticators import ANONYMOUS
+from staging_api.identity.model import Role
+from staging_api.ui.assets import build_id
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.screen import Screen, Shown, roles_of
+
+THEME_COOKIE = "staging-theme"
+THEMES = ("auto", "light", "dark")
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """An entry of the navigation; `needs` says what a caller lacks who may not go there."""
+
+    path: str
+    label: str
+    key: str
+    current: bool
+    needs: str
+
+
+def layout_of(
+    deps: UiDependencies,
+    req: falcon.Request,
+    screens: Iterable[Screen],
+    shown: Shown,
+    now: datetime,
+) -> Mapping[str, Any]:
+    """Return the names that ``base.html`` needs beside those of the screen."""
+    roles: frozenset[Role] = getattr(req.context, "roles", frozenset())
+    server = deps.public_url or f"{req.forwarded_scheme}://{req.forwarded_host}"
+    signed = deps.auth != "none"
+    return {
+        "title": shown.title,
+        "mood": shown.mood,
+        "live": shown.live,
+        "now": now,
+        "nav": [_item(screen, req.path, roles) for screen in screens if screen.label],
+        "caller": getattr(req.context, "caller", ANONYMOUS),
+        "auth": deps.auth,
+        "roles": sorted(roles),
+        "theme": theme_of(req),
+        "build": build_id(),
+        "said": _said(screens, req.get_param("done", default="")),
+        "copies": shown.copies.forms(server, with_token=signed) if shown.copies else [],
+        "request_id": getattr(req.context, "request_id", ""),
+        "search": req.get_param("q", default=""),
+    }
+
+
+def theme_of(req: falcon.Request) -> str:
+    """Return the chosen theme."""
+    chosen = req.get_cookie_values(THEME_COOKIE) or [""]
+    return chosen[0] if chosen[0] in THEMES else "auto"
+
+
+def _item(screen: Screen, path: str, roles: frozenset[Role]) -> NavItem:
+    allowed = roles_of(screen.call) if screen.call else frozenset()
+    needs = "" if not allowed or allowed & roles else "needs " + " or ".join(sorted(allowed))
+    below = screen.path != "/" and path.startswith(f"{screen.path}/")
+    return NavItem(screen.path, screen.label, screen.key, path == screen.path or below, needs)
+
+
+def _said(screens: Iterable[Screen], done: str) -> str:
+    """Return the sentence of an action; an address can only choose among our own sentences."""
+    sentences = {name: action.said for screen in screens for name, action in screen.actions.items()}
+    return sentences.get(done, "")
