@@ -8,8 +8,9 @@ Three outcomes, kept apart because clients see the difference:
 - `SigningFailed`: there is a key and gpg would not sign. Publishing then would lock every client
   out, so the run has to stop instead.
 
-gpg starts an agent for its home directory and leaves it running, which makes the next signature
-fast; `stop_agent` ends it. If the process dies, the agent ends itself once its directory is gone.
+gpg starts an agent for its home directory and leaves it running; `stop_agent` ends it. Once it
+runs, the agent makes the signatures (`key_agent`), and no program is started; gpg itself makes
+those that it cannot. If the process dies, the agent ends itself once its directory is gone.
 """
 
 import logging
@@ -19,9 +20,13 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from staging_api.errors import SigningFailed
+from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key, key_lists_of
+from staging_api.publishing.openpgp import clear_signed, detached
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +93,10 @@ def sign(
         return Unsigned("no signing key is configured")
     if not key.home.is_dir():
         return Unsigned(f"there is no gpg home directory at {key.home}")
+    try:
+        return _by_agent(release, key)
+    except AgentUnavailable as error:
+        log.debug("gpg signs itself: %s", error)
     deadline = time.monotonic() + timeout_seconds
     user = ["--armor", *_DIGEST, "--local-user", f"{key.fingerprint}!"]
     try:
@@ -159,6 +168,38 @@ def stop_agent(home: Path) -> None:
     """End the agent that gpg left running for a home directory, if there is one."""
     argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
     subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_SECONDS)
+
+
+def _by_agent(release: bytes, key: SigningKey) -> Signed:
+    """Make both signatures by the agent.
+
+    Raises:
+        AgentUnavailable: it does not run yet, or cannot sign with this key.
+    """
+    now = int(time.time())
+    found = _agent_key(key, key_lists_of(key.home))
+    with found.signing() as by_key:
+        return Signed(
+            clear_signed(release, found.issuer, by_key, now),
+            detached(release, found.issuer, by_key, now),
+        )
+
+
+@lru_cache(maxsize=16)
+def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
+    """Return the key as its agent knows it; asked again whenever gpg's list of keys has changed.
+
+    Raises:
+        AgentUnavailable: the agent cannot sign with it.
+    """
+    listing = ["--with-colons", "--with-keygrip", "--list-secret-keys", key.fingerprint]
+    where = ["gpgconf", "--homedir", str(key.home), "--list-dirs", "agent-socket"]
+    try:
+        keys = _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
+        found = subprocess.run(where, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+    except (SigningFailed, OSError, subprocess.SubprocessError) as error:
+        raise AgentUnavailable(str(error)) from None
+    return agent_key(keys, key.fingerprint, unquote(found.stdout.decode().strip()))
 
 
 def _both_at_once(

@@ -1,0 +1,221 @@
+"""Signing with the agent that gpg left running: it has the key, so no program has to start.
+
+gpg spends nearly all of the 8 ms of a signature on starting; its agent signs in half a millisecond.
+Only the agent ever reads the secret key. Which key it is, and until when clients believe it, gpg is
+asked once, and again whenever its list of keys changes.
+
+Whatever the agent cannot do is `AgentUnavailable`, and gpg does it instead, or says why not: if it
+does not run yet, was ended, wants a passphrase; for keys that have expired, are on a card, or are
+none of RSA, ECDSA and ed25519.
+
+What if the agent dies? The connection breaks, and gpg starts another one with the next signature.
+"""
+
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from staging_api.publishing.openpgp import Issuer, SignDigest
+
+_TIMEOUT_SECONDS = 5.0
+_SHA512 = 10
+#: Numbers of a signature by the algorithm of its key, as RFC 4880 numbers it: RSA, ECDSA, EdDSA.
+_NUMBERS: Mapping[int, tuple[bytes, ...]] = {
+    1: (b"s",),
+    3: (b"s",),
+    19: (b"r", b"s"),
+    22: (b"r", b"s"),
+}
+_EDDSA, _ED25519 = 22, "ed25519"
+_FINGERPRINT_OCTETS = 20
+#: Where gpg keeps its list of keys: versions before 2.1, since then, and with its daemon.
+_KEY_LISTS = ("pubring.gpg", "pubring.kbx", "public-keys.d/pubring.db")
+#: What gpg lists of a key's secret: it is there; not that it is on a card, or missing.
+_IN_THE_AGENT = ("", "+")
+#: Expired, revoked, disabled, invalid.
+_UNUSABLE = frozenset("erdi")
+_ATOM = re.compile(rb"(\d+):")
+
+
+class AgentUnavailable(Exception):
+    """The agent cannot sign with this key now; gpg is to be asked."""
+
+
+@dataclass(frozen=True)
+class AgentKey:
+    """A key that the agent can sign with.
+
+    Attributes:
+        socket: where the agent listens.
+        keygrip: how it calls the key.
+        created_at: before that clients do not believe it; seconds since 1970.
+        expires_at: from then on they do not; None: never.
+    """
+
+    socket: str
+    keygrip: str
+    issuer: Issuer
+    created_at: int
+    expires_at: int | None
+
+    @contextmanager
+    def signing(self) -> Iterator[SignDigest]:
+        """Connect to the agent for some signatures.
+
+        Raises:
+            AgentUnavailable: it does not answer, or does not sign.
+        """
+        now = time.time()
+        if now < self.created_at or (self.expires_at is not None and now >= self.expires_at):
+            raise AgentUnavailable("clients would not believe the key now")
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_TIMEOUT_SECONDS)
+                connection.connect(self.socket)
+                with connection.makefile("rb") as answers:
+                    agent = _Agent(connection, answers)
+                    agent.answer()
+                    # It must not ask a person for a passphrase.
+                    agent.ask("OPTION pinentry-mode=error")
+                    yield lambda digest: self._numbers(agent, digest)
+        except OSError as error:
+            raise AgentUnavailable(f"gpg-agent: {error}") from None
+
+    def _numbers(self, agent: "_Agent", digest: bytes) -> Sequence[bytes]:
+        agent.ask(f"SIGKEY {self.keygrip}")
+        agent.ask(f"SETHASH {_SHA512} {digest.hex().upper()}")
+        found = dict(_pairs(agent.ask("PKSIGN")))
+        try:
+            return [found[name] for name in _NUMBERS[self.issuer.algorithm]]
+        except KeyError:
+            raise AgentUnavailable("gpg-agent gave another kind of signature") from None
+
+
+def agent_key(listing: str, fingerprint: str, socket_path: str) -> AgentKey:
+    """Return the key that the agent can sign with.
+
+    Args:
+        listing: of the key, in the lines of gpg's ``--with-colons --with-keygrip``.
+        fingerprint: of it, or of the subkey that is to sign.
+        socket_path: where the agent listens.
+
+    Raises:
+        AgentUnavailable: the agent cannot sign with it.
+    """
+    keys = list(_listed(listing))
+    found = next((each for each in keys if each.fingerprint == fingerprint), None)
+    if found is None or not _can_sign(found) or _UNUSABLE & {keys[0].validity, found.validity}:
+        raise AgentUnavailable("it is no key that the agent can sign with")
+    expiries = [int(each.expires_at) for each in (keys[0], found) if each.expires_at]
+    return AgentKey(
+        socket=socket_path,
+        keygrip=found.keygrip,
+        issuer=Issuer(int(found.algorithm), bytes.fromhex(fingerprint)),
+        created_at=int(found.created_at),
+        expires_at=min(expiries, default=None),
+    )
+
+
+def key_lists_of(home: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return what changes when a key of a home directory changes."""
+    found = []
+    for name in _KEY_LISTS:
+        with suppress(OSError):
+            status = (home / name).stat()
+            found.append((name, status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A key or subkey, as gpg's DETAILS describes its line and the two behind it."""
+
+    validity: str
+    algorithm: str
+    created_at: str
+    expires_at: str
+    token: str
+    curve: str
+    fingerprint: str
+    keygrip: str
+
+
+def _listed(colons: str) -> Iterator[_Listed]:
+    fields: list[str] = []
+    fingerprint = ""
+    for line in colons.splitlines():
+        kind, *values = line.split(":")
+        if kind in ("sec", "ssb"):
+            fields, fingerprint = values, ""
+        elif kind == "fpr" and fields and not fingerprint:
+            fingerprint = values[8]
+        elif kind == "grp" and fields:
+            yield _Listed(
+                validity=fields[0],
+                algorithm=fields[2],
+                created_at=fields[4],
+                expires_at=fields[5],
+                token=fields[13],
+                curve=fields[15],
+                fingerprint=fingerprint,
+                keygrip=values[8],
+            )
+            fields = []
+
+
+def _can_sign(key: _Listed) -> bool:
+    """Return whether the agent has the secret itself, and `openpgp` knows the signature's form."""
+    known = key.algorithm.isdigit() and int(key.algorithm) in _NUMBERS
+    is_v4 = len(key.fingerprint) == 2 * _FINGERPRINT_OCTETS
+    other_curve = key.algorithm == str(_EDDSA) and key.curve != _ED25519
+    return known and is_v4 and not other_curve and key.token in _IN_THE_AGENT
+
+
+@dataclass(frozen=True)
+class _Agent:
+    """A connection to gpg's agent, by its protocol, Assuan."""
+
+    connection: socket.socket
+    answers: BinaryIO
+
+    def ask(self, command: str) -> bytes:
+        self.connection.sendall(command.encode() + b"\n")
+        return self.answer()
+
+    def answer(self) -> bytes:
+        """Return the data of an answer.
+
+        Raises:
+            AgentUnavailable: it is no success.
+        """
+        data = b""
+        for line in self.answers:
+            word, _, rest = line.rstrip(b"\n").partition(b" ")
+            if word == b"OK":
+                return data
+            if word == b"D":
+                data += unquote_to_bytes(rest)
+            elif word not in (b"S", b"#"):
+                # ERR; or INQUIRE, for what only a person could say.
+                raise AgentUnavailable(f"gpg-agent: {line.decode(errors='replace').strip()}")
+        raise AgentUnavailable("gpg-agent closed the connection")
+
+
+def _pairs(expression: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and values of an S-expression: of two atoms that stand alone in parentheses."""
+    atoms: list[bytes] = []
+    at = 0
+    while at < len(expression):
+        if atom := _ATOM.match(expression, at):
+            at = atom.end() + int(atom[1])
+            atoms.append(expression[atom.end() : at])
+            continue
+        if expression[at : at + 1] == b")" and len(atoms) == len(("name", "value")):
+            yield atoms[0], atoms[1]
+        atoms, at = [], at + 1

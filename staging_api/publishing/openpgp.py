@@ -1,0 +1,105 @@
+"""Signatures of OpenPGP around the number that a key makes: packets, armor and clear signatures.
+
+What RFC 4880 asks for, and no more: version 4, SHA-512, a whole document or the lines of a text.
+The numbers themselves are made elsewhere (`key_agent`), so no secret comes here.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+#: Of RFC 4880: a signature over bytes, and one over the lines of a text.
+_BINARY, _TEXT = 0x00, 0x01
+_SHA512 = 10
+_CREATED, _ISSUER, _ISSUER_FINGERPRINT = 2, 16, 33
+_SIGNATURE_TAG = 0xC2
+_CRC_INIT, _CRC_POLYNOMIAL = 0xB704CE, 0x1864CFB
+_LINE_CHARACTERS = 64
+#: Lengths below need one octet; those below the second two.
+_ONE_OCTET, _TWO_OCTETS = 192, 8384
+
+#: Signs a SHA-512 digest; gives the numbers of the signature: one for RSA, else two.
+SignDigest = Callable[[bytes], Sequence[bytes]]
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Which key a signature is of.
+
+    Attributes:
+        algorithm: its number in RFC 4880.
+        fingerprint: 20 octets.
+    """
+
+    algorithm: int
+    fingerprint: bytes
+
+
+def detached(document: bytes, issuer: Issuer, sign: SignDigest, now: int) -> bytes:
+    """Return the armored signature over a document.
+
+    Args:
+        document: its bytes.
+        issuer: the key.
+        sign: makes the numbers with it.
+        now: seconds since 1970.
+    """
+    return _armored(_signature(document, _BINARY, issuer, sign, now))
+
+
+def clear_signed(text: bytes, issuer: Issuer, sign: SignDigest, now: int) -> bytes:
+    """Return a text, which ends with a line end, with the signature over its lines behind it."""
+    lines = text.removesuffix(b"\n").split(b"\n")
+    # Blanks at the end of a line do not count; neither does the last line end.
+    canonical = b"\r\n".join(line.rstrip(b" \t\r") for line in lines)
+    escaped = b"\n".join(b"- " + line if line.startswith(b"-") else line for line in lines)
+    signature = _armored(_signature(canonical, _TEXT, issuer, sign, now))
+    return b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n" + escaped + b"\n" + signature
+
+
+def _signature(content: bytes, kind: int, issuer: Issuer, sign: SignDigest, now: int) -> bytes:
+    """Return the packet of a signature, version 4."""
+    hashed = _subpacket(_ISSUER_FINGERPRINT, b"\x04" + issuer.fingerprint)
+    hashed += _subpacket(_CREATED, now.to_bytes(4))
+    head = bytes([4, kind, issuer.algorithm, _SHA512]) + len(hashed).to_bytes(2) + hashed
+    digest = hashlib.sha512(content + head + b"\x04\xff" + len(head).to_bytes(4)).digest()
+    unhashed = _subpacket(_ISSUER, issuer.fingerprint[-8:])
+    body = head + len(unhashed).to_bytes(2) + unhashed + digest[:2]
+    body += b"".join(map(_number, sign(digest)))
+    return bytes([_SIGNATURE_TAG]) + _length(len(body)) + body
+
+
+def _subpacket(kind: int, content: bytes) -> bytes:
+    return _length(len(content) + 1) + bytes([kind]) + content
+
+
+def _length(length: int) -> bytes:
+    if length < _ONE_OCTET:
+        return bytes([length])
+    if length < _TWO_OCTETS:
+        return bytes([((length - _ONE_OCTET) >> 8) + _ONE_OCTET, (length - _ONE_OCTET) & 0xFF])
+    return b"\xff" + length.to_bytes(4)
+
+
+def _number(octets: bytes) -> bytes:
+    """Return a number with its length in bits before it."""
+    value = int.from_bytes(octets)
+    return value.bit_length().to_bytes(2) + value.to_bytes((value.bit_length() + 7) // 8)
+
+
+def _armored(packet: bytes) -> bytes:
+    encoded = base64.b64encode(packet)
+    rows = [encoded[at : at + _LINE_CHARACTERS] for at in range(0, len(encoded), _LINE_CHARACTERS)]
+    checksum = b"=" + base64.b64encode(_crc24(packet).to_bytes(3))
+    lines = (b"-----BEGIN PGP SIGNATURE-----", b"", *rows, checksum)
+    return b"\n".join((*lines, b"-----END PGP SIGNATURE-----", b""))
+
+
+def _crc24(data: bytes) -> int:
+    crc = _CRC_INIT
+    for octet in data:
+        crc ^= octet << 16
+        for _ in range(8):
+            crc = (crc << 1) ^ (_CRC_POLYNOMIAL if crc & 0x800000 else 0)
+    return crc & 0xFFFFFF

@@ -1,0 +1,193 @@
+"""Signatures by gpg's agent: as good as gpg's own, and gpg's where the agent cannot sign."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from staging_api.errors import SigningFailed
+from staging_api.publishing import signing
+from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key
+from staging_api.publishing.openpgp import Issuer
+from staging_api.publishing.signing import Signed, SigningKey, public_key, sign, stop_agent
+
+pytestmark = pytest.mark.system
+
+#: Lines that a clear signature has to write otherwise, or to read otherwise.
+RELEASE = b"Suite: x\n- dashed\n-----BEGIN\nFrom: me\nblanks behind \t \n\n\tu\xcc\x88nter\n\n"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home directory with a short name: gpg makes sockets in it."""
+    with TemporaryDirectory(prefix="gpg-") as name:
+        yield Path(name)
+        stop_agent(Path(name))
+
+
+def gpg(home: Path, *arguments: str) -> str:
+    argv = ["gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback"]
+    done = subprocess.run([*argv, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def fingerprints(home: Path) -> list[str]:
+    listing = gpg(home, "--with-colons", "--list-secret-keys").splitlines()
+    return [line.split(":")[9] for line in listing if line.startswith("fpr")]
+
+
+def new_key(home: Path, algorithm: str = "ed25519", passphrase: str = "") -> SigningKey:
+    gpg(home, "--passphrase", passphrase, "--quick-generate-key", "ada", algorithm, "sign")
+    return SigningKey(home, fingerprints(home)[0])
+
+
+def believed(key: SigningKey, made: object) -> None:
+    """gpgv takes both forms for signatures of the key, and SHA512 for their digest."""
+    assert isinstance(made, Signed)
+    folder = key.home
+    (folder / "ring.asc").write_bytes(public_key(key))
+    subprocess.run(["gpg", "--dearmor", "--yes", "-o", "ring", "ring.asc"], cwd=folder, check=True)
+    files = {"Release": RELEASE, "Release.gpg": made.release_gpg, "InRelease": made.in_release}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    for names in (["Release.gpg", "Release"], ["--output", "-", "InRelease"]):
+        argv = ["gpgv", "--status-fd", "2", "--keyring", str(folder / "ring"), *names]
+        done = subprocess.run(argv, cwd=folder, check=False, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        (valid,) = (line for line in done.stderr.split(b"\n") if b" VALIDSIG " in line)
+        assert valid.split()[2].decode() == key.fingerprint
+        assert valid.split()[9] == b"10"
+    # What clients read are the lines without the blanks behind them.
+    assert done.stdout == b"\n".join(line.rstrip(b" \t") for line in RELEASE.split(b"\n"))
+
+
+@pytest.fixture
+def asked_gpg(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The last argument of each call of gpg."""
+    asked: list[str] = []
+    gpg_itself = signing._gpg
+
+    def note(key: SigningKey, arguments: list[str], *rest: object) -> bytes:
+        asked.append(arguments[-1])
+        return gpg_itself(key, arguments, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(signing, "_gpg", note)
+    return asked
+
+
+@pytest.mark.parametrize("algorithm", ["ed25519", "rsa2048", "rsa3072", "nistp256", "nistp521"])
+def test_clients_believe_what_the_agent_signed(
+    home: Path, algorithm: str, asked_gpg: list[str]
+) -> None:
+    key = new_key(home, algorithm)
+    sign(RELEASE, key)  # the agent may have to start
+    asked_gpg.clear()
+    made = sign(RELEASE, key)
+    assert asked_gpg == []
+    believed(key, made)
+
+
+def test_a_subkey_signs_for_a_key_whose_own_secret_is_elsewhere(
+    home: Path, asked_gpg: list[str]
+) -> None:
+    owner = new_key(home)
+    gpg(home, "--passphrase", "", "--quick-add-key", owner.fingerprint, "rsa2048", "sign")
+    own_grip, _ = (
+        line.split(":")[9]
+        for line in gpg(home, "--with-colons", "--with-keygrip", "-K").splitlines()
+        if line.startswith("grp")
+    )
+    (home / "private-keys-v1.d" / f"{own_grip}.key").unlink()
+    key = SigningKey(home, fingerprints(home)[1])
+    sign(RELEASE, key)
+    asked_gpg.clear()
+    made = sign(RELEASE, key)
+    assert asked_gpg == []
+    believed(key, made)
+
+
+def test_gpg_signs_while_no_agent_runs_and_the_next_signature_is_the_agents(
+    home: Path, asked_gpg: list[str]
+) -> None:
+    key = new_key(home)
+    sign(RELEASE, key)
+    stop_agent(home)
+    asked_gpg.clear()
+    believed(key, sign(RELEASE, key))
+    assert sorted(asked_gpg)[:2] == ["--clearsign", "--detach-sign"]
+    asked_gpg.clear()
+    sign(RELEASE, key)
+    assert asked_gpg == []
+
+
+def test_a_key_whose_secret_was_removed_is_a_failure(home: Path) -> None:
+    key = new_key(home)
+    sign(RELEASE, key)
+    for path in (home / "private-keys-v1.d").iterdir():
+        path.unlink()
+    stop_agent(home)
+    with pytest.raises(SigningFailed):
+        sign(RELEASE, key)
+
+
+def test_a_key_that_expires_while_the_process_runs_is_a_failure(home: Path) -> None:
+    key = new_key(home)
+    assert isinstance(sign(RELEASE, key), Signed)
+    gpg(home, "--quick-set-expire", key.fingerprint, "seconds=1")
+    deadline = time.monotonic() + 10
+    with pytest.raises(SigningFailed):
+        while time.monotonic() < deadline:
+            sign(RELEASE, key)
+
+
+def test_a_key_with_a_passphrase_is_a_failure_and_asks_nobody(home: Path) -> None:
+    key = new_key(home, passphrase="secret")
+    stop_agent(home)
+    for _ in range(2):
+        with pytest.raises(SigningFailed):
+            sign(RELEASE, key)
+
+
+@pytest.mark.parametrize(("created", "expires"), [(-10, -1), (10, None)], ids=["old", "new"])
+def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
+    created: int, expires: int | None
+) -> None:
+    now = int(time.time())
+    times = (now + created, None if expires is None else now + expires)
+    key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), *times)
+    with pytest.raises(AgentUnavailable, match="believe"), key.signing():
+        pass
+
+
+LISTED = """sec:{validity}:255:22:00:100:::-:::scSC:::{token}::{curve}:::0:
+fpr:::::::::{one}:
+grp:::::::::AAAA:
+ssb:u:255:22:01:200:900:::::s:::+::ed25519::
+fpr:::::::::{two}:
+grp:::::::::BBBB:
+"""
+ONE, TWO = "1" * 40, "2" * 40
+
+
+def listed(validity: str = "-", token: str = "+", curve: str = "ed25519") -> str:
+    return LISTED.format(validity=validity, token=token, curve=curve, one=ONE, two=TWO)
+
+
+def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
+    key = agent_key(listed(token="#"), TWO, "/socket")
+    assert key == AgentKey("/socket", "BBBB", Issuer(22, bytes.fromhex(TWO)), 200, 900)
+    key = agent_key(listed(), ONE, "/socket")
+    assert (key.keygrip, key.created_at, key.expires_at) == ("AAAA", 100, None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"validity": "e"}, {"validity": "r"}, {"token": "#"}, {"token": "D276"}, {"curve": "ed448"}],
+    ids=["expired", "revoked", "elsewhere", "on a card", "of another curve"],
+)
+def test_a_key_that_the_agent_cannot_sign_with_is_left_to_gpg(given: dict[str, str]) -> None:
+    with pytest.raises(AgentUnavailable):
+        agent_key(listed(**given), ONE, "/socket")
