@@ -65,6 +65,7 @@ is in ``staging_api.http.problems``.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -74,6 +75,48 @@ class FieldError:
 
     field: str
     message: str
+
+
+@dataclass(frozen=True)
+class HeldLock:
+    """A lock that is in the way.
+
+    Attributes:
+        kind: such as ``archive`` or ``publisher``.
+        scope: what it protects, such as an archive_url or ``global``.
+        id, holder: of the grant and of the process that has it; None while the lock rests after an
+            expiry.
+        reference_id: the ``X-Context-Marker`` of the request that took it.
+        expires_in_seconds: after which it expires, unless its holder renews it.
+    """
+
+    kind: str
+    scope: str
+    id: str | None
+    holder: str | None
+    reference_id: str | None
+    acquired_at: datetime | None
+    expires_at: datetime | None
+    expires_in_seconds: float | None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "HeldLock":
+        """Read the member ``lock`` of a problem; what is not there is None."""
+
+        def time(name: str) -> datetime | None:
+            value = document.get(name)
+            return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+        return cls(
+            kind=str(document.get("kind")),
+            scope=str(document.get("scope")),
+            id=document.get("id"),
+            holder=document.get("holder"),
+            reference_id=document.get("reference_id"),
+            acquired_at=time("acquired_at"),
+            expires_at=time("expires_at"),
+            expires_in_seconds=document.get("expires_in_seconds"),
+        )
 
 
 class StagingApiError(Exception):
@@ -102,6 +145,25 @@ class StagingApiError(Exception):
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.extra = dict(extra or {})
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the refused request, which the service's log has; None before an answer."""
+        return self._text("request_id")
+
+    @property
+    def staging_id(self) -> str | None:
+        """The staging that failed, was cancelled or goes on; None if it is about none."""
+        return self._text("staging_id")
+
+    @property
+    def help(self) -> str | None:
+        """Where the service tells cause and cure: a URL, or a path on it; None if it does not."""
+        return self._text("help")
+
+    def _text(self, name: str) -> str | None:
+        value = self.extra.get(name)
+        return None if value is None else str(value)
 
 
 class Invalid(StagingApiError):
@@ -178,6 +240,12 @@ class LockHeld(Conflict):
     """Another request holds the lock; the same request can succeed later."""
 
     code, title, retryable = "lock_held", "Another request holds the lock", True
+
+    @property
+    def lock(self) -> HeldLock | None:
+        """The lock that is in the way; None if the answer does not describe it."""
+        known = self.extra.get("lock")
+        return HeldLock.of(known) if isinstance(known, Mapping) else None
 
 
 class LockLost(Conflict):

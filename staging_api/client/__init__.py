@@ -6,9 +6,15 @@
         staging = client.stage("gs://builds/board/R17-1")
         client.fetch(staging, to="builds/R17-1")
 
-It imports none of the server's code, only its errors and vocabulary.
+`AsyncStagingClient` has the same methods for an event loop, `errors` what they raise. Requests and
+retries are logged by ``staging_api.client``, at the levels debug and info. It imports none of the
+server's code, only its errors and vocabulary.
 """
 
+import logging
+
+from staging_api.client import errors
+from staging_api.client.async_client import AsyncArchives, AsyncDocuments, AsyncStagingClient
 from staging_api.client.client import Archives, Documents, StagingClient
 from staging_api.client.fetching import Fetched, FetchOptions
 from staging_api.client.model import (
@@ -28,6 +34,9 @@ from staging_api.client.pacing import Pacing
 __all__ = [
     "FINAL_STATES",
     "Archives",
+    "AsyncArchives",
+    "AsyncDocuments",
+    "AsyncStagingClient",
     "Documents",
     "Event",
     "Failure",
@@ -42,4 +51,7 @@ __all__ = [
     "Staging",
     "StagingClient",
     "Upload",
+    "errors",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -14,8 +14,8 @@ from uuid import UUID
 
 import pytest
 
-from staging_api import errors
-from staging_api.client import Pacing, Staging, StagingClient
+from staging_api.client import Pacing, Staging, StagingClient, errors
+from tests.client_kinds import KINDS
 from tests.scripted_service import (
     STAGING_ID,
     STAGINGS,
@@ -41,6 +41,17 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ETAG = f'"{SHA256}"'
 FILE = "board/R17-1/update.gz"
 SOON = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=5)
+
+
+@pytest.fixture(autouse=True, params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let each test try the one client and the other."""
+    monkeypatch.setitem(globals(), "StagingClient", KINDS[request.param])
+    return str(request.param)
+
+
+class GivenUpError(BaseException):
+    """As `KeyboardInterrupt`, which would end the event loop of a test."""
 
 
 @contextmanager
@@ -125,13 +136,72 @@ def test_a_service_out_of_reach_for_too_long_ends_the_call() -> None:
         client.stage(ARCHIVE)
 
 
+def test_an_address_where_nothing_ever_answered_is_told_within_seconds() -> None:
+    pacing = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=3600, refused_seconds=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    tries: list[errors.StagingApiError] = []
+    with (
+        StagingClient(f"http://127.0.0.1:{port}", pacing=pacing) as client,
+        pytest.raises(errors.Unreachable, match="refused"),
+    ):
+        client.stage(ARCHIVE, on_retry=lambda error, _: tries.append(error))
+    assert tries
+
+
+def test_a_service_that_answered_before_is_waited_for_with_patience() -> None:
+    pacing = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=60, refused_seconds=0)
+    refused: list[errors.StagingApiError] = []
+    with ExitStack() as first, ExitStack() as later:
+        answered = says(200, staging("running"), Connection="close")
+        before = first.enter_context(service(in_turn(answered)))
+        client = later.enter_context(StagingClient(before.url, pacing=pacing))
+        client.staging(STAGING_ID)
+        first.close()
+        port = int(before.url.rpartition(":")[2])
+
+        def start(error: errors.StagingApiError, _pause: float) -> None:
+            refused.append(error)
+            if len(refused) == 2:
+                later.enter_context(service(in_turn(says(201, staging())), port))
+
+        assert client.stage(ARCHIVE, on_retry=start).state == "staged"
+    assert isinstance(refused[-1], errors.Unreachable)
+
+
+def test_requests_and_retries_are_logged_without_the_query(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page = says(200, {"items": [], "next": None})
+    with (
+        caplog.at_level("DEBUG", logger="staging_api.client"),
+        talking(in_turn(lock_held(), page), token="secret") as (client, _),
+    ):
+        list(client.artifacts(archive_url="https://b.example/x?X-Amz-Signature=secret"))
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith("GET /api/v1.0/artifacts: 409 after")
+    assert said[1].startswith("lock_held: trying again in")
+    assert said[2].startswith("GET /api/v1.0/artifacts: 200 after")
+    assert "secret" not in caplog.text
+
+
+def test_how_long_to_wait_for_an_upload_is_the_caller_s_choice() -> None:
+    with talking(in_turn(says(201, staging(waiting_for=["full_payload"])))) as (client, running):
+        staged = client.stage(ARCHIVE, upload_wait_seconds=90)
+    assert running.seen[0].body == {"archive_url": ARCHIVE, "upload_wait_seconds": 90}
+    assert staged.waiting_for == ("full_payload",)
+
+
 def test_a_conflict_until_the_time_is_over_says_who_holds_the_lock() -> None:
     with (
         talking(lambda _: lock_held()) as (client, running),
         pytest.raises(errors.LockHeld) as refused,
     ):
         client.stage(ARCHIVE, timeout=0.1)
-    assert refused.value.extra["lock"]["holder"] == "pod-3"
+    assert refused.value.lock is not None
+    assert refused.value.lock.holder == "pod-3"
+    assert refused.value.lock.expires_at == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert refused.value.request_id == "r-1"
     assert len(running.seen) > 1
 
 
@@ -427,16 +497,16 @@ def test_a_file_that_changed_meanwhile_is_not_mixed(tmp_path: Path) -> None:
 
 def test_a_download_that_its_caller_gave_up_does_not_disturb_the_next_call(tmp_path: Path) -> None:
     def give_up(_done: int, _total: int) -> None:
-        raise KeyboardInterrupt
+        raise GivenUpError
 
     big = says(200, raw=CONTENT * 4, ETag=ETAG)
     with talking(in_turn(big, says(200, staging()))) as (client, _):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(GivenUpError):
             client.download(FILE, tmp_path / "update.gz", sha256=SHA256, on_bytes=give_up)
         assert client.staging(STAGING_ID).id == STAGING_ID
 
 
-def test_connections_are_kept(tmp_path: Path) -> None:
+def test_connections_are_kept(tmp_path: Path, kind: str) -> None:
     ports: set[int] = set()
 
     def noting(step: Step) -> Step:
@@ -460,7 +530,8 @@ def test_connections_are_kept(tmp_path: Path) -> None:
         with pytest.raises(errors.NotFound):
             client.staging("x")
         client.staging(STAGING_ID)
-    assert len(ports) == 1
+    # A download has a thread, and a connection, of its own.
+    assert len(ports) == (1 if kind == "blocking" else 2)
 
 
 def test_an_artifact_that_is_not_staged_cannot_be_downloaded(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""The client for programs with an event loop: every method is awaited.
+
+Each method is a call of the module named with it, where its arguments and errors are described.
+"""
+
+from typing import Self
+from uuid import UUID, uuid4
+
+from staging_api.client import archives as _archives
+from staging_api.client import artifacts as _artifacts
+from staging_api.client import document_revisions as _revisions
+from staging_api.client import documents as _documents
+from staging_api.client import files as _files
+from staging_api.client import locks as _locks
+from staging_api.client import stagings as _stagings
+from staging_api.client.awaiting import Awaiting, block, many, once
+from staging_api.client.calls import Calls
+from staging_api.client.client import headers_of
+from staging_api.client.pacing import Pacing
+
+
+class AsyncArchives(Awaiting):
+    """The APT archives that the service publishes: `AsyncStagingClient.archives`."""
+
+    create = once(_archives.create)
+    upload = once(_archives.upload)
+    publish = once(_archives.publish)
+    publication = once(_archives.publication)
+    publications = many(_archives.publications)
+    packages = many(_archives.packages)
+    remove = once(_archives.remove)
+    generations = many(_archives.generations)
+    go_back = once(_archives.go_back)
+    hold = once(_archives.hold)
+    lift = once(_archives.lift)
+    export = once(_archives.export)
+
+
+class AsyncDocuments(Awaiting):
+    """The configuration documents that the service keeps: `AsyncStagingClient.documents`."""
+
+    create = once(_documents.create)
+    empty = once(_documents.empty)
+    status = once(_documents.status)
+    get = once(_documents.get)
+    posted = once(_documents.posted)
+    rendered = once(_documents.rendered)
+    commit = once(_documents.commit)
+    buffer = once(_documents.buffer)
+    discard = once(_documents.discard)
+    rollback = once(_revisions.rollback)
+    confirm = once(_revisions.confirm)
+    tag = once(_revisions.tag)
+    untag = once(_revisions.untag)
+    site_action = once(_revisions.site_action)
+    revision = once(_revisions.revision)
+    revisions = many(_revisions.revisions)
+    explain = once(_revisions.explain)
+    differences = once(_revisions.differences)
+
+
+class AsyncStagingClient(Awaiting):
+    """`StagingClient` for an event loop of asyncio: the same methods, to be awaited.
+
+    What it yields is for ``async for``, and `borrow` for ``async with``. A call that is cancelled
+    ends its request. Methods that write files do so in a thread, which calls their callbacks.
+
+    Attributes:
+        url: the address of the service.
+        context_marker: the UUID sent with all requests of this client: the `reference_id` of their
+            locks and stagings.
+        archives: the APT archives that the service publishes.
+        documents: the configuration documents that the service keeps.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8080",
+        *,
+        token: str | None = None,
+        timeout: float = 60.0,
+        context_marker: UUID | None = None,
+        pacing: Pacing | None = None,
+    ) -> None:
+        """Send nothing yet.
+
+        Args:
+            base_url: address of the service, with the path it is mounted at, if any.
+            token: the caller's bearer token.
+            timeout: seconds for a call, retries included, for methods without their own.
+            context_marker: None makes a new one.
+            pacing: when to try again.
+
+        Raises:
+            Invalid: `base_url` is not an HTTP address, or the extra ``async`` is not installed.
+        """
+        # Imported here: only this client needs an event loop, and aiohttp.
+        from staging_api.client.async_connections import AsyncConnections
+
+        self.context_marker = context_marker or uuid4()
+        headers = headers_of(token, self.context_marker)
+        self._connections = AsyncConnections(base_url, headers, pacing or Pacing())
+        super().__init__(Calls(self._connections, timeout))
+        self.url = self._connections.base_url
+        self.archives = AsyncArchives(self._calls)
+        self.documents = AsyncDocuments(self._calls)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._connections.close()
+
+    stage = once(_stagings.stage)
+    staging = once(_stagings.staging)
+    wait = once(_stagings.wait)
+    events = many(_stagings.events)
+    stagings = many(_stagings.stagings)
+    cancel = once(_stagings.cancel)
+
+    artifacts = many(_artifacts.artifacts)
+    artifact = once(_artifacts.artifact)
+    files = many(_artifacts.files)
+    pin = once(_artifacts.pin)
+    evict = once(_artifacts.evict)
+    catalogues = once(_artifacts.catalogues)
+    artifact_names = once(_artifacts.artifact_names)
+    check_catalogue = once(_artifacts.check_catalogue)
+
+    locks = many(_locks.locks)
+    break_lock = once(_locks.break_lock)
+
+    fetch = once(_files.fetch)
+    get = once(_files.get)
+    borrow = block(_files.borrow)
+    download = once(_files.download)
