@@ -7,15 +7,23 @@ from staging_api.db.migrate import LOCK_SECONDS, PATIENCE_SECONDS, begin_step, e
 from staging_api.db.tables import metadata
 from staging_api.settings import Settings
 
+#: Alembic reads only the column of them, or nothing at all, so that it never agrees.
+_UNREAD = (
+    "archives_prefix_idx",
+    "loose_files_folder_idx",
+    "packed_files_path_idx",
+    "packed_files_sha256_idx",
+)
+
 
 def is_ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
     """Leave out the partitions of the histories, which come and go by time.
 
-    And of an index in another collation Alembic reads only the column, so that it never agrees.
+    And the indexes in another collation, or of expressions.
     """
     if kind == "table":
         return not (name or "").startswith(("api_locks_", "staging_events_"))
-    return name not in {"staged_files_folder_idx", "archives_prefix_idx"}
+    return name not in _UNREAD
 
 
 def migrate(conn: Connection) -> None:

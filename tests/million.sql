@@ -24,7 +24,7 @@ FROM stagings s CROSS JOIN generate_series(1, 5) n;
 
 INSERT INTO blobs (sha256, size_bytes) SELECT sha256, 1000 FROM staged_artifacts;
 
-INSERT INTO staged_files (artifact_id, path, sha256, size_bytes)
+INSERT INTO loose_files (artifact_id, path, sha256, size_bytes)
 SELECT id, path, sha256, 1000 FROM staged_artifacts WHERE state = 'staged';
 
 INSERT INTO staging_events (id, staging_id, number, at, kind, artifact_id, name, to_state, actor, detail,

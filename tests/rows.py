@@ -82,7 +82,11 @@ def check_store(database: Database, store: Path) -> None:
         content = path.read_bytes()
         assert hashlib.sha256(content).hexdigest() == path.name
         kept[path.name] = len(content)
-    for digest, size in select(database, "SELECT sha256, size_bytes FROM staged_files"):
+    rows = (
+        "SELECT coalesce(pack_sha256, sha256), coalesce(pack_bytes, size_bytes)"
+        " FROM staged_files WHERE pack_offset IS NULL OR pack_sha256 IS NOT NULL"
+    )
+    for digest, size in select(database, rows):
         assert kept.get(digest) == size, f"a row names {digest}, which the store does not have"
 
 

@@ -347,7 +347,11 @@ def check(chaos: Chaos, pod: Pod, upkeep: Upkeep) -> None:
     """Ledger, rows and store agree to the byte, and everything is served as it is at its source."""
     rows = chaos.world.rows
     named: dict[str, int] = dict(
-        select(rows, "SELECT DISTINCT sha256, size_bytes FROM staged_files")
+        select(
+            rows,
+            "SELECT sha256, b.size_bytes FROM blobs b"
+            " WHERE sha256 IN (SELECT sha256 FROM artifact_blobs)",
+        )
     )
     promised: dict[str, int] = dict(select(rows, "SELECT sha256, size_bytes FROM blobs"))
     stored = {blob.sha256: blob.size_bytes for blob, _ in blobs_of(upkeep.blobs)}

@@ -1,5 +1,6 @@
 """Connections: one pool for transactions, one for statements that commit by themselves."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,6 +152,25 @@ def rows(
     Raises:
         DBAPIError: as `Connection.exec_driver_sql` raises it.
     """
+    with _cursor(conn, statement) as cursor:
+        cursor.execute(statement, given)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+def copy_rows(conn: Connection, statement: str, lines: str) -> None:
+    """Send rows to a ``COPY ... FROM STDIN``, in its text format.
+
+    Raises:
+        DBAPIError: as `Connection.exec_driver_sql` raises it.
+    """
+    with _cursor(conn, statement) as cursor:
+        cursor.copy_expert(statement, io.StringIO(lines))
+
+
+@contextmanager
+def _cursor(conn: Connection, statement: str) -> Iterator[Any]:
+    """The driver's own cursor, for one statement."""
     driver: Any = conn.connection.driver_connection
     # This statement bypasses SQLAlchemy's events, which notify the watchdog of all others.
     watchdog: Watchdog | None = conn.info.get(WATCHDOG)
@@ -158,9 +178,7 @@ def rows(
         watchdog.begin(driver)
     try:
         with driver.cursor() as cursor:
-            cursor.execute(statement, given)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            return found
+            yield cursor
     except psycopg2.Error as error:
         lost = bool(driver.closed) or error.pgcode == _READ_ONLY
         if lost:

@@ -297,28 +297,3 @@ staged_artifacts = Table(
     ),
     comment="The artifacts of archives. An artifact is staged if its row says so, and only then.",
 )
-
-staged_files = Table(
-    "staged_files",
-    metadata,
-    Column(
-        "artifact_id",
-        ForeignKey("staged_artifacts.id"),
-        primary_key=True,
-        comment="its artifact",
-    ),
-    Column("path", Text, primary_key=True, comment="below /static"),
-    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, comment="of the content"),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
-    Column(
-        "executable",
-        Boolean,
-        nullable=False,
-        server_default=text("false"),
-        comment="whether the archive marks it as executable",
-    ),
-    Index(None, "path"),
-    Index("staged_files_folder_idx", text('path COLLATE "C"')),
-    Index(None, "sha256"),
-    comment="The files of a staged artifact: served while its artifact is in state 'staged'.",
-)

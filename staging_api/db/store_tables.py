@@ -138,6 +138,14 @@ store_identity = Table(
     Column(
         "adopted_at", Time, nullable=False, server_default=now, comment="since when it is this one"
     ),
+    Column(
+        "packs",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        comment="whether packs are written where STAGING_PACKS is auto;"
+        " false: a version that cannot read them may still run",
+    ),
     CheckConstraint("sole", name="sole"),
     comment="The store that this database belongs to; another one is refused.",
 )

@@ -5,6 +5,7 @@ The comments are the documentation that auditors see in the database.
 
 from staging_api.db import archive_tables, dists_tables, document_tables, publication_tables
 from staging_api.db.event_tables import staging_event_drops, staging_events
+from staging_api.db.file_tables import loose_files, packed_files, packs
 from staging_api.db.idempotency_tables import idempotency_keys
 from staging_api.db.lock_tables import api_locks, lock_scopes, lock_waiters
 from staging_api.db.report_tables import (
@@ -16,7 +17,7 @@ from staging_api.db.report_tables import (
     store_usage,
 )
 from staging_api.db.schema import Domain, metadata
-from staging_api.db.staging_tables import archives, staged_artifacts, staged_files, stagings
+from staging_api.db.staging_tables import archives, staged_artifacts, stagings
 from staging_api.db.store_tables import (
     artifact_accesses,
     blobs,
@@ -46,13 +47,15 @@ __all__ = [
     "idempotency_keys",
     "lock_scopes",
     "lock_waiters",
+    "loose_files",
     "lost_contents",
     "manifests",
     "metadata",
+    "packed_files",
+    "packs",
     "publication_tables",
     "service_processes",
     "staged_artifacts",
-    "staged_files",
     "staging_counted",
     "staging_event_drops",
     "staging_events",

@@ -11,6 +11,7 @@ from staging_api.staging.damage import losses_noticed
 from staging_api.staging.model import ServedFile
 from staging_api.staging.repository import FoundFile
 from staging_api.staging.upkeep import Upkeep
+from staging_api.store.places import open_at
 
 _FOLDER = "autotest/"
 _SUITES = "test_suites/suite_to_control_file_map"
@@ -94,8 +95,9 @@ class ControlFiles:
         return {path: file for path, file in tests.items() if _CONTROL_FILE.fullmatch(path)}
 
     def _read(self, file: FoundFile | ServedFile) -> bytes:
-        with losses_noticed(self.upkeep, file.sha256, file.size_bytes):
-            stream = self.upkeep.blobs.open(file.sha256, file.size_bytes)
+        place = file.place
+        with losses_noticed(self.upkeep, place.sha256, place.blob_bytes):
+            stream = open_at(self.upkeep.blobs, place)
         with stream:
             content = stream.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:

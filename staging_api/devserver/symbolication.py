@@ -24,6 +24,7 @@ from staging_api.formats.minidump import modules
 from staging_api.locks.model import SYMBOLS
 from staging_api.staging import repository
 from staging_api.store.blobs import BlobStore
+from staging_api.store.places import Place, put_at
 
 _FOLDER = "debug/breakpad/"
 #: In how many builds' symbols a dump's modules are looked up, the newest first.
@@ -32,8 +33,8 @@ _MOST_OUTPUT_BYTES = 16 << 20
 _MOST_MEMORY_BYTES = 8 << 30
 _ERROR_BYTES = 500
 
-#: Digest and length of symbols, by their path below the tree that the program reads.
-_Symbols = Mapping[str, tuple[str, int]]
+#: Where symbols are in the store, by their path below the tree that the program reads.
+_Symbols = Mapping[str, Place]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Symbolication:
             prefix = repository.folder_of(conn, archive_url)
             found = repository.files_below(conn, prefix, _FOLDER)
         below = f"{prefix}/{_FOLDER}"
-        symbols = {f.path.removeprefix(below): (f.sha256, f.size_bytes) for f in found}
+        symbols = {f.path.removeprefix(below): f.place for f in found}
         needed: set[str] = set()
         # A file that is no minidump needs no symbols, and the program reports the reason.
         with suppress(Invalid):
@@ -79,7 +80,7 @@ class Symbolication:
         paths = {_FOLDER + path for path in _named_by(dump)}
         with self.database.connect() as conn:
             found = repository.newest_of_each(conn, SYMBOLS.name, paths, _MOST_BUILDS)
-        return self._walk(dump, {p.removeprefix(_FOLDER): blob for p, blob in found.items()})
+        return self._walk(dump, {p.removeprefix(_FOLDER): place for p, place in found.items()})
 
     def _walk(self, dump: Path, symbols: _Symbols) -> bytes:
         with tempfile.TemporaryDirectory(prefix="symbols-", dir=dump.parent) as folder:
@@ -95,13 +96,13 @@ class Symbolication:
             return output.read_bytes()
 
     def _link(self, tree: Path, symbols: _Symbols) -> None:
-        for path, (sha256, size_bytes) in symbols.items():
+        for path, place in symbols.items():
             # Paths of staged files were found safe when they were unpacked.
             link = tree / PurePosixPath(path)
             link.parent.mkdir(parents=True, exist_ok=True)
             # A cut file would give a trace that looks whole and is not.
-            with self.noticed(sha256, size_bytes):
-                self.blobs.place(sha256, link, size_bytes)
+            with self.noticed(place.sha256, place.blob_bytes):
+                put_at(self.blobs, place, link)
 
     def _run(self, command: list[str], output: Path, errors: Path) -> int:
         with output.open("wb") as out, errors.open("wb") as err:

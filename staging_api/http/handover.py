@@ -15,10 +15,13 @@ import falcon
 from staging_api.errors import StagingApiError
 from staging_api.http.conditions import Range
 from staging_api.store.blobs import BlobStore, key_of
+from staging_api.store.places import Place
 
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
 # The ETag stays: it names the file of the link.
 _OF_THE_FILE = ("Accept-Ranges", "Content-Range", "Content-Type", "Last-Modified", "Repr-Digest")
+#: Up to here the bytes are read: to hand a file to the kernel costs more than to copy so few.
+_SMALL_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -39,27 +42,32 @@ class Sender:
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        sha256: str,
-        size_bytes: int,
+        place: Place,
         part: Range,
     ) -> None:
-        """Make `part` of a blob the body of an answer that describes it already.
+        """Make `part` of a file the body of an answer that describes it already.
 
         Raises:
             NotFound: the blob is not there, or not whole.
             StoreFailed: the store cannot say.
         """
+        sha256, size_bytes = place.sha256, place.blob_bytes
+        start = place.offset + part.start
         with _undescribed(resp), self.noticed(sha256, size_bytes):
-            if _may_be_sent_elsewhere(req, part):
+            # Who sends a blob without us sends all of it, or the range that the client asks for.
+            if not place.packed and _may_be_sent_elsewhere(req, part):
                 if (link := self.blobs.link(sha256, size_bytes)) is not None:
                     _send_to(resp, link)
                     return
                 if self.accel_prefix and self.blobs.has(sha256, size_bytes):
                     _leave_to_proxy(resp, self.accel_prefix + key_of(sha256))
                     return
+            if part.length <= _SMALL_BYTES:
+                resp.data = self.blobs.read(sha256, size_bytes, start, part.length)
+                return
             stream = self.blobs.open(sha256, size_bytes)
         # A server with sendfile sends from the file's position, without reading it here.
-        stream.seek(part.start)
+        stream.seek(start)
         resp.set_stream(stream, part.length)
 
 

@@ -42,6 +42,7 @@ from staging_api.staging.repository import (
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
 from staging_api.store.blobs import Blob, BlobStore, Reserve, no_limit
+from staging_api.store.places import read_at
 
 _REMOVED = "contents were removed from the store meanwhile: send them again"
 #: Files that one request may bring.
@@ -118,7 +119,7 @@ class Intake:
     def take_staged(
         self, to: UploadDestination, paths: Sequence[str], origin: RequestOrigin
     ) -> list[Upload]:
-        """Take in staged files; nothing is copied.
+        """Take in staged files; only those in packs are copied, as a pool has blobs.
 
         Args:
             paths: of each file below ``/static``, or its URL on this service.
@@ -128,17 +129,23 @@ class Intake:
             Invalid, PackageInvalid, Conflict: as with `take`.
         """
         kept: list[SourceFile] = []
-        with self.blobs.batch(f"upload-{to.apt_archive.name}") as batch:
+        with (
+            self._room(0) as room,
+            self.blobs.batch(f"upload-{to.apt_archive.name}", room) as batch,
+        ):
             for path in map(static_path, paths):
                 with self.database.connect() as conn:
                     served = served_file(conn, path)
                 if served is None:
                     raise NotFound(f"nothing is staged at {path}")
-                blob = Blob(served.sha256, served.size_bytes)
-                batch.reuse(blob)
+                if served.place.packed:
+                    batch.keep([read_at(self.blobs, served.place)], served.size_bytes)
+                else:
+                    batch.reuse(Blob(served.sha256, served.size_bytes))
                 name = path.rpartition("/")[2]
-                kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
-        return self._note(to, kept, origin)
+                kept.append(SourceFile(name, served.size_bytes, served.sha256))
+            batch.commit()
+            return self._note(to, kept, origin)
 
     @contextmanager
     def _room(self, expected_bytes: int) -> Iterator[Reserve]:

@@ -58,6 +58,9 @@ def database_steps(stagings: StagingService) -> list[Step]:
         with database.connect() as conn:
             repository.forget_polls(conn, terms.grace_seconds)
 
+    def forget_dropped() -> None:
+        stagings.upkeep.forget_dropped()
+
     return [
         Step("expired locks", _OFTEN_SECONDS, record_expired),
         Step("months of locks", _SELDOM_SECONDS, extend_lock_history),
@@ -66,6 +69,7 @@ def database_steps(stagings: StagingService) -> list[Step]:
         Step("responses to Idempotency-Keys", _SELDOM_SECONDS, delete_old_responses),
         Step("dead reservations", _OFTEN_SECONDS, delete_dead_reservations),
         Step("ledger", _OFTEN_SECONDS, compact_ledger),
+        Step("rows of dropped packs", _OFTEN_SECONDS, forget_dropped),
         Step("upload polls", _SELDOM_SECONDS, forget_polls),
     ]
 

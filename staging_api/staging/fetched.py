@@ -1,17 +1,27 @@
 """What one artifact became: what the engine returns and the rows are made of."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from staging_api.staging.model import CachedObject
 
 
 class FileRow(TypedDict):
-    """The columns of a file in ``staged_files``, less its artifact."""
+    """The columns of a file in ``loose_files``, less its artifact."""
 
     path: str
     sha256: str
     size_bytes: int
+    executable: bool
+
+
+class PackedRow(NamedTuple):
+    """The columns of a file in ``packed_files``, less its artifact."""
+
+    path: str
+    sha256: bytes
+    size_bytes: int
+    offset: int
     executable: bool
 
 
@@ -25,7 +35,7 @@ class StagedFile:
     executable: bool = False
 
     def row(self, prefix: str) -> FileRow:
-        """Return its columns in ``staged_files``; `prefix` is the build's folder below /static."""
+        """Return its columns in ``loose_files``; `prefix` is the build's folder below /static."""
         return {
             "path": f"{prefix}/{self.path}",
             "sha256": self.sha256,

@@ -9,6 +9,7 @@ from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import Invalid
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
 from staging_api.sources.url import ArchiveUrl
+from staging_api.store.places import Place, place_of
 from staging_api.vocabulary.staging import (
     FINAL_STATES,
     SETTLED_STATES,
@@ -196,6 +197,8 @@ class ServedFile:
     """One file below ``/static``, as its rows describe it.
 
     Attributes:
+        pack_sha256, pack_bytes, pack_offset: the pack that has its bytes, and where; None: they are
+            a blob of their own.
         hand_out_due: its artifact's last read is so old that it must be renewed before the file is
             handed out, or it might be evicted too early.
     """
@@ -206,7 +209,15 @@ class ServedFile:
     size_bytes: int
     staged_at: datetime
     executable: bool
+    pack_sha256: str | None
+    pack_bytes: int | None
+    pack_offset: int | None
     hand_out_due: bool = True
+
+    @property
+    def place(self) -> Place:
+        """Where its bytes are in the store."""
+        return place_of(self)
 
 
 @dataclass(frozen=True)

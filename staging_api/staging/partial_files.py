@@ -30,6 +30,7 @@ from staging_api.staging.model import ServedFile
 from staging_api.staging.repository import IncomingFile
 from staging_api.staging.watch import Watch
 from staging_api.store.blobs import BlobStore
+from staging_api.store.places import open_at
 
 #: What a reader does not get before the file is verified.
 HELD_BACK_BYTES = 64 << 10
@@ -179,7 +180,7 @@ class FollowedFile:
 
     def _verified(self, served: ServedFile) -> Iterator[bytes]:
         """Yield the rest of the staged file, and its end only if the whole has the right digest."""
-        with self._growing.blobs.open(served.sha256, served.size_bytes) as stream:
+        with open_at(self._growing.blobs, served.place) as stream:
             stream.seek(self._position)
             yield from self._read(stream, served.size_bytes - HELD_BACK_BYTES)
             end = stream.read()

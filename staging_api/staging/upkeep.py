@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Claimed and removed together: what a slow bucket removes within the time of a claim.
 _AT_ONCE = 50
+#: Rows that one transaction deletes: some tens of milliseconds.
+_ROWS_AT_ONCE = 5000
 #: How far the clock of the store may be ahead of the database's when old files are swept.
 _MOST_AHEAD_SECONDS = 300.0
 
@@ -136,6 +138,22 @@ class Upkeep:
             removed += turn.removed
             if not turn.may_be_more:
                 return removed
+
+    def forget_dropped(self, at_once: int = _ROWS_AT_ONCE) -> int:
+        """Delete the rows of the files of dropped packs, which nobody reads; return how many.
+
+        Each batch is a transaction, so that a million rows are in nobody's way.
+        """
+        with self.database.connect() as conn:
+            dropped = repository.dropped_packs(conn, _AT_ONCE)
+        deleted = 0
+        for artifact_id in dropped:
+            more = True
+            while more:
+                with self.database.begin() as conn:
+                    count, more = repository.forget_packed(conn, artifact_id, at_once)
+                deleted += count
+        return deleted
 
     def collect_some(self, *, busy_too: bool = False) -> Collected:
         """One turn of `collect`: some contents, each by itself; what fails is tried again later."""

@@ -144,6 +144,20 @@ class BlobStore(Protocol):
             StoreFailed: the store cannot say.
         """
 
+    def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
+        """Read a piece of a blob, without the rest of it.
+
+        Args:
+            sha256: of the blob.
+            size_bytes: length of the blob.
+            start: where the piece begins.
+            length: of the piece; it fits into memory, and lies within the blob.
+
+        Raises:
+            NotFound: the blob is not here, or not of this length.
+            StoreFailed: the store cannot say.
+        """
+
     def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
         """Let the blob be found at a file of this machine that is not there yet.
 

@@ -97,6 +97,21 @@ class BucketObjects:
         """Open an object for reading; bytes come as they are read."""
         return io.BufferedReader(BucketObjectReader(self._client, found), READ_BYTES)
 
+    def read(self, key: str, size_bytes: int, start: int, length: int) -> bytes:
+        """Read a piece of an object of this length, by one request.
+
+        Raises:
+            NotFound: it is not there, or not of this length.
+        """
+        with bucket_failures():
+            # A range of nothing is refused.
+            part = (start, start + length) if length else (0, 1)
+            answer = self._client.get(key, options={"range": part})
+            piece = bytes(answer.bytes())
+        if answer.meta["size"] != size_bytes or len(piece) != part[1] - part[0]:
+            raise NotFound(f"the store has no whole object {key}")
+        return piece if length else b""
+
     def upload(self, key: str, file: Path) -> None:
         """Make an object of a file, in several parts at once if it is long."""
         try:

@@ -147,6 +147,14 @@ class FolderStore:
             raise NotFound(f"the store has no whole blob {sha256}")
         return os.fdopen(descriptor, "rb")
 
+    def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
+        """Read a piece of the file."""
+        with self.open(sha256, size_bytes) as stream, disk_failures():
+            piece = os.pread(stream.fileno(), length, start)
+        if len(piece) < length:  # cut since it was opened
+            raise NotFound(f"the store has no whole blob {sha256}")
+        return piece
+
     def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
         """Link to the blob."""
         if not self.has(sha256, size_bytes):

@@ -14,6 +14,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.publishing.signing import SigningKey
 from staging_api.staging.audit import verify
 from staging_api.store.folder_store import FolderStore
+from staging_api.store.places import open_at, place_in
 from tests.cluster.archives_found import archive_counts, look_at_archives
 from tests.cluster.clients import Shift
 from tests.cluster.cluster import Cluster
@@ -91,12 +92,18 @@ def _lost(database: Database, load: Load) -> Iterator[str]:
 def _false_files(database: Database, load: Load, blobs: FolderStore) -> Iterator[str]:
     """Each file that a row names: is it in the store, whole, and what the source has?"""
     expected = {path: digest for files in load.archives.values() for path, digest in files.items()}
-    named = dict(rows(database, "SELECT path, sha256 FROM staged_files"))
-    for digest in set(named.values()):
-        with blobs.open(digest) as file:
+    named = list(
+        rows(
+            database,
+            "SELECT path, sha256, size_bytes, pack_sha256, pack_bytes, pack_offset"
+            " FROM staged_files WHERE pack_offset IS NULL OR pack_sha256 IS NOT NULL",
+        )
+    )
+    for digest, *where in {each[1:] for each in named}:
+        with open_at(blobs, place_in(digest, *where)) as file:
             if sha256(file.read()).hexdigest() != digest:
                 yield f"the store has something else as {digest}"
-    for path, digest in named.items():
+    for path, digest, *_ in named:
         if expected.get(path, digest) != digest:
             yield f"{path} is not what the source has"
 

@@ -84,6 +84,23 @@ def test_a_large_blob_is_kept_and_can_be_sought(store):
         assert hashlib.sha256(stream.read()).hexdigest() == blob.sha256
 
 
+def test_a_piece_of_a_blob_is_read_without_the_rest(store):
+    (blob,) = keep(store, LARGE)
+    for start, length in [(0, 5), (1 << 20, 3), (len(LARGE) - 4, 4), (7, 0), (len(LARGE), 0)]:
+        piece = store.read(blob.sha256, len(LARGE), start, length)
+        assert piece == LARGE[start : start + length]
+
+
+@pytest.mark.parametrize("size", [5, 7])
+def test_no_piece_is_read_of_a_blob_of_another_length(store, size):
+    (blob,) = keep(store, b"longer")
+    for length in (0, 2):
+        with pytest.raises(NotFound):
+            store.read(blob.sha256, size, 1, length)
+    with pytest.raises(NotFound):
+        store.read("0" * 64, size, 1, 2)
+
+
 def test_an_empty_blob_is_a_blob(store):
     (blob,) = keep(store, b"")
     assert store.find(blob.sha256) == Blob(hashlib.sha256(b"").hexdigest(), 0)

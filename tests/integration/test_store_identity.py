@@ -298,7 +298,7 @@ def test_a_store_that_was_emptied_waits_for_an_operators_word_and_heals(
 
 def test_a_new_database_does_not_sweep_the_store_of_another(at: Bench, url: str) -> None:
     at.stage(at.build(), "payload")
-    at.tamper("DELETE FROM staged_files")
+    at.tamper("DELETE FROM loose_files")
     at.tamper("DELETE FROM blobs")
     at.tamper("DELETE FROM store_identity")
     upkeep = replace(at.service).upkeep

@@ -324,7 +324,7 @@ def test_the_row_of_a_lost_and_unnamed_blob_is_deleted_at_once(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)
     payload(at, "R17-2", b"2" * KB)
-    at.tamper("DELETE FROM staged_files WHERE sha256 = :digest", digest=digest)
+    at.tamper("DELETE FROM loose_files WHERE sha256 = :digest", digest=digest)
     at.service.blobs.remove(digest)
     assert reconcile.check(at.service.upkeep, digest[:2]).lost == (digest,)
     assert at.service.upkeep.collect() == 1
@@ -347,7 +347,7 @@ def test_a_file_without_a_row_is_removed_after_the_grace_time(at):
 def test_a_row_that_nothing_names_is_removed_after_the_grace_time(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)
-    at.tamper("DELETE FROM staged_files")
+    at.tamper("DELETE FROM loose_files")
     reconcile.check(at.service.upkeep, digest[:2])
     assert at.service.upkeep.collect() == 0
     at.tamper("UPDATE blobs SET stored_at = stored_at - interval '2 days'")

@@ -1,9 +1,17 @@
 -- As long as anything names a content, its bytes stay.
 CREATE OR REPLACE VIEW blob_names AS
-    SELECT sha256 FROM staged_files
+    SELECT sha256 FROM loose_files
+    UNION ALL SELECT sha256 FROM packs
     UNION ALL SELECT blob FROM package_files WHERE blob IS NOT NULL;
-COMMENT ON VIEW blob_names IS 'The contents that files name: they are never removed.';
-COMMENT ON COLUMN blob_names.sha256 IS 'of the content';
+COMMENT ON VIEW blob_names IS 'The blobs that files name: they are never removed.';
+COMMENT ON COLUMN blob_names.sha256 IS 'of the blob; null: of a pack that was dropped';
+
+CREATE OR REPLACE VIEW artifact_blobs AS
+    SELECT artifact_id, sha256 FROM loose_files
+    UNION ALL SELECT artifact_id, sha256 FROM packs;
+COMMENT ON VIEW artifact_blobs IS 'The blobs of each artifact: one for each loose file, and its pack.';
+COMMENT ON COLUMN artifact_blobs.artifact_id IS 'of the artifact';
+COMMENT ON COLUMN artifact_blobs.sha256 IS 'of the blob; null: of a pack that was dropped';
 
 -- While a collector removes a blob, without a transaction, no row may name it: the bytes could go
 -- after the row says that they are there. Enforced here, so that it binds the version before, too: for

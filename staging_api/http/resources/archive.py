@@ -15,6 +15,7 @@ from staging_api.http.sending import Sendable, describe
 from staging_api.publishing.index_model import Served
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.snapshots import Snapshots
+from staging_api.store.places import whole
 
 
 class ArchiveFiles:
@@ -56,7 +57,7 @@ class ArchiveFiles:
             resp.stream = _cut(chunks, part.start, part.length)
             resp.content_length = part.length
         else:
-            self._sender.send(req, resp, served.sha256, served.size_bytes, part)
+            self._sender.send(req, resp, whole(served.sha256, served.size_bytes), part)
 
 
 def _sendable(served: Served) -> Sendable:

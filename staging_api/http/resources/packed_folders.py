@@ -16,6 +16,7 @@ from staging_api.formats.packing import PACKERS, PackedFile
 from staging_api.http.handover import Sender
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.model import ServedFile
+from staging_api.store.places import open_at
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,9 @@ def _packed(
         if file.artifact_id not in handed_out:
             files.hand_out(file)
             handed_out.add(file.artifact_id)
-        with sender.noticed(file.sha256, file.size_bytes):
-            return sender.blobs.open(file.sha256, file.size_bytes)
+        place = file.place
+        with sender.noticed(place.sha256, place.blob_bytes):
+            return open_at(sender.blobs, place)
 
     for file in found:
         yield PackedFile(

@@ -36,7 +36,7 @@ class StaticFiles:
         part = describe(req, resp, _sendable(served))
         if part is not None:
             self._files.hand_out(served)
-            self._sender.send(req, resp, served.sha256, served.size_bytes, part)
+            self._sender.send(req, resp, served.place, part)
             self._files.accesses.note(served.artifact_id, req.context.caller, part.length)
             metrics.SERVED_BYTES.inc(part.length)
 

@@ -61,6 +61,13 @@ from staging_api.staging.repository.growth_rows import (
 )
 from staging_api.staging.repository.lists import list_artifacts, list_stagings
 from staging_api.staging.repository.object_rows import cached_object, remember_objects
+from staging_api.staging.repository.pack_rows import (
+    add_pack,
+    add_packed_files,
+    drop_pack,
+    dropped_packs,
+    forget_packed,
+)
 from staging_api.staging.repository.reading import (
     Turn,
     artifacts_of,
@@ -142,6 +149,8 @@ __all__ = [
     "Turn",
     "act_as",
     "add_files",
+    "add_pack",
+    "add_packed_files",
     "add_staging",
     "adopt_orphans",
     "artifacts_of",
@@ -165,6 +174,8 @@ __all__ = [
     "contradictions",
     "database_time",
     "drop_events",
+    "drop_pack",
+    "dropped_packs",
     "due",
     "end_growth",
     "end_upload_wait",
@@ -179,6 +190,7 @@ __all__ = [
     "foreground_is_due",
     "forget_blobs",
     "forget_dead_reservations",
+    "forget_packed",
     "forget_polls",
     "forget_some_files",
     "idle_artifacts",

@@ -11,13 +11,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from staging_api.db.tables import archives, staged_artifacts, staged_files
+from staging_api.db.tables import archives, loose_files, staged_artifacts
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
 from staging_api.sources.model import SourceObject
 from staging_api.staging.fetched import FetchedArtifact, FileRow
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
+from staging_api.staging.repository.pack_rows import drop_pack, forget_packed
 from staging_api.staging.repository.staging_rows import settle
 from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
@@ -40,6 +41,8 @@ _NO_PROGRESS: Mapping[str, Any] = {
 }
 
 _OF_FILE: Final = ("path", "sha256", "size_bytes", "executable")
+#: So many rows of a pack are deleted in the transaction that drops it.
+_FEW_FILES = 1000
 # The columns that are fields of `FetchedArtifact`, too.
 _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by"]
 
@@ -291,8 +294,12 @@ def is_pinned(conn: Connection, artifact_id: str) -> bool:
 
 
 def _forget_files(conn: Connection, artifact_id: str) -> None:
-    gone = staged_files.delete().where(staged_files.c.artifact_id == artifact_id)
-    digests = set(conn.execute(gone.returning(staged_files.c.sha256)).scalars())
+    gone = loose_files.delete().where(loose_files.c.artifact_id == artifact_id)
+    digests = set(conn.execute(gone.returning(loose_files.c.sha256)).scalars())
+    if (pack := drop_pack(conn, artifact_id)) is not None:
+        digests.add(pack)
+        # A few are gone with it; the rest are deleted in batches, as nobody reads them any more.
+        forget_packed(conn, artifact_id, _FEW_FILES)
     if digests:
         mark_unnamed_for_deletion(conn, digests)
 
@@ -353,14 +360,14 @@ _EVICTABLE = text("""
 """)
 
 _FORGET_SOME = text("""
-    DELETE FROM staged_files WHERE artifact_id = :artifact_id AND path IN (
-        SELECT path FROM staged_files WHERE artifact_id = :artifact_id LIMIT :limit)
+    DELETE FROM loose_files WHERE artifact_id = :artifact_id AND path IN (
+        SELECT path FROM loose_files WHERE artifact_id = :artifact_id LIMIT :limit)
     RETURNING sha256
 """)
 
 # One statement, however many they are: thousands of rows by parameters take longer to send.
 _ADD_FILES = text("""
-    INSERT INTO staged_files (artifact_id, path, sha256, size_bytes, executable)
+    INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable)
     SELECT :artifact_id, * FROM unnest(
         CAST(:path AS text[]), CAST(:sha256 AS text[]), CAST(:size_bytes AS bigint[]),
         CAST(:executable AS boolean[]))

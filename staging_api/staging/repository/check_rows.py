@@ -127,6 +127,6 @@ _NOTE_LOST = text("""
     SELECT sha256, :reason FROM blobs b
     WHERE sha256 = :sha256 AND doomed_at IS NULL
       AND (SELECT count(*) FROM blob_names n WHERE n.sha256 = b.sha256)
-        > (SELECT count(*) FROM staged_files f WHERE f.sha256 = b.sha256)
+        > (SELECT count(*) FROM artifact_blobs f WHERE f.sha256 = b.sha256)
     ON CONFLICT DO NOTHING
 """)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from staging_api.db.engine import rows
 from staging_api.errors import NotFound
 from staging_api.staging.model import FileOfArtifact
+from staging_api.store.places import Place, place_in, place_of
 from staging_api.vocabulary.staging import SETTLED_STATES, ArtifactState
 
 
@@ -39,6 +40,14 @@ class FoundFile:
     size_bytes: int
     staged_at: datetime
     last_accessed_at: datetime | None
+    pack_sha256: str | None
+    pack_bytes: int | None
+    pack_offset: int | None
+
+    @property
+    def place(self) -> Place:
+        """Where its bytes are in the store."""
+        return place_of(self)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,8 @@ def files_below(conn: Connection, static_prefix: str, folder: str = "") -> list[
         static_prefix: the archive's folder below ``/static``.
         folder: only what lies below this folder of it; ends in ``/`` unless empty.
     """
-    given = {"prefix": static_prefix, "below": f"{static_prefix}/{folder}"}
+    below = f"{static_prefix}/{folder}"
+    given = {"prefix": static_prefix, "below": below, "beyond": f"{below[:-1]}0"}
     return [FoundFile(*row) for row in conn.execute(_FILES_BELOW, given)]
 
 
@@ -86,8 +96,8 @@ def builds_below(conn: Connection, folder: str, names: Sequence[str]) -> list[Bu
 
 def newest_of_each(
     conn: Connection, lock_kind: str, endings: Iterable[str], archives: int
-) -> Mapping[str, tuple[str, int]]:
-    """Sha256 and length of the newest staged file for each path below an archive's folder.
+) -> Mapping[str, Place]:
+    """Where the bytes are of the newest staged file for each path below an archive's folder.
 
     Args:
         lock_kind: of the artifacts that have them.
@@ -96,11 +106,11 @@ def newest_of_each(
     """
     given = {"kind": lock_kind, "endings": list(endings), "archives": archives}
     rows = conn.execute(_NEWEST_OF_EACH, given)
-    return {row.ending: (row.sha256, row.size_bytes) for row in rows}
+    return {ending: place_in(*where) for ending, *where in rows}
 
 
 def files_of(conn: Connection, artifact_id: str, after: str, limit: int) -> list[FileOfArtifact]:
-    """The files of one artifact behind the path `after`, in the order of the primary key."""
+    """The files of one artifact behind the path `after`, in the order of their bytes."""
     given = {"id": artifact_id, "after": after, "limit": limit}
     return [FileOfArtifact(*row) for row in conn.execute(_FILES_OF, given)]
 
@@ -110,21 +120,32 @@ _OUTCOMES = "SELECT name, state, error_message FROM artifact_outcomes(%s, %s)"
 _FOLDER_OF = text("SELECT static_prefix FROM archives WHERE archive_url = :archive_url")
 
 _FILES_BELOW = text("""
-    SELECT f.path, f.sha256, f.size_bytes, a.staged_at, a.last_accessed_at
+    SELECT f.path, f.sha256, f.size_bytes, a.staged_at, a.last_accessed_at,
+        f.pack_sha256, f.pack_bytes, f.pack_offset
     FROM archives r
     JOIN staged_artifacts a ON a.archive_url = r.archive_url AND a.state = 'staged'
     JOIN staged_files f ON f.artifact_id = a.id
-    WHERE r.static_prefix = :prefix AND starts_with(f.path, :below)
+    WHERE r.static_prefix = :prefix
+      AND f.path COLLATE "C" >= :below AND f.path COLLATE "C" < :beyond
     ORDER BY f.path COLLATE "C"
 """)
 
 _FILES_OF = text("""
     SELECT substr(f.path, length(r.static_prefix) + 2), f.path, f.sha256, f.size_bytes, f.executable
-    FROM staged_files f
+    FROM (
+        (SELECT artifact_id, path, sha256, size_bytes, executable FROM loose_files
+         WHERE artifact_id = :id AND path COLLATE "C" > :after
+         ORDER BY path COLLATE "C" LIMIT :limit)
+        UNION ALL
+        (SELECT p.artifact_id, p.path, encode(p.sha256, 'hex'), p.size_bytes, p.executable
+         FROM packs k, packed_files p
+         WHERE k.artifact_id = :id AND p.artifact_id = :id AND p.path COLLATE "C" > :after
+           AND p.path COLLATE "C" >= k.first_path AND p.path COLLATE "C" <= k.last_path
+         ORDER BY p.path COLLATE "C" LIMIT :limit)
+    ) f
     JOIN staged_artifacts a ON a.id = f.artifact_id AND a.state = 'staged'
     JOIN archives r USING (archive_url)
-    WHERE f.artifact_id = :id AND f.path > :after
-    ORDER BY f.path LIMIT :limit
+    ORDER BY f.path COLLATE "C" LIMIT :limit
 """)
 
 _BUILDS_BELOW = text("""
@@ -145,8 +166,10 @@ _NEWEST_OF_EACH = text("""
         WHERE a.lock_kind = :kind AND a.state = 'staged'
         ORDER BY a.id DESC LIMIT :archives
     )
-    SELECT DISTINCT ON (ending) ending, f.sha256, f.size_bytes
+    SELECT DISTINCT ON (ending) ending, f.sha256, f.size_bytes, f.pack_sha256, f.pack_bytes,
+        f.pack_offset
     FROM newest n CROSS JOIN unnest(CAST(:endings AS text[])) AS ending
-    JOIN staged_files f ON f.artifact_id = n.id AND f.path = n.static_prefix || '/' || ending
+    JOIN staged_files f ON f.artifact_id = n.id
+        AND f.path COLLATE "C" = n.static_prefix || '/' || ending
     ORDER BY ending, n.staged_at DESC
 """)

@@ -66,7 +66,8 @@ _CHILDREN = text("""
 
 _SERVED_BELOW = text("""
     SELECT DISTINCT ON (f.path COLLATE "C")
-        f.path, f.artifact_id, f.sha256, f.size_bytes, a.staged_at, f.executable
+        f.path, f.artifact_id, f.sha256, f.size_bytes, a.staged_at, f.executable,
+        f.pack_sha256, f.pack_bytes, f.pack_offset
     FROM staged_files f JOIN staged_artifacts a ON a.id = f.artifact_id AND a.state = 'staged'
     WHERE f.path COLLATE "C" > :folder AND f.path COLLATE "C" < :beyond
     ORDER BY f.path COLLATE "C", a.staged_at DESC LIMIT :limit

@@ -7,14 +7,31 @@ the collation of the database may order punctuation otherwise.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, any_, collate, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    collate,
+    column,
+    func,
+    select,
+    table,
+)
 
-from staging_api.db.tables import archives, staged_artifacts, staged_files, stagings
+from staging_api.db.tables import archives, staged_artifacts, stagings
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.staging.model import StagedArtifact, Staging
 from staging_api.staging.repository.reading import artifact_of, with_artifacts
 from staging_api.staging.repository.terms import now
 
+# The view of all files, in packs or not.
+_files = table(
+    "staged_files", column("artifact_id", Text), column("path", Text), column("sha256", Text)
+)
 #: Sorts behind every character of a URL.
 _LAST = chr(0x10FFFF)
 
@@ -71,8 +88,8 @@ def _newest(query: Select[Any], table: Table, limit: int, after: str | None) -> 
 def _matching(
     query: Select[Any], table: Table, equal: Mapping[str, str], prefix: str | None
 ) -> Select[Any]:
-    for column, value in equal.items():
-        query = query.where(table.c[column] == value)
+    for name, value in equal.items():
+        query = query.where(table.c[name] == value)
     if prefix:
         named = select(archives.c.archive_url).where(begins_with(archives.c.archive_url, prefix))
         query = query.where(table.c.archive_url.in_(named))
@@ -84,7 +101,7 @@ def _has_content(sha256: str) -> ColumnElement[bool]:
         select(staged_artifacts.c.id)
         .where(staged_artifacts.c.sha256 == sha256)
         .union_all(
-            select(staged_files.c.artifact_id).where(staged_files.c.sha256 == sha256),
+            select(_files.c.artifact_id).where(_files.c.sha256 == sha256),
         )
     )
 
@@ -102,7 +119,7 @@ def _is_at(path: str) -> ColumnElement[bool]:
         .join(archives, archives.c.archive_url == other.c.archive_url)
         .where(archives.c.static_prefix.in_(folders), other.c.path.in_([path, f"{path}/"]))
     )
-    files = select(staged_files.c.artifact_id).where(staged_files.c.path == path)
+    files = select(_files.c.artifact_id).where(collate(_files.c.path, "C") == path)
     return staged_artifacts.c.id.in_(own.union_all(files))
 
 

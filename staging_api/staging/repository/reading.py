@@ -217,10 +217,11 @@ _QUEUE = text("""
 # As text: the statement of each GET of a file, and composing it anew costs as much as running it.
 _SERVED = text("""
     SELECT f.path, f.artifact_id, f.sha256, f.size_bytes, a.staged_at, f.executable,
+        f.pack_sha256, f.pack_bytes, f.pack_offset,
         coalesce(a.last_accessed_at, a.staged_at) <= clock_timestamp() - interval '60 s'
             AS hand_out_due
     FROM staged_files f JOIN staged_artifacts a ON a.id = f.artifact_id
-    WHERE f.path = :path AND a.state = 'staged'
+    WHERE f.path COLLATE "C" = :path AND a.state = 'staged'
     ORDER BY a.staged_at DESC LIMIT 1
 """)
 

@@ -144,7 +144,7 @@ _SHARES = text("""
         SELECT id, place FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS c (id, place)),
     named AS (
         SELECT f.artifact_id, f.sha256, c.place, count(*) AS names
-        FROM staged_files f JOIN chosen c ON c.id = f.artifact_id
+        FROM artifact_blobs f JOIN chosen c ON c.id = f.artifact_id
         GROUP BY f.artifact_id, f.sha256, c.place),
     contents AS (
         SELECT sha256, max(place) AS last, sum(names) AS names FROM named GROUP BY sha256),

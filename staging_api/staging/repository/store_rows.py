@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
 from staging_api.db.store_tables import store_identity
-from staging_api.db.tables import blobs, staged_files
+from staging_api.db.tables import blobs
 from staging_api.errors import Unavailable
 from staging_api.staging.repository.terms import now, seconds
 
@@ -152,15 +152,16 @@ def unnamed_of(conn: Connection, shard: str, older_than_seconds: float) -> list[
 
 
 def artifacts_with(conn: Connection, sha256: str) -> list[str]:
-    """Return the artifacts that have a file with this content."""
+    """Return the artifacts that have a file with this blob, or in it."""
     rows = conn.execute(
-        select(staged_files.c.artifact_id).where(staged_files.c.sha256 == sha256).distinct()
+        select(_artifact_blobs.c.artifact_id).where(_artifact_blobs.c.sha256 == sha256).distinct()
     )
     return list(rows.scalars())
 
 
-# Files of builds, and of the pools of APT archives.
+# Files and packs of builds, and files of the pools of APT archives.
 _names = table("blob_names", column("sha256", Text))
+_artifact_blobs = table("artifact_blobs", column("artifact_id", Text), column("sha256", Text))
 _unnamed = ~select(_names.c.sha256).where(_names.c.sha256 == blobs.c.sha256).exists()
 
 # A row that needs no change is locked all the same.

@@ -1,0 +1,101 @@
+"""The tables of staged files: loose ones, which are blobs of their own, and those in packs.
+
+The view ``staged_files`` (``functions/staged_files.sql``) shows both.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    literal_column,
+    text,
+)
+
+from staging_api.db.schema import Ulid, metadata
+
+loose_files = Table(
+    "loose_files",
+    metadata,
+    Column(
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="its artifact",
+    ),
+    Column("path", Text, primary_key=True, comment="below /static"),
+    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, comment="of the content"),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
+    Column(
+        "executable",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="whether the archive marks it as executable",
+    ),
+    Index(None, "path"),
+    Index("loose_files_folder_idx", text('path COLLATE "C"')),
+    Index(None, "sha256"),
+    comment="Files whose content is a blob of its own; the view staged_files has all files.",
+)
+
+packs = Table(
+    "packs",
+    metadata,
+    Column(
+        "artifact_id",
+        ForeignKey("staged_artifacts.id"),
+        primary_key=True,
+        comment="the artifact whose small files are in it",
+    ),
+    Column(
+        "sha256",
+        ForeignKey("blobs.sha256"),
+        comment="of the blob; null: it was dropped, and the rows of its files are being deleted",
+    ),
+    Column("size_bytes", BigInteger, nullable=False, comment="length of the blob"),
+    Column("first_path", Text, nullable=False, comment="of its files, by the bytes of their paths"),
+    Column("last_path", Text, nullable=False, comment="of its files, by the bytes of their paths"),
+    CheckConstraint("size_bytes >= 0", name="size_bytes"),
+    CheckConstraint('first_path COLLATE "C" <= last_path COLLATE "C"', name="paths"),
+    Index(None, "sha256"),
+    Index(
+        "packs_dropped_idx",
+        "artifact_id",
+        postgresql_where=text("sha256 IS NULL"),
+    ),
+    comment="Packs: blobs that have the small files of an artifact, one behind the other.",
+)
+
+#: A million of these may be one artifact. So they have one index of paths and one that costs next
+#: to nothing, and triggers check them by the statement (``functions/packed_files.sql``), where
+#: foreign keys would check each row. The order of the columns leaves no gaps.
+packed_files = Table(
+    "packed_files",
+    metadata,
+    Column("pack_offset", BigInteger, nullable=False, comment="where in the pack it begins"),
+    Column("size_bytes", Integer, nullable=False, comment="length of the content"),
+    Column("artifact_id", Ulid, nullable=False, comment="its artifact, which has the pack"),
+    Column("path", Text, nullable=False, comment="below /static"),
+    Column("sha256", LargeBinary, nullable=False, comment="of the content; 32 bytes"),
+    Column(
+        "executable", Boolean, nullable=False, comment="whether the archive marks it as executable"
+    ),
+    CheckConstraint("pack_offset >= 0 AND size_bytes >= 0", name="place"),
+    CheckConstraint("octet_length(sha256) = 32", name="sha256"),
+    Index("packed_files_path_idx", text('path COLLATE "C"'), "artifact_id", unique=True),
+    # For auditors, who look for a content: some bytes for each thousand of rows.
+    Index(
+        "packed_files_sha256_idx",
+        literal_column("encode(sha256, 'hex')").label("hex"),
+        postgresql_using="brin",
+        postgresql_ops={"hex": "text_bloom_ops"},
+    ),
+    comment="Files whose content is a piece of a pack; the view staged_files has all files.",
+)

@@ -1,0 +1,46 @@
+-- Two branches that PostgreSQL sees through: a condition on the path becomes one probe of an index in
+-- each. For that a branch may have neither a join nor a condition of its own.
+CREATE OR REPLACE VIEW staged_files AS
+    SELECT artifact_id, path, sha256, size_bytes, executable, NULL::text AS pack_sha256,
+        NULL::bigint AS pack_bytes, NULL::bigint AS pack_offset
+    FROM loose_files
+    UNION ALL
+    SELECT f.artifact_id, f.path, encode(f.sha256, 'hex'), f.size_bytes::bigint, f.executable,
+        (SELECT p.sha256 FROM packs p WHERE p.artifact_id = f.artifact_id),
+        (SELECT p.size_bytes FROM packs p WHERE p.artifact_id = f.artifact_id), f.pack_offset
+    FROM packed_files f;
+COMMENT ON VIEW staged_files IS
+    'The files of artifacts: served while the artifact of a file is in state ''staged''.';
+COMMENT ON COLUMN staged_files.artifact_id IS 'its artifact';
+COMMENT ON COLUMN staged_files.path IS 'below /static; compare it COLLATE "C", as the indexes have it';
+COMMENT ON COLUMN staged_files.sha256 IS 'of the content';
+COMMENT ON COLUMN staged_files.size_bytes IS 'length of the content';
+COMMENT ON COLUMN staged_files.executable IS 'whether the archive marks it as executable';
+COMMENT ON COLUMN staged_files.pack_sha256 IS
+    'the pack that has the content; null: the content is a blob of its own';
+COMMENT ON COLUMN staged_files.pack_bytes IS 'length of that pack';
+COMMENT ON COLUMN staged_files.pack_offset IS 'where in that pack the content begins';
+
+-- The version before writes to the name that is a view now. It knows no packs; what it deletes is all
+-- of an artifact.
+CREATE OR REPLACE FUNCTION staged_files_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable)
+        VALUES (NEW.artifact_id, NEW.path, NEW.sha256, NEW.size_bytes, coalesce(NEW.executable, false));
+        RETURN NEW;
+    END IF;
+    IF OLD.pack_offset IS NULL THEN
+        DELETE FROM loose_files WHERE artifact_id = OLD.artifact_id AND path = OLD.path;
+    ELSE
+        UPDATE packs SET sha256 = NULL WHERE artifact_id = OLD.artifact_id AND sha256 IS NOT NULL;
+        DELETE FROM packed_files
+        WHERE path COLLATE "C" = OLD.path AND artifact_id = OLD.artifact_id;
+    END IF;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION staged_files_change IS
+    'Inserts and deletes files for the version before, to which staged_files is a table.';
+
+CREATE OR REPLACE TRIGGER staged_files_change INSTEAD OF INSERT OR DELETE ON staged_files
+FOR EACH ROW EXECUTE FUNCTION staged_files_change();
