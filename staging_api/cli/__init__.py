@@ -3,11 +3,13 @@
 The verbs of the service import all of it; the client's verbs must start at once and do not.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -57,8 +59,13 @@ VERBS: Mapping[str, Verb] = {
     "locks": Verb("locks", "Show who holds what, and break a lock", extra=""),
     "psql": Verb("psql", "Open PostgreSQL's shell on the service's database"),
     "demo": Verb("demo", "Stage a build on this machine, with all that it needs", extra="embedded"),
-    "audit": Verb("audit", "Prove that the record of events is whole"),
+    "audit": Verb("audit", "Ask the auditors' questions, and prove the record whole"),
 }
+
+
+#: Set by the shell while it completes a command line, which stands in one of the others.
+_COMPLETING = "_STAGING_API_COMPLETE"
+_WORDS = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,17 +75,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _application(given)(given, prog_name="staging-api")
 
 
+def _to_complete() -> Sequence[str]:
+    """Return the words after the program's name that the shell wants to have completed."""
+    if _COMPLETING not in os.environ:
+        return ()
+    return next((os.environ[name].split()[1:] for name in _WORDS if name in os.environ), ())
+
+
 def _application(given: Sequence[str]) -> typer.Typer:
     application = typer.Typer(
         callback=_root,
         no_args_is_help=True,
         epilog=EXIT_CODES,
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    chosen = next((word for word in given if not word.startswith("-")), None)
+    words = [*given, *_to_complete()]
+    chosen = next((word for word in words if not word.startswith("-")), None)
     for name, verb in VERBS.items():
         loaded = _loaded(name, verb) if name == chosen else _named(verb.line)
         if isinstance(loaded, typer.Typer):
@@ -89,7 +103,13 @@ def _application(given: Sequence[str]) -> typer.Typer:
 
 
 def _loaded(name: str, verb: Verb) -> Callable[..., None] | typer.Typer:
-    with without_collection(), needing(verb.extra, name) if verb.extra else nullcontext():
+    """Return the verb's function or its actions.
+
+    Raises:
+        NotInstalled: its extra is missing.
+    """
+    needed = needing(verb.extra, name) if verb.extra else nullcontext()
+    with without_collection(), needed:
         module = import_module(f"staging_api.cli.{verb.module}")
     function: Callable[..., None] | typer.Typer = getattr(module, name.replace("-", "_"))
     return function
@@ -105,5 +125,20 @@ def _named(line: str) -> Callable[[], None]:
     return verb
 
 
-def _root() -> None:
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"staging-api {version('staging_api')}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
     """Stage a build's artifacts exactly once, however many pods and clients ask."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, in_columns, print_json
+from staging_api.cli.output import exit_on_error, in_columns, print_json, print_table
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
 
@@ -44,8 +44,7 @@ def artifacts(
     if as_json:
         print_json({"items": [each.document for each in items]})
     else:
-        for line in in_columns(map(_row, items)):
-            typer.echo(line)
+        print_table(map(_row, items), "no artifacts")
 
 
 def pin(

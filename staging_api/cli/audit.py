@@ -1,108 +1,146 @@
-"""``staging-api audit verify``: prove that the record of events is whole."""
+"""``staging-api audit``: the auditors' questions by name, and the proof that all is recorded."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
 
 import typer
 
+from staging_api.cli.audit_verify import verify
+from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_json, print_table
+from staging_api.db.audit_queries import AuditQuery, answered, audit_queries
 from staging_api.db.engine import open_database
-from staging_api.documents.audit import DocumentVerdict, verify_documents
-from staging_api.errors import RecordBroken
+from staging_api.errors import Invalid
 from staging_api.processes.run import database_of
 from staging_api.settings import Settings
-from staging_api.staging.audit import AuditVerdict, verify
 
-_SHOWN = 20
-
-
-class Action(StrEnum):
-    """What to do with the record."""
-
-    VERIFY = "verify"
+#: Of a question about a time between two dates that names none.
+_DAYS = 30
+_TIMES = frozenset({"since", "until", "moment"})
 
 
-Moment = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; of stagings made then."),
-]
+def _verb(query: AuditQuery) -> Callable[..., None]:
+    """Return the function of one question; they have the same options."""
+
+    def ask(
+        given: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[NAME=VALUE...]", help=f"Of {_parameters_line(query)}."),
+        ] = None,
+        *,
+        as_csv: Annotated[
+            bool, typer.Option("--csv", help="Comma-separated values, with a heading.")
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        if as_csv and as_json:
+            raise typer.BadParameter("either --csv or --json")
+        with exit_on_error(as_json):
+            settings = Settings.from_env()
+            values = _values(query, given or (), settings.sources)
+            with (
+                database_of(settings) as found,
+                closing(open_database(found.database_url, 1)) as database,
+                answered(database, query, values) as (columns, rows),
+            ):
+                _print(columns, rows, as_csv=as_csv, as_json=as_json)
+
+    ask.__doc__ = query.question
+    return ask
 
 
-def audit(
-    _action: Annotated[Action, typer.Argument(metavar="verify")],
-    *,
-    since: Moment = None,
-    until: Moment = None,
-    expect: Annotated[
-        str | None,
-        typer.Option(metavar="HEAD", help="What an earlier run with the same times gave."),
-    ] = None,
-    expect_documents: Annotated[
-        str | None,
-        typer.Option(metavar="HEAD", help="Likewise, of the events of documents."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compute every digest anew, and say whether an event was altered or removed.
+def _values(query: AuditQuery, given: Sequence[str], sources: str) -> Mapping[str, Any]:
+    """Return the values of a query's parameters; times and the allow-list have defaults.
 
-    Of documents all events are checked, whatever the times; their head is of those before UNTIL.
-
-    Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
+    Raises:
+        Invalid: one is missing, unknown, or no time.
     """
-    with exit_on_error(as_json), database_of(Settings.from_env()) as settings:
-        database = open_database(settings.database_url, 1)
-        try:
-            verdict = verify(database, _in_utc(since), _in_utc(until))
-            of_documents = verify_documents(database, _in_utc(until))
-        finally:
-            database.close()
-        _raise_if_broken(verdict, of_documents)
-        _raise_if_replaced("head", verdict.head, expect)
-        _raise_if_replaced("head of documents", of_documents.head, expect_documents)
-        _print(verdict, of_documents, as_json)
+    values = _defaults(sources)
+    for each in given:
+        name, mark, value = each.partition("=")
+        if not mark or name not in query.parameters:
+            raise Invalid.field(name, f"{query.name} takes {_parameters_line(query)}")
+        values[name] = _time(name, value) if name in _TIMES else value
+        if name == "allowed":
+            values[name] = value.split(",")
+    for name in query.parameters:
+        if name not in values:
+            raise Invalid.field(name, f"{query.name} needs {name}=...")
+    return values
 
 
-def _print(verdict: AuditVerdict, of_documents: DocumentVerdict, as_json: bool) -> None:
+def _defaults(sources: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    allowed = [prefix.strip() for prefix in sources.split(",") if prefix.strip()]
+    since = now - timedelta(days=_DAYS)
+    return {"since": since, "until": now, "moment": now, "allowed": allowed}
+
+
+def _time(name: str, value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise Invalid.field(name, f"{value!r} is no time such as 2026-01-31T12:00:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parameters_line(query: AuditQuery) -> str:
+    return ", ".join(f"{name}=..." for name in query.parameters) or "nothing: it has no parameters"
+
+
+def _print(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, as_csv: bool, as_json: bool
+) -> None:
     if as_json:
-        documents = {"events": of_documents.events, "head": of_documents.head}
-        whole = {"stagings": verdict.stagings, "events": verdict.events, "head": verdict.head}
-        print_json({**whole, "documents": documents})
+        items = [dict(zip(columns, row, strict=True)) for row in rows]
+        print_json(json.loads(json.dumps({"items": items}, default=_plain)))
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(value) for value in row] for row in rows)
     else:
-        typer.echo(f"{verdict.events} events of {verdict.stagings} stagings are whole")
-        typer.echo(f"head {verdict.head}")
-        typer.echo(f"{of_documents.events} events of documents are whole")
-        typer.echo(f"head of documents {of_documents.head or '-'}")
+        print_table(_cells(rows), "no rows", heading=columns)
 
 
-def _raise_if_broken(verdict: AuditVerdict, of_documents: DocumentVerdict) -> None:
-    breaks: list[dict[str, str | int | None]] = [
-        {"staging_id": one.staging_id, "number": one.number, "what": one.what}
-        for one in verdict.breaks
-    ]
-    breaks += [
-        {"document_revision": one.revision, "number": one.number, "what": one.what}
-        for one in of_documents.breaks
-    ]
-    if breaks:
-        first = "; ".join(_line(one) for one in breaks[:_SHOWN])
-        events = verdict.events + of_documents.events
-        raise RecordBroken(
-            f"{len(breaks)} breaks in {events} events: {first}", extra={"breaks": breaks}
-        )
+def _cells(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, ...]]:
+    for row in rows:
+        yield tuple(map(_cell, row))
 
 
-def _line(one: Mapping[str, str | int | None]) -> str:
-    of = one.get("staging_id") or f"document revision {one['document_revision']}"
-    return f"{of} {one['number'] or ''}: {one['what']}"
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else str(_plain(value))
 
 
-def _raise_if_replaced(name: str, head: str, expected: str | None) -> None:
-    if expected is not None and expected != head:
-        raise RecordBroken(f"the {name} is {head}, and was {expected}: the record was replaced")
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_cell, value))
+    return str(value)
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None else None
+audit = typer.Typer(
+    help="Ask the auditors' questions, or prove that the record of events is whole.\n\n"
+    "A time is in UTC unless it says otherwise; `since` is 30 days ago and `until` now if they are"
+    " not given. Only reads, in the database of STAGING_DATABASE_URL. The SQL is on the page"
+    " how-to/audit of the documentation.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+audit.command("verify", epilog=EXIT_CODES)(verify)
+for _query in audit_queries():
+    audit.command(_query.name, epilog=EXIT_CODES)(_verb(_query))
+    audit.command(str(_query.number), epilog=EXIT_CODES, hidden=True)(_verb(_query))

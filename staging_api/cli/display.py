@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +42,28 @@ def display(as_json: bool) -> Iterator[Display]:
         yield Lines()
 
 
+@contextmanager
+def interruptible(find: Callable[[], str | None]) -> Iterator[None]:
+    """At Ctrl-C in the block, name the staging that goes on.
+
+    Args:
+        find: returns its id, None if there is none yet.
+
+    Raises:
+        KeyboardInterrupt: with that line as its text.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        staging_id = find()
+        if staging_id is None:
+            raise
+        raise KeyboardInterrupt(
+            f"stopped waiting; staging {staging_id} goes on:"
+            f" `staging-api wait {staging_id}` shows it, `staging-api cancel {staging_id}` ends it"
+        ) from None
+
+
 class WaitNotes:
     """Says whom we wait for, once per holder: a lock is renewed often."""
 
@@ -73,14 +95,19 @@ class Lines:
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
+        self._named = ""
         self._last = time.monotonic()
 
     def show(self, staging: Staging) -> None:
-        """Print the changes since the last call."""
+        """Print the changes since the last call; its id first, so that Ctrl-C loses nothing."""
+        if self._named != staging.id:
+            self._named = staging.id
+            self.note(f"staging {staging.id}")
         for artifact in staging.artifacts:
-            if self._shown.get(artifact.id) != artifact.state:
-                self._shown[artifact.id] = artifact.state
-                self.note(f"{artifact.name}: {_said(artifact)}")
+            text = _said(staging, artifact)
+            if self._shown.get(artifact.id) != text:
+                self._shown[artifact.id] = text
+                self.note(f"{artifact.name}: {text}")
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES and not staging.final:
             self.note(_overall(staging))
 
@@ -101,7 +128,7 @@ def bars() -> Iterator[Display]:
         progress.TextColumn("{task.fields[state]}", markup=False),
         # Without a total the bar would pulse, as if the artifact had begun.
         progress.BarColumn(pulse_style="bar.back"),
-        progress.DownloadColumn(),
+        progress.TextColumn("{task.fields[bytes]}", markup=False),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
@@ -115,18 +142,25 @@ class Bars:
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
+        self._named = ""
 
     def show(self, staging: Staging) -> None:
-        """Move the bars."""
+        """Move the bars; its id first, so that Ctrl-C loses nothing."""
+        if self._named != staging.id:
+            self._named = staging.id
+            self.note(f"staging {staging.id}")
         for artifact in staging.artifacts:
             if artifact.id not in self._tasks:
-                self._tasks[artifact.id] = self._progress.add_task(artifact.name, state="")
+                self._tasks[artifact.id] = self._progress.add_task(
+                    artifact.name, state="", bytes="", total=None
+                )
             settled = artifact.state in SETTLED_STATES
             self._progress.update(
                 self._tasks[artifact.id],
                 completed=artifact.bytes_done,
                 total=artifact.bytes_done if settled else artifact.bytes_total,
-                state=artifact.state,
+                state=waits_for(staging, artifact) or artifact.state,
+                bytes=_bytes(artifact),
             )
 
     def note(self, text: str) -> None:
@@ -134,9 +168,30 @@ class Bars:
         self._progress.console.print(text, markup=False, highlight=False)
 
 
-def _said(artifact: StagedArtifact) -> str:
+def waits_for(staging: Staging, artifact: StagedArtifact) -> str:
+    """Return what an artifact waits for, if it does."""
+    if artifact.state != "pending":
+        return ""
+    if artifact.name in (staging.document.get("waiting_for") or ()):
+        return "waits for its upload"
+    return "waits for a worker" if staging.state == "queued" else "waits for its turn"
+
+
+def _bytes(artifact: StagedArtifact) -> str:
+    """How much has come, of how much if that is known; nothing before it has begun."""
+    if artifact.state in SETTLED_STATES:
+        return size(artifact.size_bytes)
+    if not artifact.bytes_done:
+        return ""
+    of = f" of {size(artifact.bytes_total)}" if artifact.bytes_total else ""
+    return f"{size(artifact.bytes_done)}{of}"
+
+
+def _said(staging: Staging, artifact: StagedArtifact) -> str:
     if artifact.error is not None:
         return f"{artifact.state}: {artifact.error.message}"
+    if text := waits_for(staging, artifact):
+        return text
     return f"{artifact.state} {size(artifact.size_bytes)}".rstrip()
 
 

@@ -13,12 +13,13 @@ import typer
 from staging_api.cli.display import Display, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import exit_on_error, print_json
-from staging_api.cli.watching import watched, watcher_of
+from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
 from staging_api.errors import StagingApiError
 from staging_api.sizes import size
 
 _SECONDS_BETWEEN_NOTES = 5.0
+_STOPPED = "stopped; the same command goes on where it was"
 
 
 def get(
@@ -51,7 +52,7 @@ def get(
     """
     began = monotonic()
     with (
-        exit_on_error(as_json),
+        exit_on_error(as_json, stopped=_STOPPED),
         StagingClient(server, token=token) as client,
         display(as_json) as shown,
     ):
@@ -63,7 +64,7 @@ def get(
             staging = watched(send, watcher, shown)
         if not staging.final:
             left = max(0.0, timeout - (monotonic() - began))
-            staging = client.wait(staging.id, timeout=left, on_change=shown.show)
+            staging = wait_until(client, staging.id, "staged", left, shown)
         fetched = client.fetch(
             staging,
             to,

@@ -1,60 +1,149 @@
-"""``staging-api locks``: list locks, and break one."""
+"""``staging-api locks``: list locks, watch them, and break one."""
 
-from enum import StrEnum
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Annotated
 
 import typer
 
+from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, in_columns, print_json, print_lock
-from staging_api.client import Lock
+from staging_api.cli.output import (
+    exit_on_error,
+    in_columns,
+    print_json,
+    print_lock,
+    print_table,
+)
+from staging_api.client import Lock, StagingClient
+
+_LOOK_SECONDS = 2.0
+_NONE = "no locks"
+_MINUTE_SECONDS = 60
+
+locks = typer.Typer(
+    help="List the locks that are held now, watch them, or break one.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
-class Action(StrEnum):
-    """What to do with locks."""
-
-    LIST = "list"
-    BREAK = "break"
-
-
-def locks(
-    action: Annotated[Action, typer.Argument(metavar="[list|break]")] = Action.LIST,
-    lock_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="ULID of the lock to break.")
-    ] = None,
+@locks.callback(invoke_without_command=True, epilog=EXIT_CODES)
+def list_locks(
+    context: typer.Context,
     *,
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why it is broken; kept for the audit.")
-    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="List every grant there was, with its outcome.")
     ] = False,
     scope: Annotated[
         str | None, typer.Option(metavar="SCOPE", help="With --all: only of this archive.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look every two seconds, until Ctrl-C.")
+    ] = False,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,
 ) -> None:
-    """List the locks that are held now, or break one.
+    """List the locks that are held now: who, for what, since when; or break one.
 
-    Later writes of the broken lock's holder are refused.
+    With --watch on a terminal the list is drawn anew; elsewhere, and with --json, it is printed
+    again whenever a lock was taken or has ended.
     """
-    if action is Action.BREAK:
-        if lock_id is None or reason is None:
-            raise typer.BadParameter("break needs the ID of a lock, and --reason")
-        with exit_on_error(as_json), quick(server, token) as client:
-            print_lock(client.break_lock(lock_id, reason), as_json)
+    if context.invoked_subcommand is not None:
         return
-    with exit_on_error(as_json), quick(server, token) as client:
+    if watch and everything:
+        raise typer.BadParameter("--watch shows the locks that are held, --all the history")
+    with exit_on_error(as_json, stopped=""), quick(server, token) as client:
+        if watch:
+            _watch(client, as_json=as_json)
         found = list(client.locks("all" if everything else "held", scope=scope))
+    _print(found, as_json=as_json)
+
+
+@locks.command("break", epilog=EXIT_CODES)
+def break_lock(
+    lock_id: Annotated[str, typer.Argument(metavar="ID", help="ULID of the lock.")],
+    *,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why it is broken; kept for the audit.")
+    ],
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Take a lock from its holder, whose later writes are refused; for operators."""
+    with exit_on_error(as_json), quick(server, token) as client:
+        print_lock(client.break_lock(lock_id, reason), as_json)
+
+
+def _watch(client: StagingClient, *, as_json: bool) -> None:
+    """Show the locks until an error or Ctrl-C."""
+    with _screen(as_json=as_json) as show:
+        for turn in count():
+            if turn:
+                time.sleep(_LOOK_SECONDS)
+            show(list(client.locks()))
+
+
+@contextmanager
+def _screen(*, as_json: bool) -> Iterator[Callable[[Sequence[Lock]], None]]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console()
+    if as_json or not console.is_terminal:
+        yield _Changes(as_json=as_json)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+
+        def draw(found: Sequence[Lock]) -> None:
+            lines = "\n".join(in_columns(map(_row, found))) or _NONE
+            live.update(Text(lines, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+        yield draw
+
+
+class _Changes:
+    """Prints the list at first, and whenever it has other locks than before."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._shown: list[str] | None = None
+
+    def __call__(self, found: Sequence[Lock]) -> None:
+        ids = [lock.id for lock in found]
+        if ids != self._shown:
+            self._shown = ids
+            _print(found, as_json=self._as_json)
+
+
+def _print(found: Sequence[Lock], *, as_json: bool) -> None:
     if as_json:
         print_json({"items": [lock.document for lock in found]})
     else:
-        for line in in_columns(_row(lock) for lock in found):
-            typer.echo(line)
+        print_table(map(_row, found), _NONE)
 
 
 def _row(lock: Lock) -> tuple[str, ...]:
     until = (lock.ended_at or lock.expires_at).isoformat(timespec="seconds")
-    return lock.id, lock.outcome or "held", lock.kind, lock.scope, lock.holder, until
+    age = _for((lock.ended_at or datetime.now(UTC)) - lock.acquired_at)
+    return lock.id, lock.outcome or "held", lock.kind, lock.scope, lock.holder, age, until
+
+
+def _for(time_held: timedelta) -> str:
+    """For how long, roughly; the clocks of this machine and of the database may differ a little."""
+    seconds = max(0, round(time_held.total_seconds()))
+    if seconds < _MINUTE_SECONDS:
+        return f"for {seconds} s"
+    minutes, seconds = divmod(seconds, _MINUTE_SECONDS)
+    return f"for {minutes} min {seconds} s" if minutes < _MINUTE_SECONDS else _hours(minutes)
+
+
+def _hours(minutes: int) -> str:
+    return f"for {minutes // _MINUTE_SECONDS} h {minutes % _MINUTE_SECONDS} min"

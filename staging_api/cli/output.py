@@ -1,12 +1,13 @@
 """The output of the verbs: results on standard output, everything else on standard error."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 
+from staging_api.cli.cures import cure_of
 from staging_api.cli.exits import INTERRUPTED, exit_code
 from staging_api.client import Lock, StagedArtifact, Staging
 from staging_api.errors import Invalid, StagingApiError
@@ -22,7 +23,7 @@ def exit_on_error(
 
     Args:
         as_json: print an error as one line of JSON.
-        stopped: what to say at Ctrl-C.
+        stopped: what to say at Ctrl-C, unless the interrupt itself has a text.
     """
     try:
         yield
@@ -30,11 +31,11 @@ def exit_on_error(
         if as_json:
             print_json(_problem(error))
         else:
-            for line in _explained(error):
-                typer.echo(line, err=True)
+            typer.echo(_explained(error), err=True)
         raise SystemExit(exit_code(error)) from None
-    except KeyboardInterrupt:
-        typer.echo(stopped, err=True)
+    except KeyboardInterrupt as interrupt:
+        if text := str(interrupt) or stopped:
+            typer.echo(text, err=True)
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -63,6 +64,22 @@ def print_lock(lock: Lock, as_json: bool) -> None:
         print_json(lock.document)
     else:
         typer.echo(f"{lock.outcome or 'held'} {lock.kind} {lock.scope} ({lock.id})")
+
+
+def print_table(rows: Iterable[tuple[str, ...]], nothing: str, heading: Sequence[str] = ()) -> None:
+    """Print rows in columns; if there are none, `nothing` on standard error.
+
+    Args:
+        rows: of equally many cells.
+        nothing: a word for "none", such as ``no locks``.
+        heading: names of the columns.
+    """
+    table = list(rows)
+    if not table:
+        typer.echo(nothing, err=True)
+        return
+    for line in in_columns([tuple(heading), *table] if heading else table):
+        typer.echo(line)
 
 
 def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -95,14 +112,17 @@ def _problem(error: StagingApiError) -> dict[str, Any]:
     return document
 
 
-def _explained(error: StagingApiError) -> Iterator[str]:
+def _explained(error: StagingApiError) -> str:
+    """Return an error as one line: what happened, in which fields, and what to do about it."""
     # Errors of configdocs begin with their title.
     titled = error.detail.startswith(error.title)
-    yield f"staging-api: {error.detail if titled else f'{error.title}: {error.detail}'}"
-    if isinstance(error, Invalid):
-        for each in error.errors:
-            if each.message in error.detail:
-                continue
-            yield f"  {each.field}: {each.message}"
-    if error.extra.get("request_id"):
-        yield f"  request id {error.extra['request_id']}"
+    text = error.detail if titled else f"{error.title}: {error.detail}"
+    fields = error.errors if isinstance(error, Invalid) else ()
+    for each in fields:
+        if each.message not in error.detail:
+            text += f"; {each.field}: {each.message}"
+    if cure := cure_of(error):
+        text += f"; {cure}"
+    if request_id := error.extra.get("request_id"):
+        text += f" (request {request_id})"
+    return "staging-api: " + " ".join(text.split())

@@ -13,7 +13,7 @@ import typer
 from staging_api.cli.display import display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import exit_on_error, print_staging
-from staging_api.cli.watching import watched, watcher_of
+from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Staging, StagingClient
 from staging_api.errors import StagingApiError
 
@@ -64,5 +64,5 @@ def stage(
         shown.show(staging)
         if background:
             left = max(0.0, timeout - (monotonic() - began))
-            staging = client.wait(staging.id, timeout=left, on_change=shown.show)
+            staging = wait_until(client, staging.id, "staged", left, shown)
     print_staging(staging, as_json)

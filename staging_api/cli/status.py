@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, in_columns, print_json, print_staging
+from staging_api.cli.output import exit_on_error, print_json, print_staging, print_table
 from staging_api.client import Staging
 from staging_api.sizes import size
 
@@ -37,8 +37,7 @@ def status(
     if as_json:
         print_json({"items": [staging.document for staging in stagings]})
     else:
-        for line in in_columns(_row(staging) for staging in stagings):
-            typer.echo(line)
+        print_table(map(_row, stagings), "no stagings")
 
 
 def _row(staging: Staging) -> tuple[str, ...]:

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.display import WaitNotes, display
+from staging_api.cli.display import display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Timeout, Token
 from staging_api.cli.output import exit_on_error, print_staging
+from staging_api.cli.watching import wait_until
 from staging_api.client import StagingClient
+from staging_api.vocabulary.staging import Until
 
 
 def wait(
@@ -23,16 +25,11 @@ def wait(
     token: Token = None,
 ) -> None:
     """Wait until a staging is staged."""
+    until: Until = "staged" if background else "foreground_staged"
     with (
         exit_on_error(as_json),
         StagingClient(server, token=token) as client,
         display(as_json) as shown,
     ):
-        staging = client.wait(
-            staging_id,
-            until="staged" if background else "foreground_staged",
-            timeout=timeout,
-            on_change=shown.show,
-            on_retry=WaitNotes(shown),
-        )
+        staging = wait_until(client, staging_id, until, timeout, shown)
     print_staging(staging, as_json)

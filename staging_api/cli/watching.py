@@ -10,9 +10,10 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
-from staging_api.cli.display import Display, WaitNotes
+from staging_api.cli.display import Display, WaitNotes, interruptible
 from staging_api.client import Staging, StagingClient
 from staging_api.errors import StagingApiError
+from staging_api.vocabulary.staging import Until
 
 _LOOK_SECONDS = 0.5
 _LOOK_TIMEOUT_SECONDS = 2.0
@@ -42,16 +43,36 @@ def watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
     # A daemon, so that Ctrl-C does not wait for the answer.
     Thread(target=run, daemon=True).start()
     notes = WaitNotes(shown)
-    while not wait([answer], timeout=_LOOK_SECONDS).done:
-        while not waits.empty():
-            notes(*waits.get())
-        _look(watcher, shown)
-    return answer.result()
+    with interruptible(lambda: _id_of(_newest(watcher))):
+        while not wait([answer], timeout=_LOOK_SECONDS).done:
+            while not waits.empty():
+                notes(*waits.get())
+            if (staging := _newest(watcher)) is not None:
+                shown.show(staging)
+        return answer.result()
 
 
-def _look(watcher: StagingClient, shown: Display) -> None:
+def wait_until(
+    client: StagingClient, staging_id: str, until: Until, timeout: float, shown: Display
+) -> Staging:
+    """Wait for a staging, and show the progress."""
+    with interruptible(lambda: staging_id):
+        return client.wait(
+            staging_id,
+            until=until,
+            timeout=timeout,
+            on_change=shown.show,
+            on_retry=WaitNotes(shown),
+        )
+
+
+def _id_of(staging: Staging | None) -> str | None:
+    return staging.id if staging is not None else None
+
+
+def _newest(watcher: StagingClient) -> Staging | None:
+    """Return the staging that the request has made, if there is one yet."""
     # Errors are left to the request itself, which retries and reports them.
     with suppress(StagingApiError):
-        for staging in watcher.stagings(reference_id=watcher.context_marker, page_size=1):
-            shown.show(staging)
-            break
+        return next(watcher.stagings(reference_id=watcher.context_marker, page_size=1), None)
+    return None

@@ -3,6 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from staging_api.db.engine import Database
 from tests.builds import FULL_PAYLOAD, build, build_path
@@ -55,6 +56,22 @@ def test_artifacts_are_listed_in_pages(client: Client, source: ArchiveSource) ->
     assert len(seen) == len(set(seen)) == 7
     missing = client.get(f"{ARTIFACTS}?archive_url={url}&state=missing").json["items"]
     assert {item["name"] for item in missing} == {"firmware", "mton_payload"}
+
+
+def test_another_spelling_of_an_archive_finds_the_same(
+    client: Client, source: ArchiveSource
+) -> None:
+    url = source.add(build_path(), build())
+    staged_payload(client, url)
+    for spelling in (f"{url}/", url.replace("http://", "HTTP://"), url.replace("-", "%2D")):
+        named = quote(spelling, "")
+        for path in (
+            f"{API}/stagings?archive_url={named}",
+            f"{ARTIFACTS}?archive_url={named}",
+            f"{LOCKS}?state=all&scope={named}",
+        ):
+            assert client.get(path).json["items"], path
+    assert client.get(f"{API}/stagings?archive_url=nonsense").json["items"] == []
 
 
 def test_an_evicted_artifact_is_not_served_and_can_be_staged_again(

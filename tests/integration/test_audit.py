@@ -1,5 +1,8 @@
 """The questions of docs/how-to/audit.md, as the read-only role of auditors."""
 
+import csv
+import io
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -10,6 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from staging_api.cli import main
+from staging_api.db.audit_queries import audit_queries
 from staging_api.db.engine import Database
 from staging_api.staging.accesses import Accesses
 from tests.factories import ORIGIN
@@ -52,6 +57,67 @@ def ask(database: Database, number: int, **given: Any) -> list[dict[str, Any]]:
         conn.execute(text("SET LOCAL ROLE staging_audit"))
         rows = conn.execute(text(query), {name: {**GIVEN, **given}[name] for name in wanted})
         return [dict(row._mapping) for row in rows]
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """What the command line answers: code, output, errors."""
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", *arguments])
+    printed = capsys.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
+
+
+def test_the_page_shows_the_questions_of_the_command_line():
+    headings = dict(re.findall(r"^## (\d+)\. (.*)$", DOCUMENT.read_text(), re.MULTILINE))
+    assert {str(each.number): each.question for each in audit_queries()} == headings
+    assert {each.number: f"{each.sql};\n" for each in audit_queries()} == QUERIES
+    names = dict(re.findall(r"^\| (\d+) \| `([a-z-]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
+    assert {str(each.number): each.name for each in audit_queries()} == names
+
+
+def test_the_command_line_answers_as_table_csv_and_json(at, database_url, monkeypatch, capsys):
+    monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
+    at.stage(at.build())
+    code, out, _ = asked(capsys, "staged-by", "caller=tester", "--csv")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert sorted(row["name"] for row in rows) == ["notes", "payload", "suites"]
+    code, out, _ = asked(capsys, "4", "caller=tester", "since=2020-01-01", "--json")
+    items = json.loads(out)["items"]
+    assert {item["name"]: item["size_bytes"] for item in items} == {
+        row["name"]: int(row["size_bytes"]) if row["size_bytes"] else None for row in rows
+    }
+    code, out, _ = asked(capsys, "staged-by", "caller=tester")
+    assert out.split()[:3] == ["id", "created_at", "reference_id"]
+    assert len(out.splitlines()) == 4
+    assert asked(capsys, "staged-by", "caller=none") == (0, "", "no rows\n")
+    assert asked(capsys, "staged-by", "caller=tester", "until=2020-01-01") == (0, "", "no rows\n")
+
+
+@pytest.mark.parametrize("query", audit_queries(), ids=lambda query: query.name)
+def test_each_question_is_asked_by_the_command_line(
+    at, database_url, monkeypatch, capsys, query
+) -> None:
+    monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
+    needed = set(query.parameters) - {"since", "until", "moment", "allowed"}
+    code, _, err = asked(capsys, query.name, *(f"{name}={GIVEN[name]}" for name in needed))
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "staged-by needs caller=..."),
+        (["caller=x", "since=soon"], "'soon' is no time"),
+        (["caller=x", "path=y"], "staged-by takes caller=..., since=..., until=..."),
+        (["tester"], "staged-by takes caller=..."),
+    ],
+    ids=["none", "no-time", "unknown", "no-name"],
+)
+def test_a_parameter_that_is_wrong_is_refused(capsys, given, said):
+    code, out, err = asked(capsys, "staged-by", *given)
+    assert (code, out) == (4, "")
+    assert said in err
 
 
 def test_there_are_thirteen_questions():

@@ -3,21 +3,29 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from importlib.metadata import version
+from pathlib import Path
 from threading import Event
 
 import pytest
 
 from staging_api.cli import VERBS, main
+from staging_api.cli import locks as locks_verb
+from staging_api.cli.cures import _CURES
+from staging_api.cli.exits import EXIT_CODES, exit_code
+from staging_api.errors import StagingApiError
 from tests.scripted_service import (
     STAGING_ID,
     STAGINGS,
     Script,
     Seen,
     Step,
+    artifact,
     in_turn,
     lock,
     lock_held,
@@ -45,6 +53,8 @@ OUR_CLIENT = (
     "staging_api.vocabulary",
 )
 
+ROOT = Path(__file__).parents[2]
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -61,6 +71,15 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return int(ended.value.code or 0), printed.out, printed.err
 
     return run
+
+
+def errors(
+    kind: type[StagingApiError] = StagingApiError,
+) -> Iterator[type[StagingApiError]]:
+    """Every class of error."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from errors(child)
 
 
 def posted(
@@ -107,7 +126,27 @@ def test_stage_shows_progress_while_the_request_runs(run: Run) -> None:
     code, _, err = run(script, "stage", ARCHIVE)
     assert code == 0
     assert "full_payload: staging" in err
+    assert err.splitlines()[0] == f"staging {STAGING_ID}"
     assert err.splitlines()[-1].startswith("full_payload: staged")
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting_for", "said"),
+    [
+        ("running", ["full_payload"], "waits for its upload"),
+        ("running", [], "waits for its turn"),
+        ("queued", [], "waits for a worker"),
+    ],
+    ids=["upload", "turn", "worker"],
+)
+def test_progress_says_what_an_artifact_waits_for(
+    run: Run, state: str, waiting_for: list[str], said: str
+) -> None:
+    waiting = artifact(state="pending", bytes_done=0)
+    pending = staging(state, waiting_for=waiting_for, artifacts=[waiting])
+    script = in_turn(says(200, pending, ETag="1"), says(200, staging(), ETag="2"))
+    code, _, err = run(script, "wait", STAGING_ID)
+    assert (code, err.splitlines()[1]) == (0, f"full_payload: {said}")
 
 
 def test_stage_names_the_holder_it_waits_for_once(run: Run) -> None:
@@ -160,7 +199,10 @@ def test_each_error_has_its_exit_code(run: Run, answer: Step, code: int) -> None
 def test_a_conflict_until_the_time_is_over_has_its_exit_code(run: Run) -> None:
     code, _, err = run(lambda _: lock_held("30"), "stage", ARCHIVE, "--timeout", "0.3")
     assert code == 3
-    assert "staging-api: lock held: the detail of lock_held" in err
+    assert err.splitlines()[-1] == (
+        "staging-api: lock held: the detail of lock_held; `staging-api locks` shows who works; or"
+        " give a longer --timeout (request r-1)"
+    )
 
 
 def test_a_service_out_of_reach_has_its_exit_code(
@@ -186,12 +228,43 @@ def test_an_error_with_json_is_one_line_too(run: Run) -> None:
     assert shown["errors"] == [{"field": "archive_url", "message": "no"}]
 
 
-def test_an_error_names_the_fields_and_the_request(run: Run) -> None:
-    wrong = problem("invalid_request", errors=[{"field": "archive_url", "message": "no"}])
+def test_an_error_is_one_line_that_names_the_fields_and_the_request(run: Run) -> None:
+    wrong = problem("invalid_request", errors=[{"field": "archive_url", "message": "no\nway"}])
     _, out, err = run(in_turn(says(400, wrong)), "stage", "nonsense")
     assert out == ""
-    assert "  archive_url: no" in err
-    assert "request id r-1" in err
+    assert err == (
+        "staging-api: invalid request: the detail of invalid_request; archive_url: no way"
+        " (request r-1)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [
+        ("unauthenticated", "STAGING_TOKEN"),
+        ("source_not_allowed", "STAGING_SOURCES"),
+        ("archive_not_found", "catalogue --check"),
+        ("no_space", "prune"),
+    ],
+)
+def test_an_error_says_what_to_do(run: Run, code: str, cure: str) -> None:
+    _, _, err = run(in_turn(says(400, problem(code))), "status")
+    assert cure in err
+    assert err.count("\n") == 1
+
+
+def test_each_cure_is_of_an_error_that_exists() -> None:
+    known = {each.code for each in errors()}
+    assert _CURES.keys() <= known
+
+
+def test_the_page_has_each_exit_code_and_no_other() -> None:
+    page = (ROOT / "docs/reference/command-line.md").read_text().partition("## Exit codes")[2]
+    on_page = set(re.findall(r"^\| (\d+) \|", page, re.MULTILINE))
+    in_help = set(re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE))
+    given = {str(exit_code(error("x"))) for error in errors()}
+    assert on_page == in_help
+    assert given | {"0", "2", "130"} == in_help
 
 
 def test_wait_for_the_foreground_ends_with_it(run: Run) -> None:
@@ -219,8 +292,70 @@ def test_status_lists_at_most_the_limit(run: Run) -> None:
     assert [line.split()[1] for line in out.splitlines()] == ["staged", "failed"]
 
 
-def test_nothing_to_list_is_nothing_printed(run: Run) -> None:
-    assert run(in_turn(says(200, {"items": [], "next": None})), "status") == (0, "", "")
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["status"], "no stagings"),
+        (["artifacts"], "no artifacts"),
+        (["locks"], "no locks"),
+        (["locks", "--all"], "no locks"),
+        (["publish", "list", "tools"], "no runs"),
+        (["publish", "packages", "tools"], "no packages"),
+        (["publish", "generations", "tools"], "no generations"),
+        (["documents", "history"], "no revisions"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_empty_list_is_said_in_words(run: Run, arguments: list[str], word: str) -> None:
+    script = in_turn(says(200, {"items": [], "next": None}))
+    assert run(script, *arguments) == (0, "", f"{word}\n")
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    assert run(in_turn(), "--version") == (0, f"staging-api {version('staging_api')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("staging-api pub", "publish"),
+        ("staging-api locks b", "break"),
+        ("staging-api publish publish-f", "publish-ftpmaster"),
+        ("staging-api stage --back", "--background"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_verbs_actions_and_options(shell: str, line: str, offered: str) -> None:
+    words = line.split()
+    environment = {
+        "_STAGING_API_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    if shell == "bash":
+        environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "staging_api"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert offered in done.stdout
+    assert done.stderr == ""
+
+
+def test_locks_are_watched_and_printed_when_they_change(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks_verb, "_LOOK_SECONDS", 0.0)
+    lists = [[], [lock()], [lock()], [lock(), lock(id="01JD000000000000000000000M")]]
+    answers = [says(200, {"items": items, "next": None}) for items in lists]
+    code, out, err = run(in_turn(*answers), "locks", "--watch")
+    assert code == 1  # the script has no more answers
+    assert [line.split()[0][-1] for line in out.splitlines()] == ["L", "L", "M"]
+    assert err.startswith("no locks\n")
 
 
 def test_cancel_shows_the_state(run: Run) -> None:
@@ -260,6 +395,7 @@ def test_a_lock_is_broken_with_a_reason(run: Run) -> None:
         ["stage", ARCHIVE, "--no-wait", "--background"],
         ["locks", "break", "L"],
         ["locks", "smash"],
+        ["locks", "--watch", "--all"],
     ],
 )
 def test_a_wrong_command_line_sends_nothing(run: Run, arguments: list[str]) -> None:
@@ -296,6 +432,9 @@ def test_on_a_terminal_there_are_bars() -> None:
             assert child.communicate(timeout=30)[0].startswith(b"staged ")
     assert "━" in drawn
     assert "full_payload staging" in drawn
+    assert f"staging {STAGING_ID}" in drawn
+    assert "/100 bytes" not in drawn
+    assert "0/" not in drawn
     assert "waiting for pod-3" in drawn
 
 
@@ -319,7 +458,7 @@ def test_ctrl_c_ends_at_once_and_leaves_the_service_alone() -> None:
         if seen.method == "POST":
             asked.set()
             return after(over, says(201, staging()))
-        return says(200, {"items": [], "next": None})
+        return says(200, {"items": [staging("running")], "next": None})
 
     with service(script) as running:
         command = [sys.executable, "-m", "staging_api", "stage", ARCHIVE, "--server", running.url]
@@ -330,6 +469,7 @@ def test_ctrl_c_ends_at_once_and_leaves_the_service_alone() -> None:
         over.set()
     assert child.returncode == 130
     assert "Traceback" not in err
+    assert f"staging {STAGING_ID} goes on" in err.splitlines()[-1]
     assert {seen.method for seen in running.seen} <= {"GET", "POST"}
 
 

@@ -17,7 +17,7 @@ from staging_api.cli.documents.options import (
 )
 from staging_api.cli.documents.posted import as_text
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns, print_json
+from staging_api.cli.output import in_columns, print_json, print_table
 
 _PAGE = 1000
 
@@ -90,8 +90,7 @@ def history(
     if as_json:
         print_json({"items": found})
         return
-    for line in in_columns(tuple(_cells(revision)) for revision in found):
-        typer.echo(line)
+    print_table((tuple(_cells(revision)) for revision in found), "no revisions")
 
 
 def print_text(text: bytes, *, as_json: bool) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
     LONG_SECONDS,
@@ -15,6 +14,7 @@ from staging_api.cli.publish.options import (
     SuitesOrStable,
     connected,
     print_lines,
+    print_rows,
 )
 
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the record.")]
@@ -31,11 +31,11 @@ def listing(
     """List the generations that clients have seen, newest first."""
     with connected(server, token, timeout, as_json=as_json) as client:
         found = list(client.archives.generations(archive))
-    lines = in_columns(
+    rows = (
         (g["id"], str(g["number"]), g["state"], str(g["live_at"]), "pinned" * bool(g["pinned_at"]))
         for g in found
     )
-    print_lines({"items": found}, lines, as_json=as_json)
+    print_rows({"items": found}, rows, "no generations", as_json=as_json)
 
 
 def back(

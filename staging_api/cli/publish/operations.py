@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns, print_json
+from staging_api.cli.output import print_json
 from staging_api.cli.publish.options import (
     LONG_SECONDS,
     Archive,
     Suites,
     connected,
-    print_lines,
+    print_rows,
 )
 from staging_api.client import PublisherRun
 from staging_api.errors import StagingApiError
@@ -75,7 +75,7 @@ def runs(
     with connected(server, token, timeout, as_json=as_json) as client:
         found = list(client.archives.publications(archive))
     document = {"items": [run.document for run in found]}
-    print_lines(document, in_columns(map(_row, found)), as_json=as_json)
+    print_rows(document, map(_row, found), "no runs", as_json=as_json)
 
 
 def _row(run: PublisherRun) -> tuple[str, ...]:

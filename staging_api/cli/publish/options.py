@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_json, print_table
 from staging_api.client import StagingClient
 
 DEFAULT_SUITE = "stable"
@@ -43,6 +43,20 @@ def only(given: Sequence[str] | None, option: str) -> str | None:
     if given and len(given) > 1:
         raise typer.BadParameter(f"{option} can be given only once here")
     return given[0] if given else None
+
+
+def print_rows(
+    document: Mapping[str, Any],
+    rows: Iterable[tuple[str, ...]],
+    nothing: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the document as JSON, or else its rows; if there are none, the word for that."""
+    if as_json:
+        print_json(document)
+    else:
+        print_table(rows, nothing)
 
 
 def print_lines(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """APT archives and their packages: create, upload, list, remove."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from staging_api.cli.publish.options import (
     connected,
     only,
     print_lines,
+    print_rows,
 )
 from staging_api.errors import NotFound
 from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
@@ -101,7 +102,7 @@ def listing(
     """List the packages of an archive, published and past."""
     with connected(server, token, timeout, as_json=as_json) as client:
         found = [each for each in client.archives.packages(archive) if _among(each, suite=suite)]
-    print_lines({"items": found}, _lines(found), as_json=as_json)
+    print_rows({"items": found}, _rows(found), "no packages", as_json=as_json)
 
 
 def remove(
@@ -133,7 +134,7 @@ def remove(
     with connected(server, token, timeout, as_json=as_json) as client:
         found = _current(client.archives.packages, archive, packages, chosen)
         gone = [client.archives.remove(archive, each["id"], reason) for each in found]
-    print_lines({"items": gone}, _lines(gone), as_json=as_json)
+    print_rows({"items": gone}, _rows(gone), "no packages", as_json=as_json)
 
 
 def _current(
@@ -168,6 +169,6 @@ def _among(package: _Package, **values: Sequence[str] | None) -> bool:
     return all(not allowed or package[field] in allowed for field, allowed in values.items())
 
 
-def _lines(packages: Sequence[_Package]) -> Sequence[str]:
+def _rows(packages: Sequence[_Package]) -> Iterator[tuple[str, ...]]:
     fields = ("id", "suite", "component", "package", "version", "architecture", "state", "path")
-    return list(in_columns(tuple(str(each[name]) for name in fields) for each in packages))
+    return (tuple(str(each[name]) for name in fields) for each in packages)

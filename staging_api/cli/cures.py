@@ -1,0 +1,41 @@
+"""What to do about an error: the end of its line, if the caller or operator can cure it."""
+
+from collections.abc import Mapping
+
+from staging_api.errors import StagingApiError
+
+_LOOK = "`staging-api catalogue --check - URL` shows what is there"
+_SOURCE = "try again later: the service has tried several times"
+_READYZ = "its /readyz says what it lacks"
+
+#: By the stable code of an error.
+_CURES: Mapping[str, str] = {
+    "archive_not_found": f"check the spelling of the URL; {_LOOK}",
+    "artifact_ambiguous": "make the pattern of the catalogue's entry narrower",
+    "artifact_not_found": _LOOK,
+    "archive_corrupt": "the archive has to be uploaded again",
+    "deadline_over": "give a longer --timeout",
+    "forbidden": "ask an operator for the role that this needs",
+    "limit_exceeded": "an operator can raise the limit: the settings STAGING_UNPACK_* and _MAX_*",
+    "lock_held": "`staging-api locks` shows who works; or give a longer --timeout",
+    "no_space": "`staging-api prune --idle-days N` frees space; or raise STAGING_QUOTA_BYTES",
+    "schema_outdated": "run `staging-api migrate`",
+    "source_failed": _SOURCE,
+    "source_not_allowed": "an operator has to name its prefix in STAGING_SOURCES",
+    "source_refused": "the service's credentials of the source are missing or wrong",
+    "store_absent": "mount the store, or run `staging-api adopt-store`",
+    "too_many_requests": "send fewer at once",
+    "unauthenticated": "give a token by STAGING_TOKEN or --token",
+    "upload_wait_over": "try again when the upload is complete",
+    "wrong_store": "mount the store of this database, or run `staging-api adopt-store`",
+}
+_UNREACHABLE = "is it running there? --server or STAGING_SERVER says where"
+
+
+def cure_of(error: StagingApiError) -> str:
+    """Return what to do about an error; empty if the message is all there is to say."""
+    if (staging_id := error.extra.get("staging_id")) and error.code == "deadline_over":
+        return f"`staging-api wait {staging_id}` goes on waiting"
+    if error.code == "unavailable":
+        return _UNREACHABLE if "cannot be reached" in error.detail else _READYZ
+    return _CURES.get(error.code, "")
