@@ -5,7 +5,7 @@ VENV := .venv
 TESTERS ?= 4
 BIN := $(VENV)/bin
 
-.PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi functions clean
+.PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs functions clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,11 @@ constraints: $(VENV)/.dev  ## pin what is installed now, for the next fresh inst
 
 openapi: $(VENV)/.test  ## write docs/openapi.json anew, after a change of the API
 	$(BIN)/python -m tests.contract
+
+docs: $(VENV)/.test  ## build the site of these pages: build/docs/index.html
+	$(BIN)/python docs/pictures.py
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html docs build/docs
+	@echo build/docs/index.html
 
 functions: $(VENV)/.test  ## after a change of staging_api/db/functions: write what migration STEP=0000 applies
 	$(BIN)/python -m tests.functions $(STEP)
