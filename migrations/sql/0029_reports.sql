@@ -47,7 +47,7 @@ CREATE TABLE staging_minutes (
     CONSTRAINT staging_minutes_numbers_check CHECK (count > 0 AND fetched_bytes >= 0 AND staged_bytes >= 0)
 );
 COMMENT ON TABLE staging_minutes IS 'Counts of staging_events by minute and new state; made from the events, once each.';
-COMMENT ON COLUMN staging_minutes.minute IS 'when it began';
+COMMENT ON COLUMN staging_minutes.minute IS 'when it began; of those older than two days, their hour';
 COMMENT ON COLUMN staging_minutes.kind IS 'staging, artifact';
 COMMENT ON COLUMN staging_minutes.state IS 'that was entered';
 COMMENT ON COLUMN staging_minutes.count IS 'how often';
@@ -74,11 +74,11 @@ CREATE TABLE store_usage (
     CONSTRAINT store_usage_pkey PRIMARY KEY (use),
     CONSTRAINT store_usage_use_check CHECK (use IN ('packages', 'pinned', 'read_lately', 'idle', 'unnamed'))
 );
-COMMENT ON TABLE store_usage IS 'What the contents of the store are there for; counted by workers every few minutes.';
+COMMENT ON TABLE store_usage IS 'What the contents of the store are there for; counted by workers every half hour.';
 COMMENT ON COLUMN store_usage.use IS 'packages, pinned, read_lately, idle, unnamed';
 COMMENT ON COLUMN store_usage.blobs IS 'contents that are there for it';
 COMMENT ON COLUMN store_usage.bytes IS 'of these, each counted once';
-COMMENT ON COLUMN store_usage.files IS 'files that name them';
+COMMENT ON COLUMN store_usage.files IS 'files and packs that name them';
 COMMENT ON COLUMN store_usage.file_bytes IS 'sum of the sizes of these files';
 COMMENT ON COLUMN store_usage.counted_at IS 'when it was counted';
 

@@ -47,7 +47,12 @@ service_processes = Table(
 staging_minutes = Table(
     "staging_minutes",
     metadata,
-    Column("minute", Time, primary_key=True, comment="when it began"),
+    Column(
+        "minute",
+        Time,
+        primary_key=True,
+        comment="when it began; of those older than two days, their hour",
+    ),
     Column("kind", Text, primary_key=True, comment=", ".join(COUNTED_KINDS)),
     Column("state", Text, primary_key=True, comment="that was entered"),
     Column("count", BigInteger, nullable=False, comment="how often"),
@@ -77,11 +82,11 @@ store_usage = Table(
     Column("use", Text, primary_key=True, comment=", ".join(USES)),
     Column("blobs", BigInteger, nullable=False, comment="contents that are there for it"),
     Column("bytes", BigInteger, nullable=False, comment="of these, each counted once"),
-    Column("files", BigInteger, nullable=False, comment="files that name them"),
+    Column("files", BigInteger, nullable=False, comment="files and packs that name them"),
     Column("file_bytes", BigInteger, nullable=False, comment="sum of the sizes of these files"),
     Column("counted_at", Time, nullable=False, server_default=now, comment="when it was counted"),
     CheckConstraint(one_of("use", USES), name="use"),
-    comment="What the contents of the store are there for; counted by workers every few minutes.",
+    comment="What the contents of the store are there for; counted by workers every half hour.",
 )
 
 store_largest = Table(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from staging_api.devserver.services import DevserverServices
 from staging_api.documents.service import DocumentService
+from staging_api.heartbeats.service import ProcessService
 from staging_api.http.addresses import NO_PROXIES, TrustedProxies
 from staging_api.http.handover import Sender
 from staging_api.http.limits import Limits
@@ -18,6 +19,7 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
+from staging_api.staging.counts import Counts
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
@@ -35,6 +37,8 @@ class AppDependencies:
     watch: Watch
     events: EventStream
     event_log: EventLog
+    counts: Counts
+    processes: ProcessService
     files: StagedFiles
     sender: Sender
     devserver: DevserverServices

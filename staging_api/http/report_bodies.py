@@ -4,9 +4,12 @@ from datetime import datetime
 
 from pydantic import Field
 
-from staging_api.http.bodies import Body, Page, Text, Ulid
+from staging_api.heartbeats.model import SeenProcess
+from staging_api.http.bodies import Body, Moment, Page, Text, Ulid
 from staging_api.http_url import static_url
+from staging_api.staging.counts import CountsPage, IntervalCounts
 from staging_api.staging.lists import ArchiveSummary
+from staging_api.vocabulary.reports import Interval, ProcessKind
 from staging_api.vocabulary.staging import StagingState
 
 
@@ -84,3 +87,100 @@ class RequestedArchiveQuery(Page):
 
     after: Text | None = Field(None, description="the `next` of the page before")
     prefix: Text = Field("", description="with which the archive_url begins")
+
+
+class ProcessBody(Body):
+    """A process of the service."""
+
+    name: str = Field(description="as the holder of its locks")
+    kind: ProcessKind
+    alive: bool = Field(description="it was seen within three intervals of its beats")
+    version: str
+    build: str = Field(description="digest of its code")
+    schema_: str = Field(alias="schema", description="revision of the tables that its code needs")
+    address: str | None = Field(description="where it listens")
+    places: int = Field(description="requests that run at once; of a worker: stagings")
+    busy: int = Field(description="places in use")
+    waiting: int = Field(description="requests that wait, without a place")
+    threads: int
+    draining: bool = Field(description="it is about to end")
+    started_at: datetime
+    seen_at: datetime
+
+    @classmethod
+    def of(cls, process: SeenProcess) -> "ProcessBody":
+        """The answer's form of a process."""
+        names = [name for name in cls.model_fields if name != "schema_"]
+        return cls(**{name: getattr(process, name) for name in names}, schema=process.schema)
+
+
+class DatabaseBody(Body):
+    """The database of the service."""
+
+    version: str = Field(description="of PostgreSQL")
+    schema_: str | None = Field(alias="schema", description="revision of its tables")
+
+
+class ProcessList(Body):
+    """A page of processes, by name."""
+
+    items: list[ProcessBody]
+    next: str | None
+    database: DatabaseBody
+
+
+class NameQuery(Page):
+    """Which page of a list that is ordered by name."""
+
+    after: Text | None = Field(None, description="the `next` of the page before")
+
+
+class IntervalBody(Body):
+    """What happened in one interval."""
+
+    began_at: datetime
+    stagings: dict[str, int] = Field(description="how many entered a state, by state")
+    artifacts: dict[str, int] = Field(description="likewise")
+    fetched_bytes: int = Field(description="read from sources by artifacts that were staged")
+    staged_bytes: int = Field(description="size of these artifacts")
+
+    @classmethod
+    def of(cls, counts: IntervalCounts) -> "IntervalBody":
+        """The answer's form of an interval."""
+        return cls(**{name: getattr(counts, name) for name in cls.model_fields})
+
+
+class CountList(Body):
+    """A page of intervals, the newest first."""
+
+    items: list[IntervalBody]
+    next: datetime | None
+    counted_until: datetime | None = Field(
+        description="events before then are counted; null: none is, as no worker ran yet"
+    )
+    unfinished: dict[str, int] = Field(description="stagings that are not finished now, by state")
+    to_do: dict[str, int] = Field(description="artifacts that are not settled now, by state")
+
+    @classmethod
+    def of(cls, page: CountsPage) -> "CountList":
+        """The answer's form of a page."""
+        return cls(
+            items=[IntervalBody.of(counts) for counts in page.items],
+            next=page.following,
+            counted_until=page.counted_until,
+            unfinished=dict(page.unfinished),
+            to_do=dict(page.to_do),
+        )
+
+
+class CountQuery(Body):
+    """Which intervals."""
+
+    by: Interval = "hour"
+    limit: int = Field(
+        24,
+        ge=1,
+        le=1000,
+        description="intervals; counts are kept for 35 days, those of minutes for 2",
+    )
+    after: Moment | None = Field(None, description="the `next` of the page before: ends there")

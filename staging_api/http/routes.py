@@ -69,10 +69,12 @@ from staging_api.http.resources.events import AllEvents, EventsOfStaging
 from staging_api.http.resources.health import Live, Metrics, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock, WaitersOfLock
 from staging_api.http.resources.one_document import OneDocument
+from staging_api.http.resources.processes import EventCounts, Processes
 from staging_api.http.resources.publications import OnePublication, Publications
 from staging_api.http.resources.stagings import OneStaging, Stagings
 from staging_api.http.resources.start import Caller, StartPage
 from staging_api.http.resources.static import StaticFiles, StaticOfArchive
+from staging_api.http.resources.store import Store, StorePrune, StorePrunes
 from staging_api.http.resources.uploads import DecisionOnUpload, OneUpload, Uploads
 from staging_api.http.route import Make, Route
 
@@ -136,6 +138,11 @@ ROUTES: tuple[Route, ...] = (
         GET=READERS,
     ),
     _api("/events", lambda d: AllEvents(d.event_log), GET=READERS),
+    _api("/counts", lambda d: EventCounts(d.counts), GET=READERS),
+    _api("/processes", lambda d: Processes(d.processes), GET=READERS),
+    _api("/store", lambda d: Store(d.stagings.upkeep), GET=READERS),
+    _api("/store/prune", lambda d: StorePrune(d.stagings.upkeep), POST=OPERATORS),
+    _api("/store/prunes", lambda d: StorePrunes(d.stagings.upkeep), GET=READERS),
     _api("/archives", lambda d: Archives(d.stagings), GET=READERS),
     _api("/artifacts", lambda d: Artifacts(d.stagings.artifacts), GET=READERS),
     _api(

@@ -39,6 +39,7 @@ from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has 
 from staging_api.clients import ENVIRON_KEY, ConnectedClient, DisconnectWatcher
 from staging_api.errors import StagingApiError
 from staging_api.exhaustion import startup_errors
+from staging_api.heartbeats.model import ProcessLoad
 from staging_api.http.problems import refused_before_read
 from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
@@ -116,6 +117,13 @@ class ApiWorker(Worker):  # type: ignore[misc]
             threads.start()
         self._disconnects.start()
         self._slow.start()
+        if self.app.services is not None:
+            self.app.services.begin_heartbeat(
+                "api", self._threads.most, self.app.settings.bind, self._load
+            )
+
+    def _load(self) -> ProcessLoad:
+        return ProcessLoad(self._threads.running, self._threads.waiting)
 
     def run(self) -> None:
         """Serve until the parent says that it is enough, or is gone."""

@@ -11,6 +11,7 @@ from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.services import DevserverServices
 from staging_api.devserver.symbolication import Symbolication
+from staging_api.heartbeats.service import ProcessService
 from staging_api.http.addresses import TrustedProxies
 from staging_api.http.app import App, create_app
 from staging_api.http.dependencies import AppDependencies
@@ -25,6 +26,7 @@ from staging_api.publishing.intake import Intake
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
+from staging_api.staging.counts import Counts
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
@@ -89,6 +91,8 @@ def dependencies_of(services: Services) -> AppDependencies:
         watch=watch,
         events=EventStream(database, watch),
         event_log=EventLog(database),
+        counts=Counts(database),
+        processes=ProcessService(database),
         files=files,
         sender=Sender(blobs, noticed, settings.accel_prefix),
         devserver=_devserver(settings, services.joining, files),

@@ -52,6 +52,16 @@ class RequestThreads:
             self._present += 1
             self._start_thread()
 
+    @property
+    def running(self) -> int:
+        """Jobs that have a place now."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are parked, and those that wait for a place."""
+        return self._parked + len(self._jobs)
+
     def submit(self, job: Callable[[], None]) -> None:
         """Run `job` as soon as there is a place, in order of arrival."""
         with self._mutex:

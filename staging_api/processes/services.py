@@ -1,11 +1,17 @@
 """The services of one process, and its worker; `application` makes the API of them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from staging_api import about
 from staging_api.db.engine import Database
+from staging_api.db.migrate import wanted_revision
 from staging_api.devserver.joining import Joining
 from staging_api.documents.service import DocumentService
 from staging_api.documents.undoing import undo_overdue
+from staging_api.heartbeats.model import ProcessDescription, ProcessLoad
+from staging_api.heartbeats.service import Heartbeat
 from staging_api.http.probes import Probes
 from staging_api.locks.hold import Locks
 from staging_api.publishing.pieces import BlockReader
@@ -18,6 +24,7 @@ from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
 from staging_api.traces import Spans, untraced, work_traced
+from staging_api.vocabulary.reports import ProcessKind
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,36 @@ class Services:
         """The locks."""
         return self.stagings.locks
 
+    @cached_property
+    def heartbeat(self) -> Heartbeat:
+        """Writes that this process lives, once it was started."""
+        return Heartbeat(self.locks.database)
+
+    def begin_heartbeat(
+        self, kind: ProcessKind, places: int, address: str | None, load: Callable[[], ProcessLoad]
+    ) -> None:
+        """Show this process among those of the service until `close`.
+
+        Args:
+            places: requests, or stagings, that run at once.
+            address: where it listens; None: nowhere.
+            load: what it does at a moment, but for whether it ends.
+        """
+        described = ProcessDescription(
+            name=self.locks.holder,
+            kind=kind,
+            version=about.package_version(),
+            build=about.build(),
+            schema=wanted_revision(),
+            address=address,
+            places=places,
+        )
+        self.heartbeat.start(described, lambda: replace(load(), draining=self._is_ending))
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.drain.begun or self.locks.shutdown.begun
+
     def worker(self) -> Worker:
         """Return a worker over these services."""
         settings = self.settings
@@ -68,6 +105,7 @@ class Services:
     def close(self) -> None:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.release_all()
+        self.heartbeat.stop()
         self.joining.watch.close()
         self.accesses.close()
         self.watch.close()

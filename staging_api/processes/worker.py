@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 
 from staging_api.exhaustion import startup_errors
+from staging_api.heartbeats.model import ProcessLoad
 from staging_api.http.probe_apps import create_worker_probes
 from staging_api.processes.bootstrap import build
 from staging_api.processes.run import keep_from_others
@@ -45,6 +46,8 @@ def run_worker(settings: Settings) -> None:
 
     on_stop(stop)
     log.info("worker %s works on %d stagings at once", services.locks.holder, settings.worker_jobs)
+    bind = settings.worker_bind or None
+    services.begin_heartbeat("worker", settings.worker_jobs, bind, lambda: ProcessLoad(worker.busy))
     try:
         with services.renewal().running():
             worker.run()

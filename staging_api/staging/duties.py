@@ -6,15 +6,18 @@ from staging_api.db import idempotency_rows
 from staging_api.locks import store as locks
 from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
+from staging_api.staging.counts import Counts
 from staging_api.staging.housekeeping import Done, Step
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.quota import Quota
 from staging_api.staging.reconcile import check_next
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.service import StagingService
+from staging_api.staging.store_report import count_usage
 
 _OFTEN_SECONDS = 30.0
 _SWEEP_SECONDS = 600.0
+_COUNTS_SECONDS = 20.0
 _SELDOM_SECONDS = 3600.0
 #: Temporary files of the store are older than this only if their process died.
 _STALE_SECONDS = 24 * 3600.0
@@ -71,6 +74,18 @@ def database_steps(stagings: StagingService) -> list[Step]:
         Step("ledger", _OFTEN_SECONDS, compact_ledger),
         Step("rows of dropped packs", _OFTEN_SECONDS, forget_dropped),
         Step("upload polls", _SELDOM_SECONDS, forget_polls),
+    ]
+
+
+def report_steps(stagings: StagingService) -> list[Step]:
+    """Return the steps that count for people: they read much, and nothing waits for them."""
+
+    def count_events() -> Done:
+        return Done(more=Counts(stagings.database).count())
+
+    return [
+        Step("counts", _COUNTS_SECONDS, count_events),
+        Step("use of the store", _OFTEN_SECONDS, lambda: count_usage(stagings.upkeep)),
     ]
 
 

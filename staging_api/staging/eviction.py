@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _FIRST_LOOK = 1000
 #: How often a prune plans again, when artifacts were read or pinned since its plan.
 _TRIES = 5
+_UPKEEP = RequestOrigin(caller="upkeep")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,13 @@ def prune(
     return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))
 
 
-def evict(upkeep: Upkeep, artifact: Idle, reason: EvictReason, idle_seconds: float = 0.0) -> bool:
+def evict(
+    upkeep: Upkeep,
+    artifact: Idle,
+    reason: EvictReason,
+    idle_seconds: float = 0.0,
+    origin: RequestOrigin = _UPKEEP,
+) -> bool:
     """Evict an artifact unless its archive is locked; return whether it was evicted.
 
     Args:
@@ -105,8 +112,9 @@ def evict(upkeep: Upkeep, artifact: Idle, reason: EvictReason, idle_seconds: flo
         artifact: as it was listed.
         reason: with ``space`` an artifact that was pinned, or read within `idle_seconds` by the
             tables, stays.
+        origin: on whose behalf.
     """
-    kind, origin = LOCK_BY_NAME[artifact.lock_kind], RequestOrigin(caller="upkeep")
+    kind = LOCK_BY_NAME[artifact.lock_kind]
     try:
         with (
             hold(upkeep.locks, kind, artifact.archive_url, origin) as held,
@@ -127,7 +135,9 @@ def plan(
     need_bytes: int,
     idle_seconds: float,
     sparing: str | None = None,
+    *,
     skipped: Collection[str] = (),
+    most: int | None = None,
 ) -> Eviction:
     """Return the idlest artifacts that free enough, or all that free any, if that is too little.
 
@@ -137,17 +147,18 @@ def plan(
         idle_seconds: only artifacts not read for so long.
         sparing: nothing of this archive.
         skipped: none of these artifacts.
+        most: look at so many of the idlest only.
     """
     if need_bytes <= 0:
         return Eviction()
-    limit = _FIRST_LOOK
+    limit = most or _FIRST_LOOK
     while True:
         with database.connect() as conn:
             found = repository.idle_artifacts(conn, idle_seconds, sparing, limit)
             idle = [each for each in found if each.id not in skipped]
             shares = repository.shares(conn, [each.id for each in idle])
         count = _enough(shares, need_bytes)
-        if count is not None or len(found) < limit:
+        if count is not None or len(found) < limit or limit == most:
             return _trimmed(database, idle[:count], need_bytes)
         limit *= 4
 

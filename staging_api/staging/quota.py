@@ -129,7 +129,9 @@ class Quota:
     ) -> bool:
         """Evict artifacts that free `lacking` bytes; False if none can, and none was evicted."""
         idle_seconds = self.upkeep.terms.evictable_seconds
-        planned = eviction.plan(self.upkeep.database, lacking, idle_seconds, sparing, skipped)
+        planned = eviction.plan(
+            self.upkeep.database, lacking, idle_seconds, sparing, skipped=skipped
+        )
         if planned.frees_bytes < lacking:
             return False
         for artifact in planned.artifacts:

@@ -30,7 +30,7 @@ from staging_api.errors import (
 )
 from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
-from staging_api.staging.duties import database_steps, scrub_steps, store_steps
+from staging_api.staging.duties import database_steps, report_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, Step
 from staging_api.staging.repository import Turn
 from staging_api.staging.resuming import resume
@@ -89,6 +89,11 @@ class Worker:
     def stop(self) -> None:
         """Begin nothing more, and let `run` return when what runs is done."""
         self._stop.set()
+
+    @property
+    def busy(self) -> int:
+        """Stagings that are worked on now."""
+        return sum(not job.done.done() for job in self._running.values())
 
     def check(self) -> None:
         """Make sure that the loop turns, unless it was stopped.
@@ -183,6 +188,7 @@ class Worker:
         return (
             Housekeeping("of the database", database_steps(self._stagings)),
             Housekeeping("of the store", store_steps(self._stagings)),
+            Housekeeping("of reports", report_steps(self._stagings)),
             Housekeeping("of contents", scrub_steps(self._stagings, self._stop)),
             *([Housekeeping("of others", chores)] if chores else []),
         )

@@ -167,3 +167,12 @@ def test_the_holder_of_a_broken_lock_stages_nothing_under_it(
     assert grants(rows, url)[0] == ("archive", "anonymous", "broken")
     assert client.get(f"/static/{path}/update.gz").body == objects[FULL_PAYLOAD]
     check_store(rows, cluster.store)
+
+
+def test_every_process_of_the_service_is_seen(client: Client) -> None:
+    seen: set[str] = set()
+    while seen != {"api", "worker"}:  # each writes its first beat when it has started
+        found = client.get(f"{API}/processes").json["items"]
+        seen = {each["kind"] for each in found if each["alive"]}
+    assert {each["build"] for each in found} == {client.get("/").json["build"]}
+    assert all(each["places"] > 0 and each["threads"] > 0 for each in found)

@@ -32,6 +32,12 @@ from staging_api.staging.repository.check_rows import (
     note_scrubbed,
     note_there,
 )
+from staging_api.staging.repository.count_rows import (
+    CountedState,
+    count_minutes,
+    counts_between,
+    unfinished,
+)
 from staging_api.staging.repository.events import (
     act_as,
     chains,
@@ -67,6 +73,13 @@ from staging_api.staging.repository.pack_rows import (
     drop_pack,
     dropped_packs,
     forget_packed,
+)
+from staging_api.staging.repository.prune_rows import (
+    add_prune,
+    begin_prune,
+    end_prune,
+    find_prune,
+    list_prunes,
 )
 from staging_api.staging.repository.reading import (
     Turn,
@@ -137,9 +150,18 @@ from staging_api.staging.repository.upload_rows import (
     note_poll,
     put_off,
 )
+from staging_api.staging.repository.usage_rows import (
+    checks,
+    count_usage,
+    idle_of,
+    idlest,
+    largest_archives,
+    usage,
+)
 
 __all__ = [
     "BuildFolder",
+    "CountedState",
     "FoundFile",
     "Idle",
     "IncomingFile",
@@ -151,11 +173,13 @@ __all__ = [
     "add_files",
     "add_pack",
     "add_packed_files",
+    "add_prune",
     "add_staging",
     "adopt_orphans",
     "artifacts_of",
     "artifacts_with",
     "begin_artifact",
+    "begin_prune",
     "begin_staging",
     "begin_upload_wait",
     "blobs_of",
@@ -165,6 +189,7 @@ __all__ = [
     "cancel_is_requested",
     "chains",
     "check_again",
+    "checks",
     "children_of",
     "claim_marked",
     "claim_poll",
@@ -172,12 +197,16 @@ __all__ = [
     "claim_shard",
     "compact_ledger",
     "contradictions",
+    "count_minutes",
+    "count_usage",
+    "counts_between",
     "database_time",
     "drop_events",
     "drop_pack",
     "dropped_packs",
     "due",
     "end_growth",
+    "end_prune",
     "end_upload_wait",
     "events_after",
     "events_of",
@@ -186,6 +215,7 @@ __all__ = [
     "files_of",
     "find",
     "find_artifact",
+    "find_prune",
     "folder_of",
     "foreground_is_due",
     "forget_blobs",
@@ -194,6 +224,8 @@ __all__ = [
     "forget_polls",
     "forget_some_files",
     "idle_artifacts",
+    "idle_of",
+    "idlest",
     "incoming_file",
     "is_evictable",
     "is_pinned",
@@ -201,9 +233,11 @@ __all__ = [
     "keep_store_id",
     "kept_manifest",
     "known_blobs",
+    "largest_archives",
     "leave_to_patient",
     "list_archives",
     "list_artifacts",
+    "list_prunes",
     "list_stagings",
     "lock_archive",
     "lock_stagings",
@@ -255,7 +289,9 @@ __all__ = [
     "store_id",
     "to_do",
     "touch",
+    "unfinished",
     "unfinished_for",
     "unnamed_of",
+    "usage",
     "versions",
 ]

@@ -1,0 +1,104 @@
+"""A process says that it lives, and anyone can see which do.
+
+A thread of each process writes its row every `EVERY_SECONDS`; nothing depends on it. What if the
+process dies? Its row stays, is no longer alive after three intervals by the database's clock, and
+is deleted after a day by the beat of any other. A process that ends in good order deletes its row.
+The database is away: the thread goes on trying, and the row is as old as the outage.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from staging_api.db.engine import Database
+from staging_api.errors import StagingApiError
+from staging_api.heartbeats import rows
+from staging_api.heartbeats.model import (
+    DatabaseFacts,
+    ProcessDescription,
+    ProcessLoad,
+    SeenProcess,
+)
+from staging_api.paging import Page, page_of
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+# For the last statement of a process that ends.
+_LEAVE_SECONDS = 1.0
+
+
+class Heartbeat:
+    """Writes the row of this process from `start` to `stop`."""
+
+    def __init__(self, database: Database, every_seconds: float = EVERY_SECONDS) -> None:
+        """Start no thread yet: a process may fork first."""
+        self._database = database
+        self._every_seconds = every_seconds
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, described: ProcessDescription, load: Callable[[], ProcessLoad]) -> None:
+        """Begin to write; `load` is asked before each beat.
+
+        A machine that has no thread to give gets no row: people see less, and all else works.
+        """
+        thread = threading.Thread(
+            target=self._run, args=(described, load), name="heartbeat", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("this process will not be among /processes: %s", error)
+            return
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Delete the row, if the database answers within a second."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_LEAVE_SECONDS)
+
+    def _run(self, described: ProcessDescription, load: Callable[[], ProcessLoad]) -> None:
+        failing = False
+        while True:
+            leaves = self._stop.is_set()
+            try:
+                with self._database.connect() as conn:
+                    if leaves:
+                        rows.leave(conn, described.name)
+                    else:
+                        threads, every = threading.active_count(), self._every_seconds
+                        rows.beat(conn, described, load(), threads=threads, every_seconds=every)
+                failing = False
+            except StagingApiError as error:
+                if not failing:
+                    log.info("this process cannot say that it lives: %s", error.detail)
+                failing = True
+            except Exception:
+                log.exception("this process cannot say that it lives")
+            if leaves:
+                return
+            self._stop.wait(self._every_seconds)
+
+
+@dataclass(frozen=True)
+class ProcessService:
+    """The processes of the service, as the database saw them."""
+
+    database: Database
+
+    def page(self, *, limit: int, after: str = "") -> Page[SeenProcess]:
+        """List the processes behind the name `after`, by name."""
+        with self.database.connect() as conn:
+            return page_of(
+                lambda count: rows.seen(conn, limit=count, after=after),
+                limit,
+                lambda process: process.name,
+            )
+
+    def database_facts(self) -> DatabaseFacts:
+        """Return the version of the database, and the schema that it has."""
+        with self.database.connect() as conn:
+            return rows.database_facts(conn)

@@ -1,0 +1,180 @@
+"""The bodies of ``/store``."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import Field, model_validator
+
+from staging_api.http.bodies import Body, Text, Ulid
+from staging_api.staging.pruning import Prune
+from staging_api.staging.reports import PruneRecord
+from staging_api.staging.store_report import StoreReport
+from staging_api.vocabulary.reports import Use
+
+B = TypeVar("B", bound=Body)
+
+
+class UseBody(Body):
+    """What the contents are there for that have one use."""
+
+    use: Use = Field(
+        description="the first that applies: packages of APT archives, pinned artifacts, artifacts"
+        " read or staged within a week, others (`idle`), nothing that has a name (`unnamed`)"
+    )
+    blobs: int
+    bytes: int = Field(description="of these contents, each counted once")
+    files: int = Field(description="that name them; the small files of an artifact are one")
+    file_bytes: int = Field(description="sum of their sizes: more than bytes where contents shared")
+
+
+class LargeArchiveBody(Body):
+    """One of the archives with the largest files."""
+
+    archive_url: str
+    artifacts: int
+    bytes: int
+
+
+class IdleArtifactBody(Body):
+    """A staged artifact that may be evicted."""
+
+    id: Ulid
+    archive_url: str
+    name: str
+    size_bytes: int
+    idle_since: datetime
+
+
+class ChecksBody(Body):
+    """What the comparisons of the store with the tables found."""
+
+    shards: int = Field(description="parts of the store that were compared")
+    checked_at: datetime | None = Field(description="when the part for which it is longest ago was")
+    scrubbed_at: datetime | None = Field(description="likewise, when it was read again")
+    lost: int = Field(description="contents that a row names and the store lacks")
+    orphans: int = Field(description="contents of the store that no row names")
+
+
+class StoreBody(Body):
+    """The store."""
+
+    identity: Ulid | None = Field(description="of its marker; null: none was bound yet")
+    used_bytes: int = Field(description="of all contents, each counted once")
+    garbage_bytes: int = Field(description="of these, contents that are about to be removed")
+    reserved_bytes: int = Field(description="for artifacts and uploads in work, beside the used")
+    quota_bytes: int | None = Field(description="null: as much as the disk has")
+    free_bytes: int | None = Field(
+        description="of its disk, of a bucket that of its spool; null: it does not answer"
+    )
+    counted_at: datetime | None = Field(description="when a worker counted usage and largest")
+    usage: list[UseBody]
+    largest: list[LargeArchiveBody]
+    idlest: list[IdleArtifactBody]
+    checks: ChecksBody
+    lost_contents: int = Field(description="contents of packages that must be uploaded again")
+
+    @classmethod
+    def of(cls, report: StoreReport) -> "StoreBody":
+        """The answer's form of a report."""
+        space = report.space
+        return cls(
+            identity=report.identity,
+            used_bytes=space.used,
+            garbage_bytes=space.garbage,
+            reserved_bytes=space.reserved,
+            quota_bytes=report.quota_bytes,
+            free_bytes=report.free_bytes,
+            counted_at=min((used.counted_at for used in report.usage), default=None),
+            usage=[_of(UseBody, used) for used in report.usage],
+            largest=[_of(LargeArchiveBody, archive) for archive in report.largest],
+            idlest=[_of(IdleArtifactBody, artifact) for artifact in report.idlest],
+            checks=_of(ChecksBody, report.checks),
+            lost_contents=report.lost_contents,
+        )
+
+
+class PruneRequest(Body):
+    """Preview a prune; or, with the token of a preview and a reason, do it."""
+
+    idle_seconds: float | None = Field(
+        None,
+        ge=0,
+        le=10 * 366 * 86400,
+        description="preview: only artifacts not read for so long; null: as when space is needed",
+    )
+    keep_bytes: int = Field(
+        0, ge=0, lt=1 << 62, description="preview: only until the store has no more than this"
+    )
+    token: Ulid | None = Field(None, description="of the preview that is to be done")
+    reason: Text | None = Field(
+        None, min_length=3, max_length=500, description="with a token: why, for the record"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "PruneRequest":
+        if (self.token is None) != (self.reason is None):
+            raise ValueError("a token needs a reason, and a reason the token of a preview")
+        if self.token is not None and (self.idle_seconds is not None or self.keep_bytes):
+            raise ValueError("a token stands for what was previewed: give nothing else")
+        return self
+
+
+class PrunedArtifactBody(Body):
+    """An artifact of a prune."""
+
+    id: Ulid
+    archive_url: str
+    name: str
+    size_bytes: int
+
+
+class PruneRecordBody(Body):
+    """A prune: previewed, or done."""
+
+    token: Ulid
+    caller: str = Field(description="who previewed it")
+    made_at: datetime
+    expires_at: datetime = Field(description="it can be begun before then, once")
+    idle_before: datetime = Field(description="artifacts that were read since then stay")
+    keep_bytes: int
+    previewed: int = Field(description="artifacts that were to be evicted")
+    frees_bytes: int = Field(description="that evicting all of them frees")
+    reason: str | None
+    begun_by: str | None
+    begun_at: datetime | None
+    ended_at: datetime | None = Field(description="null: not begun, runs, or its process died")
+    evicted: int | None
+    freed_bytes: int | None
+
+    @classmethod
+    def facts(cls, record: PruneRecord) -> dict[str, Any]:
+        """What both forms of a prune say."""
+        own = {"token": record.id, "previewed": len(record.artifact_ids)}
+        names = PruneRecordBody.model_fields.keys() - own.keys()
+        return {**own, **{name: getattr(record, name) for name in names}}
+
+
+class PruneBody(PruneRecordBody):
+    """A prune with its artifacts."""
+
+    artifacts: list[PrunedArtifactBody] = Field(
+        description="those to be evicted; of a prune that was done, those that stayed as they were"
+        " read, pinned or asked for since"
+    )
+
+    @classmethod
+    def of(cls, prune: Prune) -> "PruneBody":
+        """The answer's form of a prune."""
+        artifacts = [_of(PrunedArtifactBody, artifact) for artifact in prune.artifacts]
+        return cls(**cls.facts(prune.record), artifacts=artifacts)
+
+
+class PruneList(Body):
+    """A page of prunes that were begun, newest first."""
+
+    items: list[PruneRecordBody]
+    next: str | None
+
+
+def _of(body: type[B], found: object) -> B:
+    return body(**{name: getattr(found, name) for name in body.model_fields})

@@ -1,0 +1,104 @@
+"""Prune the store in two steps: a preview with a token, then by that token, with a reason.
+
+What the preview lists is what goes, and nothing else: an artifact that was read, pinned or asked
+for since stays. A token is good for an hour and for one time; the row of the prune is the record of
+who did it and why, and each eviction is an event with that caller.
+
+What if the process dies? After some evictions: the others stay, and the row says that the prune
+was begun and not that it ended. A new preview shows what is left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from staging_api.errors import Conflict
+from staging_api.locks.hold import RequestOrigin
+from staging_api.paging import Page, page_of
+from staging_api.staging import eviction, repository
+from staging_api.staging.reports import PruneRecord
+from staging_api.staging.repository import Idle
+from staging_api.staging.upkeep import Upkeep
+
+#: Artifacts of one prune: more take another one, so that each answer comes in time.
+MOST_ARTIFACTS = 1000
+
+
+@dataclass(frozen=True)
+class Prune:
+    """A prune with its artifacts: those of the preview, or those that are still there."""
+
+    record: PruneRecord
+    artifacts: Sequence[Idle]
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Prunes of one store, by operators."""
+
+    upkeep: Upkeep
+
+    def preview(self, caller: str, *, idle_seconds: float | None, keep_bytes: int) -> Prune:
+        """Record which artifacts would be evicted, the idlest first; evict none.
+
+        Args:
+            caller: who asks.
+            idle_seconds: only artifacts not read for so long; None: by the terms of the store.
+            keep_bytes: only as many as bring the store down to this size.
+        """
+        if idle_seconds is None:
+            idle_seconds = self.upkeep.terms.evictable_seconds
+        need = self.upkeep.space().staying - keep_bytes
+        planned = eviction.plan(self.upkeep.database, need, idle_seconds, most=MOST_ARTIFACTS)
+        with self.upkeep.database.begin() as conn:
+            prune_id = repository.add_prune(
+                conn,
+                caller=caller,
+                idle_seconds=idle_seconds,
+                keep_bytes=keep_bytes,
+                artifact_ids=[artifact.id for artifact in planned.artifacts],
+                frees_bytes=planned.frees_bytes,
+            )
+            return Prune(repository.find_prune(conn, prune_id), planned.artifacts)
+
+    def run(self, token: str, reason: str, origin: RequestOrigin) -> Prune:
+        """Evict what a preview listed, and remove what nothing names any more.
+
+        Raises:
+            NotFound: there is no such preview.
+            Conflict: it is older than an hour, or was done before.
+            StoreAbsent: the store is not mounted, or another one is.
+        """
+        self.upkeep.identity.check()
+        database = self.upkeep.database
+        with database.begin() as conn:
+            found = repository.find_prune(conn, token)
+            if not repository.begin_prune(conn, token, origin.caller, reason):
+                raise Conflict(_why_not(found))
+        with database.connect() as conn:
+            artifacts = repository.idle_of(conn, list(found.artifact_ids))
+        before = self.upkeep.space().staying
+        evicted = [
+            artifact
+            for artifact in artifacts
+            if eviction.evict(self.upkeep, artifact, "space", found.idle_seconds, origin)
+        ]
+        freed = max(before - self.upkeep.space().staying, 0)
+        with database.begin() as conn:
+            repository.end_prune(conn, token, len(evicted), freed)
+            done = repository.find_prune(conn, token)
+        self.upkeep.collect()
+        gone = {artifact.id for artifact in evicted}
+        return Prune(done, [artifact for artifact in artifacts if artifact.id not in gone])
+
+    def page(self, *, limit: int, after: str | None = None) -> Page[PruneRecord]:
+        """List the prunes that were begun below `after`, the newest first."""
+        with self.upkeep.database.connect() as conn:
+            return page_of(
+                lambda rows: repository.list_prunes(conn, limit=rows, after=after), limit
+            )
+
+
+def _why_not(found: PruneRecord) -> str:
+    if found.begun_at is not None:
+        return f"this prune was begun by {found.begun_by} at {found.begun_at:%Y-%m-%d %H:%M:%S} UTC"
+    return "the preview is older than an hour: make another one"

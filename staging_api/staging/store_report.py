@@ -1,0 +1,74 @@
+"""The store at a glance: how full it is, of what, what may go, and what the checks found."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from staging_api.errors import StagingApiError
+from staging_api.staging import repository
+from staging_api.staging.reports import Checks, IdleArtifact, LargeArchive, UsedFor
+from staging_api.staging.repository import Space
+from staging_api.staging.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+#: Between two counts of what the store is used for: each reads all files of the tables.
+COUNT_SECONDS = 1800.0
+_IDLEST = 20
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """What people ask of a store.
+
+    Attributes:
+        identity: ULID in its marker; None: no process has bound one yet.
+        quota_bytes: None: as much as the disk has.
+        free_bytes: of its disk, of a bucket that of its spool; None: the disk does not answer.
+        lost_contents: contents of packages that must be uploaded again.
+        usage, largest: as counted last by a worker; empty: not yet.
+    """
+
+    identity: str | None
+    space: Space
+    quota_bytes: int | None
+    free_bytes: int | None
+    usage: Sequence[UsedFor]
+    largest: Sequence[LargeArchive]
+    idlest: Sequence[IdleArtifact]
+    checks: Checks
+    lost_contents: int
+
+
+def store_report(upkeep: Upkeep) -> StoreReport:
+    """Read the report of a store: sums and pages, no list of all.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    with upkeep.database.connect() as conn:
+        return StoreReport(
+            identity=repository.store_id(conn),
+            space=repository.space(conn),
+            quota_bytes=upkeep.terms.quota_bytes or None,
+            free_bytes=_free_bytes(upkeep),
+            usage=repository.usage(conn),
+            largest=repository.largest_archives(conn),
+            idlest=repository.idlest(conn, _IDLEST),
+            checks=repository.checks(conn),
+            lost_contents=repository.lost_count(conn),
+        )
+
+
+def count_usage(upkeep: Upkeep) -> None:
+    """Count what the store is used for, unless another process did lately."""
+    with upkeep.database.begin() as conn:
+        repository.count_usage(conn, COUNT_SECONDS)
+
+
+def _free_bytes(upkeep: Upkeep) -> int | None:
+    try:
+        return upkeep.blobs.free_bytes()
+    except (OSError, StagingApiError) as error:
+        log.info("the room in the store is not known: %s", error)
+        return None
