@@ -16,7 +16,7 @@ from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from staging_api.ui.answering import POLICY
 
-_VOID = {"meta", "link", "input", "br", "hr", "img", "path", "circle", "rect", "line"}
+_VOID = {"meta", "link", "input", "br", "hr", "img"}
 _SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -33,7 +33,7 @@ class Element:
 class _Form:
     action: str
     method: str
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 class _Reader(HTMLParser):
@@ -61,9 +61,11 @@ class _Reader(HTMLParser):
             self._open.append(made)
 
     def _fill(self, given: Mapping[str, str]) -> None:
-        boxes = {"checkbox", "radio"}
-        if given.get("type") not in boxes or "checked" in given:
-            self.forms[-1].fields[given["name"]] = given.get("value", "")
+        fields, name, value = self.forms[-1].fields, given["name"], given.get("value", "")
+        if given.get("type") != "checkbox":
+            fields[name] = value
+        elif "checked" in given:
+            fields[name] = [*fields.get(name, ()), value]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -113,7 +115,7 @@ class Page:
             if each.tag == tag and attributes.items() <= each.attributes.items()
         ]
 
-    def form(self, action: str) -> dict[str, str]:
+    def form(self, action: str) -> dict[str, Any]:
         """The fields of the form that does this action, as they are filled in."""
         return next(form.fields for form in self.forms if form.fields.get("action") == action)
 
@@ -129,14 +131,14 @@ class Site:
         """Open a page; what holds for every page is checked."""
         return self._page("GET", path, headers={"Accept": "text/html", **_named(headers)})
 
-    def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Page:
+    def post(self, path: str, fields: Mapping[str, Any], **headers: str) -> Page:
         """Send a form of one of our pages."""
         sent = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "text/html",
             **(_named(headers) or _SAME_ORIGIN),
         }
-        return self._page("POST", path, headers=sent, body=urlencode(fields))
+        return self._page("POST", path, headers=sent, body=urlencode(fields, doseq=True))
 
     def _page(self, method: str, path: str, headers: Mapping[str, str], body: str = "") -> Page:
         path, _, query = path.partition("?")

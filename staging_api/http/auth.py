@@ -1,6 +1,6 @@
 """Who is calling, and may they; runs before any responder, so before any lock."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import falcon
 
@@ -14,6 +14,14 @@ from staging_api.identity.calls import provider_calls
 from staging_api.identity.model import Authenticator, Principal, Role
 from staging_api.locks.hold import RequestOrigin
 from staging_api.logs import bind_log_context
+
+
+@runtime_checkable
+class ServesPrograms(Protocol):
+    """A page at a path where programs, without a credential, get what the API answers there."""
+
+    def serves_program(self, req: falcon.Request) -> bool:
+        """Whether the request is such a program's."""
 
 
 class Authentication:
@@ -33,7 +41,7 @@ class Authentication:
         self._refusals = refusals
 
     def process_resource(
-        self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
+        self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
     ) -> None:
         """Set ``caller`` and ``roles``, or end the request.
 
@@ -49,6 +57,8 @@ class Authentication:
         needed = self._permissions.roles_for(req.uri_template, req.method)
         if needed is None:
             raise falcon.HTTPMethodNotAllowed(self._permissions.methods_of(req.uri_template))
+        if isinstance(resource, ServesPrograms) and resource.serves_program(req):
+            needed = ANYBODY
         try:
             req.context.needs_no_role = needed == ANYBODY
             # A probe must not depend on a provider of identities.

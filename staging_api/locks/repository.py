@@ -38,6 +38,18 @@ def history(
     return _grants(conn, _matching(query, only), limit, after)
 
 
+def newest(
+    conn: Connection, *, limit: int, before: str | None = None, only: LockFilter = ALL
+) -> list[Grant]:
+    """Return grants made before the one named, the newest first."""
+    order = (api_locks.c.acquired_at, api_locks.c.id)
+    query = _matching(select(api_locks), only)
+    if before is not None:
+        query = query.where(tuple_(*order) < tuple_(_acquired_at(conn, before), literal(before)))
+    query = query.order_by(*(column.desc() for column in order)).limit(limit)
+    return [_grant(row) for row in conn.execute(query)]
+
+
 def waiter_counts(conn: Connection, grants: Collection[Grant]) -> dict[tuple[str, str], int]:
     """Return how many requests wait for each of these locks, by kind and scope; none is left out.
 

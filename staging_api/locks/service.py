@@ -37,6 +37,16 @@ class LockService:
             page = page_of(lambda rows: select(conn, limit=rows, after=after, only=only), limit)
             return Page(_with_waiters(conn, page.items), page.next)
 
+    def newest(
+        self, *, limit: int, before: str | None = None, only: LockFilter = repository.ALL
+    ) -> Page[ListedGrant]:
+        """List every grant, the newest first: for people, who do not follow the history."""
+        with self.database.connect() as conn:
+            page = page_of(
+                lambda rows: repository.newest(conn, limit=rows, before=before, only=only), limit
+            )
+            return Page(_with_waiters(conn, page.items), page.next)
+
     def find(self, lock_id: str) -> ListedGrant:
         """Return one grant.
 

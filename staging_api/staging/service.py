@@ -51,6 +51,7 @@ from staging_api.staging.download import Speed
 from staging_api.staging.late_objects import LateObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import Staging, StagingRequest
+from staging_api.staging.record import StagingRecords
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
@@ -101,6 +102,11 @@ class StagingService:
     def artifacts(self) -> Artifacts:
         """What was staged, to be evicted or pinned."""
         return Artifacts(self.database, self.locks, self.uploads.options.secret_parameters)
+
+    @property
+    def records(self) -> StagingRecords:
+        """What happened to each staging."""
+        return StagingRecords(self.database)
 
     @property
     def catalogue_check(self) -> CatalogueCheck:

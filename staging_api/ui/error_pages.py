@@ -41,7 +41,8 @@ class ErrorPages:
             **layout,
             "layout": "base.html",
             "status": status,
-            "problem": problem,
+            "problem": None,
+            "wrong": problem,
             "signs_in": isinstance(error, Unauthenticated),
             "next": req.relative_uri if req.method == "GET" else "/",
         }

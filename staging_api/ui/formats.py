@@ -36,7 +36,7 @@ def age(value: datetime | None, now: datetime) -> Markup:
     if value is None:
         return Markup("")
     return Markup('<time datetime="{0}" title="{0}" data-age>{1}</time>').format(
-        rfc3339(value), duration((now - value).total_seconds())
+        rfc3339(value), duration(int((now - value).total_seconds()))
     )
 
 
@@ -45,14 +45,16 @@ def countdown(value: datetime | None, now: datetime) -> Markup:
     if value is None:
         return Markup("")
     return Markup('<time datetime="{0}" title="{0}" data-age=until>{1}</time>').format(
-        rfc3339(value), duration((value - now).total_seconds())
+        rfc3339(value), duration(int((value - now).total_seconds()))
     )
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in its two largest units: ``2 h 10 min``."""
+    """A length of time in its two largest units, such as ``2 h 10 min``; below a second, in ms."""
     if seconds is None:
         return ""
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     left, parts = max(0, int(seconds)), []
     for length, unit in _UNITS:
         count, left = divmod(left, length)

@@ -23,9 +23,10 @@ from staging_api.ui.assets import build_id
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import etag_of
 from staging_api.ui.freshness import Fragment, Fragments
+from staging_api.ui.once import done_once
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
-from staging_api.ui.screen import Action, Form, Screen, View, roles_of
+from staging_api.ui.screen import Action, Done, Form, Screen, View, roles_of
 from staging_api.ui.shell import layout_of
 
 
@@ -52,13 +53,18 @@ class Page:
         self._fragments = fragments
         self._index = index
 
+    def serves_program(self, req: falcon.Request) -> bool:
+        """Whether a program gets what the API answers at this path; only the first screen's."""
+        is_read = req.method in {"GET", "HEAD"}
+        return self._index is not None and is_read and not wants_page(req)
+
     def on_get(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
         """Show the screen, or what is new on it."""
         if self._index is not None:
             resp.set_header("Vary", "Accept")
-            if not wants_page(req):
-                self._index.on_get(req, resp, **params)
-                return
+        if self.serves_program(req):
+            self._index.on_get(req, resp, **params)
+            return
         view = view_of(req, params)
         if req.get_header("X-Live") is not None:
             self._send_news(req, resp, view)
@@ -81,7 +87,7 @@ class Page:
         _check_role(req, action)
         view = replace(view_of(req, params), once=form.get("once") or new_id())
         try:
-            done = action.run(self._deps, view, form)
+            done = self._done(action, view, form)
         except Unavailable:
             raise
         except StagingApiError as error:
@@ -89,6 +95,14 @@ class Page:
             return
         mark = "&" if "?" in done.location else "?"
         go_to(resp, f"{done.location}{mark}{urlencode({'done': name})}")
+
+    def _done(self, action: Action, view: View, form: Form) -> Done:
+        def act() -> Done:
+            return action.run(self._deps, view, form)
+
+        if not form.get("once"):
+            return act()
+        return done_once(self._deps.api.locks, view.origin, form, act)
 
     def _send(
         self,
@@ -99,6 +113,9 @@ class Page:
         form: Form | None = None,
     ) -> None:
         shown = self._screen.show(self._deps, view)
+        if shown.goes_to is not None:
+            go_to(resp, shown.goes_to)
+            return
         layout = layout_of(self._deps, req, self._screens, shown, view.now)
         problem = problem_of(error, layout["request_id"]) if error else None
         names = {**layout, "layout": "base.html", "problem": problem, "form": form or {}}
@@ -124,14 +141,6 @@ class Page:
         names = {**layout, "layout": "live.html", "problem": None, "form": {}, "said": ""}
         html = render(shown.template, {**names, "view": view, **shown.context})
         return Fragment(html, etag_of(html))
-
-
-class Entrance:
-    """``/ui``: leads to the first screen."""
-
-    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Go there."""
-        go_to(resp, "/")
 
 
 def view_of(req: falcon.Request, params: Any) -> View:

@@ -9,12 +9,45 @@ from staging_api.ui.assets import Assets
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.error_pages import ErrorPages
 from staging_api.ui.freshness import Fragments
-from staging_api.ui.page import Entrance, Page
-from staging_api.ui.screen import Screen
-from staging_api.ui.screens import now
+from staging_api.ui.page import Page
+from staging_api.ui.screen import Screen, roles_of
+from staging_api.ui.screens import builds, locks, now, search, stagings
+from staging_api.ui.screens.artifact_actions import EVICT, PIN, UNPIN
+from staging_api.ui.screens.stage_actions import CANCEL, STAGE, STAGE_AGAIN
+from staging_api.ui.small_pages import Badge, Entrance, Theme
 
 #: Each screen once, in the order of the navigation.
-SCREENS: tuple[Screen, ...] = (Screen("/", now.show, "GET /stagings", label="Now", key="n"),)
+SCREENS: tuple[Screen, ...] = (
+    Screen("/", now.show, "GET /stagings", label="Now", key="n"),
+    Screen(
+        "/ui/builds",
+        builds.show,
+        "GET /artifacts",
+        actions={
+            "stage": STAGE,
+            "stage_again": STAGE_AGAIN,
+            "pin": PIN,
+            "unpin": UNPIN,
+            "evict": EVICT,
+        },
+        label="Builds",
+        key="b",
+    ),
+    Screen(
+        "/ui/stagings/{staging_id}",
+        stagings.show,
+        "GET /stagings/{staging_id}",
+        actions={"cancel": CANCEL, "stage_again": STAGE_AGAIN},
+    ),
+    Screen("/ui/locks", locks.show_all, "GET /locks", label="Locks", key="l"),
+    Screen(
+        "/ui/locks/{lock_id}",
+        locks.show_one,
+        "GET /locks/{lock_id}",
+        actions={"break": locks.BREAK},
+    ),
+    Screen("/ui/search", search.show, "GET /stagings"),
+)
 
 
 def pages_of(deps: UiDependencies) -> list[Route]:
@@ -24,8 +57,12 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     rows = [_row(screen, deps, fragments, errors) for screen in SCREENS]
     # The form of errors of whatever is below /ui and no page, too.
     rows.append(Route("/ui", {"GET": ANYBODY}, lambda _: Entrance(), errors=errors))
+    rows.append(Route("/ui/theme", {"POST": ANYBODY}, lambda _: Theme(), errors=errors))
     seen = {"GET": ANYBODY, "HEAD": ANYBODY}
     rows.append(Route("/ui/assets/{name}", seen, lambda _: Assets(), errors=errors))
+    readers = roles_of("GET /stagings")
+    badge = {"GET": readers, "HEAD": readers}
+    rows.append(Route("/ui/badge", badge, lambda _: Badge(deps), errors=errors))
     return rows
 
 

@@ -78,6 +78,7 @@ class Shown:
         mood: ``ok``, ``busy``, ``warn`` or ``bad``: the dot in the tab.
         copies: the same view for programs.
         live: whether the page asks for news of its live parts.
+        goes_to: the page to lead to instead; None: this one.
     """
 
     template: str
@@ -87,6 +88,7 @@ class Shown:
     mood: str = "ok"
     copies: Copies | None = None
     live: bool = True
+    goes_to: str | None = None
 
 
 @dataclass(frozen=True)

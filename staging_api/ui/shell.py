@@ -53,6 +53,7 @@ def layout_of(
         "said": _said(screens, req.get_param("done", default="")),
         "copies": shown.copies.forms(server, with_token=signed) if shown.copies else [],
         "request_id": getattr(req.context, "request_id", ""),
+        "here": req.relative_uri if req.method == "GET" else "/",
         "search": req.get_param("q", default=""),
     }
 

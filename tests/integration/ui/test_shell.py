@@ -1,9 +1,7 @@
 """What holds for every page: headers, navigation, errors, news, assets, the switch."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from falcon.testing import TestClient
 
 from staging_api.db.engine import Database
@@ -12,19 +10,7 @@ from staging_api.processes.application import site_of
 from staging_api.processes.services import Services
 from staging_api.ui.assets import build_id
 from staging_api.ui.routes import SCREENS, pages_of
-from tests.pages import Site, process, site_over
-
-
-@pytest.fixture(scope="module")
-def services(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with process(database_url, tmp_path_factory.mktemp("home")) as made:
-        yield made
-
-
-@pytest.fixture
-def site(services: Services, database: Database) -> Site:
-    assert database
-    return site_over(services)
+from tests.pages import Site, process
 
 
 def test_a_page_has_a_title_a_main_part_and_a_navigation_that_says_where_we_are(site: Site):

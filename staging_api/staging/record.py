@@ -1,0 +1,37 @@
+"""The record of one staging: what happened to it, in order, and whether the record is whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ulid import ULID
+
+from staging_api.db.engine import Database
+from staging_api.staging import repository
+from staging_api.staging.audit import Break, verify
+from staging_api.staging.model import StagingEvent
+
+#: ULIDs count milliseconds.
+_TICK = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class StagingRecords:
+    """The records of stagings, each by itself."""
+
+    database: Database
+
+    def events(self, staging_id: str, *, limit: int, after: int = 0) -> Sequence[StagingEvent]:
+        """Return the events behind number `after`, in order, at most `limit`."""
+        with self.database.connect() as conn:
+            return repository.events_of(conn, staging_id, after, limit)
+
+    def breaks(self, staging_id: str) -> Sequence[Break]:
+        """Check the chain of one staging; nothing is returned if it is whole.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        made_at = ULID.from_str(staging_id).datetime
+        verdict = verify(self.database, made_at, made_at + _TICK)
+        return [each for each in verdict.breaks if each.staging_id == staging_id]

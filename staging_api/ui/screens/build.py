@@ -1,0 +1,182 @@
+"""One build: what is there of it, what failed and why, its files, who asked for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from staging_api.catalogue.model import ArtifactKind
+from staging_api.errors import Invalid, NotFound, SourceNotAllowed, StagingApiError
+from staging_api.http_url import static_url
+from staging_api.locks.model import ListedGrant, LockFilter
+from staging_api.staging.lists import ArtifactFilter, StagingFilter
+from staging_api.staging.model import StagedArtifact, Staging
+from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import build_url, last_segment
+from staging_api.ui.screen import Shown, View
+
+_ARTIFACTS_SHOWN = 200
+_STAGINGS_SHOWN = 10
+_LOCKS_SHOWN = 10
+_CHILDREN_SHOWN = 100
+_MOOD = {"failed": "bad", "running": "busy", "queued": "busy", "foreground_staged": "busy"}
+
+
+@dataclass(frozen=True)
+class ArtifactRow:
+    """An artifact of a build; `url` is where it is served."""
+
+    artifact: StagedArtifact
+    url: str | None
+    is_folder: bool
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show the build of the parameter `u`."""
+    stagings, given = deps.api.stagings, view.query["u"]
+    refused: StagingApiError | None = None
+    try:
+        url = stagings.check_url(given).canonical
+    except (Invalid, SourceNotAllowed) as error:
+        url, refused = given, error
+    only = {"archive_url": url}
+    artifacts = _artifacts(deps, url)
+    history = stagings.page(limit=_STAGINGS_SHOWN, only=StagingFilter(equal=only)).items
+    name = last_segment(url)
+    state = _state(artifacts, history)
+    return Shown(
+        "build.html",
+        f"{name} {state.replace('_', ' ')}",
+        {
+            "url": url,
+            "name": name,
+            "state": state,
+            "refused": refused and refused.detail,
+            "artifacts": [_row(each) for each in artifacts],
+            "newest": history[0] if history else None,
+            "stagings": history,
+            "groups": [] if refused else _groups(deps, url),
+            "here": build_url(url),
+            "folder": _folder(deps, view, artifacts),
+            "locks": _locks(deps, url),
+        },
+        status=200 if artifacts or history or not refused else 404,
+        mood=_MOOD.get(state, "ok"),
+        copies=Copies(
+            api_path("/artifacts", archive_url=url),
+            cli=f"staging-api artifacts list --archive '{url}'",
+            python=f"for artifact in client.artifacts({url!r}): print(artifact.name)",
+            sql=sql_text(
+                "SELECT name, state, path, size_bytes, sha256, staged_at FROM staged_artifacts\n"
+                "WHERE archive_url = :url ORDER BY name, id;",
+                {"url": url},
+            ),
+        ),
+    )
+
+
+def _artifacts(deps: UiDependencies, url: str) -> list[StagedArtifact]:
+    """Return the newest row of each artifact, by name."""
+    only = ArtifactFilter(equal={"archive_url": url})
+    found = deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, only=only).items
+    newest: dict[tuple[str, str], StagedArtifact] = {}
+    for artifact in found:
+        newest.setdefault((artifact.name, artifact.path), artifact)
+    return sorted(newest.values(), key=lambda a: (a.phase != "foreground", a.name, a.path))
+
+
+def _row(artifact: StagedArtifact) -> ArtifactRow:
+    staged = artifact.state == "staged"
+    return ArtifactRow(
+        artifact, static_url(artifact.path) if staged else None, artifact.path.endswith("/")
+    )
+
+
+def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> str:
+    """Return one word for the build: of its newest staging, or of what is left of it."""
+    if history and not history[0].final:
+        return history[0].state
+    states = {artifact.state for artifact in artifacts}
+    if not states:
+        return history[0].state if history else "not staged"
+    if "failed" in states:
+        return "failed"
+    return "staged" if "staged" in states else "evicted"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry of the catalogue in the form; `chosen`: it belongs to the default."""
+
+    kind: ArtifactKind
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """The entries of one group of the catalogue."""
+
+    name: str
+    choices: Sequence[Choice]
+
+
+def _groups(deps: UiDependencies, url: str) -> list[Group]:
+    catalogue = deps.api.stagings.catalogues.of(deps.api.stagings.check_url(url))
+    default = {kind.name for kind in catalogue.resolve(())}
+    groups: dict[str, list[Choice]] = {}
+    for kind in catalogue.kinds:
+        groups.setdefault(kind.group, []).append(Choice(kind, kind.name in default))
+    return [Group(name, choices) for name, choices in groups.items()]
+
+
+def _folder(
+    deps: UiDependencies, view: View, artifacts: Sequence[StagedArtifact]
+) -> Mapping[str, Any] | None:
+    """Return the files of a folder of the build, a page at a time; None: nothing is staged."""
+    staged = [artifact for artifact in artifacts if artifact.state == "staged"]
+    if not staged:
+        return None
+    root = _common_folder([artifact.path for artifact in staged])
+    below = view.query.get("in", "")
+    try:
+        page = deps.api.files.children(
+            root + below, limit=_CHILDREN_SHOWN, after=view.query.get("from", "")
+        )
+    except NotFound:
+        return None
+    steps = [part for part in below.split("/") if part]
+    crumbs = [
+        (part, view.here(**{"in": "/".join(steps[: number + 1]) + "/", "from": None}))
+        for number, part in enumerate(steps)
+    ]
+    entries = [
+        (
+            child,
+            view.here(**{"in": below + child.name, "from": None})
+            if child.name.endswith("/")
+            else static_url(root + below + child.name),
+        )
+        for child in page.items
+    ]
+    return {
+        "entries": entries,
+        "crumbs": crumbs,
+        "top": view.here(**{"in": None, "from": None}),
+        "next": view.here(**{"from": page.next}) if page.next else None,
+    }
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """Return the longest folder that all paths lie in, with its slash."""
+    parts = [path.split("/")[:-1] for path in paths]
+    common = []
+    for names in zip(*parts, strict=False):
+        if len(set(names)) != 1:
+            break
+        common.append(names[0])
+    return "/".join(common) + "/" if common else ""
+
+
+def _locks(deps: UiDependencies, url: str) -> Sequence[ListedGrant]:
+    page = deps.api.lock_service.page("all", limit=_LOCKS_SHOWN, only=LockFilter(scope=url))
+    return page.items

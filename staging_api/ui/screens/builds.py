@@ -1,0 +1,37 @@
+"""Builds: one row each, found by the beginning of the archive's URL."""
+
+from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.screen import Shown, View
+from staging_api.ui.screens import build
+
+_PAGE = 50
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show the build of the parameter `u`; without one, the list."""
+    return build.show(deps, view) if view.query.get("u") else _list(deps, view)
+
+
+def _list(deps: UiDependencies, view: View) -> Shown:
+    prefix = view.query.get("prefix", "")
+    page = deps.api.stagings.archives(prefix, limit=_PAGE, after=view.query.get("after", ""))
+    return Shown(
+        "builds.html",
+        f"Builds below {prefix}" if prefix else "Builds",
+        {
+            "page": page,
+            "prefix": prefix,
+            "sources": [entry.url.canonical for entry in deps.api.stagings.allowed.entries],
+        },
+        copies=Copies(
+            api_path("/archives", prefix=prefix, limit=_PAGE, after=view.query.get("after")),
+            cli="staging-api artifacts list",
+            python="for artifact in client.artifacts(): print(artifact.archive_url, artifact.name)",
+            sql=sql_text(
+                "SELECT archive_url, static_prefix, created_at FROM archives\n"
+                "WHERE starts_with(archive_url, :prefix) ORDER BY archive_url LIMIT 50;",
+                {"prefix": prefix},
+            ),
+        ),
+    )

@@ -1,0 +1,106 @@
+"""Locks: who holds what, since when, who waits; the history; and breaking one."""
+
+from staging_api.errors import Invalid
+from staging_api.http.bodies import BreakRequest
+from staging_api.http.openapi import validated
+from staging_api.identity.model import Role
+from staging_api.locks.model import IDEMPOTENCY, ListedGrant, LockFilter
+from staging_api.staging.lists import StagingFilter
+from staging_api.staging.model import LOCK_BY_NAME, Staging
+from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import last_segment
+from staging_api.ui.screen import Action, Done, Form, Shown, View
+
+_PAGE = 50
+_WAITERS_SHOWN = 50
+_HELD_SQL = """SELECT kind, scope, caller, holder, acquired_at, expires_at
+FROM api_locks WHERE outcome IS NULL ORDER BY acquired_at;"""
+_HISTORY_SQL = """SELECT kind, scope, caller, holder, acquired_at, ended_at, outcome, reason
+FROM api_locks ORDER BY acquired_at DESC LIMIT 50;"""
+
+
+def show_all(deps: UiDependencies, view: View) -> Shown:
+    """List the locks that are held; with `state=all` every grant, the newest first."""
+    history = view.query.get("state") == "all"
+    scope, keys = view.query.get("scope") or None, view.query.get("keys") == "yes"
+    only = LockFilter(scope=scope, except_kind=None if keys or scope else IDEMPOTENCY.name)
+    service, after = deps.api.lock_service, view.query.get("after") or None
+    if history:
+        page = service.newest(limit=_PAGE, before=after, only=only)
+    else:
+        page = service.page("held", limit=_PAGE, after=after, only=only)
+    count = f"{len(page.items)}{'+' if page.next else ''}"
+    return Shown(
+        "locks.html",
+        "History of locks" if history else f"{count} locks held",
+        {
+            "page": page,
+            "history": history,
+            "scope": scope or "",
+            "keys": keys,
+            "count": count,
+            "lease_seconds": deps.api.locks.lease_seconds,
+        },
+        copies=Copies(
+            api_path("/locks", state="all" if history else None, scope=scope),
+            cli="staging-api locks --all" if history else "staging-api locks",
+            python="for lock in client.locks(): print(lock.kind, lock.scope, lock.holder)",
+            sql=_HISTORY_SQL if history else _HELD_SQL,
+        ),
+    )
+
+
+def show_one(deps: UiDependencies, view: View) -> Shown:
+    """Show one grant: while it is held, who waits behind it and how to break it."""
+    found = deps.api.lock_service.find(view.params["lock_id"])
+    grant = found.grant
+    held = grant.outcome is None
+    waiters = deps.api.lock_service.waiters(grant.id, limit=_WAITERS_SHOWN) if held else None
+    name = last_segment(grant.scope)
+    return Shown(
+        "lock.html",
+        f"{grant.kind} lock {'held' if held else grant.outcome}: {name}",
+        {
+            "found": found,
+            "lock": grant,
+            "name": name,
+            "waiters": waiters,
+            "staging": _staging_under(deps, found),
+            "fence": grant.fence if Role.OPERATOR in view.roles else None,
+        },
+        mood="busy" if held else "ok",
+        live=held,
+        copies=Copies(
+            api_path(f"/locks/{grant.id}"),
+            cli=f"staging-api locks break {grant.id} --reason '...'" if held else "",
+            python=f'client.break_lock("{grant.id}", "...")' if held else "",
+            sql=sql_text("SELECT * FROM api_locks WHERE id = :id;", {"id": grant.id}),
+        ),
+    )
+
+
+def _staging_under(deps: UiDependencies, found: ListedGrant) -> Staging | None:
+    """Return the newest staging of the archive that a lock protects."""
+    if found.grant.kind not in LOCK_BY_NAME:
+        return None
+    only = StagingFilter(equal={"archive_url": found.grant.scope})
+    newest = deps.api.stagings.page(limit=1, only=only).items
+    return newest[0] if newest else None
+
+
+def _break(deps: UiDependencies, view: View, form: Form) -> Done:
+    lock_id = view.params["lock_id"]
+    body = validated(BreakRequest, {"reason": form.get("reason", "")})
+    wanted = last_segment(deps.api.lock_service.find(lock_id).grant.scope)
+    if form.get("typed", "") != wanted:
+        raise Invalid.field("typed", f"must be {wanted}: the end of what this lock protects")
+    deps.api.lock_service.break_lock(lock_id, view.origin.caller, body.reason)
+    return Done(f"/ui/locks/{lock_id}")
+
+
+BREAK = Action(
+    "DELETE /locks/{lock_id}",
+    _break,
+    "The lock is broken: its holder's next write is refused, and the next in the queue gets it.",
+)

@@ -1,0 +1,112 @@
+"""One search field for everything: it leads to the page of what was pasted, or lists what fits."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from staging_api.errors import Invalid, NotFound, SourceNotAllowed
+from staging_api.http_url import static_path
+from staging_api.staging.lists import ArtifactFilter, StagingFilter
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import build_url, last_segment
+from staging_api.ui.screen import Shown, View
+
+_ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_SHA256 = re.compile("[0-9a-f]{64}")
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that fits: a word for its kind, its name, more about it, its page."""
+
+    kind: str
+    name: str
+    about: str
+    href: str
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show what fits the parameter `q`; if that is one page, lead there."""
+    text = view.query.get("q", "").strip()
+    found = _found(deps, text) if text else []
+    exact = found[0].href if len(found) == 1 else None
+    return Shown(
+        "search.html",
+        f"Search: {text}" if text else "Search",
+        {"text": text, "found": found},
+        live=False,
+        goes_to=exact,
+    )
+
+
+def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
+    if _ULID.fullmatch(text.upper()):
+        return _by_id(deps, text.upper())
+    if _SHA256.fullmatch(text.lower()):
+        return [Found("content", text.lower(), "", f"/ui/content/{text.lower()}")]
+    if "://" in text:
+        return _by_url(deps, text)
+    return [*_by_path(deps, text), *_by_caller(deps, text)]
+
+
+def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
+    """Look for an id among stagings, artifacts and locks, then for what a request marked."""
+    api = deps.api
+    looks = (
+        ("staging", api.stagings.find, "/ui/stagings/"),
+        ("artifact", api.stagings.artifacts.find, "/ui/artifacts/"),
+        ("lock", api.lock_service.find, "/ui/locks/"),
+        ("publisher run", api.publisher.runs.find, "/ui/apt?run="),
+    )
+    found = []
+    for kind, find, page in looks:
+        try:
+            find(ulid)
+        except NotFound:
+            continue
+        found.append(Found(kind, ulid, "", f"{page}{ulid}"))
+    return found
+
+
+def _by_url(deps: UiDependencies, text: str) -> Sequence[Found]:
+    """Take a URL for a build's, or for one of our own files."""
+    parts = urlsplit(text)
+    if parts.path.startswith("/static/") and "/static/" in text:
+        below = _by_path(deps, parts.path)
+        if below:
+            return below
+    try:
+        url = deps.api.stagings.check_url(text).canonical
+    except (Invalid, SourceNotAllowed):
+        url = text
+    return [Found("build", last_segment(url), url, build_url(url))]
+
+
+def _by_path(deps: UiDependencies, text: str) -> Sequence[Found]:
+    path = static_path(text).strip("/")
+    if "/" not in path:
+        return []
+    page = deps.api.stagings.artifacts.page(limit=_SHOWN, only=ArtifactFilter(path=path))
+    return [
+        Found("artifact", each.name, f"/static/{each.path}", f"/ui/artifacts/{each.id}")
+        for each in page.items
+    ]
+
+
+def _by_caller(deps: UiDependencies, text: str) -> Sequence[Found]:
+    found = []
+    for column, kind in (("caller", "asked by"), ("reference_id", "marked by")):
+        only = StagingFilter(equal={column: text})
+        page = deps.api.stagings.page(limit=_SHOWN, only=only)
+        found += [
+            Found(
+                f"staging {kind} {text}",
+                last_segment(each.archive_url),
+                f"{each.state.replace('_', ' ')}, {each.archive_url}",
+                f"/ui/stagings/{quote(each.id)}",
+            )
+            for each in page.items
+        ]
+    return found

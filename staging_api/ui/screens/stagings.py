@@ -1,0 +1,91 @@
+"""One staging: how far it is, how long each step took, what happened, and why it failed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from staging_api.staging.model import Staging, StagingEvent
+from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import last_segment
+from staging_api.ui.lanes import axis_of
+from staging_api.ui.screen import Shown, View
+
+_EVENTS_SHOWN = 1000
+_MOOD = {"failed": "bad", "staged": "ok", "cancelled": "warn"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the way of a staging; `at` is None while it lies ahead.
+
+    Attributes:
+        since: when the step before was reached: the time between is shown.
+    """
+
+    state: str
+    at: datetime | None
+    since: datetime | None
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show a staging; with `only=failures` just the events that say why."""
+    stagings = deps.api.stagings
+    staging = stagings.find(view.params["staging_id"])
+    events = stagings.records.events(staging.id, limit=_EVENTS_SHOWN)
+    only_failures = view.query.get("only") == "failures"
+    name = last_segment(staging.archive_url)
+    done = sum(artifact.settled for artifact in staging.artifacts)
+    progress = f"{done} of {len(staging.artifacts)}"
+    said = staging.state.replace("_", " ")
+    return Shown(
+        "staging.html",
+        f"{name} {said}" if staging.final else f"{progress} {name} {said}",
+        {
+            "staging": staging,
+            "name": name,
+            "progress": progress,
+            "bytes_done": sum(artifact.bytes_done for artifact in staging.artifacts),
+            "rate": sum(artifact.bytes_per_second or 0 for artifact in staging.artifacts),
+            "steps": _steps(staging, events),
+            "axis": axis_of(staging, events, view.now),
+            "events": [e for e in events if not only_failures or _is_failure(e)],
+            "events_shown": len(events),
+            "only_failures": only_failures,
+            "breaks": stagings.records.breaks(staging.id),
+        },
+        mood=_MOOD.get(staging.state, "busy"),
+        live=not staging.final,
+        copies=Copies(
+            api_path(f"/stagings/{staging.id}"),
+            cli=f"staging-api wait {staging.id}",
+            python=f'staging = client.staging("{staging.id}"); print(staging.state)',
+            sql=sql_text(
+                "SELECT number, at, kind, name, from_state, to_state, actor, code, message\n"
+                "FROM staging_events WHERE staging_id = :id ORDER BY number;",
+                {"id": staging.id},
+            ),
+        ),
+    )
+
+
+def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[Step]:
+    """Return the steps in order: those that were reached, then those that lie ahead."""
+    reached: dict[str, datetime] = {}
+    for event in events:
+        if event.kind == "staging" and event.to_state:
+            reached.setdefault(event.to_state, event.at)
+    way = ["queued", "running", "foreground_staged", "staged"]
+    if staging.state in {"failed", "cancelled"}:
+        way = [state for state in way if state in reached] + [staging.state]
+    steps: list[Step] = []
+    before: datetime | None = None
+    for state in way:
+        at = reached.get(state)
+        steps.append(Step(state, at, before))
+        before = at or before
+    return steps
+
+
+def _is_failure(event: StagingEvent) -> bool:
+    return event.code is not None or event.to_state in {"failed", "cancelled"}

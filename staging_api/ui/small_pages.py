@@ -1,0 +1,89 @@
+"""What is no screen: the way in, the choice of colours, badges."""
+
+import falcon
+from markupsafe import escape
+
+from staging_api.errors import Invalid, NotFound, SourceNotAllowed
+from staging_api.staging.lists import StagingFilter
+from staging_api.ui.answering import check_same_origin, go_to, is_own_page
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import last_segment
+from staging_api.ui.shell import THEME_COOKIE, THEMES, theme_of
+
+_YEAR_SECONDS = 31_536_000
+_CHARACTER_WIDTH, _PADDING = 6.6, 10
+_COLOURS = {"staged": "#17703f", "failed": "#b3261e", "cancelled": "#566273"}
+
+
+class Entrance:
+    """``/ui``: leads to the first screen."""
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Go there."""
+        go_to(resp, "/")
+
+
+class Theme:
+    """``/ui/theme``: the next colours, for browsers without the script."""
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Remember them, and go back to the page."""
+        check_same_origin(req)
+        chosen = THEMES[(THEMES.index(theme_of(req)) + 1) % len(THEMES)]
+        resp.set_cookie(
+            THEME_COOKIE,
+            chosen,
+            max_age=_YEAR_SECONDS,
+            path="/",
+            same_site="Strict",
+            secure=False,
+            http_only=False,
+        )
+        back = req.get_param("back", default="/")
+        go_to(resp, back if is_own_page(back) else "/")
+
+
+class Badge:
+    """``/ui/badge?u=URL``: one word on a build, as an image for pages of others."""
+
+    answers_head = True
+
+    def __init__(self, deps: UiDependencies) -> None:
+        """Ask the services of `deps`."""
+        self._deps = deps
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Draw it.
+
+        Raises:
+            NotFound: the build was never asked for.
+        """
+        given = req.get_param("u", default="")
+        try:
+            url = self._deps.api.stagings.check_url(given).canonical
+        except (Invalid, SourceNotAllowed):
+            url = given
+        only = StagingFilter(equal={"archive_url": url})
+        newest = self._deps.api.stagings.page(limit=1, only=only).items
+        if not newest:
+            raise NotFound("no build of this URL was asked for")
+        resp.content_type = "image/svg+xml"
+        resp.text = _badge(last_segment(url), newest[0].state)
+        resp.set_header("Content-Security-Policy", "default-src 'none'")
+        resp.set_header("Cache-Control", "no-cache")
+
+
+def _badge(name: str, state: str) -> str:
+    words = state.replace("_", " ")
+    left = len(name) * _CHARACTER_WIDTH + _PADDING
+    right = len(words) * _CHARACTER_WIDTH + _PADDING
+    colour = _COLOURS.get(state, "#1d57b8")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right:.0f}" height="20" role="img"'
+        f' aria-label="{escape(name)} {escape(words)}">'
+        f'<rect width="{left:.0f}" height="20" fill="#3d4752"/>'
+        f'<rect x="{left:.0f}" width="{right:.0f}" height="20" fill="{colour}"/>'
+        '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        f'<text x="5" y="14">{escape(name)}</text>'
+        f'<text x="{left + 5:.0f}" y="14">{escape(words)}</text></g></svg>'
+    )

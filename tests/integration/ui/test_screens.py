@@ -1,0 +1,246 @@
+"""The screens of the work: what they show of builds, stagings and locks, and what can be done."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.locks import store
+from staging_api.locks.hold import hold
+from staging_api.locks.model import ARCHIVE
+from staging_api.processes.services import Services
+from staging_api.ui.formats import build_url
+from tests.factories import ORIGIN, lock_request
+from tests.integration.ui.conftest import Builds
+from tests.pages import Page, Site
+from tests.rows import select
+
+
+def path(page: Page) -> str:
+    """Where an answer leads, without what it says."""
+    assert page.status == 303, page.text
+    return page.headers["Location"].partition("done=")[0].rstrip("?&")
+
+
+def test_now_says_what_runs_and_what_failed_by_its_cause(site: Site, builds: Builds):
+    queued = builds.services.stagings.check_request(builds.add("R1"), ())
+    builds.services.stagings.queue(queued, ORIGIN)
+    builds.staged("R2", other_txt=b"")
+    builds.staged("R3", other_txt=b"")
+    page = site.get("/")
+    assert page.title.startswith("2 stagings failed in the last hour")
+    assert page.all("tr", **{"data-key": "f-artifact_not_found-payload-suites"})
+    assert "R1" in page.text
+    assert "queued" in page.text
+
+
+def test_an_empty_service_explains_how_to_begin(site: Site, services: Services):
+    page = site.get("/")
+    assert "three steps" in page.text
+    assert services.settings.sources.rstrip("/") in page.text
+
+
+def test_builds_are_listed_by_url_and_found_by_its_beginning(site: Site, builds: Builds):
+    first, second = builds.staged("R1"), builds.staged("R2")
+    page = site.get("/ui/builds")
+    assert build_url(first.archive_url) in page.links()
+    only = site.get(f"/ui/builds?prefix={second.archive_url}")
+    assert build_url(second.archive_url) in only.links()
+    assert build_url(first.archive_url) not in only.links()
+    none = site.get("/ui/builds?prefix=gs://nothing/")
+    assert "No build has a URL that begins so." in none.text
+    assert "/ui/builds" in none.links()
+
+
+def test_a_build_shows_its_artifacts_files_stagings_and_locks(site: Site, builds: Builds):
+    staging = builds.staged("R1")
+    page = site.get(build_url(staging.archive_url))
+    assert page.title.startswith("R1 staged")
+    (payload,) = [each for each in staging.artifacts if each.name == "payload"]
+    assert f"/static/{payload.path}" in page.links()
+    assert page.all("button", **{"data-copy": payload.sha256 or ""})
+    assert f"/ui/stagings/{staging.id}" in page.links()
+    assert f"/ui/locks/{staging.lock_id}" in page.links()
+    folder = next(link for link in page.links() if link.endswith("in=suites%2F"))
+    assert "control" in site.get(folder).text
+
+
+def test_a_build_that_nobody_asked_for_is_staged_by_its_page(site: Site, builds: Builds):
+    url = builds.add("R1")
+    page = site.get(build_url(url))
+    assert "No build of this URL was asked for." in page.text
+    form = page.form("stage")
+    assert form["archive_url"] == url
+    answer = site.post(build_url(url), form)
+    staging = builds.work_on(path(answer).rpartition("/")[2])
+    assert staging.state == "staged"
+    assert site.get(answer.headers["Location"]).all("p", role="status")[0].text.startswith("Req")
+
+
+def test_a_form_that_is_sent_twice_is_done_once(site: Site, builds: Builds, database: Database):
+    page = site.get(build_url(builds.add("R1")))
+    form = page.form("stage")
+    first, second = (site.post("/ui/builds", form) for _ in range(2))
+    assert path(first) == path(second)
+    assert select(database, "SELECT count(*) FROM stagings") == [(1,)]
+    other = site.post("/ui/builds", {**form, "artifacts": "suites"})
+    assert other.status == 422
+    assert "filled in otherwise" in other.text
+
+
+def test_a_url_outside_of_the_sources_cannot_be_staged(site: Site):
+    page = site.get(build_url("gs://elsewhere/R1"))
+    assert page.status == 404
+    assert "it lies outside of the allowed sources" in page.text
+    assert not [form for form in page.forms if form.fields.get("action") == "stage"]
+
+
+def test_a_staging_shows_its_way_its_events_and_that_the_chain_is_whole(
+    site: Site, builds: Builds, database: Database
+):
+    staging = builds.staged("R1")
+    page = site.get(f"/ui/stagings/{staging.id}")
+    assert page.title.startswith("R1 staged")
+    assert f"{staging.events_count} events, chain whole" in page.text
+    assert page.all("rect", **{"class": "l-done"})
+    with database.begin() as conn:
+        conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+        conn.exec_driver_sql("UPDATE staging_events SET actor = 'mallory' WHERE number = 1")
+    assert "event 1: it was altered" in site.get(f"/ui/stagings/{staging.id}").text
+
+
+def test_a_failed_staging_says_why_and_is_asked_again(site: Site, builds: Builds):
+    staging = builds.staged("R1", other_txt=b"")
+    page = site.get(f"/ui/stagings/{staging.id}?only=failures")
+    assert "Why it failed" in page.text
+    assert page.title.startswith("R1 failed")
+    builds.add("R1")
+    answer = site.post(f"/ui/stagings/{staging.id}", page.form("stage_again"))
+    assert builds.work_on(path(answer).rpartition("/")[2]).state == "staged"
+
+
+def test_a_staging_is_cancelled(site: Site, builds: Builds):
+    stagings = builds.services.stagings
+    staging = stagings.queue(stagings.check_request(builds.add("R1"), ()), ORIGIN)
+    page = site.get(f"/ui/stagings/{staging.id}")
+    assert path(site.post(f"/ui/stagings/{staging.id}", page.form("cancel")))
+    assert stagings.find(staging.id).state == "cancelled"
+
+
+def test_locks_show_who_holds_them_and_one_is_broken_with_a_reason(
+    site: Site, builds: Builds, services: Services, database: Database
+):
+    url = builds.add("R1")
+    with pytest.raises(Exception, match="lost"), hold(services.locks, ARCHIVE, url, ORIGIN) as held:
+        page = site.get("/ui/locks")
+        assert page.title.startswith("1 locks held")
+        link = f"/ui/locks/{held.lease.id}"
+        assert link in page.links()
+        form = site.get(link).form("break")
+        short = site.post(link, {**form, "reason": "x", "typed": "R1"})
+        assert short.status == 400
+        assert short.all("span", id="wrong-reason")
+        mistyped = site.post(link, {**form, "reason": "it hangs", "typed": "R2"})
+        assert mistyped.status == 400
+        assert "must be R1" in mistyped.all("span", id="wrong-typed")[0].text
+        assert mistyped.all("textarea")[0].text == "it hangs"
+        assert path(site.post(link, {**form, "reason": "it hangs", "typed": "R1"})) == link
+    assert select(database, "SELECT outcome, ended_by, reason FROM api_locks") == [
+        ("broken", "anonymous", "it hangs")
+    ]
+    assert "it hangs" in site.get("/ui/locks?state=all").text
+
+
+def test_a_lock_that_is_held_refuses_a_form_with_its_holder(
+    site: Site, builds: Builds, database: Database
+):
+    url = builds.add("R1")
+    form = site.get(build_url(url)).form("stage")
+    with database.connect() as conn:
+        lock = lock_request(url)
+        store.acquire(conn, lock)
+    page = site.post(build_url(url), form)
+    assert page.status == 409
+    assert f"/ui/locks/{lock.id}" in page.links()
+    assert page.all("b", **{"data-countdown": page.headers["Retry-After"]})
+
+
+def test_history_of_locks_turns_its_pages_from_the_newest(
+    site: Site, services: Services, database: Database
+):
+    for number in range(60):
+        with hold(services.locks, ARCHIVE, f"gs://b/R{number}", ORIGIN):
+            pass
+    assert database
+    page = site.get("/ui/locks?state=all")
+    names = re.findall(r"gs://b/R(\d+)", page.text)
+    assert names == [str(number) for number in range(59, 9, -1)]
+    after = next(link for link in page.links() if "after=" in link)
+    assert re.findall(r"gs://b/R(\d+)", site.get(after).text) == [str(n) for n in range(9, -1, -1)]
+
+
+def test_an_artifact_is_pinned_unpinned_and_evicted(site: Site, builds: Builds, database: Database):
+    staging = builds.staged("R1")
+    here = build_url(staging.archive_url)
+    form = site.get(here).form("pin")
+    until = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+    assert site.post(here, {**form, "until": "soon"}).status == 400
+    assert path(site.post(here, {**form, "until": until})) == here
+    refused = site.post(here, {**form, "action": "evict"})
+    assert refused.status == 409
+    assert "is pinned until" in refused.text
+    assert path(site.post(here, site.get(here).form("unpin"))) == here
+    assert path(site.post(here, {**form, "action": "evict"})) == here
+    states = select(database, "SELECT state FROM staged_artifacts ORDER BY state")
+    assert [state for (state,) in states] == ["evicted", "missing", "staged"]
+
+
+@pytest.mark.parametrize("what", ["staging", "lock", "sha256", "url", "path", "artifact"])
+def test_search_leads_to_the_page_of_what_was_pasted(site: Site, builds: Builds, what: str):
+    staging = builds.staged("R1")
+    payload = next(each for each in staging.artifacts if each.name == "payload")
+    pasted, page = {
+        "staging": (staging.id.lower(), f"/ui/stagings/{staging.id}"),
+        "lock": (staging.lock_id, f"/ui/locks/{staging.lock_id}"),
+        "sha256": (payload.sha256, f"/ui/content/{payload.sha256}"),
+        "url": (f"{staging.archive_url}/", build_url(staging.archive_url)),
+        "path": (f"/static/{payload.path}", f"/ui/artifacts/{payload.id}"),
+        "artifact": (payload.id, f"/ui/artifacts/{payload.id}"),
+    }[what]
+    answer = site.get(f"/ui/search?q={pasted}")
+    assert (answer.status, answer.headers["Location"]) == (303, page)
+
+
+def test_search_lists_stagings_of_a_caller_and_says_when_nothing_fits(site: Site, builds: Builds):
+    staging = builds.staged("R1")
+    builds.staged("R2")
+    assert f"/ui/stagings/{staging.id}" in site.get(f"/ui/search?q={ORIGIN.caller}").links()
+    assert "Nothing here is called <nobody>" in site.get("/ui/search?q=<nobody>").text
+
+
+def test_a_badge_has_the_name_and_the_state(site: Site, builds: Builds):
+    staging = builds.staged("R1<&")
+    answer = site.client.simulate_get("/ui/badge", params={"u": staging.archive_url})
+    assert answer.headers["Content-Type"] == "image/svg+xml"
+    assert ">R1%3C&amp;<" in answer.text
+    assert ">staged<" in answer.text
+    assert site.client.simulate_get("/ui/badge", params={"u": "gs://b/x"}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/ui/stagings/01M8KHZ6PCZE3XYJXC573E5JBW", "/ui/locks/x"])
+def test_what_is_not_there_is_a_page_that_says_so(site: Site, path: str):
+    page = site.get(path)
+    assert page.status == 404
+    assert "there is no" in page.text
+
+
+def test_colours_are_chosen_without_a_script(site: Site):
+    answer = site.post("/ui/theme?back=/ui/locks", {})
+    assert answer.headers["Location"] == "/ui/locks"
+    assert "staging-theme=light" in answer.headers["Set-Cookie"]
+    page = site.get("/", Cookie="staging-theme=dark")
+    assert page.all("html")[0].attributes["data-theme"] == "dark"
+    assert site.post("/ui/theme?back=//evil.example/", {}).headers["Location"] == "/"
+    strange = site.get("/", Cookie="staging-theme=<b>")
+    assert strange.all("html")[0].attributes["data-theme"] == "auto"
