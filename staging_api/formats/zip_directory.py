@@ -29,6 +29,8 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_COMMENT = 0xFFFF
+#: Padding to a block, or a signature: unzip takes somewhat more than 64 KiB behind the end, too.
+_MAX_BEHIND = 64 << 10
 _IN_ZIP64 = 0xFFFFFFFF
 _ZIP64_FIELD = 1
 #: Info-ZIP's Unicode path: version, CRC-32 of the name that it stands for, and the name in UTF-8.
@@ -110,7 +112,7 @@ def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]
     tail = _Tail(readable, size, TAIL_BYTES)
     found = _find_directory(tail)
     if found is None and size > TAIL_BYTES:  # a long comment, or what stands behind, hides it
-        tail = _Tail(readable, size, _END.size + _MAX_COMMENT)
+        tail = _Tail(readable, size, _END.size + _MAX_COMMENT + _MAX_BEHIND)
         found = _find_directory(tail)
     if found is None:
         raise ArchiveCorrupt("this is not a zip: it has no directory")

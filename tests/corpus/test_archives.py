@@ -6,11 +6,11 @@ from staging_api.errors import ArchiveUnsafe
 from staging_api.formats import tar
 from staging_api.formats import zip as unzip
 from tests.archives import InMemory, unpack_noting
-from tests.corpus import tars, zips
+from tests.corpus import families, tars, zips
 
 CASES = {
-    **{f"tar: {case.name}": (tar.extract, case) for case in tars.CASES},
-    **{f"zip: {case.name}": (unzip.extract, case) for case in zips.CASES},
+    **{f"tar: {case.name}": (tar.extract, case) for case in (*tars.CASES, *families.TARS)},
+    **{f"zip: {case.name}": (unzip.extract, case) for case in (*zips.CASES, *families.ZIPS)},
 }
 HOSTILE = {
     **{f"tar: {name}": (tar.extract, data) for name, data in tars.HOSTILE.items()},
