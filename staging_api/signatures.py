@@ -1,20 +1,28 @@
-"""Verify detached and clear signatures of small files: OpenPGP, minisign, signify and cosign.
+"""Verify detached and clear signatures: OpenPGP, minisign, signify and cosign.
 
 OpenPGP is Sequoia's (pysequoia): its policy refuses broken digests, revoked keys, and signatures
 made before or after the life of their key. A signature stays good when its key expires later, so
 keys rotate by listing both for a while. minisign and signify are one Ed25519 signature each. Of
 cosign it is the signature by a given key (ECDSA over P-256, or Ed25519), in a bundle of either form
 or alone; certificates and logs in a bundle are not looked at.
+
+What is signed may be a file of any length: it is hashed as it is read, or mapped where a signature
+is of the bytes themselves.
 """
 
 import base64
 import binascii
 import hashlib
 import json
+import logging
+import mmap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 _PGP = b"-----BEGIN PGP "
 _CLEAR = b"-----BEGIN PGP SIGNED MESSAGE-----"
@@ -37,22 +45,34 @@ def check_key(key: str) -> None:
     """Make sure that a key can be read.
 
     Args:
-        key: the absolute path of a file; or a text: an armored OpenPGP key, the line of a minisign
-            key, a PEM public key of cosign.
+        key: the absolute path of a file, or of a folder of such files; or a text: an armored
+            OpenPGP key, the line of a minisign key, a PEM public key of cosign.
 
     Raises:
-        SignatureInvalid: it cannot; says why.
+        SignatureInvalid: it cannot, or a folder has none; says why.
     """
-    _parsed(key)
+    files = _key_files(key)
+    if files is None:
+        _parsed(key)
+        return
+    if not files:
+        raise SignatureInvalid(f"the folder {key} has no keys")
+    for file in files:
+        _parsed(file)
 
 
-def signer_of(message: bytes, signature: bytes, keys: Sequence[str]) -> str:
+def signer_of(message: bytes | Path, signature: bytes, keys: Sequence[str]) -> str:
     """Return who signed a message: the kind of the key, and its fingerprint or id.
+
+    Args:
+        message: its bytes, or the file that has them.
+        signature: detached from it.
+        keys: as for `check_key`.
 
     Raises:
         SignatureInvalid: none of these keys did.
     """
-    parsed = [_parsed(key) for key in keys]
+    parsed = _all_parsed(keys)
     if signature.lstrip().startswith(_PGP) or signature[:1] >= b"\x80":
         return _openpgp(message, signature, _certificates(parsed))[1]
     if b"\n" in signature.strip() and not signature.lstrip().startswith(b"{"):
@@ -61,15 +81,44 @@ def signer_of(message: bytes, signature: bytes, keys: Sequence[str]) -> str:
     return _cosign(message, _cosign_signature(signature), pems)
 
 
+def is_signed_within(raw: bytes) -> bool:
+    """Whether a text has a clear signature of OpenPGP in it."""
+    return raw.lstrip().startswith(_CLEAR)
+
+
 def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:
     """Return the message within a clear signature of OpenPGP, and who signed it.
 
     Raises:
         SignatureInvalid: it is none, or none of these keys made it.
     """
-    if not signed.lstrip().startswith(_CLEAR):
+    if not is_signed_within(signed):
         raise SignatureInvalid("it has no signature in it")
-    return _openpgp(signed, None, _certificates([_parsed(key) for key in keys]))
+    return _openpgp(signed, None, _certificates(_all_parsed(keys)))
+
+
+def _all_parsed(keys: Sequence[str]) -> list[Any]:
+    """Return the keys; a file in a folder of keys that is none is left out: the others count."""
+    found = []
+    for key in keys:
+        files = _key_files(key)
+        if files is None:
+            found.append(_parsed(key))
+            continue
+        for file in files:
+            try:
+                found.append(_parsed(file))
+            except SignatureInvalid as error:
+                log.warning("%s is left out of the keys: %s", file, error)
+    return found
+
+
+def _key_files(key: str) -> list[str] | None:
+    """Return the files in a folder of keys; None if the key is no folder."""
+    if not key.startswith("/") or not Path(key).is_dir():
+        return None
+    files = (each for each in Path(key).iterdir() if not each.name.startswith("."))
+    return sorted(str(each) for each in files if each.is_file())
 
 
 def _parsed(key: str) -> Any:
@@ -101,15 +150,16 @@ def _certificates(parsed: Sequence[Any]) -> list[Any]:
     return [cert for each in parsed if isinstance(each, list) for cert in each]
 
 
-def _openpgp(data: bytes, signature: bytes | None, certs: list[Any]) -> tuple[bytes, str]:
+def _openpgp(data: bytes | Path, signature: bytes | None, certs: list[Any]) -> tuple[bytes, str]:
     from pysequoia import Sig, verify
 
     usable = [cert for cert in certs if not cert.is_revoked]
+    given: dict[str, Any] = {"file": str(data)} if isinstance(data, Path) else {"bytes": data}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             detached = None if signature is None else Sig.from_bytes(signature)
-            found = verify(bytes=data, store=lambda _ids: usable, signature=detached)
+            found = verify(**given, store=lambda _ids: usable, signature=detached)
     except Exception:  # noqa: BLE001 - the library has no class of its own
         raise SignatureInvalid("no given OpenPGP key signed it, or the key is not valid") from None
     if not found.valid_sigs:
@@ -117,7 +167,7 @@ def _openpgp(data: bytes, signature: bytes | None, certs: list[Any]) -> tuple[by
     return found.bytes or b"", f"OpenPGP {found.valid_sigs[0].certificate.upper()}"
 
 
-def _minisign(message: bytes, signature: bytes, keys: Sequence[bytes]) -> str:
+def _minisign(message: bytes | Path, signature: bytes, keys: Sequence[bytes]) -> str:
     lines = signature.splitlines()
     decoded = _decoded(lines[1]) if len(lines) > 1 else b""
     algorithm, ends = decoded[:_ALGORITHM_BYTES], _ALGORITHM_BYTES + _ID_BYTES
@@ -126,8 +176,11 @@ def _minisign(message: bytes, signature: bytes, keys: Sequence[bytes]) -> str:
     key = next((each for each in keys if each[2:ends] == decoded[2:ends]), None)
     if key is None:
         raise SignatureInvalid("no given minisign key signed it")
-    signed = hashlib.blake2b(message).digest() if algorithm == _PREHASHED else message
-    _check_ed25519(key[ends:], decoded[ends:], signed)
+    if algorithm == _PREHASHED:
+        _check_ed25519(key[ends:], decoded[ends:], _hashed(message, "blake2b"))
+    else:
+        with _viewed(message) as view:
+            _check_ed25519(key[ends:], decoded[ends:], view)
     if len(lines) > 3:  # noqa: PLR2004 - the trusted comment and its signature; signify has none
         comment = lines[2].removeprefix(b"trusted comment: ")
         _check_ed25519(key[ends:], _decoded(lines[3]), decoded[ends:] + comment)
@@ -162,16 +215,21 @@ def _cosign_signature(text: bytes) -> bytes:
         raise SignatureInvalid("the bundle has no signature of a file in it") from None
 
 
-def _cosign(message: bytes, signature: bytes, keys: Sequence[Any]) -> str:
+def _cosign(message: bytes | Path, signature: bytes, keys: Sequence[Any]) -> str:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+    hashed = _hashed(message, "sha256")
     for key in keys:
-        how = [ECDSA(SHA256())] if isinstance(key, EllipticCurvePublicKey) else []
         try:
-            key.verify(signature, message, *how)
+            if isinstance(key, EllipticCurvePublicKey):
+                key.verify(signature, hashed, ECDSA(Prehashed(SHA256())))
+            else:
+                with _viewed(message) as view:
+                    key.verify(signature, view)
         except InvalidSignature:
             continue
         der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -179,7 +237,7 @@ def _cosign(message: bytes, signature: bytes, keys: Sequence[Any]) -> str:
     raise SignatureInvalid("no given cosign key signed it")
 
 
-def _check_ed25519(key: bytes, signature: bytes, message: bytes) -> None:
+def _check_ed25519(key: bytes, signature: bytes, message: Any) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -187,6 +245,26 @@ def _check_ed25519(key: bytes, signature: bytes, message: bytes) -> None:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except InvalidSignature:
         raise SignatureInvalid("the signature does not belong to these bytes") from None
+
+
+def _hashed(message: bytes | Path, algorithm: str) -> bytes:
+    if isinstance(message, bytes):
+        return hashlib.new(algorithm, message).digest()
+    with message.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).digest()
+
+
+@contextmanager
+def _viewed(message: bytes | Path) -> Iterator[Any]:
+    """Yield the bytes of a message, mapped if they are in a file."""
+    if isinstance(message, bytes) or message.stat().st_size == 0:
+        yield message if isinstance(message, bytes) else b""
+        return
+    with (
+        message.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        yield mapped
 
 
 def _decoded(line: bytes) -> bytes:

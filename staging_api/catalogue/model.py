@@ -121,22 +121,34 @@ class Choice:
 class Verification:
     """What must vouch for an object before it is staged.
 
+    It is one of four: `checksums`, which may have to be signed; `digests`; a `signature` of the
+    object itself; or, without any of these, what is found beside the object (`beside`).
+
     Attributes:
         checksums: the object of the archive that lists digests; ``{object}`` is the name of the
             object that is verified.
-        signature: the object that signs `checksums`; the same name if it is signed within itself;
-            None: unsigned checksums are enough.
+        signature: the object that signs `checksums`, the same name if it is signed within itself;
+            without `checksums` the object that signs the one that is verified.
         keys: public keys of which one must have signed: texts, or absolute paths.
         digests: the algorithm and the digest of each object, instead of a list in the archive.
+        beside: which proof has to be there, under the names that publishers use: ``digest`` a
+            sha256 or sha512 of it, or a signature; ``signature`` a signature by one of `keys`, of
+            the object or of a list that has its digest.
     """
 
     checksums: str = ""
     signature: str | None = None
     keys: tuple[str, ...] = ()
     digests: tuple[tuple[str, tuple[str, str]], ...] = ()
+    beside: str = ""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether nothing passes but by a key, or by the catalogue's own word."""
+        return bool(self.keys or self.digests)
 
     def names(self, object_name: str) -> tuple[str, str | None]:
-        """The names of the list and of its signature, for one object."""
+        """The names of the list and of the signature, for one object."""
         signature = self.signature and self.signature.replace("{object}", object_name)
         return self.checksums.replace("{object}", object_name), signature
 

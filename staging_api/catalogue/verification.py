@@ -25,16 +25,19 @@ def verification(entry: Entry, *, key_files: bool) -> Verification | None:
     if rule is None:
         return None
     rule.refuse_keys_outside(_KEYS)
-    found = Verification(
-        checksums=rule.path("checksums"),
-        signature=rule.path("signature") or None,
-        keys=tuple(rule.texts("keys")),
-        digests=_digests(rule),
-    )
-    if bool(found.checksums) == bool(found.digests):
-        raise rule.wrong("verify needs either checksums, an object that lists them, or digests")
-    if bool(found.signature) != bool(found.keys) or (found.signature and found.digests):
-        raise rule.wrong("a signature of checksums needs keys, and keys need a signature")
+    checksums, keys = rule.path("checksums"), tuple(rule.texts("keys"))
+    signature = rule.path("signature") or None
+    digests = _digests(rule)
+    if bool(checksums) == bool(digests) and not (keys and not checksums):
+        raise rule.wrong(
+            "verify needs either checksums, an object that lists them, or digests, or keys"
+        )
+    if digests and (signature or keys):
+        raise rule.wrong("verify: digests need no signature, and no keys")
+    if bool(signature) != bool(keys) and (signature or checksums):
+        raise rule.wrong("a signature needs keys, and keys of checksums need a signature")
+    beside = "" if checksums or digests or signature else "signature"
+    found = Verification(checksums, signature, keys, digests, beside)
     for key in found.keys:
         if key.startswith("/") and not key_files:
             raise rule.wrong("keys: only a catalogue file of the service names files", "keys")

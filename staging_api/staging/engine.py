@@ -17,8 +17,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 
 from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.model import ArtifactKind, Choice
@@ -29,7 +27,6 @@ from staging_api.errors import (
     LimitExceeded,
     SourceChanged,
     StagingApiError,
-    StoreFailed,
 )
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Limits
@@ -40,15 +37,14 @@ from staging_api.staging.cached_objects import (
     SourceLookup,
     declared_content,
     look_up,
-    open_cached,
 )
-from staging_api.staging.download import Download, Speed, key_of
+from staging_api.staging.download import Speed
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
-from staging_api.staging.object_reader import ObjectReader, Open, Progress, TransferMonitor
+from staging_api.staging.object_reader import Progress, TransferMonitor
 from staging_api.staging.taken import taken
+from staging_api.staging.transfer import ReadObject, Transfer, bring, verified
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blobs import Batch, BlobStore
-from staging_api.store.digest import Digests
 
 log = logging.getLogger(__name__)
 
@@ -162,9 +158,6 @@ class _Attempt:
 
     def bring(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
         """Bring the objects, whether or not their source says twice the same of them."""
-        if self.kind.verify is not None and not self.choice.is_plain:
-            # Members may be read by ranges, and not every byte with them.
-            return self.at_once(objects)
         try:
             return self.by_version(objects, speed)
         except SourceChanged as error:
@@ -179,9 +172,19 @@ class _Attempt:
         hooks, store = self.hooks, self.store
         lookups = [look_up(self.source.stat(name), hooks.content_of, store) for name in objects]
         hooks.checkpoint("objects found")
-        total = _total(lookups, self.choice)
+        # Members may be read by ranges, and not every byte with them.
+        is_verified_first = self.kind.verify is not None and not self.choice.is_plain
+        total = _total(lookups, by_ranges=self._is_by_ranges and not is_verified_first)
         monitor = TransferMonitor(hooks.progress, hooks.check, total)
-        transfer = _Transfer(self.source, store, monitor, self.limits, speed, hooks.checkpoint)
+        transfer = Transfer(
+            self.source,
+            store,
+            monitor,
+            self.limits,
+            speed,
+            verified_first=is_verified_first,
+            checkpoint=hooks.checkpoint,
+        )
         hooks.reserve(total or 0)
         # An object that is kept as it is lies in the store once, so its bytes are reserved now.
         # What is unpacked comes on top of the object.
@@ -190,7 +193,7 @@ class _Attempt:
             assembly = self._assembly(batch)
             for lookup in lookups:
                 with self._noted_if_empty(lookup.source_object):
-                    _bring(lookup, assembly, transfer)
+                    bring(lookup, assembly, transfer, batch)
                 hooks.checkpoint("object verified")
             self._commit(batch)
         return assembly.result(self.source.url, [lookup.source_object for lookup in lookups])
@@ -205,15 +208,13 @@ class _Attempt:
             for name in objects:
                 file = batch.new_file()
                 this, open_at, digests = taken(self.source, name, file, monitor, hooks.reserve)
-                found.append(this)
-                reader = ObjectReader(
-                    this, open_at, monitor.without_progress(), digests, read_before=True
-                )
                 # Before anything of it is unpacked.
-                reader.verified(digests.sha256(""))
+                read = ReadObject(this, file, open_at, digests)
+                this, reader = verified(self.source, read, monitor)
                 own = file if is_plain else None
                 with self._noted_if_empty(this):
                     assembly.unpack(SourceLookup(this), reader, own, self.limits)
+                found.append(this)
                 file.unlink()
                 hooks.checkpoint("object verified")
             self._commit(batch)
@@ -230,6 +231,10 @@ class _Attempt:
     def _assembly(self, batch: Batch) -> ArtifactAssembly:
         return ArtifactAssembly(self.kind, self.choice, self.build, batch, self.hooks.tracker)
 
+    @property
+    def _is_by_ranges(self) -> bool:
+        return EXTRACTORS[self.choice.extract].by_ranges
+
     def _commit(self, batch: Batch) -> None:
         # The last check before anything becomes visible: a cancelled fetch leaves nothing.
         self.hooks.check()
@@ -240,77 +245,8 @@ def _reserved_before(_count: int) -> None:
     """Reserve nothing more."""
 
 
-def _total(lookups: Sequence[SourceLookup], choice: Choice) -> int | None:
+def _total(lookups: Sequence[SourceLookup], *, by_ranges: bool) -> int | None:
     """Return how many bytes come, if the sources declare it and the objects are read whole."""
     missed = [lookup.source_object.size_bytes for lookup in lookups if lookup.hit is None]
     sizes = [size for size in missed if size is not None]
-    by_ranges = EXTRACTORS[choice.extract].by_ranges
     return None if len(sizes) < len(missed) or by_ranges else sum(sizes)
-
-
-@dataclass(frozen=True)
-class _Transfer:
-    """What holds for every object of one fetch."""
-
-    source: Source
-    store: BlobStore
-    monitor: TransferMonitor
-    limits: Limits
-    speed: Speed
-    checkpoint: Callable[[str], None]
-
-
-def _bring(lookup: SourceLookup, assembly: ArtifactAssembly, transfer: _Transfer) -> None:
-    """Add one object to the assembly: from the store on a cache hit, else from its source."""
-    source_object, limits = lookup.source_object, transfer.limits
-    if lookup.hit is not None:
-        if assembly.plain:
-            assembly.reuse(source_object, lookup.hit)
-            return
-        open_blob = partial(open_cached, transfer.store, lookup.hit.blob)
-        monitor = transfer.monitor.without_progress()
-        reader = ObjectReader(source_object, open_blob, monitor, Digests({}))
-        assembly.unpack(lookup, reader, None, limits)
-        return
-    with _opened(source_object, transfer, whole=assembly.plain) as (open_at, own):
-        # The store computes the sha256 of an object that is kept as it is, and once is enough.
-        digests = Digests(source_object.digests, sha256=not assembly.plain)
-        reader = ObjectReader(source_object, open_at, transfer.monitor, digests)
-        assembly.unpack(lookup, reader, own, limits)
-
-
-@contextmanager
-def _opened(
-    source_object: SourceObject, transfer: _Transfer, *, whole: bool
-) -> Iterator[tuple[Open, Path | None]]:
-    """Yield how to read an object, and the file that has all of it once it was read, if one has."""
-    key = key_of(source_object)
-    if key is None:
-        yield partial(transfer.source.open, source_object), None
-        return
-    resumed = False
-    try:
-        with transfer.store.parts.open(key, source_object.size_bytes or 0) as parts:
-            download = Download(
-                transfer.source,
-                source_object,
-                parts,
-                transfer.speed,
-                whole=whole,
-                checkpoint=transfer.checkpoint,
-            )
-            try:
-                yield download.open, parts.path if whole else None
-            finally:
-                resumed = parts.resumed
-    except (ArchiveCorrupt, SourceChanged) as error:
-        # The parts are of no use, or wrong: the next attempt begins anew.
-        transfer.store.parts.forget(key)
-        if resumed and isinstance(error, ArchiveCorrupt):
-            # Then our disk may be wrong, and not the source.
-            raise StoreFailed(
-                f"{source_object.name} does not have its digest, with bytes of an earlier attempt"
-                " in it; it is fetched anew",
-                retry_after_seconds=1,
-            ) from None
-        raise

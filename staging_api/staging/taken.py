@@ -1,22 +1,30 @@
 """Read an object whole, by one request, into a file; then read it from there.
 
-For an object that no two answers of its source describe alike. Nothing of it can be resumed, and
-parts of it that are read apart may not belong together; but the bytes of one answer do.
+For an object that no two answers of its source describe alike. Parts of it that are read apart may
+not belong together; but the bytes of one answer do. Without a version a cut body cannot be resumed,
+so it is read anew.
 
 If the process dies, the file is swept with its batch, and the next attempt reads anew.
 """
 
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from staging_api.errors import SourceFailed
 from staging_api.sources.model import CHUNK_BYTES, Source, SourceObject, take
 from staging_api.staging.object_reader import Open, TransferMonitor
 from staging_api.store.digest import Digests
 from staging_api.store.disk import disk_failures, new_file, write_all
+
+log = logging.getLogger(__name__)
+
+#: How often an object without a version is read from its start.
+_ATTEMPTS = 3
 
 
 def taken(
@@ -36,28 +44,67 @@ def taken(
         SourceFailed: the source did not deliver every byte.
         NoSpace: the store is full.
     """
-    size = 0
-    with take(source, name) as (found, chunks):
-        reserve(found.size_bytes or 0)
-        digests = Digests(found.digests)
-        descriptor = new_file(str(file))
+    for left in reversed(range(_ATTEMPTS)):
+        came: list[SourceObject] = []
         try:
-            for chunk in monitor.monitored(chunks):
-                size += len(chunk)
-                digests.update(chunk)
-                if found.size_bytes is None:
-                    reserve(len(chunk))
-                write_all(descriptor, chunk)
-        finally:
-            with disk_failures():
-                os.close(descriptor)
-    return replace(found, size_bytes=size), partial(_opened, file, size), digests
+            with take(source, name) as (found, chunks):
+                came.append(found)
+                reserve(found.size_bytes or 0)
+                digests = Digests(found.digests)
+                unknown = reserve if found.size_bytes is None else _reserved_before
+                size = write_chunks(_watched(chunks, monitor, digests, unknown), file)
+        except SourceFailed as error:
+            # Without a version nothing resumes it; but nobody has seen any byte of it yet.
+            is_lost = came and came[0].version is None and error.retryable
+            if not left or not is_lost:
+                raise
+            log.info("%s is read anew: %s", name, error.detail)
+            monitor.count(-digests.size_bytes)
+            file.unlink(missing_ok=True)
+        else:
+            return replace(found, size_bytes=size), partial(open_file, file, size), digests
+    raise AssertionError("the last attempt ends it")
+
+
+def write_chunks(chunks: Iterable[bytes], file: Path) -> int:
+    """Write chunks into a file that is not there yet; return how many bytes they were.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    size = 0
+    descriptor = new_file(str(file))
+    try:
+        for chunk in chunks:
+            size += len(chunk)
+            write_all(descriptor, chunk)
+    finally:
+        with disk_failures():
+            os.close(descriptor)
+    return size
+
+
+def _watched(
+    chunks: Iterator[bytes],
+    monitor: TransferMonitor,
+    digests: Digests,
+    reserve: Callable[[int], None],
+) -> Iterator[bytes]:
+    for chunk in monitor.monitored(chunks):
+        digests.update(chunk)
+        reserve(len(chunk))
+        yield chunk
+
+
+def _reserved_before(_count: int) -> None:
+    """Reserve nothing more."""
 
 
 @contextmanager
-def _opened(
+def open_file(
     file: Path, size: int, start: int = 0, end: int | None = None
 ) -> Iterator[Iterator[bytes]]:
+    """Stream the bytes of such a file from `start` up to, not including, `end`."""
     with file.open("rb") as stream:
         stream.seek(start)
         left = (size if end is None else end) - start

@@ -1,44 +1,38 @@
 """What the publisher of an archive says of its objects: digests beside them, and who signed these.
 
-A digest that stands beside an object is compared wherever it is found. An entry of a catalogue can
-require it (`Verification`): then an object without it, or without a good signature of it, is never
-staged. What vouches for an object becomes the `witness` of its description, and at last the
-``verified_by`` of its row.
+A digest that stands beside an object is compared wherever it is found. A rule can require it
+(`Verification`, of a catalogue or of the service): then an object without it, or without a good
+signature of it or of its own, is never staged. What vouches for an object becomes the `witness` of
+its description, and at last the ``verified_by`` of its row.
 """
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from posixpath import basename, dirname
+from dataclasses import replace
+from pathlib import Path
 
 from staging_api.catalogue.model import Verification
 from staging_api.errors import NotFound, SourceFailed, SourceUnverified, StagingApiError
-from staging_api.signatures import SignatureInvalid, signed_message, signer_of
-from staging_api.sources.lists import is_markup, sums_in, text_of
+from staging_api.signatures import SignatureInvalid, is_signed_within, signed_message, signer_of
+from staging_api.sources.lists import is_markup
 from staging_api.sources.manifest import read_small
 from staging_api.sources.model import Source, SourceObject, take
 from staging_api.sources.url import ArchiveUrl
-
-#: Digests that are computed here; another one vouches for nothing.
-_ALGORITHMS = ("sha256", "sha512", "md5")
-_OF_ONE = (".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum")
-_OF_FOLDER = (
-    *("SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "sha256sums.txt", "checksums.txt"),
-    *("CHECKSUM", "CHECKSUMS", "SHA512SUMS", "MD5SUMS", "MD5SUMS.txt", "md5sum.txt"),
+from staging_api.staging.checksums import (
+    STRONG_ALGORITHMS,
+    Sums,
+    digest_of,
+    is_list,
+    lists_of_folder,
+    lists_of_one,
+    lists_to_require,
+    signatures_of,
+    strongest_first,
+    sums_of,
 )
-#: Asked for where no list says what there is.
-_PROBED_OF_ONE, _PROBED_OF_FOLDER = _OF_ONE[:1], ("SHA256SUMS", "MD5SUMS")
-_BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}")
-_BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
 
-
-@dataclass(frozen=True)
-class Sums:
-    """Digests by name, and what vouches for them."""
-
-    digests: Mapping[str, tuple[str, str]]
-    witness: str
+#: Where no list names them, files for one object are no more asked for after so many were absent.
+_MOST_ABSENT = 3
 
 
 class Witnesses:
@@ -54,6 +48,9 @@ class Witnesses:
         self._source = source
         self._probes = probes
         self._kept: dict[str, Sums | None] = {}
+        self._raw: dict[str, bytes | None] = {}
+        self._refused: dict[str, str] = {}
+        self._absent_in_a_row = 0
 
     def of(
         self, rule: Verification | None, listed: Collection[str] | None = None
@@ -67,17 +64,21 @@ class Witnesses:
         return WitnessedSource(self._source, self, rule, listed)
 
     def beside(self, name: str, listed: Collection[str] | None) -> Sums | None:
-        """Return digests of an object that stand beside it, if any do."""
-        if name.endswith(_OF_ONE) or basename(name) in _OF_FOLDER:
+        """Return digests of an object that stand beside it, if any do.
+
+        Lists of a folder are asked for once. Where no list names any, the publisher may have a
+        file for each object: they are asked for until a few were absent in a row.
+        """
+        if is_list(name) or (listed is None and not self._probes):
             return None
-        if listed is None and not self._probes:
-            return None
-        for candidate in _candidates(name, listed):
-            if candidate not in self._kept:
-                self._kept[candidate] = self._found(candidate)
-            sums = self._kept[candidate]
-            if sums is not None and _digest_of(sums, name, candidate) is not None:
+        of_one = lists_of_one(name, listed)
+        if listed is None and self._absent_in_a_row >= _MOST_ABSENT:
+            of_one = []
+        for called in strongest_first([*lists_of_folder(name, listed), *of_one]):
+            if (sums := self._with_digest(called, name)) is not None:
+                self._absent_in_a_row = 0
                 return sums
+        self._absent_in_a_row += 1
         return None
 
     def required(self, rule: Verification, name: str) -> Sums:
@@ -95,12 +96,112 @@ class Witnesses:
             sums = self._kept[key] = self._signed(called, signature, rule)
         return sums
 
+    def found(
+        self, rule: Verification, name: str, listed: Collection[str] | None
+    ) -> tuple[str, str, str] | None:
+        """Find a digest that a rule takes, wherever beside an object; None if there is none.
+
+        Returns:
+            Algorithm, digest, and what vouches for it.
+        """
+        for called in lists_to_require(name, listed):
+            for sums in self._lists_taken(rule, called, listed):
+                digest = digest_of(sums, name, called, strict=True)
+                if digest is not None and digest[0] in STRONG_ALGORITHMS:
+                    return (*digest, sums.witness)
+        return None
+
+    def seals(self, name: str, listed: Collection[str] | None) -> tuple[str, ...]:
+        """Return the names of the detached signatures of an object that are there."""
+        names = signatures_of(name, listed)
+        return tuple(each for each in names if self.small(each) is not None)
+
+    def small(self, name: str) -> bytes | None:
+        """Return a small object beside others; None if it is absent, or a web page is there.
+
+        Raises:
+            SourceFailed: the source may say more later.
+        """
+        if name not in self._raw:
+            self._raw[name] = self._read(name)
+        return self._raw[name]
+
+    def refusals(self, name: str) -> str:
+        """Say which lists and signatures were there, and why they do not count for an object."""
+        said = [f"{each}: {why}" for each, why in self._refused.items()]
+        return "; ".join(said) or f"nothing beside {name} lists or signs it"
+
+    def refuse(self, name: str, why: str) -> None:
+        """Note why a list or a signature does not count."""
+        self._refused[name] = why
+
+    def _lists_taken(
+        self, rule: Verification, called: str, listed: Collection[str] | None
+    ) -> Iterator[Sums]:
+        """Yield what a list says, if a key of the rule signed it or it needs no signature."""
+        raw = self.small(called)
+        if raw is None:
+            return
+        if rule.keys and (signed := self._kept_signed(rule, called, raw, listed)) is not None:
+            yield signed
+        if rule.beside == "digest":
+            yield sums_of(raw, called, called)
+
+    def _kept_signed(
+        self, rule: Verification, called: str, raw: bytes, listed: Collection[str] | None
+    ) -> Sums | None:
+        key = f"{called} signed by {rule.keys}"
+        if key not in self._kept:
+            self._kept[key] = self._signed_somehow(rule, called, raw, listed)
+        return self._kept[key]
+
+    def _signed_somehow(
+        self, rule: Verification, called: str, raw: bytes, listed: Collection[str] | None
+    ) -> Sums | None:
+        if is_signed_within(raw):
+            try:
+                message, signer = signed_message(raw, rule.keys)
+            except SignatureInvalid as error:
+                self.refuse(called, str(error))
+                return None
+            return sums_of(message, called, f"{called} signed by {signer}")
+        for name in signatures_of(called, listed):
+            if (signature := self.small(name)) is None:
+                continue
+            try:
+                signer = signer_of(raw, signature, rule.keys)
+            except SignatureInvalid as error:
+                self.refuse(name, str(error))
+            else:
+                return sums_of(raw, called, f"{called} signed by {signer}")
+        if called not in self._refused:
+            self.refuse(called, "is not signed by a given key")
+        return None
+
+    def _with_digest(self, called: str, name: str) -> Sums | None:
+        if called not in self._kept:
+            self._kept[called] = self._found(called)
+        sums = self._kept[called]
+        return sums if sums is not None and digest_of(sums, name, called) is not None else None
+
     def _found(self, name: str) -> Sums | None:
         try:
-            raw = read_small(self._source, self._source.stat(name))
-            return None if is_markup(raw) else _sums(raw, name, name)
-        except (NotFound, SourceFailed):
+            raw = self._read(name)
+            return None if raw is None else sums_of(raw, name, name)
+        except SourceFailed:
             return None  # not required, so it is as good as absent
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            raw = read_small(self._source, self._source.stat(name))
+        except NotFound:
+            return None
+        except SourceFailed as error:
+            if error.retryable:
+                raise
+            return None  # refused: many sites say that of what is absent
+        # A binary signature is no text, and no page.
+        return None if raw.lstrip().startswith(b"<") and is_markup(raw) else raw
 
     def _signed(self, called: str, signature: str | None, rule: Verification) -> Sums:
         try:
@@ -111,7 +212,7 @@ class Witnesses:
             elif signature is not None:
                 signed = read_small(self._source, self._source.stat(signature))
                 witness = f"{called} signed by {signer_of(raw, signed, rule.keys)}"
-            return _sums(raw, called, witness)
+            return sums_of(raw, called, witness)
         except SignatureInvalid as error:
             raise SourceUnverified(f"the signature {signature} of {called}: {error}") from None
         except StagingApiError as error:
@@ -155,28 +256,70 @@ class WitnessedSource:
         with take(self._source, name) as (found, chunks):
             yield self._witnessed(found), chunks
 
+    def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
+        """Verify the signature of an object that was read whole; see `sources.model.vouch`."""
+        keys, said = self._rule.keys if self._rule else (), []
+        for seal in found.seals:
+            signature = self._witnesses.small(seal)
+            try:
+                signer = signer_of(file, signature or b"", keys)
+            except SignatureInvalid as error:
+                said.append(f"the signature {seal} of {found.name}: {error}")
+            else:
+                witness = f"{seal} signed by {signer}"
+                return replace(found, digests={"sha256": sha256}, witness=witness)
+        raise SourceUnverified("; ".join(said))
+
     def _witnessed(self, found: SourceObject) -> SourceObject:
-        if self._rule is not None:
-            called = self._rule.names(found.name)[0]
-            sums: Sums | None = self._witnesses.required(self._rule, found.name)
-        elif "sha256" in found.digests:
-            return found
-        else:
-            sums, called = self._witnesses.beside(found.name, self._listed), ""
-        if sums is None:
-            return found
-        strict = self._rule is not None
-        digest = _digest_of(sums, found.name, called or sums.witness, strict=strict)
+        rule = self._rule
+        if rule is None:
+            return self._with_digests_beside(found)
+        if rule.beside:
+            return self._with_any_proof(found, rule)
+        called, signature = rule.names(found.name)
+        if not called and not rule.digests:
+            return self._sealed(found, rule, [signature or ""])
+        sums = self._witnesses.required(rule, found.name)
+        digest = digest_of(sums, found.name, called or sums.witness, strict=True)
         if digest is None:
             raise SourceUnverified(
                 f"{sums.witness} does not list {found.name}, so it is not staged"
             )
-        algorithm, text = digest
-        # Only this one is compared then. What was read before, unverified, is no proof of it,
-        # unless its content is: by sha256.
-        strong = found.strong and (self._rule is None or algorithm == "sha256")
-        digests = {algorithm: text}
-        return replace(found, digests=digests, witness=sums.witness, strong=strong)
+        return _compared(found, *digest, sums.witness, required=True)
+
+    def _with_digests_beside(self, found: SourceObject) -> SourceObject:
+        if "sha256" in found.digests:
+            return found
+        sums = self._witnesses.beside(found.name, self._listed)
+        digest = None if sums is None else digest_of(sums, found.name, sums.witness)
+        if sums is None or digest is None:
+            return found
+        return _compared(found, *digest, sums.witness, required=False)
+
+    def _with_any_proof(self, found: SourceObject, rule: Verification) -> SourceObject:
+        proof = self._witnesses.found(rule, found.name, self._listed)
+        if proof is not None:
+            return _compared(found, *proof, required=True)
+        seals = self._witnesses.seals(found.name, self._listed) if rule.keys else ()
+        return self._sealed(found, rule, seals)
+
+    def _sealed(
+        self, found: SourceObject, rule: Verification, seals: Collection[str]
+    ) -> SourceObject:
+        """Return an object whose own signature is verified once all of it was read."""
+        there = tuple(each for each in seals if self._witnesses.small(each) is not None)
+        if there:
+            # What was read before is no proof of it, nor is what its source says.
+            return replace(found, digests={}, strong=False, seals=there)
+        if seals:
+            raise SourceUnverified(
+                f"{', '.join(seals)} is not there, which has to sign {found.name}"
+            )
+        needs = "signature by a given key" if rule.beside == "signature" else "sha256 or signature"
+        raise SourceUnverified(
+            f"{found.name} needs a {needs} beside it, and is not staged without:"
+            f" {self._witnesses.refusals(found.name)}"
+        )
 
 
 def may_have_no_list(url: ArchiveUrl) -> bool:
@@ -187,39 +330,12 @@ def may_have_no_list(url: ArchiveUrl) -> bool:
     return url.scheme in ("http", "https") and not url.has_query
 
 
-def _candidates(name: str, listed: Collection[str] | None) -> list[str]:
-    folders = dict.fromkeys((f"{dirname(name)}/" if dirname(name) else "", ""))
-    if listed is None:
-        of_folder = [f"{folder}{each}" for folder in folders for each in _PROBED_OF_FOLDER]
-        return [*(name + end for end in _PROBED_OF_ONE), *of_folder]
-    all_of_folder = [f"{folder}{each}" for folder in folders for each in _OF_FOLDER]
-    return [each for each in (*(name + end for end in _OF_ONE), *all_of_folder) if each in listed]
+def _compared(
+    found: SourceObject, algorithm: str, text: str, witness: str, *, required: bool
+) -> SourceObject:
+    """Return an object with the one digest that it is compared with.
 
-
-def _sums(raw: bytes, called: str, witness: str) -> Sums:
-    text = text_of(raw, called)
-    bare = text.strip()
-    if _BARE.fullmatch(bare):
-        return Sums({"": (_BARE_ALGORITHM[len(bare)], bare.lower())}, witness)
-    return Sums(sums_in(text), witness)
-
-
-def _digest_of(
-    sums: Sums, name: str, called: str, *, strict: bool = False
-) -> tuple[str, str] | None:
-    """Return the digest of an object in the file `called`, whose names are relative to its folder.
-
-    Args:
-        sums: the content of that file.
-        name: of the object.
-        called: the name of the file. One that is named like the object may have its digest without
-            a name, or with the path that the object had where it was made.
-        strict: whether a path must end in the object's own name: else a signature of one object's
-            digest, renamed, would let it stand for another.
+    What was read before, unverified, is no proof of it, unless its content is: by sha256.
     """
-    folder = f"{dirname(called)}/" if dirname(called) else ""
-    keys = [name.removeprefix(folder), name]
-    if called.startswith(name) and len(sums.digests) == 1:
-        keys += [key for key in sums.digests if not strict or basename(key) in ("", basename(name))]
-    found = next((sums.digests[key] for key in keys if key in sums.digests), None)
-    return found if found and found[0] in _ALGORITHMS else None
+    strong = found.strong and (not required or algorithm == "sha256")
+    return replace(found, digests={algorithm: text}, witness=witness, strong=strong)

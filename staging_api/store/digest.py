@@ -60,3 +60,7 @@ class Digests:
             computed["crc32c"] = self._crc32c.hexdigest()
         name = self.checked
         return name if name and computed[name] != self._declared[name] else None
+
+    def compare_sha256(self, declared: Mapping[str, str]) -> None:
+        """Compare with a sha256 from now on that was declared after the stream was read."""
+        self._declared, self.checked = declared, "sha256"

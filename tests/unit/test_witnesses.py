@@ -118,7 +118,7 @@ def test_without_a_list_only_a_few_digests_are_asked_for(store):
     objects = {"object": BODY, "SHA256SUMS": f"{digest(BODY)}  object\n".encode()}
     source = Folder(objects)
     assert fetched(store, source, listed=False).verified_by == "sha256 of SHA256SUMS"
-    assert len(source.asked) == 3
+    assert source.asked == ["object", "SHA256SUMS"]
     bucket = Folder(objects, "gs://builds/R17-1")
     assert fetched(store, bucket, listed=False).verified_by is None
     assert bucket.asked == ["object"]

@@ -1,0 +1,137 @@
+"""Which objects of an archive list digests or sign others, by the names that publishers use.
+
+Pure functions over names and texts; `staging_api.staging.witnesses` reads them.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from posixpath import basename, dirname
+
+from staging_api.sources.lists import sums_in, text_of
+
+#: Digests that are computed here; another one vouches for nothing.
+_ALGORITHMS = ("sha256", "sha512", "md5")
+#: Of which nobody can make two contents; such a digest can be required.
+STRONG_ALGORITHMS = ("sha256", "sha512")
+_OF_ONE = (".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum")
+_OF_FOLDER = (
+    *("SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "sha256sums.txt", "checksums.txt"),
+    *("CHECKSUM", "CHECKSUMS", "SHA512SUMS", "MD5SUMS", "MD5SUMS.txt", "md5sum.txt"),
+)
+#: Lists that have the name of a release in theirs: ``tool_1.2_checksums.txt``, and the same signed
+#: within itself.
+_NAMED_LIST = re.compile(
+    r"(?:.*[-_.])?(?:sha(?:256|512)(?:sums?)?|checksums?)(?:\.txt)?(?:\.(?:asc|gpg))?",
+    re.IGNORECASE,
+)
+_SIGNATURES = (
+    *(".asc", ".sig", ".sign", ".gpg", ".minisig"),
+    *(".sigstore.json", ".sigstore", ".cosign.bundle", ".bundle"),
+)
+#: Asked for where no list says what there is.
+_PROBED_OF_ONE, _PROBED_OF_FOLDER = _OF_ONE[:1], ("SHA256SUMS", "MD5SUMS")
+_MOST_NAMED_LISTS = 20
+_BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}")
+_BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Digests by name, and what vouches for them."""
+
+    digests: Mapping[str, tuple[str, str]]
+    witness: str
+
+
+def is_list(name: str) -> bool:
+    """Whether an object of this name lists digests, so that it is not looked for in lists."""
+    return name.endswith(_OF_ONE) or basename(name) in _OF_FOLDER
+
+
+def lists_of_folder(name: str, listed: Collection[str] | None) -> list[str]:
+    """Return the names of lists that may have an object: in its folder, and at the top.
+
+    Args:
+        name: of the object.
+        listed: all names of the archive; None: they are not known, so that few are asked for.
+    """
+    if listed is None:
+        return [f"{folder}{each}" for folder in _folders(name) for each in _PROBED_OF_FOLDER]
+    found = [f"{folder}{each}" for folder in _folders(name) for each in _OF_FOLDER]
+    return [each for each in found if each in listed]
+
+
+def lists_of_one(name: str, listed: Collection[str] | None) -> list[str]:
+    """Return the names of files that have the digest of one object only."""
+    if listed is None:
+        return [name + end for end in _PROBED_OF_ONE]
+    return [name + end for end in _OF_ONE if name + end in listed]
+
+
+def strongest_first(names: list[str]) -> list[str]:
+    """Return names of lists in their order, those of MD5 last."""
+    return sorted(names, key=lambda name: "md5" in basename(name).lower())
+
+
+def lists_to_require(name: str, listed: Collection[str] | None) -> Iterator[str]:
+    """Yield the names of all lists that may vouch for an object, the usual ones first.
+
+    They are asked for whether or not the archive's list names them: it may be older than they are.
+    """
+    usual = [*lists_of_one(name, listed), *lists_of_folder(name, listed)]
+    yield from dict.fromkeys([*usual, *lists_of_folder(name, None), *lists_of_one(name, None)])
+    folders, count = _folders(name), 0
+    for other in sorted(listed or ()):
+        folder = f"{dirname(other)}/" if dirname(other) else ""
+        is_named = folder in folders and _NAMED_LIST.fullmatch(basename(other))
+        if is_named and other not in usual and other != name and count < _MOST_NAMED_LISTS:
+            count += 1
+            yield other
+
+
+def signatures_of(name: str, listed: Collection[str] | None) -> list[str]:
+    """Return the names that detached signatures of an object may have, those that are listed first.
+
+    A list of names that has none of them may be older than they are, so all are asked for then.
+    """
+    names = [name + end for end in _SIGNATURES]
+    return [each for each in names if each in (listed or ())] or names
+
+
+def sums_of(raw: bytes, called: str, witness: str) -> Sums:
+    """Read a file of digests.
+
+    Raises:
+        ArchiveCorrupt: it is no text.
+    """
+    text = text_of(raw, called)
+    bare = text.strip()
+    if _BARE.fullmatch(bare):
+        return Sums({"": (_BARE_ALGORITHM[len(bare)], bare.lower())}, witness)
+    return Sums(sums_in(text), witness)
+
+
+def digest_of(
+    sums: Sums, name: str, called: str, *, strict: bool = False
+) -> tuple[str, str] | None:
+    """Return the digest of an object in the file `called`, whose names are relative to its folder.
+
+    Args:
+        sums: the content of that file.
+        name: of the object.
+        called: the name of the file. One that is named like the object may have its digest without
+            a name, or with the path that the object had where it was made.
+        strict: whether a path must end in the object's own name: else a signature of one object's
+            digest, renamed, would let it stand for another.
+    """
+    folder = f"{dirname(called)}/" if dirname(called) else ""
+    keys = [name.removeprefix(folder), name]
+    if called.startswith(name) and len(sums.digests) == 1:
+        keys += [key for key in sums.digests if not strict or basename(key) in ("", basename(name))]
+    found = next((sums.digests[key] for key in keys if key in sums.digests), None)
+    return found if found and found[0] in _ALGORITHMS else None
+
+
+def _folders(name: str) -> list[str]:
+    return list(dict.fromkeys((f"{dirname(name)}/" if dirname(name) else "", "")))

@@ -1,0 +1,160 @@
+"""Bring one object of an artifact: out of the store, or from its source.
+
+An object that must be verified, and is not kept as it is, is read whole into a file, compared and
+its signature verified; only then something of it is unpacked, from that file. Its bytes are noted
+as they come (`store.parts`), so that the next attempt resumes from them, like any other object.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from staging_api.errors import ArchiveCorrupt, SourceChanged, StoreFailed
+from staging_api.formats.model import Limits
+from staging_api.sources.model import Source, SourceObject, vouch
+from staging_api.staging.assembly import ArtifactAssembly
+from staging_api.staging.cached_objects import SourceLookup, open_cached
+from staging_api.staging.download import Download, Speed, key_of
+from staging_api.staging.object_reader import ObjectReader, Open, TransferMonitor
+from staging_api.staging.taken import open_file, write_chunks
+from staging_api.store.blobs import Batch, BlobStore
+from staging_api.store.digest import Digests
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What holds for every object of one fetch.
+
+    Attributes:
+        verified_first: whether nothing of an object may be unpacked before all of it was verified.
+    """
+
+    source: Source
+    store: BlobStore
+    monitor: TransferMonitor
+    limits: Limits
+    speed: Speed
+    verified_first: bool
+    checkpoint: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReadObject:
+    """An object that was read whole.
+
+    Attributes:
+        file: has all of its bytes.
+        open_at: reads them.
+        digests: of them.
+    """
+
+    found: SourceObject
+    file: Path
+    open_at: Open
+    digests: Digests
+
+
+def verified(
+    source: Source, read: ReadObject, monitor: TransferMonitor
+) -> tuple[SourceObject, ObjectReader]:
+    """Compare an object with its digest, and verify its signature if it needs one.
+
+    Returns:
+        The object, with what vouches for it, and how to read it.
+
+    Raises:
+        ArchiveCorrupt: it does not have the digest that is declared.
+        SourceUnverified: none of its signatures is good.
+    """
+
+    def reader(found: SourceObject) -> ObjectReader:
+        quiet = monitor.without_progress()
+        return ObjectReader(found, read.open_at, quiet, read.digests, read_before=True)
+
+    sha256 = read.digests.sha256("")
+    reader(read.found).verified(sha256)
+    found = vouch(source, read.found, read.file, sha256)
+    if found is not read.found:
+        read.digests.compare_sha256(found.digests)
+    return found, reader(found)
+
+
+def bring(
+    lookup: SourceLookup, assembly: ArtifactAssembly, transfer: Transfer, batch: Batch
+) -> None:
+    """Add one object to the assembly: from the store on a cache hit, else from its source."""
+    source_object, limits = lookup.source_object, transfer.limits
+    if lookup.hit is not None:
+        if assembly.plain:
+            assembly.reuse(source_object, lookup.hit)
+            return
+        open_blob = partial(open_cached, transfer.store, lookup.hit.blob)
+        monitor = transfer.monitor.without_progress()
+        reader = ObjectReader(source_object, open_blob, monitor, Digests({}))
+        assembly.unpack(lookup, reader, None, limits)
+        return
+    is_first = transfer.verified_first or bool(source_object.seals)
+    with _opened(source_object, transfer, whole=assembly.plain or is_first) as (open_at, own):
+        # The store computes the sha256 of an object that is kept as it is, and once is enough.
+        digests = Digests(source_object.digests, sha256=is_first or not assembly.plain)
+        reader = ObjectReader(source_object, open_at, transfer.monitor, digests)
+        if not is_first:
+            assembly.unpack(lookup, reader, own, limits)
+            return
+        file = own or batch.new_file()
+        _read_into(reader, file, is_written=own is not None)
+        opened = partial(open_file, file, digests.size_bytes)
+        read = ReadObject(source_object, file, opened, digests)
+        found, reader = verified(transfer.source, read, transfer.monitor)
+        assembly.unpack(SourceLookup(found), reader, file if assembly.plain else None, limits)
+        if own is None:
+            file.unlink(missing_ok=True)
+
+
+def _read_into(reader: ObjectReader, file: Path, *, is_written: bool) -> None:
+    """Read all of an object into a file, unless its bytes are written there as they come."""
+    with reader.open() as chunks:
+        if not is_written:
+            write_chunks(chunks, file)
+            return
+        for _ in chunks:
+            continue
+
+
+@contextmanager
+def _opened(
+    source_object: SourceObject, transfer: Transfer, *, whole: bool
+) -> Iterator[tuple[Open, Path | None]]:
+    """Yield how to read an object, and the file that has all of it once it was read, if one has."""
+    key = key_of(source_object)
+    if key is None:
+        yield partial(transfer.source.open, source_object), None
+        return
+    resumed = False
+    try:
+        with transfer.store.parts.open(key, source_object.size_bytes or 0) as parts:
+            download = Download(
+                transfer.source,
+                source_object,
+                parts,
+                transfer.speed,
+                whole=whole,
+                checkpoint=transfer.checkpoint,
+            )
+            try:
+                yield download.open, parts.path if whole else None
+            finally:
+                resumed = parts.resumed
+    except (ArchiveCorrupt, SourceChanged) as error:
+        # The parts are of no use, or wrong: the next attempt begins anew.
+        transfer.store.parts.forget(key)
+        if resumed and isinstance(error, ArchiveCorrupt):
+            # Then our disk may be wrong, and not the source.
+            raise StoreFailed(
+                f"{source_object.name} does not have its digest, with bytes of an earlier attempt"
+                " in it; it is fetched anew",
+                retry_after_seconds=1,
+            ) from None
+        raise
