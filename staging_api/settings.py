@@ -131,6 +131,16 @@ class Settings(BaseSettings):
     sources_etag_is_md5: bool = Field(
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )
+    require_verified: str = Field(
+        "",
+        description="what must vouch for objects, comma separated: digest, signature or nothing for"
+        " all archives, prefix=word for those below a URL; empty: nothing",
+    )
+    verify_keys: str = Field(
+        "",
+        description="public keys of publishers, comma separated: files, or folders of files; read"
+        " at each use",
+    )
     unpack_bytes: int = Field(
         64 << 30, ge=1, description="what one container file may unpack to, in all"
     )

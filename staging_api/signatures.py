@@ -25,6 +25,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _PGP = b"-----BEGIN PGP "
+_DETACHED = b"-----BEGIN PGP SIGNATURE-----"
 _CLEAR = b"-----BEGIN PGP SIGNED MESSAGE-----"
 #: A signature and a key of minisign and signify: algorithm, id of the key, then the bytes of it.
 _ALGORITHM_BYTES, _ID_BYTES, _KEY_BYTES, _SIGNATURE_BYTES = 2, 8, 32, 64
@@ -84,6 +85,11 @@ def signer_of(message: bytes | Path, signature: bytes, keys: Sequence[str]) -> s
 def is_signed_within(raw: bytes) -> bool:
     """Whether a text has a clear signature of OpenPGP in it."""
     return raw.lstrip().startswith(_CLEAR)
+
+
+def is_detached(raw: bytes) -> bool:
+    """Whether it is an armored signature of OpenPGP without what it signs."""
+    return raw.lstrip().startswith(_DETACHED)
 
 
 def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:

@@ -16,8 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 class OpenPgpKey:
     """A key of OpenPGP with its signatures."""
 
-    def __init__(self, name: str = "Builder <builder@depot.example>") -> None:
-        self.cert: Any = _quietly(lambda pgp: pgp.Cert.generate(name))
+    def __init__(
+        self, name: str = "Builder <builder@depot.example>", seconds: int | None = None
+    ) -> None:
+        """Make a key that is valid for so many seconds; None: for years."""
+        life = {} if seconds is None else {"validity_seconds": seconds}
+        self.cert: Any = _quietly(lambda pgp: pgp.Cert.generate(name, **life))
 
     @property
     def public(self) -> str:

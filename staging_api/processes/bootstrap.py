@@ -36,6 +36,7 @@ from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
+from staging_api.staging.requirements import Requirements
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
@@ -145,6 +146,7 @@ def _stagings(
         locks=locks,
         catalogues=Catalogues.parse(settings.catalogue),
         allowed=allowed,
+        requirements=Requirements.parse(settings.require_verified, settings.verify_keys),
         blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(

@@ -21,8 +21,10 @@ _SUM = re.compile(
     r"\\?(?P<hex>[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})"
     r"(?: [ *]|\t+| )(?P<name>.+)"
 )
-_BSD_SUM = re.compile(r"(?P<kind>[A-Z0-9/-]+) \((?P<name>.+)\) = (?P<hex>[0-9A-Fa-f]{32,128})")
+_BSD_SUM = re.compile(r"(?P<kind>[A-Za-z0-9/-]+) \((?P<name>.+)\) = (?P<hex>[0-9A-Fa-f]{32,128})")
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
+#: The strongest last; sha256 costs least of those that nobody can break.
+_STRENGTHS = ("md5", "sha1", "sha384", "sha512", "sha256")
 #: By which key an object of JSON says its name, and which says that it is a folder.
 _NAME_KEYS = ("name", "path", "key", "Key", "file", "filename", "fileName", "Name", "Path")
 _LIST_KEYS = ("files", "objects", "artifacts", "assets", "items", "entries", "names", "Contents")
@@ -51,7 +53,7 @@ def names_in(raw: bytes | bytearray, called: str) -> list[str]:
     text = text_of(raw, called)
     listed = _json_names(text)
     if listed is None:
-        sums = sums_in(text)
+        sums = sums_in(text, only=True)
         listed = iter(sums) if sums else _lines(text)
     return list(dict.fromkeys(_folded(name) for name in listed if not name.endswith("/")))
 
@@ -61,23 +63,40 @@ def is_markup(raw: bytes) -> bool:
     return text_of(raw, "it").lstrip().startswith("<")
 
 
-def sums_in(text: str) -> dict[str, tuple[str, str]]:
-    """Return algorithm and digest in lower case hex by name; empty unless every line is a sum."""
+def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
+    """Return algorithm and digest in lower case hex by name.
+
+    A line that is no sum is left out; with `only` it makes the text something else, without any.
+    Of several sums of one name the strongest counts.
+    """
     found: dict[str, tuple[str, str]] = {}
     for line in _lines(text):
         if line.startswith(("#", ";")):
             continue
-        gnu, bsd = _SUM.fullmatch(line), _BSD_SUM.fullmatch(line)
-        match = gnu or bsd
+        match = _SUM.fullmatch(line) or _BSD_SUM.fullmatch(line)
         if match is None:
-            return {}
+            if only:
+                return {}
+            continue
         name = match["name"]
         if line.startswith("\\"):  # of sha256sum: a backslash and a line feed are escaped
             name = name.replace("\\n", "\n").replace("\\\\", "\\")
-        algorithm = _ALGORITHMS.get(len(match["hex"]))
-        if algorithm is not None:
-            found[_folded(name)] = (algorithm, match["hex"].lower())
+        name, algorithm = _folded(name), _ALGORITHMS.get(len(match["hex"]))
+        if _kind_of(match) not in (None, algorithm):
+            continue  # of as many digits, and another algorithm
+        if algorithm is not None and not _is_weaker(algorithm, found.get(name)):
+            found[name] = (algorithm, match["hex"].lower())
     return found
+
+
+def _kind_of(match: re.Match[str]) -> str | None:
+    """Return the algorithm that a line of BSD says it is of, as we call it."""
+    kind = match.groupdict().get("kind")
+    return kind and kind.lower().replace("-", "")
+
+
+def _is_weaker(algorithm: str, known: tuple[str, str] | None) -> bool:
+    return known is not None and _STRENGTHS.index(algorithm) < _STRENGTHS.index(known[0])
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -31,6 +31,8 @@ _SIGNATURES = (
 )
 #: Asked for where no list says what there is.
 _PROBED_OF_ONE, _PROBED_OF_FOLDER = _OF_ONE[:1], ("SHA256SUMS", "MD5SUMS")
+#: Lists with their signature within, as kernel.org has them.
+_SIGNED_WITHIN = ("SHA256SUMS.asc", "sha256sums.asc")
 _MOST_NAMED_LISTS = 20
 _BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}")
 _BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
@@ -80,12 +82,14 @@ def lists_to_require(name: str, listed: Collection[str] | None) -> Iterator[str]
     They are asked for whether or not the archive's list names them: it may be older than they are.
     """
     usual = [*lists_of_one(name, listed), *lists_of_folder(name, listed)]
-    yield from dict.fromkeys([*usual, *lists_of_folder(name, None), *lists_of_one(name, None)])
+    signed = [f"{folder}{each}" for folder in _folders(name) for each in _SIGNED_WITHIN]
+    asked = [*usual, *lists_of_folder(name, None), *signed, *lists_of_one(name, None)]
+    yield from dict.fromkeys(asked)
     folders, count = _folders(name), 0
     for other in sorted(listed or ()):
         folder = f"{dirname(other)}/" if dirname(other) else ""
         is_named = folder in folders and _NAMED_LIST.fullmatch(basename(other))
-        if is_named and other not in usual and other != name and count < _MOST_NAMED_LISTS:
+        if is_named and other not in asked and other != name and count < _MOST_NAMED_LISTS:
             count += 1
             yield other
 

@@ -174,6 +174,8 @@ class _Attempt:
         hooks.checkpoint("objects found")
         # Members may be read by ranges, and not every byte with them.
         is_verified_first = self.kind.verify is not None and not self.choice.is_plain
+        if any(_is_unresumable(each, is_verified_first=is_verified_first) for each in lookups):
+            return self.at_once(objects)
         total = _total(lookups, by_ranges=self._is_by_ranges and not is_verified_first)
         monitor = TransferMonitor(hooks.progress, hooks.check, total)
         transfer = Transfer(
@@ -243,6 +245,13 @@ class _Attempt:
 
 def _reserved_before(_count: int) -> None:
     """Reserve nothing more."""
+
+
+def _is_unresumable(lookup: SourceLookup, *, is_verified_first: bool) -> bool:
+    """Whether an object without a version is read whole first: then it can be read anew."""
+    found = lookup.source_object
+    is_first = is_verified_first or bool(found.seals)
+    return lookup.hit is None and found.version is None and is_first
 
 
 def _total(lookups: Sequence[SourceLookup], *, by_ranges: bool) -> int | None:

@@ -52,6 +52,7 @@ from staging_api.staging.late_objects import LateObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.record import StagingRecords
+from staging_api.staging.requirements import Requirements
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import Upload, UploadTerms
@@ -77,6 +78,7 @@ class StagingService:
     allowed: AllowList
     blobs: BlobStore
     open_archive: Callable[[ArchiveUrl], Source]
+    requirements: Requirements = field(default_factory=Requirements)
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
     speed: Speed = field(default_factory=Speed)
@@ -130,7 +132,7 @@ class StagingService:
         """
         single = bool(artifacts) and all(map(is_single, artifacts))
         url = self.check_url(archive_url, root=single)
-        kinds = tuple(self.catalogues.of(url).resolve(artifacts))
+        kinds = self.requirements.applied(self.catalogues.of(url).resolve(artifacts), url)
         for kind in kinds:
             if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
                 raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")

@@ -12,8 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from staging_api.catalogue.model import Verification
-from staging_api.errors import NotFound, SourceFailed, SourceUnverified, StagingApiError
-from staging_api.signatures import SignatureInvalid, is_signed_within, signed_message, signer_of
+from staging_api.errors import (
+    ArchiveCorrupt,
+    NotFound,
+    SourceFailed,
+    SourceUnverified,
+    StagingApiError,
+)
+from staging_api.signatures import (
+    SignatureInvalid,
+    is_detached,
+    is_signed_within,
+    signed_message,
+    signer_of,
+)
 from staging_api.sources.lists import is_markup
 from staging_api.sources.manifest import read_small
 from staging_api.sources.model import Source, SourceObject, take
@@ -140,12 +152,12 @@ class Witnesses:
     ) -> Iterator[Sums]:
         """Yield what a list says, if a key of the rule signed it or it needs no signature."""
         raw = self.small(called)
-        if raw is None:
+        if raw is None or is_detached(raw):
             return
         if rule.keys and (signed := self._kept_signed(rule, called, raw, listed)) is not None:
             yield signed
-        if rule.beside == "digest":
-            yield sums_of(raw, called, called)
+        if rule.beside == "digest" and (sums := self._sums(raw, called, called)) is not None:
+            yield sums
 
     def _kept_signed(
         self, rule: Verification, called: str, raw: bytes, listed: Collection[str] | None
@@ -164,7 +176,7 @@ class Witnesses:
             except SignatureInvalid as error:
                 self.refuse(called, str(error))
                 return None
-            return sums_of(message, called, f"{called} signed by {signer}")
+            return self._sums(message, called, f"{called} signed by {signer}")
         for name in signatures_of(called, listed):
             if (signature := self.small(name)) is None:
                 continue
@@ -173,10 +185,17 @@ class Witnesses:
             except SignatureInvalid as error:
                 self.refuse(name, str(error))
             else:
-                return sums_of(raw, called, f"{called} signed by {signer}")
+                return self._sums(raw, called, f"{called} signed by {signer}")
         if called not in self._refused:
             self.refuse(called, "is not signed by a given key")
         return None
+
+    def _sums(self, raw: bytes, called: str, witness: str) -> Sums | None:
+        try:
+            return sums_of(raw, called, witness)
+        except ArchiveCorrupt as error:
+            self.refuse(called, error.detail)
+            return None
 
     def _with_digest(self, called: str, name: str) -> Sums | None:
         if called not in self._kept:

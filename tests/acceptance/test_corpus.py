@@ -63,9 +63,9 @@ def pod_over(found: dict[str, places.Place], database_url: str, folder: Path) ->
         database_url,
         *(place.root for place in found.values()),
         environment=CREDENTIALS,
-        sources_s3_endpoint=str(found["s3"].options.s3_endpoint),
+        sources_s3_endpoint=str(found["s3"].options.buckets["s3"]["endpoint"]),
         sources_s3_region="us-east-1",
-        sources_gs_endpoint=str(found["gs"].options.gs_endpoint),
+        sources_gs_endpoint=str(found["gs"].options.buckets["gs"]["endpoint"]),
         sources_anonymous=found["gs"].root,
     )
     try:

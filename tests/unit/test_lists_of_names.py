@@ -113,7 +113,13 @@ def test_checksums_say_their_algorithm_and_unescape_names():
         "b": ("md5", MD5),
         "c\\d\ne": ("md5", MD5),
     }
-    assert sums_in(f"{SHA256}  a\nno sum\n") == {}
+    assert sums_in(f"{SHA256}  a\nno sum\n", only=True) == {}
+    assert sums_in(f"{SHA256}  a\nno sum\n") == {"a": ("sha256", SHA256)}
+
+
+@pytest.mark.parametrize("kind", ["SHA3-256", "BLAKE2s", "SHA512/256", "BLAKE3"])
+def test_a_digest_of_another_algorithm_is_not_taken_for_sha256(kind):
+    assert sums_in(f"{kind} (a) = {SHA256}\nSHA256 (b) = {SHA256}\n") == {"b": ("sha256", SHA256)}
 
 
 def test_the_listing_of_a_bucket_is_read():
