@@ -1,0 +1,17 @@
+"""Two services that differ in nearly all that is configured answer a random journey alike."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Migrated
+from tests.differential.journey import compare
+from tests.differential.worlds import FEWEST
+
+STEPS = 40
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_configurations_cannot_be_told_apart(seed: int, tmp_path: Path, migrated: Migrated) -> None:
+    if found := compare(FEWEST, seed, STEPS, tmp_path, migrated):
+        pytest.fail("\n".join(found))

@@ -1,0 +1,1 @@
+"""Random journeys through services of several configurations, which must answer alike."""

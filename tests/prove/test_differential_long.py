@@ -1,0 +1,23 @@
+"""Services of every configuration answer long random journeys alike."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Migrated
+from tests.differential.journey import compare
+from tests.differential.worlds import SHAPES
+
+STEPS = 150
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("journey", range(4))
+def test_configurations_cannot_be_told_apart(
+    journey: int, tmp_path: Path, migrated: Migrated
+) -> None:
+    seed = random.randrange(1 << 32)
+    if found := compare(SHAPES, seed, STEPS, tmp_path, migrated):
+        pytest.fail("\n".join(found))
