@@ -237,10 +237,11 @@ class Service:
         home.mkdir()
         env = {**os.environ, **self._env, "STAGING_HOME": str(home), "STAGING_BIND": bind}
         log = home / "log"
+        watched = [] if verb == "serve" else ["--with-parent"]
         with log.open("wb") as out:
             process = subprocess.Popen(
-                # Should the tests die, the end of its input ends the pod.
-                [sys.executable, "-m", "staging_api", verb, "--with-parent"],
+                # Should the tests die, the end of its input ends the pod; but not one for a user.
+                [sys.executable, "-m", "staging_api", verb, *watched],
                 env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
                 cwd=self.code,
                 stdin=subprocess.PIPE,
