@@ -111,7 +111,9 @@ class Journey:
             answer = _at(method, link, headers)
         said = {name: value for name, value in headers.items() if name != "Content-Type"}
         shown = self.plain.text(f"{method} {path} {said or ''}".rstrip())
-        self.steps.append(Step(shown, self.plain.answer(answer), of_file))
+        self.steps.append(
+            Step(shown, self.plain.answer(answer, "store " if of_file else ""), of_file)
+        )
         return answer
 
     def stage(self) -> None:
@@ -119,14 +121,13 @@ class Journey:
         known = {"archive_url": self.url(), **({"artifacts": wanted} if wanted else {})}
         headers = self.draw.choice([{}, {"Prefer": "respond-async"}])
         body = json.dumps(known).encode()
-        # Whether the work was done before the answer is a matter of time; the end is compared.
+        # Which attempt failed, and what an answer in the middle says, is a matter of time.
         answer = self.world.send("POST", STAGINGS, body, _JSON | headers)
         if answer.status not in (200, 202):
             self.ask("POST", STAGINGS, body, _JSON)
             return
         staging = answer.json["id"]
         self.world.pods[0].client.wait(f"{STAGINGS}/{staging}", *_FINAL)
-        self.ask("POST", STAGINGS, body, _JSON)
         if staging not in self.stagings:
             self.stagings.append(staging)
         found = self.ask("GET", f"{STAGINGS}/{staging}").json

@@ -13,7 +13,10 @@ _TIME = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:
 _DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d (?:GMT|UTC)")
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 #: Fields that measure a run, or name what only one configuration has.
-_MEASURES = {"seconds", "retry_after_seconds", "source_version", "request_id", "holder"}
+_MEASURES = {
+    *("seconds", "retry_after_seconds", "source_version", "request_id", "holder"),
+    *("attempt", "fence"),
+}
 #: Fields that a key of the configuration goes into: the same value gets the same word each time.
 _KEYED = {"digest"}
 #: Headers that are a part of an answer; its length only where its body is compared byte for byte.
@@ -34,9 +37,10 @@ class Plain:
         self._words = words
         self._names: dict[str, dict[str, str]] = {}
 
-    def answer(self, answer: Answer) -> dict[str, Any]:
-        """Status, headers and body of an answer."""
-        headers = {name: self._header(name, answer) for name in _HEADERS if name in answer.headers}
+    def answer(self, answer: Answer, server: str = "") -> dict[str, Any]:
+        """Status, headers and body of an answer; tags of another server have names of their own."""
+        there = [name for name in _HEADERS if name in answer.headers]
+        headers = {name: self._header(name, answer, server) for name in there}
         return {"status": answer.status, "headers": headers, "body": self._body(answer)}
 
     def text(self, text: str) -> str:
@@ -46,10 +50,10 @@ class Plain:
         text = _DATE.sub("<date>", _TIME.sub("<time>", text))
         return _ULID.sub(lambda found: self._named("id", found[0]), text)
 
-    def _header(self, name: str, answer: Answer) -> str:
+    def _header(self, name: str, answer: Answer, server: str) -> str:
         value = answer.headers[name]
         if name in ("ETag", "Repr-Digest"):  # a Release has the time of its making in it
-            return self._named(name, value)
+            return self._named(f"{server}{name}", value)
         return self.text(value)
 
     def _body(self, answer: Answer) -> Any:

@@ -9,7 +9,7 @@ from tests.databases import Migrated
 from tests.differential.journey import compare
 from tests.differential.worlds import SHAPES
 
-STEPS = 150
+STEPS = 80
 
 
 @pytest.mark.prove
