@@ -11,6 +11,7 @@ from tests.differential.worlds import FEWEST
 STEPS = 40
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1])
 def test_configurations_cannot_be_told_apart(seed: int, tmp_path: Path, migrated: Migrated) -> None:
     if found := compare(FEWEST, seed, STEPS, tmp_path, migrated):
