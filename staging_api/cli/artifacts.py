@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    ErrorCode,
+    Prefix,
+    Server,
+    Token,
+    quick,
+)
 from staging_api.cli.output import exit_on_error, in_columns, print_json, print_table
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
@@ -29,6 +37,16 @@ def artifacts(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those of this catalogue entry.")
     ] = None,
+    prefix: Prefix = None,
+    error_code: ErrorCode = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(metavar="DIGEST", help="Only those with this content, or a file with it."),
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Only those that are, or have, this file.")
+    ] = None,
+    pinned: Annotated[bool, typer.Option("--pinned", help="Only those pinned now.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 20,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
@@ -39,7 +57,17 @@ def artifacts(
         if artifact_id is not None:
             _show(client, artifact_id, as_json)
             return
-        found = client.artifacts(archive_url=archive_url, state=state, name=name, page_size=limit)
+        found = client.artifacts(
+            archive_url=archive_url,
+            prefix=prefix,
+            state=state,
+            name=name,
+            error_code=error_code,
+            sha256=sha256,
+            path=path,
+            pinned=pinned,
+            page_size=limit,
+        )
         items = list(islice(found, limit))
     if as_json:
         print_json({"items": [each.document for each in items]})

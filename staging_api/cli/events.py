@@ -1,28 +1,49 @@
-"""``staging-api events``: every change of a staging, as it happens."""
+"""``staging-api events``: every change of a staging as it happens, or those of all."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, Server, StagingId, Timeout, Token
+from staging_api.cli.options import DEFAULT_SERVER, Server, Timeout, Token
 from staging_api.cli.output import exit_on_error, print_json
 from staging_api.client import Event, StagingClient
 
 
 def events(
-    staging_id: StagingId,
+    staging_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="ULID of a staging; without, of all.")
+    ] = None,
     *,
     after: Annotated[
         int, typer.Option(min=0, metavar="N", help="Only those behind this number.")
     ] = 0,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="Without ID: those of then or later, in UTC.",
+        ),
+    ] = None,
+    to_state: Annotated[
+        str | None, typer.Option("--to", metavar="STATE", help="Without ID: changes to this state.")
+    ] = None,
     timeout: Timeout = 3600,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each event.")] = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,
 ) -> None:
-    """Follow the events of a staging until it is final; each comes once and in order."""
+    """Follow the events of a staging until it is final; or list those of all that there are.
+
+    Each comes once and in order.
+    """
     with exit_on_error(as_json), StagingClient(server, token=token) as client:
-        for event in client.events(staging_id, after=after, timeout=timeout):
+        if staging_id is None:
+            moment = since.replace(tzinfo=UTC) if since else None
+            found = client.all_events(since=moment, to_state=to_state)
+        else:
+            found = client.events(staging_id, after=after, timeout=timeout)
+        for event in found:
             if as_json:
                 print_json(event.document)
             else:
@@ -32,7 +53,7 @@ def events(
 def _line(event: Event) -> str:
     change = f"{event.from_state or ''} -> {event.to_state}" if event.to_state else event.kind
     words = (
-        str(event.number),
+        f"{event.staging_id} {event.number}" if event.staging_id else str(event.number),
         event.at.isoformat(timespec="seconds"),
         event.name or "staging",
         change.strip(),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from staging_api.cli.output import (
     print_lock,
     print_table,
 )
-from staging_api.client import Lock, StagingClient
+from staging_api.client import Lock
 
 _LOOK_SECONDS = 2.0
 _NONE = "no locks"
@@ -40,8 +41,14 @@ def list_locks(
         bool, typer.Option("--all", help="List every grant there was, with its outcome.")
     ] = False,
     scope: Annotated[
-        str | None, typer.Option(metavar="SCOPE", help="With --all: only of this archive.")
+        str | None, typer.Option(metavar="SCOPE", help="Only of this archive, or other scope.")
     ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Only of this kind, such as archive.")
+    ] = None,
+    no_keys: Annotated[
+        bool, typer.Option("--no-keys", help="Without the locks of Idempotency-Keys.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look every two seconds, until Ctrl-C.")
     ] = False,
@@ -59,9 +66,12 @@ def list_locks(
     if watch and everything:
         raise typer.BadParameter("--watch shows the locks that are held, --all the history")
     with exit_on_error(as_json, stopped=""), quick(server, token) as client:
+        look = partial(
+            client.locks, scope=scope, kind=kind, except_kind="idempotency" if no_keys else None
+        )
         if watch:
-            _watch(client, as_json=as_json)
-        found = list(client.locks("all" if everything else "held", scope=scope))
+            _watch(look, as_json=as_json)
+        found = list(look("all" if everything else "held"))
     _print(found, as_json=as_json)
 
 
@@ -81,13 +91,31 @@ def break_lock(
         print_lock(client.break_lock(lock_id, reason), as_json)
 
 
-def _watch(client: StagingClient, *, as_json: bool) -> None:
+@locks.command(epilog=EXIT_CODES)
+def waiters(
+    lock_id: Annotated[str, typer.Argument(metavar="ID", help="ULID of the lock.")],
+    *,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """List who waits for a lock that is held, the first in the queue first."""
+    with exit_on_error(as_json), quick(server, token) as client:
+        found = list(client.waiters(lock_id))
+    if as_json:
+        print_json({"items": found})
+        return
+    rows = ((each["caller"], each["holder"], each["waits_since"] or "") for each in found)
+    print_table(rows, "no waiters")
+
+
+def _watch(look: Callable[[], Iterator[Lock]], *, as_json: bool) -> None:
     """Show the locks until an error or Ctrl-C."""
     with _screen(as_json=as_json) as show:
         for turn in count():
             if turn:
                 time.sleep(_LOOK_SECONDS)
-            show(list(client.locks()))
+            show(list(look()))
 
 
 @contextmanager
@@ -133,7 +161,9 @@ def _print(found: Sequence[Lock], *, as_json: bool) -> None:
 def _row(lock: Lock) -> tuple[str, ...]:
     until = (lock.ended_at or lock.expires_at).isoformat(timespec="seconds")
     age = _for((lock.ended_at or datetime.now(UTC)) - lock.acquired_at)
-    return lock.id, lock.outcome or "held", lock.kind, lock.scope, lock.holder, age, until
+    waiting = f"{lock.waiters} wait" if lock.waiters else ""
+    state = lock.outcome or "held"
+    return lock.id, state, lock.kind, lock.scope, lock.holder, age, until, waiting
 
 
 def _for(time_held: timedelta) -> str:

@@ -24,6 +24,13 @@ Token = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON, and nothing else.")]
+Prefix = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Only of archives whose URL begins with this."),
+]
+ErrorCode = Annotated[
+    str | None, typer.Option("--error", metavar="CODE", help="Only those that failed with this.")
+]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="In all.")]
 StagingId = Annotated[str, typer.Argument(metavar="ID", help="ULID of the staging.")]
 

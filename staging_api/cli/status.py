@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    ErrorCode,
+    Prefix,
+    Server,
+    Token,
+    quick,
+)
 from staging_api.cli.output import exit_on_error, print_json, print_staging, print_table
 from staging_api.client import Staging
 from staging_api.sizes import size
@@ -19,6 +27,8 @@ def status(
     archive_url: Annotated[
         str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
     ] = None,
+    prefix: Prefix = None,
+    error_code: ErrorCode = None,
     state: Annotated[
         str | None, typer.Option(metavar="STATE", help="Only those in this state.")
     ] = None,
@@ -32,7 +42,13 @@ def status(
         if staging_id is not None:
             print_staging(client.staging(staging_id), as_json)
             return
-        found = client.stagings(archive_url=archive_url, state=state, page_size=limit)
+        found = client.stagings(
+            archive_url=archive_url,
+            prefix=prefix,
+            state=state,
+            error_code=error_code,
+            page_size=limit,
+        )
         stagings = list(islice(found, limit))
     if as_json:
         print_json({"items": [staging.document for staging in stagings]})

@@ -22,19 +22,38 @@ def artifacts(
     /,
     *,
     archive_url: str | None = None,
+    prefix: str | None = None,
     state: str | None = None,
     name: str | None = None,
+    error_code: str | None = None,
+    sha256: str | None = None,
+    path: str | None = None,
+    pinned: bool = False,
     page_size: int = PAGE_SIZE,
 ) -> AsyncIterator[StagedArtifact]:
     """Yield all artifacts with these properties, newest first, fetching pages as needed.
 
     Args:
-        archive_url: in its canonical form.
+        archive_url: in any spelling.
+        prefix: with which the archive_url begins.
         state: such as ``staged``.
         name: of the catalogue entry.
+        error_code: of its failure.
+        sha256: of its object, or of one of its files.
+        path: its own, or that of one of its files: below ``/static``, or as a URL.
+        pinned: only those that are pinned now.
         page_size: 1 to 1000.
     """
-    query = {"archive_url": archive_url, "state": state, "name": name}
+    query = {
+        "archive_url": archive_url,
+        "prefix": prefix,
+        "state": state,
+        "name": name,
+        "error_code": error_code,
+        "sha256": sha256,
+        "path": path,
+        "pinned": "true" if pinned else None,
+    }
     return calls.pages(StagedArtifact.of, "/artifacts", query, page_size)
 
 

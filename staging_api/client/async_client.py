@@ -12,6 +12,7 @@ from staging_api.client import document_revisions as _revisions
 from staging_api.client import documents as _documents
 from staging_api.client import files as _files
 from staging_api.client import locks as _locks
+from staging_api.client import reports as _reports
 from staging_api.client import stagings as _stagings
 from staging_api.client.awaiting import Awaiting, block, many, once
 from staging_api.client.calls import Calls
@@ -132,7 +133,18 @@ class AsyncStagingClient(Awaiting):
     check_catalogue = once(_artifacts.check_catalogue)
 
     locks = many(_locks.locks)
+    waiters = many(_locks.waiters)
     break_lock = once(_locks.break_lock)
+
+    me = once(_reports.me)
+    builds = many(_reports.builds)
+    all_events = many(_reports.all_events)
+    counts = once(_reports.counts)
+    processes = many(_reports.processes)
+    store = once(_reports.store)
+    preview_prune = once(_reports.preview_prune)
+    prune = once(_reports.prune)
+    prunes = many(_reports.prunes)
 
     fetch = once(_files.fetch)
     get = once(_files.get)

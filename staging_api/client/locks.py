@@ -1,6 +1,7 @@
 """The calls about locks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from staging_api.client.calls import PAGE_SIZE, Calls
@@ -14,16 +15,32 @@ def locks(
     state: Listed = "held",
     *,
     scope: str | None = None,
+    kind: str | None = None,
+    except_kind: str | None = None,
     page_size: int = PAGE_SIZE,
 ) -> AsyncIterator[Lock]:
     """Yield grants of locks, oldest first, fetching pages as needed.
 
     Args:
         state: ``held``: those held now; ``all``: the whole history.
-        scope: only of this scope; with ``all``.
+        scope: only of this scope; a URL in any spelling.
+        kind: only of this kind.
+        except_kind: none of this kind, such as ``idempotency``.
         page_size: 1 to 1000.
     """
-    return calls.pages(Lock.of, "/locks", {"state": state, "scope": scope}, page_size)
+    query = {"state": state, "scope": scope, "kind": kind, "except_kind": except_kind}
+    return calls.pages(Lock.of, "/locks", query, page_size)
+
+
+def waiters(
+    calls: Calls, /, lock_id: str, *, page_size: int = PAGE_SIZE
+) -> AsyncIterator[Mapping[str, Any]]:
+    """Yield the requests that wait for a held lock, the first in the queue first.
+
+    Raises:
+        NotFound: there is no such lock, or it has ended.
+    """
+    return calls.pages(dict, f"/locks/{quote(lock_id, '')}/waiters", {}, page_size)
 
 
 async def break_lock(calls: Calls, /, lock_id: str, reason: str) -> Lock:

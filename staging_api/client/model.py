@@ -72,6 +72,7 @@ class Event(Answer):
         actor: on whose behalf.
         code: one of `staging_api.errors`; of an eviction its reason.
         detail: other changed values.
+        id, staging_id: set by `StagingClient.all_events`.
     """
 
     number: int
@@ -85,6 +86,8 @@ class Event(Answer):
     code: str | None = None
     message: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    staging_id: str | None = None
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,6 +244,8 @@ class Lock(Answer):
         reference_id: the ``X-Context-Marker`` of the request that took it.
         outcome: ``released``, ``expired``, ``broken`` or ``superseded``; None while it is held.
         ended_by, reason: who ended it and, if it was broken, why.
+        renewals: how often its lease was extended.
+        waiters: requests that wait for it; 0 once it has ended.
     """
 
     id: str
@@ -255,6 +260,8 @@ class Lock(Answer):
     outcome: str | None = None
     ended_by: str | None = None
     reason: str | None = None
+    renewals: int = 0
+    waiters: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

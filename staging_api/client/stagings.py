@@ -134,7 +134,9 @@ def stagings(
     /,
     *,
     archive_url: str | None = None,
+    prefix: str | None = None,
     state: str | None = None,
+    error_code: str | None = None,
     caller: str | None = None,
     reference_id: UUID | str | None = None,
     since: datetime | None = None,
@@ -144,8 +146,10 @@ def stagings(
     """Yield all stagings with these properties, newest first, fetching pages as needed.
 
     Args:
-        archive_url: in its canonical form, as stagings show it.
+        archive_url: in any spelling.
+        prefix: with which the archive_url begins.
         state: such as ``running``.
+        error_code: of its failure.
         caller: on whose behalf.
         reference_id: the context marker of the request.
         since: made then or later; a time with a zone.
@@ -154,7 +158,9 @@ def stagings(
     """
     query = {
         "archive_url": archive_url,
+        "prefix": prefix,
         "state": state,
+        "error_code": error_code,
         "caller": caller,
         "reference_id": reference_id,
         "since": time_text(since),

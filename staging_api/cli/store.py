@@ -1,0 +1,90 @@
+"""``staging-api store``: how full the store is, and a prune of it by its service."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from staging_api.cli.exits import EXIT_CODES
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.output import exit_on_error, print_json, print_table
+from staging_api.client import StagingClient
+from staging_api.sizes import size
+
+_DAY_SECONDS = 86400.0
+_PRUNE_SECONDS = 600.0
+
+store = typer.Typer(
+    help="Show how full the store is, or prune it.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@store.callback(invoke_without_command=True, epilog=EXIT_CODES)
+def show(
+    context: typer.Context,
+    *,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Show how full the store is, what it is used for, and what is idle."""
+    if context.invoked_subcommand is not None:
+        return
+    with exit_on_error(as_json), quick(server, token) as client:
+        found = client.store()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(_lines(found), "nothing")
+
+
+@store.command(epilog=EXIT_CODES)
+def prune(
+    *,
+    idle_days: Annotated[
+        float | None, typer.Option(min=0, help="Only artifacts that were not read for so long.")
+    ] = None,
+    keep_bytes: Annotated[
+        int, typer.Option(min=0, help="Stop once the store has no more than this.")
+    ] = 0,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; without it, only a preview is shown.")
+    ] = None,
+    as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = None,
+) -> None:
+    """Evict idle artifacts, the idlest first, at most 1,000 at once; for operators.
+
+    Without --reason nothing is changed: what would be evicted is listed.
+    """
+    idle_seconds = None if idle_days is None else idle_days * _DAY_SECONDS
+    with (
+        exit_on_error(as_json),
+        StagingClient(server, token=token, timeout=_PRUNE_SECONDS) as client,
+    ):
+        found = client.preview_prune(idle_seconds=idle_seconds, keep_bytes=keep_bytes)
+        done = None if reason is None else client.prune(found["token"], reason)
+    if as_json:
+        print_json(done or found)
+        return
+    for each in found["artifacts"]:
+        verb = "would be evicted" if done is None else "to be evicted"
+        typer.echo(f"{verb}: {each['name']} of {each['archive_url']}")
+    if done is None:
+        typer.echo(f"would be freed: {size(found['frees_bytes'])}")
+    else:
+        typer.echo(f"evicted: {done['evicted']} artifacts; freed: {size(done['freed_bytes'])}")
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("used", "garbage", "reserved", "quota", "free"):
+        if found[f"{name}_bytes"] is not None:
+            yield name, size(found[f"{name}_bytes"])
+    for each in found["usage"]:
+        yield each["use"], size(each["bytes"])
+    for each in found["idlest"]:
+        yield f"idle since {each['idle_since'][:19]}", f"{each['name']} of {each['archive_url']}"
