@@ -16,6 +16,7 @@ from staging_api.store.opening import open_store
 from tests.apt_archive_api import AptArchiveApi
 from tests.buckets import new_bucket, s3_server
 from tests.builds import FULL_PAYLOAD, build, build_path
+from tests.object_stores import BUCKETS, SERVERS
 from tests.packages import control_text, deb
 from tests.rows import select, states
 from tests.service import Answer, Service, eventually, service
@@ -37,8 +38,13 @@ def own_rows(own_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store_url(endpoint: str) -> str:
-    return new_bucket(endpoint)
+def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A store in a bucket of S3, or of the service that a test names."""
+    if named := getattr(request, "param", ""):
+        with SERVERS[named]() as new:
+            yield new()
+    else:
+        yield new_bucket(request.getfixturevalue("endpoint"))
 
 
 @pytest.fixture
@@ -71,6 +77,7 @@ def check_bucket(rows: Database, store: BlobStore) -> None:
             assert hashlib.sha256(stream.read()).hexdigest() == sha256
 
 
+@pytest.mark.parametrize("store_url", BUCKETS, indirect=True)
 def test_a_build_is_staged_and_served_by_links(
     own: Service, own_rows: Database, source: ArchiveSource, store: BlobStore, tmp_path: Path
 ) -> None:

@@ -314,7 +314,7 @@ def test_pods_are_replaced_when_a_setting_changes():
         ("sources={ftp://builds/}", "sources"),
         ("store.type=url", "store.url must be set"),
         ("store.type=disk", "store"),
-        ("store.url=gs://bucket", "url"),
+        ("store.url=ftp://bucket", "url"),
         ("api.replicas=0", "replicas"),
         ("api.replicas=three", "replicas"),
         ("api.replcias=3", "replcias"),
