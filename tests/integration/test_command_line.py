@@ -49,6 +49,7 @@ SERVICE_ONLY = (
 )
 OUR_CLIENT = (
     "staging_api.cli",
+    "staging_api.buckets",
     "staging_api.client",
     "staging_api.errors",
     "staging_api.buckets",
