@@ -296,6 +296,11 @@ class Settings(BaseSettings):
         description="address of this service for validators and on pages; empty: http:// and"
         " STAGING_BIND",
     )
+    errors_url: str = Field(
+        "",
+        description="your own page about error codes, to which `help` of problems leads, as"
+        " `#code`; empty: `/errors` of this service",
+    )
     dashboard: bool = Field(
         True, description="`no`: the API alone, without the pages at `/` and `/ui`"
     )

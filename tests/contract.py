@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from falcon.testing import TestClient
 from jsonschema import Draft202012Validator
 
 from staging_api.http.resources.configdocs.surface import is_surface
+from staging_api.http.resources.devserver.help import OUT_OF_SCOPE
 from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
@@ -20,6 +22,8 @@ COMMITTED = Path(__file__).parents[1] / "docs" / "openapi.json"
 HOW_TO_RENEW = "run `make openapi` and commit docs/openapi.json"
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _STATUS = {"$ref": "#/components/schemas/Status"}
+#: What their errors have besides is told by the operation.
+_OPEN = {"Problem", "Status", "CollectionStatus"}
 #: Parameters that take the slashes of a path, too.
 _PATHS = {"path", "rest", "name"}
 
@@ -35,6 +39,19 @@ def of_this_version() -> Mapping[str, Any]:
         services.close()
 
 
+@cache
+def held_to() -> Mapping[str, Any]:
+    """The document as our own answers are held to it: with no member that it does not describe.
+
+    To clients answers are open, so that a member can be added; by a test each is described first.
+    """
+    closed = deepcopy(dict(of_this_version()))
+    for name, schema in closed["components"]["schemas"].items():
+        if name not in _OPEN and "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return closed
+
+
 def written(contract: Mapping[str, Any]) -> str:
     """The document as it is committed: one change of the API is one change of a line."""
     return json.dumps(contract, indent=2, sort_keys=True) + "\n"
@@ -48,6 +65,8 @@ def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
         assert status in {404, 405}, f"{method} {path} is not described"
         if is_surface(path):
             _check_body(_STATUS, media, "application/json", body)
+        elif path.strip("/").startswith(tuple(OUT_OF_SCOPE)):
+            assert media.startswith("text/plain"), "a path that is not here is refused by a line"
         else:
             _check_body(_PROBLEM, media, "application/problem+json", body)
         return
@@ -56,7 +75,9 @@ def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
     if content is None:
         assert body == b"", f"{method} {path} answered {status} with a body"
         return
-    promised, form = next(iter(content.items()))
+    named = media.split(";", maxsplit=1)[0]
+    promised = named if named in content else next(iter(content))
+    form = content[promised]
     if promised != "*/*":
         _check_body(form["schema"], media, promised, body)
 
@@ -88,7 +109,7 @@ def _check_body(schema: Mapping[str, Any], media: str, promised: str, body: byte
     assert media.split(";", maxsplit=1)[0] == promised, f"answered with {media}, not {promised}"
     if not promised.endswith("json"):
         return
-    whole = {**schema, "components": of_this_version()["components"]}
+    whole = {**schema, "components": held_to()["components"]}
     Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
         json.loads(body)
     )

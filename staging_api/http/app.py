@@ -1,6 +1,7 @@
 """The Falcon application of the API, made of the route table."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import falcon
@@ -39,7 +40,7 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
     permissions = Permissions({route.path: route.roles for route in served})
     app: App = falcon.App(
         middleware=[
-            RequestContext(deps.proxies),
+            RequestContext(deps.proxies, deps.errors_url),
             Origins(permissions, deps.hosts),
             Authentication(permissions, deps.authenticator, deps.anonymous, refusals),
             CallerLimits(deps.limits),
@@ -54,11 +55,14 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
     for route in served:
         if route.make is not None:
             app.add_route(route.path, route.make(deps))
-    contracts = {route.openapi_path: route.contract for route in ROUTES if route.contract}
-
-    def described() -> Mapping[str, Any]:
-        # A page may stand in the place of a row: the document is that of the table.
-        return document(create_app(deps) if pages else app, contracts, SCHEMAS)
-
-    app.add_route("/openapi.json", OpenApiDocument(described))
+    app.add_route("/openapi.json", OpenApiDocument(partial(_document, deps)))
     return app
+
+
+def _document(deps: AppDependencies) -> Mapping[str, Any]:
+    """Return the OpenAPI document of the table, whatever pages are served in the place of a row."""
+    described: App = falcon.App(router=Router())
+    for route in ROUTES:
+        if route.make is not None:
+            described.add_route(route.path, route.make(deps))
+    return document(described, ROUTES, SCHEMAS)

@@ -69,6 +69,7 @@ class Problem(BaseModel):
     instance: str
     code: str
     retryable: bool
+    help: str = Field(description="where cause and cure of the code are told; a URL, or relative")
     request_id: str | None
     errors: list[FieldProblem] | None = None
     lock: HeldLock | None = None

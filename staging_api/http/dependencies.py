@@ -57,3 +57,4 @@ class AppDependencies:
     wait_cap_seconds: float
     proxies: TrustedProxies = NO_PROXIES
     hosts: Collection[str] = ()
+    errors_url: str = ""

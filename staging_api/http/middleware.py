@@ -34,9 +34,15 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class RequestContext:
     """Gives the request its id, and puts what identifies it into each of its log lines."""
 
-    def __init__(self, proxies: TrustedProxies = NO_PROXIES) -> None:
-        """Believe what `proxies` say of the addresses of their clients."""
+    def __init__(self, proxies: TrustedProxies = NO_PROXIES, errors_url: str = "") -> None:
+        """Believe what `proxies` say of the addresses of their clients.
+
+        Args:
+            proxies: in front of the service.
+            errors_url: the page that tells about error codes; empty: the service's own.
+        """
         self._proxies = proxies
+        self._errors_url = errors_url
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Take over the caller's ``X-Request-Id`` if it is harmless, else make one.
@@ -52,6 +58,7 @@ class RequestContext:
         req.context.request_id = given if given and _SAFE_ID.fullmatch(given) else new_id()
         req.context.started = time.monotonic()
         req.context.reference_id = None
+        req.context.errors_url = self._errors_url
         req.context.client_address = self._proxies.client_of(req.env)
         resp.set_header("X-Request-Id", req.context.request_id)
         resp.set_headers(_UNLESS_SAID_OTHERWISE)

@@ -1,6 +1,6 @@
 """Validation of what comes in, and the OpenAPI document, from the same models and routes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from threading import Lock
 from typing import Any, Literal, TypeVar
@@ -15,11 +15,21 @@ from staging_api.http.described import (
     ALWAYS,
     HEADERS,
     MEANINGS,
-    Described,
     headers,
     parameter,
 )
+from staging_api.http.operation_names import operation_id
+from staging_api.http.permissions import Permissions
 from staging_api.http.problems import MEDIA_PROBLEM
+from staging_api.http.published import (
+    SECURITY_SCHEMES,
+    SERVERS,
+    operations_of,
+    with_examples,
+    with_open_answers,
+    with_security,
+)
+from staging_api.http.route import Route
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Mode = Literal["validation", "serialization"]
@@ -52,12 +62,13 @@ class _Spec(SpecTree):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._declared: dict[tuple[type[BaseModel], _Mode], None] = {}
+        #: The models of routes, as requests or as answers.
+        self.declared: dict[tuple[type[BaseModel], _Mode], None] = {}
         self._mutex = Lock()
         super().__init__(*args, **kwargs)
 
     def _add_model(self, model: type[BaseModel], mode: _Mode = "validation") -> str:
-        self._declared[model, mode] = None
+        self.declared[model, mode] = None
         return str(self.naming_strategy(model))
 
     def document(self, app: falcon.App[Any, Any]) -> dict[str, Any]:
@@ -66,7 +77,7 @@ class _Spec(SpecTree):
             self.app = app
             # The library takes nested schemas out of the others while it makes the document.
             self.models = {}
-            for model, mode in self._declared:
+            for model, mode in self.declared:
                 super()._add_model(model, mode)
             return dict(self._generate_spec())  # the cached property would mix up two apps
 
@@ -84,7 +95,9 @@ spec = _Spec(
     openapi_version="3.1.0",
     description="Every answer says how browsers may treat it: X-Content-Type-Options,"
     " X-Frame-Options, Referrer-Policy, Cache-Control; a stream of events, X-Accel-Buffering too."
-    " HEAD, where Allow lists it, is as GET without its body.",
+    " HEAD, where Allow lists it, is as GET without its body. An answer may have members that"
+    " are not described here: leave out what you do not know. Every problem has a `help` that leads"
+    " to cause and cure of its `code`.",
 )
 
 
@@ -107,29 +120,38 @@ def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
 
 
 def document(
-    app: falcon.App[Any, Any],
-    contracts: Mapping[str, Mapping[str, Described]],
-    schemas: Mapping[str, Any],
+    app: falcon.App[Any, Any], routes: Sequence[Route], schemas: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the OpenAPI 3.1 document of every route of `app`.
+    """Return the OpenAPI 3.1 document of the routes of `app`.
 
     Args:
-        contracts: the operations of paths that no model describes.
+        app: whose responders have models.
+        routes: with the operations of paths that no model describes.
         schemas: what those refer to.
     """
     made = spec.document(app)
+    contracts = {route.openapi_path: route.contract for route in routes if route.contract}
     # The library escapes the dots of a path for a router of its own; a path has no backslash.
     made["paths"] = {path.replace("\\", ""): described for path, described in made["paths"].items()}
     for operations in made["paths"].values():
         operations.pop("head", None)  # as GET, without its body
+    for path, method, operation in operations_of(made["paths"]):
+        operation["operationId"] = operation_id(path, method)
     made["paths"] |= deepcopy(dict(contracts))
-    for operations in made["paths"].values():
-        for operation in operations.values():
-            _finish(operation)
+    for _, _, operation in operations_of(made["paths"]):
+        _finish(operation)
     made["components"]["schemas"] |= deepcopy(dict(schemas))
+    templates = {route.openapi_path: route.path for route in routes}
+    permissions = Permissions({route.path: route.roles for route in routes})
+    with_security(made["paths"], templates, permissions)
+    with_open_answers(made)
+    with_examples(made["paths"])
+    del made["security"]  # each operation says its own
+    made["servers"] = SERVERS
     made["components"]["headers"] = {name: _header(means) for name, means in HEADERS.items()}
     made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
     made["components"]["responses"] = _shared(made["paths"])
+    made["components"]["securitySchemes"] = SECURITY_SCHEMES
     return made
 
 
@@ -185,7 +207,7 @@ def _header(meaning: str) -> dict[str, Any]:
 def _shared(paths: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write each refusal that many operations have once, and refer to it there."""
     refusals: dict[str, Any] = {}
-    for operation in (operation for path in paths.values() for operation in path.values()):
+    for _, _, operation in operations_of(paths):
         for status, response in operation["responses"].items():
             if not status.startswith(("4", "5")):
                 continue

@@ -1,10 +1,18 @@
-"""How the OpenAPI document describes probes, metrics and itself."""
+"""How the OpenAPI document describes probes, metrics, the pages of errors and itself."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from staging_api.http.bodies import Ready
-from staging_api.http.described import ALWAYS, Described, operation, problems, text
+from staging_api.http.described import (
+    ALWAYS,
+    Described,
+    operation,
+    parameter,
+    problem,
+    problems,
+    text,
+)
 
 
 def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,6 +28,17 @@ def _probe(
         **{k[1:]: described for k, described in other.items()},
     }
     return {"get": operation(name, summary, "probes", answers)}
+
+
+def _errors(name: str, summary: str, *parameters: Described, **other: Described) -> Described:
+    # By Accept: a page for browsers, text for all others.
+    page = {"text/plain": {"schema": {"type": "string"}}, "text/html": {"schema": {}}}
+    answers = {
+        **problems(*ALWAYS),
+        "200": {"description": "cause and cure of each", "content": page},
+        **{k[1:]: described for k, described in other.items()},
+    }
+    return operation(name, summary, "errors", answers, parameters)
 
 
 _READY = Ready.model_json_schema()
@@ -45,4 +64,13 @@ PROBE_PATHS: Mapping[str, Mapping[str, Described]] = {
     "/openapi.json": _probe(
         "get_openapi", "This document", _json("OpenAPI 3.1", {"type": "object"})
     ),
+    "/errors": {"get": _errors("list_errors", "Every error code, with its cause and its cure")},
+    "/errors/{code}": {
+        "get": _errors(
+            "get_error",
+            "One error code, with its cause and its cure",
+            parameter("code", "such as `lock_held`", "path"),
+            _404=problem("no error has this code"),
+        )
+    },
 }

@@ -31,6 +31,7 @@ from staging_api.errors import (
     Unauthenticated,
     Unavailable,
     UploadWaitOver,
+    class_of,
 )
 from staging_api.locks.model import new_id
 
@@ -71,6 +72,7 @@ _CODE_OF_STATUS = {
     413: "limit_exceeded",
     415: "unsupported_media_type",
 }
+_OF_HTTP = "http_error"
 _MAX_RETRY_AFTER_SECONDS = 300
 _FORM_SEGMENTS = 3
 
@@ -78,6 +80,14 @@ _FORM_SEGMENTS = 3
 def status_of(error: StagingApiError) -> int:
     """The status of the nearest listed ancestor, so that a new error always has an answer."""
     return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+
+
+def status_of_code(code: str) -> int | None:
+    """The status of the answers with this code; None if it says less than the status itself."""
+    of_http = {known: status for status, known in _CODE_OF_STATUS.items()}
+    if code in of_http and class_of(code).code != code:
+        return of_http[code]
+    return None if code == _OF_HTTP else status_of(class_of(code)(""))
 
 
 class FalconRefusal(StagingApiError):
@@ -141,6 +151,12 @@ def retry_after(error: StagingApiError) -> int:
     return min(max(1, math.ceil(seconds)), _MAX_RETRY_AFTER_SECONDS)
 
 
+def help_url(req: falcon.Request, code: str) -> str:
+    """Where cause and cure of a code are told: by the operator's own page, or by this service."""
+    page: str = getattr(req.context, "errors_url", "")
+    return f"{page}#{code}" if page else f"{req.root_path}/errors/{code}"
+
+
 def refused_before_read(status: int, detail: str) -> bytes:
     """A whole answer, its connection closed after it, to what never became a request."""
     words = falcon.util.code_to_http_status(status)
@@ -152,6 +168,7 @@ def refused_before_read(status: int, detail: str) -> bytes:
             "detail": detail,
             "instance": "",
             "code": "invalid_request",
+            "help": "/errors/invalid_request",
             "request_id": (request_id := new_id()),
             "retryable": False,
         }
@@ -212,7 +229,7 @@ def _of_falcon(
         req,
         resp,
         status,
-        code=_CODE_OF_STATUS.get(status, "http_error"),
+        code=_CODE_OF_STATUS.get(status, _OF_HTTP),
         title=title,
         detail=detail,
         retryable=False,
@@ -247,6 +264,7 @@ def _answer(
         "detail": members.pop("detail"),
         "instance": req.path,
         "code": code,
+        "help": help_url(req, code),
         "request_id": getattr(req.context, "request_id", None),
         **members,
     }

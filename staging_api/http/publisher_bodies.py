@@ -182,7 +182,7 @@ class DistributionList(Body):
     next: str | None
 
 
-class RollbackRequest(Body):
+class DistributionChange(Body):
     """Which generation's packages clients are to see again."""
 
     generation_id: Ulid

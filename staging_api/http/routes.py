@@ -65,6 +65,7 @@ from staging_api.http.resources.document_revisions import (
     SiteActions,
     TagOfRevision,
 )
+from staging_api.http.resources.errors import Errors, OneError
 from staging_api.http.resources.events import AllEvents, EventsOfStaging
 from staging_api.http.resources.health import Live, Metrics, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock, WaitersOfLock
@@ -106,6 +107,8 @@ ROUTES: tuple[Route, ...] = (
     _root("/readyz", lambda d: Readiness(d.probes.ready), GET=ANYBODY),
     _root("/metrics", lambda d: Metrics(d.probes.metrics_dir, d.probes.readings), GET=ANYBODY),
     _root("/openapi.json", None, GET=ANYBODY),
+    _root("/errors", lambda _: Errors(), GET=ANYBODY),
+    _root("/errors/{code}", lambda _: OneError(), GET=ANYBODY),
     _api("/me", lambda _: Caller(ALLOWED), GET=KNOWN),
     # Stagings.
     _root(

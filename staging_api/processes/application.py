@@ -116,6 +116,7 @@ def dependencies_of(services: Services) -> AppDependencies:
         documents_max_bytes=settings.documents_max_bytes,
         wait_cap_seconds=settings.wait_cap_seconds,
         proxies=TrustedProxies.parse(settings.trusted_proxies),
+        errors_url=settings.errors_url,
     )
 
 

@@ -2,15 +2,19 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 import pytest
 from falcon.inspect import inspect_routes
+from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from staging_api.http.openapi import spec
+from staging_api.http.operation_names import operation_id
+from staging_api.http.resources.devserver.help import OUT_OF_SCOPE
 from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
@@ -25,6 +29,7 @@ PROBLEM: Mapping[str, Any] = {
     "instance": STAGINGS,
     "code": "not_found",
     "retryable": False,
+    "help": "/errors/not_found",
     "request_id": "1",
 }
 
@@ -36,6 +41,23 @@ _FORMS_OF_OTHERS = {"devserver": {"text/plain"}, "configdocs": {"application/jso
 def answered(status: int, body: object, media: str = "application/problem+json") -> None:
     """Hold an answer to the document, as if a pod had sent it."""
     contract.check("GET", f"{STAGINGS}/1", status, media, json.dumps(body).encode())
+
+
+def is_out_of_scope(path: str) -> bool:
+    """Whether a path of the devserver is only there to say that it is not."""
+    return path.removesuffix("/{rest}").strip("/") in OUT_OF_SCOPE
+
+
+def bodies(*, of_requests: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each JSON body of requests, or of answers, that the document describes, and where it is."""
+    for path, operations in contract.of_this_version()["paths"].items():
+        for method, shown in operations.items():
+            found = [("", shown["requestBody"])] if "requestBody" in shown else []
+            answers = [] if of_requests else list(shown["responses"].items())
+            for status, answer in found if of_requests else answers:
+                for media, body in contract.resolved(answer).get("content", {}).items():
+                    if media.endswith("json"):
+                        yield f"{method} {path} {status}", body
 
 
 def test_it_is_a_valid_openapi_3_1_document() -> None:
@@ -62,6 +84,8 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
         for path, operations in contract.of_this_version()["paths"].items()
         for method in operations
     }
+    # Nobody is to make a client of what is not here.
+    ours = {(path, method) for path, method in ours if not is_out_of_scope(path)}
     # HEAD is as GET without its body, and not described twice.
     heads = {(path, "head") for path, method in described if method == "get"} - described
     assert described == ours - heads
@@ -84,6 +108,83 @@ def test_every_operation_has_a_summary_and_its_refusals() -> None:
                 if status >= "400" and method != "head" and status not in {"412", "416"}:
                     content = set(contract.resolved(answer)["content"])
                     assert content <= forms or (path, status) == ("/readyz", "503"), where
+
+
+def test_every_operation_has_an_id_that_is_a_name_in_any_language() -> None:
+    found = [
+        shown["operationId"]
+        for operations in contract.of_this_version()["paths"].values()
+        for shown in operations.values()
+    ]
+    assert [name for name in found if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)] == []
+    assert len(found) == len(set(found))
+
+
+def test_operations_without_a_name_are_named_by_their_paths() -> None:
+    assert operation_id("/api/v1.0/new-things", "get") == "get_new_things"
+    assert operation_id("/api/v1.0/new-things/{id}", "patch") == "update_new_things_by_id"
+
+
+def test_every_operation_says_which_credentials_it_takes() -> None:
+    document = contract.of_this_version()
+    schemes = set(document["components"]["securitySchemes"])
+    for path, operations in document["paths"].items():
+        for method, shown in operations.items():
+            named = {name for each in shown["security"] for name in each}
+            assert named in (set(), schemes), f"{method} {path}"
+    assert document["paths"]["/livez"]["get"]["security"] == []
+    assert {} in document["paths"][STAGINGS]["post"]["security"]
+
+
+def test_answers_are_open_and_requests_are_not() -> None:
+    document = contract.of_this_version()["components"]["schemas"]
+    for where, body in bodies(of_requests=False):
+        for schema in reached(body["schema"]):
+            assert schema.get("additionalProperties") is not False, where
+    for where, body in bodies(of_requests=True):
+        name = body["schema"].get("$ref", "").rpartition("/")[2]
+        if name:
+            assert document[name]["additionalProperties"] is False, where
+
+
+def reached(part: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object of a schema, and of those that it refers to."""
+    if isinstance(part, list):
+        for each in part:
+            yield from reached(each)
+    elif isinstance(part, dict):
+        found = contract.resolved(part)
+        yield found
+        for name, value in found.items():
+            # A catalogue of a failed check is the only schema that could lead to itself.
+            if name != "example":
+                yield from reached(value)
+
+
+def test_every_example_is_valid_and_every_body_of_ours_has_one() -> None:
+    components = contract.held_to()["components"]
+    checker = Draft202012Validator.FORMAT_CHECKER
+    without = []
+    for where, body in (*bodies(of_requests=True), *bodies(of_requests=False)):
+        if "example" in body:
+            schema = {**body["schema"], "components": components}
+            Draft202012Validator(schema, format_checker=checker).validate(body["example"])
+        elif "$ref" in body["schema"]:
+            without.append(where)
+    assert without == []
+
+
+def test_no_two_models_have_one_name() -> None:
+    """The document would show one of them in the place of the other."""
+    models = {model for model, _ in spec.declared}
+    names = [model.__name__ for model in models]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
+def test_no_schema_is_left_over() -> None:
+    document = contract.of_this_version()
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert named == set(document["components"]["schemas"])
 
 
 def test_the_committed_copy_is_that_of_this_version() -> None:

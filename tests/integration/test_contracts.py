@@ -29,6 +29,7 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
         ("processes.services", "staging_api.http.app"),
         ("http.resources.health", "spectree"),
     ],
+    "async": [("client.transport", "aiohttp")],
     "debian": [("debian.version", "staging_api.debian.deb")],
     "embedded-postgres": [("embedded_postgres.files", "staging_api.embedded_postgres.server")],
     "locks": [("locks.model", "staging_api.locks.hold")],

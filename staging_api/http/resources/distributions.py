@@ -10,11 +10,11 @@ from staging_api.http.publisher_bodies import (
     ArchiveFileList,
     ArchiveFileQuery,
     DistributionBody,
+    DistributionChange,
     DistributionList,
     GenerationBody,
     GenerationList,
     HoldRequest,
-    RollbackRequest,
 )
 from staging_api.http.what_runs import says_what_runs
 from staging_api.publishing.distributions import DistributionService
@@ -47,7 +47,7 @@ class OneDistribution:
         resp.media = DistributionBody.of(self._publisher.distributions.find(archive))
 
     @spec.validate(
-        json=RollbackRequest,
+        json=DistributionChange,
         resp=answers(404, 409, 415, HTTP_200=DistributionBody),
         tags=["distributions"],
     )
@@ -58,7 +58,7 @@ class OneDistribution:
         Clients see them at once, until the hold of each suite is lifted or a package is uploaded to
         it; runs renew its Release, and leave its packages alone.
         """
-        body: RollbackRequest = req.context.json
+        body: DistributionChange = req.context.json
         shown = self._publisher.go_back(
             archive,
             body.generation_id,

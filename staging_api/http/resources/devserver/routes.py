@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 
 from staging_api.http.described import (
-    Described,
     operation,
     parameter,
     text,
@@ -215,19 +214,16 @@ _HELP_ROUTES = (
 
 
 def _not_here(path: str, reason: str) -> tuple[Route, Route]:
-    """A path of the devserver that says why it is not here, to POST as well, and all below it."""
+    """A path of the devserver that says why it is not here, to POST as well, and all below it.
 
-    def route(template: str, name: str, *parameters: Described) -> Route:
-        answers = {**REFUSED, **texts(404)}
-        contract = {
-            method: operation(f"{method}_{name}", f"Not here: {reason}", TAG, answers, parameters)
-            for method in ("get", "post")
-        }
+    The OpenAPI document leaves it out: nobody is to make a client of it.
+    """
+
+    def route(template: str) -> Route:
         methods = {"GET": ANYBODY, "POST": ANYBODY}
-        return Route(template, methods, lambda _deps: OutOfScope(reason), contract, text_error)
+        return Route(template, methods, lambda _deps: OutOfScope(reason), errors=text_error)
 
-    name, rest = path.replace("/", "_"), parameter("rest", "whatever it is", "path")
-    return route(f"/{path}", name), route(f"/{path}/{{rest:path}}", f"{name}_below", rest)
+    return route(f"/{path}"), route(f"/{path}/{{rest:path}}")
 
 
 DEVSERVER_ROUTES: tuple[Route, ...] = (

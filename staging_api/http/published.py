@@ -1,0 +1,117 @@
+"""What makes the OpenAPI document a contract: open answers, credentials, examples, nothing unused.
+
+The models of bodies are strict in both directions, so that a field which is not declared is found
+by a test. The document is strict in requests alone: an answer may have members that it does not
+describe, so a client that was generated from it goes on to work when one is added.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from staging_api.http.examples import EXAMPLES, problem_example
+from staging_api.http.permissions import ANYBODY, Permissions
+
+_REFERENCE = "#/components/schemas/"
+
+#: Relative to where the document lies: whoever reads it from a service talks to that one.
+SERVERS = [{"url": "/", "description": "the service that this document comes from"}]
+
+SECURITY_SCHEMES: Mapping[str, Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "STAGING_AUTH=tokens: a token of the service's list; oidc: an access token"
+        " of the issuer. With STAGING_AUTH=none, on loopback only, no credential is needed.",
+    },
+    "keystone": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Auth-Token",
+        "description": "STAGING_AUTH=keystone: a token of Keystone",
+    },
+}
+#: The empty one first: none is needed with STAGING_AUTH=none, or for what anonymous callers may do.
+_CREDENTIALS: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"keystone": []}]
+
+
+def with_security(
+    paths: Mapping[str, Any], templates: Mapping[str, str], permissions: Permissions
+) -> None:
+    """Say of each operation whether it needs a credential.
+
+    Args:
+        paths: of the document.
+        templates: the router's template of each path.
+        permissions: who may call what.
+    """
+    for path, method, operation in operations_of(paths):
+        roles = permissions.roles_for(templates.get(path), method.upper())
+        operation["security"] = [] if roles == ANYBODY else _CREDENTIALS
+
+
+def with_open_answers(document: Mapping[str, Any]) -> None:
+    """Let answers have further members, and leave out schemas that nothing refers to."""
+    schemas = document["components"]["schemas"]
+    asked: set[str] = set()
+    answered: set[str] = set()
+    for _, _, operation in operations_of(document["paths"]):
+        asked |= _reached(schemas, [operation.get("requestBody"), operation.get("parameters")])
+        answered |= _reached(schemas, [operation["responses"]])
+    for name in answered - asked:
+        for part in _objects(schemas[name]):
+            if part.get("additionalProperties") is False:
+                del part["additionalProperties"]
+    for name in schemas.keys() - asked - answered:
+        del schemas[name]
+    for _, _, operation in operations_of(document["paths"]):
+        for part in _objects(operation["responses"]):
+            if part.get("additionalProperties") is False:
+                del part["additionalProperties"]
+
+
+def with_examples(paths: Mapping[str, Any]) -> None:
+    """Show an example of each body that has one, and of each refusal."""
+    for _, _, operation in operations_of(paths):
+        asked = operation.get("requestBody", {}).get("content", {})
+        for status, content in [
+            ("", asked),
+            *((s, r.get("content", {})) for s, r in operation["responses"].items()),
+        ]:
+            for media in content.values():
+                name = media.get("schema", {}).get("$ref", "").removeprefix(_REFERENCE)
+                if name == "Problem":
+                    media["example"] = problem_example(int(status))
+                elif name in EXAMPLES:
+                    media["example"] = EXAMPLES[name]
+
+
+def operations_of(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield path, method and description of each operation."""
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def _reached(schemas: Mapping[str, Any], parts: Iterable[Any]) -> set[str]:
+    """Return the names of the schemas that these parts refer to, and those that they refer to."""
+    found: set[str] = set()
+    waiting = list(parts)
+    while waiting:
+        for part in _objects(waiting.pop()):
+            reference = part.get("$ref", "")
+            name = reference.removeprefix(_REFERENCE) if isinstance(reference, str) else ""
+            if name in schemas and name not in found:
+                found.add(name)
+                waiting.append(schemas[name])
+    return found
+
+
+def _objects(part: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a part of the document, itself included."""
+    if isinstance(part, dict):
+        yield part
+        for value in list(part.values()):
+            yield from _objects(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _objects(value)
