@@ -9,7 +9,7 @@ ETag; each read names it, and the answer is compared again.
 """
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import (
     BaseError,
+    InvalidPathError,
     PermissionDeniedError,
     PreconditionError,
     UnauthenticatedError,
@@ -30,7 +31,9 @@ from staging_api.errors import (
     SourceFailed,
     SourceRefused,
 )
+from staging_api.formats.names import shown
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.bucket_pages import listed_keys
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.retrying import Pace
@@ -41,6 +44,7 @@ if TYPE_CHECKING:  # the library shows this class to type checkers only
 
     from staging_api.buckets import BucketClient
 
+_INVALID_PATH = re.compile(r'Path "(.{1,1024}?)"')
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 #: Limit of one request with its body and attempts; large objects take their time.
 _LONGEST_REQUEST = timedelta(hours=12)
@@ -62,9 +66,13 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
         client = _client(options, headers)
         return service.connect(url.authority, where, skip_signature=anonymous, **client)
 
+    def plain_list() -> Iterator[str] | None:
+        return listed_keys(url, options, _client(options, {}), anonymous=anonymous)
+
     try:
         store = connect(service.as_stored)
-        return BucketSource(url, store, options, connect({}) if service.as_stored else store)
+        lister = connect({}) if service.as_stored else store
+        return BucketSource(url, store, options, lister, plain_list)
     except BaseError:
         raise SourceFailed(
             f"{url.scheme}://{url.authority} cannot be read as it is set up: check"
@@ -81,11 +89,13 @@ class BucketSource:
         store: "BucketClient",
         options: SourceOptions,
         lister: "BucketClient",
+        plain_list: Callable[[], Iterator[str] | None],
     ) -> None:
-        """Read with `store`, list with `lister`."""
+        """Read with `store`, list with `lister`, or with `plain_list` what it cannot list."""
         self._url = url
         self._store = store
         self._lister = lister
+        self._plain_list = plain_list
         self._options = options
         self._prefix = "".join(f"{segment}/" for segment in url.segments)
 
@@ -101,7 +111,7 @@ class BucketSource:
             found = manifest.names
         else:
             with _translated_errors(self._url, "its listing"):
-                found = checked_names(self._listed(), self._options)
+                found = checked_names(self._listed(), self._options, keys=True)
         if not found:
             raise ArchiveNotFound(f"{self._url.canonical} has no objects")
         return found
@@ -125,9 +135,19 @@ class BucketSource:
         """Connections close with the last reference to the store."""
 
     def _listed(self) -> Iterator[str]:
-        for batch in self._lister.list(self._prefix or None):
-            for meta in batch:
-                yield meta["path"].removeprefix(self._prefix)
+        keys: Iterable[str] | None
+        try:
+            keys = [
+                meta["path"] for page in self._lister.list(self._prefix or None) for meta in page
+            ]
+        except InvalidPathError as error:
+            keys = self._plain_list()
+            if keys is None:
+                raise _unlisted(self._url, error) from None
+        for key in keys:
+            # What ends in a slash stands for a folder in a console.
+            if key.startswith(self._prefix) and not key.endswith("/"):
+                yield key.removeprefix(self._prefix)
 
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
@@ -182,6 +202,16 @@ def _translated_errors(url: ArchiveUrl, name: str) -> Iterator[None]:
         # Only the class: the message holds addresses, and signatures in them.
         kind = type(error).__name__
         raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
+
+
+def _unlisted(url: ArchiveUrl, error: BaseError) -> SourceFailed:
+    """Name the key that the library cannot list, and the cure."""
+    found = _INVALID_PATH.search(str(error))
+    key = shown(found[1]) if found else "one of its keys"
+    return SourceFailed(
+        f"{url.canonical} cannot be listed: {key} is no name that the library takes; put a"
+        " manifest there, or ask for objects by their names"
+    )
 
 
 def _of_version(found: SourceObject) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Read the XML by which S3, Google Cloud Storage and their likes list a bucket over plain HTTP."""
 
 from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
 from xml.parsers import expat
 
 
@@ -38,6 +39,7 @@ class _Reader:
         self._path: list[str] = []
         self._text = ""
         self._truncated = False
+        self._encoded = False
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
@@ -63,6 +65,8 @@ class _Reader:
             self.listing.keys.append(text)
         elif place == ["IsTruncated"]:
             self._truncated = text.strip() == "true"
+        elif place == ["EncodingType"]:
+            self._encoded = text.strip() == "url"
         elif place == ["NextContinuationToken"]:
             self.listing.token = text
         elif place == ["NextMarker"]:
@@ -73,6 +77,9 @@ class _Reader:
             self._finish()
 
     def _finish(self) -> None:
+        if self._encoded:
+            # XML has no control characters, so they can only be escaped.
+            self.listing.keys = [unquote_plus(key) for key in self.listing.keys]
         if not self._truncated:
             self.listing.token = self.listing.marker = None
         elif self.listing.token is None and self.listing.marker is None:

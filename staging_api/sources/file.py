@@ -7,7 +7,7 @@ operator's choice and may be reached through links.
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 from staging_api.errors import (
@@ -134,11 +134,39 @@ class FileSource:
             os.close(descriptor)
 
     def _listed(self) -> Iterator[str]:
+        """Yield the files, and with a slash at its end, so that it is left out, what is none."""
+        unreadable: list[str] = []
+
+        def note(error: OSError) -> None:
+            unreadable.append(os.path.normpath(str(error.filename)))
+
         with self._folder() as archive:
             # Relative to the open folder, so a swap of a folder above it leads nowhere.
-            for folder, _, files, _ in os.fwalk(".", dir_fd=archive, follow_symlinks=False):
+            walk = os.fwalk(".", dir_fd=archive, follow_symlinks=False, onerror=note)
+            for folder, folders, files, descriptor in walk:
                 for file in files:
-                    yield os.path.normpath(f"{folder}/{file}")
+                    name = os.path.normpath(f"{folder}/{file}")
+                    yield name if _is_file(file, descriptor) else f"{name}/"
+                for each in folders:
+                    if not _is_folder(each, descriptor):
+                        yield os.path.normpath(f"{folder}/{each}") + "/"
+        yield from (f"{name}/" for name in unreadable)
+
+
+def _is_file(name: str, folder: int) -> bool:
+    """Whether it can be read here: neither a link, nor a pipe or a device."""
+    return _has_type(name, folder, stat.S_ISREG)
+
+
+def _is_folder(name: str, folder: int) -> bool:
+    return _has_type(name, folder, stat.S_ISDIR)
+
+
+def _has_type(name: str, folder: int, is_type: Callable[[int], bool]) -> bool:
+    try:
+        return is_type(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False  # removed meanwhile
 
 
 def _walk(descriptor: int, segments: tuple[str, ...]) -> int:

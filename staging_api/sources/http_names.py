@@ -63,7 +63,8 @@ class HttpNames:
         outside: list[str] = []
         for way in (self._of_release, self._of_pages, self._of_bucket, self._of_files):
             try:
-                if found := checked_names(way(), self._options):
+                keys = way == self._of_bucket
+                if found := checked_names(way(), self._options, keys=keys):
                     return found
             except (SourceFailed, SourceNotAllowed, NotFound) as error:
                 log.info("%s: no list: %s", self._url.canonical, error.detail)
@@ -129,7 +130,7 @@ class HttpNames:
 
     def _pages_of(self, bucket: tuple[str, ...], prefix: str) -> Iterator[BucketListing]:
         url = replace(self._url, segments=bucket)
-        query = f"list-type=2&prefix={quote(prefix, safe='')}"
+        query = f"list-type=2&encoding-type=url&prefix={quote(prefix, safe='')}"
         following = ""
         for _ in range(1 + self._options.most_names // 100):
             read = self._read(target_of(url, query + following))

@@ -91,20 +91,26 @@ def read_small(source: Source, found: SourceObject) -> bytes:
     return bytes(raw)
 
 
-def checked_names(names: Iterable[str], options: SourceOptions) -> Names:
+def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = False) -> Names:
     """Return the names that could stand in a URL, if they are not too many.
 
-    A name that is merely odd (an empty segment, an escaped separator, too long) is left out:
-    whoever does not ask for it is not concerned. One that leads out of the archive makes the list
-    hostile.
+    Args:
+        names: in their order.
+        options: for the limit.
+        keys: whether they are what is left of keys of a bucket, in which a slash in front is one
+            too many, and no root.
+
+    A name that is merely odd (an empty segment, an escaped separator, a control character, too
+    long) is left out: whoever does not ask for it is not concerned. One that leads out of the
+    archive makes the list hostile.
 
     Raises:
-        ArchiveUnsafe: one of them leads upwards, is absolute or has a control character.
+        ArchiveUnsafe: one of them leads upwards, is absolute or has a NUL.
         LimitExceeded: there are too many.
     """
     checked: list[str] = []
     for name in names:
-        if _is_hostile(name):
+        if _is_hostile(name.lstrip("/") if keys else name):
             raise ArchiveUnsafe(f"the archive names an object {name[:80]!a}, which is not safe")
         checked.append(name)
         if len(checked) > options.most_names:
@@ -116,8 +122,4 @@ def checked_names(names: Iterable[str], options: SourceOptions) -> Names:
 
 
 def _is_hostile(name: str) -> bool:
-    return (
-        name.startswith("/")
-        or ".." in name.replace("\\", "/").split("/")
-        or any(char < " " or char == "\x7f" for char in name)
-    )
+    return name.startswith("/") or ".." in name.replace("\\", "/").split("/") or "\0" in name

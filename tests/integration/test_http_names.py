@@ -92,7 +92,7 @@ def test_a_page_names_objects_by_percent_encoded_links():
 
 
 def test_a_key_of_a_bucket_is_literal():
-    first = "/?list-type=2&prefix=b%2FR17%2F"
+    first = "/?list-type=2&encoding-type=url&prefix=b%2FR17%2F"
     with archive({first: bucket("b/R17/build%20log.txt", "b/R17/sub//x.bin")}) as (source, _):
         names = source.names()
         assert (names, names.left_out) == (["build%20log.txt"], ("sub//x.bin",))
@@ -124,7 +124,7 @@ def test_a_list_beside_the_objects_is_read(name, content):
 
 
 def test_a_bucket_is_listed_page_by_page():
-    first = "/?list-type=2&prefix=b%2FR17%2F"
+    first = "/?list-type=2&encoding-type=url&prefix=b%2FR17%2F"
     pages = {
         "/b/R17/": 403,
         first: bucket("b/R17/image.zip", "b/R17/", token="t/1="),
@@ -135,13 +135,13 @@ def test_a_bucket_is_listed_page_by_page():
 
 
 def test_a_bucket_that_is_the_first_segment_is_listed():
-    pages = {"/b?list-type=2&prefix=R17%2F": bucket("R17/image.zip")}
+    pages = {"/b?list-type=2&encoding-type=url&prefix=R17%2F": bucket("R17/image.zip")}
     with archive(pages) as (source, _):
         assert source.names() == ["image.zip"]
 
 
 def test_a_listing_outside_the_allow_list_is_not_asked_for():
-    pages = {"/?list-type=2&prefix=b%2FR17%2F": bucket("b/R17/image.zip")}
+    pages = {"/?list-type=2&encoding-type=url&prefix=b%2FR17%2F": bucket("b/R17/image.zip")}
     with archive(pages, allow="/b/") as (source, server):
         with pytest.raises(ArchiveNotFound, match="STAGING_SOURCES should allow more: http"):
             source.names()
@@ -187,7 +187,7 @@ def test_a_page_that_links_out_of_the_archive_names_nothing_there():
 
 
 def test_a_bucket_with_a_hostile_key_is_refused():
-    first = "/?list-type=2&prefix=b%2FR17%2F"
+    first = "/?list-type=2&encoding-type=url&prefix=b%2FR17%2F"
     with archive({first: bucket("b/R17/../../etc/passwd")}) as (source, _):
         with pytest.raises(ArchiveUnsafe):
             source.names()

@@ -1,0 +1,145 @@
+"""List a bucket page by page over HTTP, where the library cannot.
+
+The library refuses a whole page with a key that is no path for it (``a//b``, ``a/../b``, a control
+character). The services themselves list such keys. So the page is asked for here, by a link that
+the library signs with whatever credential it found: it signs links to objects, and the link to a
+listing is made one by putting the parameters of the listing in front of the object's path, as its
+endpoint; what is left of the path becomes the value of ``x-id``, which means nothing to a server.
+
+S3 and Google Cloud Storage have the same listing and take such links. Azure signs links for single
+objects only.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import obstore
+import urllib3
+from obstore.exceptions import BaseError
+
+from staging_api.buckets import SERVICES
+from staging_api.errors import LimitExceeded, SourceFailed
+from staging_api.sources.bucket_listing import BucketListing, read_listing
+from staging_api.sources.manifest import MAX_BYTES
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.proxies import proxy_for, proxy_manager
+from staging_api.sources.retrying import Interrupted, retried
+from staging_api.sources.url import ArchiveUrl
+
+_OK, _SERVER_FAILED = 200, 500
+_SOON_BETTER = (408, 429)
+_LINK_SECONDS = 300
+_MOST_PAGES = 10_000
+_SIGNED_PATH = "ListObjectsV2"
+
+
+def listed_keys(
+    url: ArchiveUrl, options: SourceOptions, client: Mapping[str, Any], *, anonymous: bool
+) -> Iterator[str] | None:
+    """Yield all keys below an archive, whatever is in them; None if its service has no such list.
+
+    Args:
+        url: of the archive.
+        options: how sources are called.
+        client: arguments of the library's client.
+        anonymous: whether the bucket is read without credentials.
+    """
+    address = _address(url, options)
+    if address is None:
+        return None
+    pages = _Pages(url, options, client, f"{address}/{quote(url.authority)}", anonymous)
+    return pages.keys()
+
+
+class _Pages:
+    """The pages of one listing."""
+
+    def __init__(
+        self,
+        url: ArchiveUrl,
+        options: SourceOptions,
+        client: Mapping[str, Any],
+        bucket: str,
+        anonymous: bool,
+    ) -> None:
+        self._url = url
+        self._options = options
+        self._client = client
+        self._bucket = bucket
+        self._anonymous = anonymous
+        self._prefix = "".join(f"{segment}/" for segment in url.segments)
+
+    def keys(self) -> Iterator[str]:
+        query = f"list-type=2&encoding-type=url&prefix={quote(self._prefix, safe='')}"
+        following = ""
+        with _http(self._bucket, self._options) as http:
+            for _ in range(_MOST_PAGES):
+                page = self._page(http, query + following)
+                yield from page.keys
+                if page.token is None:
+                    return
+                following = f"&continuation-token={quote(page.token, safe='')}"
+        raise LimitExceeded(f"{self._url.canonical} has more than {_MOST_PAGES} pages of keys")
+
+    def _page(self, http: urllib3.PoolManager, query: str) -> BucketListing:
+        def read() -> BucketListing:
+            where = f"{self._url.scheme}://{self._url.authority}"
+            try:
+                answer = http.request("GET", self._link(query), retries=False, redirect=False)
+            except urllib3.exceptions.HTTPError:
+                raise Interrupted(f"{where} did not send its listing") from None
+            if answer.status in _SOON_BETTER or answer.status >= _SERVER_FAILED:
+                raise Interrupted(f"{where} answered with status {answer.status}")
+            raw = answer.data[: MAX_BYTES + 1]
+            listing = read_listing(raw) if answer.status == _OK else None
+            if listing is None:
+                raise SourceFailed(f"{where} did not deliver its listing ({answer.status})")
+            return listing
+
+        return retried(read, self._options)
+
+    def _link(self, query: str) -> str:
+        if self._anonymous:
+            return f"{self._bucket}?{query}"
+        service, given = SERVICES[self._url.scheme], dict(self._client)
+        where = dict(self._options.buckets.get(self._url.scheme, {}))
+        where["endpoint"] = f"{self._bucket}?{query}&x-id="
+        if self._url.scheme == "s3":
+            # Then the library takes the endpoint for that of the bucket, and adds nothing to it.
+            given["virtual_hosted_style_request"] = True
+        try:
+            signer = service.connect(self._url.authority, where, **given)
+            life = timedelta(seconds=_LINK_SECONDS)
+            return str(obstore.sign(signer, "GET", _SIGNED_PATH, life))
+        except BaseError as error:
+            kind = type(error).__name__
+            raise SourceFailed(
+                f"the listing of {self._url.canonical} cannot be signed ({kind})"
+            ) from None
+
+
+def _address(url: ArchiveUrl, options: SourceOptions) -> str | None:
+    """Return where the service of a bucket answers; None if it has no such listing."""
+    where = options.buckets.get(url.scheme, {})
+    if url.scheme == "gs":
+        return SERVICES["gs"].address_of(where).rstrip("/")
+    if url.scheme != "s3":
+        return None
+    given = where.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL")
+    region = where.get("region") or os.environ.get("AWS_REGION")
+    region = region or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return (given or f"https://s3.{region}.amazonaws.com").rstrip("/")
+
+
+def _http(address: str, options: SourceOptions) -> urllib3.PoolManager:
+    parts = urlsplit(address)
+    timeout = urllib3.Timeout(
+        connect=options.connect_timeout_seconds, read=options.read_timeout_seconds
+    )
+    given: dict[str, Any] = {"timeout": timeout, "ca_certs": options.ca_file}
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = proxy_for(parts.scheme, parts.hostname or "", port, options.proxies)
+    return urllib3.PoolManager(**given) if proxy is None else proxy_manager(proxy, **given)

@@ -1,0 +1,175 @@
+"""A name in a bucket or a folder that nobody could ask for spoils no other name."""
+
+import hashlib
+import os
+import urllib.parse
+import urllib.request
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import pytest
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from staging_api.errors import ArchiveUnsafe, SourceFailed
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import SourceOptions, warnings_of
+from staging_api.sources.opening import open_archive
+from staging_api.sources.url import parse
+from tests.buckets import KEY, SECRET
+from tests.conformance import places
+from tests.scripted_http import Reply, scripted_http
+
+ORDINARY = ["a.txt", "sub/-dash", "sub/0", "sub/z", "sp ace+plus", "build%20log", "zz"]
+ODD = ["sub//odd", "/lead", "./dot", "ctl\x1b[2J", "sub/./x"]
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def place(request):
+    with places.s3() if request.param == "s3" else places.gcs() as running:
+        yield running
+
+
+def put(place, key):
+    """Make an object whose key the library would not send."""
+    if isinstance(place, places.Gcs):
+        place.put(key, b"x")
+        return
+    url = (
+        f"{place.options.buckets['s3']['endpoint']}/conformance/{urllib.parse.quote(key, safe='')}"
+    )
+    request = urllib.request.Request(url, b"x", method="PUT")
+    urllib.request.urlopen(request).close()
+
+
+def names(place, archive):
+    source = open_archive(
+        parse(f"{place.root}/{archive}"), AllowList.parse(place.root), place.options
+    )
+    return source.names()
+
+
+def test_odd_keys_are_left_out_and_named(place):
+    # fake-gcs-server shows a control character as another one.
+    odd = [name for name in ODD if name.isprintable() or not isinstance(place, places.Gcs)]
+    for name in (*ORDINARY, *odd):
+        put(place, f"b/odd/{name}")
+    put(place, "b/odd/folder/")
+    found = names(place, "b/odd")
+    assert sorted(found) == sorted(ORDINARY)
+    assert len(found.left_out) == len(odd)
+    (warning,) = warnings_of(found)
+    assert f"{len(odd)} of the names" in warning
+    assert warning.isprintable()
+
+
+def test_a_key_that_leads_upwards_is_hostile(place):
+    put(place, "b/up/a.txt")
+    put(place, "b/up/../../etc/passwd")
+    with pytest.raises(ArchiveUnsafe):
+        names(place, "b/up")
+
+
+PAGE = """<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult><IsTruncated>{more}</IsTruncated><EncodingType>url</EncodingType>{keys}
+<NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"""
+KEYS = [*(f"b/R17/{number:04}" for number in range(5)), "b/R17/a%2F%2Fodd", "b/R17/z+%25"]
+
+
+def page(keys, token=""):
+    contents = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
+    more = "true" if token else "false"
+    return PAGE.format(more=more, keys=contents, token=token).encode()
+
+
+def pages_of(asked):
+    given = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(asked.path).query))
+    if "encoding-type" not in given:
+        whole = page(["b/R17//odd"]).decode()
+        for field in ("<LastModified>2026-11-29T12:06:11.000Z</LastModified><Size>0</Size>",):
+            whole = whole.replace("</Key>", f"</Key>{field}<ETag>1</ETag>")
+        return Reply(body=whole.replace("%2F", "/").encode())
+    token = given.get("continuation-token")
+    return Reply(
+        body=page(KEYS[4:] if token == "next/1=" else KEYS[:4], "" if token else "next/1=")
+    )
+
+
+def test_the_link_to_a_listing_is_signed_as_the_service_wants_it(monkeypatch):
+    """The signature is what botocore computes for the same request at the same time."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token/of+session=")
+    with scripted_http(pages_of) as server:
+        where = {"s3": {"endpoint": server.url, "region": "eu-west-1"}}
+        source = open_archive(
+            parse("s3://builds/b/R17"),
+            AllowList.parse("s3://builds"),
+            SourceOptions(buckets=where, manifests=(), attempts=1),
+        )
+        assert source.names() == ["0000", "0001", "0002", "0003", "0004", "z %"]
+        links = [each.path for each in server.asked if "X-Amz-Signature" in each.path]
+        assert len(links) == 2
+        for link in links:
+            assert signed_by_botocore(server.url, link) == signature_in(link)
+
+
+def signature_in(link):
+    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(link).query))["X-Amz-Signature"]
+
+
+def signed_by_botocore(url, link):
+    parts = urllib.parse.urlsplit(link)
+    pairs = urllib.parse.parse_qsl(parts.query)
+    given = dict(pairs)
+    signed = ("X-Amz-",)
+    own = [(name, value) for name, value in pairs if not name.startswith(signed)]
+    query = "&".join(f"{n}={urllib.parse.quote(v, safe='')}" for n, v in own)
+    request = AWSRequest("GET", f"{url}{parts.path}?{query}")
+    credentials = Credentials(KEY, SECRET, given.get("X-Amz-Security-Token"))
+    auth = S3SigV4QueryAuth(credentials, "s3", "eu-west-1", int(given["X-Amz-Expires"]))
+    at = datetime.strptime(given["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    with pytest.MonkeyPatch.context() as clock:
+        clock.setattr("botocore.auth.get_current_datetime", lambda: at)
+        auth.add_auth(request)
+    return signature_in(request.url)
+
+
+def test_a_bucket_without_such_a_list_is_refused_with_the_name_and_the_cure():
+    listing = (
+        b'<?xml version="1.0"?><EnumerationResults><Blobs><Blob><Name>b/R17//odd</Name><Properties>'
+        b"<Last-Modified>Sun, 29 Nov 2026 12:06:11 GMT</Last-Modified><Content-Length>0"
+        b"</Content-Length><Content-Type>x</Content-Type><Etag>1</Etag></Properties></Blob></Blobs>"
+        b"<NextMarker/></EnumerationResults>"
+    )
+    with scripted_http(lambda _asked: Reply(body=listing)) as server:
+        options = SourceOptions(
+            buckets={"az": {"endpoint": f"{server.url}/account", "account": "account"}},
+            anonymous=frozenset({"az://builds"}),
+            manifests=(),
+            attempts=1,
+        )
+        source = open_archive(parse("az://builds/b/R17"), AllowList.parse("az://builds"), options)
+        with pytest.raises(SourceFailed, match=r"b/R17//odd.*manifest"):
+            source.names()
+
+
+def test_what_is_no_file_of_a_folder_is_left_out_and_named(tmp_path):
+    root = tmp_path / "builds"
+    (root / "b" / "logs").mkdir(parents=True)
+    for name in ("a.txt", "logs/z", "ctl\x07x", "new\nline", "rtl\u202egnp.exe", "back\\slash"):
+        (root / "b" / name).write_text("x")
+    (root / "b" / os.fsdecode(b"latin-\xe9")).write_text("x")
+    (root / "b" / "link").symlink_to("a.txt")
+    (root / "b" / "latest").symlink_to("logs")
+    os.mkfifo(root / "b" / "pipe")
+    url = parse(f"file://{root}/b")
+    options = SourceOptions(proxies=MappingProxyType({}))
+    found = open_archive(url, AllowList.parse(f"file://{root}"), options).names()
+    assert sorted(found) == ["a.txt", "back\\slash", "logs/z"]
+    assert len(found.left_out) == 7
+    assert warnings_of(found)[0].isprintable()
+    kept = found.everything
+    assert hashlib.sha256("\n".join(kept).encode()).hexdigest()
+    assert found.parted(kept) == found
