@@ -1,7 +1,8 @@
 """Compressing blocks of index files, and keeping them.
 
-Blocks are compressed by a few threads, outside of any transaction, and kept some at a time. If the
-process dies, no layout names them; the next run cuts the same blocks and finds them compressed.
+Blocks are compressed by a few threads, outside of any transaction. A few are kept with the
+generation that has them; many are kept before it, some at a time. If the process dies then, no
+layout names them; the next run cuts the same blocks and finds them compressed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,26 +35,48 @@ class BlockWriter:
 
     def keep(self, run: RunLog, blocks: Sequence[PlainBlock], forms: Sequence[str]) -> None:
         """Compress and keep those blocks that are not there yet in each of these forms."""
-        if not blocks:
-            return
-        own = [form for form in forms if form in ("gz", "xz")]
-        with self.database.connect() as conn:
-            known = rows.known_blocks(conn, [each.ref.sha256 for each in blocks], own)
-        new = [each for each in blocks if each.ref.sha256 not in known]
+        new = self._unknown(blocks, forms)
         with ThreadPoolExecutor(_THREADS, "compress") as pool:
             for start in range(0, len(new), _KEPT_AT_ONCE):
                 some = new[start : start + _KEPT_AT_ONCE]
-                packed = self._packed(pool, some, own)
+                packed = self._packed(pool, some, forms)
                 with run.writing() as conn:
                     rows.add_blocks(conn, packed)
                 run.progress(start + len(some), len(new))
         run.counts["blocks"] += len(new)
 
+    def packed(
+        self, run: RunLog, blocks: Sequence[PlainBlock], forms: Sequence[str]
+    ) -> list[Mapping[str, Any]]:
+        """Compress blocks; return the rows of those that are not there yet.
+
+        The caller keeps them with what names them. Of so many that this would be a long
+        transaction, they are kept at once.
+        """
+        if len(blocks) > _KEPT_AT_ONCE:
+            self.keep(run, blocks, forms)
+            return []
+        new = self._unknown(blocks, forms)
+        run.counts["blocks"] += len(new)
+        if not new:
+            return []
+        with ThreadPoolExecutor(_THREADS, "compress") as pool:
+            return self._packed(pool, new, forms)
+
+    def _unknown(self, blocks: Sequence[PlainBlock], forms: Sequence[str]) -> list[PlainBlock]:
+        """Return the blocks that are not there in each of these forms, each once."""
+        wanted = {each.ref.sha256: each for each in blocks}
+        if not wanted:
+            return []
+        with self.database.connect() as conn:
+            known = rows.known_blocks(conn, list(wanted), _own(forms))
+        return [block for digest, block in wanted.items() if digest not in known]
+
     def _packed(
         self, pool: Executor, blocks: Sequence[PlainBlock], forms: Sequence[str]
     ) -> list[Mapping[str, Any]]:
         """Return the rows of blocks; each form is its own task, as most runs have one block."""
-        wanted = [form for form in _SLOWEST_FIRST if form in (*forms, _BASE)]
+        wanted = [form for form in _SLOWEST_FIRST if form in (*_own(forms), _BASE)]
         tasks = [(form, block) for form in wanted for block in blocks]
         packed = pool.map(lambda task: pack(FORM_OF[task[0]], task[1].text), tasks)
         pieces: dict[str, dict[str, bytes]] = {block.ref.sha256: {} for block in blocks}
@@ -63,6 +86,11 @@ class BlockWriter:
         for block in blocks:
             self.reader.remember(block.ref.sha256, "plain", block.text)
         return [_row(block, pieces[block.ref.sha256]) for block in blocks]
+
+
+def _own(forms: Sequence[str]) -> list[str]:
+    """Return the forms that are kept beside the one that every block has."""
+    return [form for form in forms if form in ("gz", "xz")]
 
 
 def _row(block: PlainBlock, pieces: Mapping[str, bytes]) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ What if the process dies?
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -39,6 +40,7 @@ class GenerationDraft:
         closed: those that they will not have any more.
         releases: the new texts of each suite that gets any.
         shown: the publications that it is the first to show as they are.
+        blocks: the rows of blocks of its index files that are not kept yet.
     """
 
     suites: tuple[Suite, ...]
@@ -46,6 +48,7 @@ class GenerationDraft:
     closed: tuple[IndexFile, ...]
     releases: Mapping[int, Sequence[ReleaseText]]
     shown: tuple[Unlisted, ...] = ()
+    blocks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -81,21 +84,15 @@ class Builder:
         full = options.wants("indices")
         run.phase("index", lasting=now is None or full)
         live = self._index_files(suites, now)
-        files: list[IndexFile] = []
-        shown: list[Unlisted] = []
-        for suite in suites:
-            base = [file for file in live if file.suite_id == suite.id]
-            if suite.held is not None:
-                files += base
-                continue
-            made = self.indexer.suite(
-                run, apt_archive, suite, base, full=full or suite.rebuild_since is not None
-            )
-            files += made.files
-            shown += made.shown
-        draft = self._with_releases(run, apt_archive, suites, files, now=now, options=options)
+        shown = [suite for suite in suites if suite.held is None]
+        made = self.indexer.suites(run, apt_archive, shown, live, full=full)
+        held = {suite.id for suite in suites if suite.held is not None}
+        files = (*made.files, *(file for file in live if file.suite_id in held))
+        draft = self._with_releases(
+            run, apt_archive, suites, files, live=live, now=now, options=options
+        )
         run.counts["index_files"] += len(draft.opened)
-        return replace(draft, shown=tuple(shown))
+        return replace(draft, shown=made.shown, blocks=made.blocks)
 
     def renewal(
         self, run: RunLog, apt_archive: AptArchive, now: Distribution | None
@@ -107,7 +104,7 @@ class Builder:
         signed_here = {text.suite_id for text in self._signed_here(apt_archive, now)}
         suites = [suite for suite in apt_archive.suites if suite.id in signed_here]
         files = self._index_files(suites, now)
-        draft = self._with_releases(run, apt_archive, suites, files, now=now)
+        draft = self._with_releases(run, apt_archive, suites, files, live=files, now=now)
         return replace(draft, suites=())
 
     def has_to_renew(self, apt_archive: AptArchive, now: Distribution | None) -> bool:
@@ -135,28 +132,24 @@ class Builder:
         held = {s.id: s.held.content_number for s in apt_archive.suites if s.held is not None}
         contents = set(held.values())
         all_of_one = len(contents) == 1 and len(held) == len(apt_archive.suites)
-        number = rows.go_live(
-            conn,
-            generation_id,
-            apt_archive.id,
-            run.caller,
-            is_head=not held,
+        new = rows.NewGeneration(
+            id=generation_id,
+            archive_id=apt_archive.id,
             run_id=run.id,
+            caller=run.caller,
+            holds=held,
             content_number=contents.pop() if all_of_one else None,
+            releases=[text for texts in draft.releases.values() for text in texts],
         )
-        rows.keep_holds(conn, generation_id, held)
-        rows.close(conn, number, draft.closed, draft.releases.keys())
-        rows.open_files(conn, number, draft.opened)
-        texts = [text for texts in draft.releases.values() for text in texts]
-        rows.add_releases(conn, number, texts)
+        if draft.blocks:
+            rows.add_blocks(conn, draft.blocks)
+        number = rows.go_live(conn, new, draft.closed, draft.opened)
         self.settle(conn, number, draft)
 
     def settle(self, conn: Connection, number: int, draft: GenerationDraft) -> None:
         """Clear what was dirty where a generation shows things as they are."""
-        rows.mark_listed(conn, number, draft.shown)
-        rows.clear_dirty(
-            conn, {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
-        )
+        seen = {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
+        rows.settle(conn, number, draft.shown, seen)
 
     def go_back(self, run: RunLog, apt_archive: AptArchive, back: Rollback, reason: str) -> None:
         """Let clients see the packages of an older generation, until its suites are lifted."""
@@ -166,7 +159,10 @@ class Builder:
             apt_archive, suites=tuple(held.get(suite.id, suite) for suite in apt_archive.suites)
         )
         # Clients refuse a Release that is older than theirs, so the old ones will not do.
-        draft = self._with_releases(run, apt_archive, going_back, back.files, now=back.now)
+        live = self._index_files(going_back, back.now)
+        draft = self._with_releases(
+            run, apt_archive, going_back, back.files, live=live, now=back.now
+        )
         # What changed meanwhile is as unseen as before, so no mark is cleared.
         draft = replace(draft, suites=())
         run.phase("go_live")
@@ -183,12 +179,12 @@ class Builder:
         suites: Sequence[Suite],
         files: Sequence[IndexFile],
         *,
+        live: Sequence[IndexFile],
         now: Distribution | None,
         options: Options | None = None,
     ) -> GenerationDraft:
         """Compare index files with what clients see, and write the Releases that say so."""
         run.phase("release")
-        live = self._index_files(suites, now)
         old = self._releases(suites, now)
         releases: dict[int, Sequence[ReleaseText]] = {}
         for suite in suites:

@@ -42,6 +42,7 @@ class Unlisted(Package):
         architecture: None for a source.
     """
 
+    suite_id: int
     id: int
     since: datetime
     shown: bool

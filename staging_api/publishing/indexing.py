@@ -4,8 +4,8 @@ An index of which a package changed is cut again round that package only; all ot
 as they are. An entry always comes from `_entry`, and is known by the key that it has there: so what
 takes a package out of an index finds what put it in.
 
-What if the process dies? Blocks may have been kept that no layout names, as `block_writer` says;
-nothing else was written.
+What if the process dies? Blocks of an index that was made from all packages may have been kept that
+no layout names, as `block_writer` says; nothing else was written.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,23 +23,48 @@ from staging_api.publishing.index_model import IndexFile, Package, Unlisted
 from staging_api.publishing.indices import Entry, binary_entry, entries_of, source_entry
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.pieces import BlockReader, FileHashes
-from staging_api.publishing.places import Changes, IndexPlace, changes_in, places_of
+from staging_api.publishing.places import (
+    Changes,
+    IndexPlace,
+    changes_in,
+    is_for_installer,
+    places_of,
+)
 from staging_api.publishing.runlog import RunLog
 
 SourceFiles = Mapping[int, Sequence[Row[Any]]]
 
 
 @dataclass(frozen=True)
-class SuiteIndices:
-    """What a suite's index files become.
+class MadeIndices:
+    """What the index files of some suites become.
 
     Attributes:
         files: all of them, in every form.
         shown: the publications that they list and older ones did not, or the other way round.
+        blocks: the rows of blocks that are not kept yet.
     """
 
     files: tuple[IndexFile, ...]
     shown: tuple[Unlisted, ...]
+    blocks: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """An index file of a suite, cut into blocks of which some may be new."""
+
+    suite_id: int
+    place: IndexPlace
+    blocks: Sequence[BlockRef | PlainBlock]
+
+    @property
+    def new(self) -> list[PlainBlock]:
+        return [each for each in self.blocks if isinstance(each, PlainBlock)]
+
+    @property
+    def refs(self) -> list[BlockRef]:
+        return [each.ref if isinstance(each, PlainBlock) else each for each in self.blocks]
 
 
 @dataclass(frozen=True)
@@ -50,38 +75,76 @@ class Indexer:
     reader: BlockReader
     hashes: FileHashes
 
-    def suite(
+    def suites(
         self,
         run: RunLog,
         apt_archive: AptArchive,
-        suite: Suite,
-        base: Sequence[IndexFile],
+        suites: Sequence[Suite],
+        live: Sequence[IndexFile],
         *,
         full: bool,
-    ) -> SuiteIndices:
-        """Return the index files of a suite as its packages are now.
+    ) -> MadeIndices:
+        """Return the index files of suites as their packages are now.
 
         Args:
             run: the run that makes them.
-            apt_archive: the archive of the suite.
-            suite: the suite.
-            base: its index files before the changes that are not listed yet.
+            apt_archive: the archive of the suites.
+            suites: the suites.
+            live: their index files before the changes that are not listed yet.
             full: make all of them from all packages.
         """
+        whole = {suite.id for suite in suites if full or suite.rebuild_since is not None}
         with self.database.connect() as conn:
-            unlisted = rows.unlisted(conn, suite.id)
-            installer = rows.has_installer(conn, suite.id)
-            changed = [] if full else _with_entries(conn, unlisted)
+            unlisted = rows.unlisted(conn, [suite.id for suite in suites]) if suites else []
+            changed = _with_entries(conn, [each for each in unlisted if each.suite_id not in whole])
         files: list[IndexFile] = []
-        for place in places_of(suite, installer=installer):
-            old = [file for file in base if file.path == place.path]
-            if full or not _are_all_forms(old, apt_archive):
-                files += self._rebuilt(run, apt_archive, suite, place)
-            elif changes := changes_in(place, changed):
-                files += self._changed(run, apt_archive, suite, place, old=old, changes=changes)
-            else:
-                files += old
-        return SuiteIndices(tuple(files), tuple(unlisted))
+        cuts: list[_Cut] = []
+        for suite in suites:
+            base = [file for file in live if file.suite_id == suite.id]
+            of_suite = [each for each in changed if each[0].suite_id == suite.id]
+            installer = self._has_installer(suite, base, of_suite, whole=suite.id in whole)
+            for place in places_of(suite, installer=installer):
+                old = [file for file in base if file.path == place.path]
+                if suite.id in whole or not _are_all_forms(old, apt_archive):
+                    files += self._rebuilt(run, apt_archive, suite, place)
+                elif changes := changes_in(place, of_suite):
+                    cuts.append(_Cut(suite.id, place, self._recut(old[0], changes)))
+                else:
+                    files += old
+        return self._with_changed(run, apt_archive, cuts, files, unlisted)
+
+    def _with_changed(
+        self,
+        run: RunLog,
+        apt_archive: AptArchive,
+        cuts: Sequence[_Cut],
+        files: list[IndexFile],
+        unlisted: Sequence[Unlisted],
+    ) -> MadeIndices:
+        """Return the files, and those that were cut again; the new blocks of all at once."""
+        new = [block for cut_again in cuts for block in cut_again.new]
+        writer = BlockWriter(self.database, self.reader)
+        blocks = writer.packed(run, new, apt_archive.forms)
+        for cut_again in cuts:
+            files += self._files(apt_archive, cut_again)
+        return MadeIndices(tuple(files), tuple(unlisted), tuple(blocks))
+
+    def _has_installer(
+        self,
+        suite: Suite,
+        base: Sequence[IndexFile],
+        changed: Sequence[tuple[Unlisted, Entry]],
+        *,
+        whole: bool,
+    ) -> bool:
+        """Return whether a suite has packages for the installer.
+
+        It has what its index files say, if none of these packages has changed.
+        """
+        if base and not whole and not any(package.installer for package, _ in changed):
+            return any(is_for_installer(file.path) for file in base)
+        with self.database.connect() as conn:
+            return rows.has_installer(conn, suite.id)
 
     def _rebuilt(
         self, run: RunLog, apt_archive: AptArchive, suite: Suite, place: IndexPlace
@@ -89,47 +152,29 @@ class Indexer:
         """Make an index from all of its packages."""
         with self.database.connect() as conn:
             entries = sorted(_all_entries(conn, suite, place), key=lambda entry: entry.key)
-        return self._files(run, apt_archive, suite, place, list(cut(entries)))
+        made = _Cut(suite.id, place, list(cut(entries)))
+        BlockWriter(self.database, self.reader).keep(run, made.new, apt_archive.forms)
+        return self._files(apt_archive, made)
 
-    def _changed(
-        self,
-        run: RunLog,
-        apt_archive: AptArchive,
-        suite: Suite,
-        place: IndexPlace,
-        *,
-        old: Sequence[IndexFile],
-        changes: Changes,
-    ) -> Iterator[IndexFile]:
-        """Make an index from what it was and what changed."""
-        with self.database.connect() as conn:
-            layout = rows.layout(conn, old[0].layout)
-        return self._files(run, apt_archive, suite, place, list(recut(layout, changes, self._load)))
+    def _recut(self, old: IndexFile, changes: Changes) -> list[BlockRef | PlainBlock]:
+        """Cut an index out of what it was and what changed."""
+        return list(recut(self.reader.layout(old.layout), changes, self._load))
 
     def _load(self, ref: BlockRef) -> list[Entry]:
         return entries_of(b"".join(self.reader.read([ref.sha256], "plain")))
 
-    def _files(
-        self,
-        run: RunLog,
-        apt_archive: AptArchive,
-        suite: Suite,
-        place: IndexPlace,
-        cut_blocks: Sequence[BlockRef | PlainBlock],
-    ) -> Iterator[IndexFile]:
-        """Keep the blocks of an index; give it in every form."""
-        new = [each for each in cut_blocks if isinstance(each, PlainBlock)]
-        BlockWriter(self.database, self.reader).keep(run, new, apt_archive.forms)
-        blocks = [
-            (each.ref if isinstance(each, PlainBlock) else each).sha256 for each in cut_blocks
-        ]
+    def _files(self, apt_archive: AptArchive, made: _Cut) -> Iterator[IndexFile]:
+        """Give an index in every form."""
+        refs = made.refs
+        blocks = [each.sha256 for each in refs]
         layout = rows.layout_name(blocks)
+        self.reader.remember_layout(layout, refs)
         # The plain name is listed even where clients cannot get it: apt wants to know its hash.
         for form in dict.fromkeys(("plain", *apt_archive.forms)):
-            digest = self.hashes.measure((suite.id, place.path), form, blocks)
+            digest = self.hashes.measure((made.suite_id, made.place.path), form, blocks)
             yield IndexFile(
-                suite_id=suite.id,
-                path=place.path,
+                suite_id=made.suite_id,
+                path=made.place.path,
                 form=form,
                 served=form in apt_archive.forms,
                 layout=layout,

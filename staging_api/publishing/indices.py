@@ -19,6 +19,9 @@ _KEY_FIELD = re.compile(
     r"^(Package|Version|Architecture):[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE
 )
 
+#: Where the index files of the packages for the installer lie, in the folder of their component.
+INSTALLER_FOLDER = "debian-installer"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -84,7 +87,7 @@ def packages_path(component: str, architecture: str, *, installer: bool = False)
         architecture: such as ``amd64``.
         installer: for the Packages file of the .udebs.
     """
-    folder = f"{component}/debian-installer" if installer else component
+    folder = f"{component}/{INSTALLER_FOLDER}" if installer else component
     return f"{folder}/binary-{architecture}/Packages"
 
 

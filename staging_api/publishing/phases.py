@@ -81,31 +81,35 @@ def dominate(
     """Supersede older versions, and set when files of ended packages may leave the pool."""
     careful = options.wants("domination")
     run.phase("dominate", len(suites), lasting=careful)
-    superseded: list[Superseded] = []
-    for suite in apt_archive.suites:
-        if suite.id not in suites:
-            continue
-        whole = careful or suite.rebuild_since is not None
-        with run.database.connect() as conn:
-            sources = rows.sources_to_dominate(conn, suite.id, careful=whole)
-            binaries, decided = rows.binaries_to_dominate(conn, suite.id, careful=whole)
-        superseded += dominate_sources(sources)
-        superseded += [
-            each for each in dominate_binaries(binaries, suite.architectures) if each.id in decided
-        ]
+    chosen = [suite for suite in apt_archive.suites if suite.id in suites]
+    whole = [suite.id for suite in chosen if careful or suite.rebuild_since is not None]
+    changed = [suite.id for suite in chosen if suite.id not in whole]
     with run.database.connect() as conn:
-        ended = bool(superseded) or rows.has_ended(conn, apt_archive.id)
+        candidates = rows.changed_to_dominate(conn, changed) if changed else {}
+        candidates |= {suite_id: rows.all_to_dominate(conn, suite_id) for suite_id in whole}
+    superseded: list[Superseded] = []
+    for suite in chosen:
+        if found := candidates.get(suite.id):
+            outdone = dominate_binaries(found.binaries, suite.architectures)
+            superseded += dominate_sources(found.sources)
+            superseded += [each for each in outdone if each.id in found.decided]
     unseen: list[str] = []
-    if ended:
+    if superseded or _has_ended(run, apt_archive):
         with run.writing() as conn:
-            unseen = rows.supersede(conn, superseded)
-            rows.condemn(conn, apt_archive.id, apt_archive.quarantine_seconds)
+            unseen = rows.supersede(
+                conn, apt_archive.id, superseded, apt_archive.quarantine_seconds
+            )
     run.counts["superseded"] += len(superseded) - len(unseen)
     # A package that clients never saw does not count as published.
     run.counts["published"] -= len(unseen)
     run.counts["superseded_at_once"] += len(unseen)
     for note in unseen[:_NOTES_AT_MOST]:
         run.note(note)
+
+
+def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
+    with run.database.connect() as conn:
+        return rows.has_ended(conn, apt_archive.id)
 
 
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:

@@ -16,7 +16,7 @@ from staging_api.db.engine import Database
 from staging_api.debian import xz
 from staging_api.debian.forms import Form, unpack
 from staging_api.publishing import rows
-from staging_api.publishing.blocks import Digest, assemble
+from staging_api.publishing.blocks import BlockRef, Digest, assemble
 from staging_api.publishing.index_model import FORM_OF
 
 #: Enough for both architectures of an archive of 50,000 packages.
@@ -24,6 +24,7 @@ REMEMBERED_BYTES = 128 << 20
 _AT_ONCE = 16
 _MAX_BLOCK_BYTES = 16 << 20
 _REMEMBERED_FILES = 2000
+_REMEMBERED_LAYOUTS = 200
 
 
 class BlockReader:
@@ -34,7 +35,26 @@ class BlockReader:
         self._capacity = capacity_bytes
         self._bytes = 0
         self._pieces: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._layouts: OrderedDict[str, Sequence[BlockRef]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def layout(self, name: str) -> Sequence[BlockRef]:
+        """Return the blocks of an index file, in order, by the name of its layout."""
+        with self._lock:
+            found = self._layouts.get(name)
+        if found is None:
+            with self._database.connect() as conn:
+                found = rows.layout(conn, name)
+            self.remember_layout(name, found)
+        return found
+
+    def remember_layout(self, name: str, blocks: Sequence[BlockRef]) -> None:
+        """Keep the blocks of an index file in memory; the oldest are dropped."""
+        with self._lock:
+            self._layouts[name] = blocks
+            self._layouts.move_to_end(name)
+            while len(self._layouts) > _REMEMBERED_LAYOUTS:
+                self._layouts.popitem(last=False)
 
     def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
         """Yield blocks in one form, in this order; a few at a time are in memory."""

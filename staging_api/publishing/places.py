@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from staging_api.publishing.domination import ALL
 from staging_api.publishing.index_model import Unlisted
-from staging_api.publishing.indices import Entry, packages_path, sources_path
+from staging_api.publishing.indices import (
+    INSTALLER_FOLDER,
+    Entry,
+    packages_path,
+    sources_path,
+)
 from staging_api.publishing.model import Suite
 
 #: What changes in one index file: by key, the entry to put there, or None to take it away.
@@ -64,3 +69,8 @@ def changes_in(place: IndexPlace, entries: Sequence[tuple[Unlisted, Entry]]) -> 
     # What goes comes first: the same package may have been sent again.
     here.sort(key=lambda change: change[0].shown)
     return {entry.key: entry if package.shown else None for package, entry in here}
+
+
+def is_for_installer(path: str) -> bool:
+    """Return whether an index file lists packages for the installer."""
+    return f"/{INSTALLER_FOLDER}/" in path

@@ -258,17 +258,17 @@ class Publisher:
     ) -> HookFailed | None:
         phases.accept(run, apt_archive)
         suites, failed = self._suites, None
-        work = suites.with_work(apt_archive)
-        security = tuple(
-            suite.name
-            for suite in apt_archive.suites
-            if suite.id in work and suite.name.endswith(_SECURITY)
-        )
-        if security and not options.suites:
+        if not options.suites and (security := self._security(apt_archive)):
             # Fixes do not wait for the rest to be made.
             failed = suites.publish(run, apt_archive, replace(options, suites=security), hooks=True)
             apt_archive = self.apt_archive(apt_archive.name)
         return suites.publish(run, apt_archive, options, hooks=True) or failed
+
+    def _security(self, apt_archive: AptArchive) -> tuple[str, ...]:
+        """Return the names of suites of security fixes that have something to publish."""
+        suites = [suite for suite in apt_archive.suites if suite.name.endswith(_SECURITY)]
+        work = self._suites.with_work(apt_archive) if suites else set()
+        return tuple(suite.name for suite in suites if suite.id in work)
 
 
 _OPERATIONS: Mapping[

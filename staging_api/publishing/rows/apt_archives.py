@@ -28,26 +28,7 @@ _FIND = text("""
     FROM apt_archives r WHERE r.name = :name
 """)
 
-# What a run has to look at: suites with something to publish or to list, unless they are held, and
-# those whose Release expires soon, or is signed by another key.
-_WITH_WORK = text("""
-    SELECT s.id FROM suites s JOIN apt_archives a ON a.id = s.archive_id
-    WHERE s.archive_id = :archive_id AND (
-        s.dirty_since IS NOT NULL
-        OR s.rebuild_since IS NOT NULL
-        OR NOT EXISTS (SELECT FROM suite_holds h WHERE h.suite_id = s.id) AND (
-            EXISTS (
-                SELECT FROM package_publications p
-                WHERE p.suite_id = s.id AND p.state = 'pending')
-            OR EXISTS (
-                SELECT FROM package_publications p
-                WHERE p.suite_id = s.id AND p.unlisted_since IS NOT NULL))
-        OR EXISTS (
-            SELECT FROM release_files r
-            WHERE r.suite_id = s.id AND r.gone_number IS NULL AND (
-                r.valid_until < clock_timestamp() + make_interval(secs => a.valid_for_seconds / 2.0)
-                OR cast(:signer AS text) IS NOT NULL AND r.signed_by IS DISTINCT FROM :signer)))
-""")
+_WITH_WORK = text("SELECT publisher_suites_with_work(:archive_id, :signer)")
 _EXPIRING = text("""
     SELECT DISTINCT a.name, r.signed_by FROM apt_archives a
     JOIN suites s ON s.archive_id = a.id

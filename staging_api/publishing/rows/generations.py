@@ -4,15 +4,20 @@ Every function that writes takes a connection that has passed `locks.store.guard
 transaction; `pin` and `unpin` alone need no lock.
 """
 
-from collections.abc import Mapping
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from staging_api.errors import NotFound
+from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
 from staging_api.publishing.model import Distribution, Generation, SuiteHold
-from staging_api.publishing.rows.mapping import made
+from staging_api.publishing.rows.indices import layout_name
+from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.rows.pool import REMOVABLE
 
 _GENERATIONS = """
@@ -26,7 +31,10 @@ _LIST = text(
 )
 _DISTRIBUTION = text("""
     SELECT g.*, a.name AS archive, d.changed_at, d.changed_by,
-        g.id = d.live_generation_id AS is_live, g.id = d.head_generation_id AS is_head
+        g.id = d.live_generation_id AS is_live, g.id = d.head_generation_id AS is_head, array(
+            SELECT to_json(n) FROM (
+                SELECT h.*, s.name AS suite FROM suite_holds h JOIN suites s ON s.id = h.suite_id
+                WHERE s.archive_id = a.id ORDER BY s.name) n) AS hold_rows
     FROM apt_archives a
     JOIN distributions d ON d.archive_id = a.id
     JOIN dists_generations g ON g.id IN (d.live_generation_id, d.head_generation_id)
@@ -40,46 +48,19 @@ _BEGIN = text(f"""
     INSERT INTO dists_generations (id, archive_id, number, content_number, state, run_id)
     SELECT :id, :archive_id, n.number, n.number, 'building', :run_id FROM ({_NEXT_NUMBER}) n
 """)  # noqa: S608 - our own words
-# An archive has one live generation, so the new one is written when the old ones have been counted.
-# Its row is there already if there are hooks, which may look at it.
-_GO_LIVE = text(f"""
-    WITH retired AS (
-        UPDATE dists_generations SET state = 'retired', retired_at = clock_timestamp()
-        WHERE archive_id = :archive_id AND state = 'live' RETURNING id
-    ), live AS (
-        INSERT INTO dists_generations AS g (
-            id, archive_id, number, content_number, state, run_id, live_at)
-        SELECT :id, :archive_id, n.number, coalesce(:content_number, n.number), 'live', :run_id,
-            clock_timestamp()
-        FROM ({_NEXT_NUMBER}) n, (SELECT count(*) FROM retired) r
-        ON CONFLICT (id) DO UPDATE SET state = 'live', live_at = clock_timestamp(),
-            content_number = coalesce(:content_number, g.number)
-        WHERE g.state = 'building'
-        RETURNING number
-    )
-    INSERT INTO distributions AS d (
-        archive_id, live_generation_id, head_generation_id, changed_by)
-    SELECT :archive_id, :id, :id, :caller FROM live
-    ON CONFLICT (archive_id) DO UPDATE
-    SET live_generation_id = :id, changed_at = clock_timestamp(), changed_by = :caller,
-        head_generation_id = CASE WHEN :is_head THEN :id ELSE d.head_generation_id END
-    RETURNING (SELECT number FROM live)
-""")  # noqa: S608 - our own words
-_HOLDS = text("""
-    SELECT h.*, s.name AS suite FROM suite_holds h JOIN suites s ON s.id = h.suite_id
-    WHERE s.archive_id = :archive_id ORDER BY s.name
+_GO_LIVE = text("""
+    SELECT publisher_go_live(
+        :id, :archive_id, :run_id, :caller, :is_head, :content_number, cast(:holds AS jsonb),
+        cast(:closed AS jsonb), cast(:layouts AS jsonb), cast(:files AS jsonb),
+        cast(:releases AS jsonb))
 """)
+_SETTLE = text("SELECT publisher_settle(:number, cast(:shown AS jsonb), cast(:suites AS jsonb))")
 # What each suite of a generation lists: mostly its own.
 _CONTENTS = text("""
     SELECT s.id, coalesce(h.content_number, g.content_number) AS number
     FROM dists_generations g JOIN suites s ON s.archive_id = g.archive_id
     LEFT JOIN generation_holds h ON h.generation_id = g.id AND h.suite_id = s.id
     WHERE g.id = :id
-""")
-_KEEP_HOLDS = text("""
-    INSERT INTO generation_holds (generation_id, suite_id, content_number)
-    SELECT :id, h.suite_id, h.number
-    FROM unnest(cast(:suites AS int[]), cast(:numbers AS bigint[])) AS h (suite_id, number)
 """)
 _HOLD = text("""
     INSERT INTO suite_holds AS h (suite_id, generation_id, content_number, held_by, reason)
@@ -88,15 +69,6 @@ _HOLD = text("""
     ON CONFLICT (suite_id) DO UPDATE
     SET generation_id = excluded.generation_id, content_number = excluded.content_number,
         held_at = clock_timestamp(), held_by = excluded.held_by, reason = excluded.reason
-""")
-_CLEAR_DIRTY = text("""
-    UPDATE suites s
-    SET dirty_since = CASE WHEN s.dirty_since = d.dirty THEN NULL ELSE s.dirty_since END,
-        rebuild_since = CASE WHEN s.rebuild_since = d.rebuild THEN NULL ELSE s.rebuild_since END
-    FROM unnest(
-        cast(:ids AS int[]), cast(:dirty AS timestamptz[]), cast(:rebuild AS timestamptz[])
-    ) AS d (id, dirty, rebuild)
-    WHERE s.id = d.id AND (s.dirty_since = d.dirty OR s.rebuild_since = d.rebuild)
 """)
 _PIN = text("""
     UPDATE dists_generations
@@ -122,6 +94,28 @@ _REAP = text(f"""
     WHERE {_REAPABLE}
 """)  # noqa: S608 - our own words
 _AFTER_ALL = "~"  # sorts behind every ULID
+
+
+@dataclass(frozen=True)
+class NewGeneration:
+    """A generation that is to go live.
+
+    Attributes:
+        run_id: of the run that made it.
+        caller: on whose behalf it goes live.
+        holds: by suite that is held in it, the number of the generation whose packages it lists.
+        content_number: of the one generation whose packages all of its suites list; None for its
+            own.
+        releases: the texts that it is the first to have.
+    """
+
+    id: str
+    archive_id: int
+    run_id: str
+    caller: str
+    holds: Mapping[int, int]
+    content_number: int | None
+    releases: Sequence[ReleaseText]
 
 
 def find_generation(conn: Connection, generation_id: str) -> Generation:
@@ -153,8 +147,7 @@ def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None
         next(made(Generation, row) for row in rows if getattr(row, which))
         for which in ("is_live", "is_head")
     )
-    holds = conn.execute(_HOLDS, {"archive_id": rows[0].archive_id})
-    held = tuple(made(SuiteHold, row) for row in holds)
+    held = tuple(made(SuiteHold, row, held_at=moment(row["held_at"])) for row in rows[0].hold_rows)
     return made(Distribution, rows[0], live=live, head=head, held=held)
 
 
@@ -166,51 +159,60 @@ def begin_generation(
 
 
 def go_live(
-    conn: Connection,
-    generation_id: str,
-    archive_id: int,
-    caller: str,
-    *,
-    is_head: bool,
-    run_id: str | None,
-    content_number: int | None = None,
+    conn: Connection, new: NewGeneration, closed: Sequence[IndexFile], opened: Sequence[IndexFile]
 ) -> int:
     """Make a generation live from this transaction's commit on; return its number.
 
     Args:
-        is_head: whether no suite is held in it.
-        content_number: of the one generation whose packages all of its suites list; None for its
-            own.
+        conn: a transaction of the lock's holder.
+        new: the generation, and its new Releases.
+        closed: index files that it is the first not to have.
+        opened: those that it is the first to have.
     """
-    given = {"archive_id": archive_id, "id": generation_id, "caller": caller, "is_head": is_head}
-    given |= {"run_id": run_id, "content_number": content_number}
+    # What was taken over has its layout already.
+    made_now = {f.layout: f.blocks for f in opened if f.blocks or f.layout == layout_name(())}
+    given = {
+        "id": new.id,
+        "archive_id": new.archive_id,
+        "run_id": new.run_id,
+        "caller": new.caller,
+        "is_head": not new.holds,
+        "content_number": new.content_number,
+        "holds": json.dumps(new.holds),
+        "closed": json.dumps([_named(each) for each in closed]),
+        "layouts": json.dumps([{"sha256": n, "blocks": b} for n, b in made_now.items()]),
+        "files": json.dumps([_row(each, but="blocks") for each in opened]),
+        "releases": json.dumps([_release(each) for each in new.releases]),
+    }
     return int(conn.execute(_GO_LIVE, given).scalar_one())
 
 
-def clear_dirty(
-    conn: Connection, seen: Mapping[int, tuple[datetime | None, datetime | None]]
+def settle(
+    conn: Connection,
+    number: int,
+    shown: Sequence[Unlisted],
+    seen: Mapping[int, tuple[datetime | None, datetime | None]],
 ) -> None:
-    """Mark suites as clean, unless they changed again since they were read.
+    """Clear the marks of packages and suites, unless they changed again since they were read.
 
     Args:
+        conn: a transaction of the lock's holder.
+        number: of the generation that shows them as they were read.
+        shown: the packages.
         seen: by suite, its `dirty_since` and its `rebuild_since`.
     """
-    if seen:
-        dirty, rebuild = zip(*seen.values(), strict=True)
-        given = {"ids": list(seen), "dirty": list(dirty), "rebuild": list(rebuild)}
-        conn.execute(_CLEAR_DIRTY, given)
+    packages = [{"id": p.id, "since": p.since.isoformat(), "shown": p.shown} for p in shown]
+    suites = [
+        {"id": suite_id, "dirty": _iso(dirty), "rebuild": _iso(rebuild)}
+        for suite_id, (dirty, rebuild) in seen.items()
+    ]
+    given = {"number": number, "shown": json.dumps(packages), "suites": json.dumps(suites)}
+    conn.execute(_SETTLE, given)
 
 
 def contents_of(conn: Connection, generation_id: str) -> dict[int, int]:
     """Return, by suite, the number of the generation whose packages this one lists."""
     return {row.id: row.number for row in conn.execute(_CONTENTS, {"id": generation_id})}
-
-
-def keep_holds(conn: Connection, generation_id: str, contents: Mapping[int, int]) -> None:
-    """Note which suites of a new generation list older packages, by the number of their content."""
-    if contents:
-        given: dict[str, Any] = {"id": generation_id, "suites": list(contents)}
-        conn.execute(_KEEP_HOLDS, {**given, "numbers": list(contents.values())})
 
 
 def hold_suites(
@@ -248,3 +250,20 @@ def reap_generations(conn: Connection, archive_id: int, retention: float) -> int
     """Reap generations that are old enough and not pinned; return how many."""
     given = {"archive_id": archive_id, "retention": retention}
     return conn.execute(_REAP, given).rowcount
+
+
+def _named(file: IndexFile) -> dict[str, Any]:
+    return {"suite_id": file.suite_id, "path": file.path, "form": file.form}
+
+
+def _row(file: IndexFile, but: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(file).items() if name != but}
+
+
+def _release(text: ReleaseText) -> dict[str, Any]:
+    times = {name: _iso(getattr(text, name)) for name in ("dated_at", "valid_until", "modified_at")}
+    return {**vars(text), **times, "content": base64.b64encode(text.content).decode()}
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()

@@ -6,13 +6,11 @@ that nothing names; `drop_unnamed` finds them.
 """
 
 import hashlib
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, text
 
-from staging_api.db.dists_tables import release_files
 from staging_api.publishing.blocks import BlockRef
 from staging_api.publishing.index_model import IndexFile, ReleaseText
 from staging_api.publishing.rows.mapping import made
@@ -45,35 +43,10 @@ _ADD_BLOCK = text("""
     ON CONFLICT (sha256) DO UPDATE
     SET gz = coalesce(b.gz, excluded.gz), xz = coalesce(b.xz, excluded.xz)
 """)
-_OPEN_FILES = text("""
-    WITH layouts AS (
-        INSERT INTO index_layouts (sha256, blocks)
-        SELECT l.sha256, l.blocks
-        FROM jsonb_to_recordset(cast(:layouts AS jsonb)) AS l (sha256 text, blocks text[])
-        ON CONFLICT DO NOTHING
-    )
-    INSERT INTO index_files (
-        suite_id, path, form, served, layout, size_bytes, sha256, first_number)
-    SELECT f.suite_id, f.path, f.form, f.served, f.layout, f.size_bytes, f.sha256, :number
-    FROM jsonb_to_recordset(cast(:files AS jsonb)) AS f (
-        suite_id int, path text, form text, served boolean, layout text, size_bytes bigint,
-        sha256 text)
-""")
 _PIECES = {
     form: text(f"SELECT sha256, {form} FROM index_blocks WHERE sha256 = ANY(:digests)")  # noqa: S608
     for form in ("zst", "gz", "xz")
 }
-_CLOSE = text("""
-    WITH releases AS (
-        UPDATE release_files SET gone_number = :number
-        WHERE suite_id = ANY(cast(:released AS int[])) AND gone_number IS NULL
-    )
-    UPDATE index_files f SET gone_number = :number
-    FROM unnest(cast(:suites AS int[]), cast(:paths AS text[]), cast(:forms AS text[]))
-        AS g (suite_id, path, form)
-    WHERE f.suite_id = g.suite_id AND f.path = g.path AND f.form = g.form
-        AND f.gone_number IS NULL
-""")
 # What no kept generation has: one that is live, or retired and not yet reaped.
 _DROP = """
     DELETE FROM {table} f USING suites s
@@ -134,38 +107,6 @@ def pieces(conn: Connection, digests: Sequence[str], form: str) -> dict[str, byt
     """Blocks in one form (zst, gz or xz), by their sha256."""
     rows = conn.execute(_PIECES[form], {"digests": list(digests)})
     return {row[0]: bytes(row[1]) for row in rows if row[1] is not None}
-
-
-def close(
-    conn: Connection, number: int, gone: Sequence[IndexFile], released: Collection[int]
-) -> None:
-    """Say that a generation is the first without these files, and these suites' old Releases."""
-    given = {
-        "number": number,
-        "released": list(released),
-        "suites": [each.suite_id for each in gone],
-        "paths": [each.path for each in gone],
-        "forms": [each.form for each in gone],
-    }
-    conn.execute(_CLOSE, given)
-
-
-def open_files(conn: Connection, number: int, new: Sequence[IndexFile]) -> None:
-    """Say that a generation is the first with these."""
-    # What was taken over has its layout already.
-    made_now = {f.layout: f.blocks for f in new if f.blocks or f.layout == layout_name(())}
-    layouts = [{"sha256": name, "blocks": blocks} for name, blocks in made_now.items()]
-    files = [{k: v for k, v in vars(each).items() if k != "blocks"} for each in new]
-    if files:
-        given = {"number": number, "layouts": json.dumps(layouts), "files": json.dumps(files)}
-        conn.execute(_OPEN_FILES, given)
-
-
-def add_releases(conn: Connection, number: int, new: Sequence[ReleaseText]) -> None:
-    """Say that a generation is the first with these."""
-    if new:
-        rows = [{**vars(each), "first_number": number} for each in new]
-        conn.execute(insert(release_files), rows)
 
 
 def drop_unkept(conn: Connection, archive_id: int) -> int:

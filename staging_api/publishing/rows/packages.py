@@ -50,19 +50,7 @@ _DELETE = text("""
         AND p.ended_at IS NULL
     RETURNING p.suite_id
 """)
-_UNLISTED = text("""
-    SELECT p.id, p.unlisted_since AS since, p.state = 'published' AS shown, p.component,
-        b.architecture, coalesce(b.installer, false) AS installer,
-        coalesce(b.control, s.control) AS control, p.source_release_id,
-        f.path, f.size_bytes, f.sha256
-    FROM package_publications p
-    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
-    LEFT JOIN source_releases s ON s.id = p.source_release_id
-    LEFT JOIN source_release_files d ON d.source_release_id = s.id AND d.position = 0
-    JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
-    WHERE p.suite_id = :suite AND p.unlisted_since IS NOT NULL
-    ORDER BY p.id
-""")
+_UNLISTED = text("SELECT * FROM publisher_unlisted(:suites)")
 _LISTED_BINARIES = text("""
     SELECT p.source_release_id, b.control, f.path, f.size_bytes, f.sha256
     FROM package_publications p
@@ -88,16 +76,6 @@ _HAS_INSTALLER = text("""
         SELECT FROM binary_releases b
         JOIN package_publications p ON p.binary_release_id = b.id
         WHERE b.installer AND p.suite_id = :suite AND p.state = 'published')
-""")
-_MARK_LISTED = text("""
-    UPDATE package_publications p
-    SET unlisted_since = CASE WHEN p.unlisted_since = l.since THEN NULL ELSE p.unlisted_since END,
-        listed_in = CASE WHEN l.shown THEN coalesce(p.listed_in, :number) ELSE p.listed_in END,
-        delisted_in = CASE WHEN l.shown THEN NULL ELSE :number END
-    FROM unnest(
-        cast(:ids AS bigint[]), cast(:since AS timestamptz[]), cast(:shown AS boolean[])
-    ) AS l (id, since, shown)
-    WHERE p.id = l.id
 """)
 _ANALYZE = text("ANALYZE uploads, package_files, binary_releases, package_publications")
 _LIST = text("""
@@ -145,9 +123,10 @@ def delete_package_publication(
     return conn.execute(_DELETE, given).scalar_one_or_none()
 
 
-def unlisted(conn: Connection, suite_id: int) -> list[Unlisted]:
-    """What the index files of a suite do not show as it is."""
-    return [made(Unlisted, row) for row in conn.execute(_UNLISTED, {"suite": suite_id})]
+def unlisted(conn: Connection, suite_ids: Sequence[int]) -> list[Unlisted]:
+    """What the index files of these suites do not show as it is."""
+    rows = conn.execute(_UNLISTED, {"suites": list(suite_ids)})
+    return [made(Unlisted, row) for row in rows]
 
 
 def listed_binaries(
@@ -177,19 +156,6 @@ def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[
 def has_installer(conn: Connection, suite_id: int) -> bool:
     """Whether a suite has packages for the installer."""
     return bool(conn.execute(_HAS_INSTALLER, {"suite": suite_id}).scalar_one())
-
-
-def mark_listed(conn: Connection, number: int, listed: Sequence[Unlisted]) -> None:
-    """Say that a generation shows these as they were read; those that changed since stay marked."""
-    if not listed:
-        return
-    given = {
-        "number": number,
-        "ids": [each.id for each in listed],
-        "since": [each.since for each in listed],
-        "shown": [each.shown for each in listed],
-    }
-    conn.execute(_MARK_LISTED, given)
 
 
 def renew_statistics(conn: Connection) -> None:
