@@ -6,5 +6,5 @@ FROM staged_files f
 JOIN staged_artifacts now ON now.id = f.artifact_id
 JOIN staged_artifacts ever ON ever.archive_url = now.archive_url AND ever.name = now.name
 JOIN staging_events e ON e.artifact_id = ever.id AND e.kind = 'artifact' AND e.to_state = 'staged'
-WHERE f.path = :path
+WHERE f.path COLLATE "C" = :path
 ORDER BY e.at LIMIT 1;
