@@ -60,6 +60,16 @@ class Pruning:
             )
             return Prune(repository.find_prune(conn, prune_id), planned.artifacts)
 
+    def find(self, token: str) -> Prune:
+        """Return a prune with those of its artifacts that are still staged.
+
+        Raises:
+            NotFound: there is none, or its preview was deleted.
+        """
+        with self.upkeep.database.connect() as conn:
+            record = repository.find_prune(conn, token)
+            return Prune(record, repository.idle_of(conn, list(record.artifact_ids)))
+
     def run(self, token: str, reason: str, origin: RequestOrigin) -> Prune:
         """Evict what a preview listed, and remove what nothing names any more.
 

@@ -26,7 +26,7 @@ from staging_api.ui.freshness import Fragment, Fragments
 from staging_api.ui.once import done_once
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
-from staging_api.ui.screen import Action, Done, Form, Screen, View, roles_of
+from staging_api.ui.screen import Action, Done, Form, Screen, Shown, View, roles_of
 from staging_api.ui.shell import layout_of
 
 
@@ -93,15 +93,22 @@ class Page:
         except StagingApiError as error:
             self._send(req, resp, view, error, form)
             return
+        if isinstance(done, Shown):
+            self._send_shown(req, resp, view, done, form=form)
+            return
         mark = "&" if "?" in done.location else "?"
         go_to(resp, f"{done.location}{mark}{urlencode({'done': name})}")
 
-    def _done(self, action: Action, view: View, form: Form) -> Done:
-        def act() -> Done:
+    def _done(self, action: Action, view: View, form: Form) -> Done | Shown:
+        if not form.get("once"):
             return action.run(self._deps, view, form)
 
-        if not form.get("once"):
-            return act()
+        def act() -> Done:
+            done = action.run(self._deps, view, form)
+            if not isinstance(done, Done):
+                raise TypeError("what is shown at once is not kept for a second request")
+            return done
+
         return done_once(self._deps.api.locks, view.origin, form, act)
 
     def _send(
@@ -116,6 +123,18 @@ class Page:
         if shown.goes_to is not None:
             go_to(resp, shown.goes_to)
             return
+        self._send_shown(req, resp, view, shown, error=error, form=form)
+
+    def _send_shown(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        view: View,
+        shown: Shown,
+        *,
+        error: StagingApiError | None = None,
+        form: Form | None = None,
+    ) -> None:
         layout = layout_of(self._deps, req, self._screens, shown, view.now)
         problem = problem_of(error, layout["request_id"]) if error else None
         names = {**layout, "layout": "base.html", "problem": problem, "form": form or {}}

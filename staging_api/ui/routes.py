@@ -11,7 +11,17 @@ from staging_api.ui.error_pages import ErrorPages
 from staging_api.ui.freshness import Fragments
 from staging_api.ui.page import Page
 from staging_api.ui.screen import Screen, roles_of
-from staging_api.ui.screens import builds, locks, now, search, stagings
+from staging_api.ui.screens import (
+    builds,
+    catalogue,
+    locks,
+    now,
+    processes,
+    search,
+    stagings,
+    store,
+    wall,
+)
 from staging_api.ui.screens.artifact_actions import EVICT, PIN, UNPIN
 from staging_api.ui.screens.stage_actions import CANCEL, STAGE, STAGE_AGAIN
 from staging_api.ui.small_pages import Badge, Entrance, Theme
@@ -46,6 +56,24 @@ SCREENS: tuple[Screen, ...] = (
         "GET /locks/{lock_id}",
         actions={"break": locks.BREAK},
     ),
+    Screen(
+        "/ui/store",
+        store.show,
+        "GET /store",
+        actions={"preview": store.PREVIEW, "prune": store.PRUNE},
+        label="Store",
+        key="s",
+    ),
+    Screen("/ui/processes", processes.show, "GET /processes", label="Processes", key="r"),
+    Screen(
+        "/ui/catalogue",
+        catalogue.show,
+        "GET /catalogue",
+        actions={"try": catalogue.TRY},
+        label="Catalogue",
+        key="c",
+    ),
+    Screen("/ui/wall", wall.show, "GET /counts", label="Wall", key="w"),
     Screen("/ui/search", search.show, "GET /stagings"),
 )
 

@@ -100,7 +100,8 @@ class Done:
 
 Form = Mapping[str, str]
 Show = Callable[[UiDependencies, View], Shown]
-Run = Callable[[UiDependencies, View, Form], Done]
+#: Does it; what changes nothing may show its result at once.
+Run = Callable[[UiDependencies, View, Form], Done | Shown]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Processes: the pods and workers that the database saw, and whether they run the same code."""
+
+from collections import Counter
+
+from staging_api import about
+from staging_api.ui.copies import Copies, api_path
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.screen import Shown, View
+
+_PAGE = 200
+_SQL = """SELECT name, kind, version, build, busy, places, waiting, threads, started_at, seen_at
+FROM service_processes ORDER BY name;"""
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """List the processes that were seen within a day, and what they lack."""
+    page = deps.api.processes.page(limit=_PAGE, after=view.query.get("after", ""))
+    database = deps.api.processes.database_facts()
+    alive = [each for each in page.items if each.alive]
+    builds = Counter(each.build for each in alive)
+    kinds = Counter(each.kind for each in alive)
+    lost = len(page.items) - len(alive)
+    mood = "warn" if lost or len(builds) > 1 or not kinds["worker"] else "ok"
+    return Shown(
+        "processes.html",
+        f"{len(alive)} processes alive" + (f", {lost} not seen" if lost else ""),
+        {
+            "page": page,
+            "database": database,
+            "kinds": kinds,
+            "builds": builds,
+            "lost": lost,
+            "own_build": about.build(),
+            "places": sum(each.places for each in alive if each.kind == "api"),
+            "busy": sum(each.busy for each in alive if each.kind == "api"),
+            "waiting": sum(each.waiting for each in alive),
+        },
+        mood=mood,
+        copies=Copies(
+            api_path("/processes"),
+            cli="staging-api processes",
+            python='for each in client.processes(): print(each["name"], each["alive"])',
+            sql=_SQL,
+        ),
+    )

@@ -1,0 +1,85 @@
+"""Wall: the numbers of Now in six tiles, without controls, for a screen on a wall."""
+
+from dataclasses import dataclass
+
+from staging_api.locks.model import IDEMPOTENCY, LockFilter
+from staging_api.staging.store_report import store_report
+from staging_api.ui.copies import Copies, api_path
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import duration, size
+from staging_api.ui.screen import Shown, View
+
+_MINUTES = 60
+_LOCKS = 100
+_FULL = 0.9
+_LONG_LEASES = 10
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number; `mood` as of a page."""
+
+    number: str
+    label: str
+    mood: str = ""
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show what runs, what failed and was staged in the last hour, locks, space, processes."""
+    counts = deps.api.counts.page("minute", limit=_MINUTES)
+    running = sum(counts.unfinished.values())
+    failed = sum(each.stagings.get("failed", 0) for each in counts.items)
+    staged = sum(each.stagings.get("staged", 0) for each in counts.items)
+    fetched = sum(each.fetched_bytes for each in counts.items)
+    spared = sum(each.staged_bytes for each in counts.items) - fetched
+    tiles = [
+        Tile(str(running), "stagings under way", "busy" if running else ""),
+        Tile(str(failed), "failed in the last hour", "bad" if failed else ""),
+        Tile(
+            str(staged),
+            f"staged in the last hour: {size(fetched)} fetched, {size(max(spared, 0))} spared",
+        ),
+        _locks(deps, view),
+        _space(deps),
+        _processes(deps),
+    ]
+    moods = {tile.mood for tile in tiles}
+    return Shown(
+        "wall.html",
+        f"{failed} failed, {running} under way" if failed else f"{running} under way",
+        {"tiles": tiles},
+        mood=next((mood for mood in ("bad", "warn", "busy") if mood in moods), "ok"),
+        copies=Copies(
+            api_path("/counts", by="minute", limit=_MINUTES),
+            python=f'print(client.counts("minute", limit={_MINUTES}))',
+        ),
+    )
+
+
+def _locks(deps: UiDependencies, view: View) -> Tile:
+    only = LockFilter(except_kind=IDEMPOTENCY.name)
+    page = deps.api.lock_service.page("held", limit=_LOCKS, only=only)
+    if not page.items:
+        return Tile("0", "locks held")
+    oldest = max((view.now - each.grant.acquired_at).total_seconds() for each in page.items)
+    long_held = oldest > _LONG_LEASES * deps.api.locks.lease_seconds
+    count = f"{len(page.items)}{'+' if page.next else ''}"
+    return Tile(
+        count, f"locks held, the oldest for {duration(oldest)}", "warn" if long_held else ""
+    )
+
+
+def _space(deps: UiDependencies) -> Tile:
+    report = store_report(deps.api.stagings.upkeep)
+    used = report.space.used + report.space.reserved
+    whole = report.quota_bytes or (used + (report.free_bytes or 0))
+    share = used / whole if whole else 0.0
+    return Tile(f"{share:.0%}", f"of the store: {size(used)}", "warn" if share > _FULL else "")
+
+
+def _processes(deps: UiDependencies) -> Tile:
+    seen = deps.api.processes.page(limit=_LOCKS).items
+    alive = sum(each.alive for each in seen)
+    lost = len(seen) - alive
+    label = f"processes alive, {lost} not seen" if lost else "processes alive"
+    return Tile(str(alive), label, "warn" if lost else "")
