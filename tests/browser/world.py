@@ -1,0 +1,119 @@
+"""A service for the pages: builds that are staged, failed and running, and hostile text all over."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from staging_api.debian.forms import Form
+from tests.apt_archive_api import AptArchiveApi
+from tests.builds import FULL_PAYLOAD, build, tar, with_manifest
+from tests.documents import document, policy, stream
+from tests.packages import control_text, deb
+from tests.service import API, STAGINGS, Client, service
+from tests.source import archive_source
+
+#: Would run, or load something, wherever it came into a page as more than text.
+HOSTILE = "<img src=//x.example/ onerror=window.hostile=1>\"'</script><b>&amp;"
+_NAME = "a<img src=x onerror=window.hostile=1>\"'&amp;.bin"
+
+
+@dataclass
+class World:
+    """A pod, and one example of each thing that a page can be about.
+
+    Attributes:
+        examples: for each parameter in the path of a page, a value.
+    """
+
+    client: Client
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def address(self, path: str) -> str:
+        """The address of a page, with an example for each parameter in its path."""
+        return self.client.url + re.sub(
+            r"\{(\w+)\}", lambda found: quote(self.examples[found[1]], safe=""), path
+        )
+
+
+@contextmanager
+def world(folder: Path, database_url: str) -> Iterator[World]:
+    """A service with something of everything, for the block."""
+    with (
+        archive_source() as source,
+        service(folder, database_url, f"{source.url}/", upload_wait_seconds="0") as made,
+    ):
+        made.worker()
+        (pod,) = made.api()
+        whole, broken, slow = (f"board-release/R17-{n}.0.0" for n in (1, 2, 3))
+        objects = dict(build(whole, payload_bytes=30_000))
+        objects["autotest.tar"] = tar({f"autotest/server/{_NAME}": b"x", "autotest/a": b"y"})
+        source.add(whole, with_manifest({n: o for n, o in objects.items() if n != "UPLOADED"}))
+        source.add(broken, with_manifest({"stateful.tgz": b"no archive", "readme.txt": b"-"}))
+        source.add(slow, build(slow, payload_bytes=900_000))
+        there = World(pod.client)
+        _stage(there, source.url, whole, broken)
+        held = source.hold(f"{source.url}/{slow}", FULL_PAYLOAD, 300_000)
+        there.client.stage(f"{source.url}/{slow}", Prefer="respond-async")
+        held.wait_until_reached()
+        _lock(there)
+        _publish(there)
+        _write_documents(there)
+        yield there
+        held.release()
+
+
+def _stage(there: World, source: str, whole: str, broken: str) -> None:
+    marker = {"X_Context_Marker": "5f0c6a4e-0000-4000-8000-000000000001", "User_Agent": HOSTILE}
+    client = there.client
+    staged = client.stage(f"{source}/{whole}", Prefer="respond-async", **marker).json
+    found = client.wait(f"{STAGINGS}/{staged['id']}", "staged", "failed")
+    failed = client.stage(f"{source}/{broken}", Prefer="respond-async").json
+    client.wait(f"{STAGINGS}/{failed['id']}", "failed")
+    there.examples["staging_id"] = found["id"]
+    ready = [each for each in found["artifacts"] if each["state"] == "staged"]
+    there.examples["artifact_id"] = ready[0]["id"]
+    there.examples["archive_url"] = f"{source}/{whole}"
+    files = client.get(f"{API}/artifacts/{ready[0]['id']}/files").json["items"]
+    there.examples["sha256"] = files[0]["sha256"]
+    evicted = ready[-1]["id"]
+    client.delete(f"{API}/artifacts/{evicted}", {"reason": HOSTILE})
+
+
+def _lock(there: World) -> None:
+    (held,) = [
+        each
+        for each in there.client.get(f"{API}/locks?state=held").json["items"]
+        if each["kind"] == "archive"
+    ][:1]
+    there.examples["lock_id"] = held["id"]
+
+
+def _publish(there: World) -> None:
+    archive = AptArchiveApi.make(there.client, label="of <b>tests</b>")
+    raw = deb(control_text("hello", "1.0-1", "amd64"), Form.GZ)
+    assert archive.upload("hello_1.0-1_amd64.deb", raw).status == 201
+    other = deb(control_text("other", "1.0-1", "amd64"), Form.GZ)
+    refused = archive.upload("other_1.0-1_amd64.deb", other).json["items"][0]["id"]
+    assert there.client.post(f"{API}/uploads/{refused}/reject", {"reason": HOSTILE}).status == 200
+    run = archive.published()
+    there.examples["archive"] = archive.name
+    there.examples["publication_id"] = run["id"]
+    there.examples["upload_id"] = refused
+    generations = there.client.get(f"{API}/distributions/{archive.name}/generations").json["items"]
+    there.examples["generation_id"] = generations[0]["id"]
+
+
+def _write_documents(there: World) -> None:
+    client = there.client
+    yaml = {"Content-Type": "application/x-yaml"}
+    for name in ("first", "second"):
+        body = stream(document(name, {"value": HOSTILE}), *([policy()] if name == "first" else []))
+        path = f"{API}/configdocs/{name}?buffermode=append&reason={quote(HOSTILE)}"
+        assert client.send("POST", path, body, yaml).status == 201
+        if name == "first":
+            assert client.send("POST", f"{API}/commitconfigdocs").status == 200
+    there.examples |= {"collection": "first", "number": "1", "namespace": "pegleg"}
+    there.examples |= {"kind": "Script", "version": "v1", "name": "first"}
