@@ -41,6 +41,7 @@ class Tab:
 
     page: Page
     wrong: list[str] = field(default_factory=list)
+    _host: str = ""
 
     def __post_init__(self) -> None:
         self.page.on("console", lambda said: self._said(said.type, said.text))
@@ -50,13 +51,17 @@ class Tab:
 
     def open(self, address: str) -> None:
         """Open a page, and wait until it is shown."""
+        self.show(address)
+        if self.page.evaluate("window.hostile"):
+            self.wrong.append("text of others ran as a script")
+
+    def show(self, address: str) -> None:
+        """The same, where no script can be asked."""
         self._host = urlsplit(address).netloc
         answer = self.page.goto(address, wait_until="load")
         assert answer is not None
         if not answer.ok:
             self.wrong.append(f"{address} is answered by {answer.status}")
-        if self.page.evaluate("window.hostile"):
-            self.wrong.append("text of others ran as a script")
 
     def too_wide(self) -> list[str]:
         """What reaches beyond the right edge of the window, so that the page scrolls sideways."""
@@ -80,7 +85,7 @@ class Tab:
             self.wrong.append(f"{kind}: {text}")
 
     def _asked(self, url: str) -> None:
-        if urlsplit(url).netloc != self._host:
+        if self._host and urlsplit(url).netloc != self._host:
             self.wrong.append(f"asked for {url}")
 
 

@@ -1,4 +1,4 @@
-"""A service for the pages: builds that are staged, failed and running, and hostile text all over."""
+"""A service for the pages: builds staged, failed and running, and hostile text all over."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every screen in a browser: sizes, colours, keyboard, no script, nothing hostile, nothing wrong."""
+"""Every screen in a browser: sizes, colours, keyboard, no script, nothing hostile or wrong."""
 
 import os
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_a_screen_says_the_same_without_a_script(
 ) -> None:
     context, shown = tab(chromium, java_script_enabled=False)
     with context:
-        shown.page.goto(there.address(path))
+        shown.show(there.address(path))
         assert shown.page.locator("main h1").count() == 1
         assert shown.page.locator("main").inner_text().strip()
         assert shown.wrong == []
