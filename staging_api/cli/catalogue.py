@@ -95,6 +95,9 @@ def _checked(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"! two entries of the default bring {place}"
     if result["left_over"]:
         yield f"left over: {', '.join(result['left_over'])}"
+    # A service of the version before does not say it.
+    if result.get("left_out"):
+        yield f"left out, as nobody could ask for it: {', '.join(result['left_out'])}"
     yield "* is what a request gets that names nothing"
 
 

@@ -138,6 +138,9 @@ class CatalogueCheckBody(Body):
     default: list[str]
     artifacts: list[EntryResultBody]
     left_over: list[str] = Field(description="objects that no entry takes")
+    left_out: list[str] = Field(
+        description="names in the archive's list that are not safe, escaped; the first 100"
+    )
     collisions: list[str] = Field(description="files that two entries of the default would bring")
 
     @classmethod
@@ -149,5 +152,6 @@ class CatalogueCheckBody(Body):
             default=list(result.catalogue.default),
             artifacts=[EntryResultBody.of(entry) for entry in result.entries],
             left_over=list(result.left_over),
+            left_out=list(result.left_out),
             collisions=list(result.collisions),
         )

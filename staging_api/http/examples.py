@@ -228,6 +228,7 @@ EXAMPLES: Mapping[str, Any] = {
             }
         ],
         "left_over": ["README"],
+        "left_out": ["'logs//x'"],
         "collisions": [],
     },
     "CatalogueCheckRequest": {"archive_url": ARCHIVE},

@@ -8,9 +8,12 @@ from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArtifactAmbiguous
+from staging_api.formats.names import shown
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.url import ArchiveUrl
+
+_MOST_LEFT_OUT = 100
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class CatalogueResult:
 
     Attributes:
         left_over: the objects that no entry takes.
+        left_out: names of the archive's list that nobody could ask for, as they may be shown; the
+            first of them.
         collisions: places where two entries of the default put files.
     """
 
@@ -46,6 +51,7 @@ class CatalogueResult:
     archive_url: str
     entries: Sequence[EntryResult]
     left_over: Sequence[str]
+    left_out: Sequence[str]
     collisions: Sequence[str]
 
 
@@ -74,6 +80,7 @@ class CatalogueCheck:
             url.canonical,
             entries,
             left_over=sorted(set(names) - taken - set(self.options.manifests)),
+            left_out=[shown(name) for name in names.left_out[:_MOST_LEFT_OUT]],
             collisions=_collisions(entries),
         )
 

@@ -79,8 +79,10 @@ def test_catalogues_are_listed_and_the_one_of_an_archive(
 
 def test_a_catalogue_is_tried_against_an_archive(at: Bench, client: testing.TestClient) -> None:
     url = at.build(payload_bin=b"1", suites_tgz=packed({"a": b"1"}), other_txt=b"2")
+    (at.builds / "board" / "R17-1" / "odd\x1b[2J.txt").write_text("3")
     answer = checked(client, archive_url=url, catalogue=TRIED)
     assert answer.status_code == 200, answer.text
+    assert answer.json["left_out"] == [r"'odd\x1b[2J.txt'"]
     payload, same, suites, docs = answer.json["artifacts"]
     assert (payload["objects"], payload["lands"]) == (["payload.bin"], ["payload.bin"])
     assert (suites["objects"], suites["lands"]) == (["suites.tgz"], ["./"])
