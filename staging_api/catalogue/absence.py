@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 from itertools import islice
 
 from staging_api.catalogue.model import ArtifactKind, Choice
+from staging_api.formats.names import has_unsafe_character
 
 #: Names are compared in quadratic time, so of a large archive only so many are.
 _MOST_COMPARED = 200
@@ -50,8 +51,8 @@ def nearest(wanted: str, names: Iterable[str]) -> list[str]:
 
 def _pattern(choice: Choice) -> str:
     if choice.excluding is None:
-        return choice.pattern.glob
-    return f"{choice.pattern.glob} (without {choice.excluding.glob})"
+        return _plain(choice.pattern.glob)
+    return _plain(f"{choice.pattern.glob} (without {choice.excluding.glob})")
 
 
 def _neighbours(wanted: Iterable[str], names: Sequence[str], noun: str) -> str:
@@ -59,8 +60,13 @@ def _neighbours(wanted: Iterable[str], names: Sequence[str], noun: str) -> str:
         return f"there is no {noun} at all"
     found = dict.fromkeys(name for text in wanted for name in nearest(text, names))
     shown = list(found or dict.fromkeys(names))[:_SHOWN]
-    near = ", ".join(name[:_LONGEST_NAME] for name in shown)
+    near = ", ".join(_plain(name[:_LONGEST_NAME]) for name in shown)
     return f"nearest of {len(names)} {noun}{'s' if len(names) > 1 else ''}: {near}"
+
+
+def _plain(text: str) -> str:
+    """Return a text without characters that act on a terminal."""
+    return ascii(text) if has_unsafe_character(text) else text
 
 
 def _pieces(name: str) -> set[str]:

@@ -16,7 +16,7 @@ from staging_api.cli.options import (
     Token,
     quick,
 )
-from staging_api.cli.output import exit_on_error, in_columns, print_json, print_table
+from staging_api.cli.output import exit_on_error, in_columns, print_json, print_table, say
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
 
@@ -120,16 +120,16 @@ def _show(client: StagingClient, artifact_id: str, as_json: bool) -> None:
         return
     _print(artifact, as_json)
     for line in in_columns((file.name, size(file.size_bytes), file.sha256) for file in files):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def _print(artifact: StagedArtifact, as_json: bool) -> None:
     if as_json:
         print_json(artifact.document)
         return
-    typer.echo(f"{artifact.state} {artifact.name} of {artifact.archive_url} ({artifact.id})")
+    say(f"{artifact.state} {artifact.name} of {artifact.archive_url} ({artifact.id})")
     for word, value in _facts(artifact):
-        typer.echo(f"  {word} {value}")
+        say(f"  {word} {value}")
 
 
 def _facts(artifact: StagedArtifact) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.db.engine import open_database
 from staging_api.documents.audit import DocumentVerdict, verify_documents
 from staging_api.errors import RecordBroken
@@ -64,10 +64,10 @@ def _print(verdict: AuditVerdict, of_documents: DocumentVerdict, as_json: bool) 
         whole = {"stagings": verdict.stagings, "events": verdict.events, "head": verdict.head}
         print_json({**whole, "documents": documents})
     else:
-        typer.echo(f"{verdict.events} events of {verdict.stagings} stagings are whole")
-        typer.echo(f"head {verdict.head}")
-        typer.echo(f"{of_documents.events} events of documents are whole")
-        typer.echo(f"head of documents {of_documents.head or '-'}")
+        say(f"{verdict.events} events of {verdict.stagings} stagings are whole")
+        say(f"head {verdict.head}")
+        say(f"{of_documents.events} events of documents are whole")
+        say(f"head of documents {of_documents.head or '-'}")
 
 
 def _raise_if_broken(verdict: AuditVerdict, of_documents: DocumentVerdict) -> None:

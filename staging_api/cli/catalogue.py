@@ -8,7 +8,7 @@ import typer
 
 from staging_api.cli.exits import NOT_FOUND
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token
-from staging_api.cli.output import exit_on_error, in_columns, print_json
+from staging_api.cli.output import exit_on_error, in_columns, print_json, say
 from staging_api.client import StagingClient
 from staging_api.errors import Invalid
 
@@ -45,7 +45,7 @@ def catalogue(
     if as_json:
         print_json(found)
     else:
-        typer.echo("\n".join(lines))
+        say("\n".join(lines))
     if check is not None and any(_lacks(each) for each in found["artifacts"]):
         raise SystemExit(NOT_FOUND)
 

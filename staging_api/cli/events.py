@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, Server, Timeout, Token
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.client import Event, StagingClient
 
 
@@ -47,7 +47,7 @@ def events(
             if as_json:
                 print_json(event.document)
             else:
-                typer.echo(_line(event))
+                say(_line(event))
 
 
 def _line(event: Event) -> str:

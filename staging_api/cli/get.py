@@ -12,7 +12,7 @@ import typer
 
 from staging_api.cli.display import Display, display
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
 from staging_api.errors import StagingApiError
@@ -101,6 +101,6 @@ def _print(fetched: Fetched, as_json: bool) -> None:
         )
         return
     new, all_files = len(fetched.fetched), len(fetched.files)
-    typer.echo(f"{fetched.folder}: {all_files} files, {new} fetched, {size(fetched.fetched_bytes)}")
+    say(f"{fetched.folder}: {all_files} files, {new} fetched, {size(fetched.fetched_bytes)}")
     if fetched.missing:
-        typer.echo(f"not in the archive, and optional: {', '.join(fetched.missing)}")
+        say(f"not in the archive, and optional: {', '.join(fetched.missing)}")

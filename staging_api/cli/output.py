@@ -1,6 +1,7 @@
 """The output of the verbs: results on standard output, everything else on standard error."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,17 @@ from staging_api.cli.exits import INTERRUPTED, exit_code
 from staging_api.client import Lock, StagedArtifact, Staging
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.sizes import size
+
+#: What acts on a terminal, or reverses the text behind it (CVE-2021-42574); not ends of lines and
+#: tabulators.
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text that may have come from anywhere; what acts on a terminal is escaped."""
+    typer.echo(_ACTING.sub(lambda found: ascii(found[0])[1:-1], text), err=err)
 
 
 @contextmanager
@@ -31,17 +43,18 @@ def exit_on_error(
         if as_json:
             print_json(_problem(error))
         else:
-            typer.echo(_explained(error), err=True)
+            say(_explained(error), err=True)
         raise SystemExit(exit_code(error)) from None
     except KeyboardInterrupt as interrupt:
         if text := str(interrupt) or stopped:
-            typer.echo(text, err=True)
+            say(text, err=True)
         raise SystemExit(INTERRUPTED) from None
 
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one line of JSON."""
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    text = json.dumps(document, ensure_ascii=False)
+    typer.echo(_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_staging(staging: Staging, as_json: bool) -> None:
@@ -49,13 +62,13 @@ def print_staging(staging: Staging, as_json: bool) -> None:
     if as_json:
         print_json(staging.document)
         return
-    typer.echo(f"{staging.state} {staging.archive_url} ({staging.id})")
+    say(f"{staging.state} {staging.archive_url} ({staging.id})")
     rows = [_row(artifact) for artifact in staging.artifacts]
     for line in in_columns(rows):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     for artifact in staging.artifacts:
         for warning in artifact.warnings:
-            typer.echo(f"  {artifact.name}: {warning}")
+            say(f"  {artifact.name}: {warning}")
 
 
 def print_lock(lock: Lock, as_json: bool) -> None:
@@ -63,7 +76,7 @@ def print_lock(lock: Lock, as_json: bool) -> None:
     if as_json:
         print_json(lock.document)
     else:
-        typer.echo(f"{lock.outcome or 'held'} {lock.kind} {lock.scope} ({lock.id})")
+        say(f"{lock.outcome or 'held'} {lock.kind} {lock.scope} ({lock.id})")
 
 
 def print_table(rows: Iterable[tuple[str, ...]], nothing: str, heading: Sequence[str] = ()) -> None:
@@ -76,10 +89,10 @@ def print_table(rows: Iterable[tuple[str, ...]], nothing: str, heading: Sequence
     """
     table = list(rows)
     if not table:
-        typer.echo(nothing, err=True)
+        say(nothing, err=True)
         return
     for line in in_columns([tuple(heading), *table] if heading else table):
-        typer.echo(line)
+        say(line)
 
 
 def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

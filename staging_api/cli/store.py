@@ -7,7 +7,7 @@ import typer
 
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, print_json, print_table
+from staging_api.cli.output import exit_on_error, print_json, print_table, say
 from staging_api.client import StagingClient
 from staging_api.sizes import size
 
@@ -73,11 +73,11 @@ def prune(
         return
     for each in found["artifacts"]:
         verb = "would be evicted" if done is None else "to be evicted"
-        typer.echo(f"{verb}: {each['name']} of {each['archive_url']}")
+        say(f"{verb}: {each['name']} of {each['archive_url']}")
     if done is None:
-        typer.echo(f"would be freed: {size(found['frees_bytes'])}")
+        say(f"would be freed: {size(found['frees_bytes'])}")
     else:
-        typer.echo(f"evicted: {done['evicted']} artifacts; freed: {size(done['freed_bytes'])}")
+        say(f"evicted: {done['evicted']} artifacts; freed: {size(done['freed_bytes'])}")
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

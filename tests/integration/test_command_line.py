@@ -112,6 +112,24 @@ def test_stage_prints_the_staging_and_its_artifacts(run: Run) -> None:
     assert "full_payload  staged  12.3 MB  /static/board/R17-1/update.gz" in out
 
 
+#: It would clear the screen, set the title of the window, and reverse what follows.
+HOSTILE = "a\x1b[2J\x9d0;owned\x9c\u202egnp\r"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_acts_on_a_terminal_is_printed_escaped(run: Run, options: tuple[str, ...]) -> None:
+    shown = staging(artifacts=[artifact(name=HOSTILE, url=HOSTILE, warnings=[HOSTILE])])
+    code, out, _ = run(posted(says(201, shown)), "stage", ARCHIVE, *options)
+    assert code == 0
+    refusal = problem("artifact_not_found", detail=HOSTILE)
+    _, *refused = run(posted(says(404, refusal)), "stage", ARCHIVE, *options)
+    for text in (out, "".join(refused)):
+        assert "owned" in text
+        assert all(each.isprintable() or each == "\n" for each in text)
+    if options:
+        assert json.loads(out)["artifacts"][0]["name"] == HOSTILE
+
+
 def test_stage_with_json_prints_one_line_and_nothing_else(run: Run) -> None:
     code, out, err = run(posted(says(201, staging(mood="new"))), "stage", ARCHIVE, "--json")
     assert (code, err) == (0, "")
