@@ -12,7 +12,6 @@ _UNREAD = (
     "archives_prefix_idx",
     "loose_files_folder_idx",
     "packed_files_path_idx",
-    "packed_files_sha256_idx",
 )
 
 

@@ -162,6 +162,14 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="memory for the window of a compressed stream: `zstd --long=31` needs 2 GiB",
     )
+    packs: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="whether the small members of a container file go into one pack; `auto`: unless"
+        " the database was made by a version that cannot read packs",
+    )
+    pack_file_bytes: int = Field(
+        64 << 10, ge=1, le=1 << 20, description="shorter members go into packs"
+    )
     catalogue: str = Field(
         "",
         description="built-in catalogues or files that list the artifacts of archives, comma"

@@ -27,6 +27,6 @@ def packed_up(at: Bench, artifact_id: str) -> Blob:
         repository.name_blobs(conn, {pack.sha256: pack.size_bytes})
         conn.execute(text("DELETE FROM loose_files WHERE artifact_id = :id"), {"id": artifact_id})
         repository.mark_unnamed_for_deletion(conn, [sha256 for _, sha256, _, _ in files])
-        repository.add_pack(conn, artifact_id, pack, files[0][0], files[-1][0])
+        repository.insert_pack(conn, artifact_id, pack, files[0][0], files[-1][0])
         repository.add_packed_files(conn, artifact_id, rows)
     return pack

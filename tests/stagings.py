@@ -18,6 +18,7 @@ from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.opening import open_archive
 from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.model import Staging
+from staging_api.staging.packs import Packs
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
@@ -117,6 +118,7 @@ def bench(
     store: StoreTerms = NO_QUOTA,
     opened: Callable[[Source], Source] = lambda source: source,
     blobs: BlobStore | None = None,
+    packs: Packs = Packs(),  # noqa: B008 - frozen
 ) -> Iterator[Bench]:
     """A service over `folder`; several of them on one folder stand for several pods."""
     catalogue = folder / "catalogue.yaml"
@@ -134,5 +136,6 @@ def bench(
             open_archive=lambda url: opened(open_archive(url, allowed, SourceOptions())),
             uploads=uploads,
             store=store,
+            packs=packs,
         )
         yield Bench(service, database, builds, folder / "store")

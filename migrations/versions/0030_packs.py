@@ -126,7 +126,3 @@ def _add_packs() -> None:
         [sa.text('path COLLATE "C"'), "artifact_id"],
         unique=True,
     )
-    op.execute(
-        "CREATE INDEX packed_files_sha256_idx ON packed_files"
-        " USING brin (encode(sha256, 'hex') text_bloom_ops)"
-    )

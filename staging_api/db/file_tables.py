@@ -14,7 +14,6 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
-    literal_column,
     text,
 )
 
@@ -73,9 +72,10 @@ packs = Table(
     comment="Packs: blobs that have the small files of an artifact, one behind the other.",
 )
 
-#: A million of these may be one artifact. So they have one index of paths and one that costs next
-#: to nothing, and triggers check them by the statement (``functions/packed_files.sql``), where
-#: foreign keys would check each row. The order of the columns leaves no gaps.
+#: A million of these may be one artifact. So they have one index, and triggers check them by the
+#: statement (``functions/packed_files.sql``), where foreign keys would check each row. An index of
+#: digests would double what is written for a row; auditors, who alone look for a content, read the
+#: rows. The order of the columns leaves no gaps.
 packed_files = Table(
     "packed_files",
     metadata,
@@ -90,12 +90,5 @@ packed_files = Table(
     CheckConstraint("pack_offset >= 0 AND size_bytes >= 0", name="place"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256"),
     Index("packed_files_path_idx", text('path COLLATE "C"'), "artifact_id", unique=True),
-    # For auditors, who look for a content: some bytes for each thousand of rows.
-    Index(
-        "packed_files_sha256_idx",
-        literal_column("encode(sha256, 'hex')").label("hex"),
-        postgresql_using="brin",
-        postgresql_ops={"hex": "text_bloom_ops"},
-    ),
     comment="Files whose content is a piece of a pack; the view staged_files has all files.",
 )

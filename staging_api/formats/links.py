@@ -12,7 +12,6 @@
   a selected member behind such a link, as a program that follows it would write outside.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -21,12 +20,17 @@ from staging_api.errors import ArchiveUnsafe
 from staging_api.formats.members import MemberChecker, folders_above
 from staging_api.formats.model import Keep, Member
 from staging_api.formats.names import folded, shown
+from staging_api.name_table import NameTable
 
 #: As many links one after another as Linux follows.
 _MAX_STEPS = 40
 #: The longest text of a symbolic link, in most file systems.
 _MAX_TARGET = 4096
 _DANGLING = "are links to nothing that is unpacked, and are left out"
+
+
+_EXECUTABLE, _SPARSE, _SECOND = 1, 2, 4
+_FLAGS = [bytes([flags]) for flags in range(8)]
 
 
 class _LeadsOutError(Exception):
@@ -45,26 +49,28 @@ class Links:
     checker: MemberChecker
     keep: Keep
     target_of: Callable[[str], str | None] = lambda _name: None
-    _files: dict[str, Member] = field(default_factory=dict)
-    _passed: set[str] = field(default_factory=set)
     _hard: dict[str, str] = field(default_factory=dict)
     _symbolic: dict[str, str] = field(default_factory=dict)
     _lacking: dict[str, list[str]] = field(default_factory=dict)
-    _folders: set[str] = field(default_factory=set)
     _above: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._files, self._passed, self._folders, self._further = (
+            NameTable(self.checker.scratch) for _ in range(4)
+        )
 
     def add_file(self, name: str, member: Member) -> None:
         """Record an unpacked file, under its name in the container file."""
-        self._files[name] = member
+        self._files[name] = _noted(member)
         self._replaced(name)
 
     def add_folder(self, name: str) -> None:
         """Record a folder that has an entry of its own."""
-        self._folders.add(name)
+        self._folders[name] = b""
 
     def pass_by(self, name: str) -> None:
         """Record a file that is not selected."""
-        self._passed.add(name)
+        self._passed[name] = b""
         self._replaced(name)
 
     def hard(self, name: str, target: str) -> None:
@@ -85,8 +91,8 @@ class Links:
             self._hard[name] = found
         elif ".." in found.split("/"):
             raise _leads_out(name)
-        elif found in self._files:
-            self._second_name(name, self._files[found], instead=True)
+        elif (file := self._file(found)) is not None:
+            self._second_name(name, file, instead=True)
         elif found in self._passed:
             self._lacking.setdefault(found, []).append(name)
         else:
@@ -109,14 +115,12 @@ class Links:
             ArchiveUnsafe: a selected link leads out, or a name clashes with another path.
             LimitExceeded: there are too many names.
         """
-        self._check_above(self._files)
+        self._check_above()
         selected = [name for name in self._symbolic if self.checker.selects(name)]
         # First the names of files, which then are among the files below a folder.
         folders = [(name, end) for name in selected if (end := self._named(name)) is not None]
-        names = sorted(self._files)
-        known = dict(self._files)
         for name, end in folders:
-            self._names_below(name, end, names, known)
+            self._names_below(name, end)
         return self._lacking
 
     def bring(self, name: str, member: Callable[[str], Member], content: Iterator[bytes]) -> None:
@@ -131,16 +135,15 @@ class Links:
         path = self.checker.target(first)
         if path is not None:
             self.keep(member(path), content)
-            self._files[first] = member(path)
+            self._files[first] = _noted(member(path))
             for other in others:
-                self._second_name(other, self._files[first])
+                self._second_name(other, member(path))
 
     def _drop(self, name: str) -> None:
         """Take back a file whose name a link has now."""
-        file = self._files.pop(name, None)
-        if file is not None:
-            self.keep(Member(file.path, gone=True), ())
-        self._passed.discard(name)
+        if self._files.pop(name) is not None:
+            self.keep(Member(self.checker.path_of(name), gone=True), ())
+        self._passed.pop(name)
 
     def _replaced(self, name: str) -> None:
         """Forget a link whose name another member has now."""
@@ -157,7 +160,7 @@ class Links:
             raise _leads_out(name) from None
         if end is None:
             self.checker.notes.add(_DANGLING, name)
-        elif (found := self._files.get(end)) is not None:
+        elif (found := self._file(end)) is not None:
             self._second_name(name, found)
         elif end in self._passed:
             self._lacking.setdefault(end, []).append(name)
@@ -195,25 +198,25 @@ class Links:
 
     def _is_folder(self, name: str) -> bool:
         if self._above is None:
-            names = chain(self._files, self._passed, self._symbolic, self._hard, self._folders)
+            tables = (self._files, self._passed, self._folders)
+            named = chain.from_iterable(table.items() for table in tables)
+            names = chain((each for each, _ in named), self._symbolic, self._hard)
             parents = {each.rpartition("/")[0] for each in names}
             above = chain.from_iterable(map(folders_above, parents))
-            self._above = frozenset(above) | parents | self._folders
-        return name in self._above
+            self._above = frozenset(above) | parents
+        return name in self._above or name in self._folders
 
     def _target(self, name: str) -> str | None:
         target = self._symbolic.get(name)
         return self.target_of(name) if target is None else target
 
-    def _check_above(self, names: dict[str, Member]) -> None:
+    def _check_above(self) -> None:
         """Refuse members behind a link that leads out: a program could write through it."""
-        outwards = [link for link in self._symbolic if self._goes_out(link)]
-        ordered = sorted(names) if outwards else []
-        for link in outwards:
-            first = bisect_left(ordered, f"{link}/")
-            if first < len(ordered) and ordered[first].startswith(f"{link}/"):
+        for link in filter(self._goes_out, self._symbolic):
+            first, _ = next(self._files.items(f"{link}/"), ("", b""))
+            if first.startswith(f"{link}/"):
                 raise ArchiveUnsafe(
-                    f"{shown(ordered[first])} lies behind the link {shown(link)}, which leads out"
+                    f"{shown(first)} lies behind the link {shown(link)}, which leads out"
                     " of the container file"
                 )
 
@@ -224,32 +227,62 @@ class Links:
             return True
         return end is None and self._symbolic[link].startswith("/")
 
-    def _names_below(self, name: str, end: str, names: list[str], known: dict[str, Member]) -> None:
-        """Give the files below a folder second names below a link to it."""
+    def _names_below(self, name: str, end: str) -> None:
+        """Give the files below a folder second names below a link to it.
+
+        They are recorded apart: no other link to a folder gives them a third name.
+        """
         top = f"{end}/" if end else ""
         found = False
-        for number in range(bisect_left(names, top), len(names)):
-            file = names[number]
+        for file, noted in self._files.items(top):
             if not file.startswith(top):
                 break
             found = True
             alias = f"{name}/{file.removeprefix(top)}"
             try:
-                self._second_name(alias, known[file])
+                self._second_name(alias, self._member(file, noted), self._further)
             except ArchiveUnsafe:  # another link gave it the name of a folder, or the reverse
                 self.checker.notes.add("are further names of files that clash", alias)
         if not found:
             self.checker.notes.add(_DANGLING, name)
 
-    def _second_name(self, name: str, found: Member, *, instead: bool = False) -> None:
+    def _file(self, name: str) -> Member | None:
+        """Return the file of this name, if it was unpacked."""
+        noted = self._files.get(name)
+        return None if noted is None else self._member(name, noted)
+
+    def _member(self, name: str, noted: bytes) -> Member:
+        """Return the file that was noted so."""
+        flags, same_as = noted[0], noted[1:].decode("utf-8", "surrogatepass")
+        return Member(
+            self.checker.path_of(name),
+            executable=bool(flags & _EXECUTABLE),
+            sparse=bool(flags & _SPARSE),
+            same_as=same_as if flags & _SECOND else None,
+        )
+
+    def _second_name(
+        self, name: str, found: Member, table: NameTable | None = None, *, instead: bool = False
+    ) -> None:
         self.checker.count()
-        if not instead and name in self._files and not self._files[name].same_as:
+        own = None if instead else self._files.get(name)
+        if own is not None and not own[0] & _SECOND:
             return  # a file of its own has this name
         path = self.checker.target(name)
         if path is not None:
             again = replace(found, path=path, size_bytes=0, same_as=found.path)
             self.keep(again, ())
-            self._files[name] = again
+            (self._files if table is None else table)[name] = _noted(again)
+
+
+def _noted(member: Member) -> bytes:
+    """Return what is remembered of a file beside its name: there may be a million."""
+    flags = (
+        _EXECUTABLE * member.executable
+        | _SPARSE * member.sparse
+        | _SECOND * (member.same_as is not None)
+    )
+    return _FLAGS[flags] + (member.same_as or "").encode("utf-8", "surrogatepass")
 
 
 def _leads_out(name: str) -> ArchiveUnsafe:

@@ -19,6 +19,7 @@ from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.model import Limits, Select
 from staging_api.formats.names import folded, shown, unsafe
 from staging_api.formats.notes import Notes
+from staging_api.name_table import NameTable
 
 _OWNER_MAY_RUN = 0o100
 _SET_ID = 0o6000
@@ -29,20 +30,22 @@ class MemberChecker:
 
     Attributes:
         notes: of what is left out.
+        scratch: a folder for the names of many members; see `Limits`.
     """
 
     def __init__(self, select: Select, limits: Limits, notes: Notes | None = None) -> None:
         self._select = select
         self._limits = limits
         self.notes = notes or Notes()
+        self.scratch = limits.scratch
         self._members = 0
         self._total = 0
         self._declared = 0
         self._declared_data = 0
         self._packed = 0
         self._passed_over: ArchiveUnsafe | None = None
-        self._files: set[str] = set()
-        self._folders: set[str] = set()
+        self._files = NameTable(limits.scratch)
+        self._folders = NameTable(limits.scratch)
 
     def check_name(self, raw: str) -> str | None:
         """Count one member of any kind, and return its folded name; empty for the root itself.
@@ -98,6 +101,10 @@ class MemberChecker:
         """Whether the member of this folded name is selected."""
         return self._select(name) is not None
 
+    def path_of(self, name: str) -> str:
+        """Return the path that the selected file of this folded name unpacks to."""
+        return self._select(name) or name
+
     def target(self, name: str) -> str | None:
         """Return the path that the file of this folded name unpacks to; None if not selected.
 
@@ -107,12 +114,19 @@ class MemberChecker:
         path = self._select(name)
         if path is None:
             return None
-        above = folders_above(path)
-        if path in self._folders or not self._files.isdisjoint(above):
+        if path in self._folders:
             raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
-        self._files.add(path)
-        self._folders.update(above)
+        # Nothing is a file above a folder that is known.
+        if (folder := path.rpartition("/")[0]) and folder not in self._folders:
+            self._add_folders(path)
+        self._files[path] = b""
         return path
+
+    def _add_folders(self, path: str) -> None:
+        for folder in folders_above(path):
+            if folder in self._files:
+                raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
+            self._folders[folder] = b""
 
     def executable(self, mode: int, name: str) -> bool:
         """Whether a file of this mode may be run; setuid and setgid are dropped."""

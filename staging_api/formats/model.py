@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -36,6 +37,7 @@ class Limits:
         depth: folders above a member.
         header_bytes: of one directory of members, held in memory.
         window_bytes: what one decompressor may hold in memory.
+        scratch: a folder for the names of many members; None: where temporary files are.
     """
 
     total_bytes: int = 64 << 30
@@ -46,6 +48,7 @@ class Limits:
     depth: int = 64
     header_bytes: int = 64 << 20
     window_bytes: int = 256 << 20
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)

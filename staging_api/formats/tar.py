@@ -147,8 +147,9 @@ def _take(tar: _Tar, info: tarfile.TarInfo, name: str, links: Links) -> None:
         links.pass_by(name)
     else:
         described, content = tar.member(info, name, links.checker)
-        links.keep(described(path), content)
-        links.add_file(name, described(path))
+        member = described(path)
+        links.keep(member, content)
+        links.add_file(name, member)
 
 
 def _is_file(info: tarfile.TarInfo) -> bool:

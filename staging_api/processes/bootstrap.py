@@ -36,6 +36,7 @@ from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
+from staging_api.staging.packs import Packs
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
@@ -157,6 +158,7 @@ def _stagings(
         ),
         speed=Speed(settings.sources_connections),
         limits=_limits(settings),
+        packs=Packs(settings.packs, settings.pack_file_bytes),
         store=StoreTerms(
             settings.quota_bytes, scrub_bytes_per_second=settings.scrub_bytes_per_second
         ),

@@ -1,7 +1,7 @@
 """Assemble one artifact in the store: the files that came out of its source objects so far."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,12 @@ from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArtifactNotFound
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import Keep, Limits, Member
+from staging_api.name_table import NameTable
 from staging_api.sources.model import SourceObject
 from staging_api.staging.cached_objects import CacheHit, SourceLookup, retry_if_removed
 from staging_api.staging.download import key_of
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
+from staging_api.staging.file_table import FileFacts, FileTable
 from staging_api.staging.model import CachedObject
 from staging_api.staging.object_reader import ObjectReader
 from staging_api.staging.write_tracker import WriteTracker
@@ -27,16 +29,27 @@ class ArtifactAssembly:
     """The files of one artifact so far, and the facts about the objects they came from."""
 
     def __init__(
-        self, kind: ArtifactKind, choice: Choice, build: str, batch: Batch, tracker: WriteTracker
+        self,
+        kind: ArtifactKind,
+        choice: Choice,
+        build: str,
+        batch: Batch,
+        tracker: WriteTracker,
+        *,
+        pack_below: int = 0,
     ) -> None:
+        """Begin without files; members of less than `pack_below` bytes go into a pack."""
         self._kind = kind
         self._choice = choice
         self._build = build
         self._batch = batch
         self._tracker = tracker
-        self._files: dict[str, StagedFile] = {}
-        self._further: dict[str, str] = {}
-        self._unpacked: list[StagedFile] = []
+        self._pack_below = 0 if kind.is_one_file else pack_below
+        self._pack: Blob | None = None
+        self._files = FileTable(batch.folder)
+        self._further = NameTable(batch.folder)
+        self._unpacked = NameTable(batch.folder)
+        self._newest = ""
         self._passed_over: list[str] = []
         self._whole: tuple[str, int] | None = None
         self._verified_by: str | None = None
@@ -63,16 +76,17 @@ class ArtifactAssembly:
         Raises:
             ArtifactNotFound: the object has nothing that the artifact selects.
         """
-        self._unpacked.clear()
+        self._unpacked = NameTable(self._batch.folder)
         self._passed_over.clear()
         extract = EXTRACTORS[self._choice.extract].extract
+        limits = replace(limits, scratch=self._batch.folder)
         notes = extract(reader, self._selected, self._keeper(own), limits)
         self._warnings.extend(f"{reader.name}: {note}" for note in notes)
         if not self._unpacked:
             raise ArtifactNotFound(
                 absent_member(self._kind, self._choice, reader.name, self._passed_over)
             )
-        self._whole = reader.verified(self._unpacked[-1].sha256)
+        self._whole = reader.verified(self._newest)
         self._verified_by = reader.checked if self._whole else None
         if lookup.hit is not None:
             self._note(lookup.hit)
@@ -88,13 +102,14 @@ class ArtifactAssembly:
         with retry_if_removed():
             self._batch.reuse(hit.blob)
         path = self._kind.target(source_object.name, self._build)
-        self._add(StagedFile(path, hit.blob.sha256, hit.blob.size_bytes))
+        digest = bytes.fromhex(hit.blob.sha256)
+        self._add(path, FileFacts(digest, hit.blob.size_bytes, executable=False, offset=None))
         self._whole = hit.blob.sha256, hit.blob.size_bytes
         self._note(hit)
 
     def result(self, archive: str, source_objects: Sequence[SourceObject]) -> FetchedArtifact:
         """Return what the artifact became, once all objects were taken."""
-        files = tuple(file for _, file in sorted(self._files.items()))
+        files = self._files.finished(self._pack)
         one = source_objects[0] if len(source_objects) == 1 else None
         digest, size = self._whole if one and self._whole else _of_all(files)
         return FetchedArtifact(
@@ -103,6 +118,8 @@ class ArtifactAssembly:
             sha256=digest,
             size_bytes=size,
             files=files,
+            pack=self._pack,
+            paths=self._files.ends() if self._pack else ("", ""),
             verified_by=self._verified_by if one else None,
             parts=tuple(key for key in map(key_of, source_objects) if key is not None),
             cached_by=",".join(sorted(self._proofs)) or None,
@@ -110,16 +127,26 @@ class ArtifactAssembly:
             warnings=tuple(self._warnings),
         )
 
+    def seal(self) -> None:
+        """End the pack, once all objects were taken and before the batch is committed."""
+        self._pack = self._batch.seal_pack()
+
     def _keeper(self, own: Path | None) -> Keep:
         def keep(member: Member, chunks: Iterable[bytes]) -> None:
             if member.gone:
                 self._take_back(member.path)
                 return
             if member.same_as is not None:
-                self._add(replace(self._files[member.same_as], path=member.path))
+                self._add(member.path, self._files.find(member.same_as))
                 return
-            blob = self._kept(member, chunks, own)
-            self._add(StagedFile(member.path, blob.sha256, blob.size_bytes, member.executable))
+            size = member.size_bytes
+            if size is not None and size < self._pack_below and own is None:
+                digest, offset = self._batch.keep_small(b"".join(chunks))
+            else:
+                blob = self._kept(member, chunks, own)
+                digest, size, offset = bytes.fromhex(blob.sha256), blob.size_bytes, None
+            self._newest = digest.hex()
+            self._add(member.path, FileFacts(digest, size, member.executable, offset))
 
         return keep
 
@@ -150,25 +177,30 @@ class ArtifactAssembly:
 
     def _take_back(self, path: str) -> None:
         """Forget a file, and its further paths."""
-        self._unpacked = [file for file in self._unpacked if file.path != path]
-        del self._files[path]
-        for further in [each for each, own in self._further.items() if own == path]:
-            del self._further[further]
-            del self._files[further]
+        self._unpacked.pop(path)
+        self._files.remove(path)
+        own = path.encode()
+        for further in [each for each, first in self._further.items() if first == own]:
+            self._further.pop(further)
+            self._files.remove(further)
 
-    def _add(self, file: StagedFile) -> None:
-        self._files[file.path] = file
-        self._further.pop(file.path, None)
-        self._unpacked.append(file)
-        for path in self._kind.further_paths(file.path, self._build):
+    def _add(self, path: str, file: FileFacts) -> None:
+        self._unpacked[path] = b""
+        self._files.add(path, file)
+        if not self._kind.also:
+            return
+        self._further.pop(path)
+        for further in self._kind.further_paths(path, self._build):
             # The path of a file wins over a further path of another file.
-            if path not in self._files or self._further.get(path) == file.path:
-                self._files[path] = replace(file, path=path)
-                self._further[path] = file.path
+            if further not in self._files or self._further.get(further) == path.encode():
+                self._files.add(further, file)
+                self._further[further] = path.encode()
 
 
-def _of_all(files: Sequence[StagedFile]) -> tuple[str, int]:
-    if len(files) == 1:
-        return files[0].sha256, files[0].size_bytes
-    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest(), sum(file.size_bytes for file in files)
+def _of_all(files: Collection[StagedFile]) -> tuple[str, int]:
+    digest, size, newest, count = hashlib.sha256(), 0, "", 0
+    for file in files:
+        digest.update(f"{file.sha256}  {file.path}\n".encode())
+        size += file.size_bytes
+        newest, count = file.sha256, count + 1
+    return newest if count == 1 else digest.hexdigest(), size

@@ -9,10 +9,10 @@ next attempt deletes what is left of them.
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 
 from staging_api import metrics
 from staging_api.db.engine import Database
@@ -34,7 +34,7 @@ from staging_api.locks.model import IMAGES
 from staging_api.sources.model import SourceObject, warnings_of
 from staging_api.staging import engine, repository
 from staging_api.staging.engine import FetchedArtifact
-from staging_api.staging.fetched import FileRow
+from staging_api.staging.fetched import FileRow, RowsOfFiles, batched
 from staging_api.staging.model import Failure, StagedArtifact
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blobs import BlobStore
@@ -48,6 +48,8 @@ _FIRST_RETRY_SECONDS = 5.0
 _MAX_TRIES = 5
 #: Rows of files that one transaction writes: less than 100 ms, on a busy machine too.
 _FILES_AT_ONCE = 1000
+#: The same, of files in a pack, which have no blob each.
+_PACKED_AT_ONCE = 4000
 
 
 class ThrottledProgress:
@@ -164,36 +166,62 @@ class Attempt:
                 repository.mark_missing(conn, self.artifact.id, self.held.lease, warnings, without)
                 repository.settle(conn, self.artifact.archive_url, self.held.lease)
             return
-        files = self._rows_of(fetched)
-        if len(fetched.files) > _FILES_AT_ONCE:
-            self._add_files(files)
+        rows = RowsOfFiles(fetched.files, fetched.pack, self._folders())
+        if fetched.pack is not None or len(fetched.files) > _FILES_AT_ONCE:
+            self._add_files(fetched, rows)
             self._mark_staged(fetched, bytes_done, None)
         else:
-            self._mark_staged(fetched, bytes_done, list(files))
+            self._mark_staged(fetched, bytes_done, list(rows.loose()))
         engine.forget(fetched, self.blobs)
 
-    def _rows_of(self, fetched: FetchedArtifact) -> Iterator[FileRow]:
-        """Yield the rows of the files; images are served where their clients look for them, too."""
+    def _folders(self) -> list[str]:
+        """Return where the files are served; images are where their clients look for them, too."""
         with self.database.connect() as conn:
             prefix = repository.prefix_of(conn, self.artifact.archive_url)
         images = [f"images/{prefix}"] if self.artifact.lock_kind == IMAGES.name else []
-        return (file.row(folder) for folder in [prefix, *images] for file in fetched.files)
+        return [prefix, *images]
 
-    def _add_files(self, files: Iterator[FileRow]) -> None:
+    def _add_files(self, fetched: FetchedArtifact, rows: RowsOfFiles) -> None:
         """Write the rows of many files, a batch at a time; nobody reads them before ``staged``."""
         left = True
         while left:
             with guarded(self.database, self.held) as conn:
                 left = repository.forget_some_files(conn, self.artifact.id, _FILES_AT_ONCE)
-        while batch := list(islice(files, _FILES_AT_ONCE)):
-            for _ in range(_MAX_TRIES):
-                with guarded(self.database, self.held) as conn:
-                    unsure = repository.add_files(conn, self.artifact.id, batch)
-                if not unsure:
-                    break
-                self._look_for(unsure, batch)
-            else:
-                raise _come_and_go()
+        self._forget_packed()
+        for loose in batched(rows.loose(), _FILES_AT_ONCE):
+            add = partial(repository.add_files, artifact_id=self.artifact.id, files=loose)
+            self._until_sure(add, {file["sha256"]: file["size_bytes"] for file in loose})
+        if rows.pack is None:
+            return
+        bounds = rows.bounds(fetched.paths)
+        add = partial(
+            repository.add_pack, artifact_id=self.artifact.id, pack=rows.pack, paths=bounds
+        )
+        self._until_sure(add, {rows.pack.sha256: rows.pack.size_bytes})
+        for packed in batched(rows.packed(), _PACKED_AT_ONCE):
+            with guarded(self.database, self.held) as conn:
+                repository.add_packed_files(conn, self.artifact.id, packed)
+
+    def _forget_packed(self) -> None:
+        left: str | None = ""
+        while left is not None:
+            with guarded(self.database, self.held) as conn:
+                _, left = repository.forget_packed(conn, self.artifact.id, _PACKED_AT_ONCE, left)
+
+    def _until_sure(self, add: Callable[..., set[str]], contents: Mapping[str, int]) -> None:
+        """Add rows in a transaction, again after contents that are not known were looked for.
+
+        Args:
+            add: returns the digests of those; then it has added nothing.
+            contents: digest and length of all.
+        """
+        for _ in range(_MAX_TRIES):
+            with guarded(self.database, self.held) as conn:
+                unsure = add(conn)
+            if not unsure:
+                return
+            self._look_for({digest: contents[digest] for digest in unsure})
+        raise _come_and_go()
 
     def _mark_staged(
         self, fetched: FetchedArtifact, bytes_done: int, files: Sequence[FileRow] | None
@@ -213,16 +241,16 @@ class Attempt:
                     repository.remember_objects(conn, fetched.cached_objects)
                     repository.settle(conn, self.artifact.archive_url, self.held.lease)
                     return
-            self._look_for(unsure, files or ())
+            sizes = {file["sha256"]: file["size_bytes"] for file in files or ()}
+            self._look_for({digest: sizes[digest] for digest in unsure})
         raise _come_and_go()
 
-    def _look_for(self, digests: set[str], files: Sequence[FileRow]) -> None:
+    def _look_for(self, contents: Mapping[str, int]) -> None:
         """Check that the store has these contents; in no transaction, as a bucket may be slow.
 
         Raises:
             Unavailable: they were removed meanwhile.
         """
-        contents = {f["sha256"]: f["size_bytes"] for f in files if f["sha256"] in digests}
         lacking = self.blobs.lacks(contents)
         if lacking:
             with self.database.connect() as conn:

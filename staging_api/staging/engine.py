@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.model import ArtifactKind, Choice
@@ -90,6 +91,7 @@ def fetch(
     names: Sequence[str] | None = None,
     limits: Limits | None = None,
     speed: Speed | None = None,
+    pack_below: int = 0,
 ) -> FetchedArtifact | None:
     """Bring one artifact into the store; None if it is optional and not in the archive.
 
@@ -106,6 +108,7 @@ def fetch(
         names: the objects of the archive, if they are known already.
         limits: of what may be unpacked.
         speed: when a download is spread over several connections.
+        pack_below: members of fewer bytes go into a pack; 0: none does.
 
     Raises:
         ArtifactNotFound: it is not in the archive.
@@ -117,10 +120,10 @@ def fetch(
     """
     names = source.names() if names is None else names
     hooks, refusals = hooks or FetchHooks(), list[StagingApiError]()
-    limits = replace(limits or Limits(), **dict(kind.limits))
+    limits = replace(limits or Limits(), **dict[str, Any](kind.limits))
     warnings = list(warnings_of(names))
     for way in kind.ways(names, build):
-        attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits)
+        attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits, pack_below)
         warnings += [f"{name} fits as well, and was not taken" for name in way.passed_over]
         try:
             fetched = attempt.bring(way.objects, speed or Speed())
@@ -155,6 +158,7 @@ class _Attempt:
     hooks: FetchHooks
     owner: str
     limits: Limits
+    pack_below: int
 
     def bring(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
         """Bring the objects, whether or not their source says twice the same of them."""
@@ -197,7 +201,7 @@ class _Attempt:
                 with self._noted_if_empty(lookup.source_object):
                     bring(lookup, assembly, transfer, batch)
                 hooks.checkpoint("object verified")
-            self._commit(batch)
+            self._commit(assembly, batch)
         return assembly.result(self.source.url, [lookup.source_object for lookup in lookups])
 
     def at_once(self, objects: Sequence[str]) -> FetchedArtifact:
@@ -219,7 +223,7 @@ class _Attempt:
                 found.append(this)
                 file.unlink()
                 hooks.checkpoint("object verified")
-            self._commit(batch)
+            self._commit(assembly, batch)
         return assembly.result(self.source.url, found)
 
     @contextmanager
@@ -231,13 +235,15 @@ class _Attempt:
             raise
 
     def _assembly(self, batch: Batch) -> ArtifactAssembly:
-        return ArtifactAssembly(self.kind, self.choice, self.build, batch, self.hooks.tracker)
+        facts = (self.kind, self.choice, self.build, batch, self.hooks.tracker)
+        return ArtifactAssembly(*facts, pack_below=self.pack_below)
 
     @property
     def _is_by_ranges(self) -> bool:
         return EXTRACTORS[self.choice.extract].by_ranges
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, assembly: ArtifactAssembly, batch: Batch) -> None:
+        assembly.seal()
         # The last check before anything becomes visible: a cancelled fetch leaves nothing.
         self.hooks.check()
         batch.commit(self.hooks.checkpoint)

@@ -51,6 +51,7 @@ from staging_api.staging.download import Speed
 from staging_api.staging.late_objects import LateObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import Staging, StagingRequest
+from staging_api.staging.packs import Packs
 from staging_api.staging.record import StagingRecords
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.stop_signals import StopSignals
@@ -83,6 +84,7 @@ class StagingService:
     store: StoreTerms = field(default_factory=StoreTerms)
     speed: Speed = field(default_factory=Speed)
     limits: Limits = field(default_factory=Limits)
+    packs: Packs = field(default_factory=Packs)
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
 
     @cached_property
@@ -337,6 +339,7 @@ class StagingService:
                 upkeep=self.upkeep,
                 speed=self.speed,
                 limits=self.limits,
+                packs=self.packs,
                 staging_id=staging_id,
                 request=request,
                 holds=holds,

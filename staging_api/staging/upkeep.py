@@ -148,10 +148,10 @@ class Upkeep:
             dropped = repository.dropped_packs(conn, _AT_ONCE)
         deleted = 0
         for artifact_id in dropped:
-            more = True
-            while more:
+            start: str | None = ""
+            while start is not None:
                 with self.database.begin() as conn:
-                    count, more = repository.forget_packed(conn, artifact_id, at_once)
+                    count, start = repository.forget_packed(conn, artifact_id, at_once, start)
                 deleted += count
         return deleted
 

@@ -28,6 +28,7 @@ from staging_api.staging.cached_objects import KnownContent, declared_content
 from staging_api.staging.download import Speed
 from staging_api.staging.engine import FetchedArtifact, FetchHooks
 from staging_api.staging.model import StagedArtifact, StagingRequest
+from staging_api.staging.packs import Packs
 from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
@@ -77,6 +78,7 @@ class Work:
         witnesses: the digests that the publisher gives of them.
         speed: when a download is spread over several connections.
         limits: of what a container file may unpack to.
+        packs: which members go into packs.
         shutdown: whether and when this process ends.
         stop_signals: checked before every chunk.
     """
@@ -92,6 +94,7 @@ class Work:
     upkeep: Upkeep
     speed: Speed
     limits: Limits
+    packs: Packs
     mode: WorkMode
     shutdown: Shutdown
     stop_signals: StopSignals
@@ -211,6 +214,7 @@ class Work:
             names=names,
             limits=self.limits,
             speed=self.speed,
+            pack_below=self.packs.below(self.database),
         )
 
     def _content_of(self, source_object: SourceObject) -> KnownContent | None:

@@ -31,6 +31,7 @@ from staging_api.store.disk import (
     write_back,
     write_or_skip,
 )
+from staging_api.store.pack_writer import PackWriter
 from staging_api.store.parts import PartStore
 from staging_api.store.spool import Swept
 
@@ -256,8 +257,14 @@ class Batch:
         self._folder = str(folder)
         self._reserve = reserve
         self._written: dict[Blob, str] = {}
+        self._pack: PackWriter | None = None
         self._lock = threading.Lock()
         self._numbers = itertools.count()
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are until they have names."""
+        return Path(self._folder)
 
     def new_file(self) -> Path:
         """A place for one stream; a reader may follow the bytes written there."""
@@ -297,6 +304,39 @@ class Batch:
             with disk_failures():
                 os.close(descriptor)
         return self._written_as(blob, name)
+
+    def keep_small(self, content: bytes) -> tuple[bytes, int]:
+        """Keep a small content in the pack of this batch; for one thread.
+
+        Returns:
+            its digest, and where it begins in the pack that `seal_pack` returns.
+
+        Raises:
+            NoSpace: the disk or its quota is full.
+        """
+        if self._pack is None:
+            self._pack = PackWriter(self._new_name(), self._reserve)
+        return self._pack.add(content)
+
+    def seal_pack(self) -> Blob | None:
+        """End the pack; None: there are so few contents that each is a blob of its own.
+
+        Raises:
+            NoSpace: the disk or its quota is full.
+        """
+        pack, self._pack = self._pack, None
+        if pack is None:
+            return None
+        if (few := pack.few()) is not None:
+            for content in few:
+                self.keep([content], len(content))
+            return None
+        return self._written_as(Blob(*pack.seal()), pack.file)
+
+    def close(self) -> None:
+        """Close what is open; the files go with their folder."""
+        if self._pack is not None:
+            self._pack.close()
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
         """Keep a file of this store's parts, which is not written any more.

@@ -197,7 +197,11 @@ class BucketStore:
     def batch(self, owner: str, reserve: Reserve = no_limit) -> Iterator[Batch]:
         """Open a folder of the spool to write to."""
         with self._spool.folder(owner) as folder:
-            yield Batch(self, folder, reserve)
+            batch = Batch(self, folder, reserve)
+            try:
+                yield batch
+            finally:
+                batch.close()
 
     def time(self) -> float:
         """The time by the clock that dates objects: the bucket's, as its answers have it.

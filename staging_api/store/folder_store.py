@@ -245,7 +245,11 @@ class FolderStore:
     def batch(self, owner: str, reserve: Reserve = no_limit) -> Iterator[Batch]:
         """Open a folder under ``tmp/`` to write to."""
         with self._spool.folder(owner) as folder:
-            yield Batch(self, folder, reserve)
+            batch = Batch(self, folder, reserve)
+            try:
+                yield batch
+            finally:
+                batch.close()
 
     def time(self) -> float:
         """The time by the clock that dates files here, which may be that of a file server."""

@@ -4,6 +4,7 @@ import pytest
 
 from staging_api.errors import Unavailable
 from staging_api.staging import attempt, repository
+from staging_api.staging.packs import Packs
 from tests.stagings import bench, packed
 
 FILES = {f"suites/{number:03}": b"content %d" % (number % 20) for number in range(50)}
@@ -13,7 +14,7 @@ SERVED = "SELECT count(*) FROM staged_files f JOIN staged_artifacts a ON a.id = 
 @pytest.fixture
 def at(database, database_url, tmp_path, monkeypatch):
     monkeypatch.setattr(attempt, "_FILES_AT_ONCE", 8)
-    with bench(database, database_url, tmp_path) as made:
+    with bench(database, database_url, tmp_path, packs=Packs("no")) as made:
         yield made
 
 

@@ -10,6 +10,7 @@ from staging_api.errors import NotFound
 from staging_api.staging import eviction, reconcile, repository
 from staging_api.staging.fetched import PackedRow
 from staging_api.staging.model import StagedArtifact
+from staging_api.staging.packs import Packs
 from staging_api.staging.scrub import Scrub
 from staging_api.store.places import open_at, read_at
 from tests.factories import ORIGIN
@@ -24,7 +25,7 @@ BELOW = "board/R17-1/"
 
 @pytest.fixture
 def at(database, database_url, tmp_path):
-    with bench(database, database_url, tmp_path) as made:
+    with bench(database, database_url, tmp_path, packs=Packs("no")) as made:
         yield made
 
 

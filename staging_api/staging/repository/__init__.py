@@ -4,6 +4,7 @@ from staging_api.staging.repository.access_rows import note_accesses, note_hand_
 from staging_api.staging.repository.archive_rows import list_archives
 from staging_api.staging.repository.artifact_rows import (
     add_files,
+    add_pack,
     begin_artifact,
     forget_some_files,
     is_evictable,
@@ -68,11 +69,11 @@ from staging_api.staging.repository.growth_rows import (
 from staging_api.staging.repository.lists import list_artifacts, list_stagings
 from staging_api.staging.repository.object_rows import cached_object, remember_objects
 from staging_api.staging.repository.pack_rows import (
-    add_pack,
     add_packed_files,
     drop_pack,
     dropped_packs,
     forget_packed,
+    insert_pack,
 )
 from staging_api.staging.repository.prune_rows import (
     add_prune,
@@ -131,6 +132,7 @@ from staging_api.staging.repository.store_rows import (
     keep_store_id,
     mark_unnamed_for_deletion,
     name_blobs,
+    packs_are_written,
     put_back,
     put_off_removal,
     renew_claim,
@@ -227,6 +229,7 @@ __all__ = [
     "idle_of",
     "idlest",
     "incoming_file",
+    "insert_pack",
     "is_evictable",
     "is_pinned",
     "keep_manifest",
@@ -266,6 +269,7 @@ __all__ = [
     "note_scrubbed",
     "note_there",
     "outcomes",
+    "packs_are_written",
     "pin",
     "plan_artifact",
     "prefix_of",

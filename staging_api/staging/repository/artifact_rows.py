@@ -18,10 +18,11 @@ from staging_api.sources.model import SourceObject
 from staging_api.staging.fetched import FetchedArtifact, FileRow
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.growth_rows import end_growth
-from staging_api.staging.repository.pack_rows import drop_pack, forget_packed
+from staging_api.staging.repository.pack_rows import drop_pack, forget_packed, insert_pack
 from staging_api.staging.repository.staging_rows import settle
 from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
+from staging_api.store.blobs import Blob
 from staging_api.vocabulary.staging import DAMAGE_REASONS, EvictReason
 
 _NO_FAILURE: Mapping[str, None] = {
@@ -148,12 +149,39 @@ def add_files(conn: Connection, artifact_id: str, files: Sequence[FileRow]) -> s
 
 
 def forget_some_files(conn: Connection, artifact_id: str, limit: int) -> bool:
-    """Delete some of the files that an attempt left; return whether there may be more."""
+    """Drop the pack that an attempt left; delete some of its loose files.
+
+    `forget_packed` deletes the files of the pack.
+
+    Returns:
+        Whether there may be more loose files.
+    """
     given = {"artifact_id": artifact_id, "limit": limit}
     digests = conn.execute(_FORGET_SOME, given).scalars().all()
-    if digests:
-        mark_unnamed_for_deletion(conn, set(digests))
+    pack = drop_pack(conn, artifact_id)
+    gone = {*digests} if pack is None else {*digests, pack}
+    if gone:
+        mark_unnamed_for_deletion(conn, gone)
     return len(digests) == limit
+
+
+def add_pack(conn: Connection, artifact_id: str, pack: Blob, paths: tuple[str, str]) -> set[str]:
+    """Record the pack of an artifact that is not ``staged`` yet, before the files in it.
+
+    Args:
+        pack: its bytes are durably in the store.
+        paths: those of its files lie from the first to the second, in the order of their bytes.
+
+    Returns:
+        the pack, if the tables did not know it: see `add_files`.
+
+    Raises:
+        Unavailable: it is being removed.
+    """
+    unsure = name_blobs(conn, {pack.sha256: pack.size_bytes})
+    if not unsure:
+        insert_pack(conn, artifact_id, pack, *paths)
+    return unsure
 
 
 def mark_staged(

@@ -17,7 +17,7 @@ from staging_api.store.blobs import Blob
 _ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def add_pack(conn: Connection, artifact_id: str, pack: Blob, first: str, last: str) -> None:
+def insert_pack(conn: Connection, artifact_id: str, pack: Blob, first: str, last: str) -> None:
     """Record the pack of an artifact, which has none; its blob is named in this transaction.
 
     Args:
@@ -45,19 +45,30 @@ def dropped_packs(conn: Connection, limit: int) -> list[str]:
     return list(conn.execute(_DROPPED, {"limit": limit}).scalars())
 
 
-def forget_packed(conn: Connection, artifact_id: str, limit: int) -> tuple[int, bool]:
-    """Delete some of the rows of a dropped pack; return how many, and whether there may be more.
+def forget_packed(
+    conn: Connection, artifact_id: str, limit: int, start: str = ""
+) -> tuple[int, str | None]:
+    """Delete some of the rows of a dropped pack.
 
     Of two transactions that do so for one artifact the second waits for the first.
+
+    Args:
+        limit: how many.
+        start: there are none before this path.
+
+    Returns:
+        How many were deleted, and where the next ones begin; None: those were all.
     """
     bounds = conn.execute(_LOCK_DROPPED, {"id": artifact_id}).one_or_none()
     if bounds is None:
-        return 0, False
-    given = {"id": artifact_id, "first": bounds.first_path, "last": bounds.last_path}
-    count = conn.execute(_FORGET, {**given, "limit": limit}).rowcount
-    if count < limit:
-        conn.execute(_FORGET_PACK, {"id": artifact_id})
-    return count, count == limit
+        return 0, None
+    first = max(start, bounds.first_path)
+    given = {"id": artifact_id, "first": first, "last": bounds.last_path, "limit": limit}
+    count, behind = conn.execute(_FORGET, given).one()
+    if count == limit:
+        return count, behind
+    conn.execute(_FORGET_PACK, {"id": artifact_id})
+    return count, None
 
 
 def _line(artifact_id: str, file: PackedRow) -> str:
@@ -94,11 +105,14 @@ _LOCK_DROPPED = text("""
 """)
 
 _FORGET = text("""
-    DELETE FROM packed_files WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM packed_files
-        WHERE artifact_id = :id
-          AND path COLLATE "C" >= :first AND path COLLATE "C" <= :last
-        ORDER BY path COLLATE "C" LIMIT :limit))
+    WITH gone AS (
+        DELETE FROM packed_files WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM packed_files
+            WHERE artifact_id = :id
+              AND path COLLATE "C" >= :first AND path COLLATE "C" <= :last
+            ORDER BY path COLLATE "C" LIMIT :limit))
+        RETURNING path)
+    SELECT count(*), max(path COLLATE "C") FROM gone
 """)
 
 _FORGET_PACK = text("DELETE FROM packs WHERE artifact_id = :id AND sha256 IS NULL")

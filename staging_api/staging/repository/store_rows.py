@@ -139,6 +139,11 @@ def store_id(conn: Connection) -> str | None:
     return conn.execute(select(store_identity.c.id)).scalar_one_or_none()
 
 
+def packs_are_written(conn: Connection) -> bool:
+    """Return whether every version that may run on this database can read packs."""
+    return bool(conn.execute(select(store_identity.c.packs)).scalar_one_or_none())
+
+
 def keep_store_id(conn: Connection, identity: str) -> str:
     """Bind a store to this database unless one is bound; return the id of the bound store."""
     conn.execute(insert(store_identity).values(id=identity).on_conflict_do_nothing())

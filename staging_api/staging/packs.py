@@ -1,0 +1,38 @@
+"""Which members of container files go into packs.
+
+A version that cannot read packs may serve the same database while pods are replaced one by one. So
+packs are written to a database that no such version has ever served, which the database knows, or
+where the operator says that none runs any more.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from staging_api.db.engine import Database
+from staging_api.staging import repository
+
+#: When packs are written; ``auto``: as the database says.
+Written = Literal["auto", "yes", "no"]
+#: A longer member is a file of its own: the kernel sends it, and a bucket links to it.
+SMALL_BYTES = 64 << 10
+#: Pieces of packs are read into memory.
+MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Packs:
+    """How packs are written.
+
+    Attributes:
+        file_bytes: members of fewer bytes go into the pack of their artifact.
+    """
+
+    written: Written = "auto"
+    file_bytes: int = SMALL_BYTES
+
+    def below(self, database: Database) -> int:
+        """Return below how many bytes a member goes into a pack; 0: none does."""
+        if self.written == "auto":
+            with database.connect() as conn:
+                return self.file_bytes if repository.packs_are_written(conn) else 0
+        return self.file_bytes if self.written == "yes" else 0

@@ -1,0 +1,72 @@
+"""A table of names is the same in memory and in its file."""
+
+import random
+import sqlite3
+
+import pytest
+
+from staging_api import name_table
+from staging_api.errors import NoSpace
+from staging_api.name_table import NameTable
+
+CHARACTERS = ["a", "b", "/", ".", "ü", "\uffff", "\U0001f600", "\udc80", "z"]
+
+
+@pytest.fixture(params=[10**6, 7], ids=["in memory", "in a file"])
+def table(request, tmp_path, monkeypatch):
+    monkeypatch.setattr(name_table, "MOST_IN_MEMORY", request.param)
+    monkeypatch.setattr(name_table, "_GROUP", 5)
+    made = NameTable(tmp_path)
+    yield made
+    made.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def in_bytes(item):
+    return item[0].encode("utf-8", "surrogatepass")
+
+
+def test_it_does_what_a_dictionary_does_in_the_order_of_bytes(table):
+    chance = random.Random(5)
+    model: dict[str, bytes] = {}
+    for number in range(3000):
+        name = "".join(chance.choices(CHARACTERS, k=chance.randint(1, 3)))
+        if chance.random() < 0.3:
+            assert table.pop(name) == model.pop(name, None)
+        else:
+            table[name] = model[name] = b"%d" % number
+        other = chance.choice(CHARACTERS)
+        assert (table.get(other), other in table) == (model.get(other), other in model)
+        if number % 100 == 0:
+            ordered = sorted(
+                model.items(), key=lambda item: item[0].encode("utf-8", "surrogatepass")
+            )
+            assert list(table.items()) == ordered
+            assert list(table.items(name)) == [each for each in ordered if each[0] >= name]
+            assert (len(table), bool(table)) == (len(model), bool(model))
+            assert table.ends() == (ordered[0][0], ordered[-1][0])
+
+
+def test_an_empty_one_has_nothing(table):
+    assert (len(table), bool(table), list(table.items()), table.ends()) == (0, False, [], ("", ""))
+    for number in range(20):
+        table[str(number)] = b""
+    for number in range(20):
+        table.pop(str(number))
+    assert (len(table), bool(table), list(table.items()), table.ends()) == (0, False, [], ("", ""))
+
+
+def test_a_full_disk_is_no_room(table, monkeypatch):
+    for number in range(20):
+        table[str(number)] = b""
+    if table._file is None:
+        return
+
+    class Full:
+        def execute(self, *_):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    file, table._file = table._file, Full()
+    with pytest.raises(NoSpace, match="full"):
+        table.get("nobody")
+    table._file = file
