@@ -16,6 +16,7 @@ from staging_api.http.resources.devserver.help import OUT_OF_SCOPE
 from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
+from staging_api.vocabulary.documents import STORAGE_POLICIES
 
 #: The copy that is committed, for readers and for clients that generate code.
 COMMITTED = Path(__file__).parents[1] / "docs" / "openapi.json"
@@ -26,6 +27,33 @@ _STATUS = {"$ref": "#/components/schemas/Status"}
 _OPEN = {"Problem", "Status", "CollectionStatus"}
 #: Parameters that take the slashes of a path, too.
 _PATHS = {"path", "rest", "name"}
+
+#: The form of a configuration document; to the API a collection is a text.
+_DOCUMENT = {
+    "type": "object",
+    "required": ["schema", "metadata", "data"],
+    "properties": {
+        "schema": {"type": "string", "pattern": "^[A-Za-z]+/[A-Za-z]+/v[0-9]+$", "maxLength": 64},
+        "metadata": {
+            "type": "object",
+            "required": ["schema", "name", "storagePolicy", "layeringDefinition"],
+            "properties": {
+                "schema": {"const": "metadata/Document/v1"},
+                "name": {"type": "string", "pattern": "^[a-z-]{1,64}$"},
+                "storagePolicy": {"enum": list(STORAGE_POLICIES)},
+                "layeringDefinition": {
+                    "type": "object",
+                    "required": ["layer"],
+                    "properties": {"layer": {"type": "string"}, "abstract": {"type": "boolean"}},
+                    "additionalProperties": False,
+                },
+            },
+            "additionalProperties": False,
+        },
+        "data": {},
+    },
+    "additionalProperties": False,
+}
 
 
 @cache
@@ -50,6 +78,14 @@ def held_to() -> Mapping[str, Any]:
         if name not in _OPEN and "properties" in schema:
             schema.setdefault("additionalProperties", False)
     return closed
+
+
+def to_be_fuzzed() -> Mapping[str, Any]:
+    """The document for whom draws requests from it: a collection is not any text."""
+    document = deepcopy(dict(held_to()))
+    posted = document["paths"]["/api/v1.0/configdocs/{collection}"]["post"]
+    posted["requestBody"]["content"]["application/x-yaml"]["schema"] = _DOCUMENT
+    return document
 
 
 def written(contract: Mapping[str, Any]) -> str:

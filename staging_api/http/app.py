@@ -16,6 +16,7 @@ from staging_api.http.openapi import document
 from staging_api.http.origins import Origins
 from staging_api.http.parameters import OneValue
 from staging_api.http.permissions import Permissions
+from staging_api.http.probe_contract import PROBE_SCHEMAS
 from staging_api.http.reads import Router
 from staging_api.http.resources.configdocs.contract import SCHEMAS
 from staging_api.http.resources.configdocs.surface import STATUS_FORMS, ConfigdocsSurface
@@ -65,4 +66,4 @@ def _document(deps: AppDependencies) -> Mapping[str, Any]:
     for route in ROUTES:
         if route.make is not None:
             described.add_route(route.path, route.make(deps))
-    return document(described, ROUTES, SCHEMAS)
+    return document(described, ROUTES, {**SCHEMAS, **PROBE_SCHEMAS})

@@ -41,7 +41,9 @@ def _errors(name: str, summary: str, *parameters: Described, **other: Described)
     return operation(name, summary, "errors", answers, parameters)
 
 
-_READY = Ready.model_json_schema()
+#: The schemas of these paths, for the components of the document.
+PROBE_SCHEMAS: Mapping[str, Any] = {"Ready": Ready.model_json_schema()}
+_READY = {"$ref": "#/components/schemas/Ready"}
 _LIVE = {
     "type": "object",
     "properties": {"status": {"const": "live"}},

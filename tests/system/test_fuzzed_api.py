@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from staging_api.db.migrate import migrate
 from tests.apt_archive_api import AptArchiveApi
 from tests.builds import build, build_path
-from tests.contract import held_to
+from tests.contract import to_be_fuzzed
 from tests.databases import new_database
 from tests.documents import document, policy, secret, stream
 from tests.packages import control_text, deb
@@ -64,7 +64,7 @@ _OF_EVERY_ANSWER = frozenset(
     }
 )
 
-SCHEMA = schemathesis.openapi.from_dict(dict(held_to()))
+SCHEMA = schemathesis.openapi.from_dict(dict(to_be_fuzzed()))
 sent: Counter[int] = Counter()
 
 
