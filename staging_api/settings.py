@@ -245,6 +245,15 @@ class Settings(BaseSettings):
     oidc_fetch_token_file: Path | None = Field(
         None, description="with `oidc`: a token to fetch the keys with, as Kubernetes requires"
     )
+    oidc_client_id: str = Field(
+        "", description="with `oidc`: this service's client id, for sign-in on pages; empty: none"
+    )
+    oidc_client_secret_file: Path | None = Field(
+        None, description="with `oidc`: the client's secret; empty: PKCE alone"
+    )
+    oidc_scopes: str = Field(
+        "openid profile email", description="with `oidc`: scopes that a sign-in asks for"
+    )
     keystone_config: Path = Field(
         Path("/etc/staging-api/keystone.conf"),
         description="with `keystone`: its middleware's own file",

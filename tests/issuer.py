@@ -1,6 +1,9 @@
 """An OpenID provider on loopback, which can rotate its keys and go away; and its tokens."""
 
+import base64
+import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key
@@ -34,6 +38,8 @@ class Issuer:
     moved: tuple[int, str] | None = None
     content_type: str | None = "application/json"
     credentials: list[str | None] = field(default_factory=list)
+    #: Of codes: the query of the request for one, and the claims of who signed in.
+    codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rotate()
@@ -63,11 +69,36 @@ class Issuer:
             return status, {**headers, "Location": address}
         return 200 if found else 503, headers
 
+    def authorize(self, location: str, **claims: Any) -> tuple[str, str]:
+        """Sign in who was led to `location`: the code and the state to come back with."""
+        query = dict(parse_qsl(urlsplit(location).query))
+        assert query["code_challenge_method"] == "S256"
+        assert query["response_type"] == "code"
+        code = secrets.token_urlsafe(8)
+        self.codes[code] = query, claims
+        return code, query["state"]
+
+    def exchange(self, fields: dict[str, str]) -> dict[str, str] | None:
+        """The ID token of a code, once, for who has the answer to its challenge."""
+        query, claims = self.codes.pop(fields.get("code", ""), ({}, {}))
+        answer = hashlib.sha256(fields.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(answer).rstrip(b"=").decode()
+        same = ("client_id", "redirect_uri")
+        if challenge != query.get("code_challenge") or any(fields[n] != query[n] for n in same):
+            return None
+        given = {"aud": query["client_id"], "nonce": query["nonce"], **claims}
+        return {"id_token": self.token(**given)}
+
     def document(self, path: str) -> object:
         """What is at `path`."""
         if path == "/.well-known/openid-configuration":
             keys_at = f"{self.url}/keys" if self.keys_at == "own" else self.keys_at
-            return {"issuer": self.url, "jwks_uri": keys_at}
+            return {
+                "issuer": self.url,
+                "jwks_uri": keys_at,
+                "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token",
+            }
         if path == "/keys" and self.says is not None:
             return self.says
         if path == "/keys":
@@ -92,6 +123,13 @@ class Answering(BaseHTTPRequestHandler):
         self.issuer.credentials.append(self.headers["Authorization"])
         with suppress(OSError):
             self._answer()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        found = self.issuer.exchange(dict(parse_qsl(body))) if self.path == "/token" else None
+        self.send_response(400 if found is None else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found or {"error": "invalid_grant"}).encode())
 
     def _answer(self) -> None:
         if self.issuer.manner == "hang":

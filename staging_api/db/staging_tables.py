@@ -39,6 +39,7 @@ archives = Table(
         comment="when it was first requested",
     ),
     Index("archives_prefix_idx", text('archive_url COLLATE "C"')),
+    Index("archives_name_idx", text("substring(archive_url COLLATE \"C\", '[^/]*$')")),
     comment="Every archive that was ever staged, with its folder below /static.",
 )
 

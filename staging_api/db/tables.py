@@ -17,6 +17,7 @@ from staging_api.db.report_tables import (
     store_usage,
 )
 from staging_api.db.schema import Domain, metadata
+from staging_api.db.session_tables import session_keys
 from staging_api.db.staging_tables import archives, staged_artifacts, stagings
 from staging_api.db.store_tables import (
     artifact_accesses,
@@ -55,6 +56,7 @@ __all__ = [
     "packs",
     "publication_tables",
     "service_processes",
+    "session_keys",
     "staged_artifacts",
     "staging_counted",
     "staging_event_drops",

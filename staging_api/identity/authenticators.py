@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from staging_api.errors import Invalid
+from staging_api.identity.authorization_code import AuthorizationCode
 from staging_api.identity.bearer import CHALLENGE, bearer
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.jwks import KeyCache
@@ -43,27 +44,56 @@ def _by_nothing(_settings: Settings) -> Authenticator:
 def _by_tokens(settings: Settings) -> Authenticator:
     if settings.tokens_file is None:
         raise Invalid.field("STAGING_TOKENS_FILE", "must name the file when STAGING_AUTH is tokens")
-    return Authenticator(bearer(TokenFile(settings.tokens_file).check), CHALLENGE)
+    tokens = TokenFile(settings.tokens_file)
+    return Authenticator(bearer(tokens.check), CHALLENGE, tokens.recall)
 
 
 def _by_oidc(settings: Settings) -> Authenticator:
     for name in ("oidc_issuer", "oidc_audience"):
         if not getattr(settings, name):
             raise Invalid.field(f"STAGING_{name.upper()}", "must be set when STAGING_AUTH is oidc")
-    provider = Provider(
+    check = _oidc_check(settings, _provider(settings), settings.oidc_audience, _calls(settings))
+    return Authenticator(bearer(check.check), CHALLENGE)
+
+
+def authorization_code(settings: Settings) -> AuthorizationCode | None:
+    """Return the sign-in of browsers at the OpenID provider; None: it is not set up.
+
+    Raises:
+        Invalid: a setting that it needs is missing or wrong.
+    """
+    if settings.auth != "oidc" or not settings.oidc_client_id:
+        return None
+    provider, calls = _provider(settings), _calls(settings)
+    return AuthorizationCode(
+        provider=provider,
+        client_id=settings.oidc_client_id,
+        secret_file=settings.oidc_client_secret_file,
+        scopes=settings.oidc_scopes,
+        check=_oidc_check(settings, provider, settings.oidc_client_id, calls),
+        calls=calls,
+    )
+
+
+def _provider(settings: Settings) -> Provider:
+    return Provider(
         settings.oidc_issuer,
         settings.oidc_jwks_url,
         settings.oidc_ca_file,
         settings.oidc_fetch_token_file,
     )
-    check = OidcCheck(
+
+
+def _oidc_check(
+    settings: Settings, provider: Provider, audience: str, calls: SharedCalls
+) -> OidcCheck:
+    return OidcCheck(
         issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
+        audience=audience,
         name_claim=settings.oidc_name_claim,
         rules=RoleRules.parse(settings.role_rules),
-        keys=KeyCache(provider.fetcher(), calls=_calls(settings)),
+        keys=KeyCache(provider.fetcher(), calls=calls),
     )
-    return Authenticator(bearer(check.check), CHALLENGE)
 
 
 def _by_keystone(settings: Settings) -> Authenticator:

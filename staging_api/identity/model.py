@@ -41,10 +41,17 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Authenticator:
-    """One way to identify callers; `challenge` is the ``WWW-Authenticate`` of a refusal."""
+    """One way to identify callers.
+
+    Attributes:
+        challenge: the ``WWW-Authenticate`` of a refusal.
+        recall: finds the principal of a credential by its digest, as long as that counts; None:
+            the way keeps no list of credentials.
+    """
 
     identify: Identify
     challenge: str = "Bearer"
+    recall: Callable[[str], Principal] | None = None
 
 
 def valid_name(name: object) -> str:

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -51,7 +53,43 @@ class Provider:
             _check_url("STAGING_OIDC_JWKS_URL", self.jwks_url)
         if self.ca_file is not None and not self.ca_file.is_file():
             raise Invalid.field("STAGING_OIDC_CA_FILE", f"{self.ca_file} is not a file")
-        pool = obey(
+        return lambda: self._get(self.jwks_url or self._discover())
+
+    def discovery(self) -> Mapping[str, Any]:
+        """Fetch the provider's description of itself.
+
+        Raises:
+            IdentityUnavailable: it cannot be fetched, or is another issuer's.
+        """
+        found = self._get(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if found.get("issuer") != self.issuer:
+            raise cannot_check(Cause.MALFORMED, "the discovery document is another issuer's")
+        return found
+
+    def checked_endpoint(self, document: Mapping[str, Any], name: str) -> str:
+        """Return an address of a discovery document.
+
+        Raises:
+            IdentityUnavailable: it is not there, or not protected.
+        """
+        url = document.get(name)
+        if not isinstance(url, str) or not _is_safe(url):
+            raise cannot_check(Cause.MALFORMED, f"the discovery document names no https {name}")
+        return url
+
+    def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        """Send a form, and return the status and the document of the answer.
+
+        Raises:
+            IdentityUnavailable: there is no answer, or it is no document.
+        """
+        return self._sent(
+            "POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(fields)
+        )
+
+    @cached_property
+    def _pool(self) -> urllib3.PoolManager:
+        return obey(
             urllib3.PoolManager(
                 retries=False,
                 timeout=urllib3.Timeout(connect=_SECONDS, read=_SECONDS),
@@ -59,29 +97,32 @@ class Provider:
                 ca_certs=str(self.ca_file) if self.ca_file else None,
             )
         )
-        return lambda: self._get(pool, self.jwks_url or self._discover(pool))
 
-    def _discover(self, pool: urllib3.PoolManager) -> str:
-        found = self._get(pool, self.issuer.rstrip("/") + "/.well-known/openid-configuration")
-        if found.get("issuer") != self.issuer:
-            raise cannot_check(Cause.MALFORMED, "the discovery document is another issuer's")
-        url = found.get("jwks_uri")
+    def _discover(self) -> str:
+        url = self.discovery().get("jwks_uri")
         if not isinstance(url, str) or not _is_safe(url):
             raise cannot_check(
                 Cause.MALFORMED, "the discovery document names no https address of keys"
             )
         return url
 
-    def _get(self, pool: urllib3.PoolManager, url: str) -> Mapping[str, Any]:
+    def _get(self, url: str) -> Mapping[str, Any]:
+        status, document = self._sent("GET", url, self._credential(url))
+        if status != _OK:
+            raise cannot_check(Cause.REFUSED, f"the identity provider answered {status}")
+        return document
+
+    def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: str | None = None
+    ) -> tuple[int, Mapping[str, Any]]:
+        """Return status and document of an answer; of one that is no success, an empty document."""
         try:
-            headers = {"Accept": "application/json", **self._credential(url)}
-            with pool.request(
-                "GET", url, headers=headers, redirect=False, preload_content=False
+            given = {"Accept": "application/json", **headers}
+            with self._pool.request(
+                method, url, headers=given, body=body, redirect=False, preload_content=False
             ) as answer:
                 if answer.status != _OK:
-                    raise cannot_check(
-                        Cause.REFUSED, f"the identity provider answered {answer.status}"
-                    )
+                    return answer.status, {}
                 document = json.loads(_body(answer))
         except urllib3.exceptions.TimeoutError:
             raise cannot_check(Cause.TIMEOUT, "the identity provider does not answer") from None
@@ -95,7 +136,7 @@ class Provider:
             raise cannot_check(
                 Cause.MALFORMED, "the identity provider answered something else than an object"
             )
-        return document
+        return _OK, document
 
     def _credential(self, url: str) -> Mapping[str, str]:
         """Our token, for the issuer's own origin only: no other host may get it."""

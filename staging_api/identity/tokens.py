@@ -126,10 +126,19 @@ class TokenFile:
             Unauthenticated: it is not known, or has expired.
             IdentityUnavailable: it is not known, and the changed file cannot be read.
         """
-        self._read_if_changed()
         # A look-up by hash has no useful timing side channel: tokens whose hashes are near to
         # another cannot be constructed.
-        found = self._by_sha256.get(hash_token(token))
+        return self.recall(hash_token(token))
+
+    def recall(self, sha256: str) -> Principal:
+        """Return the identity of the token with this digest.
+
+        Raises:
+            Unauthenticated: it is not known, or has expired.
+            IdentityUnavailable: it is not known, and the changed file cannot be read.
+        """
+        self._read_if_changed()
+        found = self._by_sha256.get(sha256)
         if found is None and self._is_wrong:
             raise cannot_check(Cause.FILE, "the file of tokens cannot be read just now")
         if found is None:

@@ -18,7 +18,8 @@ from staging_api.http.dependencies import AppDependencies
 from staging_api.http.handover import Sender
 from staging_api.http.limits import Limits
 from staging_api.http.origins import hosts_of
-from staging_api.identity.authenticators import anonymous, authenticator
+from staging_api.identity.authenticators import anonymous, authenticator, authorization_code
+from staging_api.identity.sessions import Sessions, Signer, for_pages, stored_key
 from staging_api.locks.service import LockService
 from staging_api.processes.services import Services
 from staging_api.publishing.apt_archives import AptArchiveService
@@ -58,7 +59,18 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
     from staging_api.ui.routes import pages_of
 
     deps = replace(dependencies_of(services), hosts=hosts)
-    pages = UiDependencies(deps, settings.auth, settings.public_url.rstrip("/"))
+    sessions = None
+    if settings.auth != "none":
+        signer = Signer(partial(stored_key, services.locks.database))
+        sessions = Sessions(settings.auth, signer, deps.authenticator.recall)
+        deps = replace(deps, authenticator=for_pages(deps.authenticator, sessions))
+    pages = UiDependencies(
+        deps,
+        auth=settings.auth,
+        sessions=sessions,
+        code=authorization_code(settings),
+        public_url=settings.public_url.rstrip("/"),
+    )
     return create_app(deps, pages_of(pages))
 
 

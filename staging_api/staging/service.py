@@ -263,6 +263,11 @@ class StagingService:
                 attrgetter("archive_url"),
             )
 
+    def named(self, name: str, *, limit: int) -> Sequence[str]:
+        """Return the URLs of archives whose last segment begins with `name`, by that segment."""
+        with self.database.connect() as conn:
+            return repository.archives_named(conn, name, limit)
+
     def cancel(self, staging_id: str, origin: RequestOrigin) -> Staging:
         """Stop a staging: at once if no process works on it, else when that process notices.
 

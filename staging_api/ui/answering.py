@@ -51,9 +51,9 @@ def go_to(resp: falcon.Response, location: str) -> None:
 
 def is_own_page(location: str) -> bool:
     """Whether an address leads to a page of this service, in every reading of browsers."""
-    return (location == "/" or location.startswith(("/ui/", "/?"))) and not set(location) & set(
-        "\\\r\n\t "
-    )
+    path = location.partition("?")[0]
+    is_known = path == "/" or path.startswith("/ui/")
+    return is_known and ".." not in path and not set(location) & set("\\\r\n\t ")
 
 
 def check_same_origin(req: falcon.Request) -> None:

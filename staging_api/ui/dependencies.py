@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from staging_api.http.dependencies import AppDependencies
+from staging_api.identity.authorization_code import AuthorizationCode
+from staging_api.identity.sessions import Sessions
 
 
 @dataclass(frozen=True)
@@ -12,10 +14,14 @@ class UiDependencies:
     Attributes:
         api: the use cases, which the screens call as the resources of the API do.
         auth: how callers authenticate: a value of STAGING_AUTH.
+        sessions: of callers who signed in; None: there is no sign-in.
+        code: sign-in at an OpenID provider, if it is set up.
         public_url: address of this service for people, without a slash at its end; empty: as the
             browser has it.
     """
 
     api: AppDependencies
     auth: str = "none"
+    sessions: Sessions | None = None
+    code: AuthorizationCode | None = None
     public_url: str = ""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.ui.formats import duration
+from staging_api.vocabulary.staging import TO_DO_STATES
 
 _WIDTH = 1000.0
 #: So that an attempt of a moment is still seen.
@@ -95,7 +96,7 @@ class _Drawing:
                 since, before = event.at, "over"
                 if event.to_state == "pending":
                     before = "wait"
-        if before in {"wait", "work"} and state in {"pending", "staging"}:
+        if before in {"wait", "work"} and state in TO_DO_STATES:
             blocks.append(self._block(before, since, self.end))
         return Lane(name, state, blocks, crosses, notes)
 

@@ -1,10 +1,12 @@
 """The table of screens, and the routes that follow from it."""
 
 from staging_api.http.dependencies import AppDependencies
+from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY
 from staging_api.http.problems import ErrorForm
 from staging_api.http.route import Route
 from staging_api.http.routes import ROUTES
+from staging_api.ui import sign_in
 from staging_api.ui.assets import Assets
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.error_pages import ErrorPages
@@ -24,6 +26,7 @@ from staging_api.ui.screens import (
 )
 from staging_api.ui.screens.artifact_actions import EVICT, PIN, UNPIN
 from staging_api.ui.screens.stage_actions import CANCEL, STAGE, STAGE_AGAIN
+from staging_api.ui.sign_in import FromProvider, SignIn, ToProvider
 from staging_api.ui.small_pages import Badge, Entrance, Theme
 
 #: Each screen once, in the order of the navigation.
@@ -85,6 +88,7 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     rows = [_row(screen, deps, fragments, errors) for screen in SCREENS]
     # The form of errors of whatever is below /ui and no page, too.
     rows.append(Route("/ui", {"GET": ANYBODY}, lambda _: Entrance(), errors=errors))
+    rows += _sign_in(deps, errors)
     rows.append(Route("/ui/theme", {"POST": ANYBODY}, lambda _: Theme(), errors=errors))
     seen = {"GET": ANYBODY, "HEAD": ANYBODY}
     rows.append(Route("/ui/assets/{name}", seen, lambda _: Assets(), errors=errors))
@@ -92,6 +96,18 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     badge = {"GET": readers, "HEAD": readers}
     rows.append(Route("/ui/badge", badge, lambda _: Badge(deps), errors=errors))
     return rows
+
+
+def _sign_in(deps: UiDependencies, errors: ErrorForm) -> list[Route]:
+    refusals = Refusals(deps.api.limits)
+    form = SignIn(deps, SCREENS, refusals)
+    read, both = {"GET": ANYBODY}, {"GET": ANYBODY, "HEAD": ANYBODY, "POST": ANYBODY}
+    came = FromProvider(deps, form, refusals)
+    return [
+        Route(sign_in.PATH, both, lambda _: form, errors=errors),
+        Route(f"{sign_in.PATH}/start", read, lambda _: ToProvider(deps), errors=errors),
+        Route(f"{sign_in.PATH}/callback", read, lambda _: came, errors=errors),
+    ]
 
 
 def _row(screen: Screen, deps: UiDependencies, fragments: Fragments, errors: ErrorForm) -> Route:

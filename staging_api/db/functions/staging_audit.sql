@@ -6,7 +6,7 @@ BEGIN
     EXECUTE format(
         'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO staging_audit',
         current_schema());
-    -- It has whole responses, which are for their callers only.
-    REVOKE ALL ON idempotency_keys FROM staging_audit;
+    -- Whole responses, which are for their callers only; and keys, which are for the service only.
+    REVOKE ALL ON idempotency_keys, document_keys, session_keys FROM staging_audit;
 END $$;
 COMMENT ON FUNCTION staging_grant_audit IS 'Grants the role staging_audit what auditors may read.';

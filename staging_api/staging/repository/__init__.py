@@ -1,7 +1,7 @@
 """The rows of stagings and staged artifacts: every statement that reads or writes them."""
 
 from staging_api.staging.repository.access_rows import note_accesses, note_hand_out
-from staging_api.staging.repository.archive_rows import list_archives
+from staging_api.staging.repository.archive_rows import archives_named, list_archives
 from staging_api.staging.repository.artifact_rows import (
     add_files,
     add_pack,
@@ -178,6 +178,7 @@ __all__ = [
     "add_prune",
     "add_staging",
     "adopt_orphans",
+    "archives_named",
     "artifacts_of",
     "artifacts_with",
     "begin_artifact",

@@ -27,6 +27,19 @@ def list_archives(
     ]
 
 
+def archives_named(conn: Connection, name: str, limit: int) -> list[str]:
+    """Return the URLs of archives whose last segment begins with `name`, by that segment."""
+    given = {"low": name, "high": name + _LAST, "limit": limit}
+    return list(conn.execute(_NAMED, given).scalars())
+
+
+_NAMED = text("""
+    SELECT archive_url FROM archives
+    WHERE substring(archive_url COLLATE "C", '[^/]*$') >= :low
+      AND substring(archive_url COLLATE "C", '[^/]*$') < :high
+    ORDER BY substring(archive_url COLLATE "C", '[^/]*$') LIMIT :limit
+""")
+
 # A few probes for each archive of the page, however many there are.
 _LIST = text("""
     SELECT a.archive_url, a.static_prefix, a.created_at, s.id, s.state, s.caller, s.asked_at,

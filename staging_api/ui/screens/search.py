@@ -48,7 +48,7 @@ def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
         return [Found("content", text.lower(), "", f"/ui/content/{text.lower()}")]
     if "://" in text:
         return _by_url(deps, text)
-    return [*_by_path(deps, text), *_by_caller(deps, text)]
+    return [*_by_path(deps, text), *_by_name(deps, text), *_by_caller(deps, text)]
 
 
 def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
@@ -93,6 +93,13 @@ def _by_path(deps: UiDependencies, text: str) -> Sequence[Found]:
         Found("artifact", each.name, f"/static/{each.path}", f"/ui/artifacts/{each.id}")
         for each in page.items
     ]
+
+
+def _by_name(deps: UiDependencies, text: str) -> Sequence[Found]:
+    if "/" in text:
+        return []
+    urls = deps.api.stagings.named(text, limit=_SHOWN)
+    return [Found("build", last_segment(url), url, build_url(url)) for url in urls]
 
 
 def _by_caller(deps: UiDependencies, text: str) -> Sequence[Found]:

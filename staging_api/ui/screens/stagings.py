@@ -10,6 +10,7 @@ from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import last_segment
 from staging_api.ui.lanes import axis_of
 from staging_api.ui.screen import Shown, View
+from staging_api.vocabulary.staging import FINAL_STATES, STAGING_STATES
 
 _EVENTS_SHOWN = 1000
 _MOOD = {"failed": "bad", "staged": "ok", "cancelled": "warn"}
@@ -75,9 +76,10 @@ def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[Step]:
     for event in events:
         if event.kind == "staging" and event.to_state:
             reached.setdefault(event.to_state, event.at)
-    way = ["queued", "running", "foreground_staged", "staged"]
-    if staging.state in {"failed", "cancelled"}:
-        way = [state for state in way if state in reached] + [staging.state]
+    way = [state for state in STAGING_STATES if state not in FINAL_STATES]
+    if staging.final:
+        way = [state for state in way if state in reached]
+    way.append(staging.state if staging.final else FINAL_STATES[0])
     steps: list[Step] = []
     before: datetime | None = None
     for state in way:
@@ -88,4 +90,5 @@ def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[Step]:
 
 
 def _is_failure(event: StagingEvent) -> bool:
-    return event.code is not None or event.to_state in {"failed", "cancelled"}
+    ended = {state for state in FINAL_STATES if state != "staged"}
+    return event.code is not None or event.to_state in ended

@@ -196,7 +196,7 @@ def test_an_artifact_is_pinned_unpinned_and_evicted(site: Site, builds: Builds, 
     assert [state for (state,) in states] == ["evicted", "missing", "staged"]
 
 
-@pytest.mark.parametrize("what", ["staging", "lock", "sha256", "url", "path", "artifact"])
+@pytest.mark.parametrize("what", ["staging", "lock", "sha256", "url", "path", "artifact", "name"])
 def test_search_leads_to_the_page_of_what_was_pasted(site: Site, builds: Builds, what: str):
     staging = builds.staged("R1")
     payload = next(each for each in staging.artifacts if each.name == "payload")
@@ -206,6 +206,7 @@ def test_search_leads_to_the_page_of_what_was_pasted(site: Site, builds: Builds,
         "sha256": (payload.sha256, f"/ui/content/{payload.sha256}"),
         "url": (f"{staging.archive_url}/", build_url(staging.archive_url)),
         "path": (f"/static/{payload.path}", f"/ui/artifacts/{payload.id}"),
+        "name": ("R1", build_url(staging.archive_url)),
         "artifact": (payload.id, f"/ui/artifacts/{payload.id}"),
     }[what]
     answer = site.get(f"/ui/search?q={pasted}")

@@ -1,0 +1,161 @@
+"""Sign-in of browsers: a signed cookie, which holds no credential.
+
+The cookie names the caller and says until when it counts. With tokens it also has the digest of the
+token's entry, so a token that leaves the file ends its sessions at the next request, and its roles
+are those of the file. With the other ways it has the roles of the sign-in, for `SESSION_SECONDS`.
+Cookies count for pages only: the API reads none, so no page of another site can use it.
+
+The key of the signature is in the database, for all processes; deleting its row signs all out.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from staging_api.db.engine import Database
+from staging_api.db.session_rows import session_key
+from staging_api.errors import StagingApiError, Unauthenticated
+from staging_api.identity.model import Authenticator, Environ, Principal, Role
+
+SESSION_SECONDS = 12 * 3600
+#: Browsers take a cookie with this prefix only over https, from this host, for all its paths.
+COOKIE = "__Host-staging"
+#: On a loopback address without TLS.
+LOOPBACK_COOKIE = "staging-session"
+_KEY_KEPT_SECONDS = 60.0
+
+
+def stored_key(database: Database) -> bytes:
+    """Return the key of all processes of this database."""
+    with database.begin() as conn:
+        return session_key(conn, secrets.token_bytes(32))
+
+
+class Signer:
+    """Signs small documents for browsers to bring back; each for one purpose, until a time."""
+
+    def __init__(
+        self,
+        find_key: Callable[[], bytes],
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Sign with the key that `find_key` returns, which is asked again each minute."""
+        self._find_key = find_key
+        self._now = now
+        self._clock = clock
+        self._key = b""
+        self._key_found_at = float("-inf")
+
+    def sign(self, purpose: str, content: Mapping[str, Any], seconds: float) -> str:
+        """Return a text that `read` takes for `seconds`."""
+        payload = json.dumps({**content, "until": int(self._now() + seconds)}).encode()
+        return f"{_text(payload)}.{_text(self._mac(purpose, payload))}"
+
+    def read(self, purpose: str, signed: str) -> Mapping[str, Any] | None:
+        """Return the content of a text; None: it was not signed for this, or its time is over."""
+        body, _, mac = signed.partition(".")
+        try:
+            payload, given = _bytes(body), _bytes(mac)
+        except (ValueError, binascii.Error):
+            return None
+        if not hmac.compare_digest(given, self._mac(purpose, payload)):
+            return None
+        content: Mapping[str, Any] = json.loads(payload)
+        return content if content["until"] > self._now() else None
+
+    def _mac(self, purpose: str, payload: bytes) -> bytes:
+        if self._clock() - self._key_found_at > _KEY_KEPT_SECONDS:
+            try:
+                self._key = self._find_key()
+            except StagingApiError:
+                # The database is away: pages say so to whoever is signed in.
+                if not self._key:
+                    raise
+            self._key_found_at = self._clock()
+        return hmac.new(self._key, f"{purpose}\n".encode() + payload, hashlib.sha256).digest()
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The sessions of one way to authenticate, whose name is `kind`."""
+
+    kind: str
+    signer: Signer
+    recall: Callable[[str], Principal] | None
+
+    def begin(self, principal: Principal, reference: str = "") -> str:
+        """Return the value of the cookie of a caller who signed in.
+
+        Args:
+            reference: of the credential, for `recall`.
+        """
+        content = {
+            "kind": self.kind,
+            "name": principal.name,
+            "roles": sorted(principal.roles),
+            "reference": reference,
+        }
+        return self.signer.sign("session", content, SESSION_SECONDS)
+
+    def principal(self, environ: Environ) -> Principal | None:
+        """Return who signed in; None: nobody, or it counts no longer."""
+        for name in (COOKIE, LOOPBACK_COOKIE):
+            value = cookie_of(environ, name)
+            content = self.signer.read("session", value) if value else None
+            if content is not None and content["kind"] == self.kind:
+                return self._principal(content)
+        return None
+
+    def _principal(self, content: Mapping[str, Any]) -> Principal | None:
+        if self.recall is None:
+            return Principal(content["name"], frozenset(map(Role, content["roles"])))
+        try:
+            return self.recall(content["reference"])
+        except Unauthenticated:
+            return None
+
+
+def for_pages(authenticator: Authenticator, sessions: Sessions) -> Authenticator:
+    """Return an authenticator that takes a session, too, but only from requests for pages.
+
+    A credential in a header goes first: that of a proxy which authenticates, or of a program.
+    """
+
+    def identify(environ: Environ) -> Principal | None:
+        known = authenticator.identify(environ)
+        if known is None and is_page(str(environ.get("PATH_INFO", ""))):
+            return sessions.principal(environ)
+        return known
+
+    return replace(authenticator, identify=identify)
+
+
+def is_page(path: str) -> bool:
+    """Whether cookies count for this path: the pages, and nothing of the API."""
+    return path in {"/", "/ui"} or path.startswith("/ui/")
+
+
+def cookie_of(environ: Environ, name: str) -> str | None:
+    """Return the value of a cookie of a request."""
+    try:
+        found = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(name)
+    except CookieError:
+        return None
+    return found.value if found is not None else None
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
