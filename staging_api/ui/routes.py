@@ -14,8 +14,11 @@ from staging_api.ui.freshness import Fragments
 from staging_api.ui.page import Page
 from staging_api.ui.screen import Screen, roles_of
 from staging_api.ui.screens import (
+    apt,
+    artifacts,
     builds,
     catalogue,
+    documents,
     locks,
     now,
     processes,
@@ -58,6 +61,37 @@ SCREENS: tuple[Screen, ...] = (
         locks.show_one,
         "GET /locks/{lock_id}",
         actions={"break": locks.BREAK},
+    ),
+    Screen(
+        "/ui/artifacts/{artifact_id}",
+        artifacts.show,
+        "GET /artifacts/{artifact_id}",
+        actions={"pin": PIN, "unpin": UNPIN, "evict": EVICT},
+    ),
+    Screen("/ui/content/{sha256}", artifacts.show_content, "GET /artifacts"),
+    Screen("/ui/apt", apt.show_all, "GET /distributions", label="APT", key="a"),
+    Screen(
+        "/ui/apt/{archive}",
+        apt.show_one,
+        "GET /distributions/{archive}",
+        actions=apt.ACTIONS,
+    ),
+    Screen(
+        "/ui/documents",
+        documents.show,
+        "GET /document-buffer",
+        actions={
+            "commit_documents": documents.COMMIT,
+            "discard_documents": documents.DISCARD,
+        },
+        label="Documents",
+        key="d",
+    ),
+    Screen(
+        "/ui/documents/revisions/{number}",
+        documents.show_revision,
+        "GET /document-revisions/{number:int}",
+        actions={"roll_back_documents": documents.ROLL_BACK},
     ),
     Screen(
         "/ui/store",

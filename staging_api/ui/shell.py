@@ -50,6 +50,7 @@ def layout_of(
         "roles": sorted(roles),
         "theme": theme_of(req),
         "build": build_id(),
+        "server": server,
         "said": _said(screens, req.get_param("done", default="")),
         "copies": shown.copies.forms(server, with_token=signed) if shown.copies else [],
         "request_id": getattr(req.context, "request_id", ""),

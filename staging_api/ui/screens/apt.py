@@ -1,0 +1,157 @@
+"""APT archives: what clients see now, what waits to be decided or published, and going back."""
+
+from staging_api.errors import NotFound
+from staging_api.http.archive_bodies import Decision
+from staging_api.http.openapi import validated
+from staging_api.publishing.model import AptArchive, Distribution
+from staging_api.publishing.run_model import Options
+from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.screen import Action, Done, Form, Shown, View
+
+_SHOWN = 20
+
+
+def show_all(deps: UiDependencies, _view: View) -> Shown:
+    """List the archives with what their clients see."""
+    live = {each.archive: each for each in deps.api.publisher.distributions.all()}
+    archives = deps.api.archives.all()
+    return Shown(
+        "apt_archives.html",
+        f"{len(archives)} APT archives",
+        {"archives": [(archive, live.get(archive.name)) for archive in archives]},
+        copies=Copies(
+            api_path("/distributions"),
+            cli="staging-api publish show",
+            sql="SELECT name, origin, label, created_at FROM apt_archives ORDER BY name;",
+        ),
+    )
+
+
+def show_one(deps: UiDependencies, view: View) -> Shown:
+    """Show one archive."""
+    publisher, name = deps.api.publisher, view.params["archive"]
+    archive = deps.api.archives.find(name)
+    runs = publisher.runs.page(limit=_SHOWN, archive=name).items
+    running = next((run for run in runs if run.state == "running"), None)
+    uploads = deps.api.uploads.page(name, limit=_SHOWN, after=None, state=None).items
+    distribution = _distribution(deps, name)
+    return Shown(
+        "apt_archive.html",
+        f"{name}: {_said(archive, distribution)}",
+        {
+            "archive": archive,
+            "distribution": distribution,
+            "said": _said(archive, distribution),
+            "held": {each.suite: each for each in distribution.held} if distribution else {},
+            "running": running,
+            "runs": runs,
+            "uploads": uploads,
+            "waiting": [each for each in uploads if each.state in ("new", "unapproved")],
+            "generations": publisher.distributions.generations(
+                name, limit=_SHOWN, after=None
+            ).items,
+        },
+        mood="busy" if running else "ok",
+        copies=Copies(
+            api_path(f"/distributions/{name}"),
+            cli=f"staging-api publish run publish-ftpmaster --archive {name}",
+            sql=sql_text(
+                "SELECT p.* FROM package_publications p JOIN apt_archives a ON a.id = p.archive_id"
+                "\nWHERE a.name = :name ORDER BY p.id DESC LIMIT 100;",
+                {"name": name},
+            ),
+        ),
+    )
+
+
+def _distribution(deps: UiDependencies, name: str) -> Distribution | None:
+    try:
+        return deps.api.publisher.distributions.find(name)
+    except NotFound:
+        return None
+
+
+def _said(archive: AptArchive, distribution: Distribution | None) -> str:
+    """Return one line about what clients see."""
+    if distribution is None:
+        return "not published yet"
+    parts = [f"generation {distribution.live.number} is live"]
+    if distribution.held:
+        parts.append(f"{len(distribution.held)} suites are held")
+    if any(suite.dirty_since for suite in archive.suites):
+        parts.append("changes wait to be published")
+    return ", ".join(parts)
+
+
+def _publish(deps: UiDependencies, view: View, _form: Form) -> Done:
+    publisher = deps.api.publisher
+    archive = publisher.apt_archive(view.params["archive"])
+    publisher.run("publish-ftpmaster", archive, Options(), view.origin)
+    return _done(view)
+
+
+def _go_back(deps: UiDependencies, view: View, form: Form) -> Done:
+    reason = validated(Decision, {"reason": form.get("reason", "")}).reason
+    deps.api.publisher.go_back(
+        view.params["archive"], form.get("generation_id") or None, view.origin, reason=reason
+    )
+    return _done(view)
+
+
+def _lift(deps: UiDependencies, view: View, form: Form) -> Done:
+    deps.api.publisher.lift_suite(view.params["archive"], form.get("suite", ""))
+    return _done(view)
+
+
+def _set_pin(deps: UiDependencies, view: View, form: Form, *, pinned: bool) -> Done:
+    deps.api.publisher.distributions.set_pin(
+        form.get("generation_id", ""), view.origin.caller, pinned=pinned
+    )
+    return _done(view)
+
+
+def _pin(deps: UiDependencies, view: View, form: Form) -> Done:
+    return _set_pin(deps, view, form, pinned=True)
+
+
+def _unpin(deps: UiDependencies, view: View, form: Form) -> Done:
+    return _set_pin(deps, view, form, pinned=False)
+
+
+def _accept(deps: UiDependencies, view: View, form: Form) -> Done:
+    deps.api.uploads.accept(form.get("upload_id", ""), view.origin.caller)
+    return _done(view)
+
+
+def _reject(deps: UiDependencies, view: View, form: Form) -> Done:
+    reason = validated(Decision, {"reason": form.get("reason", "")}).reason
+    deps.api.uploads.reject(form.get("upload_id", ""), view.origin.caller, reason)
+    return _done(view)
+
+
+def _done(view: View) -> Done:
+    return Done(view.path)
+
+
+_CALL_PIN = "/generations/{generation_id}/pin"
+#: By the value of the form's field ``action``; the names are unique among all screens.
+ACTIONS: dict[str, Action] = {
+    "publish": Action("POST /publications", _publish, "The archive is published."),
+    "go_back": Action(
+        "PATCH /distributions/{archive}",
+        _go_back,
+        "Clients see the packages of that generation, until the holds are lifted.",
+    ),
+    "lift": Action(
+        "DELETE /distributions/{archive}/holds/{suite}",
+        _lift,
+        "The hold is lifted: the next run shows the published packages again.",
+    ),
+    "pin_generation": Action(f"PUT {_CALL_PIN}", _pin, "The generation is kept."),
+    "unpin_generation": Action(f"DELETE {_CALL_PIN}", _unpin, "The generation is no longer kept."),
+    "accept": Action(
+        "POST /uploads/{upload_id}/accept", _accept, "Accepted: the next run publishes it."
+    ),
+    "reject": Action("POST /uploads/{upload_id}/reject", _reject, "Rejected."),
+}

@@ -1,0 +1,103 @@
+"""Configuration documents: the buffer beside what is committed, and every revision before it."""
+
+from staging_api.documents.changing import Author
+from staging_api.documents.reader import Compared
+from staging_api.documents.service import CommitRequest
+from staging_api.errors import Conflict, Invalid
+from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.screen import Action, Done, Form, Shown, View
+
+_REVISIONS_SHOWN = 50
+_CHANGES_SHOWN = 50
+_PATH = "/ui/documents"
+
+
+def show(deps: UiDependencies, view: View) -> Shown:
+    """Show what the buffer would change, and the revisions."""
+    reader = deps.api.documents.reader
+    before = view.query.get("after", "")
+    if before and not before.isdecimal():
+        raise Invalid.field("after", "must be the number of a revision")
+    state = reader.buffer_state()
+    page = reader.revisions(_REVISIONS_SHOWN, int(before) if before else None)
+    has_buffer = bool(state.collections)
+    return Shown(
+        "documents.html",
+        f"Documents: {len(state.collections)} collections in the buffer"
+        if has_buffer
+        else "Documents: nothing in the buffer",
+        {
+            "state": state,
+            "page": page,
+            "comparison": reader.compare(()).collections if page.items else [],
+        },
+        mood="busy" if has_buffer else "ok",
+        copies=Copies(
+            api_path("/configdocs"),
+            cli="staging-api documents status",
+            python="print(client.documents.status())",
+            sql="SELECT * FROM document_revisions ORDER BY number DESC LIMIT 50;",
+        ),
+    )
+
+
+def show_revision(deps: UiDependencies, view: View) -> Shown:
+    """Show a revision, and what it changed of the committed one before it or of another."""
+    reader = deps.api.documents.reader
+    number = _number(view.params["number"])
+    revision = reader.find(number)
+    old = _number(view.query.get("old") or str(number - 1))
+    found = reader.differences(Compared(old, number, False, False, None, _CHANGES_SHOWN))
+    return Shown(
+        "document_revision.html",
+        f"Revision {number} of the documents",
+        {"revision": revision, "old": old, "changes": found.changes, "more": found.more},
+        live=False,
+        copies=Copies(
+            api_path("/document-differences", old=old, new=number),
+            cli=f"staging-api documents diff {old} {number}",
+            sql=sql_text(
+                "SELECT * FROM document_revisions WHERE number = :number;",
+                {"number": str(number)},
+            ),
+        ),
+    )
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - an int
+        raise Invalid.field("number", "must be the number of a revision")
+    return int(text)
+
+
+def _author(view: View, form: Form) -> Author:
+    return Author(view.origin, form.get("reason") or None)
+
+
+def _commit(deps: UiDependencies, view: View, form: Form) -> Done:
+    reviewed = _number(form.get("revision", ""))
+    result = deps.api.documents.commit(CommitRequest(reviewed=reviewed), _author(view, form))
+    if not result.committed:
+        raise Conflict("the buffer has faults, so it was not committed: see its validation")
+    return Done(_PATH)
+
+
+def _discard(deps: UiDependencies, view: View, form: Form) -> Done:
+    deps.api.documents.discard(None, _author(view, form))
+    return Done(_PATH)
+
+
+def _roll_back(deps: UiDependencies, view: View, form: Form) -> Done:
+    number = _number(view.params["number"])
+    deps.api.documents.roll_back(number, _author(view, form), over_buffer=False)
+    return Done(_PATH)
+
+
+COMMIT = Action("POST /commitconfigdocs", _commit, "The documents are committed.")
+DISCARD = Action("DELETE /document-buffer", _discard, "The buffer is dropped.")
+ROLL_BACK = Action(
+    "POST /document-revisions/{number:int}/rollback",
+    _roll_back,
+    "The buffer has exactly what that revision has; review and commit it.",
+)

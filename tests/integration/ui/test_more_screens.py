@@ -1,0 +1,146 @@
+"""The screens of what is kept: artifacts and contents, APT archives, documents."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from staging_api.debian.forms import Form
+from tests.documents import document, policy, stream
+from tests.integration.ui.conftest import Builds
+from tests.packages import control_text, deb
+from tests.pages import Page, Site
+from tests.service import API
+
+JSON = {"Content-Type": "application/json"}
+
+
+def call(site: Site, method: str, path: str, body: object = None, **headers: str) -> Any:
+    """What a call of the API answers."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", **headers}
+    answer = site.client.simulate_request(method, f"{API}{path}", body=raw, headers=sent)
+    assert answer.status_code < 300, answer.text
+    return answer.json
+
+
+def follow(site: Site, page: Page) -> Page:
+    """The page that an action leads to."""
+    assert page.status == 303, page.text
+    return site.get(page.headers["Location"])
+
+
+def upload(site: Site, name: str, version: str = "1.0-1") -> str:
+    raw = deb(control_text(name, version, "amd64"), Form.GZ)
+    sent = call(
+        site,
+        "POST",
+        f"/apt-archives/tools/uploads?suite=stable&name={name}_{version}_amd64.deb",
+        raw,
+        **{"Content-Type": "application/octet-stream"},
+    )
+    found: str = sent["items"][0]["id"]
+    return found
+
+
+@pytest.fixture
+def archive(site: Site) -> Site:
+    suite = {"name": "stable", "architectures": ["amd64"], "auto_accept": False}
+    call(site, "POST", "/apt-archives", {"name": "tools", "suites": [suite]})
+    call(site, "POST", "/apt-archives", {"name": "other", "suites": [{**suite}]})
+    return site
+
+
+def test_an_artifact_shows_its_source_its_files_and_how_to_check_them(site: Site, builds: Builds):
+    staging = builds.staged("R1")
+    (suites,) = [each for each in staging.artifacts if each.name == "suites"]
+    page = site.get(f"/ui/artifacts/{suites.id}")
+    assert page.title.startswith("suites of R1 staged")
+    (file,) = builds.services.stagings.artifacts.files(suites.id, limit=5).items
+    assert f"{file.sha256} {file.name}" in page.text
+    assert f"/ui/content/{file.sha256}" in page.links()
+    assert site.get("/ui/artifacts/01ARZ3NDEKTSV4RRFFQ69G5FAV").status == 404
+
+
+def test_a_content_leads_to_every_artifact_that_has_it(site: Site, builds: Builds):
+    first, second = builds.staged("R1"), builds.staged("R2")
+    third = builds.staged("R3", payload_bin=b"another payload")
+    of = {s.id: next(a for a in s.artifacts if a.name == "payload") for s in (first, second, third)}
+    page = site.get(f"/ui/content/{of[first.id].sha256}")
+    assert f"/ui/artifacts/{of[first.id].id}" in page.links()
+    assert f"/ui/artifacts/{of[second.id].id}" in page.links()
+    assert f"/ui/artifacts/{of[third.id].id}" not in page.links()
+    assert site.get("/ui/content/nonsense").status == 400
+
+
+def test_an_artifact_is_pinned_and_evicted_from_its_own_page(site: Site, builds: Builds):
+    staging = builds.staged("R1")
+    where = f"/ui/artifacts/{staging.artifacts[0].id}"
+    fields = {"artifact_id": staging.artifacts[0].id, "back": where}
+    pinned = site.post(where, {"action": "pin", "until": "2099-01-31", **fields})
+    assert "31 Jan" in follow(site, pinned).text
+    refused = site.post(where, {"action": "evict", **fields})
+    assert refused.status == 409
+    follow(site, site.post(where, {"action": "unpin", **fields}))
+    evicted = follow(site, site.post(where, {"action": "evict", **fields}))
+    assert "evicted" in evicted.title
+    others = builds.services.stagings.find(staging.id).artifacts[1:]
+    assert {each.state for each in others if each.name == "suites"} == {"staged"}
+
+
+def test_uploads_are_decided_and_published_from_the_page_of_their_archive(archive: Site):
+    kept, refused = upload(archive, "kept"), upload(archive, "refused")
+    where = "/ui/apt/tools"
+    assert "2 to decide" in archive.get(where).text
+    follow(archive, archive.post(where, {"action": "accept", "upload_id": kept}))
+    reason = {"action": "reject", "upload_id": refused, "reason": "not ours"}
+    assert "not ours" in follow(archive, archive.post(where, reason)).text
+    done = follow(archive, archive.post(where, {"action": "publish"}))
+    assert "generation 1 is live" in done.text
+    packages = call(archive, "GET", "/apt-archives/tools/packages")["items"]
+    assert [each["package"] for each in packages] == ["kept"]
+    assert "not published yet" in archive.get("/ui/apt/other").text
+
+
+def test_clients_are_taken_back_to_a_generation_until_the_hold_is_lifted(archive: Site):
+    where = "/ui/apt/tools"
+    for version in ("1.0-1", "2.0-1"):
+        archive.post(where, {"action": "accept", "upload_id": upload(archive, "hello", version)})
+        follow(archive, archive.post(where, {"action": "publish"}))
+    first = call(archive, "GET", "/distributions/tools/generations")["items"][-1]["id"]
+    pinned = archive.post(where, {"action": "pin_generation", "generation_id": first})
+    assert "kept by" in follow(archive, pinned).text
+    back = {"action": "go_back", "generation_id": first, "reason": "2.0 does not boot"}
+    shown = follow(archive, archive.post(where, back))
+    assert "1 suites are held" in shown.text
+    assert "2.0 does not boot" in shown.text
+    lifted = follow(archive, archive.post(where, {"action": "lift", "suite": "stable"}))
+    assert "held" not in lifted.title
+    assert "tools" in archive.get("/ui/apt").text
+
+
+def test_documents_are_reviewed_committed_and_taken_back(site: Site):
+    def post(name: str, *documents: Any) -> None:
+        raw = stream(*documents)
+        path = f"/configdocs/{name}?buffermode=replace"
+        call(site, "POST", path, raw, **{"Content-Type": "application/x-yaml"})
+
+    post("one", document("one", {"value": "first"}), policy())
+    page = site.get("/ui/documents")
+    assert "1 collections in the buffer" in page.title
+    fields = page.form("commit_documents")
+    assert "nothing in the buffer" in follow(site, site.post("/ui/documents", fields)).title
+    committed = int(fields["revision"])
+    post("one", document("one", {"value": "second"}), policy())
+    newer = int(site.get("/ui/documents").form("commit_documents")["revision"])
+    review = site.get(f"/ui/documents/revisions/{newer}?old={committed}")
+    assert "first" in review.text
+    assert "second" in review.text
+    follow(site, site.post("/ui/documents", {"action": "discard_documents", "reason": "no"}))
+    follow(site, site.post("/ui/documents/revisions/0", {"action": "roll_back_documents"}))
+    assert "1 collections in the buffer" in site.get("/ui/documents").title
+    # Somebody posts after the review: what was not reviewed is not committed.
+    stale = {"action": "commit_documents", "revision": str(committed)}
+    assert site.post("/ui/documents", stale).status == 409
+    assert site.get(f"/ui/documents/revisions/{quote('٣')}").status == 400
