@@ -17,9 +17,6 @@ from staging_api.store.blobs import BlobStore
 
 _ACCEPTED_AT_ONCE = 200
 _PUBLISHED_AT_ONCE = 500
-#: Tidying looks at all blocks, so it waits until some have been due for a while.
-_TIDY_SHARE = 0.1
-_TIDY_SECONDS = 600.0
 #: Notes of one kind; the uploads have the rest.
 _NOTES_AT_MOST = 20
 
@@ -113,14 +110,13 @@ def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
 
 
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:
-    """Drop generations and files that clients can no longer get."""
-    run.phase("tidy")
-    retention = apt_archive.retention_seconds
-    grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
+    """Drop generations and files that clients can no longer get, if there are any."""
     with run.database.connect() as conn:
-        generations, packages = rows.overdue(conn, apt_archive.id, retention, grace)
+        generations, packages = rows.overdue(conn, apt_archive.id, apt_archive.retention_seconds)
     if not (generations or packages):
         return
+    run.phase("tidy")
+    retention = apt_archive.retention_seconds
     with run.writing() as conn:
         if generations:
             run.counts["reaped"] += rows.reap_generations(conn, apt_archive.id, retention)

@@ -13,8 +13,8 @@ second are not in its row.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection
@@ -43,6 +43,7 @@ class RunLog:
         reached: called with the name of every step that was done; tests end the process there.
         counts: number by name.
         notes: what was wrong and was tolerated.
+        ended: whether its row says that it succeeded.
     """
 
     id: str
@@ -55,6 +56,7 @@ class RunLog:
     _pending: list[BegunPhase] = field(default_factory=list)
     _written: int = 0
     _written_at: float = field(default_factory=time.monotonic)
+    ended: bool = False
 
     @classmethod
     def begin(
@@ -127,9 +129,30 @@ class RunLog:
         with self.writing() as conn:
             rows.add_hook_run(conn, self.id, stage, result)
 
+    @contextmanager
+    def ending(
+        self, more: Mapping[str, int], *, ends: Callable[[Connection], bool]
+    ) -> Iterator[Connection]:
+        """Open a transaction, which also writes that the run succeeded if that is all there is.
+
+        Args:
+            more: what the transaction adds to `counts`.
+            ends: whether nothing is left to do, by the state at the end of the transaction.
+        """
+        counts = self.counts + Counter(more)
+        with self.writing() as conn:
+            yield conn
+            if ended := ends(conn):
+                self._write_end(conn, "succeeded", counts)
+        self.counts, self.ended = counts, ended
+
     def finish(self, error: StagingApiError | None = None) -> None:
-        """Write that the run succeeded; with an error, that a hook failed after going live."""
-        self._end("published_hook_failed" if error else "succeeded", error)
+        """Write that the run succeeded; with an error, that a hook failed after going live.
+
+        Nothing, if the transaction of `ending` has written it.
+        """
+        if not self.ended:
+            self._end("published_hook_failed" if error else "succeeded", error)
 
     def fail(self, error: BaseException) -> None:
         """Write that the run failed; without the lock, the next run abandons it."""
@@ -155,18 +178,27 @@ class RunLog:
         return new
 
     def _end(self, state: RunState, error: BaseException | None) -> None:
-        code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
-        message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
         with self.writing() as conn:
             if error:
                 rows.abandon_generations(conn)
-            rows.finish_run(
-                conn,
-                self.id,
-                state,
-                self._take_pending(),
-                counts=+self.counts,
-                notes=self.notes,
-                code=code if error else None,
-                message=message if error else None,
-            )
+            self._write_end(conn, state, self.counts, error)
+
+    def _write_end(
+        self,
+        conn: Connection,
+        state: RunState,
+        counts: Counter[str],
+        error: BaseException | None = None,
+    ) -> None:
+        code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
+        message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
+        rows.finish_run(
+            conn,
+            self.id,
+            state,
+            self._take_pending(),
+            counts=+counts,
+            notes=self.notes,
+            code=code if error else None,
+            message=message if error else None,
+        )

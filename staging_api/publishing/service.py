@@ -260,9 +260,11 @@ class Publisher:
         suites, failed = self._suites, None
         if not options.suites and (security := self._security(apt_archive)):
             # Fixes do not wait for the rest to be made.
-            failed = suites.publish(run, apt_archive, replace(options, suites=security), hooks=True)
+            only = replace(options, suites=security)
+            failed = suites.publish(run, apt_archive, only, hooks=True, last=False)
             apt_archive = self.apt_archive(apt_archive.name)
-        return suites.publish(run, apt_archive, options, hooks=True) or failed
+        last = failed is None
+        return suites.publish(run, apt_archive, options, hooks=True, last=last) or failed
 
     def _security(self, apt_archive: AptArchive) -> tuple[str, ...]:
         """Return the names of suites of security fixes that have something to publish."""

@@ -47,7 +47,13 @@ class SuitePublishing:
             return rows.suites_with_work(conn, apt_archive.id, self.builder.releaser.signer)
 
     def publish(
-        self, run: RunLog, apt_archive: AptArchive, options: Options, *, hooks: bool
+        self,
+        run: RunLog,
+        apt_archive: AptArchive,
+        options: Options,
+        *,
+        hooks: bool,
+        last: bool = True,
     ) -> HookFailed | None:
         """Publish what there is to publish; return the failure of a hook that ran afterwards.
 
@@ -58,6 +64,7 @@ class SuitePublishing:
             apt_archive: the archive.
             options: how thoroughly, and in which suites.
             hooks: whether the operator's programs are run.
+            last: whether the run does nothing else after it.
 
         Raises:
             HookFailed: a hook before going live failed; clients see what they saw.
@@ -75,12 +82,14 @@ class SuitePublishing:
             draft = self.builder.draft(
                 run, current, [s for s in current.suites if s.id in ids], now, options
             )
-            failed = self._finish(run, current, draft, now, hooks=hooks) or failed
+            last = last and not more and run.counts["published"] < self.many
+            failed = self._finish(run, current, draft, now, hooks=hooks, last=last) or failed
             if more:
                 apt_archive = self._reread(apt_archive)
         if run.counts["published"] >= self.many:
             phases.renew_statistics(run)
-        phases.tidy(run, apt_archive)
+        if not run.ended:
+            phases.tidy(run, apt_archive)
         return failed
 
     def distribution(self, name: str) -> Distribution | None:
@@ -89,13 +98,25 @@ class SuitePublishing:
             return rows.find_distribution(conn, name)
 
     def go_live(
-        self, run: RunLog, apt_archive: AptArchive, draft: GenerationDraft, generation_id: str
+        self,
+        run: RunLog,
+        apt_archive: AptArchive,
+        draft: GenerationDraft,
+        generation_id: str,
+        *,
+        last: bool = False,
     ) -> None:
-        """Let clients see a draft."""
+        """Let clients see a draft; if it is the last of a run and nothing is to tidy, end the run.
+
+        One transaction less, which waits for the disk.
+        """
         run.phase("go_live")
-        with run.writing() as conn:
+        archive_id, retention = apt_archive.id, apt_archive.retention_seconds
+        with run.ending(
+            {"generations": 1},
+            ends=lambda conn: last and not any(rows.overdue(conn, archive_id, retention)),
+        ) as conn:
             self.builder.go_live(run, conn, apt_archive, generation_id, draft)
-        run.counts["generations"] += 1
 
     def _reread(self, apt_archive: AptArchive) -> AptArchive:
         with self.database.connect() as conn:
@@ -109,6 +130,7 @@ class SuitePublishing:
         now: Distribution | None,
         *,
         hooks: bool,
+        last: bool,
     ) -> HookFailed | None:
         """Let a draft go live between the hooks; one that differs in nothing clears marks only."""
         if not draft.differs:
@@ -116,14 +138,15 @@ class SuitePublishing:
                 with run.writing() as conn:
                     self.builder.settle(conn, now.live.number, draft)
             return None
+        with_hooks = hooks and self.hooks is not None
         generation_id = new_id()
         environment = _environment(run, apt_archive, generation_id, draft)
-        if hooks and self.hooks is not None:
+        if with_hooks:
             with run.writing() as conn:
                 rows.begin_generation(conn, generation_id, apt_archive.id, run.id)
             if refused := self._run_hooks(run, "before", environment):
                 raise refused
-        self.go_live(run, apt_archive, draft, generation_id)
+        self.go_live(run, apt_archive, draft, generation_id, last=last and not with_hooks)
         run.reached("live")
         return self._run_hooks(run, "after", environment) if hooks else None
 

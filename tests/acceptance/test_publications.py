@@ -59,7 +59,7 @@ def test_from_nothing_to_a_package_that_any_pod_serves(
     assert (sent.status, sent.json["items"][0]["state"]) == (201, "accepted")
     run = archive.published()
     assert (run["state"], run["counts"]["published"]) == ("succeeded", 1)
-    assert [phase["phase"] for phase in run["phases"]][-1] == "tidy"
+    assert [phase["phase"] for phase in run["phases"]][-1] == "go_live"
     assert archive.client.get(f"{PUBLICATIONS}/{run['id']}").json == run
     other = archive.at(pods[1].client)
     path = "pool/main/h/hello/hello_1.0-1_amd64.deb"

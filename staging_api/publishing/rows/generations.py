@@ -93,6 +93,9 @@ _REAP = text(f"""
     UPDATE dists_generations g SET state = 'reaped', reaped_at = clock_timestamp()
     WHERE {_REAPABLE}
 """)  # noqa: S608 - our own words
+#: Tidying looks at all blocks, so it waits until some have been due for a while.
+_TIDY_SHARE = 0.1
+_TIDY_SECONDS = 600.0
 _AFTER_ALL = "~"  # sorts behind every ULID
 
 
@@ -234,13 +237,14 @@ def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) 
     return conn.execute(_PIN, given).rowcount == 1
 
 
-def overdue(conn: Connection, archive_id: int, retention: float, grace: float) -> tuple[bool, bool]:
+def overdue(conn: Connection, archive_id: int, retention: float) -> tuple[bool, bool]:
     """Return whether there is something to tidy.
 
     Returns:
-        whether a generation could have been reaped `grace` seconds ago; and whether a package whose
-        time is over is listed by none that is kept.
+        whether a generation could have been reaped a while ago; and whether a package whose time is
+        over is listed by none that is kept.
     """
+    grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
     given = {"archive_id": archive_id, "retention": retention, "grace": grace}
     row = conn.execute(_OVERDUE, given).one()
     return row.generations, row.packages

@@ -1,6 +1,6 @@
 """A process that runs the publisher, and kills itself at a step that the test chose.
 
-publisher_child.py DATABASE_URL FOLDER OPERATION STEP
+publisher_child.py DATABASE_URL FOLDER OPERATION STEP [HOOKS]
 """
 
 import os
@@ -15,15 +15,19 @@ from tests.publisher import shop
 
 def main() -> None:
     """Publish, and die on time."""
-    url, folder, operation, last = sys.argv[1:]
+    url, folder, operation, last, *hooks = sys.argv[1:]
 
     def die(step: str) -> None:
         if step == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    hooks = Path(folder) / "hooks"
     with shop(
-        open_database(url, 4), url, Path(folder), hooks=hooks, reached=die, lease_seconds=1
+        open_database(url, 4),
+        url,
+        Path(folder),
+        hooks=Path(hooks[0]) if hooks else None,
+        reached=die,
+        lease_seconds=1,
     ) as made:
         wanted: Operation = (
             "publish-distro" if operation == "publish-distro" else "publish-ftpmaster"

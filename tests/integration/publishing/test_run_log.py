@@ -2,18 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
+from staging_api.db import engine
 from staging_api.db.engine import Database
-from staging_api.publishing import runlog
+from staging_api.debian.forms import Form
+from staging_api.publishing import rows, runlog
+from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
 from tests.rows import select
 
-ALL_PHASES = ["accept", "publish", "dominate", "index", "release", "go_live", "tidy"]
+#: Statements at most, with taking and releasing the lock: of a run with nothing to do, of one
+#: that publishes a package, and of the upload of it.
+NOTHING_NEW, ONE_PACKAGE, ONE_UPLOAD = 12, 30, 12
+ALL_PHASES = ["accept", "publish", "dominate", "index", "release", "go_live"]
 
 
 @pytest.fixture
@@ -30,14 +38,43 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runlog, "_WRITE_SECONDS", 3600.0)
 
 
+@dataclass
+class Sent:
+    """What was sent to the database.
+
+    Attributes:
+        statements: each of them; not those that begin and end a transaction.
+        transactions: those that were committed.
+    """
+
+    statements: list[str] = field(default_factory=list)
+    transactions: int = 0
+
+
 @contextmanager
-def commits(database: Database) -> Iterator[list[object]]:
-    """Fills with one object a transaction."""
-    found: list[object] = []
-    note = found.append
-    event.listen(database.transactions, "commit", note)
-    yield found
-    event.remove(database.transactions, "commit", note)
+def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
+    """Count what is sent, by SQLAlchemy and past it."""
+    sent, rows_of = Sent(), engine.rows
+
+    def by_driver(conn: Connection, statement: str, given: Any) -> list[tuple[Any, ...]]:
+        sent.statements.append(statement)
+        return rows_of(conn, statement, given)
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.statements.append(statement)
+
+    def committed(_conn: object) -> None:
+        sent.transactions += 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "rows", by_driver)
+        for each in database.engines:
+            event.listen(each, "before_cursor_execute", note)
+        event.listen(database.transactions, "commit", committed)
+        yield sent
+        for each in database.engines:
+            event.remove(each, "before_cursor_execute", note)
+        event.remove(database.transactions, "commit", committed)
 
 
 def test_each_phase_of_a_run_begins_where_the_one_before_ended(here: Shop) -> None:
@@ -98,21 +135,46 @@ def test_a_slow_run_writes_each_phase_when_it_begins(
 
 
 @pytest.mark.usefixtures("_quick")
-def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(here: Shop) -> None:
-    with commits(here.database) as found:
+def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sent_to(here.database, monkeypatch) as sent:
         here.run()
-    assert len(found) == 2
+    assert sent.transactions == 2
+    assert len(sent.statements) <= NOTHING_NEW, sent.statements
 
 
 @pytest.mark.usefixtures("_quick")
-def test_publishing_one_package_takes_five_writes(
-    here: Shop,
+def test_publishing_one_package_takes_four_writes_and_few_statements(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Begun, accepted, published, gone live, ended; and an older version outdone."""
+    """Begun, accepted, published, gone live with the end; and an older version outdone."""
     here.add("hello")
     here.run()
-    for name, version, writes in (("world", "1.0", 5), ("world", "2.0", 6)):
-        here.add(name, version=version)
-        with commits(here.database) as found:
+    for version, writes in (("1.0", 4), ("2.0", 5)):
+        with sent_to(here.database, monkeypatch) as sent:
+            here.add("world", version=version)
+        assert len(sent.statements) <= ONE_UPLOAD, sent.statements
+        with sent_to(here.database, monkeypatch) as sent:
             here.run()
-        assert len(found) == writes
+        assert sent.transactions == writes
+        assert len(sent.statements) <= ONE_PACKAGE, sent.statements
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_statements_of_a_run_do_not_count_its_packages_or_suites(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.change(forms=["gz"])
+    with here.database.begin() as conn:
+        for name in ("testing", "unstable"):
+            parts = {"components": ["main"], "architectures": ["amd64", "arm64"]}
+            rows.add_suite(conn, here.archive, {"name": name, "codename": name, **parts})
+    here.run()
+    for suite in ("stable", "testing", "unstable"):
+        raws = (deb(control_text(f"p{n}", "1.0", "all"), Form.GZ) for n in range(20))
+        here.upload(*raws, suite=suite)
+    with sent_to(here.database, monkeypatch) as sent:
+        run = here.run()
+    assert run.counts["published"] == 60
+    assert len(sent.statements) <= ONE_PACKAGE, sent.statements
