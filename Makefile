@@ -5,7 +5,7 @@ VENV := .venv
 TESTERS ?= 4
 BIN := $(VENV)/bin
 
-.PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs functions clean
+.PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs release functions clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,12 @@ docs: $(VENV)/.test  ## build the site of these pages: build/docs/index.html
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html docs build/docs
 	@echo build/docs/index.html
 
+release: $(VENV)/.release  ## build wheel and source distribution into dist/ and check them; tag and upload nothing
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	PACKAGES=dist $(BIN)/python -m pytest tests/acceptance/test_packages.py
+
 functions: $(VENV)/.test  ## after a change of staging_api/db/functions: write what migration STEP=0000 applies
 	$(BIN)/python -m tests.functions $(STEP)
 
@@ -88,6 +94,9 @@ $(VENV)/.browser: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,test$(comma)dev)
+
+$(VENV)/.release: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,test$(comma)release)
 
 $(VENV)/.mutants: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,mutants)

@@ -1,40 +1,35 @@
-"""Every console, Python and SQL block of the README, in the order of the page, as a reader runs it.
+"""Every console and Python block of the README, in the order of the page, as a reader runs it.
 
 What differs from the page is what no test may take for granted: the two fixed ports, which may be
-in use here, and the reader's own places (builds.example.org, db.example.org, /srv/staging). What
+in use here, and the reader's own places (builds.example.org). What
 the page shows as output has to come; `...` stands for anything.
 """
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
-import psycopg2
 import pytest
-from sqlalchemy import make_url
 
 from staging_api.cli.demo.staying import ARCHIVE_PORT, BIND
-from tests.builds import build
-from tests.databases import new_database
-from tests.printed import ROOT, Block, Reader, Terminal, blocks
+from tests.builds import FULL_PAYLOAD, build
+from tests.printed import ROOT, Reader, Terminal, blocks
 from tests.service import eventually, free_port
 from tests.source import archive_source
 
 pytestmark = pytest.mark.timeout(300)
 
 README = ROOT / "README.md"
-_RUN = {"console", "python", "sql"}
-_DATABASE = "postgresql://staging:...@db.example.org/staging"
+_RUN = {"console", "python"}
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[Reader]:
-    """A reader with free ports, an archive, an empty database and folders of their own."""
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """A reader with free ports, an archive, and a folder of their own."""
     folder = tmp_path_factory.mktemp("reader")
     programs = folder / "programs"
     programs.mkdir()
@@ -42,13 +37,14 @@ def reader(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Itera
     (programs / "staging-api").write_text(script)
     # Installing is what `make` targets do in every run of the tests; a second time proves nothing.
     (programs / "pip").write_text(f'#!/bin/sh\necho "$*" >> {folder}/pip.noted\n')
+    made = "mkdir -p .venv/bin && touch .venv/bin/activate"
+    (programs / "python3").write_text(f'#!/bin/sh\n[ "$*" = "-m venv .venv" ] && {made}\n')
     for program in programs.iterdir():
         program.chmod(0o755)
     port, archive_port = free_port(), free_port()
     log = folder / "log"
     with (
         archive_source() as source,
-        new_database(database_url) as url,
         log.open("wb") as errors,
     ):
         source.add("board/R17-1208.0.0", build("readme"))
@@ -67,8 +63,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Itera
                 BIND: f"127.0.0.1:{port}",
                 f"127.0.0.1:{ARCHIVE_PORT}": f"127.0.0.1:{archive_port}",
                 "https://builds.example.org/archive": source.url,
-                _DATABASE: shlex.quote(url),
-                "/srv/staging": str(folder / "shared"),
                 "make run": f"staging-api demo --keep --archive-port {archive_port}",
             },
             folder,
@@ -96,9 +90,9 @@ def test_the_page_shows_the_ports_at_which_make_run_listens():
 def test_every_block_does_as_printed(reader: Reader):
     curl = shutil.which("curl")
     assert curl, "the page calls curl"
-    first, ask, own, python, shared, sql = [b for b in blocks(README) if b.language in _RUN]
-    assert [b.language for b in (first, ask, own, python, shared, sql)] == [
-        *("console", "console", "console", "python", "console", "sql")
+    first, ask, own, python = [b for b in blocks(README) if b.language in _RUN]
+    assert [b.language for b in (first, ask, own, python)] == [
+        *("console", "console", "console", "python")
     ]
 
     ((command, _),) = first.commands()
@@ -129,28 +123,25 @@ def test_every_block_does_as_printed(reader: Reader):
             running.send_signal(signal.SIGINT)
             assert running.wait(60) in {0, 130}, (reader.folder / "run.log").read_text()
 
-    *prepare, (stage, shown) = own.commands()
+    *prepare, get, audit = own.commands()
     for command, _ in prepare:
         reader.terminal.run(reader.here(command))
     assert (reader.folder / "pip.noted").read_text() == "install .[embedded]\n"
     eventually(lambda: served(reader), "serve is not ready")
-    reader.follow(Block("console", f"$ {stage}\n{shown}"))
+    for command, shown in (get, audit):
+        reader.type(command, shown)
+    staged = reader.folder / "R17-1208.0.0"
+    assert (staged / FULL_PAYLOAD).stat().st_size
 
+    shutil.rmtree(staged)
     printed = reader.terminal.run(f"{sys.executable} - <<'EOF'\n{reader.here(python.text)}\nEOF")
     assert printed.strip() == ""
-    assert (reader.folder / "R17-1208.0.0" / "update.gz").stat().st_size
+    assert (staged / FULL_PAYLOAD).stat().st_size
 
-    reader.terminal.run("kill %1; wait || true")
-    reader.follow(shared)
-    eventually(lambda: served(reader), "the pod of the shared database is not ready")
-    reader.follow(Block("console", f"$ {stage}\n{shown}"))
-    (url,) = shlex.split(reader.places[_DATABASE])
-    with psycopg2.connect(
-        make_url(url).set(drivername="postgresql").render_as_string(False)
-    ) as conn:
-        for statement in sql.text.split(";")[:-1]:
-            with conn.cursor() as cursor:
-                cursor.execute(statement)
-                assert cursor.fetchall()
-    conn.close()
-    assert list((reader.folder / "shared").rglob("*")), "the files are where the page says"
+
+def test_the_page_is_short_and_names_tests_that_exist():
+    text = README.read_text()
+    assert len(text.split()) < 600
+    named = re.findall(r"`(tests/[\w/]+\.py)`", text)
+    assert len(named) >= 5
+    assert [name for name in named if not (ROOT / name).is_file()] == []

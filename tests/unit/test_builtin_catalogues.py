@@ -48,7 +48,8 @@ PROJECT_WORDS = re.compile(
     r"chrom(e|ium)[ _-]?os|chromium|autotest|full_payload|stateful|test_suites|[mn]ton\b",
     re.IGNORECASE,
 )
-ITS_ROOMS = ("devserver", "http/resources/devserver")
+#: The demo makes one of its builds.
+ITS_ROOMS = ("cli/demo", "devserver", "http/resources/devserver")
 
 
 def found(catalogue: str, names: list[str]) -> dict[str, list[str]]:

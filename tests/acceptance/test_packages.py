@@ -1,0 +1,140 @@
+"""The wheel and the source distribution: each is whole by itself.
+
+``make release`` names the folder of those that it has built in PACKAGES; else they are built here.
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from configparser import ConfigParser
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from tests.printed import ROOT
+
+pytestmark = pytest.mark.timeout(600)
+
+_PROVED = "Everything is stopped; nothing is left behind"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both."""
+    if given := os.environ.get("PACKAGES"):
+        return Path(given).absolute()
+    folder = tmp_path_factory.mktemp("dist")
+    succeed([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def sources(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked source distribution."""
+    (found,) = built.glob("*.tar.gz")
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(found) as packed:
+        packed.extractall(folder, filter="data")
+    (top,) = folder.iterdir()
+    return top
+
+
+def succeed(command: Iterable[str], folder: Path, **environment: str) -> str:
+    """Return the output of a program, which must succeed."""
+    done = subprocess.run(
+        list(command),
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return done.stdout
+
+
+def metadata(wheel: Path) -> Message:
+    """What an index shows of the wheel."""
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = [each for each in packed.namelist() if each.endswith("/METADATA")]
+        return message_from_bytes(packed.read(name))
+
+
+def test_one_wheel_whose_base_is_the_client(wheel: Path) -> None:
+    shown = metadata(wheel)
+    assert wheel.name == f"staging_api-{shown['Version']}-py3-none-any.whl"
+    required = shown.get_all("Requires-Dist") or []
+    base = {each.split()[0].split("<")[0].split(">")[0] for each in required if "extra" not in each}
+    assert base == {"rich", "typer", "urllib3"}
+    assert {"server", "embedded", "documents", "buckets"} <= set(shown.get_all("Provides-Extra"))
+
+
+def test_the_metadata_say_what_a_user_has_to_know(wheel: Path) -> None:
+    shown = metadata(wheel)
+    assert shown["License-Expression"] == "MIT"
+    assert shown["Requires-Python"] == ">=3.11"
+    assert shown["Description-Content-Type"] == "text/markdown"
+    assert len(shown["Summary"]) < 100
+    classifiers = shown.get_all("Classifier") or []
+    for minor in (11, 12, 13, 14):
+        assert f"Programming Language :: Python :: 3.{minor}" in classifiers
+    for address in shown.get_all("Project-URL") or []:
+        assert "example" not in address
+
+
+def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = {name for name in packed.namelist() if ".dist-info/" not in name}
+        assert any(name.endswith("dist-info/licenses/LICENSE") for name in packed.namelist())
+    folders = {"staging_api": ROOT / "staging_api", "staging_api_migrations": ROOT / "migrations"}
+    here = {
+        f"{package}/{path.relative_to(folder).as_posix()}"
+        for package, folder in folders.items()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert names <= here
+    # Sources of generated files and templates of new migrations are no part of it.
+    assert {name for name in here - names if not name.endswith((".mako", ".md"))} == set()
+
+
+def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    packages, empty = tmp_path / "packages", tmp_path / "empty"
+    empty.mkdir()
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(packages)
+    shown = succeed(
+        [sys.executable, "-m", "staging_api", "demo"], empty, PYTHONPATH=str(packages), COLUMNS="99"
+    )
+    assert "the archive was asked for 7 objects, each once" in shown
+    assert _PROVED in shown
+    assert list(empty.iterdir()) == []
+
+
+def test_unit_tests_run_out_of_the_source_distribution(sources: Path) -> None:
+    for name in ("README.md", "CHANGELOG.md", "docs/index.md", "docs/images/lock.svg"):
+        assert (sources / name).is_file(), name
+    succeed([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"], sources)
+
+
+def test_the_version_stands_in_one_place_and_in_the_chart(wheel: Path) -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    version = setup["metadata"]["version"]
+    assert metadata(wheel)["Version"] == version
+    assert f"appVersion: {version}" in (ROOT / "charts/staging-api/Chart.yaml").read_text().replace(
+        '"', ""
+    )
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
