@@ -15,7 +15,7 @@ _CHUNK_BYTES = 64 << 10
 
 
 class _Archive(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with ranges and ETags, and notes which objects were read."""
+    """Answers GET and HEAD with ranges and ETags, and notes which objects it has sent."""
 
     protocol_version = "HTTP/1.1"
 
@@ -29,7 +29,6 @@ class _Archive(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send an object."""
-        self._read.append(self.path)
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
@@ -50,6 +49,7 @@ class _Archive(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{path.stat().st_mtime_ns:x}-{size:x}"')
         self.end_headers()
         if body:
+            self._read.append(self.path)
             with path.open("rb") as file:
                 file.seek(start)
                 self._send(file, end - start)
