@@ -5,8 +5,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -20,10 +18,7 @@ from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
 from staging_api.processes.run import database_of
 from staging_api.settings import Settings
-
-#: Of a question about a time between two dates that names none.
-_DAYS = 30
-_TIMES = frozenset({"since", "until", "moment"})
+from staging_api.staging.audit_questions import cell, parameters_line, plain, values_of
 
 
 def _verb(query: AuditQuery) -> Callable[..., None]:
@@ -32,7 +27,7 @@ def _verb(query: AuditQuery) -> Callable[..., None]:
     def ask(
         given: Annotated[
             list[str] | None,
-            typer.Argument(metavar="[NAME=VALUE...]", help=f"Of {_parameters_line(query)}."),
+            typer.Argument(metavar="[NAME=VALUE...]", help=f"Of {parameters_line(query)}."),
         ] = None,
         *,
         as_csv: Annotated[
@@ -44,7 +39,8 @@ def _verb(query: AuditQuery) -> Callable[..., None]:
             raise typer.BadParameter("either --csv or --json")
         with exit_on_error(as_json):
             settings = Settings.from_env()
-            values = _values(query, given or (), settings.sources)
+            allowed = [each.strip() for each in settings.sources.split(",") if each.strip()]
+            values = values_of(query, _given(query, given or ()), allowed)
             with (
                 database_of(settings) as found,
                 closing(open_database(found.database_url, 1)) as database,
@@ -56,43 +52,19 @@ def _verb(query: AuditQuery) -> Callable[..., None]:
     return ask
 
 
-def _values(query: AuditQuery, given: Sequence[str], sources: str) -> Mapping[str, Any]:
-    """Return the values of a query's parameters; times and the allow-list have defaults.
+def _given(query: AuditQuery, words: Sequence[str]) -> Mapping[str, str]:
+    """Return the parameters that are given as NAME=VALUE.
 
     Raises:
-        Invalid: one is missing, unknown, or no time.
+        Invalid: one has no value.
     """
-    values = _defaults(sources)
-    for each in given:
+    found = {}
+    for each in words:
         name, mark, value = each.partition("=")
-        if not mark or name not in query.parameters:
-            raise Invalid.field(name, f"{query.name} takes {_parameters_line(query)}")
-        values[name] = _time(name, value) if name in _TIMES else value
-        if name == "allowed":
-            values[name] = value.split(",")
-    for name in query.parameters:
-        if name not in values:
-            raise Invalid.field(name, f"{query.name} needs {name}=...")
-    return values
-
-
-def _defaults(sources: str) -> dict[str, Any]:
-    now = datetime.now(UTC)
-    allowed = [prefix.strip() for prefix in sources.split(",") if prefix.strip()]
-    since = now - timedelta(days=_DAYS)
-    return {"since": since, "until": now, "moment": now, "allowed": allowed}
-
-
-def _time(name: str, value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise Invalid.field(name, f"{value!r} is no time such as 2026-01-31T12:00:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _parameters_line(query: AuditQuery) -> str:
-    return ", ".join(f"{name}=..." for name in query.parameters) or "nothing: it has no parameters"
+        if not mark:
+            raise Invalid.field(name, f"{query.name} takes {parameters_line(query)}")
+        found[name] = value
+    return found
 
 
 def _print(
@@ -100,34 +72,18 @@ def _print(
 ) -> None:
     if as_json:
         items = [dict(zip(columns, row, strict=True)) for row in rows]
-        print_json(json.loads(json.dumps({"items": items}, default=_plain)))
+        print_json(json.loads(json.dumps({"items": items}, default=plain)))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
+        writer.writerows([cell(value) for value in row] for row in rows)
     else:
         print_table(_cells(rows), "no rows", heading=columns)
 
 
 def _cells(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, ...]]:
     for row in rows:
-        yield tuple(map(_cell, row))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else str(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_cell, value))
-    return str(value)
+        yield tuple(map(cell, row))
 
 
 audit = typer.Typer(

@@ -56,11 +56,11 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
     for route in served:
         if route.make is not None:
             app.add_route(route.path, route.make(deps))
-    app.add_route("/openapi.json", OpenApiDocument(partial(_document, deps)))
+    app.add_route("/openapi.json", OpenApiDocument(partial(openapi_of, deps)))
     return app
 
 
-def _document(deps: AppDependencies) -> Mapping[str, Any]:
+def openapi_of(deps: AppDependencies) -> Mapping[str, Any]:
     """Return the OpenAPI document of the table, whatever pages are served in the place of a row."""
     described: App = falcon.App(router=Router())
     for route in ROUTES:

@@ -19,6 +19,7 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
+from staging_api.staging.audit_questions import AuditQuestions
 from staging_api.staging.counts import Counts
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
@@ -38,6 +39,7 @@ class AppDependencies:
     events: EventStream
     event_log: EventLog
     counts: Counts
+    audit: AuditQuestions
     processes: ProcessService
     files: StagedFiles
     sender: Sender

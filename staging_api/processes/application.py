@@ -27,6 +27,7 @@ from staging_api.publishing.intake import Intake
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
 from staging_api.settings import Settings
+from staging_api.staging.audit_questions import AuditQuestions
 from staging_api.staging.counts import Counts
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.event_log import EventLog
@@ -104,6 +105,7 @@ def dependencies_of(services: Services) -> AppDependencies:
         events=EventStream(database, watch),
         event_log=EventLog(database),
         counts=Counts(database),
+        audit=AuditQuestions(database, [entry.url.canonical for entry in stagings.allowed.entries]),
         processes=ProcessService(database),
         files=files,
         sender=Sender(blobs, noticed, settings.accel_prefix),

@@ -1,7 +1,11 @@
 """What the pages are made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+from staging_api.http.app import openapi_of
 from staging_api.http.dependencies import AppDependencies
 from staging_api.identity.authorization_code import AuthorizationCode
 from staging_api.identity.sessions import Sessions
@@ -25,3 +29,8 @@ class UiDependencies:
     sessions: Sessions | None = None
     code: AuthorizationCode | None = None
     public_url: str = ""
+
+    @cached_property
+    def api_document(self) -> Mapping[str, Any]:
+        """The OpenAPI document of the API; made once, in half a second."""
+        return openapi_of(self.api)

@@ -8,6 +8,7 @@ from staging_api.http.route import Route
 from staging_api.http.routes import ROUTES
 from staging_api.ui import sign_in
 from staging_api.ui.assets import Assets
+from staging_api.ui.audit_csv import AuditCsv
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.error_pages import ErrorPages
 from staging_api.ui.freshness import Fragments
@@ -16,12 +17,14 @@ from staging_api.ui.screen import Screen, roles_of
 from staging_api.ui.screens import (
     apt,
     artifacts,
+    audit,
     builds,
     catalogue,
     documents,
     locks,
     now,
     processes,
+    reference,
     search,
     stagings,
     store,
@@ -110,6 +113,15 @@ SCREENS: tuple[Screen, ...] = (
         label="Catalogue",
         key="c",
     ),
+    Screen(
+        "/ui/audit",
+        audit.show,
+        "GET /events",
+        actions={"verify": audit.VERIFY},
+        label="Audit",
+        key="a",
+    ),
+    Screen("/ui/api", reference.show, None, label="API", key="i"),
     Screen("/ui/wall", wall.show, "GET /counts", label="Wall", key="w"),
     Screen("/ui/search", search.show, "GET /stagings"),
 )
@@ -129,6 +141,8 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     readers = roles_of("GET /stagings")
     badge = {"GET": readers, "HEAD": readers}
     rows.append(Route("/ui/badge", badge, lambda _: Badge(deps), errors=errors))
+    answers = {"GET": roles_of("GET /events")}
+    rows.append(Route("/ui/audit/csv", answers, lambda _: AuditCsv(deps), errors=errors))
     return rows
 
 

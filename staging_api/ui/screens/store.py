@@ -18,6 +18,7 @@ _PRUNES_SHOWN = 5
 _DAY_SECONDS = 86400.0
 _FULL = 0.9
 _PRUNE = "POST /store/prune"
+_LABELS = {"read_lately": "used within a week", "unnamed": "without a name"}
 _SQL = """SELECT use, blobs, bytes, file_bytes, counted_at FROM store_usage ORDER BY bytes DESC;"""
 
 
@@ -118,7 +119,7 @@ def _whole(report: StoreReport) -> int:
 def _parts(report: StoreReport, whole: int) -> Sequence[Part]:
     """Return the parts of the bar, as wide as their share of the whole."""
     named: list[tuple[str, str, int]] = [
-        (each.use, each.use.replace("_", " "), each.bytes) for each in report.usage
+        (each.use, _LABELS.get(each.use, each.use), each.bytes) for each in report.usage
     ]
     if not named:
         named = [("used", "used", report.space.used)]

@@ -1,0 +1,146 @@
+"""Ask the auditors' questions, with values as people write them and answers as they read them.
+
+The SQL is that of ``db/audit``, which the documentation, the command line and the pages show.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from staging_api.db.audit_queries import AuditQuery, answered, audit_queries
+from staging_api.db.engine import Database
+from staging_api.errors import Invalid, NotFound
+from staging_api.staging.audit import AuditVerdict, verify
+
+#: Of a question about a time between two dates that names none.
+_DAYS = 30
+#: Parameters that are times, in UTC unless they say otherwise.
+TIMES = frozenset({"since", "until", "moment"})
+
+
+@dataclass(frozen=True)
+class AuditAnswer:
+    """Rows of a question.
+
+    Attributes:
+        more: there are further rows, which were not asked for.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    more: bool
+
+
+@dataclass(frozen=True)
+class AuditQuestions:
+    """The questions, and the database that answers them.
+
+    Attributes:
+        allowed: the prefixes of the present allow-list, which one question is about.
+    """
+
+    database: Database
+    allowed: Sequence[str] = ()
+
+    @property
+    def all(self) -> Sequence[AuditQuery]:
+        """The questions, by number."""
+        return audit_queries()
+
+    def find(self, name: str) -> AuditQuery:
+        """Return a question.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        found = next((query for query in self.all if query.name == name), None)
+        if found is None:
+            raise NotFound(f"there is no question {name}")
+        return found
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the values of parameters that need not be given."""
+        return defaults(self.allowed)
+
+    def ask(self, query: AuditQuery, given: Mapping[str, str], most: int) -> AuditAnswer:
+        """Answer a question with at most so many rows, in a transaction that can only read.
+
+        Raises:
+            Invalid: of a parameter: it is missing, unknown, or no time.
+            Unavailable: the database cannot be reached.
+        """
+        values = values_of(query, given, self.allowed)
+        with answered(self.database, query, values) as (columns, rows):
+            found = list(islice(rows, most + 1))
+        return AuditAnswer(columns, found[:most], len(found) > most)
+
+    def verify(self, since: datetime | None, until: datetime | None) -> AuditVerdict:
+        """Compute the digests of the events of stagings made between two times anew."""
+        return verify(self.database, since, until)
+
+
+def values_of(
+    query: AuditQuery, given: Mapping[str, str], allowed: Sequence[str]
+) -> Mapping[str, Any]:
+    """Return the values of a query's parameters; times and the allow-list have defaults.
+
+    Raises:
+        Invalid: one is missing, unknown, or no time.
+    """
+    values = defaults(allowed)
+    for name, value in given.items():
+        if name not in query.parameters:
+            raise Invalid.field(name, f"{query.name} takes {parameters_line(query)}")
+        values[name] = time_of(name, value) if name in TIMES else value
+        if name == "allowed":
+            values[name] = value.split(",")
+    for name in query.parameters:
+        if name not in values:
+            raise Invalid.field(name, f"{query.name} needs {name}=...")
+    return values
+
+
+def defaults(allowed: Sequence[str]) -> dict[str, Any]:
+    """Return the values of parameters that need not be given."""
+    now = datetime.now(UTC)
+    since = now - timedelta(days=_DAYS)
+    return {"since": since, "until": now, "moment": now, "allowed": list(allowed)}
+
+
+def time_of(name: str, value: str) -> datetime:
+    """Read a time, in UTC unless it says otherwise.
+
+    Raises:
+        Invalid: of this field: it is none.
+    """
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    raise Invalid.field(name, f"{value!r} is no time such as 2026-01-31T12:00:00")
+
+
+def parameters_line(query: AuditQuery) -> str:
+    """Return what a question takes, in words."""
+    return ", ".join(f"{name}=..." for name in query.parameters) or "nothing: it has no parameters"
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else str(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON can hold."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(cell, value))
+    return str(value)
