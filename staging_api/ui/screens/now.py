@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
+from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
+from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import duration
+from staging_api.ui.formats import duration, size
 from staging_api.ui.screen import Shown, View
+from staging_api.vocabulary.staging import FINAL_STATES
 
 _RUNNING_SHOWN = 50
 _NEWEST_SHOWN = 20
 _LOOKED_AT = 100
 _LOCKS_SHOWN = 100
+_MINUTES = 60
 _RECENT = timedelta(hours=1)
 #: A lock that is held for so many leases is worth a look.
 _MANY_LEASES = 10
@@ -42,7 +46,9 @@ def show(deps: UiDependencies, view: View) -> Shown:
     locks = _work_locks(deps)
     failures = _grouped(each for each in newest if _failed_recently(each, view.now))
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
-    mood, sentence = _summary(running.items, failures, long_held, view.now)
+    counts = deps.api.counts.page("minute", limit=_MINUTES)
+    trouble = _trouble(deps, counts)
+    mood, sentence = _summary(running.items, failures, long_held, trouble, view.now)
     return Shown(
         "now.html",
         sentence,
@@ -50,6 +56,8 @@ def show(deps: UiDependencies, view: View) -> Shown:
             "sentence": sentence,
             "running": running,
             "newest": newest[:_NEWEST_SHOWN],
+            "trouble": trouble,
+            "charts": _charts(counts),
             "failures": failures,
             "long_held": long_held,
             "locks": locks,
@@ -64,6 +72,52 @@ def show(deps: UiDependencies, view: View) -> Shown:
             "ORDER BY id DESC LIMIT 20;",
         ),
     )
+
+
+def _trouble(deps: UiDependencies, counts: CountsPage) -> list[str]:
+    """Return what is wrong with the processes, in sentences."""
+    seen = deps.api.processes.page(limit=_LOCKS_SHOWN).items
+    found = []
+    if counts.to_do and not any(each.alive and each.kind == "worker" for each in seen):
+        waiting = sum(counts.to_do.values())
+        found.append(f"No worker is seen, and {_count(waiting, 'artifact')} to stage")
+    lost = [each.name for each in seen if not each.alive]
+    if lost:
+        found.append(f"{_count(len(lost), 'process')} not seen: {', '.join(lost[:3])}")
+    return found
+
+
+def _charts(counts: CountsPage) -> list[Chart]:
+    """Return what the last hour brought, by minute."""
+    minutes = counts.items[::-1]
+    fetched = [each.fetched_bytes for each in minutes]
+    spared = [max(each.staged_bytes - each.fetched_bytes, 0) for each in minutes]
+    ended = [
+        (state, [each.stagings.get(state, 0) for each in minutes])
+        for state in FINAL_STATES
+        if state != "cancelled"
+    ]
+    artifacts = [each.artifacts.get("staged", 0) for each in minutes]
+    return [
+        chart_of(
+            str(sum(sum(values) for _, values in ended)),
+            "stagings ended in the last hour",
+            "staged and failed, by minute",
+            ended,
+        ),
+        chart_of(
+            str(sum(artifacts)),
+            "artifacts staged in the last hour",
+            "by minute",
+            [("staged", artifacts)],
+        ),
+        chart_of(
+            size(sum(fetched)),
+            f"fetched in the last hour; {size(sum(spared))} spared, as the store had it",
+            "fetched and spared, by minute",
+            [("running", fetched), ("staged", spared)],
+        ),
+    ]
 
 
 def _work_locks(deps: UiDependencies) -> list[Grant]:
@@ -106,12 +160,15 @@ def _summary(
     running: Sequence[Staging],
     failures: Sequence[FailureGroup],
     long_held: Sequence[Grant],
+    trouble: Sequence[str],
     now: datetime,
 ) -> tuple[str, str]:
     """Return the mood and the sentence of the page."""
     failed = sum(group.count for group in failures)
     if failed:
         return "bad", f"{_count(failed, 'staging')} failed in the last hour"
+    if trouble:
+        return "warn", trouble[0]
     if long_held:
         oldest = min(lock.acquired_at for lock in long_held)
         held = duration((now - oldest).total_seconds())
@@ -122,4 +179,5 @@ def _summary(
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

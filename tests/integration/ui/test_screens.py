@@ -35,6 +35,19 @@ def test_now_says_what_runs_and_what_failed_by_its_cause(site: Site, builds: Bui
     assert "queued" in page.text
 
 
+def test_now_says_that_no_worker_is_seen_while_something_waits(site: Site, builds: Builds):
+    queued = builds.services.stagings.check_request(builds.add("R1"), ())
+    builds.services.stagings.queue(queued, ORIGIN)
+    assert site.get("/").title.startswith("No worker is seen, and 3 artifacts to stage")
+
+
+def test_now_draws_what_the_last_hour_brought(site: Site, builds: Builds):
+    builds.staged("R1")
+    page = site.get("/")
+    assert page.all("rect", **{"class": "c-staged"})
+    assert [each.text for each in page.all("b")][:2] == ["1", "2"]
+
+
 def test_an_empty_service_explains_how_to_begin(site: Site, services: Services):
     page = site.get("/")
     assert "three steps" in page.text

@@ -1,0 +1,47 @@
+"""Small charts, drawn by the server: a bar a minute, the newest at the right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HEIGHT = 40.0
+_STEP, _GAP = 5.0, 1.0
+
+
+@dataclass(frozen=True)
+class ChartBar:
+    """A part of one minute's bar; `kind` says what it counts."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its number: `label` says what the number is, `about` what the bars are."""
+
+    number: str
+    label: str
+    about: str
+    bars: Sequence[ChartBar]
+    width: float
+
+
+def chart_of(
+    number: str, label: str, about: str, series: Sequence[tuple[str, Sequence[float]]]
+) -> Chart:
+    """Stack series of equal length, oldest value first; the highest bar is as high as the chart."""
+    values = [value for _, value in series]
+    length = max(map(len, values), default=0)
+    highest = max((sum(each) for each in zip(*values, strict=True)), default=0.0) or 1.0
+    bars: list[ChartBar] = []
+    for place in range(length):
+        top = HEIGHT
+        for kind, heights in series:
+            height = round(heights[place] / highest * HEIGHT, 1)
+            if height:
+                top = round(top - height, 1)
+                bars.append(ChartBar(kind, place * _STEP, top, _STEP - _GAP, height))
+    return Chart(number, label, about, bars, length * _STEP)

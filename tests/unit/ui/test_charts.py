@@ -1,0 +1,14 @@
+"""Charts of minutes: stacked, as high as the highest minute, the newest at the right."""
+
+from staging_api.ui.charts import chart_of
+
+
+def test_bars_are_stacked_and_the_highest_minute_fills_the_height():
+    chart = chart_of("4", "ended", "by minute", [("staged", [1, 0, 3]), ("failed", [0, 0, 1])])
+    drawn = [(bar.kind, bar.x, bar.y, bar.height) for bar in chart.bars]
+    assert drawn == [("staged", 0, 30, 10), ("staged", 10, 10, 30), ("failed", 10, 0, 10)]
+    assert chart.width == 15
+
+
+def test_an_hour_without_anything_has_no_bars():
+    assert chart_of("0", "ended", "by minute", [("staged", [0, 0])]).bars == []
