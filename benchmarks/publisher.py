@@ -14,13 +14,13 @@ import argparse
 import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,12 +31,10 @@ from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
-from staging_api.locks.hold import hold
-from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.signing import stop_agent
-from tests.factories import ORIGIN, locks_of
 from tests.keys import signing_key
 from tests.packages import control_text, deb
+from tests.publisher import shop
 from tests.service import service
 
 API = "/api/v1.0"
@@ -92,23 +90,26 @@ class Ours:
         """All rows at one size."""
         row = Row("staging_api", packages)
         name = f"bench-{packages}"
-        self._post("/apt-archives", {"name": name, "suites": [{"name": "stable"}]})
-        intake = timed(lambda: self._fill(name, packages))
-        first = timed(lambda: self._publish(name))
+        intake, first = self.fill(name, packages)
         row.fill_seconds = intake + first
         row.more["intake"] = f"{packages / intake:,.0f}/s"
         row.more["first publish"] = f"{first:.1f} s"
-        self._one_more(name, packages, "1.9")  # what is not at hand yet, is read now
+        self.one_more(name, packages, "1.9")  # what is not at hand yet, is read now
         before = self._kept_bytes()
         for number in range(repeat):
             target = (number * 2 + 1) * packages // (2 * repeat)
-            row.one_more.append(self._one_more(name, target, f"2.{number}"))
+            row.one_more.append(self.one_more(name, target, f"2.{number}"))
         row.more["bytes kept"] = f"{(self._kept_bytes() - before) / repeat / 1000:,.0f} kB"
         row.nothing_new = [timed(lambda: self._publish(name)) for _ in range(max(repeat, 9))]
         refusals = self._refusals(name)
         row.more["409 median"] = f"{statistics.median(refusals) * 1000:.1f} ms"
         row.more["p99"] = f"{statistics.quantiles(refusals, n=100)[98] * 1000:.1f} ms"
         return row
+
+    def fill(self, name: str, packages: int) -> tuple[float, float]:
+        """Make an archive; return the seconds of intake, and of the first publish."""
+        self._post("/apt-archives", {"name": name, "suites": [{"name": "stable"}]})
+        return timed(lambda: self._fill(name, packages)), timed(lambda: self._publish(name))
 
     def _fill(self, name: str, packages: int) -> None:
         for start in range(0, packages, _AT_ONCE):
@@ -117,7 +118,8 @@ class Ours:
             body, media = urllib3.encode_multipart_formdata(fields)
             self._upload(name, body, media, "")
 
-    def _one_more(self, name: str, number: int, version: str) -> float:
+    def one_more(self, name: str, number: int, version: str) -> float:
+        """Upload a package and publish it; return the seconds of both."""
         file_name, raw = package(number, version)
 
         def add() -> None:
@@ -140,17 +142,24 @@ class Ours:
         assert answer.status == 201, answer.data
 
     def _refusals(self, name: str) -> list[float]:
+        """Seconds until a second run is told of the first, which goes on."""
         body = {"operation": "publish-distro", "archive": name}
+        found: list[float] = []
 
         def ask() -> None:
             answer = self._pool.request("POST", f"{self._url}{API}/publications", json=body)
             assert answer.status == 409, answer.data
 
+        def reached(step: str) -> None:
+            if step == "begun":
+                found.extend(timed(ask) for _ in range(_REFUSALS))
+
         with (
-            locks_of(self._database, self._database_url) as locks,
-            hold(locks, PUBLISHER, GLOBAL, ORIGIN),
+            TemporaryDirectory(prefix="bench-") as folder,
+            shop(self._database, self._database_url, Path(folder), reached=reached) as here,
         ):
-            return [timed(ask) for _ in range(_REFUSALS)]
+            replace(here, name=name).run("process-accepted")
+        return found
 
     def _kept_bytes(self) -> int:
         """Bytes of all that index files and Releases of kept generations are made of."""
@@ -208,28 +217,34 @@ def more_packages(folder: Path, packages: int, repeat: int) -> list[Path]:
     return paths
 
 
-def reprepro(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
-    """reprepro, plain and gz, unsigned."""
-    row, home = Row("reprepro", packages), folder / "reprepro"
+def a_reprepro(home: Path, debs: Path) -> tuple[str, Callable[[Sequence[Path]], None]]:
+    """Fill an archive of reprepro, plain and gz, unsigned; give its name, and what adds to it."""
     (home / "conf").mkdir(parents=True)
     (home / "conf/distributions").write_text(
         "Codename: stable\nSuite: stable\nArchitectures: amd64\nComponents: main\n"
     )
-    call = ["reprepro", "--silent", "-b", str(home)]
-    # The shell's limit on arguments: some thousand at a time.
-    files = sorted(debs.iterdir())
 
     def add(paths: Sequence[Path]) -> None:
-        run([*call, "includedeb", "stable", *paths], home)
+        call = ["reprepro", "--silent", "-b", str(home), "includedeb", "stable"]
+        run([*call, *paths], home)
 
-    def fill() -> None:
-        for start in range(0, len(files), 2000):
-            add(files[start : start + 2000])
+    # The shell's limit on arguments: some thousand at a time.
+    files = sorted(debs.iterdir())
+    for start in range(0, len(files), 2000):
+        add(files[start : start + 2000])
+    return "reprepro", add
 
-    row.fill_seconds = timed(fill)
+
+def reprepro(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
+    """reprepro, as `a_reprepro` makes it."""
+    row, home = Row("reprepro", packages), folder / "reprepro"
+    began = time.monotonic()
+    _, add = a_reprepro(home, debs)
+    row.fill_seconds = time.monotonic() - began
     for path in more_packages(folder / "more", packages, repeat):
         row.one_more.append(timed(partial(add, [path])))
-    row.nothing_new = [timed(lambda: run([*call, "export", "stable"], home)) for _ in range(3)]
+    export = ["reprepro", "--silent", "-b", str(home), "export", "stable"]
+    row.nothing_new = [timed(lambda: run(export, home)) for _ in range(3)]
     return row
 
 
@@ -281,15 +296,44 @@ def apt_ftparchive(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
     return row
 
 
+def by_turns(measured: Ours, folder: Path, packages: int, repeat: int) -> str:
+    """One more by ours and by reprepro, in turns, and the ratio of each turn.
+
+    A machine is slower for minutes at a time; two that take turns meet the same machine.
+    """
+    name, debs, home = f"turns-{packages}", folder / "debs", folder / "reprepro"
+    write_packages(debs, packages)
+    peer, add = a_reprepro(home, debs)
+    measured.fill(name, packages)
+    measured.one_more(name, 0, "1.9")
+    ours, theirs = [], []
+    for number, path in enumerate(more_packages(folder / "more", packages, repeat)):
+        theirs.append(timed(partial(add, [path])))
+        target = (number * 2 + 1) * packages // (2 * repeat)
+        ours.append(measured.one_more(name, target, f"2.{number}"))
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return (
+        f"by turns, {packages:,} packages, {repeat} times: staging_api {_median(ours)} s, {peer}"
+        f" {_median(theirs)} s; ratio {_median(ratios)}"
+    )
+
+
 def main() -> None:
     """Measure, and print a table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--packages", type=int, action="append", help="may be repeated")
     options.add_argument("--repeat", type=int, default=5)
     options.add_argument("--only", choices=["ours", "peers"])
+    options.add_argument("--turns", action="store_true", help="ours and reprepro alone, by turns")
     given = options.parse_args()
     sizes = given.packages or [2000]
     rows: list[Row] = []
+    if given.turns:
+        with TemporaryDirectory(prefix="bench-") as scratch, ours(Path(scratch)) as measured:
+            for size in sizes:
+                (home := Path(scratch) / f"turns-{size}").mkdir()
+                print(by_turns(measured, home, size, given.repeat))
+        return
 
     def show(row: Row) -> None:
         # At once: a run with many packages takes long.
@@ -298,7 +342,7 @@ def main() -> None:
 
     print("| tool | packages | fill and first publish, s | one more, s | nothing new, s | more |")
     print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
+    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         if given.only != "peers":
             with ours(folder) as measured:
