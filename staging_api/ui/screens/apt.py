@@ -42,7 +42,7 @@ def show_one(deps: UiDependencies, view: View) -> Shown:
         {
             "archive": archive,
             "distribution": distribution,
-            "said": _said(archive, distribution),
+            "seen": _said(archive, distribution),
             "held": {each.suite: each for each in distribution.held} if distribution else {},
             "running": running,
             "runs": runs,
