@@ -1,7 +1,7 @@
 """A service for the pages: builds staged, failed and running, and hostile text all over."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,16 @@ HOSTILE = "<img src=//x.example/ onerror=window.hostile=1>\"'</script><b>&amp;"
 _NAME = "a<img src=x onerror=window.hostile=1>\"'&amp;.bin"
 
 
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+def example_of(path: str, examples: Mapping[str, str]) -> str | None:
+    """A path with an example for each of its parameters; None if one is lacking."""
+    if not examples.keys() >= set(_PARAMETER.findall(path)):
+        return None
+    return _PARAMETER.sub(lambda found: quote(examples[found[1]], safe=""), path)
+
+
 @dataclass
 class World:
     """A pod, and one example of each thing that a page can be about.
@@ -33,9 +43,9 @@ class World:
 
     def address(self, path: str) -> str:
         """The address of a page, with an example for each parameter in its path."""
-        return self.client.url + re.sub(
-            r"\{(\w+)\}", lambda found: quote(self.examples[found[1]], safe=""), path
-        )
+        found = example_of(path, self.examples)
+        assert found is not None, f"no example for {path}"
+        return self.client.url + found
 
 
 @contextmanager

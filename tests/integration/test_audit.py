@@ -18,11 +18,11 @@ from staging_api.db.audit_queries import audit_queries
 from staging_api.db.engine import Database
 from staging_api.staging.accesses import Accesses
 from tests.factories import ORIGIN
+from tests.million import a_million_artifacts
 from tests.rows import refused_by_database
 from tests.stagings import bench
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "audit.md"
-MILLION = Path(__file__).parents[1] / "million.sql"
 QUERIES = {
     int(number): query
     for number, query in re.findall(
@@ -223,12 +223,8 @@ _EMPTY = frozenset({2, 5, 8, 11, 12, 13})
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, database):
-    with database.begin() as conn:
-        conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
-        for statement in MILLION.read_text().split(";\n\n"):
-            conn.execute(text(statement))
+    a_million_artifacts(database)
     with database.connect() as conn:
-        conn.execute(text("VACUUM ANALYZE"))
         [(path, sha256)] = conn.execute(
             text("SELECT path, sha256 FROM staged_files ORDER BY artifact_id LIMIT 1 OFFSET 500000")
         ).all()

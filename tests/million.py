@@ -1,0 +1,19 @@
+"""A database after a year: 200,000 stagings, a million artifacts."""
+
+from pathlib import Path
+
+from sqlalchemy import text
+
+from staging_api.db.engine import Database
+
+_SQL = Path(__file__).parent / "million.sql"
+
+
+def a_million_artifacts(database: Database) -> None:
+    """Write the rows of a year, as one who turned the triggers off, and their statistics."""
+    with database.begin() as conn:
+        conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
+        for statement in _SQL.read_text().split(";\n\n"):
+            conn.execute(text(statement))
+    with database.connect() as conn:
+        conn.execute(text("VACUUM ANALYZE"))
