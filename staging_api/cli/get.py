@@ -1,6 +1,7 @@
 """``staging-api get``: stage artifacts of an archive, and bring all their files to a folder.
 
-If this program is killed, the service continues, and the next call goes on where this one was.
+If this program is killed, the service continues, and the next call goes on where this one was. What
+is evicted while its files are fetched is staged again.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Tok
 from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
+from staging_api.client.fetching import ATTEMPTS, EVICTED
+from staging_api.client.pacing import Deadline
 from staging_api.errors import StagingApiError
 from staging_api.sizes import size
 
@@ -50,29 +53,44 @@ def get(
     Each file is verified by its digest. What the folder has already is not fetched again; a file
     is taken for unchanged if size and time are as they were when it was verified.
     """
-    began = monotonic()
+    deadline = Deadline(timeout)
     with (
         exit_on_error(as_json, stopped=_STOPPED),
         StagingClient(server, token=token) as client,
         display(as_json) as shown,
     ):
+        options = FetchOptions(connections, checksum, on_bytes=_Notes(shown))
 
         def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
-            return client.stage(archive_url, artifacts or None, timeout=timeout, on_retry=on_retry)
+            left = deadline.remaining_seconds()
+            return client.stage(archive_url, artifacts or None, timeout=left, on_retry=on_retry)
 
-        with watcher_of(client, server, token) as watcher:
-            staging = watched(send, watcher, shown)
-        if not staging.final:
-            left = max(0.0, timeout - (monotonic() - began))
-            staging = wait_until(client, staging.id, "staged", left, shown)
-        fetched = client.fetch(
-            staging,
-            to,
-            artifacts=client.artifact_names(archive_url, artifacts or None),
-            timeout=max(1.0, timeout - (monotonic() - began)),
-            options=FetchOptions(connections, checksum, on_bytes=_Notes(shown)),
-        )
+        def bring() -> Fetched:
+            with watcher_of(client, server, token) as watcher:
+                staging = watched(send, watcher, shown)
+            if not staging.final:
+                left = deadline.remaining_seconds()
+                staging = wait_until(client, staging.id, "staged", left, shown)
+            return client.fetch(
+                staging,
+                to,
+                artifacts=client.artifact_names(archive_url, artifacts or None),
+                timeout=max(1.0, deadline.remaining_seconds()),
+                options=options,
+            )
+
+        fetched = _unless_evicted(bring, shown)
     _print(fetched, as_json)
+
+
+def _unless_evicted(bring: Callable[[], Fetched], shown: Display) -> Fetched:
+    """Bring the files; what was evicted meanwhile is staged and brought again, a few times."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return bring()
+        except EVICTED as error:
+            shown.note(f"evicted while it was fetched, so staged again: {error.detail}")
+    return bring()
 
 
 class _Notes:

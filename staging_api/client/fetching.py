@@ -31,6 +31,12 @@ _PAGE_SIZE = 1000
 #: These are of one file; the others are fetched all the same.
 _OF_ONE_FILE = (NotFound, SourceChanged, ArchiveCorrupt)
 
+#: What `fetch` raises if something was evicted, or staged anew, while its files were fetched. What
+#: has come stays: once all is staged again, only the rest is fetched.
+EVICTED = (NotFound, SourceChanged)
+#: How often a `get` stages and fetches, if something is evicted each time.
+ATTEMPTS = 4
+
 #: Called with a file that was fetched; the calls come one after the other.
 OnFile = Callable[[StagedFile], None]
 #: Called with the bytes fetched so far, and the bytes of all files to fetch.

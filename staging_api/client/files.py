@@ -14,7 +14,7 @@ from staging_api.client import fetching
 from staging_api.client.artifacts import artifact, artifact_names, pin
 from staging_api.client.blocking import BlockingCalls
 from staging_api.client.calls import Calls
-from staging_api.client.fetching import Fetched, FetchOptions, Wanted
+from staging_api.client.fetching import ATTEMPTS, EVICTED, Fetched, FetchOptions, Wanted
 from staging_api.client.model import Staging
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.stagings import stage, wait
@@ -80,6 +80,8 @@ async def get(
 ) -> Fetched:
     """Stage artifacts of an archive, wait for all of them, and bring their files to a folder.
 
+    What is evicted while its files are fetched is staged again, a few times.
+
     Args:
         archive_url: the archive.
         artifacts: names or groups of the catalogue; None is what its ``default`` says.
@@ -94,20 +96,26 @@ async def get(
         StagingApiError: as `stage`, `wait` and `fetch` do.
     """
     deadline = Deadline(timeout)
-    staging = await stage(
-        calls,
-        archive_url,
-        artifacts,
-        upload_wait_seconds=upload_wait_seconds,
-        timeout=timeout,
-        on_retry=on_retry,
-    )
-    left = deadline.remaining_seconds()
-    if not staging.final:
-        staging = await wait(calls, staging.id, timeout=left, on_change=on_change)
-    names = await artifact_names(calls, archive_url, artifacts)
-    wanted = Wanted(staging.archive_url, names)
-    return await _brought(calls, wanted, to, deadline, options)
+    for attempts_left in reversed(range(ATTEMPTS)):
+        staging = await stage(
+            calls,
+            archive_url,
+            artifacts,
+            upload_wait_seconds=upload_wait_seconds,
+            timeout=deadline.remaining_seconds(),
+            on_retry=on_retry,
+        )
+        left = deadline.remaining_seconds()
+        if not staging.final:
+            staging = await wait(calls, staging.id, timeout=left, on_change=on_change)
+        names = await artifact_names(calls, archive_url, artifacts)
+        wanted = Wanted(staging.archive_url, names)
+        try:
+            return await _brought(calls, wanted, to, deadline, options)
+        except EVICTED:
+            if not attempts_left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ import pytest
 from staging_api import errors
 from staging_api.cli import main
 from staging_api.client import FetchOptions, Pacing, StagedFile, StagingClient, download
+from staging_api.client.fetching import ATTEMPTS
 from staging_api.client.local_folder import LocalFolder
 from staging_api.db.engine import Database
 from tests.factories import ORIGIN
@@ -42,6 +44,22 @@ def url(at: Bench) -> Iterator[str]:
 def client(url: str) -> Iterator[StagingClient]:
     with StagingClient(url, pacing=SOON) as made:
         yield made
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line against the service: exit code and output."""
+    monkeypatch.setenv("STAGING_SERVER", url)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    return run
 
 
 def staged(at: Bench, name: str = "R17-1", payload: bytes = b"x" * 100_000) -> str:
@@ -143,7 +161,7 @@ MOMENTS = [
     ("local_folder.LocalFolder.tidy", 1),
 ]
 KILLED = """
-import os, sys
+import os, signal, sys
 from functools import reduce
 from staging_api.client import download, fetching, local_folder, streaming
 from staging_api.client import FetchOptions, StagingClient
@@ -157,7 +175,7 @@ def dies(*given, **named):
     left -= 1
     done = real(*given, **named) if "append" in name else None
     if left <= 0:
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGKILL)
     return done if "append" in name else real(*given, **named)
 setattr(owner, name, dies)
 fetching.write = streaming.write
@@ -174,7 +192,7 @@ def test_a_get_that_is_killed_at_any_moment_goes_on_and_never_shows_half_a_file(
         to = tmp_path / f"killed-{number}"
         given = [url, archive_url, str(to), where, str(count)]
         ended = subprocess.run([sys.executable, "-c", KILLED, *given], timeout=60, check=False)
-        assert ended.returncode == 9, where
+        assert ended.returncode == -signal.SIGKILL, where
         before = contents(to)
         assert before.items() <= whole.items(), where
         got = client.get(archive_url, to=to)
@@ -270,6 +288,63 @@ def test_what_was_evicted_is_not_found_and_get_stages_it_again(
     assert list(contents(tmp_path / "to")) == ["payload.bin"]
 
 
+Bring = Callable[..., bool]
+
+
+@pytest.fixture(params=["library", "verb"])
+def bring(request: pytest.FixtureRequest, client: StagingClient, run: Run) -> Bring:
+    """Stage artifacts and bring their files; says whether they were found in the end."""
+
+    def by_library(url: str, *names: str, to: Path) -> bool:
+        try:
+            client.get(url, names or None, to=to)
+        except errors.NotFound:
+            return False
+        return True
+
+    def by_verb(url: str, *names: str, to: Path) -> bool:
+        code, _ = run("get", url, *names, "-o", str(to))
+        assert code in (0, 5)
+        return code == 0
+
+    return by_library if request.param == "library" else by_verb
+
+
+def test_what_is_evicted_while_it_is_fetched_is_staged_again_and_the_rest_is_fetched(
+    at: Bench, client: StagingClient, bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, to, single = staged(at), tmp_path / "to", list[str]()
+    fetch = download.fetch
+
+    def evicted_at_first(*given: Any, **named: Any) -> Path:
+        if not single:
+            (artifact,) = client.artifacts(archive_url=url, name="payload", state="staged")
+            at.service.artifacts.evict(artifact.id, ORIGIN)
+            # Other bytes, so that what is fetched is surely what was staged again.
+            (at.builds / "board/R17-1/payload.bin").write_bytes(b"new")
+        single.append(given[1].to.name)
+        return fetch(*given, **named)
+
+    monkeypatch.setattr(download, "fetch", evicted_at_first)
+    assert bring(url, to=to)
+    assert contents(to) == {"payload.bin": b"new", **SUITES}
+    assert single == ["payload.bin", "payload.bin"]
+
+
+def test_what_is_evicted_again_and_again_is_an_error_after_a_few_attempts(
+    at: Bench, bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, attempts = staged(at), list[str]()
+
+    def evicted(*given: Any, **_named: Any) -> Path:
+        attempts.append(given[1].to.name)
+        raise errors.NotFound("it was evicted")
+
+    monkeypatch.setattr(download, "fetch", evicted)
+    assert not bring(url, "payload", to=tmp_path / "to")
+    assert attempts == ["payload.bin"] * ATTEMPTS
+
+
 def test_files_are_listed_with_digests_by_pages(at: Bench, client: StagingClient) -> None:
     url = staged(at)
     (artifact,) = client.artifacts(archive_url=url, name="suites")
@@ -278,22 +353,6 @@ def test_files_are_listed_with_digests_by_pages(at: Bench, client: StagingClient
         name: hashlib.sha256(content).hexdigest() for name, content in SUITES.items()
     }
     assert len(files) == len(SUITES)
-
-
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def run(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line against the service: exit code and output."""
-    monkeypatch.setenv("STAGING_SERVER", url)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        return int(ended.value.code or 0), capsys.readouterr().out
-
-    return run
 
 
 def test_the_verb_says_what_it_fetched(at: Bench, run: Run, tmp_path: Path) -> None:
