@@ -162,7 +162,7 @@ def curl(build: Path, work: Path) -> Iterator[Peer]:
                     lines.append(f'time-cond = "{place}"')
             config.write_text("\n".join(lines).removeprefix("next\n") + "\n")
             parallel = ["--parallel", "--parallel-max", str(_CONNECTIONS)]
-            return ["curl", "-sS", *parallel, "-K", str(config)]
+            return ["curl", "--no-progress-meter", *parallel, "-K", str(config)]
 
         yield Peer("curl", command, lambda: None)
 

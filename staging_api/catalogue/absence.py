@@ -21,6 +21,8 @@ def absent_object(kind: ArtifactKind, names: Sequence[str], archive: str) -> str
     else:
         patterns = " or ".join(map(_pattern, dict.fromkeys(kind.choices)))
         what = f"{kind.name} is not in {archive}: no object fits {patterns}"
+    if not names and archive.endswith("/"):
+        return f"{what}; the root of a bucket is not listed"
     globs = [choice.pattern.glob for choice in kind.choices]
     return f"{what}; {_neighbours(globs, names, 'object')}"
 

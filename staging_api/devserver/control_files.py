@@ -71,17 +71,19 @@ class ControlFiles:
         return {p: self._read(file).decode(errors="replace") for p, file in chosen.items()}
 
     def locate(self, build: str, name: str) -> str:
-        """Return the path, below a build's folder, of the first staged file of this name.
+        """Return the path, below a build's folder, of the staged file of this name.
+
+        Of several the one in the fewest folders, as the devserver walked them from the top.
 
         Raises:
             NotFound: no staged file of the build has it.
         """
         with self.upkeep.database.connect() as conn:
             found = repository.served_below(conn, f"{build}/", _MOST_FILES)
-        for file in found:
-            if file.path.rpartition("/")[2] == name:
-                return file.path.removeprefix(f"{build}/")
-        raise NotFound(f"no staged file of {build} is named {name}")
+        fitting = [file.path for file in found if file.path.rpartition("/")[2] == name]
+        if not fitting:
+            raise NotFound(f"no staged file of {build} is named {name}")
+        return min(fitting, key=lambda path: (path.count("/"), path)).removeprefix(f"{build}/")
 
     def _controls(self, build: str, suite: str | None) -> Mapping[str, FoundFile]:
         with self.upkeep.database.connect() as conn:

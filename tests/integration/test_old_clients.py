@@ -12,6 +12,7 @@ from falcon import testing
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.db.engine import Database
 from staging_api.http.app import create_app
+from staging_api.http.resources.devserver.help import OUT_OF_SCOPE
 from staging_api.shutdown import Shutdown
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.opening import open_archive
@@ -96,7 +97,7 @@ ANSWERED = [
 #: Call, status, what its text has.
 REFUSED = [
     ("download/conformance/b/1/absent", 404, "nearest of"),
-    ("download/conformance/absent", 404, "absent is not in"),
+    ("download/conformance/absent", 404, "the root of a bucket is not listed"),
     ("download/conformance/no/such/folder/x", 404, "has no objects"),
     ("extract/conformance/b/1/tests.tgz?file=no/such", 404, "nearest of 3 members"),
     ("extract/conformance/b/1/absent.tgz?file=x", 404, "absent.tgz"),
@@ -105,7 +106,12 @@ REFUSED = [
     ("decompress/conformance/b/1/absent.tgz", 404, "absent.tgz"),
     ("list_dir/conformance/no/such", 404, "has no objects"),
     ("download/elsewhere/b/x", 403, "allowed"),
-    ("xbuddy/local/x", 404, "no aliases here"),
+    ("gscache/extract/conformance/b/1/tests.tgz?file=no/such", 404, "nearest of 3 members"),
+    ("stage?local_path=/srv/build&delete_source=True", 500, "DownloaderException: local_path: "),
+    ("stage?target=x&branch=git_x&build_id=1&os_type=android", 500, "Android's build servers"),
+    ("is_staged?archive_url=&artifacts=a", 500, "DownloaderException: archive_url: must be given"),
+    *((path, 404, reason) for path, reason in OUT_OF_SCOPE.items()),
+    *((f"{path}/a/b.tar", 404, reason) for path, reason in OUT_OF_SCOPE.items()),
 ]
 
 
@@ -238,6 +244,10 @@ def test_a_file_is_located_by_its_name_and_found_below_archive_too(
     asked = f"archive_url=gs://conformance/{path}&file_name="
     found = client.simulate_get("/locate_file", query_string=f"{asked}control.bvt")
     assert found.text == "autotest/test_suites/control.bvt"
+    assert stage(client, service, path, "artifacts=delta_payloads") == "True"
+    # The one at the top, though au/... comes before it.
+    found = client.simulate_get("/locate_file", query_string=f"{asked}update.gz")
+    assert found.text == "update.gz"
     absent = client.simulate_get("/locate_file", query_string=f"{asked}none")
     assert (absent.status_code, "named none" in absent.text) == (500, True)
     payload = build(path)[FULL_PAYLOAD]
@@ -266,3 +276,9 @@ def test_text_has_a_type_of_text_and_a_folder_is_a_page_for_browsers(
     for accept in ("*/*", "application/json"):
         listed = client.simulate_get(f"/static/{path}/", headers={"Accept": accept})
         assert json.loads(listed.text)["items"]
+
+
+def test_the_page_of_these_clients_has_every_path_that_is_not_served() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "devserver.md"
+    _, _, not_served = page.read_text().partition("## Not served")
+    assert [path for path in OUT_OF_SCOPE if f"`{path}`" not in not_served] == []

@@ -1,11 +1,9 @@
 """The built-in catalogues: what each takes of an archive of its kind; and the choice by prefix."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-import staging_api
 from staging_api.catalogue.absence import absent_member, absent_object, nearest
 from staging_api.catalogue.catalogue import Catalogue, builtin_names
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
@@ -13,7 +11,6 @@ from staging_api.errors import CatalogueInvalid, Invalid
 from staging_api.sources.url import parse
 from staging_api.staging.catalogues import Catalogues
 
-PACKAGE = Path(staging_api.__file__).parent
 RELEASE = [
     "SHA256SUMS",
     "SHA256SUMS.asc",
@@ -43,13 +40,6 @@ MACHINE = [
     "board.dtb",
     "u-boot.bin",
 ]
-#: Words of one project, and the places that may have them.
-PROJECT_WORDS = re.compile(
-    r"chrom(e|ium)[ _-]?os|chromium|autotest|full_payload|stateful|test_suites|[mn]ton\b",
-    re.IGNORECASE,
-)
-#: The demo makes one of its builds.
-ITS_ROOMS = ("cli/demo", "devserver", "http/resources/devserver")
 
 
 def found(catalogue: str, names: list[str]) -> dict[str, list[str]]:
@@ -190,14 +180,3 @@ def test_an_absent_member_is_explained_as_well() -> None:
 def test_nearest_names_of_a_large_archive_are_found() -> None:
     names = [f"part-{number}.bin" for number in range(50_000)]
     assert nearest("part-17.img", [*names[:10_000], "part-17.image"])[0] == "part-17.image"
-
-
-def test_no_module_knows_a_project_but_the_rooms_of_its_old_clients() -> None:
-    known = [
-        f"{path.relative_to(PACKAGE)}:{number}: {line.strip()}"
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if not str(path.relative_to(PACKAGE).parent).startswith(ITS_ROOMS)
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if PROJECT_WORDS.search(line)
-    ]
-    assert known == []

@@ -31,7 +31,7 @@ class StageImages:
         say(resp, SUCCESS)
 
     def _images_of(self, query: Query) -> StagingRequest:
-        archive_url, types = query.required("archive_url"), query.words("image_types")
+        archive_url, types = query.archive_url, query.words("image_types")
         if not types:
             raise Invalid.field("image_types", "must be given, such as test,base,recovery")
         staging_request = self._joining.check_request(archive_url, types, query.upload_wait_seconds)
@@ -50,7 +50,7 @@ class ListImageDir:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List one level of the folder."""
-        staging_request = self._builds.check_request(Query(req).required("archive_url"))
+        staging_request = self._builds.check_request(Query(req).archive_url)
         folder, entries = self._builds.entries(staging_request)
         say(resp, "\n".join([f"Listing contents of :{folder} ", *map(_line, entries)]))
 
@@ -67,7 +67,7 @@ class LocateFile:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look the file up."""
         query = Query(req)
-        request = self._builds.check_request(query.required("archive_url"))
+        request = self._builds.check_request(query.archive_url)
         folder = self._builds.folder(request)
         say(resp, self._controls.locate(folder, query.required("file_name")))
 

@@ -8,6 +8,11 @@ from falcon.uri import decode
 from staging_api.errors import Invalid
 
 _LONGEST_WAIT_SECONDS = 86400
+#: What names a build in other ways than an archive's URL, and why that is not served.
+_OTHER_BUILDS = {
+    "local_path": "files of this server's disk are no archive: file:// is one, if it is allowed",
+    "build_id": "builds are not fetched from Android's build servers: give an archive_url",
+}
 _TRUE = frozenset({"1", "true", "yes"})
 
 
@@ -56,6 +61,19 @@ class Query:
         if value is None:
             raise Invalid.field(name, "must be given")
         return value
+
+    @property
+    def archive_url(self) -> str:
+        """The URL of the archive.
+
+        Raises:
+            Invalid: there is none; says why, if the build is named in another way.
+        """
+        if "archive_url" not in self._values:
+            for name, reason in _OTHER_BUILDS.items():
+                if name in self._values:
+                    raise Invalid.field(name, reason)
+        return self.required("archive_url")
 
     @property
     def upload_wait_seconds(self) -> float | None:

@@ -26,7 +26,7 @@ class Download:
         """Stage the default artifacts."""
         query = Query(req)
         staging_request = self._joining.check_request(
-            query.required("archive_url"), (), query.upload_wait_seconds
+            query.archive_url, (), query.upload_wait_seconds
         )
         self._joining.stage(staging_request, origin(req))
         say(resp, SUCCESS)
@@ -46,7 +46,7 @@ class WaitForStatus:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
-        staging_request = self._builds.check_request(Query(req).required("archive_url"))
+        staging_request = self._builds.check_request(Query(req).archive_url)
         self._joining.wait_for_all(staging_request, client_of(req))
         say(resp, SUCCESS)
 
@@ -68,7 +68,7 @@ class Stage:
         """Stage the artifacts and files of the query."""
         query = Query(req)
         staging_request = self._joining.check_request(
-            query.required("archive_url"), _words(query), query.upload_wait_seconds
+            query.archive_url, _words(query), query.upload_wait_seconds
         )
         if query.flag("clean"):
             self._builds.evict(staging_request, origin(req))
@@ -92,7 +92,7 @@ class IsStaged:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say `True` or `False`."""
         query = Query(req)
-        staging_request = self._builds.check_request(query.required("archive_url"), _words(query))
+        staging_request = self._builds.check_request(query.archive_url, _words(query))
         staged = self._joining.is_staged(staging_request, client_of(req))
         if staged:
             self._joining.check_there(staging_request, query.words("artifacts"))

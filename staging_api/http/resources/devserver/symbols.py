@@ -31,7 +31,7 @@ class StageDebug:
         """Stage the symbols."""
         query = Query(req)
         staging_request = self._joining.check_request(
-            query.required("archive_url"), ["symbols"], query.upload_wait_seconds
+            query.archive_url, ["symbols"], query.upload_wait_seconds
         )
         self._joining.stage(staging_request, origin(req))
         say(resp, SUCCESS)
