@@ -25,11 +25,11 @@ from staging_api.http.example_values import (
 
 _OF_STAGING = {
     "id": ARTIFACT,
-    "name": "full_payload",
+    "name": "image",
     "phase": "foreground",
     "state": "staged",
-    "path": f"{FOLDER}/update.gz",
-    "url": f"/static/{FOLDER}/update.gz",
+    "path": f"{FOLDER}/disk.img",
+    "url": f"/static/{FOLDER}/disk.img",
     "size_bytes": 12300000,
     "sha256": SHA256,
     "bytes_done": 12300000,
@@ -41,7 +41,7 @@ _FULL_ARTIFACT = {
     **_OF_STAGING,
     "archive_url": ARCHIVE,
     "staging_id": STAGING,
-    "source_url": f"{ARCHIVE}/chromeos_R17_full_dev.bin",
+    "source_url": f"{ARCHIVE}/disk.img.xz",
     "source_version": "1764493200000000",
     "verified_by": "md5 of the object store",
     "attempt": 1,
@@ -55,7 +55,7 @@ _ONE_STAGING = {
     "id": STAGING,
     "archive_url": ARCHIVE,
     "state": "foreground_staged",
-    "requested": ["full_payload"],
+    "requested": ["image"],
     "caller": "ci",
     "reference_id": MARKER,
     "created_at": EARLY,
@@ -74,9 +74,9 @@ _ONE_STAGING = {
     "error": None,
 }
 _FILE = {
-    "name": "update.gz",
-    "path": f"{FOLDER}/update.gz",
-    "url": f"/static/{FOLDER}/update.gz",
+    "name": "disk.img",
+    "path": f"{FOLDER}/disk.img",
+    "url": f"/static/{FOLDER}/disk.img",
     "size_bytes": 12300000,
     "sha256": SHA256,
     "executable": False,
@@ -114,7 +114,7 @@ _EVENT = {
     "at": THEN,
     "kind": "artifact",
     "artifact_id": ARTIFACT,
-    "name": "full_payload",
+    "name": "image",
     "from_state": "staging",
     "to_state": "staged",
     "actor": "ci",
@@ -143,12 +143,12 @@ _CHOICE: Mapping[str, Any] = {
     "several": "refuse",
 }
 _ENTRY = {
-    "name": "full_payload",
+    "name": "image",
     "group": "build",
     "phase": "foreground",
     "optional": False,
     "every": False,
-    "lands": "update.gz",
+    "lands": "disk.img",
     "aliases": [],
     "brings": [],
     "choices": [_CHOICE],
@@ -176,7 +176,7 @@ _INTERVAL = {
     "fetched_bytes": 49200000,
     "staged_bytes": 49200000,
 }
-_IDLE = {"id": ARTIFACT, "archive_url": ARCHIVE, "name": "full_payload", "size_bytes": 12300000}
+_IDLE = {"id": ARTIFACT, "archive_url": ARCHIVE, "name": "image", "size_bytes": 12300000}
 _PRUNE_RECORD = {
     "token": PRUNE,
     "caller": "operator",
@@ -215,15 +215,15 @@ EXAMPLES: Mapping[str, Any] = {
     "BreakRequest": {"reason": "the pod is gone"},
     "CatalogueCheckBody": {
         "archive_url": ARCHIVE,
-        "catalogue": "chromiumos",
-        "default": ["full_payload"],
+        "catalogue": "yocto",
+        "default": ["image"],
         "artifacts": [
             {
                 **{name: _ENTRY[name] for name in ("name", "group", "phase", "optional")},
                 "in_default": True,
                 "choice": _CHOICE,
-                "objects": ["chromeos_R17_full_dev.bin"],
-                "lands": ["update.gz"],
+                "objects": ["disk.img.xz"],
+                "lands": ["disk.img"],
                 "reason": None,
             }
         ],
@@ -233,7 +233,7 @@ EXAMPLES: Mapping[str, Any] = {
     },
     "CatalogueCheckRequest": {"archive_url": ARCHIVE},
     "CatalogueList": page(
-        {"name": "chromiumos", "prefix": None, "default": ["full_payload"], "artifacts": [_ENTRY]}
+        {"name": "yocto", "prefix": None, "default": ["image"], "artifacts": [_ENTRY]}
     ),
     "CountList": page(
         _INTERVAL, EARLY, counted_until=LATER, unfinished={"running": 1}, to_do={"staging": 1}
@@ -253,7 +253,7 @@ EXAMPLES: Mapping[str, Any] = {
     "RequestedArchiveList": page(_REQUESTED_ARCHIVE),
     "StagingBody": _ONE_STAGING,
     "StagingList": page(_ONE_STAGING, STAGING),
-    "StagingRequest": {"archive_url": ARCHIVE, "artifacts": ["full_payload"]},
+    "StagingRequest": {"archive_url": ARCHIVE, "artifacts": ["image"]},
     "Start": {
         "name": "staging_api",
         "version": "0.1.0",
