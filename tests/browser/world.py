@@ -68,7 +68,7 @@ def world(folder: Path, database_url: str) -> Iterator[World]:
         held = source.hold(f"{source.url}/{slow}", FULL_PAYLOAD, 300_000)
         there.client.stage(f"{source.url}/{slow}", Prefer="respond-async")
         held.wait_until_reached()
-        _lock(there)
+        _lock(there, f"{source.url}/{slow}")
         _publish(there)
         _write_documents(there)
         yield there
@@ -92,13 +92,9 @@ def _stage(there: World, source: str, whole: str, broken: str) -> None:
     client.delete(f"{API}/artifacts/{evicted}", {"reason": HOSTILE})
 
 
-def _lock(there: World) -> None:
-    (held,) = [
-        each
-        for each in there.client.get(f"{API}/locks?state=held").json["items"]
-        if each["kind"] == "archive"
-    ][:1]
-    there.examples["lock_id"] = held["id"]
+def _lock(there: World, scope: str) -> None:
+    held = there.client.get(f"{API}/locks?state=held").json["items"]
+    (there.examples["lock_id"],) = [each["id"] for each in held if each["scope"] == scope]
 
 
 def _publish(there: World) -> None:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser
@@ -62,3 +64,83 @@ def test_a_screen_says_the_same_without_a_script(
         assert shown.page.locator("main h1").count() == 1
         assert shown.page.locator("main").inner_text().strip()
         assert shown.wrong == []
+
+
+def test_news_come_by_themselves_and_leave_what_the_reader_does_alone(
+    there: World, chromium: Browser
+) -> None:
+    build = there.examples["archive_url"]
+    context, shown = tab(chromium)
+    with context:
+        shown.open(there.address("/ui/builds") + f"?u={quote(build, safe='')}")
+        page = shown.page
+        page.locator("#stage > summary").click()
+        box = page.locator("#stage input[type=checkbox]").first
+        before = box.is_checked()
+        box.click()
+        page.keyboard.press("Escape")
+        asked = there.client.stage(build, "symbols", Prefer="respond-async").json["id"]
+        page.locator(f"#stagings tr[data-key='{asked}']").wait_for(timeout=60_000)
+        assert page.locator("#stage").get_attribute("open") is not None
+        assert box.is_checked() is not before
+        assert page.evaluate("document.activeElement.type") == "checkbox"
+        assert shown.wrong == []
+
+
+def test_a_hidden_service_is_shown_as_old_news_and_comes_back(
+    there: World, chromium: Browser
+) -> None:
+    context, shown = tab(chromium)
+    with context:
+        shown.open(there.address("/"))
+        shown.page.route("**/*", lambda route: route.abort())
+        shown.page.locator("#pulse[data-state=reconnecting]").wait_for(timeout=60_000)
+        assert "showing" in shown.page.locator("#pulse").inner_text()
+        assert shown.page.locator("main.stale").count() == 1
+        shown.page.unroute("**/*")
+        shown.page.locator("#pulse[data-state=live]").wait_for(timeout=60_000)
+        assert shown.page.locator("main.stale").count() == 0
+
+
+def test_a_stuck_lock_is_found_and_broken_by_the_keyboard_alone(
+    there: World, chromium: Browser
+) -> None:
+    lock = there.examples["lock_id"]
+    context, shown = tab(chromium)
+    with context:
+        shown.open(there.address("/"))
+        page, keys = shown.page, shown.page.keyboard
+        keys.press("/")
+        assert page.evaluate("document.activeElement.id") == "q"
+        keys.type("caller nobody")
+        keys.press("Enter")
+        page.wait_for_url("**/ui/search**")
+        keys.press("g")
+        keys.press("l")
+        page.wait_for_url("**/ui/locks")
+        _tab_to(page, f"/ui/locks/{lock}")
+        keys.press("Enter")
+        page.wait_for_url(f"**/ui/locks/{lock}")
+        _tab_to(page, "reason")
+        keys.type("its holder is stuck")
+        _tab_to(page, "typed")
+        keys.type(page.locator("label[for=typed] code").inner_text())
+        keys.press("Tab")
+        keys.press("Enter")
+        page.wait_for_url("**done=break**")
+        assert "The lock is broken" in page.locator("main").inner_text()
+        assert shown.wrong == []
+
+
+def _tab_to(page: Any, wanted: str) -> None:
+    """Go on with Tab until a link or a field of this name has the focus, and is seen to have it."""
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            "(e => [e.getAttribute('href') || e.name || e.id, getComputedStyle(e).outlineStyle])"
+            "(document.activeElement)"
+        )
+        if found[0] == wanted:
+            assert found[1] != "none", f"{wanted} does not show that it has the focus"
+            return
+    raise AssertionError(f"{wanted} is not reached by Tab")
