@@ -119,7 +119,7 @@ SCREENS: tuple[Screen, ...] = (
         "GET /events",
         actions={"verify": audit.VERIFY},
         label="Audit",
-        key="a",
+        key="u",
     ),
     Screen("/ui/api", reference.show, None, label="API", key="i"),
     Screen("/ui/wall", wall.show, "GET /counts", label="Wall", key="w"),

@@ -19,6 +19,11 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 #: A folder for a picture of each screen, to look at; without it none are taken.
 PICTURES = os.environ.get("STAGING_TEST_PICTURES", "")
 PATHS = [screen.path for screen in SCREENS]
+#: What a screen shows once it is asked something.
+ANSWERS = [
+    "/ui/audit?question=staged-by&run=yes&p.caller=anonymous",
+    "/ui/api?op=list_stagings&try=yes&p.state=staged",
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def chromium() -> Iterator[Browser]:
         yield made
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, *ANSWERS])
 def test_a_screen_is_right_at_every_size_and_in_both_themes(
     there: World, chromium: Browser, path: str
 ) -> None:
