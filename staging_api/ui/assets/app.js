@@ -48,7 +48,7 @@ function tick() {
 
 // --- News: the same address, only its live parts; 304 while nothing but the time has changed.
 
-const news = { etag: "", paused: false, failures: 0, at: Date.now(), timer: 0, asking: null };
+const news = { etag: "", paused: false, failures: 0, unchanged: 0, at: Date.now(), timer: 0, asking: null };
 
 function say(state, text) {
   const pulse = $("pulse");
@@ -63,7 +63,9 @@ function say(state, text) {
 function schedule() {
   clearTimeout(news.timer);
   if (news.paused || document.hidden) return;
-  const wait = Math.min(LOOK_MS * 2 ** Math.min(news.failures, 4), SLOWEST_MS);
+  // What has not changed for a while is asked for less often, up to each 6 s.
+  const slower = Math.min(1 + Math.floor(news.unchanged / 3), 3);
+  const wait = Math.min(LOOK_MS * slower * 2 ** Math.min(news.failures, 4), SLOWEST_MS);
   news.timer = setTimeout(look, wait);
 }
 
@@ -92,6 +94,7 @@ function heard(ask) {
   }
   if (ask.status === 200 || ask.status === 304) {
     news.failures = 0;
+    news.unchanged = ask.status === 304 ? news.unchanged + 1 : 0;
     news.at = Date.now();
     $("main").classList.remove("stale");
     const older = ask.getResponseHeader("X-Build");

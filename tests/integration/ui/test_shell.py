@@ -10,7 +10,8 @@ from staging_api.processes.application import site_of
 from staging_api.processes.services import Services
 from staging_api.ui.assets import build_id
 from staging_api.ui.routes import SCREENS, pages_of
-from tests.pages import Site, process
+from tests.integration.ui.conftest import Builds
+from tests.pages import Site, process, site_over
 
 
 def test_a_page_has_a_title_a_main_part_and_a_navigation_that_says_where_we_are(site: Site):
@@ -40,6 +41,14 @@ def test_news_of_a_page_are_its_main_part_and_304_until_something_changes(site: 
         headers={"X-Live": "1", "Accept": "text/html", "If-None-Match": first.headers["ETag"]},
     )
     assert (same.status_code, same.content) == (304, b"")
+
+
+def test_that_time_goes_by_is_no_news(site: Site, services: Services, builds: Builds):
+    """Another process, or the same one later, gives the same ETag while the rows are the same."""
+    staging = builds.staged("R1")
+    for path in ("/", "/ui/builds", "/ui/locks?state=all", f"/ui/stagings/{staging.id}"):
+        etags = {each.get(path, X_Live="1").headers["ETag"] for each in (site, site_over(services))}
+        assert len(etags) == 1, path
 
 
 def test_assets_are_kept_for_ever_under_a_name_with_their_digest(site: Site):
