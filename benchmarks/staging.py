@@ -94,8 +94,14 @@ class Service:
 
 
 @contextmanager
-def service(source: str, scratch: Path) -> Iterator[Service]:
-    """Two API processes and a worker on the embedded PostgreSQL, with only small builds staged."""
+def service(source: str, scratch: Path, *, warmed: bool = True) -> Iterator[Service]:
+    """Two API processes and a worker on the embedded PostgreSQL, with only small builds staged.
+
+    Args:
+        source: the URL that archives are below.
+        scratch: a folder for what it keeps.
+        warmed: whether the source has small builds, which are staged first.
+    """
     port, home = bench.free_port(), tempfile.mkdtemp(prefix="service-", dir=scratch)
     with running(Path(home)) as server:
         settings = {
@@ -120,7 +126,8 @@ def service(source: str, scratch: Path) -> Iterator[Service]:
                     scratch,
                     lambda: bench.tree(process.pid) + bench.tree(server.postmaster_pid),
                 )
-                warm_up(ours, source)
+                if warmed:
+                    warm_up(ours, source)
                 yield ours
             finally:
                 process.terminate()

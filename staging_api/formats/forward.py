@@ -42,8 +42,9 @@ class ForwardFile:
         """
         if position < self._position:
             raise ArchiveCorrupt("a header of the container file points backwards")
-        for _ in self.stream(position - self._position):
-            pass
+        if self.at_once(position - self._position) is None:
+            for _ in self.stream(position - self._position):
+                pass
         return self._position
 
     def read(self, size: int) -> bytes:
@@ -55,9 +56,18 @@ class ForwardFile:
         self._header_bytes += size
         if self._header_bytes > _HEADER_BYTES:
             raise LimitExceeded(f"the headers of a member have over {_HEADER_BYTES} bytes")
-        self.header = b"".join(self.stream(size))
+        whole = self.at_once(size)
+        self.header = b"".join(self.stream(size)) if whole is None else bytes(whole)
         self.ended = len(self.header) < size
         return self.header
+
+    def at_once(self, size: int) -> memoryview | None:
+        """Return the next `size` bytes if all of them have arrived; None: none was taken."""
+        if size > len(self._rest):
+            return None
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        self._position += size
+        return piece
 
     def stream(self, size: int) -> Iterator[bytes]:
         """Yield the next `size` bytes as they arrive, or fewer if the stream ends."""

@@ -9,6 +9,7 @@ Members are taken as GNU tar takes them: an unknown type is a regular file, the 
 incremental dump are folders, and a volume label is no member.
 """
 
+import re
 import tarfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,18 @@ from staging_api.prefetch import prefetched
 _INCREMENTAL_FOLDER, _CONTINUED, _VOLUME_LABEL = b"D", b"M", b"V"
 _FOLDERS = (tarfile.DIRTYPE, _INCREMENTAL_FOLDER)
 _MAGIC, _PREFIX = slice(257, 265), slice(345, 500)
+_NAME_BYTES, _CHECKSUM = 100, slice(148, 156)
+#: From the mode to the end, with octal digits in all numbers: a file, a link or a folder.
+_USUAL = re.compile(
+    rb"([0-7]{7})[\0 ](?:[0-7]{7}[\0 ]){2}"  # mode, owner, group
+    rb"([0-7]{11})[\0 ][0-7]{11}[\0 ]"  # size, time
+    rb"([0-7]{6})[\0 ]{2}([\x000125])"  # checksum, type
+    rb"(?=([^\0]{0,100})).{100}"  # name of the link
+    rb"(ustar(?:\x0000|  \0)).{64}"  # magic, names of owner and group
+    rb"(?:[0-7]{7}[\0 ]|\0{8}){2}"  # device
+    rb"(?=([^\0]{0,155})).{167}",  # folders above, to the end
+    re.DOTALL,
+)
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 _BROKEN = (tarfile.TarError, ValueError, OverflowError, UnicodeError, IndexError)
 
@@ -61,11 +74,40 @@ class _Header(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Read a header."""
+        usual = cls._of_usual(buf, encoding, errors)
+        if usual is not None:
+            return usual
         info = super().frombuf(buf, encoding, errors)
         # Where a ustar header has the folders above, an old GNU header has times, or zeros.
         times = bytes(buf[_PREFIX]).partition(b"\0")[0]
         if buf[_MAGIC] == tarfile.GNU_MAGIC and times:
             info.name = info.name.removeprefix(times.decode(encoding, errors) + "/")
+        return info
+
+    @classmethod
+    def _of_usual(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self | None:
+        """Read what is used of a header whose fields have their usual form; None: they have not.
+
+        The standard library reads a header of any form, field by field: that took more than half
+        of the time that an archive of many small files takes.
+        """
+        found = _USUAL.match(buf, _NAME_BYTES)
+        if found is None or len(buf) != tarfile.BLOCKSIZE:
+            return None
+        mode, size, checksum, kind, link, magic, prefix = found.groups()
+        # The field of the checksum counts as eight spaces.
+        if sum(buf) - sum(buf[_CHECKSUM]) + 8 * ord(" ") != int(checksum, 8):
+            return None
+        name = bytes(buf[:_NAME_BYTES]).partition(b"\0")[0]
+        if kind == tarfile.AREGTYPE and name.endswith(b"/"):
+            kind = tarfile.DIRTYPE  # as the oldest tars have it
+        if kind == tarfile.DIRTYPE:
+            name = name.rstrip(b"/")
+        if prefix and magic == tarfile.POSIX_MAGIC:
+            name = prefix + b"/" + name
+        info = cls(name.decode(encoding, errors))
+        info.mode, info.size, info.type = int(mode, 8), int(size, 8), kind
+        info.linkname = link.decode(encoding, errors)
         return info
 
 
@@ -109,7 +151,9 @@ class _Tar:
         executable = checker.executable(info.mode, name)
         if info.sparse is None:
             checker.check_declared(info.size, self._packed)
-            content = exactly(self._stream.stream(info.size), info.size, name)
+            piece = self._stream.at_once(info.size)
+            whole = None if piece is None else iter([cast("bytes", piece)])
+            content = whole or exactly(self._stream.stream(info.size), info.size, name)
         else:
             found = extents(info)
             checker.check_declared(info.size, self._packed, data_bytes(found))

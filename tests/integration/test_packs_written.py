@@ -6,8 +6,9 @@ import tarfile
 
 import pytest
 
+from staging_api import name_table
 from staging_api.errors import Unavailable
-from staging_api.staging import attempt, reconcile, repository
+from staging_api.staging import attempt, file_table, reconcile, repository
 from staging_api.staging.packs import Packs
 from staging_api.store.pack_writer import LEAST_CONTENTS, PackWriter
 from staging_api.store.places import read_at
@@ -98,7 +99,13 @@ def test_no_pack_is_written_to_a_database_that_older_versions_may_serve(
         assert at.rows("SELECT count(*) FROM packs") == [(1,)]
 
 
-def test_of_two_members_of_one_path_the_last_counts_and_links_have_its_content(at):
+@pytest.mark.parametrize("in_memory", [10**6, 9], ids=["in memory", "names in a file"])
+def test_of_two_members_of_one_path_the_last_counts_and_links_have_its_content(
+    at, in_memory, monkeypatch
+):
+    monkeypatch.setattr(name_table, "MOST_IN_MEMORY", in_memory)
+    monkeypatch.setattr(name_table, "_GROUP", 7)
+    monkeypatch.setattr(file_table, "_FEW", in_memory)
     raw = tar_of(
         *FILES.items(),
         (header("d/hard", tarfile.LNKTYPE, "d/000"), b""),
