@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from tests.mutants.choosing import RECORD, Choice, recorded, texts_of_tests
 from tests.mutants.frame import all_mutants, changed_lines, drawn, on
 from tests.mutants.model import ROOT, Mutant, room
-from tests.mutants.trial import Trial, Untriable, copied_tree
+from tests.mutants.trial import OutOfTime, Trial, Untriable, copied_tree
 
 #: Shares of the mutants that must be killed: of all, and of each room.
 _WANTED = 0.92
@@ -84,7 +84,7 @@ def main() -> None:
     results = Results()
     deadline = time.monotonic() + given.within if given.within else float("inf")
     with copied_tree() as tree:
-        _try(chosen, choice, Trial(tree, given.testers), results, deadline)
+        _try(chosen, choice, Trial(tree, given.testers, deadline), results)
     print(results.table(), f"seed {given.seed}", sep="\n")
     if results.tried.total() < len(chosen):
         print(f"{len(chosen) - results.tried.total()} were not tried")
@@ -96,13 +96,13 @@ def _try(
     choice: Choice,
     trial: Trial,
     results: Results,
-    deadline: float,
 ) -> None:
     for mutant in chosen:
-        if (began := time.monotonic()) > deadline:
-            return
+        began = time.monotonic()
         try:
             finder = trial.finder(mutant, choice.suites(mutant))
+        except OutOfTime:
+            return
         except Untriable as error:
             print(f"not tried: {error}")
             continue
@@ -129,7 +129,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="only paths with one of these words")
     parser.add_argument("--tests", default="tests/", help="only tests under these folders")
     parser.add_argument(
-        "--within", type=float, default=0, help="begin no trial after these seconds"
+        "--within", type=float, default=0, help="end after these seconds, whatever is left"
     )
     parser.add_argument("--testers", type=int, default=3, help="processes for a wide suite")
     parser.add_argument("--list", action="store_true", help="only show the mutants")

@@ -44,6 +44,10 @@ class Untriable(Exception):
     """A change that no test could be tried on."""
 
 
+class OutOfTime(Exception):
+    """The time for all mutants is over; nothing is known of this one."""
+
+
 @dataclass
 class Outcome:
     """What a run of tests gave.
@@ -76,10 +80,12 @@ class Trial:
         testers: processes for a suite of more than a few files.
         unfit: tests that fail in the copy without any mutant; they are not run.
         seconds: how long each suite takes without a mutant.
+        deadline: by `time.monotonic`, when all of it has to end.
     """
 
     tree: Path
     testers: int = 3
+    deadline: float = float("inf")
     unfit: set[str] = field(default_factory=set)
     seconds: dict[tuple[str, ...], float] = field(default_factory=dict)
 
@@ -88,6 +94,7 @@ class Trial:
 
         Raises:
             Untriable: it does not compile.
+            OutOfTime: no test found it before the deadline.
         """
         for suite in suites:
             self._calibrate(tuple(suite))
@@ -108,7 +115,11 @@ class Trial:
         if len(suite) > _FEW_FILES:
             options = (*options, f"--numprocesses={self.testers}", "--dist=loadscope")
         command = [sys.executable, "-m", "pytest", *_OPTIONS, *options, *without, *suite]
-        return run(command, self.tree, limit)
+        left = self.deadline - time.monotonic()
+        outcome = run(command, self.tree, max(min(limit, left), 0))
+        if outcome.status is None and left < limit:
+            raise OutOfTime
+        return outcome
 
 
 def run(command: list[str], tree: Path, limit: float) -> Outcome:
