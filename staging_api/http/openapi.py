@@ -28,6 +28,7 @@ from staging_api.http.published import (
     with_examples,
     with_open_answers,
     with_security,
+    without_null_defaults,
 )
 from staging_api.http.route import Route
 
@@ -145,6 +146,7 @@ def document(
     permissions = Permissions({route.path: route.roles for route in routes})
     with_security(made["paths"], templates, permissions)
     with_open_answers(made)
+    without_null_defaults(made)
     with_examples(made["paths"])
     del made["security"]  # each operation says its own
     made["servers"] = SERVERS
@@ -224,6 +226,7 @@ _MARKER = parameter(
     "X-Context-Marker",
     "stored as reference_id with every lock and staging the request makes",
     "header",
-    schema={"type": "string", "format": "uuid"},
+    # Not by a format: a generated client would give its HTTP library a UUID, which wants a text.
+    schema={"type": "string", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"},
 )
 _HEADERS_IN = [{"$ref": f"#/components/parameters/{_MARKER['name']}"}]

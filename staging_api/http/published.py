@@ -69,6 +69,14 @@ def with_open_answers(document: Mapping[str, Any]) -> None:
                 del part["additionalProperties"]
 
 
+def without_null_defaults(document: Mapping[str, Any]) -> None:
+    """Leave out defaults of null: a generator takes what has a default for always there."""
+    for schema in document["components"]["schemas"].values():
+        for part in _objects(schema):
+            if part.get("default", "") is None:
+                del part["default"]
+
+
 def with_examples(paths: Mapping[str, Any]) -> None:
     """Show an example of each body that has one, and of each refusal."""
     for _, _, operation in operations_of(paths):
