@@ -6,6 +6,7 @@ the uploader has finished, and names everything.
 
 import hashlib
 import logging
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 #: The most that a manifest, or another list, may have.
 MAX_BYTES = 16 << 20
+_GZIP, _GZIP_WINDOW, _PACKED_NAMES = b"\x1f\x8b", 31, (".gz", ".tgz")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def find_manifest(source: Source, options: SourceOptions) -> SourceObject | None
 
 
 def read_small(source: Source, found: SourceObject) -> bytes:
-    """Read a small object whole.
+    """Read a small object whole; unpacked, if it is kept with gzip under a name that is not packed.
+
+    ``gsutil cp -Z`` keeps lists so, and some servers pack what nobody asked them to pack.
 
     Raises:
         LimitExceeded: it is not small.
@@ -87,8 +91,20 @@ def read_small(source: Source, found: SourceObject) -> bytes:
         for chunk in chunks:
             raw += chunk
             if len(raw) > MAX_BYTES:
-                raise LimitExceeded(f"{found.name} has more than {MAX_BYTES} bytes")
-    return bytes(raw)
+                raise _too_long(found)
+    if not raw.startswith(_GZIP) or found.name.endswith(_PACKED_NAMES):
+        return bytes(raw)
+    try:
+        unpacked = zlib.decompressobj(_GZIP_WINDOW).decompress(raw, MAX_BYTES + 1)
+    except zlib.error:
+        return bytes(raw)
+    if len(unpacked) > MAX_BYTES:
+        raise _too_long(found)
+    return unpacked
+
+
+def _too_long(found: SourceObject) -> LimitExceeded:
+    return LimitExceeded(f"{found.name} has more than {MAX_BYTES} bytes")
 
 
 def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = False) -> Names:

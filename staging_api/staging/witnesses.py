@@ -215,10 +215,12 @@ class Witnesses:
             raw = read_small(self._source, self._source.stat(name))
         except NotFound:
             return None
-        except SourceFailed as error:
+        except StagingApiError as error:
             if error.retryable:
                 raise
-            return None  # refused: many sites say that of what is absent
+            # Too long, a link, or refused, which many sites say of what is absent.
+            self.refuse(name, error.detail)
+            return None
         # A binary signature is no text, and no page.
         return None if raw.lstrip().startswith(b"<") and is_markup(raw) else raw
 

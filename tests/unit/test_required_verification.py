@@ -1,5 +1,6 @@
 """What a setting requires of archives, and signatures of the objects themselves."""
 
+import gzip
 import hashlib
 import threading
 from datetime import UTC, datetime, timedelta
@@ -219,6 +220,19 @@ def test_an_odd_line_of_a_list_spoils_no_other(store, builder):
     source = Folder({"object": BODY, "SHA256SUMS": lines, "SHA256SUMS.asc": builder.sign(lines)})
     result = fetched(store, source, need("signature", builder.public))
     assert result.verified_by == f"sha256 of SHA256SUMS signed by {builder.signer}"
+
+
+def test_a_list_that_is_kept_packed_is_read_unpacked(store, builder):
+    lines = sums_of({"object": BODY})
+    signature = builder.sign(lines)
+    source = Folder(
+        {"object": BODY, "SHA256SUMS": gzip.compress(lines), "SHA256SUMS.asc": signature}
+    )
+    assert fetched(store, source, need("signature", builder.public)).verified_by
+    bomb = Folder({"object": BODY, "SHA256SUMS": gzip.compress(bytes(17 << 20))})
+    with pytest.raises(SourceUnverified, match="SHA256SUMS has more than"):
+        fetched(store, bomb, need("digest"))
+    assert fetched(store, bomb, None).verified_by is None
 
 
 def test_of_several_digests_of_an_object_the_strongest_counts(store):
