@@ -28,7 +28,7 @@ from staging_api.signatures import (
 )
 from staging_api.sources.lists import is_markup
 from staging_api.sources.manifest import read_small
-from staging_api.sources.model import Source, SourceObject, take
+from staging_api.sources.model import Names, Source, SourceObject, take
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging.checksums import (
     STRONG_ALGORITHMS,
@@ -63,6 +63,7 @@ class Witnesses:
         self._raw: dict[str, bytes | None] = {}
         self._refused: dict[str, str] = {}
         self._absent_in_a_row = 0
+        self._names: Names | None = None
 
     def of(
         self, rule: Verification | None, listed: Collection[str] | None = None
@@ -137,6 +138,17 @@ class Witnesses:
         if name not in self._raw:
             self._raw[name] = self._read(name)
         return self._raw[name]
+
+    def names(self) -> Collection[str]:
+        """Return all names of the archive; empty if it has no list of them."""
+        if self._names is None:
+            try:
+                self._names = self._source.names()
+            except StagingApiError as error:
+                if error.retryable:
+                    raise
+                self._names = Names()
+        return self._names
 
     def refusals(self, name: str) -> str:
         """Say which lists and signatures were there, and why they do not count for an object."""
@@ -318,11 +330,17 @@ class WitnessedSource:
         return _compared(found, *digest, sums.witness, required=False)
 
     def _with_any_proof(self, found: SourceObject, rule: Verification) -> SourceObject:
-        proof = self._witnesses.found(rule, found.name, self._listed)
-        if proof is not None:
-            return _compared(found, *proof, required=True)
-        seals = self._witnesses.seals(found.name, self._listed) if rule.keys else ()
-        return self._sealed(found, rule, seals)
+        listings = [self._listed] if self._listed is not None else [None, self._witnesses.names]
+        for listing in listings:
+            # Lists that have the name of a release in theirs are found by the archive's list only.
+            listed = listing() if callable(listing) else listing
+            proof = self._witnesses.found(rule, found.name, listed)
+            if proof is not None:
+                return _compared(found, *proof, required=True)
+            seals = self._witnesses.seals(found.name, listed) if rule.keys else ()
+            if seals:
+                return self._sealed(found, rule, seals)
+        return self._sealed(found, rule, ())
 
     def _sealed(
         self, found: SourceObject, rule: Verification, seals: Collection[str]

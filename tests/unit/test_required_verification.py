@@ -194,8 +194,9 @@ def test_a_signed_list_vouches_under_the_names_that_publishers_use(store, builde
     if not clear:
         lists[f"{called}.sig"] = builder.sign(sums)
     source = Folder({name: BODY, **lists})
-    result = fetched(store, source, need("signature", builder.public), name=name)
-    assert result.verified_by == f"sha256 of {called} signed by {builder.signer}"
+    for listed in (True, False):
+        result = fetched(store, source, need("signature", builder.public), name=name, listed=listed)
+        assert result.verified_by == f"sha256 of {called} signed by {builder.signer}"
 
 
 def test_a_digest_may_be_enough_and_md5_is_not(store):
