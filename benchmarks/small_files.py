@@ -134,7 +134,10 @@ def most_memory(pids: Sequence[int]) -> int:
     """The most bytes that a Python process of the service had in memory."""
     found = [0]
     for pid in pids:
-        status = Path(f"/proc/{pid}/status").read_text()
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue  # it has ended
         if status.startswith("Name:\tpython") or "staging" in status.split("\n", 1)[0]:
             line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
             found.append(int(line.split()[1]) << 10)
