@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import Display, display
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token, patient
 from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.cli.watching import wait_until, watched, watcher_of
-from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
+from staging_api.client import Fetched, FetchOptions, Staging
 from staging_api.client.fetching import ATTEMPTS, EVICTED
 from staging_api.client.pacing import Deadline
 from staging_api.errors import StagingApiError
@@ -56,7 +56,7 @@ def get(
     deadline = Deadline(timeout)
     with (
         exit_on_error(as_json, stopped=_STOPPED),
-        StagingClient(server, token=token) as client,
+        patient(server, token) as client,
         display(as_json) as shown,
     ):
         options = FetchOptions(connections, checksum, on_bytes=_Notes(shown))
@@ -65,12 +65,14 @@ def get(
             left = deadline.remaining_seconds()
             return client.stage(archive_url, artifacts or None, timeout=left, on_retry=on_retry)
 
-        def bring() -> Fetched:
+        def stage() -> Staging:
             with watcher_of(client, server, token) as watcher:
                 staging = watched(send, watcher, shown)
-            if not staging.final:
-                left = deadline.remaining_seconds()
-                staging = wait_until(client, staging.id, "staged", left, shown)
+            if staging.final:
+                return staging
+            return wait_until(client, staging.id, "staged", deadline.remaining_seconds(), shown)
+
+        def bring(staging: Staging) -> Fetched:
             return client.fetch(
                 staging,
                 to,
@@ -79,18 +81,21 @@ def get(
                 options=options,
             )
 
-        fetched = _unless_evicted(bring, shown)
+        fetched = _unless_evicted(stage, bring, shown)
     _print(fetched, as_json)
 
 
-def _unless_evicted(bring: Callable[[], Fetched], shown: Display) -> Fetched:
+def _unless_evicted(
+    stage: Callable[[], Staging], bring: Callable[[Staging], Fetched], shown: Display
+) -> Fetched:
     """Bring the files; what was evicted meanwhile is staged and brought again, a few times."""
     for _ in range(ATTEMPTS - 1):
+        staging = stage()
         try:
-            return bring()
+            return bring(staging)
         except EVICTED as error:
             shown.note(f"evicted while it was fetched, so staged again: {error.detail}")
-    return bring()
+    return bring(stage())
 
 
 class _Notes:

@@ -1,10 +1,11 @@
 """Options shared by several verbs."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from staging_api.client import StagingClient
+from staging_api.client import Pacing, StagingClient
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 
@@ -35,6 +36,24 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", h
 StagingId = Annotated[str, typer.Argument(metavar="ID", help="ULID of the staging.")]
 
 _QUICK_SECONDS = 10.0
+#: A first `serve` makes its database before it listens: seconds on an idle machine.
+_STARTING_SECONDS = 60.0
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def patient(server: str, token: str | None) -> StagingClient:
+    """Return a client that waits for a service of this machine to start."""
+    return StagingClient(server, token=token, pacing=pacing_for(server))
+
+
+def pacing_for(server: str) -> Pacing:
+    """Return how long nothing may listen at an address.
+
+    Elsewhere such an address is wrong, more often than not.
+    """
+    if urlsplit(server).hostname in _THIS_MACHINE:
+        return Pacing(refused_seconds=_STARTING_SECONDS)
+    return Pacing()
 
 
 def quick(server: str, token: str | None) -> StagingClient:

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import display
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token, patient
 from staging_api.cli.output import exit_on_error, print_staging
 from staging_api.cli.watching import wait_until, watched, watcher_of
-from staging_api.client import Staging, StagingClient
+from staging_api.client import Staging
 from staging_api.errors import StagingApiError
 
 
@@ -50,7 +50,7 @@ def stage(
     began = monotonic()
     with (
         exit_on_error(as_json),
-        StagingClient(server, token=token) as client,
+        patient(server, token) as client,
         display(as_json) as shown,
     ):
 

@@ -19,6 +19,8 @@ from staging_api.cli import locks as locks_verb
 from staging_api.cli.cures import _CURES
 from staging_api.cli.exits import EXIT_CODES, exit_code
 from staging_api.cli.extras import NotInstalled
+from staging_api.cli.options import pacing_for
+from staging_api.client import Pacing
 from staging_api.errors import StagingApiError
 from tests.scripted_service import (
     STAGING_ID,
@@ -235,6 +237,22 @@ def test_a_service_out_of_reach_has_its_exit_code(
         main(["stage", ARCHIVE, "--timeout", "0.1", "--server", "http://127.0.0.1:1"])
     assert ended.value.code == 6
     assert "cannot be reached: Connection refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("server", "waits"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost", True),
+        ("http://[::1]:80/x", True),
+        ("http://pods.example:8080", False),
+        ("http://127.0.0.1.example", False),
+    ],
+)
+def test_a_service_of_this_machine_that_is_about_to_start_is_waited_for(
+    server: str, waits: bool
+) -> None:
+    assert (pacing_for(server).refused_seconds > Pacing().refused_seconds) is waits
 
 
 def test_a_wait_that_takes_too_long_has_its_exit_code(run: Run) -> None:

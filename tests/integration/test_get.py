@@ -331,6 +331,13 @@ def test_what_is_evicted_while_it_is_fetched_is_staged_again_and_the_rest_is_fet
     assert single == ["payload.bin", "payload.bin"]
 
 
+def test_an_archive_that_is_not_there_is_asked_for_once(
+    at: Bench, client: StagingClient, bring: Bring, tmp_path: Path
+) -> None:
+    assert not bring(f"file://{at.builds}/board/none", to=tmp_path / "to")
+    assert len(list(client.stagings())) == 1
+
+
 def test_what_is_evicted_again_and_again_is_an_error_after_a_few_attempts(
     at: Bench, bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
