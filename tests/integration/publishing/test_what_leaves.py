@@ -12,7 +12,7 @@ from staging_api.debian.forms import Form
 from staging_api.publishing import rows
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
-from tests.publisher import DAY, Shop, shop
+from tests.publisher import DAY, Shop, find, shop
 from tests.rows import select
 
 
@@ -155,3 +155,16 @@ def test_packages_for_the_installer_come_and_go_with_the_first_and_the_last_of_t
     with pytest.raises(AssertionError, match="nothing at"):
         here.served(place)
     assert not here.run(careful_indices=True).counts.get("index_files")
+
+
+def test_a_form_that_is_taken_away_leaves_the_others(here: Shop) -> None:
+    place = "dists/stable/main/binary-amd64/Packages"
+    here.add("hello")
+    here.run()
+    for forms in (["gz"], ["gz", "xz"], ["xz"]):
+        here.change(forms=forms)
+        here.run()
+        for form in ("gz", "xz"):
+            found = find(here.database, f"{place}.{form}")
+            assert (found is not None) == (form in forms), f"{form} of {forms}"
+            assert found is None or here.bytes_of(found)
