@@ -34,7 +34,7 @@ _APT_ARCHIVE = {
     "name": "shop",
     "origin": "Example",
     "label": "Shop",
-    "forms": ["gz", "xz"],
+    "forms": ["gz"],
     "publish_by_hash": True,
     "advertise_by_hash": True,
     "valid_for_seconds": 604800,

@@ -8,6 +8,7 @@ from staging_api.publishing.run_model import Options
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Action, Done, Form, Shown, View
+from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 _SHOWN = 20
 
@@ -47,7 +48,7 @@ def show_one(deps: UiDependencies, view: View) -> Shown:
             "running": running,
             "runs": runs,
             "uploads": uploads,
-            "waiting": [each for each in uploads if each.state in ("new", "unapproved")],
+            "waiting": [each for each in uploads if each.state in OPEN_UPLOAD_STATES],
             "generations": publisher.distributions.generations(
                 name, limit=_SHOWN, after=None
             ).items,
