@@ -90,6 +90,11 @@ def status_of_code(code: str) -> int | None:
     return None if code == _OF_HTTP else status_of(class_of(code)(""))
 
 
+def code_of_refusal(status: int) -> str:
+    """Return the code of a refusal by Falcon."""
+    return _CODE_OF_STATUS.get(status, _OF_HTTP)
+
+
 class FalconRefusal(StagingApiError):
     """A refusal by Falcon, for an error form; `error_type` is the name of its class."""
 
@@ -229,7 +234,7 @@ def _of_falcon(
         req,
         resp,
         status,
-        code=_CODE_OF_STATUS.get(status, _OF_HTTP),
+        code=code_of_refusal(status),
         title=title,
         detail=detail,
         retryable=False,

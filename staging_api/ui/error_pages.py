@@ -1,12 +1,13 @@
 """The form of errors of all pages: what is wrong, inside the shell, and how to go on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import falcon
 
 from staging_api.errors import StagingApiError, Unauthenticated
-from staging_api.http.problems import advise, answer
+from staging_api.http.problems import FalconRefusal, advise, answer, code_of_refusal
 from staging_api.ui.answering import send_page
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.page import wants_page
@@ -35,6 +36,8 @@ class ErrorPages:
         if isinstance(error, Unauthenticated):
             resp.set_header("WWW-Authenticate", "Bearer")
         problem = problem_of(error, getattr(req.context, "request_id", ""))
+        if isinstance(error, FalconRefusal):
+            problem = replace(problem, code=code_of_refusal(status))
         shown = Shown("error.html", f"{status} {problem.title}", mood="bad", live=False)
         layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
         names = {

@@ -1,6 +1,7 @@
 """One artifact: its source, who vouches for it, its files; and every place of a content."""
 
 import re
+import shlex
 
 from staging_api.errors import Invalid
 from staging_api.http_url import static_url
@@ -44,7 +45,8 @@ def show(deps: UiDependencies, view: View) -> Shown:
         live=not artifact.settled,
         copies=Copies(
             api_path(f"/artifacts/{artifact.id}/files"),
-            cli=f"staging-api get {artifact.archive_url!r} {artifact.name} -o .",
+            cli=f"staging-api get {shlex.quote(artifact.archive_url)} {shlex.quote(artifact.name)}"
+            " -o .",
             python=f'for file in client.files("{artifact.id}"): print(file.sha256, file.name)',
             sql=sql_text(
                 "SELECT path, sha256, size_bytes FROM staged_files\n"
@@ -73,7 +75,7 @@ def show_content(deps: UiDependencies, view: View) -> Shown:
         live=False,
         copies=Copies(
             api_path("/artifacts", sha256=sha256),
-            cli=f"staging-api artifacts list --sha256 {sha256}",
+            cli=f"staging-api artifacts --sha256 {sha256}",
             python=f'for artifact in client.artifacts(sha256="{sha256}"): print(artifact.path)',
             sql=sql_text(
                 "SELECT a.archive_url, a.name, f.path FROM staged_files f\n"

@@ -1,5 +1,6 @@
 """Audit: the auditors' questions, their answers and SQL; and whether the record is whole."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -46,7 +47,7 @@ def _question(audit: AuditQuestions, view: View, name: str) -> Shown:
             answer = audit.ask(query, given, _ROWS)
         except Invalid as error:
             wrong = error
-    arguments = "".join(f" {key}={value}" for key, value in given.items())
+    arguments = "".join(f" {shlex.quote(f'{key}={value}')}" for key, value in given.items())
     return Shown(
         "audit_question.html",
         query.question,

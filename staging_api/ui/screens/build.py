@@ -1,5 +1,6 @@
 """One build: what is there of it, what failed and why, its files, who asked for it."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,8 +65,8 @@ def show(deps: UiDependencies, view: View) -> Shown:
         mood=_MOOD.get(state, "ok"),
         copies=Copies(
             api_path("/artifacts", archive_url=url),
-            cli=f"staging-api artifacts list --archive '{url}'",
-            python=f"for artifact in client.artifacts({url!r}): print(artifact.name)",
+            cli=f"staging-api artifacts --archive {shlex.quote(url)}",
+            python=f"for artifact in client.artifacts(archive_url={url!r}): print(artifact.name)",
             sql=sql_text(
                 "SELECT name, state, path, size_bytes, sha256, staged_at FROM staged_artifacts\n"
                 "WHERE archive_url = :url ORDER BY name, id;",

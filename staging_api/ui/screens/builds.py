@@ -26,7 +26,7 @@ def _list(deps: UiDependencies, view: View) -> Shown:
         },
         copies=Copies(
             api_path("/archives", prefix=prefix, limit=_PAGE, after=view.query.get("after")),
-            cli="staging-api artifacts list",
+            cli="staging-api artifacts",
             python="for artifact in client.artifacts(): print(artifact.archive_url, artifact.name)",
             sql=sql_text(
                 "SELECT archive_url, static_prefix, created_at FROM archives\n"

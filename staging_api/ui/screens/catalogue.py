@@ -1,5 +1,6 @@
 """Catalogue: what an archive can have; and one tried against an archive, which stages nothing."""
 
+import shlex
 from dataclasses import replace
 
 from staging_api.catalogue.catalogue import Catalogue
@@ -62,7 +63,7 @@ def _shown(
         live=False,
         copies=Copies(
             api_path("/catalogue", archive_url=archive_url),
-            cli=f"staging-api catalogue {archive_url}".strip(),
+            cli=shlex.join(["staging-api", "catalogue", *filter(None, [archive_url])]),
             python="for each in client.catalogues(): print(each['name'])",
         ),
     )

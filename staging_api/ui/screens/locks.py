@@ -45,7 +45,8 @@ def show_all(deps: UiDependencies, view: View) -> Shown:
         copies=Copies(
             api_path("/locks", state="all" if history else None, scope=scope),
             cli="staging-api locks --all" if history else "staging-api locks",
-            python="for lock in client.locks(): print(lock.kind, lock.scope, lock.holder)",
+            python=f"for lock in client.locks({'all' if history else 'held'!r}):"
+            " print(lock.kind, lock.scope, lock.holder)",
             sql=_HISTORY_SQL if history else _HELD_SQL,
         ),
     )

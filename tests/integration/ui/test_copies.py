@@ -1,0 +1,66 @@
+"""What pages offer to copy works: as curl, command line, Python and SQL."""
+
+import ast
+import shlex
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+
+from staging_api.db.engine import Database
+from staging_api.staging.model import Staging
+from staging_api.ui.copies import sql_text
+from staging_api.ui.formats import build_url
+from tests.integration.ui.conftest import Builds
+from tests.pages import Page, Site
+
+
+def copied(page: Page) -> dict[str, str]:
+    """The texts to copy, by the name of their form."""
+    buttons = [e.attributes for e in page.all("button") if "data-copy-from" in e.attributes]
+    texts = {each.attributes.get("id", ""): each.text for each in page.all("pre")}
+    return {
+        button["aria-label"].removeprefix("Copy as "): texts[button["data-copy-from"]]
+        for button in buttons
+    }
+
+
+def pages(staging: Staging) -> list[str]:
+    hostile = "file:///it's;$(touch x)`touch y`"
+    return [
+        *("/", "/ui/builds?prefix=file://it's", "/ui/locks", "/ui/locks?state=all"),
+        *(build_url(staging.archive_url), f"/ui/stagings/{staging.id}"),
+        *(f"/ui/locks/{staging.lock_id}", f"/ui/artifacts/{staging.artifacts[0].id}"),
+        *(build_url(hostile), f"/ui/catalogue?u={hostile}&archive_url={hostile}"),
+    ]
+
+
+def test_each_form_of_each_view_is_accepted(site: Site, builds: Builds, database: Database):
+    lines: set[tuple[str, ...]] = set()
+    for path in pages(builds.staged("R1")):
+        forms = copied(site.get(path))
+        url = urlsplit(shlex.split(forms["curl"])[-1])
+        answer = site.client.simulate_get(url.path, query_string=url.query)
+        assert answer.status_code in {200, 400, 403}, path
+        if statement := forms.get("SQL"):
+            with database.connect() as conn:
+                conn.execute(text(statement.replace(":", r"\:"))).all()
+        ast.parse(forms.get("Python", ""))
+        for line in forms.get("command line", "").split("\n")[1:]:
+            words = shlex.split(line)
+            assert words[0] == "staging-api"
+            assert len(words) <= 6, f"a value fell apart: {words}"
+            lines.add(tuple(word for word in words[1:] if word.startswith("-") or word.isalpha()))
+    for verb, *options in lines:
+        helped = [sys.executable, "-m", "staging_api", verb, "--help"]
+        told = subprocess.run(helped, capture_output=True, text=True, check=True).stdout
+        for option in (each for each in options if each.startswith("--")):
+            assert option in told or options[0] == "break", f"{verb} {options}"
+
+
+def test_a_value_in_sql_is_a_literal(database: Database):
+    with database.connect() as conn:
+        for value in ("it's", "'; DROP TABLE stagings; --", "\\"):
+            statement = sql_text("SELECT :value", {"value": value}).replace(":", r"\:")
+            assert conn.execute(text(statement)).scalar() == value
