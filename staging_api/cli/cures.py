@@ -36,6 +36,8 @@ def cure_of(error: StagingApiError) -> str:
     """Return what to do about an error; empty if the message is all there is to say."""
     if (staging_id := error.extra.get("staging_id")) and error.code == "deadline_over":
         return f"`staging-api wait {staging_id}` goes on waiting"
+    if "cannot be reached: " in error.detail:
+        return _UNREACHABLE
     if error.code == "unavailable":
-        return _UNREACHABLE if "cannot be reached" in error.detail else _READYZ
+        return _READYZ
     return _CURES.get(error.code, "")

@@ -47,7 +47,7 @@ def stay(home: Path, archive: Path, places: Places) -> None:
         suppress(KeyboardInterrupt),
     ):
         program = _program()
-        say("Running until Ctrl-C. Try, in another terminal:")
+        say(f"Running until Ctrl-C. Open {url}/ or try, in another terminal:")
         for line in (
             f"export STAGING_SERVER={url} BUILD={source}/{BUILD}",
             f"{program} get $BUILD -o build        # stage it, and bring its files to a folder",
