@@ -18,6 +18,7 @@ from staging_api.formats.minidump import modules
 from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.model import StagedArtifact
+from staging_api.staging.packs import Packs
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms
@@ -54,7 +55,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def at(database: Database, database_url: str, tmp_path: Path, url: str) -> Iterator[Bench]:
     blobs = open_store(url, tmp_path / "home")
-    with bench(database, database_url, tmp_path, blobs=blobs, store=TERMS) as made:
+    # Each content is to be damaged by itself, at the name that its digest gives it.
+    apart = Packs("no")
+    with bench(database, database_url, tmp_path, blobs=blobs, store=TERMS, packs=apart) as made:
         yield made
 
 
