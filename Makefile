@@ -69,6 +69,9 @@ release: $(VENV)/.release  ## build wheel and source distribution into dist/ and
 	$(BIN)/python -m twine check --strict dist/*
 	PACKAGES=dist $(BIN)/python -m pytest tests/acceptance/test_packages.py
 
+pictures: $(VENV)/.browser  ## take the pictures of the dashboard anew, with Debian's Chromium
+	$(BIN)/python -m tests.browser.pictures
+
 functions: $(VENV)/.test  ## after a change of staging_api/db/functions: write what migration STEP=0000 applies
 	$(BIN)/python -m tests.functions $(STEP)
 

@@ -35,10 +35,12 @@ class World:
     """A pod, and one example of each thing that a page can be about.
 
     Attributes:
+        said: what people give as reasons and values.
         examples: for each parameter in the path of a page, a value.
     """
 
     client: Client
+    said: str = HOSTILE
     examples: dict[str, str] = field(default_factory=dict)
 
     def address(self, path: str) -> str:
@@ -49,8 +51,17 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, database_url: str) -> Iterator[World]:
-    """A service with something of everything, for the block."""
+def world(
+    folder: Path, database_url: str, said: str = HOSTILE, name: str = _NAME
+) -> Iterator[World]:
+    """A service with something of everything, for the block.
+
+    Args:
+        folder: for its store and logs.
+        database_url: a migrated database of its own.
+        said: what people give as reasons and values.
+        name: of a file within an archive.
+    """
     with (
         archive_source() as source,
         service(folder, database_url, f"{source.url}/", upload_wait_seconds="0") as made,
@@ -59,11 +70,11 @@ def world(folder: Path, database_url: str) -> Iterator[World]:
         (pod,) = made.api()
         whole, broken, slow = (f"board-release/R17-{n}.0.0" for n in (1, 2, 3))
         objects = dict(build(whole, payload_bytes=30_000))
-        objects["autotest.tar"] = tar({f"autotest/server/{_NAME}": b"x", "autotest/a": b"y"})
+        objects["autotest.tar"] = tar({f"autotest/server/{name}": b"x", "autotest/a": b"y"})
         source.add(whole, with_manifest({n: o for n, o in objects.items() if n != "UPLOADED"}))
         source.add(broken, with_manifest({"stateful.tgz": b"no archive", "readme.txt": b"-"}))
         source.add(slow, build(slow, payload_bytes=900_000))
-        there = World(pod.client)
+        there = World(pod.client, said)
         _stage(there, source.url, whole, broken)
         held = source.hold(f"{source.url}/{slow}", FULL_PAYLOAD, 300_000)
         there.client.stage(f"{source.url}/{slow}", Prefer="respond-async")
@@ -89,7 +100,7 @@ def _stage(there: World, source: str, whole: str, broken: str) -> None:
     files = client.get(f"{API}/artifacts/{ready[0]['id']}/files").json["items"]
     there.examples["sha256"] = files[0]["sha256"]
     evicted = ready[-1]["id"]
-    client.delete(f"{API}/artifacts/{evicted}", {"reason": HOSTILE})
+    client.delete(f"{API}/artifacts/{evicted}", {"reason": there.said})
 
 
 def _lock(there: World, scope: str) -> None:
@@ -98,12 +109,14 @@ def _lock(there: World, scope: str) -> None:
 
 
 def _publish(there: World) -> None:
-    archive = AptArchiveApi.make(there.client, label="of <b>tests</b>")
+    archive = AptArchiveApi.make(there.client, label=f"of {there.said}"[:60])
     raw = deb(control_text("hello", "1.0-1", "amd64"), Form.GZ)
     assert archive.upload("hello_1.0-1_amd64.deb", raw).status == 201
     other = deb(control_text("other", "1.0-1", "amd64"), Form.GZ)
     refused = archive.upload("other_1.0-1_amd64.deb", other).json["items"][0]["id"]
-    assert there.client.post(f"{API}/uploads/{refused}/reject", {"reason": HOSTILE}).status == 200
+    assert (
+        there.client.post(f"{API}/uploads/{refused}/reject", {"reason": there.said}).status == 200
+    )
     run = archive.published()
     there.examples["archive"] = archive.name
     there.examples["publication_id"] = run["id"]
@@ -116,8 +129,10 @@ def _write_documents(there: World) -> None:
     client = there.client
     yaml = {"Content-Type": "application/x-yaml"}
     for name in ("first", "second"):
-        body = stream(document(name, {"value": HOSTILE}), *([policy()] if name == "first" else []))
-        path = f"{API}/configdocs/{name}?buffermode=append&reason={quote(HOSTILE)}"
+        body = stream(
+            document(name, {"value": there.said}), *([policy()] if name == "first" else [])
+        )
+        path = f"{API}/configdocs/{name}?buffermode=append&reason={quote(there.said)}"
         assert client.send("POST", path, body, yaml).status == 201
         if name == "first":
             assert client.send("POST", f"{API}/commitconfigdocs").status == 200
