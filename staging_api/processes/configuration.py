@@ -140,6 +140,7 @@ def _check_files(settings: Settings) -> None:
     used = {"STAGING_DOCUMENTS_VALIDATOR_TOKEN_FILE": settings.documents_validator_token_file}
     if settings.auth == "oidc":
         used["STAGING_OIDC_FETCH_TOKEN_FILE"] = settings.oidc_fetch_token_file
+        used["STAGING_OIDC_CLIENT_SECRET_FILE"] = settings.oidc_client_secret_file
     for setting, file in used.items():
         if file is not None:
             _check_token(setting, file)
@@ -166,6 +167,7 @@ def _check_urls(settings: Settings) -> None:
     for setting, url in (
         ("STAGING_PUBLIC_URL", settings.public_url),
         ("STAGING_TRACES_ENDPOINT", settings.traces_endpoint),
+        ("STAGING_ERRORS_URL", settings.errors_url),
     ):
         if url and not is_http_url(url):
             raise Invalid.field(setting, f"{url!r} must be http://host:port or https://host:port")

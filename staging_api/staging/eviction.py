@@ -12,6 +12,7 @@ lock of the artifact's archive. What it marked for deletion is removed by the ne
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from staging_api import metrics
 from staging_api.db.engine import Database
@@ -104,6 +105,8 @@ def evict(
     reason: EvictReason,
     idle_seconds: float = 0.0,
     origin: RequestOrigin = _UPKEEP,
+    *,
+    idle_before: datetime | None = None,
 ) -> bool:
     """Evict an artifact unless its archive is locked; return whether it was evicted.
 
@@ -113,6 +116,7 @@ def evict(
         reason: with ``space`` an artifact that was pinned, or read within `idle_seconds` by the
             tables, stays.
         origin: on whose behalf.
+        idle_before: with ``space`` an artifact that was read since then stays, too.
     """
     kind = LOCK_BY_NAME[artifact.lock_kind]
     try:
@@ -120,7 +124,7 @@ def evict(
             hold(upkeep.locks, kind, artifact.archive_url, origin) as held,
             guarded(upkeep.database, held) as conn,
         ):
-            if not repository.is_evictable(conn, artifact.id, reason, idle_seconds):
+            if not repository.is_evictable(conn, artifact.id, reason, idle_seconds, idle_before):
                 return False
             repository.mark_evicted(conn, artifact.id, reason)
     except (LockHeld, LockLost):

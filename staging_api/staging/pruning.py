@@ -90,7 +90,10 @@ class Pruning:
         evicted = [
             artifact
             for artifact in artifacts
-            if eviction.evict(self.upkeep, artifact, "space", found.idle_seconds, origin)
+            # Not by an age, which grows meanwhile: what was read since the preview stays.
+            if eviction.evict(
+                self.upkeep, artifact, "space", 0.0, origin, idle_before=found.idle_before
+            )
         ]
         freed = max(before - self.upkeep.space().staying, 0)
         with database.begin() as conn:

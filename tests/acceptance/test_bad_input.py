@@ -119,7 +119,7 @@ def test_a_request_that_cannot_be_read_is_refused(
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("GET", f"{API}/nothing", 404, "not_found"),
         ("GET", f"{STAGINGS}/%00", 404, "not_found"),
         ("GET", "/static/%00", 404, "not_found"),

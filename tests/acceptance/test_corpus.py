@@ -12,6 +12,7 @@ from tests.buckets import CREDENTIALS
 from tests.conformance import places
 from tests.corpus import families, tars, zips
 from tests.corpus.case import Case
+from tests.databases import Migrated
 from tests.service import STAGINGS, Client, Service
 
 CASES = {
@@ -38,7 +39,7 @@ def word(name: str, case: Case) -> str:
 
 @pytest.fixture(scope="module")
 def world(
-    cluster_url: str, tmp_path_factory: pytest.TempPathFactory
+    migrated: Migrated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Client, dict[str, places.Place]]]:
     """One service that may read all four places, and the corpus in each of them."""
     assert len(CASES) + len(HOSTILE) >= 300
@@ -53,7 +54,9 @@ def world(
         for place in found.values():
             for name, data in [*((n, c.data) for n, c in CASES.items()), *HOSTILE.items()]:
                 place.put(f"{ARCHIVE}/{name}", data)
-        yield stack.enter_context(pod_over(found, cluster_url, home)), found
+        # A database of its own: its store is another than that of the shared one.
+        url = stack.enter_context(migrated())
+        yield stack.enter_context(pod_over(found, url, home)), found
 
 
 @contextmanager

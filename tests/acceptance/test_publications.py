@@ -33,7 +33,10 @@ from tests.source import ArchiveSource
 
 INDEX = "dists/stable/main/binary-amd64/Packages.gz"
 #: What workers write now and then, with no request in progress.
-OF_WORKERS = ("store_ledger", "store_checks", "store_reservations", "artifact_accesses")
+OF_WORKERS = (
+    *("store_ledger", "store_checks", "store_reservations", "artifact_accesses"),
+    *("service_processes", "staging_minutes", "staging_counted", "store_usage", "store_largest"),
+)
 
 
 @pytest.fixture

@@ -86,6 +86,12 @@ WRONG: Mapping[str, tuple[dict[str, str], str]] = {
     "traces": ({"TRACES_ENDPOINT": "grpc://x:4317"}, "STAGING_TRACES_ENDPOINT: .*must be http"),
     "a URL as name": ({"HOSTS": "https://s.example"}, "STAGING_HOSTS: .*must be a name"),
     "google": ({"SOURCES_GS_ENDPOINT": "http://[h"}, "STAGING_SOURCES_GS_ENDPOINT: must be http"),
+    "azure": ({"SOURCES_AZ_ENDPOINT": "ftp://h"}, "STAGING_SOURCES_AZ_ENDPOINT: must be http"),
+    "page of errors": ({"ERRORS_URL": "errors.html"}, "STAGING_ERRORS_URL: .*must be http"),
+    "client's secret": (
+        {**_OIDC, "OIDC_CLIENT_SECRET_FILE": "{}/none"},
+        "STAGING_OIDC_CLIENT_SECRET_FILE: .*No such file",
+    ),
     "amazon": ({"SOURCES_S3_ENDPOINT": "http://h:x"}, "STAGING_SOURCES_S3_ENDPOINT: must be http"),
     "authorities of sources": ({"SOURCES_CA_FILE": "{}/t"}, "STAGING_SOURCES_CA_FILE: .*no cert"),
     "credentials of sources": (

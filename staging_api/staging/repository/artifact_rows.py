@@ -287,14 +287,26 @@ def mark_pending(conn: Connection, artifact_id: str) -> None:
 
 
 def is_evictable(
-    conn: Connection, artifact_id: str, reason: EvictReason, idle_seconds: float
+    conn: Connection,
+    artifact_id: str,
+    reason: EvictReason,
+    idle_seconds: float,
+    idle_before: datetime | None = None,
 ) -> bool:
     """Whether an artifact is staged and, unless its bytes are bad anyway, idle and not pinned.
 
     It stays so until this transaction ends: a reader that is handed it waits, and is refused.
+
+    Args:
+        conn: within the transaction.
+        artifact_id: of the artifact.
+        reason: why it would be evicted.
+        idle_seconds: how long nobody may have read it.
+        idle_before: since when nobody may have read it either; None: that does not matter.
     """
     conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
     given = {"id": artifact_id, "bad": reason in DAMAGE_REASONS, "idle": idle_seconds}
+    given["before"] = idle_before
     return conn.execute(_EVICTABLE, given).one_or_none() is not None
 
 
@@ -382,7 +394,8 @@ _EVICTABLE = text("""
     SELECT true FROM staged_artifacts
     WHERE id = :id AND state = 'staged'
       AND (:bad OR coalesce(last_accessed_at, staged_at)
-                <= clock_timestamp() - make_interval(secs => :idle)
+                <= least(clock_timestamp() - make_interval(secs => :idle),
+                    CAST(:before AS timestamptz))
             AND (pinned_until IS NULL OR pinned_until <= clock_timestamp()))
     FOR UPDATE
 """)
