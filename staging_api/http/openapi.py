@@ -95,7 +95,8 @@ spec = _Spec(
     version="v1.0",
     openapi_version="3.1.0",
     description="Every answer says how browsers may treat it: X-Content-Type-Options,"
-    " X-Frame-Options, Referrer-Policy, Cache-Control; a stream of events, X-Accel-Buffering too."
+    " X-Frame-Options, Referrer-Policy, Cache-Control; a stream of events, X-Accel-Buffering too;"
+    " what depends on the headers of the request, Vary."
     " HEAD, where Allow lists it, is as GET without its body. An answer may have members that"
     " are not described here: leave out what you do not know. Every problem has a `help` that leads"
     " to cause and cure of its `code`.",

@@ -76,6 +76,8 @@ class Counts:
             if before is None or end < before:
                 end += length
             oldest = _floor(now - (MINUTES_KEPT if by == "minute" else KEPT), length)
+            # Of what was before all that is kept, there is no interval.
+            end = max(end, oldest)
             begin = max(end - limit * length, oldest)
             counted = repository.counts_between(conn, begin, end, length)
             unfinished = repository.unfinished(conn)

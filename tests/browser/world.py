@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from staging_api.db.engine import open_database
 from staging_api.debian.forms import Form
+from staging_api.errors import LockLost
+from staging_api.locks.hold import RequestOrigin, hold
+from staging_api.locks.model import ARCHIVE
 from tests.apt_archive_api import AptArchiveApi
 from tests.builds import FULL_PAYLOAD, build, tar, with_manifest
 from tests.documents import document, policy, stream
+from tests.factories import locks_of
 from tests.packages import control_text, deb
 from tests.service import API, STAGINGS, Client, service
 from tests.source import archive_source
@@ -62,10 +67,11 @@ def world(
         said: what people give as reasons and values.
         name: of a file within an archive.
     """
-    with (
-        archive_source() as source,
-        service(folder, database_url, f"{source.url}/", upload_wait_seconds="0") as made,
-    ):
+    with ExitStack() as stack:
+        source = stack.enter_context(archive_source())
+        made = stack.enter_context(
+            service(folder, database_url, f"{source.url}/", upload_wait_seconds="0")
+        )
         made.worker()
         (pod,) = made.api()
         whole, broken, slow = (f"board-release/R17-{n}.0.0" for n in (1, 2, 3))
@@ -79,7 +85,13 @@ def world(
         held = source.hold(f"{source.url}/{slow}", FULL_PAYLOAD, 300_000)
         there.client.stage(f"{source.url}/{slow}", Prefer="respond-async")
         held.wait_until_reached()
-        _lock(there, f"{source.url}/{slow}")
+        rows = stack.enter_context(closing(open_database(database_url, pool_size=2)))
+        locks = stack.enter_context(locks_of(rows, database_url))
+        # Of nobody who works, so that it is held until somebody breaks it.
+        stack.enter_context(suppress(LockLost))
+        stuck = RequestOrigin("a <b>stuck</b> caller")
+        stack.enter_context(hold(locks, ARCHIVE, f"{source.url}/board-release/R17-4.0.0", stuck))
+        _lock(there, f"{source.url}/board-release/R17-4.0.0")
         _publish(there)
         _write_documents(there)
         yield there

@@ -130,6 +130,12 @@ def test_intervals_are_consecutive_newest_first_and_paged(client: testing.TestCl
     assert datetime.fromisoformat(following["items"][0]["began_at"]) == starts[-1] - hour
     everything = asked(client, by="day", limit="1000")
     assert (len(everything["items"]), everything["next"]) == (36, None)
+    nothing = asked(client, by="hour", after="1967-10-10T08:42:02-02:06")
+    assert (nothing["items"], nothing["next"]) == ([], None)
+
+
+def test_a_record_without_events_is_counted(at: Bench) -> None:
+    assert Counts(at.database).count() is False
 
 
 def test_an_event_that_is_late_is_not_missed(at: Bench, client: testing.TestClient) -> None:

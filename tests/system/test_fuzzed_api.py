@@ -60,7 +60,7 @@ _OF_EVERY_ANSWER = frozenset(
     {
         *("server", "date", "connection", "content-type", "content-length", "transfer-encoding"),
         *("allow", "cache-control", "x-content-type-options", "x-frame-options"),
-        *("referrer-policy", "x-accel-buffering"),
+        *("referrer-policy", "x-accel-buffering", "vary"),
     }
 )
 

@@ -68,7 +68,7 @@ def count_minutes(conn: Connection, kept: timedelta, minutes_kept: timedelta) ->
     now, until = conn.execute(_COUNTED_UNTIL).one()
     whole = conn.execute(_WHOLE_UNTIL).scalar_one()
     oldest = _minute(now - kept)
-    begin = max(until or conn.execute(_FIRST_EVENT).scalar_one() or whole, oldest)
+    begin = max(until or conn.execute(_FIRST_EVENT).scalar() or whole, oldest)
     begin = _minute(begin)
     end = _minute(min(whole, begin + _AT_ONCE))
     if end <= begin:
