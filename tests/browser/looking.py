@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 #: Of a phone, a tablet and a desk.
 WIDTHS = (360, 768, 1440)
@@ -25,8 +26,11 @@ _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
     """A browser for the block."""
+    # Not at the top: what collects all tests may have no browser.
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
         try:
@@ -39,7 +43,7 @@ def browser() -> Iterator[Browser]:
 class Tab:
     """A page, and all that it complained of or asked for elsewhere."""
 
-    page: Page
+    page: "Page"
     wrong: list[str] = field(default_factory=list)
     _host: str = ""
 
@@ -90,8 +94,8 @@ class Tab:
 
 
 def tab(
-    of: Browser, width: int = 1440, theme: str = "light", **options: Any
-) -> tuple[BrowserContext, Tab]:
+    of: "Browser", width: int = 1440, theme: str = "light", **options: Any
+) -> tuple["BrowserContext", Tab]:
     """A tab of a window of its own."""
     context = of.new_context(
         viewport={"width": width, "height": 900},

@@ -356,7 +356,9 @@ def test_a_user_that_is_named_like_the_service_is_refused(
         server.tokens[token] = scoped(
             name, "member", user={"id": "w", "name": name, "domain": domain}
         )
-        assert call(client, "GET", "/locks", token) == 401
+        # 503: Keystone took longer than a second, on a busy machine.
+        tries = (call(client, "GET", "/locks", token) for _ in range(10))
+        assert next(status for status in tries if status != 503) == 401
 
 
 def test_a_missing_or_invalid_file_is_an_error_at_start(tmp_path: Path):

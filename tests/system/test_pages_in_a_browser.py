@@ -3,16 +3,18 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser
 
 from staging_api.ui.routes import SCREENS
 from tests.browser.looking import THEMES, WIDTHS, browser, tab
 from tests.browser.world import World, world
 from tests.databases import Migrated
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -33,14 +35,14 @@ def there(tmp_path_factory: pytest.TempPathFactory, migrated: Migrated) -> Itera
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator["Browser"]:
     with browser() as made:
         yield made
 
 
 @pytest.mark.parametrize("path", [*PATHS, *ANSWERS])
 def test_a_screen_is_right_at_every_size_and_in_both_themes(
-    there: World, chromium: Browser, path: str
+    there: World, chromium: "Browser", path: str
 ) -> None:
     found = []
     for theme in THEMES:
@@ -61,7 +63,7 @@ def test_a_screen_is_right_at_every_size_and_in_both_themes(
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_screen_says_the_same_without_a_script(
-    there: World, chromium: Browser, path: str
+    there: World, chromium: "Browser", path: str
 ) -> None:
     context, shown = tab(chromium, java_script_enabled=False)
     with context:
@@ -72,7 +74,7 @@ def test_a_screen_says_the_same_without_a_script(
 
 
 def test_news_come_by_themselves_and_leave_what_the_reader_does_alone(
-    there: World, chromium: Browser
+    there: World, chromium: "Browser"
 ) -> None:
     build = there.examples["archive_url"]
     context, shown = tab(chromium)
@@ -93,7 +95,7 @@ def test_news_come_by_themselves_and_leave_what_the_reader_does_alone(
 
 
 def test_a_hidden_service_is_shown_as_old_news_and_comes_back(
-    there: World, chromium: Browser
+    there: World, chromium: "Browser"
 ) -> None:
     context, shown = tab(chromium)
     with context:
@@ -108,7 +110,7 @@ def test_a_hidden_service_is_shown_as_old_news_and_comes_back(
 
 
 def test_a_stuck_lock_is_found_and_broken_by_the_keyboard_alone(
-    there: World, chromium: Browser
+    there: World, chromium: "Browser"
 ) -> None:
     lock = there.examples["lock_id"]
     context, shown = tab(chromium)
