@@ -15,6 +15,7 @@ Described = Mapping[str, Any]
 #: Every header that an answer may have, and what it says.
 HEADERS = {
     "Accept-Ranges": "bytes",
+    "Content-Disposition": "of a folder as one file: the name to save it under",
     "Content-Range": "which part of how much",
     "Content-Security-Policy": "no page of a build runs as one of this site",
     "ETag": "the version, of what has one",

@@ -18,7 +18,7 @@ _OF_A_FILE = headers(
     *("Accept-Ranges", "Content-Security-Policy", "ETag", "Last-Modified", "Repr-Digest")
 )
 _OF_A_PART = _OF_A_FILE | headers("Content-Range")
-_TO_THE_PROXY = headers("X-Accel-Redirect")
+_OF_A_WHOLE = headers("Content-Disposition", "X-Accel-Redirect")
 # Or the list of a folder; a file of a build may be JSON, too.
 _BYTES: Mapping[str, Any] = {"content": {"*/*": {"schema": {}}}}
 
@@ -33,7 +33,7 @@ _FETCHED: Mapping[str, Described] = {
     **_CONDITIONAL,
     "200": {
         "description": "the file",
-        "headers": _OF_A_FILE | _TO_THE_PROXY,
+        "headers": _OF_A_FILE | _OF_A_WHOLE,
         **_BYTES,
     },
     "206": {"description": "the requested range", "headers": _OF_A_PART, **_BYTES},
