@@ -122,9 +122,10 @@ class Journey:
         headers = self.draw.choice([{}, {"Prefer": "respond-async"}])
         body = json.dumps(known).encode()
         # Which attempt failed, and what an answer in the middle says, is a matter of time.
-        answer = self.world.send("POST", STAGINGS, body, _JSON | headers)
+        answer = self._once_nobody_works("POST", STAGINGS, body, _JSON | headers)
         if answer.status not in (200, 202):
-            self.ask("POST", STAGINGS, body, _JSON)
+            shown = self.plain.text(f"POST {STAGINGS} {wanted}")
+            self.steps.append(Step(shown, self.plain.answer(answer)))
             return
         staging = answer.json["id"]
         self.world.pods[0].client.wait(f"{STAGINGS}/{staging}", *_FINAL)
