@@ -142,7 +142,7 @@ class Ours:
         assert answer.status == 201, answer.data
 
     def _refusals(self, name: str) -> list[float]:
-        """Seconds until a second run is told of the first, which goes on."""
+        """Seconds until a request to run is refused with 409, as another run is in progress."""
         body = {"operation": "publish-distro", "archive": name}
         found: list[float] = []
 

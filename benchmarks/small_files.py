@@ -39,8 +39,6 @@ from staging_api.client import StagingClient
 
 PEER = "tar xzf {tar}; find . -type f -print0 | xargs -0 sha256sum; sync -f ."
 WORD, ARTIFACT = "many.tgz", "member:many.tgz!/*"
-_SERVED_BYTES = 4096
-_CLIENTS, _SECONDS = 8, 3.0
 
 
 @dataclass
@@ -161,22 +159,6 @@ def evicted(ours: Service, url: str) -> tuple[float, float]:
             if not _one(cursor):
                 return seconds, time.perf_counter() - started
             time.sleep(0.1)
-
-
-def answers_a_second(url: str, path: str) -> float:
-    """How many of one file a few clients get."""
-    end = time.perf_counter() + _SECONDS
-
-    def ask(_number: int) -> int:
-        count = 0
-        with closing(connected(url)) as client:
-            while time.perf_counter() < end:
-                get(client, path)
-                count += 1
-        return count
-
-    with ThreadPoolExecutor(_CLIENTS) as threads:
-        return sum(threads.map(ask, range(_CLIENTS))) / _SECONDS
 
 
 def _one(cursor: Any) -> Any:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from staging_api.error_help import ERROR_HELP
 from staging_api.errors import FieldError, Invalid, StagingApiError
 from staging_api.http.problems import retry_after
 
-# One sentence of advice by code, where the detail alone does not say what to do.
+# What to do on a page; for other codes, what `error_help` says to every reader.
 _ADVICE: Mapping[str, str] = {
     "unauthenticated": "Sign in to see this page.",
     "forbidden": "Ask who runs this service for the role, if you need it.",
@@ -47,9 +48,15 @@ def problem_of(error: StagingApiError, request_id: str) -> Problem:
         code=error.code,
         title=error.title,
         detail=error.detail,
-        advice=_ADVICE.get(error.code, ""),
+        advice=_advice(error.code),
         fields=error.errors if isinstance(error, Invalid) else (),
         request_id=request_id,
         retry_seconds=retry_after(error) if error.retryable else None,
         lock=lock if isinstance(lock, dict) else None,
     )
+
+
+def _advice(code: str) -> str:
+    """Return what to do; refusals in the words of configdocs clients have no code of the table."""
+    known = ERROR_HELP.get(code)
+    return _ADVICE.get(code, known.cure if known is not None else "")
