@@ -27,7 +27,7 @@ from falcon.testing import StartResponseMock, create_environ
 from benchmarks.lock.measure import Figure, p50_ms
 from staging_api import logs, metrics
 from staging_api.http.auth import Authentication
-from staging_api.http.limits import CallerLimits, Limits, Refusals
+from staging_api.http.limits import CallerLimits, Refusals, RequestLimits
 from staging_api.http.middleware import RequestContext
 from staging_api.http.routes import PERMISSIONS
 from staging_api.identity.authenticators import anonymous, authenticator
@@ -73,10 +73,10 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
     nobody = Settings.from_env(home=folder)
     known = Settings.from_env(home=folder, auth="tokens", tokens_file=tokens)
     bearer = {"Authorization": f"Bearer {token}"}
-    limits = CallerLimits(Limits())
+    limits = CallerLimits(RequestLimits())
 
     def of(settings: Settings) -> list[Any]:
-        refusals = Refusals(Limits())
+        refusals = Refusals(RequestLimits())
         who = Authentication(PERMISSIONS, authenticator(settings), anonymous(settings), refusals)
         return [RequestContext(), who, limits]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from backports import zstd
 
-from staging_api.formats.model import Limits, Member
+from staging_api.formats.model import Member, UnpackLimits
 
 COMPRESSIONS = {
     "plain": lambda raw: raw,
@@ -72,7 +72,7 @@ def unpack_noting(extract, readable, select=lambda name: name, limits=None):
         members[member.path] = member
         files[member.path] = files[member.same_as] if member.same_as is not None else content
 
-    notes = extract(readable, select, keep, limits or Limits())
+    notes = extract(readable, select, keep, limits or UnpackLimits())
     return files, members, notes
 
 

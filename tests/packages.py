@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from staging_api.debian.dsc import SourceFile
 from staging_api.debian.forms import Form, pack
-from staging_api.publishing.indices import Entry, binary_entry
+from staging_api.publishing.indices import IndexEntry, binary_entry
 
 Member = tuple[str, bytes]
 
@@ -124,7 +124,7 @@ def clearsigned(text: str) -> str:
     )
 
 
-def entry(package: str = "hello", version: str = "1.0-1", padding: int = 0) -> Entry:
+def entry(package: str = "hello", version: str = "1.0-1", padding: int = 0) -> IndexEntry:
     """An index entry of a package that was never built, with `padding` more bytes."""
     text = control_text(package, version, Padding="x" * (padding or 1)).strip()
     path = f"pool/main/h/hello/{package}_{version}_amd64.deb"

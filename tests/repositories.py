@@ -14,7 +14,7 @@ from staging_api.debian.dsc import SourceFile, check_files, read_dsc
 from staging_api.debian.forms import Form, pack
 from staging_api.publishing.blocks import assemble, cut, measure
 from staging_api.publishing.indices import (
-    Entry,
+    IndexEntry,
     binary_entry,
     packages_path,
     source_entry,
@@ -62,7 +62,7 @@ class Repository:
     describe: Callable[[Sequence[ReleaseFile]], Release] = release
     assemble: Assemble = assemble
     list_plain: bool = True
-    entries: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    entries: defaultdict[str, list[IndexEntry]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def dists(self) -> Path:

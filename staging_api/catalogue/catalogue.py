@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from staging_api.catalogue.absence import nearest
-from staging_api.catalogue.entry import Entry, mapping_of
+from staging_api.catalogue.entry import CatalogueMapping, mapping_of
 from staging_api.catalogue.model import (
     DECOMPRESSED_WORD,
     FILE_WORD,
@@ -39,7 +39,7 @@ _KIND_KEYS = {
     *("name", "group", "phase", "optional", "every", "lands", "also", "aliases", "brings"),
     *("verify", "limits"),
 }
-#: Keys of ``limits``, and the fields of `Limits` that they set.
+#: Keys of ``limits``, and the fields of `UnpackLimits` that they set.
 _LIMITS = {
     "bytes": "total_bytes",
     "member_bytes": "member_bytes",
@@ -193,7 +193,7 @@ def builtin_names() -> list[str]:
     return sorted(name for name in names if name != _UNNAMED)
 
 
-def _catalogue(top: Entry, name: str, *, key_files: bool) -> Catalogue:
+def _catalogue(top: CatalogueMapping, name: str, *, key_files: bool) -> Catalogue:
     top.refuse_keys_outside({"artifacts", "default", "same_as", "verify"})
     if other := top.text("same_as"):
         if other not in builtin_names():
@@ -218,7 +218,9 @@ def _catalogue(top: Entry, name: str, *, key_files: bool) -> Catalogue:
     return catalogue
 
 
-def _check_words(entry: Entry, kind: ArtifactKind, others: Sequence[ArtifactKind]) -> None:
+def _check_words(
+    entry: CatalogueMapping, kind: ArtifactKind, others: Sequence[ArtifactKind]
+) -> None:
     """A word means one entry, one group, or the several entries that share it as an alias."""
     names = {other.name for other in others}
     foreign_groups = {other.group for other in others} - {kind.group}
@@ -228,7 +230,7 @@ def _check_words(entry: Entry, kind: ArtifactKind, others: Sequence[ArtifactKind
         raise entry.wrong(f"{clash[0]!r} is already the name of another entry or group", "aliases")
 
 
-def _kind(entry: Entry, verify: Verification | None) -> ArtifactKind:
+def _kind(entry: CatalogueMapping, verify: Verification | None) -> ArtifactKind:
     entry.refuse_keys_outside(_ALL_KEYS)
     phase = entry.one_of("phase", PHASES)
     kind = ArtifactKind(
@@ -249,7 +251,7 @@ def _kind(entry: Entry, verify: Verification | None) -> ArtifactKind:
     return kind
 
 
-def _choice(entry: Entry) -> Choice:
+def _choice(entry: CatalogueMapping) -> Choice:
     excluding = entry.text("excluding")
     choice = Choice(
         pattern=Pattern(entry.required("pattern")),
@@ -267,7 +269,7 @@ def _choice(entry: Entry) -> Choice:
     return choice
 
 
-def _check_landing(entry: Entry, kind: ArtifactKind) -> None:
+def _check_landing(entry: CatalogueMapping, kind: ArtifactKind) -> None:
     """A file is one place: it can hold one object, and not what unpacks to many."""
     if kind.lands and not kind.lands.endswith("/"):
         if kind.every:

@@ -13,7 +13,7 @@ Word = TypeVar("Word", bound=str)
 _BOOLEANS = {"true": True, "false": False}
 
 
-class Entry:
+class CatalogueMapping:
     """The keys and values of one mapping."""
 
     def __init__(
@@ -104,10 +104,10 @@ class Entry:
                 )
         return found
 
-    def mapping(self, key: str) -> "Entry | None":
+    def mapping(self, key: str) -> "CatalogueMapping | None":
         """The mapping of a key; None if it is absent."""
         node = self._values.get(key)
-        return None if node is None else Entry(_as_mapping(node, key))
+        return None if node is None else CatalogueMapping(_as_mapping(node, key))
 
     def numbers(self, key: str, known: Iterable[str]) -> list[tuple[str, int]]:
         """A mapping from known words to whole numbers; empty if it is absent."""
@@ -126,17 +126,19 @@ class Entry:
         """The keys, in order."""
         return list(self._values)
 
-    def entries(self, key: str) -> list["Entry"]:
+    def entries(self, key: str) -> list["CatalogueMapping"]:
         """A list of mappings, with at least one."""
-        found = [Entry(_as_mapping(node, key)) for node in self._items(key)]
+        found = [CatalogueMapping(_as_mapping(node, key)) for node in self._items(key)]
         if not found:
             raise self.wrong(f"{key} must list at least one entry", key)
         return found
 
-    def alternatives(self, keys: set[str]) -> list["Entry"]:
+    def alternatives(self, keys: set[str]) -> list["CatalogueMapping"]:
         """This entry once for each of its alternatives, which override its keys; or just itself."""
         nodes = self._items("alternatives")
-        own = [Entry(_as_mapping(node, "an alternative"), self._values) for node in nodes]
+        own = [
+            CatalogueMapping(_as_mapping(node, "an alternative"), self._values) for node in nodes
+        ]
         for entry in own:
             entry.refuse_keys_outside(keys)
         return own or [self]
@@ -161,13 +163,13 @@ class Entry:
             raise self.wrong(f"{key} must be a path below the build's folder", key)
 
 
-def mapping_of(node: yaml.Node | None, what: str) -> Entry:
+def mapping_of(node: yaml.Node | None, what: str) -> CatalogueMapping:
     """Read a node that must be a mapping.
 
     Raises:
         CatalogueInvalid: it is something else.
     """
-    return Entry(_as_mapping(node, what))
+    return CatalogueMapping(_as_mapping(node, what))
 
 
 def _as_mapping(node: yaml.Node | None, what: str) -> yaml.MappingNode:

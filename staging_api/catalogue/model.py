@@ -184,7 +184,7 @@ class ArtifactKind:
         aliases: further names for requests.
         brings: entries that a request gets as well which names this one.
         verify: what must vouch for its objects; None: nothing has to.
-        limits: fields of `staging_api.formats.model.Limits` that hold for it instead of the
+        limits: fields of `staging_api.formats.model.UnpackLimits` that hold for it instead of the
             service's, with their values.
     """
 

@@ -2,7 +2,7 @@
 
 import re
 
-from staging_api.catalogue.entry import Entry
+from staging_api.catalogue.entry import CatalogueMapping
 from staging_api.catalogue.model import Verification
 from staging_api.signatures import SignatureInvalid, check_key
 
@@ -10,7 +10,7 @@ _KEYS = {"checksums", "signature", "keys", "digests"}
 _DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})|(md5):([0-9a-f]{32})")
 
 
-def verification(entry: Entry, *, key_files: bool) -> Verification | None:
+def verification(entry: CatalogueMapping, *, key_files: bool) -> Verification | None:
     """Read the ``verify`` of an entry, or of the whole catalogue; None if it has none.
 
     Args:
@@ -48,7 +48,7 @@ def verification(entry: Entry, *, key_files: bool) -> Verification | None:
     return found
 
 
-def _digests(rule: Entry) -> tuple[tuple[str, tuple[str, str]], ...]:
+def _digests(rule: CatalogueMapping) -> tuple[tuple[str, tuple[str, str]], ...]:
     digests = rule.mapping("digests")
     if digests is None:
         return ()

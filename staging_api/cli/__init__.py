@@ -110,7 +110,7 @@ def _loaded(name: str, verb: Verb) -> Callable[..., None] | typer.Typer:
     """Return the verb's function or its actions.
 
     Raises:
-        NotInstalled: its extra is missing.
+        ExtraNotInstalled: its extra is missing.
     """
     needed = needing(verb.extra, name) if verb.extra else nullcontext()
     with without_collection(), needed:

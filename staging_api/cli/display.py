@@ -39,7 +39,7 @@ def display(as_json: bool) -> Iterator[Display]:
         with bars() as shown:
             yield shown
     else:
-        yield Lines()
+        yield ProgressLines()
 
 
 @contextmanager
@@ -90,7 +90,7 @@ class Silence:
         """Show nothing."""
 
 
-class Lines:
+class ProgressLines:
     """Prints a line when an artifact's state changes, and one now and then for the bytes."""
 
     def __init__(self) -> None:

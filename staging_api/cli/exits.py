@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from staging_api.cli.extras import NotInstalled
+from staging_api.cli.extras import ExtraNotInstalled
 from staging_api.errors import (
     AddressTaken,
     Cancelled,
@@ -35,7 +35,7 @@ _CODES: Mapping[type[StagingApiError], int] = {
     Unauthenticated: REFUSED,
     Forbidden: REFUSED,
     NotFound: NOT_FOUND,
-    NotInstalled: NOT_INSTALLED,
+    ExtraNotInstalled: NOT_INSTALLED,
     Unavailable: UNREACHABLE,
     DeadlineOver: TIME_OVER,
     AddressTaken: TAKEN,

@@ -14,7 +14,7 @@ _OWN = "staging_api"
 _UNIX_ONLY = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
 
 
-class NotInstalled(StagingApiError):
+class ExtraNotInstalled(StagingApiError):
     """This verb needs an extra of the package that is not installed, or another platform."""
 
     code, title = "not_installed", "Not installed"
@@ -29,7 +29,7 @@ def needing(extra: str, verb: str) -> Iterator[None]:
         verb: named in the message.
 
     Raises:
-        NotInstalled: a module of the extra is missing, or one that only Unix has.
+        ExtraNotInstalled: a module of the extra is missing, or one that only Unix has.
     """
     try:
         yield
@@ -38,7 +38,9 @@ def needing(extra: str, verb: str) -> Iterator[None]:
         if missing == _OWN:
             raise  # a broken installation, which the extra would not repair
         if missing in _UNIX_ONLY:
-            raise NotInstalled(f"{verb} runs on Linux only: there is no {missing} here") from None
-        raise NotInstalled(
+            raise ExtraNotInstalled(
+                f"{verb} runs on Linux only: there is no {missing} here"
+            ) from None
+        raise ExtraNotInstalled(
             f"{verb} needs {missing}: run pip install 'staging_api[{extra}]'"
         ) from None

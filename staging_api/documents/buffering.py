@@ -36,7 +36,7 @@ def buffer_mode(text: str | None) -> BufferMode:
 
 
 @dataclass(frozen=True)
-class Target:
+class RevisionTarget:
     """The revision to be made.
 
     Attributes:
@@ -64,7 +64,9 @@ class Now:
         """The collections that the buffer changes; none: it is empty."""
         return status.changed(self.committed, self.newest)
 
-    def posted(self, collection: str, content: ContentRef | None, mode: BufferMode) -> Target:
+    def posted(
+        self, collection: str, content: ContentRef | None, mode: BufferMode
+    ) -> RevisionTarget:
         """Let a collection hold something else (None: nothing).
 
         Raises:
@@ -80,7 +82,7 @@ class Now:
         collections = {name: each for name, each in base.items() if name != collection}
         if content is not None:
             collections[collection] = content
-        made = Target(kind, collections)
+        made = RevisionTarget(kind, collections)
         keeps_as_committed = status.became(collection, self.committed, collections) == "unmodified"
         if not status.changed(self.newest, collections) or (
             content is not None and keeps_as_committed
@@ -88,7 +90,7 @@ class Now:
             raise _not_added(collection)
         return made if kind != "replaced" else replace(made, copied_from=self.committed_revision)
 
-    def discarded(self, collection: str | None) -> Target | None:
+    def discarded(self, collection: str | None) -> RevisionTarget | None:
         """Drop the buffer, or what it has of one collection; None: there is nothing to drop.
 
         Raises:
@@ -97,7 +99,7 @@ class Now:
         if collection is None:
             if not self.buffered:
                 return None
-            return Target("discarded", self.committed, self.committed_revision)
+            return RevisionTarget("discarded", self.committed, self.committed_revision)
         if collection not in self.buffered:
             raise VersionNotFound(
                 "No documents to retrieve",
@@ -106,9 +108,11 @@ class Now:
         collections = {name: each for name, each in self.newest.items() if name != collection}
         if collection in self.committed:
             collections[collection] = self.committed[collection]
-        return Target("discarded", collections)
+        return RevisionTarget("discarded", collections)
 
-    def rolled_back(self, revision: int, collections: State, *, over_buffer: bool) -> Target:
+    def rolled_back(
+        self, revision: int, collections: State, *, over_buffer: bool
+    ) -> RevisionTarget:
         """Let the buffer be an older revision.
 
         Raises:
@@ -120,7 +124,7 @@ class Now:
             raise BufferConflict(
                 "Nothing to roll back", f"the newest revision has what revision {revision} has"
             )
-        return Target("rolled_back", collections, revision)
+        return RevisionTarget("rolled_back", collections, revision)
 
 
 def _refused_by(mode: BufferMode) -> BufferConflict:

@@ -43,7 +43,7 @@ class BuildState:
 
 
 @dataclass(frozen=True)
-class Builds:
+class DocumentBuilds:
     """What documents have to do with builds."""
 
     stagings: StagingService

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows, status
-from staging_api.documents.buffering import Now, Target
+from staging_api.documents.buffering import Now, RevisionTarget
 from staging_api.documents.refusals import elsewhere
 from staging_api.documents.stored import Stamp, State, Versions
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
@@ -88,7 +88,7 @@ class Change:
             yield conn, now(conn, rows.versions(conn))
 
     def make(
-        self, conn: Connection, before: Now, target: Target, collection: str | None = None
+        self, conn: Connection, before: Now, target: RevisionTarget, collection: str | None = None
     ) -> Buffer:
         """Make the next revision; the transaction must not commit if this raises.
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from staging_api.documents.model import (
     DEFAULT_LIMITS,
     Document,
+    DocumentLimits,
     DocumentsInvalid,
     Fault,
     Finding,
     Identity,
     Level,
-    Limits,
     RenderingFailed,
 )
 from staging_api.documents.rendering import Rendering, render
@@ -54,7 +54,7 @@ class Folder:
         )
 
 
-def read_folder(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Folder:
+def read_folder(folder: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> Folder:
     """Read all documents below a folder, or of one file or standard input.
 
     Faults of one file leave the others readable.

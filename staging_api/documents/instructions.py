@@ -4,9 +4,9 @@ from typing import Any
 
 from staging_api.documents.fields import Fields
 from staging_api.documents.model import (
-    Action,
     Destination,
-    Limits,
+    DocumentLimits,
+    LayeringAction,
     Method,
     Path,
     Substitution,
@@ -17,7 +17,7 @@ from staging_api.documents.patterns import PatternInvalid, compiled
 _METHODS = [method.value for method in Method]
 
 
-def layering_of(definition: Fields, limits: Limits) -> dict[str, Any]:
+def layering_of(definition: Fields, limits: DocumentLimits) -> dict[str, Any]:
     """Take ``layeringDefinition``: layer, abstract, and parentSelector together with actions."""
     if not definition.sound:
         return {}
@@ -43,21 +43,21 @@ def layering_of(definition: Fields, limits: Limits) -> dict[str, Any]:
     }
 
 
-def substitutions_of(metadata: Fields, limits: Limits) -> tuple[Substitution, ...]:
+def substitutions_of(metadata: Fields, limits: DocumentLimits) -> tuple[Substitution, ...]:
     """Take the list ``substitutions``."""
     return tuple(_substitution(each, limits) for each in metadata.elements("substitutions"))
 
 
-def _action(fields: Fields, limits: Limits) -> Action:
+def _action(fields: Fields, limits: DocumentLimits) -> LayeringAction:
     fields.only("method", "path")
     method = fields.text("method", among=_METHODS)
     path = _path(fields, limits)
     # Authors may write the path from the document, ``.data.hosts``, or from its data, ``.hosts``.
     within_data = path[1:] if path[:1] == ("data",) else path
-    return Action(Method(method) if method in _METHODS else Method.MERGE, within_data)
+    return LayeringAction(Method(method) if method in _METHODS else Method.MERGE, within_data)
 
 
-def _substitution(fields: Fields, limits: Limits) -> Substitution:
+def _substitution(fields: Fields, limits: DocumentLimits) -> Substitution:
     fields.only("src", "dest")
     source = fields.fields("src")
     source.only("schema", "name", "path", "pattern", "match_group", "deepcopy")
@@ -76,7 +76,7 @@ def _substitution(fields: Fields, limits: Limits) -> Substitution:
     )
 
 
-def _destination(fields: Fields, limits: Limits) -> Destination:
+def _destination(fields: Fields, limits: DocumentLimits) -> Destination:
     fields.only("path", "pattern", "recurse")
     path = fields.value("path")
     if isinstance(path, str) and not path.startswith((".", "$")):
@@ -91,7 +91,7 @@ def _destination(fields: Fields, limits: Limits) -> Destination:
     return Destination(_path(fields, limits), _pattern(fields), depth)
 
 
-def _path(fields: Fields, limits: Limits) -> Path:
+def _path(fields: Fields, limits: DocumentLimits) -> Path:
     text = fields.text("path") if fields.sound else ""
     if not text:
         if fields.sound and fields.value("path") == "":

@@ -16,12 +16,12 @@ _LONGEST = 2 << 20
 def line_of(document: Document, path: str) -> int:
     """Find the line, from 1, of a field such as ``.data.hosts[0]``, or of what should hold it."""
     try:
-        return Lines(document.text, document.line).of(parse_path(path or "."))
+        return DocumentLines(document.text, document.line).of(parse_path(path or "."))
     except PathInvalid:
         return document.line
 
 
-class Lines:
+class DocumentLines:
     """The lines of one YAML document that was read without faults; composed at most once."""
 
     def __init__(self, text: bytes, first_line: int) -> None:

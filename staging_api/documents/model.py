@@ -153,7 +153,7 @@ class RenderingFailed(DocumentsInvalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DocumentLimits:
     """What documents may cost; beyond it they are refused, with the limit in the message."""
 
     #: Bytes of one posted stream.
@@ -180,11 +180,11 @@ class Limits:
     total_check_seconds: float = 20.0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = DocumentLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class LayeringAction:
     """One layering action; its path is already understood."""
 
     method: Method
@@ -232,7 +232,7 @@ class Document:
     storage_policy: StoragePolicy = StoragePolicy.CLEARTEXT
     replacement: bool = False
     parent_selector: Mapping[str, Any] = field(default_factory=dict)
-    actions: tuple[Action, ...] = ()
+    actions: tuple[LayeringAction, ...] = ()
     substitutions: tuple[Substitution, ...] = ()
     #: The bytes posted, from its ``---`` to the next one; all slices joined are the stream.
     text: bytes = b""

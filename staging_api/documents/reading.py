@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from staging_api.documents.model import Fault, Finding, Limits, Path
+from staging_api.documents.model import DocumentLimits, Fault, Finding, Path
 from staging_api.documents.paths import path_text, shortened
 from staging_api.documents.scalars import (
     ScalarRefused,
@@ -53,7 +53,7 @@ class Stream:
     findings: list[Finding] = field(default_factory=list)
 
 
-def read_stream(raw: bytes, limits: Limits) -> Stream:
+def read_stream(raw: bytes, limits: DocumentLimits) -> Stream:
     """Read all YAML documents of a stream; never raises for what the bytes hold."""
     stream = Stream()
     if len(raw) > limits.stream_bytes:
@@ -77,12 +77,12 @@ def read_stream(raw: bytes, limits: Limits) -> Stream:
     return stream
 
 
-def _too_large(count: int, limits: Limits) -> Finding:
+def _too_large(count: int, limits: DocumentLimits) -> Finding:
     message = f"the stream has {count} bytes, and may have {limits.stream_bytes}"
     return Finding(Fault.LIMIT_EXCEEDED, message)
 
 
-class _Part(NamedTuple):
+class _DocumentPart(NamedTuple):
     """A document that was read: where it starts, and what it is."""
 
     start: int
@@ -114,7 +114,7 @@ class _Frame:
 
 
 class _Reader:
-    def __init__(self, raw: bytes, text: str, limits: Limits, stream: Stream) -> None:
+    def __init__(self, raw: bytes, text: str, limits: DocumentLimits, stream: Stream) -> None:
         self._raw = raw
         self._text = text
         self._limits = limits
@@ -127,7 +127,7 @@ class _Reader:
         self._values = 0
         self._index = -1
         self._root: Any = None
-        self._read_so_far: list[_Part] = []
+        self._read_so_far: list[_DocumentPart] = []
 
     def read(self) -> None:
         """Read to the end of the stream, or to a fault that nothing can be read behind."""
@@ -157,7 +157,7 @@ class _Reader:
             if self._size > self._limits.expanded_size:
                 self._stop(event, self._expanded_message())
             sound = len(self._stream.findings) == faults
-            self._read_so_far.append(_Part(*start, self._root, self._size - size, sound))
+            self._read_so_far.append(_DocumentPart(*start, self._root, self._size - size, sound))
 
     def _cut(self) -> None:
         """Give each sound document its part of the text."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.documents.builds import Builds
+from staging_api.documents.builds import DocumentBuilds
 from staging_api.documents.changing import Author, changing
 from staging_api.documents.reader import DocumentReader
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
@@ -25,7 +25,7 @@ class RevisionTags:
     database: Database
     locks: Locks
     reader: DocumentReader
-    builds: Builds
+    builds: DocumentBuilds
 
     def tag(self, number: int, tag: str, data: object, author: Author) -> Revision:
         """Name a revision.

@@ -20,7 +20,7 @@ from datetime import datetime
 from staging_api.db.engine import Database
 from staging_api.documents import rows
 from staging_api.documents.buffering import BufferMode, Now
-from staging_api.documents.builds import Builds, BuildState
+from staging_api.documents.builds import BuildState, DocumentBuilds
 from staging_api.documents.changing import Author, Buffer, Change, buffer_of, changing
 from staging_api.documents.contents import Contents
 from staging_api.documents.messages import Verdict
@@ -101,7 +101,7 @@ class DocumentService:
     renderings: Renderings
     validators: Validators
     rule: DeploymentRule
-    builds: Builds
+    builds: DocumentBuilds
 
     @property
     def tags(self) -> RevisionTags:

@@ -15,7 +15,7 @@ from staging_api.documents.model import (
     LAYERING_POLICY,
     VALIDATION_POLICY,
     Document,
-    Limits,
+    DocumentLimits,
     StoragePolicy,
 )
 
@@ -30,7 +30,7 @@ _VALIDATION_NAME = re.compile(r".+-(validation|verification)")
 
 
 def shaped(
-    value: Any, faults: Faults, limits: Limits = DEFAULT_LIMITS, **posted: Any
+    value: Any, faults: Faults, limits: DocumentLimits = DEFAULT_LIMITS, **posted: Any
 ) -> Document | None:
     """Make a document of one posted mapping, or note its faults in `faults`.
 
@@ -98,7 +98,7 @@ def _control_fields(metadata: Fields) -> dict[str, Any]:
     return {"labels": labels, "storage_policy": _storage_policy(metadata)}
 
 
-def _document_fields(metadata: Fields, limits: Limits) -> dict[str, Any]:
+def _document_fields(metadata: Fields, limits: DocumentLimits) -> dict[str, Any]:
     if not metadata.sound:
         return {}
     metadata.only(

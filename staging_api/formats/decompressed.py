@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from staging_api.formats.members import MemberChecker
-from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.unpacking import unpacked
 
 #: Endings of compressed objects, and what stands in their place.
@@ -11,7 +11,7 @@ _ENDINGS = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".t
 _DROPPED = (".gz", ".bz2", ".xz", ".zst")
 
 
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
+def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
     """Keep what the object decompresses to, under its name without the ending.
 
     Raises:

@@ -16,7 +16,7 @@ or copy it to a disk:
 from collections.abc import Iterable, Iterator, Sequence
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.formats.model import Limits, Select
+from staging_api.formats.model import Select, UnpackLimits
 from staging_api.formats.names import folded, shown, unsafe
 from staging_api.formats.notes import Notes
 from staging_api.name_table import NameTable
@@ -30,10 +30,10 @@ class MemberChecker:
 
     Attributes:
         notes: of what is left out.
-        scratch: a folder for the names of many members; see `Limits`.
+        scratch: a folder for the names of many members; see `UnpackLimits`.
     """
 
-    def __init__(self, select: Select, limits: Limits, notes: Notes | None = None) -> None:
+    def __init__(self, select: Select, limits: UnpackLimits, notes: Notes | None = None) -> None:
         self._select = select
         self._limits = limits
         self.notes = notes or Notes()

@@ -25,7 +25,7 @@ class Readable(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class UnpackLimits:
     """What one container file may unpack to; counted while it is unpacked.
 
     Attributes:
@@ -82,4 +82,4 @@ Select = Callable[[str], str | None]
 Keep = Callable[[Member, Iterable[bytes]], None]
 
 #: Unpacks the selected members of one object; returns sentences about what it left out.
-Extract = Callable[[Readable, Select, Keep, Limits], Sequence[str]]
+Extract = Callable[[Readable, Select, Keep, UnpackLimits], Sequence[str]]

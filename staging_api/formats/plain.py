@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from staging_api.formats.members import MemberChecker
-from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 
 
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
+def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
     """Keep the object as one file.
 
     Raises:

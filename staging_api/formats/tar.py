@@ -20,7 +20,7 @@ from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.links import Links
 from staging_api.formats.members import MemberChecker, exactly
-from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.names import folded, repaired, shown
 from staging_api.formats.sparse import data_bytes, expanded, extents, told
 from staging_api.formats.unpacking import unpacked
@@ -45,7 +45,7 @@ _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 _BROKEN = (tarfile.TarError, ValueError, OverflowError, UnicodeError, IndexError)
 
 
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
+def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
     """Keep the selected members.
 
     Raises:
@@ -164,7 +164,7 @@ class _Tar:
 
 
 @contextmanager
-def _read(readable: Readable, checker: MemberChecker, limits: Limits) -> Iterator[_Tar]:
+def _read(readable: Readable, checker: MemberChecker, limits: UnpackLimits) -> Iterator[_Tar]:
     """Open the tar; what the block leaves of it is read when it ends."""
     with readable.open() as chunks:
         packed = _Counter(chunks)

@@ -135,7 +135,7 @@ def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator
 
 
 def too_large_a_window() -> LimitExceeded:
-    """Return the error of data that needs more memory than `Limits.window_bytes`."""
+    """Return the error of data that needs more memory than `UnpackLimits.window_bytes`."""
     return LimitExceeded(
         "the compressed data needs a larger window than is allowed (STAGING_UNPACK_WINDOW_BYTES)"
     )

@@ -18,12 +18,12 @@ from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.links import Links
 from staging_api.formats.members import MemberChecker, exactly
-from staging_api.formats.model import Keep, Limits, Member, Readable, Select
+from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.names import from_bytes, shown
 from staging_api.formats.unpacking import pieces
 from staging_api.formats.zip_directory import (
     LOCAL_BYTES,
-    Entry,
+    ZipEntry,
     check_local,
     is_encrypted,
     length_of_rest,
@@ -41,7 +41,7 @@ _WORTH_A_THREAD = 1 << 20
 _MAX_LINK_BYTES = 4096
 
 
-def extract(readable: Readable, select: Select, keep: Keep, limits: Limits) -> Sequence[str]:
+def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
     """Keep the selected members.
 
     Raises:
@@ -79,13 +79,13 @@ class _Members:
 
     readable: Readable
     checker: MemberChecker
-    limits: Limits
-    files: dict[str, Entry] = field(default_factory=dict)
-    links: dict[str, Entry] = field(default_factory=dict)
+    limits: UnpackLimits
+    files: dict[str, ZipEntry] = field(default_factory=dict)
+    links: dict[str, ZipEntry] = field(default_factory=dict)
     _texts: dict[str, str] = field(default_factory=dict)
     _packed: int = 0
 
-    def add(self, entry: Entry) -> str | None:
+    def add(self, entry: ZipEntry) -> str | None:
         """Take an entry of the directory, unless a later one has its name; return a folder's name.
 
         Raises:
@@ -105,7 +105,7 @@ class _Members:
             self.checker.notes.add("are devices or pipes, and are left out", name)
         return None
 
-    def selected(self, links: Links) -> Iterator[tuple[Entry, Member]]:
+    def selected(self, links: Links) -> Iterator[tuple[ZipEntry, Member]]:
         """Yield what is kept as it is, and record all files for the links to them.
 
         Raises:
@@ -139,7 +139,7 @@ class _Members:
         self._texts[name] = text or ""
         return self._texts[name]
 
-    def contents(self, run: list[tuple[Entry, Member]]) -> Iterator[Iterator[bytes]]:
+    def contents(self, run: list[tuple[ZipEntry, Member]]) -> Iterator[Iterator[bytes]]:
         """Yield the bytes of members that lie side by side; each is read before the next one."""
         first, last = run[0][0], run[-1][0]
         with self.readable.open(first.offset, _end_of(last)) as chunks:
@@ -148,13 +148,13 @@ class _Members:
                 with closing(_content(stream, entry, self.checker, self.limits)) as content:
                     yield content
 
-    def _fetched(self, entry: Entry) -> Iterator[bytes]:
+    def _fetched(self, entry: ZipEntry) -> Iterator[bytes]:
         with self.readable.open(entry.offset, _end_of(entry)) as chunks:
             stream = ForwardFile(iter(chunks), entry.offset)
             with closing(_content(stream, entry, self.checker, self.limits)) as content:
                 yield from content
 
-    def _described(self, name: str, entry: Entry) -> Callable[[str], Member]:
+    def _described(self, name: str, entry: ZipEntry) -> Callable[[str], Member]:
         if is_encrypted(entry):
             raise ArchiveUnsafe(f"{shown(name)} is encrypted")
         if entry.method != STORED and entry.method not in METHODS:
@@ -167,9 +167,9 @@ class _Members:
         return partial(Member, executable=executable, size_bytes=entry.size)
 
 
-def _runs(wanted: list[tuple[Entry, Member]]) -> Iterator[list[tuple[Entry, Member]]]:
+def _runs(wanted: list[tuple[ZipEntry, Member]]) -> Iterator[list[tuple[ZipEntry, Member]]]:
     """Group members so near to each other that the gap costs less than another request."""
-    run: list[tuple[Entry, Member]] = []
+    run: list[tuple[ZipEntry, Member]] = []
     for entry, member in wanted:
         if run and entry.offset - run[-1][0].end > _WORTH_SKIPPING:
             yield run
@@ -179,14 +179,14 @@ def _runs(wanted: list[tuple[Entry, Member]]) -> Iterator[list[tuple[Entry, Memb
         yield run
 
 
-def _end_of(entry: Entry) -> int:
+def _end_of(entry: ZipEntry) -> int:
     """Return the latest end of the entry's bytes: only its local header has its own length."""
     header = LOCAL_BYTES + len(entry.raw_name) + _MAX_LOCAL_EXTRA
     return min(entry.end, entry.offset + header + entry.packed)
 
 
 def _content(
-    stream: ForwardFile, entry: Entry, checker: MemberChecker, limits: Limits
+    stream: ForwardFile, entry: ZipEntry, checker: MemberChecker, limits: UnpackLimits
 ) -> Generator[bytes, None, None]:
     """Yield the member's bytes; all checks are done before the last ones."""
     stream.begin_member()
@@ -206,7 +206,7 @@ def _content(
 
 
 def _checked(
-    packed: Iterator[bytes], entry: Entry, checker: MemberChecker, limits: Limits
+    packed: Iterator[bytes], entry: ZipEntry, checker: MemberChecker, limits: UnpackLimits
 ) -> Generator[bytes, None, None]:
     data = packed if entry.method == STORED else _unpacked(packed, entry, limits)
     so_far = checker.add_packed(entry.packed)
@@ -219,7 +219,7 @@ def _checked(
         raise ArchiveCorrupt(f"{shown(entry.name)} does not have its CRC-32")
 
 
-def _unpacked(packed: Iterator[bytes], entry: Entry, limits: Limits) -> Iterator[bytes]:
+def _unpacked(packed: Iterator[bytes], entry: ZipEntry, limits: UnpackLimits) -> Iterator[bytes]:
     unpacker = METHODS[entry.method](limits.window_bytes)
     size = 0
     for piece in pieces(unpacker, next(packed, b""), packed):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
-from staging_api.formats.model import Limits, Readable
+from staging_api.formats.model import Readable, UnpackLimits
 from staging_api.formats.names import folded, from_bytes, shown
 
 #: Enough for the directory of some hundred members, so that one request usually suffices.
@@ -47,7 +47,7 @@ _DOS_ENCODING = "cp437"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZipEntry:
     """The directory's description of one member.
 
     Attributes:
@@ -96,7 +96,7 @@ class _Directory:
     end: int
 
 
-def read_directory(readable: Readable, size: int, limits: Limits) -> list[Entry]:
+def read_directory(readable: Readable, size: int, limits: UnpackLimits) -> list[ZipEntry]:
     """Read all entries, in the order of their data.
 
     Args:
@@ -132,7 +132,7 @@ def length_of_rest(header: bytes) -> int:
     return sum(_LOCAL.unpack(header)[-2:])
 
 
-def check_local(entry: Entry, header: bytes) -> int:
+def check_local(entry: ZipEntry, header: bytes) -> int:
     """Compare a member's local header with the directory, and return the header's length.
 
     Raises:
@@ -158,7 +158,7 @@ def check_local(entry: Entry, header: bytes) -> int:
     return end_of_name + int(extra_length)
 
 
-def is_encrypted(entry: Entry) -> bool:
+def is_encrypted(entry: ZipEntry) -> bool:
     """Whether the member, or its header, is encrypted."""
     return bool(entry.flags & _ENCRYPTED)
 
@@ -269,7 +269,7 @@ def _directory64(tail: _Tail, end32: int, end: int) -> _Directory | None:
     return _placed(tail, (start, length, count), begin, end)
 
 
-def _entries(raw: bytes, found: _Directory) -> Iterator[Entry]:
+def _entries(raw: bytes, found: _Directory) -> Iterator[ZipEntry]:
     at = 0
     for _ in range(found.count):
         if at + _ENTRY.size > len(raw) or raw[at : at + 4] != b"PK\x01\x02":
@@ -288,12 +288,12 @@ def _entries(raw: bytes, found: _Directory) -> Iterator[Entry]:
         raise ArchiveCorrupt("the zip's directory has more than its end record says")
 
 
-def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> Entry:
+def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> ZipEntry:
     made_by, flags, method, crc, packed, size = (fields[i] for i in (1, 3, 4, 7, 8, 9))
     size, packed, offset = _sixty_four(extra, [size, packed, fields[16]])
     mode = fields[15] >> 16 if made_by >> 8 == _UNIX else 0
     name = _name(raw_name, extra, in_utf8=bool(flags & _UTF8), host=made_by >> 8)
-    return Entry(name, raw_name, flags, method, crc, packed, size, offset, mode)
+    return ZipEntry(name, raw_name, flags, method, crc, packed, size, offset, mode)
 
 
 def _name(raw: bytes, extra: bytes, *, in_utf8: bool, host: int) -> str:
@@ -333,7 +333,7 @@ def _extra_field(extra: bytes, wanted: int) -> bytes:
     return b""
 
 
-def _bounded(entries: list[Entry], directory: int) -> list[Entry]:
+def _bounded(entries: list[ZipEntry], directory: int) -> list[ZipEntry]:
     """Order the members by offset, and let each end where the next begins.
 
     Raises:

@@ -23,14 +23,14 @@ from staging_api.locks.queue import until
 P = ParamSpec("P")
 
 
-class Locking(Protocol):
+class TakesLocks(Protocol):
     """A resource whose responders take locks."""
 
     locks: Locks
     wait_cap_seconds: float
 
 
-R = TypeVar("R", bound=Locking)
+R = TypeVar("R", bound=TakesLocks)
 Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 #: Names the scope that a request locks; None: this request does not need that kind.
 Scope = str | Callable[[R, falcon.Request, LockKind], str | None]
@@ -134,7 +134,7 @@ def _wanted(
 
 
 @contextmanager
-def _waiting(resource: Locking, req: falcon.Request, resp: falcon.Response) -> Iterator[float]:
+def _waiting(resource: TakesLocks, req: falcon.Request, resp: falcon.Response) -> Iterator[float]:
     """When the time for all the locks of the request together is over; says if it was granted."""
     wait = preference(req, resource.wait_cap_seconds).wait_seconds
     deadline = time.monotonic() + wait

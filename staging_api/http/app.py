@@ -13,7 +13,7 @@ from staging_api.http.limits import CallerLimits, Refusals
 from staging_api.http.media import accept_only_json
 from staging_api.http.middleware import RequestContext
 from staging_api.http.openapi import document
-from staging_api.http.origins import Origins
+from staging_api.http.origins import OriginCheck
 from staging_api.http.parameters import OneValue
 from staging_api.http.permissions import Permissions
 from staging_api.http.probe_contract import PROBE_SCHEMAS
@@ -42,7 +42,7 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
     app: App = falcon.App(
         middleware=[
             RequestContext(deps.proxies, deps.errors_url),
-            Origins(permissions, deps.hosts),
+            OriginCheck(permissions, deps.hosts),
             Authentication(permissions, deps.authenticator, deps.anonymous, refusals),
             CallerLimits(deps.limits),
             OneValue(),

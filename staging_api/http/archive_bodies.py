@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from staging_api.errors import Invalid
-from staging_api.http.bodies import Body, Page, Text, Ulid
+from staging_api.http.bodies import Body, PageQuery, Text, Ulid
 from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.vocabulary.publishing import IndexForm, PublicationState, UploadState
@@ -45,7 +45,7 @@ def _each_once(names: list[str] | None) -> list[str] | None:
     return names
 
 
-class Shown(Body):
+class NounBody(Body):
     """An answer with the fields of one of our nouns."""
 
     @classmethod
@@ -82,7 +82,7 @@ class SuiteRequest(SuiteChange):
     name: SuiteName
 
 
-class SuiteBody(Shown):
+class SuiteBody(NounBody):
     """One suite."""
 
     name: str
@@ -133,7 +133,7 @@ class ArchiveRequest(ArchiveChange):
     suites: list[SuiteRequest] = Field(default=[], max_length=100)
 
 
-class ArchiveBody(Shown):
+class ArchiveBody(NounBody):
     """One archive."""
 
     name: str
@@ -167,7 +167,7 @@ class ArchiveList(Body):
     next: str | None
 
 
-class UploadBody(Shown):
+class UploadBody(NounBody):
     """One uploaded package."""
 
     id: Ulid
@@ -199,7 +199,7 @@ class UploadList(Body):
     next: str | None
 
 
-class UploadQuery(Page):
+class UploadQuery(PageQuery):
     """Which uploads."""
 
     state: UploadState | None = None
@@ -227,7 +227,7 @@ class Decision(Body):
     reason: Text = Field("", max_length=500)
 
 
-class PackageBody(Shown):
+class PackageBody(NounBody):
     """One package in a suite."""
 
     id: int

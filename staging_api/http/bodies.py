@@ -375,7 +375,7 @@ class BreakRequest(Body):
     reason: Text = Field(min_length=3, max_length=500)
 
 
-class Page(Body):
+class PageQuery(Body):
     """Which page of a list."""
 
     limit: int = Field(100, ge=1, le=1000)
@@ -386,13 +386,13 @@ class Page(Body):
     )
 
 
-class FileQuery(Page):
+class FileQuery(PageQuery):
     """Which page of an artifact's files."""
 
     after: Text | None = Field(None, description="the `next` of the page before")
 
 
-class StagingQuery(Page):
+class StagingQuery(PageQuery):
     """Which stagings."""
 
     archive_url: Text | None = Field(None, description="in any spelling")
@@ -405,7 +405,7 @@ class StagingQuery(Page):
     until: Moment | None = None
 
 
-class ArtifactQuery(Page):
+class ArtifactQuery(PageQuery):
     """Which artifacts."""
 
     archive_url: Text | None = Field(None, description="in any spelling")
@@ -420,7 +420,7 @@ class ArtifactQuery(Page):
     pinned: bool = Field(False, description="only those that are pinned now")
 
 
-class LockQuery(Page):
+class LockQuery(PageQuery):
     """Which locks."""
 
     after: Ulid | None = Field(

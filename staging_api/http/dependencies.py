@@ -8,7 +8,7 @@ from staging_api.documents.service import DocumentService
 from staging_api.heartbeats.service import ProcessService
 from staging_api.http.addresses import NO_PROXIES, TrustedProxies
 from staging_api.http.handover import Sender
-from staging_api.http.limits import Limits
+from staging_api.http.limits import RequestLimits
 from staging_api.http.probes import Probes
 from staging_api.identity.model import Authenticator, Principal
 from staging_api.locks.hold import Locks
@@ -46,7 +46,7 @@ class AppDependencies:
     devserver: DevserverServices
     authenticator: Authenticator
     anonymous: Principal
-    limits: Limits
+    limits: RequestLimits
     probes: Probes
     publisher: Publisher
     archives: AptArchiveService

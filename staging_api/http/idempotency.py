@@ -31,7 +31,7 @@ from staging_api.locks.responses import KeptResponse, KeptResponses
 P = ParamSpec("P")
 
 
-class Locking(Protocol):
+class KeepsAnswers(Protocol):
     """A resource whose answers are kept under a lock."""
 
     locks: Locks
@@ -45,7 +45,7 @@ class TakesOtherBodies(Protocol):
         """Read the body that is part of the request; called once, before the responder."""
 
 
-R = TypeVar("R", bound=Locking)
+R = TypeVar("R", bound=KeepsAnswers)
 Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 _MAX_KEY_LENGTH = 255

@@ -30,7 +30,7 @@ _CONCURRENCY_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """The limits; 0 is none, but for the body."""
 
     per_second: float = 0.0
@@ -84,7 +84,7 @@ class _Callers:
 class CallerLimits:
     """Middleware that refuses requests over a limit; probes and public documents do not count."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RequestLimits, now: Callable[[], float] = time.monotonic) -> None:
         """Count by this clock, in seconds."""
         self.limits = limits
         burst = max(1.0, limits.per_second * _BURST_SECONDS)
@@ -148,7 +148,7 @@ class Refusals:
     is served all the same, so no client can lock out others by their address.
     """
 
-    def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RequestLimits, now: Callable[[], float] = time.monotonic) -> None:
         """Count by this clock, in seconds."""
         if limits.per_second:
             per_second, burst = limits.per_second, limits.per_second * _BURST_SECONDS

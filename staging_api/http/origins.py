@@ -21,7 +21,7 @@ _OTHER_SITES = frozenset({"cross-site", "same-site"})
 _ANY = "*"
 
 
-class Origins:
+class OriginCheck:
     """Middleware that refuses requests from other sites, or to a host name that is not ours."""
 
     def __init__(self, permissions: Permissions, hosts: Collection[str] = ()) -> None:

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from staging_api.http.archive_bodies import ArchiveName, Shown, SuiteName
-from staging_api.http.bodies import Body, Page, Text, Ulid
+from staging_api.http.archive_bodies import ArchiveName, NounBody, SuiteName
+from staging_api.http.bodies import Body, PageQuery, Text, Ulid
 from staging_api.publishing.model import Distribution
 from staging_api.publishing.run_model import PublisherRun
 from staging_api.vocabulary.publishing import (
@@ -41,7 +41,7 @@ class PublicationRequest(Body):
     options: OptionsBody = OptionsBody()
 
 
-class PhaseBody(Shown):
+class PhaseBody(NounBody):
     """One phase of a run."""
 
     phase: str
@@ -49,7 +49,7 @@ class PhaseBody(Shown):
     finished_at: datetime | None
 
 
-class HookBody(Shown):
+class HookBody(NounBody):
     """One of the operator's programs that a run started."""
 
     stage: HookStage
@@ -60,7 +60,7 @@ class HookBody(Shown):
     output: str
 
 
-class PublicationBody(Shown):
+class PublicationBody(NounBody):
     """One run of the publisher."""
 
     id: Ulid
@@ -105,7 +105,7 @@ class PublicationList(Body):
     next: str | None
 
 
-class PublicationQuery(Page):
+class PublicationQuery(PageQuery):
     """Which runs."""
 
     archive: Text | None = None
@@ -116,7 +116,7 @@ class PublicationQuery(Page):
 _TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
 
 
-class GenerationBody(Shown):
+class GenerationBody(NounBody):
     """One state of an archive's dists."""
 
     id: Ulid
@@ -139,7 +139,7 @@ class GenerationList(Body):
     next: str | None
 
 
-class SuiteHoldBody(Shown):
+class SuiteHoldBody(NounBody):
     """A suite that shows older packages until it is lifted."""
 
     suite: str

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from staging_api.heartbeats.model import SeenProcess
-from staging_api.http.bodies import Body, Moment, Page, Text, Ulid
+from staging_api.http.bodies import Body, Moment, PageQuery, Text, Ulid
 from staging_api.http_url import static_url
 from staging_api.staging.counts import CountsPage, IntervalCounts
 from staging_api.staging.lists import ArchiveSummary
@@ -82,7 +82,7 @@ class RequestedArchiveList(Body):
     next: str | None
 
 
-class RequestedArchiveQuery(Page):
+class RequestedArchiveQuery(PageQuery):
     """Which archives."""
 
     after: Text | None = Field(None, description="the `next` of the page before")
@@ -129,7 +129,7 @@ class ProcessList(Body):
     database: DatabaseBody
 
 
-class NameQuery(Page):
+class NameQuery(PageQuery):
     """Which page of a list that is ordered by name."""
 
     after: Text | None = Field(None, description="the `next` of the page before")

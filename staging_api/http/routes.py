@@ -32,14 +32,14 @@ from staging_api.http.resources.apt_archives import (
     Suites,
 )
 from staging_api.http.resources.archive import ArchiveFiles
-from staging_api.http.resources.archive_list import Archives
+from staging_api.http.resources.archive_list import RequestedArchives
 from staging_api.http.resources.artifacts import (
-    Artifacts,
+    AllArtifacts,
     FilesOfArtifact,
     OneArtifact,
     PinOfArtifact,
 )
-from staging_api.http.resources.catalogue import CatalogueChecks, Catalogues
+from staging_api.http.resources.catalogue import AllCatalogues, CatalogueChecks
 from staging_api.http.resources.configdocs.collections import Configdocs, ConfigdocsStatus
 from staging_api.http.resources.configdocs.commit import CommitConfigdocs
 from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS
@@ -146,8 +146,8 @@ ROUTES: tuple[Route, ...] = (
     _api("/store", lambda d: Store(d.stagings.upkeep), GET=READERS),
     _api("/store/prune", lambda d: StorePrune(d.stagings.upkeep), POST=OPERATORS),
     _api("/store/prunes", lambda d: StorePrunes(d.stagings.upkeep), GET=READERS),
-    _api("/archives", lambda d: Archives(d.stagings), GET=READERS),
-    _api("/artifacts", lambda d: Artifacts(d.stagings.artifacts), GET=READERS),
+    _api("/archives", lambda d: RequestedArchives(d.stagings), GET=READERS),
+    _api("/artifacts", lambda d: AllArtifacts(d.stagings.artifacts), GET=READERS),
     _api(
         "/artifacts/{artifact_id}",
         lambda d: OneArtifact(d.stagings.artifacts),
@@ -164,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
         lambda d: PinOfArtifact(d.stagings.artifacts),
         POST=OPERATORS,
     ),
-    _api("/catalogue", lambda d: Catalogues(d.stagings), GET=READERS),
+    _api("/catalogue", lambda d: AllCatalogues(d.stagings), GET=READERS),
     _api("/catalogue/check", lambda d: CatalogueChecks(d.stagings), POST=OPERATORS),
     _api("/locks", lambda d: AllLocks(d.lock_service), GET=READERS),
     _api("/locks/{lock_id}", lambda d: OneLock(d.lock_service), GET=READERS, DELETE=OPERATORS),

@@ -23,7 +23,7 @@ _this_thread = threading.local()
 _LEAST_SECONDS = 0.001
 
 
-class Deadline:
+class CallDeadline:
     """The sockets of one call, and whether its deadline has passed."""
 
     def __init__(self, seconds: float) -> None:
@@ -65,9 +65,9 @@ class Deadline:
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[Deadline]:
+def limited(seconds: float) -> Iterator[CallDeadline]:
     """Shut down the sockets that this thread uses in the block, once it takes longer."""
-    deadline = Deadline(seconds)
+    deadline = CallDeadline(seconds)
     timer = threading.Timer(max(0.0, seconds), deadline.expire)
     timer.daemon = True
     timer.start()
@@ -115,8 +115,8 @@ def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:
     return manager
 
 
-def _deadline() -> Deadline | None:
-    found: Deadline | None = getattr(_this_thread, "deadline", None)
+def _deadline() -> CallDeadline | None:
+    found: CallDeadline | None = getattr(_this_thread, "deadline", None)
     return found
 
 

@@ -16,7 +16,7 @@ from staging_api.http.addresses import TrustedProxies
 from staging_api.http.app import App, create_app
 from staging_api.http.dependencies import AppDependencies
 from staging_api.http.handover import Sender
-from staging_api.http.limits import Limits
+from staging_api.http.limits import RequestLimits
 from staging_api.http.origins import hosts_of
 from staging_api.identity.authenticators import anonymous, authenticator, authorization_code
 from staging_api.identity.sessions import Sessions, Signer, for_pages, stored_key
@@ -112,7 +112,7 @@ def dependencies_of(services: Services) -> AppDependencies:
         devserver=_devserver(settings, services.joining, files),
         authenticator=authenticator(settings),
         anonymous=anonymous(settings),
-        limits=Limits(
+        limits=RequestLimits(
             per_second=settings.rate_per_caller,
             at_once=settings.concurrency_per_caller,
             body_bytes=settings.max_body_bytes,

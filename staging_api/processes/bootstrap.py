@@ -5,7 +5,7 @@ import threading
 from staging_api.db.engine import Database, open_database
 from staging_api.db.timeouts import Timeouts
 from staging_api.devserver.joining import Joining, WaiterSlots
-from staging_api.documents.builds import Builds
+from staging_api.documents.builds import DocumentBuilds
 from staging_api.documents.contents import Contents
 from staging_api.documents.keys import Keys
 from staging_api.documents.renderings import Renderings
@@ -13,7 +13,7 @@ from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.service import DocumentService
 from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Invalid
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.http.probes import Probes
 from staging_api.locks.factory import process_name
 from staging_api.locks.hold import Locks
@@ -120,7 +120,7 @@ def documents_of(settings: Settings, locks: Locks, stagings: StagingService) -> 
             token_file=token_file,
         ),
         rule=DeploymentRule(settings.documents_deployment_version),
-        builds=Builds(stagings),
+        builds=DocumentBuilds(stagings),
     )
 
 
@@ -166,8 +166,8 @@ def _stagings(
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> UnpackLimits:
+    return UnpackLimits(
         total_bytes=settings.unpack_bytes,
         member_bytes=settings.unpack_member_bytes,
         members=settings.unpack_members,

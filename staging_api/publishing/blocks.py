@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from staging_api.debian.forms import Form, pack
 from staging_api.debian.xz import join_xz
-from staging_api.publishing.indices import Entry
+from staging_api.publishing.indices import IndexEntry
 
 # The larger a block, the smaller the index and the slower one change. These give 64 KiB on average:
 # 20 MB of the Packages of Debian 12, as xz, are 3.0 % larger in such blocks than in blocks of
@@ -77,7 +77,7 @@ class Digest:
     sha256: str
 
 
-def cut(entries: Iterable[Entry]) -> Iterator[PlainBlock]:
+def cut(entries: Iterable[IndexEntry]) -> Iterator[PlainBlock]:
     """Cut entries, sorted by key, into blocks."""
     cutter = _Cutter()
     for entry in entries:
@@ -87,8 +87,8 @@ def cut(entries: Iterable[Entry]) -> Iterator[PlainBlock]:
 
 def recut(
     layout: Sequence[BlockRef],
-    changes: Mapping[bytes, Entry | None],
-    load: Callable[[BlockRef], Iterable[Entry]],
+    changes: Mapping[bytes, IndexEntry | None],
+    load: Callable[[BlockRef], Iterable[IndexEntry]],
 ) -> Iterator[BlockRef | PlainBlock]:
     """The blocks after a change: the old ones that were not touched, and those cut again.
 
@@ -137,11 +137,11 @@ def measure(chunks: Iterable[bytes]) -> Digest:
 
 
 def _shares(
-    layout: Sequence[BlockRef], changes: Mapping[bytes, Entry | None]
-) -> defaultdict[int, dict[bytes, Entry | None]]:
+    layout: Sequence[BlockRef], changes: Mapping[bytes, IndexEntry | None]
+) -> defaultdict[int, dict[bytes, IndexEntry | None]]:
     """The changes by the position of their block; the last block takes what sorts behind all."""
     last_keys = [ref.last_key for ref in layout[:-1]]
-    shares: defaultdict[int, dict[bytes, Entry | None]] = defaultdict(dict)
+    shares: defaultdict[int, dict[bytes, IndexEntry | None]] = defaultdict(dict)
     for key, entry in changes.items():
         shares[bisect_left(last_keys, key)][key] = entry
     return shares
@@ -160,14 +160,14 @@ class _Cutter:
         """Whether the next entry begins a block."""
         return not self._stanzas
 
-    def feed(self, entry: Entry) -> Iterator[PlainBlock]:
+    def feed(self, entry: IndexEntry) -> Iterator[PlainBlock]:
         self._stanzas.append(entry.stanza)
         self._bytes += len(entry.stanza)
         self._last_key = entry.key
         if self._ends_here():
             yield from self.rest()
 
-    def feed_all(self, entries: Mapping[bytes, Entry | None]) -> Iterator[PlainBlock]:
+    def feed_all(self, entries: Mapping[bytes, IndexEntry | None]) -> Iterator[PlainBlock]:
         for key in sorted(entries):
             if (entry := entries[key]) is not None:
                 yield from self.feed(entry)

@@ -18,7 +18,7 @@ from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 
 @dataclass(frozen=True)
-class RollbackRequest:
+class PublisherRollback:
     """A request to go back.
 
     Attributes:
@@ -62,7 +62,7 @@ class Rollback:
 
 
 def plan_rollback(
-    database: Database, apt_archive: AptArchive, request: RollbackRequest
+    database: Database, apt_archive: AptArchive, request: PublisherRollback
 ) -> Rollback:
     """Return what a request comes to.
 

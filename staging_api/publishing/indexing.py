@@ -20,7 +20,7 @@ from staging_api.publishing import rows
 from staging_api.publishing.block_writer import BlockWriter
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
 from staging_api.publishing.index_model import IndexFile, Package, Unlisted
-from staging_api.publishing.indices import Entry, binary_entry, entries_of, source_entry
+from staging_api.publishing.indices import IndexEntry, binary_entry, entries_of, source_entry
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.places import (
@@ -133,7 +133,7 @@ class Indexer:
         self,
         suite: Suite,
         base: Sequence[IndexFile],
-        changed: Sequence[tuple[Unlisted, Entry]],
+        changed: Sequence[tuple[Unlisted, IndexEntry]],
         *,
         whole: bool,
     ) -> bool:
@@ -160,7 +160,7 @@ class Indexer:
         """Cut an index out of what it was and what changed."""
         return list(recut(self.reader.layout(old.layout), changes, self._load))
 
-    def _load(self, ref: BlockRef) -> list[Entry]:
+    def _load(self, ref: BlockRef) -> list[IndexEntry]:
         return entries_of(b"".join(self.reader.read([ref.sha256], "plain")))
 
     def _files(self, apt_archive: AptArchive, made: _Cut) -> Iterator[IndexFile]:
@@ -189,12 +189,14 @@ def _are_all_forms(files: Sequence[IndexFile], apt_archive: AptArchive) -> bool:
     return bool(files) and {each.form for each in files if each.served} == set(apt_archive.forms)
 
 
-def _with_entries(conn: Connection, unlisted: Sequence[Unlisted]) -> list[tuple[Unlisted, Entry]]:
+def _with_entries(
+    conn: Connection, unlisted: Sequence[Unlisted]
+) -> list[tuple[Unlisted, IndexEntry]]:
     files = _source_files(conn, unlisted)
     return [(package, _entry(package, files)) for package in unlisted]
 
 
-def _all_entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[Entry]:
+def _all_entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[IndexEntry]:
     """Return the entries of all packages of an index."""
     if place.architecture:
         packages = rows.listed_binaries(
@@ -212,7 +214,7 @@ def _source_files(conn: Connection, packages: Iterable[Package]) -> SourceFiles:
     )
 
 
-def _entry(package: Package, source_files: SourceFiles) -> Entry:
+def _entry(package: Package, source_files: SourceFiles) -> IndexEntry:
     """Return the entry of a package; the one place where it gets its key."""
     if package.source_release_id is None:
         return binary_entry(package.control, package.path, package.size_bytes, package.sha256)

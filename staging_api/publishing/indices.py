@@ -24,7 +24,7 @@ INSTALLER_FOLDER = "debian-installer"
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """One stanza of an index file.
 
     Attributes:
@@ -47,7 +47,7 @@ def index_key(package: str, version_key: str, architecture: str) -> bytes:
     return f"{package}\0{version_key}\0{architecture}".encode()
 
 
-def binary_entry(text: str, path: str, size_bytes: int, sha256: str) -> Entry:
+def binary_entry(text: str, path: str, size_bytes: int, sha256: str) -> IndexEntry:
     """The entry of a .deb or .udeb in a Packages file.
 
     Args:
@@ -59,7 +59,9 @@ def binary_entry(text: str, path: str, size_bytes: int, sha256: str) -> Entry:
     return _entry(f"{text}\nFilename: {path}\nSize: {size_bytes}\nSHA256: {sha256}")
 
 
-def source_entry(text: str, folder: str, dsc: SourceFile, files: tuple[SourceFile, ...]) -> Entry:
+def source_entry(
+    text: str, folder: str, dsc: SourceFile, files: tuple[SourceFile, ...]
+) -> IndexEntry:
     """The entry of a source package in a Sources file.
 
     Args:
@@ -74,7 +76,7 @@ def source_entry(text: str, folder: str, dsc: SourceFile, files: tuple[SourceFil
     return _entry(f"Package: {package}\n{kept}\nDirectory: {folder}\nChecksums-Sha256:{lines}")
 
 
-def entries_of(plain: bytes) -> list[Entry]:
+def entries_of(plain: bytes) -> list[IndexEntry]:
     """The entries of an index file, or of a piece of one, that we wrote."""
     return [_entry(stanza) for stanza in control.split_stanzas(plain.decode())]
 
@@ -96,10 +98,10 @@ def sources_path(component: str) -> str:
     return f"{component}/source/Sources"
 
 
-def _entry(stanza: str) -> Entry:
+def _entry(stanza: str) -> IndexEntry:
     # What came in was parsed by then. A block is read again for each change, stanza by stanza, so
     # only the fields of the key are looked for.
     fields = {name.lower(): value.rstrip() for name, value in _KEY_FIELD.findall(stanza)}
     version_key = parse_version(fields["version"]).sort_key
     key = index_key(fields["package"], version_key, fields.get("architecture", ""))
-    return Entry(key, f"{stanza}\n\n".encode())
+    return IndexEntry(key, f"{stanza}\n\n".encode())

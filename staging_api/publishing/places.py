@@ -7,14 +7,14 @@ from staging_api.publishing.domination import ALL
 from staging_api.publishing.index_model import Unlisted
 from staging_api.publishing.indices import (
     INSTALLER_FOLDER,
-    Entry,
+    IndexEntry,
     packages_path,
     sources_path,
 )
 from staging_api.publishing.model import Suite
 
 #: What changes in one index file: by key, the entry to put there, or None to take it away.
-Changes = Mapping[bytes, Entry | None]
+Changes = Mapping[bytes, IndexEntry | None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def places_of(suite: Suite, *, installer: bool) -> list[IndexPlace]:
     ]
 
 
-def changes_in(place: IndexPlace, entries: Sequence[tuple[Unlisted, Entry]]) -> Changes:
+def changes_in(place: IndexPlace, entries: Sequence[tuple[Unlisted, IndexEntry]]) -> Changes:
     """Return what unlisted packages, with their entries, change in one index file."""
     here = [(package, entry) for package, entry in entries if place.lists(package)]
     # What goes comes first: the same package may have been sent again.

@@ -27,7 +27,7 @@ from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, rows
 from staging_api.publishing.building import Builder
 from staging_api.publishing.distributions import DistributionService
-from staging_api.publishing.going_back import RollbackRequest, plan_rollback
+from staging_api.publishing.going_back import PublisherRollback, plan_rollback
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
@@ -164,7 +164,7 @@ class Publisher:
             Conflict: the generation is not kept any more, or it has no such suite.
             LockHeld: an operation of the publisher runs.
         """
-        request, options = RollbackRequest(generation_id, suites, reason), Options(suites=suites)
+        request, options = PublisherRollback(generation_id, suites, reason), Options(suites=suites)
         apt_archive = self.apt_archive(name, options)
         # What cannot be done is refused without a run; the lock's holder looks again.
         plan_rollback(self.database, apt_archive, request)

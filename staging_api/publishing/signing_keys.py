@@ -105,7 +105,7 @@ def _check_own_signatures(key: SigningKey, owner: _Listed, found: _Listed) -> No
 
 
 @dataclass
-class _Part:
+class _KeyPart:
     """A key, a name or a subkey, with the signatures behind it: keyid, time, class and digest."""
 
     kind: str
@@ -113,14 +113,14 @@ class _Part:
     signatures: list[tuple[str, int, str, str]]
 
 
-def _parts(colons: str) -> Iterator[_Part]:
-    part: _Part | None = None
+def _parts(colons: str) -> Iterator[_KeyPart]:
+    part: _KeyPart | None = None
     for line in colons.splitlines():
         kind, *values = line.split(":")
         if kind in ("pub", "uid", "sub", "uat"):
             if part is not None:
                 yield part
-            part = _Part(kind, "", [])
+            part = _KeyPart(kind, "", [])
         elif part is not None and kind == "fpr":
             part.fingerprint = values[8]
         elif part is not None and kind == "sig" and values[0] == "!":
@@ -129,7 +129,7 @@ def _parts(colons: str) -> Iterator[_Part]:
         yield part
 
 
-def _digest(part: _Part, owner: _Listed, classes: Iterable[str]) -> str | None:
+def _digest(part: _KeyPart, owner: _Listed, classes: Iterable[str]) -> str | None:
     """Over which digest the newest signature of the key's own is; None if there is none."""
     own: Sequence[tuple[int, str]] = [
         (made, digest)

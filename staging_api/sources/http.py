@@ -39,7 +39,7 @@ from staging_api.sources.http_answers import (
     version_of,
     whole_length,
 )
-from staging_api.sources.http_client import Answer, HttpClient
+from staging_api.sources.http_client import HttpClient, SourceResponse
 from staging_api.sources.http_names import HttpNames
 from staging_api.sources.lanes import Lanes
 from staging_api.sources.manifest import read_manifest
@@ -168,7 +168,7 @@ class HttpSource:
     @contextmanager
     def _request(
         self, method: str, name: str, headers: dict[str, str] | None = None
-    ) -> Iterator[Answer]:
+    ) -> Iterator[SourceResponse]:
         stored = {"Accept-Encoding": "gzip"} if name in self._packed else {}
         target = target_of(self._url.below(name))
         with self._client.request(method, target, {**stored, **(headers or {})}) as answer:
@@ -195,7 +195,7 @@ class HttpSource:
             self._check_page(answer, name, answer.read1(JUDGED_BYTES))
             return self._described(name, answer)
 
-    def _is_sent_unpacked(self, answer: Answer, name: str) -> bool:
+    def _is_sent_unpacked(self, answer: SourceResponse, name: str) -> bool:
         """Note that an object comes as it is stored only if asked for so.
 
         Google Cloud Storage unpacks what is stored with gzip for clients that do not say that they
@@ -207,7 +207,7 @@ class HttpSource:
         self._packed.add(name)
         return True
 
-    def _described(self, name: str, answer: Answer) -> SourceObject:
+    def _described(self, name: str, answer: SourceResponse) -> SourceObject:
         if refuses_ranges(answer.headers):
             self._rangeless.add(name)
         size = whole_length(answer)
@@ -233,7 +233,7 @@ class HttpSource:
             yield from self._streamed(answer, found, start, end)
 
     def _streamed(
-        self, answer: Answer, found: SourceObject, start: int, end: int | None
+        self, answer: SourceResponse, found: SourceObject, start: int, end: int | None
     ) -> Generator[bytes, None, None]:
         last = found.size_bytes if end is None else end
         skip = bytes_before(answer, start)
@@ -243,7 +243,7 @@ class HttpSource:
             raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
     def _counted(
-        self, answer: Answer, name: str, skip: int, wanted: int | None
+        self, answer: SourceResponse, name: str, skip: int, wanted: int | None
     ) -> Generator[bytes, None, None]:
         """Stream the body: drop the bytes before the requested ones, require all of these."""
         pace, is_first = Pace(self._options), True
@@ -267,7 +267,7 @@ class HttpSource:
         if wanted:
             raise Interrupted(f"{self._url.authority} cut the body short")
 
-    def _check_page(self, answer: Answer, name: str, first: bytes) -> None:
+    def _check_page(self, answer: SourceResponse, name: str, first: bytes) -> None:
         kind = media_type(answer.headers)
         if is_foreign_page(name, kind, first, redirected=answer.redirected):
             raise SourceRefused(
@@ -276,7 +276,7 @@ class HttpSource:
                 " (STAGING_SOURCES_AUTHORIZATION_FILE), or another URL"
             )
 
-    def _check_status(self, answer: Answer, name: str) -> None:
+    def _check_status(self, answer: SourceResponse, name: str) -> None:
         host, status = self._url.authority, answer.status
         if status in (OK, PARTIAL):
             return
@@ -304,12 +304,12 @@ class HttpSource:
         self._rangeless.add(name)
         return SourceChanged(f"{self._url.authority} has no ranges of {name}: it is read whole")
 
-    def _check_end(self, answer: Answer) -> None:
+    def _check_end(self, answer: SourceResponse) -> None:
         """A body that ends with the connection cannot be distinguished from a cut one."""
         if answer.status == OK and not answer.has_end:
             raise SourceFailed(f"{self._url.authority} does not say where the body ends")
 
-    def _check_version(self, answer: Answer, found: SourceObject) -> None:
+    def _check_version(self, answer: SourceResponse, found: SourceObject) -> None:
         self._check_end(answer)
         length = whole_length(answer)
         differs = length is not None and found.size_bytes not in (None, length)

@@ -5,26 +5,26 @@ Pure functions over an answer's status and headers; `staging_api.sources.headers
 
 from staging_api.errors import SourceFailed
 from staging_api.sources.headers import content_length, content_range, media_type, strong_etag
-from staging_api.sources.http_client import Answer
+from staging_api.sources.http_client import SourceResponse
 from staging_api.sources.model import SourceObject
 from staging_api.sources.web_page import is_html_type, names_page
 
 OK, PARTIAL = 200, 206
 
 
-def describes_object(answer: Answer, name: str) -> bool:
+def describes_object(answer: SourceResponse, name: str) -> bool:
     """Whether the answer to a HEAD is worth believing."""
     page = is_html_type(media_type(answer.headers)) and not names_page(name)
     return answer.status == OK and bool(whole_length(answer)) and not page
 
 
-def begins_object(answer: Answer) -> bool:
+def begins_object(answer: SourceResponse) -> bool:
     """Whether the body begins with the first byte of the object."""
     part = content_range(answer.headers) if answer.status == PARTIAL else None
     return part is None or part.start == 0
 
 
-def whole_length(answer: Answer) -> int | None:
+def whole_length(answer: SourceResponse) -> int | None:
     """Return the length of the object, whatever part of it the answer brings."""
     if answer.status != PARTIAL:
         return content_length(answer.headers)
@@ -32,7 +32,7 @@ def whole_length(answer: Answer) -> int | None:
     return part.size_bytes if part else None
 
 
-def version_of(answer: Answer, length: int | None) -> str | None:
+def version_of(answer: SourceResponse, length: int | None) -> str | None:
     """Return the strong ETag, or else the time of change and the length; None without either."""
     if (etag := strong_etag(answer.headers)) is not None:
         return etag
@@ -50,7 +50,7 @@ def range_headers(found: SourceObject, start: int, end: int | None) -> dict[str,
     return headers
 
 
-def bytes_before(answer: Answer, start: int) -> int:
+def bytes_before(answer: SourceResponse, start: int) -> int:
     """Return how many bytes of the body come before the requested ones.
 
     Raises:

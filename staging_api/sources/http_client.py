@@ -14,9 +14,9 @@ from staging_api.errors import SourceFailed, SourceRefused
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.headers import content_length
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.origin import SENT_TARGET, Origins
+from staging_api.sources.origin import SENT_TARGET, OriginPools
 from staging_api.sources.retrying import Interrupted
-from staging_api.sources.target import Target, redirected
+from staging_api.sources.target import RequestTarget, redirected
 
 Response = urllib3.BaseHTTPResponse
 
@@ -26,11 +26,11 @@ _WORTH_READING = 64 << 10
 
 
 @dataclass(frozen=True)
-class Answer:
+class SourceResponse:
     """An answer after all redirects, whose body has not been read; `target` is where it is from."""
 
     response: Response
-    target: Target
+    target: RequestTarget
 
     @property
     def redirected(self) -> bool:
@@ -68,10 +68,12 @@ class HttpClient:
     def __init__(self, allowed: AllowList, options: SourceOptions) -> None:
         self._allowed = allowed
         self._options = options
-        self._origins = Origins(options)
+        self._origins = OriginPools(options)
 
     @contextmanager
-    def request(self, method: str, target: Target, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def request(
+        self, method: str, target: RequestTarget, headers: Mapping[str, str]
+    ) -> Iterator[SourceResponse]:
         """Yield the answer after all redirects; its body has not been read.
 
         Raises:
@@ -91,18 +93,20 @@ class HttpClient:
         """Close all connections."""
         self._origins.close()
 
-    def _followed(self, method: str, target: Target, headers: Mapping[str, str]) -> Answer:
+    def _followed(
+        self, method: str, target: RequestTarget, headers: Mapping[str, str]
+    ) -> SourceResponse:
         for _ in range(self._options.redirects + 1):
             response = self._sent(method, target, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
-                return Answer(response, target)
+                return SourceResponse(response, target)
             # The body of a redirect may be endless: drop the connection instead.
             response.close()
             target = redirected(target, location)
         raise SourceFailed(f"redirected more than {self._options.redirects} times")
 
-    def _sent(self, method: str, target: Target, headers: Mapping[str, str]) -> Response:
+    def _sent(self, method: str, target: RequestTarget, headers: Mapping[str, str]) -> Response:
         pool = self._origins.pool(target.url, self._allowed.check(target.url))
         sent = {
             "Host": target.url.authority,

@@ -21,14 +21,14 @@ from staging_api.errors import (
 )
 from staging_api.sources.bucket_listing import BucketListing, read_listing
 from staging_api.sources.headers import media_type, retry_after_seconds
-from staging_api.sources.http_client import Answer, HttpClient
+from staging_api.sources.http_client import HttpClient, SourceResponse
 from staging_api.sources.index_page import read_index
 from staging_api.sources.lists import names_in
 from staging_api.sources.manifest import MAX_BYTES, checked_names
 from staging_api.sources.model import CHUNK_BYTES, Names, SourceOptions
 from staging_api.sources.releases import release_names, release_target
 from staging_api.sources.retrying import Interrupted, Pace, retried
-from staging_api.sources.target import Target, target_of
+from staging_api.sources.target import RequestTarget, target_of
 from staging_api.sources.url import ArchiveUrl
 from staging_api.sources.web_page import is_html_type
 
@@ -108,11 +108,11 @@ class HttpNames:
             if folder.count("/") < _MAX_DEPTH:
                 folders += [f"{folder}{name}" for name in page.folders]
 
-    def _folder(self, folder: str) -> Target:
+    def _folder(self, folder: str) -> RequestTarget:
         """Return the address of a page; `folder` is below the archive, and ends in a slash."""
         path, _, query = target_of(self._url).path.partition("?")
         path = f"{path}/{quote(folder)}"
-        return Target(self._url, f"{path}?{query}" if query else path)
+        return RequestTarget(self._url, f"{path}?{query}" if query else path)
 
     def _of_bucket(self) -> Iterator[str]:
         """Ask for the listing of a bucket: that of the host, or that of the first segment."""
@@ -152,10 +152,10 @@ class HttpNames:
                 return [*names_in(read[0], name), name]
         return []
 
-    def _read(self, target: Target) -> tuple[bytes, Answer] | None:
+    def _read(self, target: RequestTarget) -> tuple[bytes, SourceResponse] | None:
         """Return what is there, and the answer that brought it; None if nothing is."""
 
-        def read() -> tuple[bytes, Answer] | None:
+        def read() -> tuple[bytes, SourceResponse] | None:
             with self._client.request("GET", target, {}) as answer:
                 if answer.status in _SOON_BETTER:
                     raise Interrupted(
@@ -174,7 +174,7 @@ def _cure(outside: list[str]) -> str:
     return f"; perhaps STAGING_SOURCES should allow more: {', '.join(outside)}" if outside else ""
 
 
-def _body(answer: Answer, options: SourceOptions) -> bytes:
+def _body(answer: SourceResponse, options: SourceOptions) -> bytes:
     raw, pace = bytearray(), Pace(options)
     while chunk := answer.read1(CHUNK_BYTES):
         pace.add(len(chunk))

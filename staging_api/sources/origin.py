@@ -35,7 +35,7 @@ Pool = urllib3.HTTPConnectionPool
 SENT_TARGET = ":target"
 
 
-class Origins:
+class OriginPools:
     """One pool of connections for each vetted origin."""
 
     def __init__(self, options: SourceOptions) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from staging_api.sources.target import Target
+from staging_api.sources.target import RequestTarget
 from staging_api.sources.url import ArchiveUrl
 
 
-def release_target(url: ArchiveUrl) -> Target | None:
+def release_target(url: ArchiveUrl) -> RequestTarget | None:
     """Return where to ask for the files of a release; None if the URL is none of a release."""
     match () if url.has_query else url.segments:
         case (owner, name, "releases", "download", tag):
@@ -51,10 +51,10 @@ def release_names(raw: bytes, url: ArchiveUrl) -> list[str]:
     return [name for name in found if name]
 
 
-def _target(url: ArchiveUrl, host: str, path: tuple[str, ...]) -> Target:
+def _target(url: ArchiveUrl, host: str, path: tuple[str, ...]) -> RequestTarget:
     # GitLab takes the path of a project as one segment, with its slashes escaped.
     sent = "".join("/" + quote(part, safe="") for part in path)
-    return Target(ArchiveUrl(url.scheme, host, path), sent)
+    return RequestTarget(ArchiveUrl(url.scheme, host, path), sent)
 
 
 def _link_name(address: str, url: ArchiveUrl) -> str:

@@ -22,7 +22,7 @@ _MAX_READINGS = 4
 
 
 @dataclass(frozen=True)
-class Target:
+class RequestTarget:
     """The place of one request.
 
     Attributes:
@@ -41,7 +41,7 @@ class Target:
         return f"{self.url.scheme}://{self.url.authority}"
 
 
-def target_of(url: ArchiveUrl, query: str = "") -> Target:
+def target_of(url: ArchiveUrl, query: str = "") -> RequestTarget:
     """Return the target of an object's own URL.
 
     A ``+`` is sent as ``%2B``: S3 and some others take it for a space. The URL's own query is sent
@@ -49,10 +49,10 @@ def target_of(url: ArchiveUrl, query: str = "") -> Target:
     """
     path = url.path.replace("+", "%2B")
     sent = "&".join(filter(None, (query, url.sent_query)))
-    return Target(url, f"{path}?{sent}" if sent else path)
+    return RequestTarget(url, f"{path}?{sent}" if sent else path)
 
 
-def redirected(target: Target, location: str) -> Target:
+def redirected(target: RequestTarget, location: str) -> RequestTarget:
     """Return the target of a redirect.
 
     Raises:
@@ -69,7 +69,7 @@ def redirected(target: Target, location: str) -> Target:
     if url.scheme not in ("http", "https"):
         raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")
     path = parts.path or "/"
-    return Target(url, f"{path}?{parts.query}" if parts.query else path, redirected=True)
+    return RequestTarget(url, f"{path}?{parts.query}" if parts.query else path, redirected=True)
 
 
 def _sent_form(location: str) -> str:

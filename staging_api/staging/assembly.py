@@ -9,7 +9,7 @@ from staging_api.catalogue.absence import absent_member
 from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArtifactNotFound
 from staging_api.formats.extractors import EXTRACTORS
-from staging_api.formats.model import Keep, Limits, Member
+from staging_api.formats.model import Keep, Member, UnpackLimits
 from staging_api.name_table import NameTable
 from staging_api.sources.model import SourceObject
 from staging_api.staging.cached_objects import CacheHit, SourceLookup, retry_if_removed
@@ -63,7 +63,7 @@ class ArtifactAssembly:
         return self._choice.is_plain
 
     def unpack(
-        self, lookup: SourceLookup, reader: ObjectReader, own: Path | None, limits: Limits
+        self, lookup: SourceLookup, reader: ObjectReader, own: Path | None, limits: UnpackLimits
     ) -> None:
         """Read one object, unpack it, and compare it with the digests that its source declares.
 

@@ -1,13 +1,15 @@
 """The duties of a worker beside stagings, as steps of housekeeping."""
 
 import threading
+from collections.abc import Callable
 
 from staging_api.db import idempotency_rows
+from staging_api.db.engine import Database
 from staging_api.locks import store as locks
 from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.counts import Counts
-from staging_api.staging.housekeeping import Done, Step
+from staging_api.staging.housekeeping import HousekeepingStep, StepResult
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.quota import Quota
 from staging_api.staging.reconcile import check_next
@@ -25,96 +27,72 @@ _STALE_SECONDS = 24 * 3600.0
 _RESPONSE_SECONDS = 24 * 3600.0
 
 
-def database_steps(stagings: StagingService) -> list[Step]:
+def database_steps(stagings: StagingService) -> list[HousekeepingStep]:
     """Return the steps that need only the database."""
-    database, terms = stagings.database, stagings.store
-
-    def record_expired() -> None:
-        with database.connect() as conn:
-            locks.record_expired(conn, stagings.locks.holder)
-
-    def extend_lock_history() -> None:
-        with database.connect() as conn:
-            locks.extend_history(conn)
-
-    def delete_unused_scopes() -> None:
-        with database.connect() as conn:
-            locks.delete_unused_scopes(conn)
-
-    def delete_old_responses() -> None:
-        with database.connect() as conn:
-            idempotency_rows.delete_old(conn, _RESPONSE_SECONDS)
-
-    def extend_events() -> None:
-        with database.connect() as conn:
-            repository.extend_events(conn)
-
-    def delete_dead_reservations() -> None:
-        with database.connect() as conn:
-            repository.forget_dead_reservations(conn)
-
-    def compact_ledger() -> None:
-        with database.connect() as conn:
-            repository.compact_ledger(conn)
-
-    def forget_polls() -> None:
-        with database.connect() as conn:
-            repository.forget_polls(conn, terms.grace_seconds)
+    holder, grace = stagings.locks.holder, stagings.store.grace_seconds
+    writes: list[tuple[str, float, Callable[..., object]]] = [
+        ("expired locks", _OFTEN_SECONDS, lambda conn: locks.record_expired(conn, holder)),
+        ("months of locks", _SELDOM_SECONDS, locks.extend_history),
+        ("months of events", _SELDOM_SECONDS, repository.extend_events),
+        ("unused lock scopes", _SELDOM_SECONDS, locks.delete_unused_scopes),
+        (
+            "responses to Idempotency-Keys",
+            _SELDOM_SECONDS,
+            lambda conn: idempotency_rows.delete_old(conn, _RESPONSE_SECONDS),
+        ),
+        ("dead reservations", _OFTEN_SECONDS, repository.forget_dead_reservations),
+        ("ledger", _OFTEN_SECONDS, repository.compact_ledger),
+        ("upload polls", _SELDOM_SECONDS, lambda conn: repository.forget_polls(conn, grace)),
+    ]
+    steps = [
+        HousekeepingStep(name, every_seconds, _with_connection(stagings.database, write))
+        for name, every_seconds, write in writes
+    ]
 
     def forget_dropped() -> None:
         stagings.upkeep.forget_dropped()
 
-    return [
-        Step("expired locks", _OFTEN_SECONDS, record_expired),
-        Step("months of locks", _SELDOM_SECONDS, extend_lock_history),
-        Step("months of events", _SELDOM_SECONDS, extend_events),
-        Step("unused lock scopes", _SELDOM_SECONDS, delete_unused_scopes),
-        Step("responses to Idempotency-Keys", _SELDOM_SECONDS, delete_old_responses),
-        Step("dead reservations", _OFTEN_SECONDS, delete_dead_reservations),
-        Step("ledger", _OFTEN_SECONDS, compact_ledger),
-        Step("rows of dropped packs", _OFTEN_SECONDS, forget_dropped),
-        Step("upload polls", _SELDOM_SECONDS, forget_polls),
-    ]
+    return [*steps, HousekeepingStep("rows of dropped packs", _OFTEN_SECONDS, forget_dropped)]
 
 
-def report_steps(stagings: StagingService) -> list[Step]:
+def report_steps(stagings: StagingService) -> list[HousekeepingStep]:
     """Return the steps that count for people: they read much, and nothing waits for them."""
 
-    def count_events() -> Done:
-        return Done(more=Counts(stagings.database).count())
+    def count_events() -> StepResult:
+        return StepResult(more=Counts(stagings.database).count())
 
     return [
-        Step("counts", _COUNTS_SECONDS, count_events),
-        Step("use of the store", _OFTEN_SECONDS, lambda: count_usage(stagings.upkeep)),
+        HousekeepingStep("counts", _COUNTS_SECONDS, count_events),
+        HousekeepingStep("use of the store", _OFTEN_SECONDS, lambda: count_usage(stagings.upkeep)),
     ]
 
 
-def store_steps(stagings: StagingService) -> list[Step]:
+def store_steps(stagings: StagingService) -> list[HousekeepingStep]:
     """Return the steps that need the store."""
     upkeep = stagings.upkeep
 
-    def sweep() -> Done:
+    def sweep() -> StepResult:
         upkeep.identity.check()
         upkeep.check_clocks()
-        return Done(failed=len(upkeep.blobs.sweep(_STALE_SECONDS).failed))
+        return StepResult(failed=len(upkeep.blobs.sweep(_STALE_SECONDS).failed))
 
-    def collect() -> Done:
+    def collect() -> StepResult:
         turn = upkeep.collect_some()
-        return Done(more=turn.may_be_more, failed=turn.failed)
+        return StepResult(more=turn.may_be_more, failed=turn.failed)
 
-    def compare() -> Done:
+    def compare() -> StepResult:
         found = check_next(upkeep)
-        return Done(failed=found.failed if found else 0)
+        return StepResult(failed=found.failed if found else 0)
 
     return [
-        Step("quota", _OFTEN_SECONDS, Quota(upkeep).keep),
-        Step("collection", _OFTEN_SECONDS, collect),
-        Step("comparison", _OFTEN_SECONDS, compare),
-        Step("sweep", _SWEEP_SECONDS, sweep),
+        HousekeepingStep("quota", _OFTEN_SECONDS, Quota(upkeep).keep),
+        HousekeepingStep("collection", _OFTEN_SECONDS, collect),
+        HousekeepingStep("comparison", _OFTEN_SECONDS, compare),
+        HousekeepingStep("sweep", _SWEEP_SECONDS, sweep),
     ]
 
 
-def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
+def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[HousekeepingStep]:
     """Return the steps that read contents again."""
     origin = RequestOrigin(caller="upkeep")
 
@@ -124,11 +102,19 @@ def scrub_steps(stagings: StagingService, stop: threading.Event) -> list[Step]:
 
     scrub = Scrub(stagings.upkeep, stage_again, stop)
 
-    def turn() -> Done:
+    def turn() -> StepResult:
         if not stagings.store.scrub_bytes_per_second:
-            return Done()
+            return StepResult()
         stagings.upkeep.identity.check()
         found = scrub.turn()
-        return Done(more=bool(found.good or found.corrupt), failed=found.failed)
+        return StepResult(more=bool(found.good or found.corrupt), failed=found.failed)
 
-    return [Step("scrub", 1.0, turn)]
+    return [HousekeepingStep("scrub", 1.0, turn)]
+
+
+def _with_connection(database: Database, write: Callable[..., object]) -> Callable[[], None]:
+    def run() -> None:
+        with database.connect() as conn:
+            write(conn)
+
+    return run

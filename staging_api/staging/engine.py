@@ -30,7 +30,7 @@ from staging_api.errors import (
     StagingApiError,
 )
 from staging_api.formats.extractors import EXTRACTORS
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.sources.model import Source, SourceObject, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import (
@@ -89,7 +89,7 @@ def fetch(
     *,
     owner: str = "staging",
     names: Sequence[str] | None = None,
-    limits: Limits | None = None,
+    limits: UnpackLimits | None = None,
     speed: Speed | None = None,
     pack_below: int = 0,
 ) -> FetchedArtifact | None:
@@ -120,7 +120,7 @@ def fetch(
     """
     names = source.names() if names is None else names
     hooks, refusals = hooks or FetchHooks(), list[StagingApiError]()
-    limits = replace(limits or Limits(), **dict[str, Any](kind.limits))
+    limits = replace(limits or UnpackLimits(), **dict[str, Any](kind.limits))
     warnings = list(warnings_of(names))
     for way in kind.ways(names, build):
         attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits, pack_below)
@@ -157,7 +157,7 @@ class _Attempt:
     store: BlobStore
     hooks: FetchHooks
     owner: str
-    limits: Limits
+    limits: UnpackLimits
     pack_below: int
 
     def bring(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:

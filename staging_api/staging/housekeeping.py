@@ -28,7 +28,7 @@ _LONGEST_RETRY_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Done:
+class StepResult:
     """What a step did.
 
     Attributes:
@@ -41,7 +41,7 @@ class Done:
 
 
 @dataclass
-class Step:
+class HousekeepingStep:
     """One duty.
 
     Attributes:
@@ -52,7 +52,7 @@ class Step:
 
     name: str
     every_seconds: float
-    run: Callable[[], Done | None]
+    run: Callable[[], StepResult | None]
     due_at: float = field(default=0.0, init=False)
     failures: int = field(default=0, init=False)
 
@@ -60,7 +60,7 @@ class Step:
 class Housekeeping:
     """A thread that does its steps in turns, until it is stopped."""
 
-    def __init__(self, name: str, steps: Sequence[Step]) -> None:
+    def __init__(self, name: str, steps: Sequence[HousekeepingStep]) -> None:
         self._steps = steps
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"housekeeping {name}", daemon=True)
@@ -89,9 +89,9 @@ class Housekeeping:
             next_at = min(step.due_at for step in self._steps)
             self._stop.wait(max(next_at - time.monotonic(), 0.01))
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: HousekeepingStep) -> None:
         try:
-            done = step.run() or Done()
+            done = step.run() or StepResult()
         except Exception as error:
             step.failures += 1
             metrics.HOUSEKEEPING_FAILURES.labels(step.name).inc()

@@ -33,7 +33,7 @@ from staging_api.errors import (
     Invalid,
     LockHeld,
 )
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.model import LockKind
@@ -56,7 +56,7 @@ from staging_api.staging.record import StagingRecords
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
-from staging_api.staging.uploads import Upload, UploadTerms
+from staging_api.staging.uploads import UploadProgress, UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.witnesses import Witnesses, may_have_no_list
 from staging_api.staging.work import FOR_CLIENT, Holds, Work, WorkMode
@@ -83,7 +83,7 @@ class StagingService:
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
     speed: Speed = field(default_factory=Speed)
-    limits: Limits = field(default_factory=Limits)
+    limits: UnpackLimits = field(default_factory=UnpackLimits)
     packs: Packs = field(default_factory=Packs)
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
 
@@ -331,7 +331,7 @@ class StagingService:
                 blobs=self.blobs,
                 source=source,
                 witnesses=Witnesses(source, probes=may_have_no_list(request.url)),
-                upload=Upload(
+                upload=UploadProgress(
                     self.database,
                     source,
                     request,

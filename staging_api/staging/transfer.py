@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from staging_api.errors import ArchiveCorrupt, SourceChanged, StoreFailed
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.sources.model import Source, SourceObject, vouch
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import SourceLookup, open_cached
@@ -34,7 +34,7 @@ class Transfer:
     source: Source
     store: BlobStore
     monitor: TransferMonitor
-    limits: Limits
+    limits: UnpackLimits
     speed: Speed
     verified_first: bool
     checkpoint: Callable[[str], None]

@@ -62,7 +62,7 @@ class UploadTerms:
     options: SourceOptions = field(default_factory=SourceOptions)
 
 
-class Upload:
+class UploadProgress:
     """What one archive has so far, for one staging that is worked on."""
 
     def __init__(

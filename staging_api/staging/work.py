@@ -18,7 +18,7 @@ from staging_api.errors import (
     StoreAbsent,
     Unavailable,
 )
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
@@ -33,7 +33,7 @@ from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import Upkeep
-from staging_api.staging.uploads import Upload
+from staging_api.staging.uploads import UploadProgress
 from staging_api.staging.witnesses import Witnesses
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blobs import BlobStore
@@ -86,14 +86,14 @@ class Work:
     database: Database
     blobs: BlobStore
     source: Source
-    upload: Upload
+    upload: UploadProgress
     witnesses: Witnesses
     staging_id: str
     request: StagingRequest
     holds: Holds
     upkeep: Upkeep
     speed: Speed
-    limits: Limits
+    limits: UnpackLimits
     packs: Packs
     mode: WorkMode
     shutdown: Shutdown

@@ -31,7 +31,7 @@ from staging_api.errors import (
 from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.duties import database_steps, report_steps, scrub_steps, store_steps
-from staging_api.staging.housekeeping import Housekeeping, Step
+from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep
 from staging_api.staging.repository import Turn
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
@@ -184,7 +184,9 @@ class Worker:
 
     def _housekeeping(self) -> tuple[Housekeeping, ...]:
         """Return the duties of a worker, by the resource that they need."""
-        chores = [Step(name, _CHORE_SECONDS, chore) for name, chore in self._chores.items()]
+        chores = [
+            HousekeepingStep(name, _CHORE_SECONDS, chore) for name, chore in self._chores.items()
+        ]
         return (
             Housekeeping("of the database", database_steps(self._stagings)),
             Housekeeping("of the store", store_steps(self._stagings)),

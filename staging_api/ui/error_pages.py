@@ -13,7 +13,7 @@ from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.page import wants_page
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
-from staging_api.ui.screen import Screen, Shown
+from staging_api.ui.screen import Screen, ScreenContent
 from staging_api.ui.shell import layout_of
 
 
@@ -38,7 +38,7 @@ class ErrorPages:
         problem = problem_of(error, getattr(req.context, "request_id", ""))
         if isinstance(error, FalconRefusal):
             problem = replace(problem, code=code_of_refusal(status))
-        shown = Shown("error.html", f"{status} {problem.title}", mood="bad", live=False)
+        shown = ScreenContent("error.html", f"{status} {problem.title}", mood="bad", live=False)
         layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
         names = {
             **layout,

@@ -15,13 +15,15 @@ from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, LockHel
 from staging_api.locks.hold import Locks, RequestOrigin, hold
 from staging_api.locks.model import IDEMPOTENCY
 from staging_api.locks.responses import KeptResponse, KeptResponses
-from staging_api.ui.screen import Done, Form
+from staging_api.ui.screen import ActionDone, Form
 
 _WAIT_SECONDS = 10.0
 _SEE_OTHER = 303
 
 
-def done_once(locks: Locks, origin: RequestOrigin, form: Form, act: Callable[[], Done]) -> Done:
+def done_once(
+    locks: Locks, origin: RequestOrigin, form: Form, act: Callable[[], ActionDone]
+) -> ActionDone:
     """Do `act`, or return where it led when this form was sent before.
 
     Raises:
@@ -51,4 +53,4 @@ def done_once(locks: Locks, origin: RequestOrigin, form: Form, act: Callable[[],
         ) from None
     if found.request_sha256 != digest:
         raise IdempotencyKeyReused("this page was sent before, filled in otherwise: reload it")
-    return Done(found.headers["location"])
+    return ActionDone(found.headers["location"])

@@ -26,11 +26,19 @@ from staging_api.ui.freshness import Fragment, Fragments
 from staging_api.ui.once import done_once
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
-from staging_api.ui.screen import Action, Done, Form, Screen, Shown, View, roles_of
+from staging_api.ui.screen import (
+    ActionDone,
+    Form,
+    Screen,
+    ScreenAction,
+    ScreenContent,
+    View,
+    roles_of,
+)
 from staging_api.ui.shell import layout_of
 
 
-class Page:
+class HtmlPage:
     """One screen."""
 
     answers_head = True
@@ -93,19 +101,19 @@ class Page:
         except StagingApiError as error:
             self._send(req, resp, view, error, form)
             return
-        if isinstance(done, Shown):
+        if isinstance(done, ScreenContent):
             self._send_shown(req, resp, view, done, form=form)
             return
         mark = "&" if "?" in done.location else "?"
         go_to(resp, f"{done.location}{mark}{urlencode({'done': name})}")
 
-    def _done(self, action: Action, view: View, form: Form) -> Done | Shown:
+    def _done(self, action: ScreenAction, view: View, form: Form) -> ActionDone | ScreenContent:
         if not form.get("once"):
             return action.run(self._deps, view, form)
 
-        def act() -> Done:
+        def act() -> ActionDone:
             done = action.run(self._deps, view, form)
-            if not isinstance(done, Done):
+            if not isinstance(done, ActionDone):
                 raise TypeError("what is shown at once is not kept for a second request")
             return done
 
@@ -130,7 +138,7 @@ class Page:
         req: falcon.Request,
         resp: falcon.Response,
         view: View,
-        shown: Shown,
+        shown: ScreenContent,
         *,
         error: StagingApiError | None = None,
         form: Form | None = None,
@@ -180,7 +188,7 @@ def wants_page(req: falcon.Request) -> bool:
     return req.client_prefers((falcon.MEDIA_JSON, falcon.MEDIA_HTML)) == falcon.MEDIA_HTML
 
 
-def _check_role(req: falcon.Request, action: Action) -> None:
+def _check_role(req: falcon.Request, action: ScreenAction) -> None:
     roles = roles_of(action.call)
     if roles and not roles & req.context.roles:
         raise Forbidden(

@@ -19,7 +19,7 @@ _ADVICE: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class ErrorContent:
     """One error.
 
     Attributes:
@@ -41,10 +41,10 @@ class Problem:
         return "; ".join(each.message for each in self.fields if each.field == name)
 
 
-def problem_of(error: StagingApiError, request_id: str) -> Problem:
+def problem_of(error: StagingApiError, request_id: str) -> ErrorContent:
     """Return an error as a page shows it."""
     lock = error.extra.get("lock")
-    return Problem(
+    return ErrorContent(
         code=error.code,
         title=error.title,
         detail=error.detail,

@@ -12,7 +12,7 @@ from staging_api.ui.audit_csv import AuditCsv
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.error_pages import ErrorPages
 from staging_api.ui.freshness import Fragments
-from staging_api.ui.page import Page
+from staging_api.ui.page import HtmlPage
 from staging_api.ui.screen import Screen, roles_of
 from staging_api.ui.screens import (
     apt,
@@ -162,7 +162,7 @@ def _row(screen: Screen, deps: UiDependencies, fragments: Fragments, errors: Err
     # Programs that ask for / get what the API answers there.
     index = next((route.make for route in ROUTES if route.path == screen.path), None)
 
-    def make(api: AppDependencies) -> Page:
-        return Page(screen, deps, SCREENS, fragments, index and index(api))
+    def make(api: AppDependencies) -> HtmlPage:
+        return HtmlPage(screen, deps, SCREENS, fragments, index and index(api))
 
     return Route(screen.path, screen.roles, make, errors=errors)

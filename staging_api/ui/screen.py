@@ -69,7 +69,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ScreenContent:
     """What a screen shows.
 
     Attributes:
@@ -92,25 +92,25 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Done:
+class ActionDone:
     """An action that was done: where its result is seen."""
 
     location: str
 
 
 Form = Mapping[str, str]
-Show = Callable[[UiDependencies, View], Shown]
+Show = Callable[[UiDependencies, View], ScreenContent]
 #: Does it; what changes nothing may show its result at once.
-Run = Callable[[UiDependencies, View, Form], Done | Shown]
+Run = Callable[[UiDependencies, View, Form], ActionDone | ScreenContent]
 
 
 @dataclass(frozen=True)
-class Action:
+class ScreenAction:
     """What can be done on a screen, by POST of a form to its page.
 
     Attributes:
         call: the call of the API that does the same; its roles may do it.
-        said: a sentence for the page that `Done` leads to.
+        said: a sentence for the page that `ActionDone` leads to.
     """
 
     call: str
@@ -133,7 +133,7 @@ class Screen:
     path: str
     show: Show
     call: str | None
-    actions: Mapping[str, Action] = field(default_factory=dict)
+    actions: Mapping[str, ScreenAction] = field(default_factory=dict)
     label: str = ""
     key: str = ""
 

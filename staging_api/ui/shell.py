@@ -11,7 +11,7 @@ from staging_api.identity.authenticators import ANONYMOUS
 from staging_api.identity.model import Role
 from staging_api.ui.assets import build_id
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Screen, Shown, roles_of
+from staging_api.ui.screen import Screen, ScreenContent, roles_of
 
 THEME_COOKIE = "staging-theme"
 THEMES = ("auto", "light", "dark")
@@ -32,7 +32,7 @@ def layout_of(
     deps: UiDependencies,
     req: falcon.Request,
     screens: Iterable[Screen],
-    shown: Shown,
+    shown: ScreenContent,
     now: datetime,
 ) -> Mapping[str, Any]:
     """Return the names that ``base.html`` needs beside those of the screen."""

@@ -32,7 +32,7 @@ from staging_api.ui.answering import check_same_origin, form_of, go_to, is_own_p
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
-from staging_api.ui.screen import Screen, Shown
+from staging_api.ui.screen import Screen, ScreenContent
 from staging_api.ui.shell import layout_of
 
 PATH = "/ui/sign-in"
@@ -88,7 +88,7 @@ class SignIn:
         signed_in = None
         with suppress(StagingApiError):
             signed_in = sessions and sessions.principal(req.env)
-        shown = Shown("sign_in.html", "Sign in", live=False)
+        shown = ScreenContent("sign_in.html", "Sign in", live=False)
         layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
         names = {
             **layout,

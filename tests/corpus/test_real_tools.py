@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.formats import tar
 from staging_api.formats import zip as unzip
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from tests.archives import InMemory, unpack
 
 pytestmark = pytest.mark.system
@@ -114,7 +114,7 @@ def as_a_tool_unpacks(data: bytes, tool: str, folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", TARS)
 def test_a_real_tar_is_unpacked_as_tar_does(name, files, tmp_path):
     data = made(TARS[name], files)
-    found = unpack(tar.extract, InMemory(data), limits=Limits(window_bytes=512 << 20))[0]
+    found = unpack(tar.extract, InMemory(data), limits=UnpackLimits(window_bytes=512 << 20))[0]
     if "--zstd" in TARS[name] or "zstd" in name:
         unpacker = ["zstd", "-dcq", "--long=31"]
         data = subprocess.run(unpacker, input=data, capture_output=True, check=True).stdout

@@ -153,9 +153,9 @@ MOMENTS = [
     ("local_folder.LocalFolder.has", 30),
     ("download.fetch", 1),
     ("streaming.write", 20),
-    ("download._Part.append", 1),
-    ("download._Part.append", 3),
-    ("download._Part.appear_as", 1),
+    ("download._ReceivedPart.append", 1),
+    ("download._ReceivedPart.append", 3),
+    ("download._ReceivedPart.appear_as", 1),
     ("local_folder.LocalFolder.note", 1),
     ("local_folder.LocalFolder.note", 25),
     ("local_folder.LocalFolder.tidy", 1),
@@ -204,7 +204,7 @@ def test_bytes_that_came_before_a_kill_are_not_fetched_again(
     at: Bench, url: str, client: StagingClient, tmp_path: Path
 ) -> None:
     archive_url, to = staged(at), tmp_path / "to"
-    given = [url, archive_url, str(to), "download._Part.append", "3"]
+    given = [url, archive_url, str(to), "download._ReceivedPart.append", "3"]
     subprocess.run([sys.executable, "-c", KILLED, *given], timeout=60, check=False)
     (part,) = (to / ".staging-api/parts").iterdir()
     came = part.stat().st_size

@@ -15,7 +15,7 @@ from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.errors import StagingApiError, StoreFailed, Unavailable
 from staging_api.staging import reconcile, repository
 from staging_api.staging.duties import database_steps, store_steps
-from staging_api.staging.housekeeping import Done, Housekeeping, Step
+from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep, StepResult
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.worker import Worker
 from staging_api.store.folder_store import FolderStore
@@ -57,12 +57,12 @@ def test_a_failing_step_is_counted_and_retried_while_other_steps_run() -> None:
     def fails() -> None:
         raise ZeroDivisionError("not an error of ours")
 
-    def passes_over() -> Done:
+    def passes_over() -> StepResult:
         done.append("items")
-        return Done(failed=3)
+        return StepResult(failed=3)
 
     before = failures("bad"), failures("items")
-    steps = [Step("bad", 1, fails), Step("items", 1, passes_over)]
+    steps = [HousekeepingStep("bad", 1, fails), HousekeepingStep("items", 1, passes_over)]
     Housekeeping("test", steps).turn()
     assert done == ["items"]
     assert (failures("bad") - before[0], failures("items") - before[1]) == (1, 3)
@@ -81,7 +81,7 @@ def test_only_an_unexpected_error_is_logged_with_a_traceback(
     def fails() -> None:
         raise ZeroDivisionError("not an error of ours")
 
-    steps = [Step("database", 1, finds_no_database), Step("bad", 1, fails)]
+    steps = [HousekeepingStep("database", 1, finds_no_database), HousekeepingStep("bad", 1, fails)]
     Housekeeping("test", steps).turn()
     foreseen, surprise = caplog.records
     assert "cannot be reached" in foreseen.getMessage()
@@ -92,12 +92,16 @@ def test_only_an_unexpected_error_is_logged_with_a_traceback(
 def test_a_step_with_more_to_do_runs_again_after_the_other_steps() -> None:
     done: list[str] = []
 
-    def slow(name: str) -> Done:
+    def slow(name: str) -> StepResult:
         done.append(name)
-        return Done(more=len(done) < 5)
+        return StepResult(more=len(done) < 5)
 
     keeping = Housekeeping(
-        "test", [Step("a", 60, lambda: slow("a")), Step("b", 60, lambda: slow("b"))]
+        "test",
+        [
+            HousekeepingStep("a", 60, lambda: slow("a")),
+            HousekeepingStep("b", 60, lambda: slow("b")),
+        ],
     )
     keeping.start()
     eventually(lambda: len(done) >= 6, "the steps did not come again")

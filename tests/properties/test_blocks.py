@@ -22,7 +22,7 @@ from staging_api.publishing.blocks import (
     measure,
     recut,
 )
-from staging_api.publishing.indices import Entry, entries_of
+from staging_api.publishing.indices import IndexEntry, entries_of
 from tests.packages import entry
 
 DECODERS: dict[Form, Callable[[bytes], bytes]] = {
@@ -39,26 +39,26 @@ MANY = {made.key: made for made in (entry(f"pkg-{n:04}", padding=3000) for n in 
 class Store:
     """The blocks of one index, and which of them were read."""
 
-    def __init__(self, entries: dict[bytes, Entry]) -> None:
+    def __init__(self, entries: dict[bytes, IndexEntry]) -> None:
         blocks = list(cut(in_order(entries)))
         self.layout = [block.ref for block in blocks]
         self.texts = {block.ref: block.text for block in blocks}
         self.loaded: list[BlockRef] = []
 
-    def load(self, ref: BlockRef) -> list[Entry]:
+    def load(self, ref: BlockRef) -> list[IndexEntry]:
         self.loaded.append(ref)
         return entries_of(self.texts[ref])
 
-    def change(self, changes: dict[bytes, Entry | None]) -> list[BlockRef]:
+    def change(self, changes: dict[bytes, IndexEntry | None]) -> list[BlockRef]:
         after = list(recut(self.layout, changes, self.load))
         return [each if isinstance(each, BlockRef) else each.ref for each in after]
 
 
-def in_order(entries: dict[bytes, Entry]) -> list[Entry]:
+def in_order(entries: dict[bytes, IndexEntry]) -> list[IndexEntry]:
     return [entries[key] for key in sorted(entries)]
 
 
-def cut_refs(entries: dict[bytes, Entry]) -> list[BlockRef]:
+def cut_refs(entries: dict[bytes, IndexEntry]) -> list[BlockRef]:
     return [block.ref for block in cut(in_order(entries))]
 
 
@@ -100,13 +100,13 @@ def test_a_change_gives_the_blocks_of_a_fresh_cut(
     missing: set[bytes], put: set[bytes], gone: set[bytes]
 ) -> None:
     before = {key: each for key, each in MANY.items() if key not in missing}
-    changes: dict[bytes, Entry | None] = {key: MANY[key] for key in put} | dict.fromkeys(gone)
+    changes: dict[bytes, IndexEntry | None] = {key: MANY[key] for key in put} | dict.fromkeys(gone)
     after = {key: each for key, each in (before | changes).items() if each is not None}
     assert Store(before).change(changes) == cut_refs(after)
 
 
 def test_an_index_can_begin_and_end_empty() -> None:
-    everything: dict[bytes, Entry | None] = dict(MANY)
+    everything: dict[bytes, IndexEntry | None] = dict(MANY)
     assert Store({}).change(everything) == cut_refs(MANY)
     assert Store(MANY).change(dict.fromkeys(MANY)) == []
     assert Store({}).change({}) == []

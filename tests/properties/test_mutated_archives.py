@@ -9,10 +9,10 @@ import pytest
 from staging_api.errors import StagingApiError
 from staging_api.formats import tar
 from staging_api.formats import zip as unzip
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from tests.archives import InMemory, header, streamed_zip, tar_of, unpack, zip_of
 
-LIMITS = Limits(total_bytes=1 << 20, member_bytes=1 << 20, members=1000, header_bytes=1 << 20)
+LIMITS = UnpackLimits(total_bytes=1 << 20, member_bytes=1 << 20, members=1000, header_bytes=1 << 20)
 FILES = [("a.txt", b"alpha" * 50), ("d/b.bin", bytes(range(256))), ("empty", b"")]
 ARCHIVES = {
     "tar": (tar.extract, tar_of(*FILES, ("x" * 120, b""), header("l", b"2", "a.txt"))),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from staging_api.documents.model import Document, Limits, RenderingFailed
+from staging_api.documents.model import Document, DocumentLimits, RenderingFailed
 from staging_api.documents.provenance import users
 from staging_api.documents.redaction import redacted
 from staging_api.documents.rendering import Rendering, render
@@ -226,7 +226,7 @@ def test_only_what_changed_is_related_again():
 
 def test_what_was_kept_counts_towards_the_limit():
     values = [policy(), *(doc(f"d{number}", "x" * 1000) for number in range(10))]
-    limits = Limits(rendered_size=12_500)
+    limits = DocumentLimits(rendered_size=12_500)
     before = render(documents(*values), limits=limits)
     more = documents(*values, doc("more", "y" * 2000))
     for previous in (None, before):

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from staging_api.documents.model import Limits
+from staging_api.documents.model import DocumentLimits
 from staging_api.documents.reading import read_stream
 from staging_api.documents.text import dump
 
@@ -74,7 +74,7 @@ def test_readers_of_both_versions_and_ours_read_what_was_written(value):
     text = dump([value])
     assert yaml.safe_load(text) == value
     assert yaml.load(text, Loader=Core) == value
-    stream = read_stream(text.encode(), Limits())
+    stream = read_stream(text.encode(), DocumentLimits())
     assert stream.findings == []
     assert [node.value for node in stream.nodes] == [value]
 

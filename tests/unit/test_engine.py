@@ -18,7 +18,7 @@ from staging_api.errors import (
     LimitExceeded,
     SourceChanged,
 )
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
 from staging_api.store.folder_store import FolderStore
@@ -189,7 +189,7 @@ def test_an_unsafe_archive_leaves_no_file_at_all(store, tmp_path):
 def test_limits_apply_to_a_plain_object(store):
     source = MemorySource({"object": bytes(100)})
     with pytest.raises(LimitExceeded):
-        engine.fetch(kind_of(), source, BUILD, store, limits=Limits(member_bytes=99))
+        engine.fetch(kind_of(), source, BUILD, store, limits=UnpackLimits(member_bytes=99))
 
 
 def test_progress_is_reported_and_ends_at_the_total(store):

@@ -8,7 +8,7 @@ import pytest
 
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, LimitExceeded
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from staging_api.staging import engine
 from staging_api.store.folder_store import FolderStore
 from tests.archives import header, tar_of, zip_of
@@ -95,7 +95,7 @@ ZIP = zip_of(("x.bin", b"content"))
 )
 def test_an_alternative_that_cannot_be_taken_falls_back_to_the_next(store, damaged, says):
     source = MemorySource({"image.tar": damaged, "image.zip": ZIP})
-    found = engine.fetch(two_ways(), source, BUILD, store, limits=Limits(member_bytes=1000))
+    found = engine.fetch(two_ways(), source, BUILD, store, limits=UnpackLimits(member_bytes=1000))
     assert found is not None
     assert contents(found, store) == {"x.bin": b"content"}
     (warning,) = found.warnings
@@ -126,7 +126,7 @@ def test_an_optional_artifact_of_which_a_tar_has_nothing_is_missing(store, data)
 def test_the_limits_of_an_entry_are_used_instead_of_those_of_the_service(store):
     data = gzip.compress(tar_of(("zeros", bytes(4 << 20))))
     kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("object"), extract="tar"),))
-    limits = Limits(ratio=100, ratio_floor_bytes=1 << 20)
+    limits = UnpackLimits(ratio=100, ratio_floor_bytes=1 << 20)
     with pytest.raises(LimitExceeded, match="STAGING_UNPACK_RATIO"):
         engine.fetch(kind, MemorySource({"object": data}), BUILD, store, limits=limits)
     own = replace(kind, limits=(("ratio", 0),))

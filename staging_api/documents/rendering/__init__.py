@@ -2,6 +2,6 @@
 
 from staging_api.documents.rendering.engine import render
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
-from staging_api.documents.rendering.tracing import Origin, Step, Trace
+from staging_api.documents.rendering.tracing import Origin, Trace, TraceStep
 
-__all__ = ["Origin", "RenderedDocument", "Rendering", "Step", "Trace", "render"]
+__all__ = ["Origin", "RenderedDocument", "Rendering", "Trace", "TraceStep", "render"]

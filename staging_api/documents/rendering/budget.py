@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from staging_api.documents.model import Fault, Finding, Identity, Level, Limits
+from staging_api.documents.model import DocumentLimits, Fault, Finding, Identity, Level
 from staging_api.documents.patterns import Budget
 
 
@@ -21,7 +21,7 @@ class Unrenderable(Exception):
 class RenderingBudget:
     """The budgets of one rendering, and the warnings of the document at hand."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DocumentLimits) -> None:
         """Begin with nothing spent."""
         self.limits = limits
         self.patterns = Budget(limits.pattern_seconds)

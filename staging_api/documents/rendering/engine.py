@@ -10,10 +10,10 @@ from staging_api.documents.lines import line_of
 from staging_api.documents.model import (
     DEFAULT_LIMITS,
     Document,
+    DocumentLimits,
     Fault,
     Finding,
     Identity,
-    Limits,
     RenderingFailed,
 )
 from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
@@ -31,7 +31,7 @@ _MOST_NAMED = 20
 def render(
     documents: Iterable[Document],
     previous: Rendering | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: DocumentLimits = DEFAULT_LIMITS,
 ) -> Rendering:
     """Layer, replace and substitute all documents of a revision.
 
@@ -53,7 +53,7 @@ def render(
     return Rendering(dict(sorted(walk.done.items())), relations)
 
 
-def _order(relations: Relations, limits: Limits) -> list[Identity]:
+def _order(relations: Relations, limits: DocumentLimits) -> list[Identity]:
     """Put every document that a change reaches behind those that it needs."""
     # A cycle that was not there before has a document that changed, so all of it is reached.
     reached = relations.reached_from(relations.touched)
@@ -93,7 +93,7 @@ class _Walk:
         self,
         relations: Relations,
         previous: Mapping[Identity, RenderedDocument],
-        limits: Limits,
+        limits: DocumentLimits,
     ) -> None:
         self._relations = relations
         self._previous = previous
@@ -175,13 +175,13 @@ def _digest(document: Document, needed: Sequence[RenderedDocument], *, layered: 
     return sha256(f"{document.digest}{layered}{digests}".encode()).hexdigest()
 
 
-def _fail_if_any(findings: list[Finding], relations: Relations, limits: Limits) -> None:
+def _fail_if_any(findings: list[Finding], relations: Relations, limits: DocumentLimits) -> None:
     if findings:
         raise RenderingFailed(_with_lines(findings, relations, limits))
 
 
 def _with_lines(
-    findings: list[Finding], relations: Relations, limits: Limits
+    findings: list[Finding], relations: Relations, limits: DocumentLimits
 ) -> tuple[Finding, ...]:
     """Give findings in the order of their documents, with the lines of the posted texts."""
     documents = relations.documents

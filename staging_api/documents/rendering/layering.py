@@ -1,12 +1,12 @@
 """Layering: a child's actions, run in order on a copy of its parent's finished data."""
 
 from staging_api.documents.editing import PlaceUnusable
-from staging_api.documents.model import Action, Document, Fault, Method
+from staging_api.documents.model import Document, Fault, LayeringAction, Method
 from staging_api.documents.paths import MISSING, get, path_text
 from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
 from staging_api.documents.rendering.draft import Draft
 from staging_api.documents.rendering.model import RenderedDocument
-from staging_api.documents.rendering.tracing import Step, Trace
+from staging_api.documents.rendering.tracing import Trace, TraceStep
 
 
 def layer(child: Document, parent: RenderedDocument, own: Trace, work: RenderingBudget) -> Draft:
@@ -15,7 +15,7 @@ def layer(child: Document, parent: RenderedDocument, own: Trace, work: Rendering
     Raises:
         Unrenderable: `MISSING_DOCUMENT_KEY`, naming the action and both documents.
     """
-    step = Step(child.identity, "layeringDefinition.parentSelector")
+    step = TraceStep(child.identity, "layeringDefinition.parentSelector")
     draft = Draft(parent.data, parent.trace.further((step,)))
     for number, action in enumerate(child.actions):
         instruction = f"layeringDefinition.actions[{number}]"
@@ -31,7 +31,9 @@ def layer(child: Document, parent: RenderedDocument, own: Trace, work: Rendering
     return draft
 
 
-def _act(draft: Draft, action: Action, child: Document, own: Trace, work: RenderingBudget) -> None:
+def _act(
+    draft: Draft, action: LayeringAction, child: Document, own: Trace, work: RenderingBudget
+) -> None:
     path = action.path
     if action.method is Method.DELETE:
         draft.remove(path, own)

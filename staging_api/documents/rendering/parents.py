@@ -21,7 +21,7 @@ def pairs_of(labels: Mapping[str, Any]) -> frozenset[Pair]:
     return frozenset((key, type(value), value) for key, value in labels.items())
 
 
-class Candidates:
+class ParentCandidates:
     """The documents that one selector matches, for all children that have this selector."""
 
     def __init__(self, matching: Iterable[Document], ranks: Mapping[str, int]) -> None:

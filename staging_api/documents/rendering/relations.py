@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from staging_api.documents.model import LAYERING_POLICY, Document, Fault, Finding, Identity
 from staging_api.documents.paths import shortened
 from staging_api.documents.rendering.groups import Groups
-from staging_api.documents.rendering.parents import Candidates, Pair, Selector, pairs_of
+from staging_api.documents.rendering.parents import Pair, ParentCandidates, Selector, pairs_of
 from staging_api.documents.rendering.replacements import Standing, standing_among
 
 Key = tuple[str, str]
@@ -228,7 +228,7 @@ class _Update:
 
     def _choose_parents(self) -> None:
         for selector, children in self._selecting().items():
-            matching = Candidates(self._matching(selector), self._new.ranks)
+            matching = ParentCandidates(self._matching(selector), self._new.ranks)
             for child in children:
                 rank = self._new.ranks.get(child.layer)
                 if rank is None:

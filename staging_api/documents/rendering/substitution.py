@@ -15,7 +15,7 @@ from staging_api.documents.patterns import PatternInvalid, PatternTooSlow, reaso
 from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
 from staging_api.documents.rendering.draft import Draft
 from staging_api.documents.rendering.model import RenderedDocument
-from staging_api.documents.rendering.tracing import Step, Trace
+from staging_api.documents.rendering.tracing import Trace, TraceStep
 
 Sources = Mapping[tuple[str, str], RenderedDocument]
 
@@ -62,7 +62,7 @@ class _One:
         self._place = f"{place}.src"
         value = self._value(substitution, source)
         trace = source.trace.get(substitution.path)
-        trace = trace.further((Step(self._document, place.removeprefix(".metadata.")),))
+        trace = trace.further((TraceStep(self._document, place.removeprefix(".metadata.")),))
         for number, destination in enumerate(substitution.destinations):
             many = len(substitution.destinations) > 1
             self._place = f"{place}.dest[{number}]" if many else f"{place}.dest"

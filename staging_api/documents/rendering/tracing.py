@@ -12,7 +12,7 @@ from staging_api.documents.model import Identity, Path
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One step of a value's way: the document that took it, and by which instruction."""
 
     document: Identity
@@ -30,13 +30,13 @@ class Origin:
     #: Whether the value is secret: its document, or one that it came through, is encrypted.
     secret: bool = False
     #: The last step first; empty if the value is still where it was written.
-    steps: tuple[Step, ...] = ()
+    steps: tuple[TraceStep, ...] = ()
 
     def at(self, path: Path) -> "Origin":
         """The origin of a place below."""
         return Origin(self.document, self.path + path, self.secret, self.steps)
 
-    def further(self, steps: tuple[Step, ...], *, secret: bool) -> "Origin":
+    def further(self, steps: tuple[TraceStep, ...], *, secret: bool) -> "Origin":
         """The origin of a value that went further."""
         return Origin(self.document, self.path, self.secret or secret, steps + self.steps)
 
@@ -54,7 +54,7 @@ class Trace:
     origins: tuple[Origin, ...]
     children: dict[str | int, "Trace"] = field(default_factory=dict)
     #: Not yet passed on to the children: steps, and that they are secret.
-    pending: tuple[Step, ...] = ()
+    pending: tuple[TraceStep, ...] = ()
     pending_secret: bool = False
 
     @property
@@ -76,7 +76,7 @@ class Trace:
             trace = trace.child(step)
         return trace
 
-    def further(self, steps: tuple[Step, ...], *, secret: bool = False) -> "Trace":
+    def further(self, steps: tuple[TraceStep, ...], *, secret: bool = False) -> "Trace":
         """Give a copy in which every origin went further."""
         if not steps and not secret:
             return self

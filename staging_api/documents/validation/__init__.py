@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from staging_api.documents.model import DEFAULT_LIMITS, Document, Finding, Limits
+from staging_api.documents.model import DEFAULT_LIMITS, Document, DocumentLimits, Finding
 from staging_api.documents.rendering.model import Rendering
 from staging_api.documents.validation.checks import SECRET_KINDS, Checker
 
@@ -10,13 +10,13 @@ from staging_api.documents.validation.checks import SECRET_KINDS, Checker
 _CHECKER = Checker()
 
 
-def validate(rendering: Rendering, limits: Limits = DEFAULT_LIMITS) -> tuple[Finding, ...]:
+def validate(rendering: Rendering, limits: DocumentLimits = DEFAULT_LIMITS) -> tuple[Finding, ...]:
     """Check a rendered revision; no finding means that it may be committed."""
     return _CHECKER.findings(rendering, limits)
 
 
 def check_schemas(
-    documents: Iterable[Document], limits: Limits = DEFAULT_LIMITS
+    documents: Iterable[Document], limits: DocumentLimits = DEFAULT_LIMITS
 ) -> tuple[Finding, ...]:
     """Check the DataSchema documents among posted ones, also if they cannot be rendered yet."""
     return _CHECKER.schema_findings(documents, limits)

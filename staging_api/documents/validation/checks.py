@@ -12,10 +12,10 @@ from staging_api.documents.model import (
     DATA_SCHEMA,
     DEFAULT_LIMITS,
     Document,
+    DocumentLimits,
     Fault,
     Finding,
     Identity,
-    Limits,
     Path,
     canonical_json,
 )
@@ -62,7 +62,7 @@ class Checker:
         self._sound: set[tuple[str, str]] = set()
 
     def schema_findings(
-        self, documents: Iterable[Document], limits: Limits = DEFAULT_LIMITS
+        self, documents: Iterable[Document], limits: DocumentLimits = DEFAULT_LIMITS
     ) -> tuple[Finding, ...]:
         """Return the findings about the DataSchema documents among `documents`."""
         watch = CpuBudget(limits.check_seconds, limits.total_check_seconds)
@@ -76,7 +76,7 @@ class Checker:
     def findings(
         self,
         rendering: Rendering,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: DocumentLimits = DEFAULT_LIMITS,
         *,
         before: Rendering | None = None,
     ) -> tuple[Finding, ...]:

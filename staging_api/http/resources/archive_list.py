@@ -11,7 +11,7 @@ from staging_api.http.report_bodies import (
 from staging_api.staging.service import StagingService
 
 
-class Archives:
+class RequestedArchives:
     """The archives that were requested."""
 
     def __init__(self, stagings: StagingService) -> None:

@@ -17,7 +17,7 @@ from staging_api.staging.artifacts import Artifacts as StagedArtifacts
 from staging_api.staging.lists import ArtifactFilter
 
 
-class Artifacts:
+class AllArtifacts:
     """All staged artifacts."""
 
     def __init__(self, artifacts: StagedArtifacts) -> None:

@@ -15,7 +15,7 @@ from staging_api.http.openapi import answers, spec
 from staging_api.staging.service import StagingService
 
 
-class Catalogues:
+class AllCatalogues:
     """The catalogues of the service."""
 
     def __init__(self, stagings: StagingService) -> None:

@@ -3,7 +3,7 @@
 import falcon
 
 from staging_api.http.auth import origin
-from staging_api.http.bodies import Page
+from staging_api.http.bodies import PageQuery
 from staging_api.http.openapi import answers, spec
 from staging_api.http.publisher_bodies import (
     ArchiveFileBody,
@@ -104,7 +104,9 @@ class Generations:
     def __init__(self, service: DistributionService) -> None:
         self._service = service
 
-    @spec.validate(query=Page, resp=answers(404, HTTP_200=GenerationList), tags=["distributions"])
+    @spec.validate(
+        query=PageQuery, resp=answers(404, HTTP_200=GenerationList), tags=["distributions"]
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List generations, newest first."""
         page = self._service.generations(archive, **req.context.query.model_dump())

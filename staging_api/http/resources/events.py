@@ -10,7 +10,7 @@ from pydantic import Field
 
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
-from staging_api.http.bodies import Body, Moment, Page, StagingBody, Text, Ulid
+from staging_api.http.bodies import Body, Moment, PageQuery, StagingBody, Text, Ulid
 from staging_api.http.openapi import answers, spec
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
@@ -59,7 +59,7 @@ class EventList(Body):
     next: str | None
 
 
-class EventQuery(Page):
+class EventQuery(PageQuery):
     """Which events."""
 
     after: Ulid | None = Field(

@@ -8,7 +8,7 @@ from staging_api.http.bodies import (
     LockBody,
     LockList,
     LockQuery,
-    Page,
+    PageQuery,
     WaiterBody,
     WaiterList,
 )
@@ -78,10 +78,10 @@ class WaitersOfLock:
     def __init__(self, locks: LockService) -> None:
         self._locks = locks
 
-    @spec.validate(query=Page, resp=answers(404, HTTP_200=WaiterList), tags=["locks"])
+    @spec.validate(query=PageQuery, resp=answers(404, HTTP_200=WaiterList), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """List who waits for a held lock, the first in the queue first."""
-        query: Page = req.context.query
+        query: PageQuery = req.context.query
         page = self._locks.waiters(lock_id, limit=query.limit, after=query.after)
         resp.media = WaiterList(
             items=[WaiterBody.of(waiter) for waiter in page.items], next=page.next

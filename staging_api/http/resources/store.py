@@ -3,7 +3,7 @@
 import falcon
 
 from staging_api.http.auth import origin
-from staging_api.http.bodies import Page
+from staging_api.http.bodies import PageQuery
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.store_bodies import (
@@ -69,10 +69,10 @@ class StorePrunes:
     def __init__(self, upkeep: Upkeep) -> None:
         self._pruning = Pruning(upkeep)
 
-    @spec.validate(query=Page, resp=answers(HTTP_200=PruneList), tags=["store"])
+    @spec.validate(query=PageQuery, resp=answers(HTTP_200=PruneList), tags=["store"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the prunes that operators let be done by the API, newest first."""
-        query: Page = req.context.query
+        query: PageQuery = req.context.query
         page = self._pruning.page(limit=query.limit, after=query.after)
         resp.media = PruneList(
             items=[PruneRecordBody(**PruneRecordBody.facts(record)) for record in page.items],

@@ -35,7 +35,7 @@ _HAS_ENDED = text("""
 
 
 @dataclass(frozen=True)
-class Candidates:
+class PackageCandidates:
     """Published packages of a suite, to be compared.
 
     Attributes:
@@ -47,9 +47,9 @@ class Candidates:
     decided: set[str] = field(default_factory=set)
 
 
-def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int, Candidates]:
+def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int, PackageCandidates]:
     """Return, by suite, what those packages may supersede that are not listed as they are."""
-    found: defaultdict[int, Candidates] = defaultdict(Candidates)
+    found: defaultdict[int, PackageCandidates] = defaultdict(PackageCandidates)
     for row in conn.execute(_CHANGED, {"suites": list(suite_ids)}):
         candidates = found[row.suite_id]
         if row.architecture is None:
@@ -61,12 +61,12 @@ def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int,
     return found
 
 
-def all_to_dominate(conn: Connection, suite_id: int) -> Candidates:
+def all_to_dominate(conn: Connection, suite_id: int) -> PackageCandidates:
     """Return all published packages of a suite."""
     given = {"suite": suite_id}
     binaries = [_binary(row) for row in conn.execute(_ALL_BINARIES, given)]
     sources = [_source(row) for row in conn.execute(_ALL_SOURCES, given)]
-    return Candidates(sources, binaries, {each.id for each in binaries})
+    return PackageCandidates(sources, binaries, {each.id for each in binaries})
 
 
 def supersede(

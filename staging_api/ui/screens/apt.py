@@ -7,17 +7,17 @@ from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Done, Form, Shown, View
+from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 _SHOWN = 20
 
 
-def show_all(deps: UiDependencies, _view: View) -> Shown:
+def show_all(deps: UiDependencies, _view: View) -> ScreenContent:
     """List the archives with what their clients see."""
     live = {each.archive: each for each in deps.api.publisher.distributions.all()}
     archives = deps.api.archives.all()
-    return Shown(
+    return ScreenContent(
         "apt_archives.html",
         f"{len(archives)} APT archives",
         {"archives": [(archive, live.get(archive.name)) for archive in archives]},
@@ -29,7 +29,7 @@ def show_all(deps: UiDependencies, _view: View) -> Shown:
     )
 
 
-def show_one(deps: UiDependencies, view: View) -> Shown:
+def show_one(deps: UiDependencies, view: View) -> ScreenContent:
     """Show one archive."""
     publisher, name = deps.api.publisher, view.params["archive"]
     archive = deps.api.archives.find(name)
@@ -37,7 +37,7 @@ def show_one(deps: UiDependencies, view: View) -> Shown:
     running = next((run for run in runs if run.state == "running"), None)
     uploads = deps.api.uploads.page(name, limit=_SHOWN, after=None, state=None).items
     distribution = _distribution(deps, name)
-    return Shown(
+    return ScreenContent(
         "apt_archive.html",
         f"{name}: {_said(archive, distribution)}",
         {
@@ -85,14 +85,14 @@ def _said(archive: AptArchive, distribution: Distribution | None) -> str:
     return ", ".join(parts)
 
 
-def _publish(deps: UiDependencies, view: View, _form: Form) -> Done:
+def _publish(deps: UiDependencies, view: View, _form: Form) -> ActionDone:
     publisher = deps.api.publisher
     archive = publisher.apt_archive(view.params["archive"])
     publisher.run("publish-ftpmaster", archive, Options(), view.origin)
     return _done(view)
 
 
-def _go_back(deps: UiDependencies, view: View, form: Form) -> Done:
+def _go_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     reason = validated(Decision, {"reason": form.get("reason", "")}).reason
     deps.api.publisher.go_back(
         view.params["archive"], form.get("generation_id") or None, view.origin, reason=reason
@@ -100,59 +100,61 @@ def _go_back(deps: UiDependencies, view: View, form: Form) -> Done:
     return _done(view)
 
 
-def _lift(deps: UiDependencies, view: View, form: Form) -> Done:
+def _lift(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.publisher.lift_suite(view.params["archive"], form.get("suite", ""))
     return _done(view)
 
 
-def _set_pin(deps: UiDependencies, view: View, form: Form, *, pinned: bool) -> Done:
+def _set_pin(deps: UiDependencies, view: View, form: Form, *, pinned: bool) -> ActionDone:
     deps.api.publisher.distributions.set_pin(
         form.get("generation_id", ""), view.origin.caller, pinned=pinned
     )
     return _done(view)
 
 
-def _pin(deps: UiDependencies, view: View, form: Form) -> Done:
+def _pin(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     return _set_pin(deps, view, form, pinned=True)
 
 
-def _unpin(deps: UiDependencies, view: View, form: Form) -> Done:
+def _unpin(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     return _set_pin(deps, view, form, pinned=False)
 
 
-def _accept(deps: UiDependencies, view: View, form: Form) -> Done:
+def _accept(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.uploads.accept(form.get("upload_id", ""), view.origin.caller)
     return _done(view)
 
 
-def _reject(deps: UiDependencies, view: View, form: Form) -> Done:
+def _reject(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     reason = validated(Decision, {"reason": form.get("reason", "")}).reason
     deps.api.uploads.reject(form.get("upload_id", ""), view.origin.caller, reason)
     return _done(view)
 
 
-def _done(view: View) -> Done:
-    return Done(view.path)
+def _done(view: View) -> ActionDone:
+    return ActionDone(view.path)
 
 
 _CALL_PIN = "/generations/{generation_id}/pin"
 #: By the value of the form's field ``action``; the names are unique among all screens.
-ACTIONS: dict[str, Action] = {
-    "publish": Action("POST /publications", _publish, "The archive is published."),
-    "go_back": Action(
+ACTIONS: dict[str, ScreenAction] = {
+    "publish": ScreenAction("POST /publications", _publish, "The archive is published."),
+    "go_back": ScreenAction(
         "PATCH /distributions/{archive}",
         _go_back,
         "Clients see the packages of that generation, until the holds are lifted.",
     ),
-    "lift": Action(
+    "lift": ScreenAction(
         "DELETE /distributions/{archive}/holds/{suite}",
         _lift,
         "The hold is lifted: the next run shows the published packages again.",
     ),
-    "pin_generation": Action(f"PUT {_CALL_PIN}", _pin, "The generation is kept."),
-    "unpin_generation": Action(f"DELETE {_CALL_PIN}", _unpin, "The generation is no longer kept."),
-    "accept": Action(
+    "pin_generation": ScreenAction(f"PUT {_CALL_PIN}", _pin, "The generation is kept."),
+    "unpin_generation": ScreenAction(
+        f"DELETE {_CALL_PIN}", _unpin, "The generation is no longer kept."
+    ),
+    "accept": ScreenAction(
         "POST /uploads/{upload_id}/accept", _accept, "Accepted: the next run publishes it."
     ),
-    "reject": Action("POST /uploads/{upload_id}/reject", _reject, "Rejected."),
+    "reject": ScreenAction("POST /uploads/{upload_id}/reject", _reject, "Rejected."),
 }

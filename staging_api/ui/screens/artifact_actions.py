@@ -8,23 +8,23 @@ from datetime import UTC, datetime
 from staging_api.errors import Invalid
 from staging_api.ui.answering import is_own_page
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Done, Form, View
+from staging_api.ui.screen import ActionDone, Form, ScreenAction, View
 
 _PIN_CALL = "POST /artifacts/{artifact_id}/pin"
 
 
-def _pin(deps: UiDependencies, view: View, form: Form) -> Done:
+def _pin(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     until = _moment(form.get("until", ""))
     deps.api.stagings.artifacts.pin(form.get("artifact_id", ""), until, view.origin)
     return _back(form)
 
 
-def _unpin(deps: UiDependencies, view: View, form: Form) -> Done:
+def _unpin(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.stagings.artifacts.pin(form.get("artifact_id", ""), None, view.origin)
     return _back(form)
 
 
-def _evict(deps: UiDependencies, view: View, form: Form) -> Done:
+def _evict(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.stagings.artifacts.evict(form.get("artifact_id", ""), view.origin)
     return _back(form)
 
@@ -38,14 +38,14 @@ def _moment(text: str) -> datetime:
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read
 
 
-def _back(form: Form) -> Done:
+def _back(form: Form) -> ActionDone:
     back = form.get("back", "")
-    return Done(back if is_own_page(back) else "/ui/builds")
+    return ActionDone(back if is_own_page(back) else "/ui/builds")
 
 
-PIN = Action(_PIN_CALL, _pin, "The artifact is pinned: it is not evicted before that day.")
-UNPIN = Action(_PIN_CALL, _unpin, "The artifact is no longer pinned.")
-EVICT = Action(
+PIN = ScreenAction(_PIN_CALL, _pin, "The artifact is pinned: it is not evicted before that day.")
+UNPIN = ScreenAction(_PIN_CALL, _unpin, "The artifact is no longer pinned.")
+EVICT = ScreenAction(
     "DELETE /artifacts/{artifact_id}",
     _evict,
     "The artifact is evicted: its files are no longer served, its record stays.",

@@ -11,7 +11,7 @@ from staging_api.staging.model import FileOfArtifact
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import last_segment
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 
 _FILES_SHOWN = 100
 _PLACES_SHOWN = 100
@@ -19,7 +19,7 @@ _MOOD = {"failed": "bad", "pending": "busy", "staging": "busy"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show an artifact; its files a page at a time."""
     stagings = deps.api.stagings
     artifact = stagings.artifacts.find(view.params["artifact_id"])
@@ -30,7 +30,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
             artifact.id, limit=_FILES_SHOWN, after=view.query.get("after", "")
         )
     build = last_segment(artifact.archive_url)
-    return Shown(
+    return ScreenContent(
         "artifact.html",
         f"{artifact.name} of {build} {artifact.state}",
         {
@@ -57,7 +57,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     )
 
 
-def show_content(deps: UiDependencies, view: View) -> Shown:
+def show_content(deps: UiDependencies, view: View) -> ScreenContent:
     """Show which artifacts have a content, whatever it is named there."""
     sha256 = view.params["sha256"].lower()
     if not _SHA256.fullmatch(sha256):
@@ -68,7 +68,7 @@ def show_content(deps: UiDependencies, view: View) -> Shown:
         only=ArtifactFilter(sha256=sha256),
     )
     count = f"{len(page.items)}{'+' if page.next else ''}"
-    return Shown(
+    return ScreenContent(
         "content.html",
         f"Content {sha256[:8]}: {count} artifacts",
         {"sha256": sha256, "page": page, "count": count},

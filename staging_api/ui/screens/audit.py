@@ -12,21 +12,21 @@ from staging_api.errors import Invalid
 from staging_api.staging.audit_questions import TIMES, AuditQuestions, cell, time_of
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Form, Shown, View
+from staging_api.ui.screen import Form, ScreenAction, ScreenContent, View
 
 #: Rows of a page; the file of all has more.
 _ROWS = 200
 _PARAMETER = "p."
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """List the questions; or show the form of one and, once it is filled in, its answer."""
     name = view.query.get("question", "")
     return _question(deps.api.audit, view, name) if name else _all(deps.api.audit)
 
 
-def _all(audit: AuditQuestions, verdict: Mapping[str, Any] | None = None) -> Shown:
-    return Shown(
+def _all(audit: AuditQuestions, verdict: Mapping[str, Any] | None = None) -> ScreenContent:
+    return ScreenContent(
         "audit.html",
         "Audit",
         {"questions": audit.all, "verdict": verdict},
@@ -35,7 +35,7 @@ def _all(audit: AuditQuestions, verdict: Mapping[str, Any] | None = None) -> Sho
     )
 
 
-def _question(audit: AuditQuestions, view: View, name: str) -> Shown:
+def _question(audit: AuditQuestions, view: View, name: str) -> ScreenContent:
     query = audit.find(name)
     given = given_of(view.query)
     defaults = {key: _text(value) for key, value in audit.defaults().items()}
@@ -48,7 +48,7 @@ def _question(audit: AuditQuestions, view: View, name: str) -> Shown:
         except Invalid as error:
             wrong = error
     arguments = "".join(f" {shlex.quote(f'{key}={value}')}" for key, value in given.items())
-    return Shown(
+    return ScreenContent(
         "audit_question.html",
         query.question,
         {
@@ -91,7 +91,7 @@ def _named(given: Mapping[str, str]) -> Mapping[str, str]:
     return {f"{_PARAMETER}{key}": value for key, value in given.items()}
 
 
-def _verify(deps: UiDependencies, _view: View, form: Form) -> Shown:
+def _verify(deps: UiDependencies, _view: View, form: Form) -> ScreenContent:
     since, until = (_time(form, name) for name in ("since", "until"))
     verdict = deps.api.audit.verify(since, until)
     of_documents = verify_documents(deps.api.documents.database, until)
@@ -116,4 +116,4 @@ def _time(form: Form, name: str) -> datetime | None:
     return time_of(name, form[name]) if form.get(name) else None
 
 
-VERIFY = Action("GET /events", _verify, "Nothing was changed.")
+VERIFY = ScreenAction("GET /events", _verify, "Nothing was changed.")

@@ -14,7 +14,7 @@ from staging_api.staging.model import StagedArtifact, Staging
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import build_url, last_segment
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 
 _ARTIFACTS_SHOWN = 200
 _STAGINGS_SHOWN = 10
@@ -32,7 +32,7 @@ class ArtifactRow:
     is_folder: bool
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show the build of the parameter `u`."""
     stagings, given = deps.api.stagings, view.query["u"]
     refused: StagingApiError | None = None
@@ -45,7 +45,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     history = stagings.page(limit=_STAGINGS_SHOWN, only=StagingFilter(equal=only)).items
     name = last_segment(url)
     state = _state(artifacts, history)
-    return Shown(
+    return ScreenContent(
         "build.html",
         f"{name} {state.replace('_', ' ')}",
         {
@@ -106,7 +106,7 @@ def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> s
 
 
 @dataclass(frozen=True)
-class Choice:
+class ArtifactOption:
     """An entry of the catalogue in the form; `chosen`: it belongs to the default."""
 
     kind: ArtifactKind
@@ -118,15 +118,15 @@ class Group:
     """The entries of one group of the catalogue."""
 
     name: str
-    choices: Sequence[Choice]
+    choices: Sequence[ArtifactOption]
 
 
 def _groups(deps: UiDependencies, url: str) -> list[Group]:
     catalogue = deps.api.stagings.catalogues.of(deps.api.stagings.check_url(url))
     default = {kind.name for kind in catalogue.resolve(())}
-    groups: dict[str, list[Choice]] = {}
+    groups: dict[str, list[ArtifactOption]] = {}
     for kind in catalogue.kinds:
-        groups.setdefault(kind.group, []).append(Choice(kind, kind.name in default))
+        groups.setdefault(kind.group, []).append(ArtifactOption(kind, kind.name in default))
     return [Group(name, choices) for name, choices in groups.items()]
 
 

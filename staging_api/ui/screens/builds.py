@@ -2,21 +2,21 @@
 
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 from staging_api.ui.screens import build
 
 _PAGE = 50
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show the build of the parameter `u`; without one, the list."""
     return build.show(deps, view) if view.query.get("u") else _list(deps, view)
 
 
-def _list(deps: UiDependencies, view: View) -> Shown:
+def _list(deps: UiDependencies, view: View) -> ScreenContent:
     prefix = view.query.get("prefix", "")
     page = deps.api.stagings.archives(prefix, limit=_PAGE, after=view.query.get("after", ""))
-    return Shown(
+    return ScreenContent(
         "builds.html",
         f"Builds below {prefix}" if prefix else "Builds",
         {

@@ -10,17 +10,17 @@ from staging_api.http.openapi import validated
 from staging_api.staging.catalogue_check import CatalogueResult
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Form, Shown, View
+from staging_api.ui.screen import Form, ScreenAction, ScreenContent, View
 
 _CHECK = "POST /catalogue/check"
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """List the entries of each catalogue, or of the one that an archive has."""
     return _shown(deps, view.query.get("u", "").strip(), None)
 
 
-def _try(deps: UiDependencies, _view: View, form: Form) -> Shown:
+def _try(deps: UiDependencies, _view: View, form: Form) -> ScreenContent:
     given = {"archive_url": form.get("archive_url", ""), "catalogue": form.get("catalogue") or None}
     body = validated(CatalogueCheckRequest, given)
     stagings = deps.api.stagings
@@ -35,12 +35,12 @@ def _try(deps: UiDependencies, _view: View, form: Form) -> Shown:
     return replace(_shown(deps, "", result, url.canonical), title="A catalogue tried", live=False)
 
 
-TRY = Action(_CHECK, _try, "Nothing was staged.")
+TRY = ScreenAction(_CHECK, _try, "Nothing was staged.")
 
 
 def _shown(
     deps: UiDependencies, archive_url: str, result: CatalogueResult | None, tried: str = ""
-) -> Shown:
+) -> ScreenContent:
     stagings = deps.api.stagings
     entries, refused = list(stagings.catalogues), ""
     if archive_url:
@@ -49,7 +49,7 @@ def _shown(
             entries = [entry for entry in entries if entry.covers(url)][:1]
         except StagingApiError as error:
             entries, refused = [], error.detail
-    return Shown(
+    return ScreenContent(
         "catalogue.html",
         "Catalogue",
         {

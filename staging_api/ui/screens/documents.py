@@ -6,14 +6,14 @@ from staging_api.documents.service import CommitRequest
 from staging_api.errors import Conflict, Invalid
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Done, Form, Shown, View
+from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 
 _REVISIONS_SHOWN = 50
 _CHANGES_SHOWN = 50
 _PATH = "/ui/documents"
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show what the buffer would change, and the revisions."""
     reader = deps.api.documents.reader
     before = view.query.get("after", "")
@@ -22,7 +22,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     state = reader.buffer_state()
     page = reader.revisions(_REVISIONS_SHOWN, int(before) if before else None)
     has_buffer = bool(state.collections)
-    return Shown(
+    return ScreenContent(
         "documents.html",
         f"Documents: {len(state.collections)} collections in the buffer"
         if has_buffer
@@ -42,14 +42,14 @@ def show(deps: UiDependencies, view: View) -> Shown:
     )
 
 
-def show_revision(deps: UiDependencies, view: View) -> Shown:
+def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
     """Show a revision, and what it changed of the committed one before it or of another."""
     reader = deps.api.documents.reader
     number = _number(view.params["number"])
     revision = reader.find(number)
     old = _number(view.query.get("old") or str(number - 1))
     found = reader.differences(Compared(old, number, False, False, None, _CHANGES_SHOWN))
-    return Shown(
+    return ScreenContent(
         "document_revision.html",
         f"Revision {number} of the documents",
         {"revision": revision, "old": old, "changes": found.changes, "more": found.more},
@@ -75,28 +75,28 @@ def _author(view: View, form: Form) -> Author:
     return Author(view.origin, form.get("reason") or None)
 
 
-def _commit(deps: UiDependencies, view: View, form: Form) -> Done:
+def _commit(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     reviewed = _number(form.get("revision", ""))
     result = deps.api.documents.commit(CommitRequest(reviewed=reviewed), _author(view, form))
     if not result.committed:
         raise Conflict("the buffer has faults, so it was not committed: see its validation")
-    return Done(_PATH)
+    return ActionDone(_PATH)
 
 
-def _discard(deps: UiDependencies, view: View, form: Form) -> Done:
+def _discard(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.documents.discard(None, _author(view, form))
-    return Done(_PATH)
+    return ActionDone(_PATH)
 
 
-def _roll_back(deps: UiDependencies, view: View, form: Form) -> Done:
+def _roll_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     number = _number(view.params["number"])
     deps.api.documents.roll_back(number, _author(view, form), over_buffer=False)
-    return Done(_PATH)
+    return ActionDone(_PATH)
 
 
-COMMIT = Action("POST /commitconfigdocs", _commit, "The documents are committed.")
-DISCARD = Action("DELETE /document-buffer", _discard, "The buffer is dropped.")
-ROLL_BACK = Action(
+COMMIT = ScreenAction("POST /commitconfigdocs", _commit, "The documents are committed.")
+DISCARD = ScreenAction("DELETE /document-buffer", _discard, "The buffer is dropped.")
+ROLL_BACK = ScreenAction(
     "POST /document-revisions/{number:int}/rollback",
     _roll_back,
     "The buffer has exactly what that revision has; review and commit it.",

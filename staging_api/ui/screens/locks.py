@@ -10,7 +10,7 @@ from staging_api.staging.model import LOCK_BY_NAME, Staging
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import last_segment
-from staging_api.ui.screen import Action, Done, Form, Shown, View
+from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 
 _PAGE = 50
 _WAITERS_SHOWN = 50
@@ -20,7 +20,7 @@ _HISTORY_SQL = """SELECT kind, scope, caller, holder, acquired_at, ended_at, out
 FROM api_locks ORDER BY acquired_at DESC LIMIT 50;"""
 
 
-def show_all(deps: UiDependencies, view: View) -> Shown:
+def show_all(deps: UiDependencies, view: View) -> ScreenContent:
     """List the locks that are held; with `state=all` every grant, the newest first."""
     history = view.query.get("state") == "all"
     scope, keys = view.query.get("scope") or None, view.query.get("keys") == "yes"
@@ -31,7 +31,7 @@ def show_all(deps: UiDependencies, view: View) -> Shown:
     else:
         page = service.page("held", limit=_PAGE, after=after, only=only)
     count = f"{len(page.items)}{'+' if page.next else ''}"
-    return Shown(
+    return ScreenContent(
         "locks.html",
         "History of locks" if history else f"{count} locks held",
         {
@@ -52,14 +52,14 @@ def show_all(deps: UiDependencies, view: View) -> Shown:
     )
 
 
-def show_one(deps: UiDependencies, view: View) -> Shown:
+def show_one(deps: UiDependencies, view: View) -> ScreenContent:
     """Show one grant: while it is held, who waits behind it and how to break it."""
     found = deps.api.lock_service.find(view.params["lock_id"])
     grant = found.grant
     held = grant.outcome is None
     waiters = deps.api.lock_service.waiters(grant.id, limit=_WAITERS_SHOWN) if held else None
     name = last_segment(grant.scope)
-    return Shown(
+    return ScreenContent(
         "lock.html",
         f"{grant.kind} lock {'held' if held else grant.outcome}: {name}",
         {
@@ -90,17 +90,17 @@ def _staging_under(deps: UiDependencies, found: ListedGrant) -> Staging | None:
     return newest[0] if newest else None
 
 
-def _break(deps: UiDependencies, view: View, form: Form) -> Done:
+def _break(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     lock_id = view.params["lock_id"]
     body = validated(BreakRequest, {"reason": form.get("reason", "")})
     wanted = last_segment(deps.api.lock_service.find(lock_id).grant.scope)
     if form.get("typed", "") != wanted:
         raise Invalid.field("typed", f"must be {wanted}: the end of what this lock protects")
     deps.api.lock_service.break_lock(lock_id, view.origin.caller, body.reason)
-    return Done(f"/ui/locks/{lock_id}")
+    return ActionDone(f"/ui/locks/{lock_id}")
 
 
-BREAK = Action(
+BREAK = ScreenAction(
     "DELETE /locks/{lock_id}",
     _break,
     "The lock is broken: its holder's next write is refused, and the next in the queue gets it.",

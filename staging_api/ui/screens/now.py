@@ -13,7 +13,7 @@ from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import duration, size
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES
 
 _RUNNING_SHOWN = 50
@@ -38,7 +38,7 @@ class FailureGroup:
     message: str
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show the state of the service in one sentence, and what it is made of."""
     stagings = deps.api.stagings
     running = stagings.page(limit=_RUNNING_SHOWN, only=StagingFilter(unfinished=True))
@@ -49,7 +49,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     counts = deps.api.counts.page("minute", limit=_MINUTES)
     trouble = _trouble(deps, counts)
     mood, sentence = _summary(running.items, failures, long_held, trouble, view.now)
-    return Shown(
+    return ScreenContent(
         "now.html",
         sentence,
         {

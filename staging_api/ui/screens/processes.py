@@ -5,14 +5,14 @@ from collections import Counter
 from staging_api import about
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 
 _PAGE = 200
 _SQL = """SELECT name, kind, version, build, busy, places, waiting, threads, started_at, seen_at
 FROM service_processes ORDER BY name;"""
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """List the processes that were seen within a day, and what they lack."""
     page = deps.api.processes.page(limit=_PAGE, after=view.query.get("after", ""))
     database = deps.api.processes.database_facts()
@@ -21,7 +21,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     kinds = Counter(each.kind for each in alive)
     lost = len(page.items) - len(alive)
     mood = "warn" if lost or len(builds) > 1 or not kinds["worker"] else "ok"
-    return Shown(
+    return ScreenContent(
         "processes.html",
         f"{len(alive)} processes alive" + (f", {lost} not seen" if lost else ""),
         {

@@ -11,7 +11,7 @@ from staging_api.errors import NotFound
 from staging_api.http.routes import ROUTES
 from staging_api.ui.copies import Copies
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 
 #: Paths of clients that others wrote, folded at the end of the page.
 _OF_OTHERS = ("devserver", "configdocs")
@@ -48,7 +48,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Answer:
+class OperationResponse:
     """An answer of an operation: its status, what it means, its form and an example."""
 
     status: str
@@ -57,7 +57,7 @@ class Answer:
     example: str
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """List the operations by what they are about; or show the one that the address names."""
     document = deps.api_document
     found = _operations(document)
@@ -67,7 +67,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     groups: dict[str, list[Operation]] = defaultdict(list)
     for each in found:
         groups[each.tag].append(each)
-    return Shown(
+    return ScreenContent(
         "reference.html",
         "API",
         {
@@ -82,7 +82,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
 
 def _one(
     document: Mapping[str, Any], operation: Operation | None, view: View, deps: UiDependencies
-) -> Shown:
+) -> ScreenContent:
     if operation is None:
         raise NotFound("the API has no such operation")
     parameters = [_parameter(document, each) for each in operation.shown.get("parameters", ())]
@@ -92,7 +92,7 @@ def _one(
     address = _address(operation.path, parameters, given)
     tried = view.query.get("try") == "yes" and operation.method == "GET"
     missing = [each.name for each in parameters if each.place == "path" and not given[each.name]]
-    return Shown(
+    return ScreenContent(
         "operation.html",
         f"{operation.method} {operation.path}",
         {
@@ -144,12 +144,14 @@ def _parameter(document: Mapping[str, Any], given: Mapping[str, Any]) -> Paramet
     )
 
 
-def _answer(document: Mapping[str, Any], status: str, given: Mapping[str, Any]) -> Answer:
+def _answer(
+    document: Mapping[str, Any], status: str, given: Mapping[str, Any]
+) -> OperationResponse:
     shown = _resolved(document, given)
     media, content = _content(shown)
     form = _form(content.get("schema"))
     form = f"{form}, {media}" if form and media != "application/json" else form or media
-    return Answer(status, shown.get("description", ""), form, _example(content))
+    return OperationResponse(status, shown.get("description", ""), form, _example(content))
 
 
 def _content(shown: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from staging_api.http_url import static_path
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import build_url, last_segment
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 
 _ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -27,12 +27,12 @@ class Found:
     href: str
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show what fits the parameter `q`; if that is one page, lead there."""
     text = view.query.get("q", "").strip()
     found = _found(deps, text) if text else []
     exact = found[0].href if len(found) == 1 else None
-    return Shown(
+    return ScreenContent(
         "search.html",
         f"Search: {text}" if text else "Search",
         {"text": text, "found": found},

@@ -1,37 +1,37 @@
 """Ask for a build, from whichever page: stage, stage again, cancel."""
 
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Done, Form, View
+from staging_api.ui.screen import ActionDone, Form, ScreenAction, View
 
 
-def stage(deps: UiDependencies, view: View, form: Form) -> Done:
+def stage(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     """Leave a build to a worker, or lead to the staging that brings it already."""
     stagings = deps.api.stagings
     chosen = [name for name in form.get("artifacts", "").split("\n") if name]
     request = stagings.check_request(form.get("archive_url", ""), chosen)
     known = stagings.nothing_left(request)
     staging = known or stagings.queue(request, view.origin)
-    return Done(f"/ui/stagings/{staging.id}")
+    return ActionDone(f"/ui/stagings/{staging.id}")
 
 
-def stage_again(deps: UiDependencies, view: View, form: Form) -> Done:
+def stage_again(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     """Stage what another staging requested."""
     before = deps.api.stagings.find(form.get("staging_id", ""))
     again = {"archive_url": before.archive_url, "artifacts": "\n".join(before.requested)}
     return stage(deps, view, again)
 
 
-def cancel(deps: UiDependencies, view: View, form: Form) -> Done:
+def cancel(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     """Stop a staging."""
     staging = deps.api.stagings.cancel(form.get("staging_id", ""), view.origin)
-    return Done(f"/ui/stagings/{staging.id}")
+    return ActionDone(f"/ui/stagings/{staging.id}")
 
 
-STAGE = Action(
+STAGE = ScreenAction(
     "POST /stagings", stage, "Requested. A worker begins as soon as it has a free place."
 )
-STAGE_AGAIN = Action("POST /stagings", stage_again, "Requested again.")
-CANCEL = Action(
+STAGE_AGAIN = ScreenAction("POST /stagings", stage_again, "Requested again.")
+CANCEL = ScreenAction(
     "DELETE /stagings/{staging_id}",
     cancel,
     "Cancelled: what is staged stays, the rest stops within a second or so.",

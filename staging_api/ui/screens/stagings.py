@@ -9,7 +9,7 @@ from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import last_segment
 from staging_api.ui.lanes import axis_of
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES, STAGING_STATES
 
 _EVENTS_SHOWN = 1000
@@ -17,7 +17,7 @@ _MOOD = {"failed": "bad", "staged": "ok", "cancelled": "warn"}
 
 
 @dataclass(frozen=True)
-class Step:
+class StagingStep:
     """A step of the way of a staging; `at` is None while it lies ahead.
 
     Attributes:
@@ -29,7 +29,7 @@ class Step:
     since: datetime | None
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show a staging; with `only=failures` just the events that say why."""
     stagings = deps.api.stagings
     staging = stagings.find(view.params["staging_id"])
@@ -39,7 +39,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     done = sum(artifact.settled for artifact in staging.artifacts)
     progress = f"{done} of {len(staging.artifacts)}"
     said = staging.state.replace("_", " ")
-    return Shown(
+    return ScreenContent(
         "staging.html",
         f"{name} {said}" if staging.final else f"{progress} {name} {said}",
         {
@@ -70,7 +70,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     )
 
 
-def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[Step]:
+def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[StagingStep]:
     """Return the steps in order: those that were reached, then those that lie ahead."""
     reached: dict[str, datetime] = {}
     for event in events:
@@ -80,11 +80,11 @@ def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[Step]:
     if staging.final:
         way = [state for state in way if state in reached]
     way.append(staging.state if staging.final else FINAL_STATES[0])
-    steps: list[Step] = []
+    steps: list[StagingStep] = []
     before: datetime | None = None
     for state in way:
         at = reached.get(state)
-        steps.append(Step(state, at, before))
+        steps.append(StagingStep(state, at, before))
         before = at or before
     return steps
 

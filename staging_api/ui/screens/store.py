@@ -11,7 +11,7 @@ from staging_api.staging.pruning import MOST_ARTIFACTS, Prune, Pruning
 from staging_api.staging.store_report import StoreReport, store_report
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.screen import Action, Done, Form, Shown, View
+from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 
 _PINS_SHOWN = 20
 _PRUNES_SHOWN = 5
@@ -33,7 +33,7 @@ class Part:
     width: float
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show the space of the store; and the prune that the address names."""
     upkeep = deps.api.stagings.upkeep
     report, pruning = store_report(upkeep), Pruning(upkeep)
@@ -42,7 +42,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     share = used / whole if whole else 0.0
     token = view.query.get("prune") or None
     bad = bool(report.lost_contents or report.checks.lost)
-    return Shown(
+    return ScreenContent(
         "store.html",
         f"Store {share:.0%} full" if whole else "Store",
         {
@@ -69,7 +69,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
     )
 
 
-def _preview(deps: UiDependencies, view: View, form: Form) -> Done:
+def _preview(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     days, keep = form.get("idle_days", ""), form.get("keep_gb", "")
     given = {
         "idle_seconds": _number("idle_days", days) * _DAY_SECONDS if days else None,
@@ -79,18 +79,20 @@ def _preview(deps: UiDependencies, view: View, form: Form) -> Done:
     made = Pruning(deps.api.stagings.upkeep).preview(
         view.origin.caller, idle_seconds=body.idle_seconds, keep_bytes=body.keep_bytes
     )
-    return Done(f"/ui/store?prune={made.record.id}")
+    return ActionDone(f"/ui/store?prune={made.record.id}")
 
 
-def _prune(deps: UiDependencies, view: View, form: Form) -> Done:
+def _prune(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     given = {"token": form.get("token", ""), "reason": form.get("reason", "")}
     body = validated(PruneRequest, given)
     Pruning(deps.api.stagings.upkeep).run(given["token"], str(body.reason), view.origin)
-    return Done(f"/ui/store?prune={given['token']}")
+    return ActionDone(f"/ui/store?prune={given['token']}")
 
 
-PREVIEW = Action(_PRUNE, _preview, "This is a preview: nothing was evicted.")
-PRUNE = Action(_PRUNE, _prune, "The artifacts are evicted; those used since the preview stay.")
+PREVIEW = ScreenAction(_PRUNE, _preview, "This is a preview: nothing was evicted.")
+PRUNE = ScreenAction(
+    _PRUNE, _prune, "The artifacts are evicted; those used since the preview stay."
+)
 
 
 def _number(field: str, text: str) -> float:

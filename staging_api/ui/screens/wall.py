@@ -7,7 +7,7 @@ from staging_api.staging.store_report import store_report
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import duration, size
-from staging_api.ui.screen import Shown, View
+from staging_api.ui.screen import ScreenContent, View
 
 _MINUTES = 60
 _LOCKS = 100
@@ -24,7 +24,7 @@ class Tile:
     mood: str = ""
 
 
-def show(deps: UiDependencies, view: View) -> Shown:
+def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show what runs, what failed and was staged in the last hour, locks, space, processes."""
     counts = deps.api.counts.page("minute", limit=_MINUTES)
     running = sum(counts.unfinished.values())
@@ -44,7 +44,7 @@ def show(deps: UiDependencies, view: View) -> Shown:
         _processes(deps),
     ]
     moods = {tile.mood for tile in tiles}
-    return Shown(
+    return ScreenContent(
         "wall.html",
         f"{failed} failed, {running} under way" if failed else f"{running} under way",
         {"tiles": tiles},

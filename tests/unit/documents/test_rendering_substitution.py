@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from staging_api.documents.model import DocumentsInvalid, Limits, RenderingFailed
+from staging_api.documents.model import DocumentLimits, DocumentsInvalid, RenderingFailed
 from staging_api.documents.rendering import render
 from tests.document_sets import data_of, doc, documents, failure, policy, rendered, sub
 
@@ -329,7 +329,7 @@ def test_a_pattern_that_does_not_end_fails_its_document_only(pattern_in):
     text = "a" * 60 + "b"
     values = documents(policy(), doc("source", text), doc("user", {"t": text}, subs=[one]))
     with pytest.raises(RenderingFailed) as caught:
-        render(values, limits=Limits(pattern_seconds=0.2))
+        render(values, limits=DocumentLimits(pattern_seconds=0.2))
     [finding] = caught.value.findings
     assert finding.fault == INVALID
     assert "too long" in finding.message
@@ -363,7 +363,7 @@ def test_what_one_parent_grows_to_is_limited():
     values = documents(policy(), parent, *children)
     assert render(values)
     with pytest.raises(RenderingFailed) as caught:
-        render(values, limits=Limits(rendered_size=20_000))
+        render(values, limits=DocumentLimits(rendered_size=20_000))
     assert {each.fault.value for each in caught.value.findings} == {"LimitExceeded"}
 
 

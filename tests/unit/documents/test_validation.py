@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from staging_api.documents.model import (
     DEFAULT_LIMITS,
+    DocumentLimits,
     DocumentsInvalid,
     Finding,
-    Limits,
     RenderingFailed,
 )
 from staging_api.documents.rendering import render
@@ -31,10 +31,12 @@ SCHEMA = {
     },
     "additionalProperties": False,
 }
-QUICK = Limits(check_seconds=0.2)
+QUICK = DocumentLimits(check_seconds=0.2)
 
 
-def findings(schema: Any, data: Any, limits: Limits = DEFAULT_LIMITS) -> tuple[Finding, ...]:
+def findings(
+    schema: Any, data: Any, limits: DocumentLimits = DEFAULT_LIMITS
+) -> tuple[Finding, ...]:
     rendering = rendered(data_schema("site/Thing/v1", schema), doc("one", data))
     return Checker().findings(rendering, limits)
 

@@ -8,21 +8,23 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from staging_api.documents.model import DocumentsInvalid, Fault, Limits
+from staging_api.documents.model import DocumentLimits, DocumentsInvalid, Fault
 from staging_api.documents.reading import read_stream
 from staging_api.documents.text import dump, load_documents
 from tests.document_sets import doc, policy
 
-LIMITS = Limits()
+LIMITS = DocumentLimits()
 
 
-def values_of(text: str | bytes, limits: Limits = LIMITS) -> list[Any]:
+def values_of(text: str | bytes, limits: DocumentLimits = LIMITS) -> list[Any]:
     stream = read_stream(text.encode() if isinstance(text, str) else text, limits)
     assert stream.findings == []
     return [node.value for node in stream.nodes]
 
 
-def refused(text: str | bytes, limits: Limits = LIMITS) -> list[tuple[str, int | None, str]]:
+def refused(
+    text: str | bytes, limits: DocumentLimits = LIMITS
+) -> list[tuple[str, int | None, str]]:
     stream = read_stream(text.encode() if isinstance(text, str) else text, limits)
     return [(finding.path, finding.line, finding.message) for finding in stream.findings]
 
@@ -159,7 +161,7 @@ def test_aliases_count_as_if_written_out():
     assert "aliases" in refused(laughs)[0][2]
     long_text = f"t: &t {'x' * 1000}\nl: [{', '.join(['*t'] * 1000)}]\n"
     assert values_of(long_text)
-    assert "aliases" in refused(long_text, Limits(expanded_size=500_000))[0][2]
+    assert "aliases" in refused(long_text, DocumentLimits(expanded_size=500_000))[0][2]
 
 
 def test_tag_directives_are_limited():
@@ -168,8 +170,8 @@ def test_tag_directives_are_limited():
 
 
 def test_documents_of_one_stream_are_limited():
-    assert "documents" in refused("--- 1\n" * 4, Limits(documents=3))[0][2]
-    assert len(values_of("--- 1\n" * 3, Limits(documents=3))) == 3
+    assert "documents" in refused("--- 1\n" * 4, DocumentLimits(documents=3))[0][2]
+    assert len(values_of("--- 1\n" * 3, DocumentLimits(documents=3))) == 3
 
 
 def test_unknown_keys_of_one_document_are_limited():
@@ -180,7 +182,7 @@ def test_unknown_keys_of_one_document_are_limited():
 
 
 def test_a_stream_over_the_limit_is_refused_unread():
-    assert "bytes" in refused("a: 1", Limits(stream_bytes=3))[0][2]
+    assert "bytes" in refused("a: 1", DocumentLimits(stream_bytes=3))[0][2]
 
 
 @pytest.mark.parametrize(
@@ -213,8 +215,8 @@ def test_streams_of_every_encoding_and_line_end_read_the_same(encoding, end):
     ],
 )
 def test_keys_and_values_of_one_stream_are_limited(stream):
-    assert "1000 keys and values" in refused(stream, Limits(values=1000))[0][2]
-    assert not refused(stream, Limits(values=2002))
+    assert "1000 keys and values" in refused(stream, DocumentLimits(values=1000))[0][2]
+    assert not refused(stream, DocumentLimits(values=2002))
 
 
 def test_findings_of_one_stream_are_limited():

@@ -9,7 +9,7 @@ from backports import zstd
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats import tar
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from tests.archives import COMPRESSIONS, InMemory, header, tar_of, unpack, unpack_noting
 
 FILES = [("d/a.txt", b"alpha" * 100), ("d/empty", b""), ("d/e/b.bin", bytes(range(256)) * 40)]
@@ -127,17 +127,17 @@ def test_a_link_that_doubles_files_again_and_again_is_limited():
     links = [header(f"l{number}", tarfile.SYMTYPE, "d") for number in range(50)]
     data = tar_of(*[(f"d/{number}", b"") for number in range(50)], *links)
     with pytest.raises(LimitExceeded):
-        extract(data, limits=Limits(members=500))
+        extract(data, limits=UnpackLimits(members=500))
 
 
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(total_bytes=5000),
-        Limits(member_bytes=5000),
-        Limits(members=2),
-        Limits(depth=1),
-        Limits(ratio=2, ratio_floor_bytes=1000),
+        UnpackLimits(total_bytes=5000),
+        UnpackLimits(member_bytes=5000),
+        UnpackLimits(members=2),
+        UnpackLimits(depth=1),
+        UnpackLimits(ratio=2, ratio_floor_bytes=1000),
     ],
 )
 def test_each_limit_holds(limits):
@@ -148,7 +148,7 @@ def test_each_limit_holds(limits):
 
 def test_a_bomb_is_stopped_while_it_unpacks_not_after():
     source = InMemory(gzip.compress(tar_of(("zeros", bytes(64 << 20)))), chunk_bytes=1024)
-    limits = Limits(ratio=100, ratio_floor_bytes=1 << 20)
+    limits = UnpackLimits(ratio=100, ratio_floor_bytes=1 << 20)
     with pytest.raises(LimitExceeded):
         unpack(tar.extract, source, limits=limits)
     assert source.read[-1][1] < len(source.data) / 4
@@ -166,14 +166,14 @@ def test_a_declared_size_over_the_limit_is_refused_before_space_is_reserved():
     zeros.size = 20 << 30
     data = gzip.compress(tar_of(("notes", b"x"))[:1024] + zeros.tobuf() + bytes(20_000))
     with pytest.raises(LimitExceeded, match="over 200 times its size"):
-        tar.extract(InMemory(data), lambda name: name, keep, Limits())
+        tar.extract(InMemory(data), lambda name: name, keep, UnpackLimits())
     assert kept == ["notes"]
 
 
 def test_a_skipped_bomb_is_a_bomb_too():
     data = gzip.compress(tar_of(("zeros", bytes(4 << 20))))
     with pytest.raises(LimitExceeded):
-        extract(data, select=lambda _: None, limits=Limits(total_bytes=1 << 20))
+        extract(data, select=lambda _: None, limits=UnpackLimits(total_bytes=1 << 20))
 
 
 def test_a_header_that_claims_gigabytes_does_not_fill_the_memory():
@@ -229,7 +229,7 @@ def test_garbage_after_the_last_stream_is_damage():
 def test_a_window_over_the_limit_is_a_limit_and_no_damage():
     packed = lzma.compress(tar_of(*FILES), preset=9)
     with pytest.raises(LimitExceeded, match="STAGING_UNPACK_WINDOW_BYTES"):
-        extract(packed, limits=Limits(window_bytes=1 << 20))
+        extract(packed, limits=UnpackLimits(window_bytes=1 << 20))
 
 
 def test_a_damaged_header_after_the_first_member_is_damage_and_no_end():

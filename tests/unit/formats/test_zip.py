@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats import zip as unzip
-from staging_api.formats.model import Limits
+from staging_api.formats.model import UnpackLimits
 from tests.archives import (
     InMemory,
     overlapping_zip,
@@ -226,12 +226,12 @@ def test_a_second_directory_in_the_comment_is_refused():
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(total_bytes=5000),
-        Limits(member_bytes=5000),
-        Limits(members=2),
-        Limits(depth=0),
-        Limits(header_bytes=10),
-        Limits(ratio=2, ratio_floor_bytes=1000),
+        UnpackLimits(total_bytes=5000),
+        UnpackLimits(member_bytes=5000),
+        UnpackLimits(members=2),
+        UnpackLimits(depth=0),
+        UnpackLimits(header_bytes=10),
+        UnpackLimits(ratio=2, ratio_floor_bytes=1000),
     ],
 )
 def test_each_limit_holds(limits):
@@ -245,7 +245,7 @@ def test_members_together_are_held_to_what_they_are_packed_in_together():
     found, _ = unpack(
         unzip.extract,
         InMemory(zip_of(*files)),
-        limits=Limits(ratio=3, ratio_floor_bytes=1000),
+        limits=UnpackLimits(ratio=3, ratio_floor_bytes=1000),
     )
     assert found == dict(files)
 
@@ -258,7 +258,7 @@ def test_what_a_member_declares_is_refused_before_it_is_kept():
             source,
             lambda name: name,
             lambda member, _: kept.append(member.path),
-            Limits(ratio=100, ratio_floor_bytes=1000),
+            UnpackLimits(ratio=100, ratio_floor_bytes=1000),
         )
     assert kept == []
 
@@ -266,7 +266,7 @@ def test_what_a_member_declares_is_refused_before_it_is_kept():
 def test_a_bomb_is_stopped_while_it_unpacks_not_after():
     source = InMemory(zip_of(("zeros", bytes(64 << 20))), chunk_bytes=1024)
     with pytest.raises(LimitExceeded):
-        unpack(unzip.extract, source, limits=Limits(ratio=100, ratio_floor_bytes=1 << 20))
+        unpack(unzip.extract, source, limits=UnpackLimits(ratio=100, ratio_floor_bytes=1 << 20))
     assert sum(end - start for start, end in source.read) < len(source.data) / 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from falcon.testing import create_req
 
 from staging_api.errors import LimitExceeded, TooManyRequests
-from staging_api.http.limits import CallerLimits, Limits
+from staging_api.http.limits import CallerLimits, RequestLimits
 
 RESPONSE = falcon.Response()
 
@@ -38,7 +38,7 @@ def begin(limits: CallerLimits, req: falcon.Request) -> falcon.Request:
 
 def test_a_caller_over_its_rate_gets_retry_after():
     clock = Clock()
-    limits = CallerLimits(Limits(per_second=2), clock)
+    limits = CallerLimits(RequestLimits(per_second=2), clock)
     begin(limits, request())
     begin(limits, request())
     with pytest.raises(TooManyRequests) as refused:
@@ -49,13 +49,13 @@ def test_a_caller_over_its_rate_gets_retry_after():
 
 
 def test_callers_do_not_use_up_each_others_share():
-    limits = CallerLimits(Limits(per_second=1), Clock())
+    limits = CallerLimits(RequestLimits(per_second=1), Clock())
     begin(limits, request("a"))
     begin(limits, request("b"))
 
 
 def test_a_caller_may_have_so_many_requests_at_once():
-    limits = CallerLimits(Limits(at_once=2), Clock())
+    limits = CallerLimits(RequestLimits(at_once=2), Clock())
     first = begin(limits, request())
     begin(limits, request())
     with pytest.raises(TooManyRequests):
@@ -65,7 +65,7 @@ def test_a_caller_may_have_so_many_requests_at_once():
 
 
 def test_a_refused_request_is_not_counted_as_running():
-    limits = CallerLimits(Limits(at_once=1), Clock())
+    limits = CallerLimits(RequestLimits(at_once=1), Clock())
     first = begin(limits, request())
     over = request()
     with pytest.raises(TooManyRequests):
@@ -76,11 +76,11 @@ def test_a_refused_request_is_not_counted_as_running():
 
 
 def test_a_slow_rate_still_lets_one_request_through():
-    begin(CallerLimits(Limits(per_second=0.1), Clock()), request())
+    begin(CallerLimits(RequestLimits(per_second=0.1), Clock()), request())
 
 
 def test_probes_are_never_refused():
-    limits = CallerLimits(Limits(per_second=1, at_once=1), Clock())
+    limits = CallerLimits(RequestLimits(per_second=1, at_once=1), Clock())
     probe = request(path="/livez")
     probe.context.needs_no_role = True
     for _ in range(5):
@@ -88,14 +88,14 @@ def test_probes_are_never_refused():
 
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_read():
-    limits = CallerLimits(Limits(body_bytes=10), Clock())
+    limits = CallerLimits(RequestLimits(body_bytes=10), Clock())
     begin(limits, request(body="x" * 10))
     with pytest.raises(LimitExceeded):
         begin(limits, request(body="x" * 11))
 
 
 def test_a_resource_that_takes_files_may_be_sent_more():
-    limits = CallerLimits(Limits(body_bytes=10, upload_bytes=20), Clock())
+    limits = CallerLimits(RequestLimits(body_bytes=10, upload_bytes=20), Clock())
     shop = SimpleNamespace(takes_files=True)
     limits.process_resource(request(body="x" * 20), RESPONSE, shop, {})
     with pytest.raises(LimitExceeded, match="20 bytes"):

@@ -8,7 +8,7 @@ from staging_api.http.resources.devserver.help import help_of
 from staging_api.http.resources.devserver.query import Query
 
 
-class ControlFiles:
+class DevserverControlFiles:
     """The control files of a build, one path a line; or the text of the one at control_path.
 
     With suite_name those of one suite, if the build has a map of its suites.

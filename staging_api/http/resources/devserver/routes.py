@@ -11,7 +11,10 @@ from staging_api.http.described import (
 from staging_api.http.permissions import ANYBODY, CONTENT, STAGERS
 from staging_api.http.resources.devserver.answers import text_error
 from staging_api.http.resources.devserver.builds import LatestBuild
-from staging_api.http.resources.devserver.controlfiles import ControlFiles, ListSuiteControls
+from staging_api.http.resources.devserver.controlfiles import (
+    DevserverControlFiles,
+    ListSuiteControls,
+)
 from staging_api.http.resources.devserver.fileinfo import FileInfo
 from staging_api.http.resources.devserver.gs_cache_routes import gs_cache_routes
 from staging_api.http.resources.devserver.health import CheckHealth
@@ -32,7 +35,12 @@ from staging_api.http.resources.devserver.rows import (
     row,
     word_row,
 )
-from staging_api.http.resources.devserver.staging import Download, IsStaged, Stage, WaitForStatus
+from staging_api.http.resources.devserver.staging import (
+    DevserverDownload,
+    IsStaged,
+    Stage,
+    WaitForStatus,
+)
 from staging_api.http.resources.devserver.symbols import StageDebug, SymbolicateDump
 from staging_api.http.route import Route
 
@@ -60,7 +68,7 @@ _DUMP = {
 
 
 _ROUTES = (
-    word_row("/download", Download, STAGERS, "Stage a build", _STAGING),
+    word_row("/download", DevserverDownload, STAGERS, "Stage a build", _STAGING),
     word_row("/wait_for_status", WaitForStatus, CONTENT, "Wait for all of a build", [_ARCHIVE]),
     word_row(
         "/stage",
@@ -140,7 +148,7 @@ _ROUTES = (
     ),
     row(
         "/controlfiles",
-        ControlFiles,
+        DevserverControlFiles,
         CONTENT,
         contract_of(
             "controlfiles",

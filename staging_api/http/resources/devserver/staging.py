@@ -10,7 +10,7 @@ from staging_api.http.resources.devserver.answers import SUCCESS, say
 from staging_api.http.resources.devserver.query import Query
 
 
-class Download:
+class DevserverDownload:
     """Stage a build.
 
     `Success` once what a test needs at once is there; the rest follows, and wait_for_status waits
