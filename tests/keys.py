@@ -23,3 +23,9 @@ def secret_key(home: Path, name: str) -> bytes:
 def signing_key(folder: Path, name: str = "signer") -> SigningKey:
     """A new key in a home directory of its own; its agent is the caller's to stop."""
     return import_key(folder / name, secret_key(folder / f"{name}-maker", name))
+
+
+def public_key(key: SigningKey) -> bytes:
+    """The public half, armored: what clients name in ``Signed-By``."""
+    argv = ["gpg", "--homedir", str(key.home), "--batch", "--armor", "--export", key.fingerprint]
+    return subprocess.run(argv, check=True, capture_output=True).stdout

@@ -135,15 +135,6 @@ def import_key(home: Path, secret_key: bytes, program: str = "gpg") -> SigningKe
     return replace(key, fingerprint=fingerprints.pop().decode())
 
 
-def public_key(key: SigningKey) -> bytes:
-    """The public half, armored: what clients name in ``Signed-By``.
-
-    Raises:
-        SigningFailed: gpg could not give it.
-    """
-    return _gpg(key, ["--armor", "--export", key.fingerprint], b"", TIMEOUT_SECONDS)
-
-
 def list_key(key: SigningKey) -> str:
     """What gpg knows of the key and its subkeys, in the lines of its ``--with-colons``.
 

@@ -1,8 +1,10 @@
-"""Each closed set of words stands once, in `staging_api.vocabulary`; everything else uses it."""
+"""Each closed set of words stands once, in `staging_api.vocabulary`, and a class name has one meaning."""
 
+import ast
 import importlib
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -89,3 +91,27 @@ def test_a_list_of_something_else_is_not_one() -> None:
 )
 def test_enums_and_mappings_have_the_words_of_their_set(used: Iterable[str], words: object) -> None:
     assert tuple(used) == get_args(words)
+
+
+#: Nouns of the service that a client, or the body of a request or an answer, has in its own form.
+NOUNS = {
+    "Failure",
+    "HeldLock",
+    "PublisherRun",
+    "StagedArtifact",
+    "StagedFile",
+    "Staging",
+    "StagingRequest",
+    "Upload",
+}
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    homes = {
+        (node.name, path)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    }
+    often = {name for name, times in Counter(name for name, _ in homes).items() if times > 1}
+    assert often == NOUNS

@@ -12,12 +12,11 @@ from staging_api.publishing.signing import (
     Signed,
     SigningKey,
     import_key,
-    public_key,
     sign,
     stop_agent,
 )
 from tests.apt import Apt
-from tests.keys import secret_key, signing_key
+from tests.keys import public_key, secret_key, signing_key
 from tests.packages import deb
 from tests.repositories import Repository
 
