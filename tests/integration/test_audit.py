@@ -244,3 +244,31 @@ def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, da
     print(f"seconds by question, first to third try: {seconds}")
     # What else the machine does is not asked about.
     assert max(min(tries) for tries in seconds.values()) < 1.0, seconds
+
+
+@pytest.mark.parametrize(
+    ("moment", "lowest"),
+    [
+        ("1969-12-31 23:59:59.999+00", "0" * 26),
+        ("0044-03-15 00:00+00 BC", "0" * 26),
+        ("-infinity", "0" * 26),
+        ("1970-01-01 00:00:00.001+00", "0000000001" + "0" * 16),
+        ("2026-01-01 00:00+00", "01KDVDNA00" + "0" * 16),
+        ("10889-08-02 05:31:50.655+00", "7ZZZZZZZZZ" + "0" * 16),
+        ("20000-01-01 00:00+00", "7ZZZZZZZZZ" + "0" * 16),
+        ("infinity", "7ZZZZZZZZZ" + "0" * 16),
+        (None, None),
+    ],
+)
+def test_the_lowest_ulid_of_a_time_is_within_those_that_ulids_can_have(database, moment, lowest):
+    with database.connect() as conn:
+        asked = {"moment": moment}
+        found = conn.execute(text("SELECT ulid_floor(CAST(:moment AS timestamptz))"), asked)
+        assert found.scalar_one() == lowest
+
+
+def test_a_question_since_ever_finds_what_one_since_yesterday_does(at):
+    at.stage(at.build())
+    found = ask(at.database, 4)
+    assert found
+    assert ask(at.database, 4, since=datetime(1, 1, 1, tzinfo=UTC)) == found

@@ -1,4 +1,4 @@
-"""Each closed set of words stands once, in `staging_api.vocabulary`, and a class name has one meaning."""
+"""Each set of words stands once, in `staging_api.vocabulary`; a class name has one meaning."""
 
 import ast
 import importlib

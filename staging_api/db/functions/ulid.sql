@@ -1,6 +1,9 @@
-CREATE OR REPLACE FUNCTION ulid_floor(p_time timestamptz) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION ulid_floor(p_time timestamptz) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
-    v_left bigint := floor(extract(epoch FROM p_time) * 1000);
+    -- A time that no ULID can have is as the first, or the last, that one can.
+    v_left bigint := floor(
+        least(greatest(extract(epoch FROM p_time), 0), 281474976710.655) * 1000);
     v_text text := '';
 BEGIN
     FOR digit IN 1..10 LOOP
@@ -10,7 +13,8 @@ BEGIN
     RETURN v_text || '0000000000000000';
 END $$;
 COMMENT ON FUNCTION ulid_floor IS
-    'The lowest ULID of a time: ten digits of Crockford''s base 32, in milliseconds, then zeros.';
+    'The lowest ULID of a time: ten digits of Crockford''s base 32, in milliseconds, then zeros. '
+    'Before 1970 that of 1970, after the year 10889 that of its last millisecond.';
 
 CREATE OR REPLACE FUNCTION ulid_of(p_time timestamptz) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

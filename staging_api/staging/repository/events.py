@@ -4,7 +4,7 @@ Nothing here writes an event: the triggers of ``db/functions/staging_events.sql`
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
@@ -15,7 +15,6 @@ from staging_api.staging.model import StagingEvent
 
 _COLUMNS = [staging_events.c[name] for name in StagingEvent.__dataclass_fields__]
 _ROWS_AT_ONCE = 5000
-_EPOCH = datetime.fromtimestamp(0, UTC)
 #: Events that a page with filters may read.
 _LOOKED_AT = 50_000
 
@@ -62,8 +61,7 @@ def events_after(
     whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
     query = select(*_COLUMNS).where(staging_events.c.id < func.ulid_floor(whole_until))
     if since is not None:
-        # No ULID is of a time before the epoch, and none of ours is.
-        query = query.where(staging_events.c.id >= func.ulid_floor(max(since, _EPOCH)))
+        query = query.where(staging_events.c.id >= func.ulid_floor(since))
     if after is not None:
         query = query.where(staging_events.c.id > after)
     query = query.order_by(staging_events.c.id)
@@ -102,7 +100,7 @@ def chains(conn: Connection, since: datetime | None, until: datetime | None) -> 
     few thousand rows at a time.
     """
     reading = conn.execution_options(yield_per=_ROWS_AT_ONCE)
-    yield from reading.execute(_CHAINS, _within(since, until))
+    yield from reading.execute(_CHAINS, {"since": since, "until": until})
 
 
 def contradictions(
@@ -113,14 +111,8 @@ def contradictions(
     Returns:
         id of the staging, and of the artifact.
     """
-    rows = conn.execute(_CONTRADICTIONS, _within(since, until))
+    rows = conn.execute(_CONTRADICTIONS, {"since": since, "until": until})
     return [(row.staging_id, row.id) for row in rows]
-
-
-def _within(since: datetime | None, until: datetime | None) -> dict[str, datetime | None]:
-    """Return the two times for a comparison of ULIDs, of which none is of before the epoch."""
-    times = {"since": since, "until": until}
-    return {name: time and max(time, _EPOCH) for name, time in times.items()}
 
 
 _ACT_AS = text("""
