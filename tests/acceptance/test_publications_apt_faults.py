@@ -19,11 +19,11 @@ import pytest
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
-from staging_api.publishing.signing import SigningKey, public_key, stop_agent
+from staging_api.publishing.signing import SigningKey, stop_agent
 from tests.apt import Apt
 from tests.apt_archive_api import AptArchiveApi
 from tests.databases import new_database
-from tests.keys import signing_key
+from tests.keys import public_key, signing_key
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import time_passes
 from tests.rows import execute

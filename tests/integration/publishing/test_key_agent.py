@@ -12,7 +12,8 @@ from staging_api.errors import SigningFailed
 from staging_api.publishing import signing
 from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key
 from staging_api.publishing.openpgp import Issuer
-from staging_api.publishing.signing import Signed, SigningKey, public_key, sign, stop_agent
+from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
+from tests.keys import public_key
 
 pytestmark = pytest.mark.system
 

@@ -13,12 +13,11 @@ from staging_api.publishing.signing import (
     Signed,
     SigningKey,
     list_own_signatures,
-    public_key,
     sign,
     stop_agent,
 )
 from staging_api.publishing.signing_keys import checked
-from tests.keys import signing_key
+from tests.keys import public_key, signing_key
 
 pytestmark = pytest.mark.system
 
