@@ -22,7 +22,7 @@ from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.serving import served_at
 from staging_api.publishing.signing import SigningKey
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.folder_store import FolderStore
 from staging_api.vocabulary.publishing import Operation
 from tests.factories import ORIGIN, locks_of

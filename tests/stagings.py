@@ -23,7 +23,7 @@ from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.folder_store import FolderStore
 from tests.factories import ORIGIN, locks_of
 

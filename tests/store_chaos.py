@@ -28,7 +28,7 @@ from staging_api.settings import Settings
 from staging_api.staging import reconcile
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms, Upkeep
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from tests import damage
 from tests.builds import FULL_PAYLOAD, build_path, with_manifest

@@ -6,7 +6,7 @@ python -m tests.store_child sweep|hold STORE_URL HOME
 import sys
 from pathlib import Path
 
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 
 PARTS = "version-1"

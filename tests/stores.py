@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import obstore
 
 from staging_api.staging.reconcile import SHARDS
-from staging_api.store.blobs import MARKER, Blob, BlobStore
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import MARKER, Blob
 from staging_api.store.bucket import Bucket
 
 

@@ -7,7 +7,7 @@ from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Rates
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 _GIGABYTE = 1_000_000_000
 

@@ -23,7 +23,7 @@ from staging_api.errors import Invalid, LimitExceeded, StagingApiError
 from staging_api.formats.minidump import modules
 from staging_api.locks.model import SYMBOLS
 from staging_api.staging import repository
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import Place, put_at
 
 _FOLDER = "debug/breakpad/"

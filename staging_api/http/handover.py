@@ -14,7 +14,8 @@ import falcon
 
 from staging_api.errors import StagingApiError
 from staging_api.http.conditions import Range
-from staging_api.store.blobs import BlobStore, key_of
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import key_of
 from staging_api.store.places import Place
 
 _JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")

@@ -42,7 +42,7 @@ from staging_api.staging.service import StagingService
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.uploads import UploadTerms
 from staging_api.staging.watch import Watch
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from staging_api.work_slots import WorkSlots
 

@@ -11,7 +11,7 @@ from staging_api.publishing.rows import validity_left
 from staging_api.shutdown import Drain
 from staging_api.staging import repository
 from staging_api.staging.store_identity import StoreIdentity
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

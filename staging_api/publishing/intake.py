@@ -41,7 +41,8 @@ from staging_api.staging.repository import (
 )
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
-from staging_api.store.blobs import Blob, BlobStore, Reserve, no_limit
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import Blob, Reserve, no_limit
 from staging_api.store.places import read_at
 
 _REMOVED = "contents were removed from the store meanwhile: send them again"

@@ -13,7 +13,7 @@ from staging_api.publishing.model import AptArchive
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.staging.store_identity import StoreIdentity
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 _ACCEPTED_AT_ONCE = 200
 _PUBLISHED_AT_ONCE = 500

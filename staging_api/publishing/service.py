@@ -33,7 +33,7 @@ from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.publishing.suite_publishing import SuitePublishing
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.vocabulary.publishing import Operation, Purpose
 
 _SECURITY = "-security"

@@ -26,7 +26,7 @@ from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 
 @dataclass(frozen=True)

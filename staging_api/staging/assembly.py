@@ -19,7 +19,8 @@ from staging_api.staging.file_table import FileFacts, FileTable
 from staging_api.staging.model import CachedObject
 from staging_api.staging.object_reader import ObjectReader
 from staging_api.staging.write_tracker import WriteTracker
-from staging_api.store.blobs import Batch, Blob
+from staging_api.store.batch import Batch
+from staging_api.store.blobs import Blob
 
 #: Names of members that were not selected, kept to explain that nothing was.
 _MOST_PASSED_OVER = 1000

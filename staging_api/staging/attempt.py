@@ -37,7 +37,7 @@ from staging_api.staging.engine import FetchedArtifact
 from staging_api.staging.fetched import FileRow, RowsOfFiles, batched
 from staging_api.staging.model import Failure, StagedArtifact
 from staging_api.staging.write_tracker import WriteTracker
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

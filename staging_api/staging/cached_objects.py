@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 from staging_api.errors import NotFound, Unavailable
 from staging_api.sources.model import CHUNK_BYTES, SourceObject
-from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import Blob
 
 
 @dataclass(frozen=True)

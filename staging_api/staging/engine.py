@@ -6,7 +6,7 @@ Everything is checked before anything is committed, and what `fetch` returns is 
 happens if the process dies:
 
 - while bytes come: what the journal under ``parts/`` has is not fetched again (`store.parts`);
-- while the batch is written or committed: see `store.blobs`. Whatever step it was, no row
+- while the batch is written or committed: see `store.batch`. Whatever step it was, no row
   says ``staged`` yet, and the next attempt unpacks anew from the parts, without the network;
 - after `fetch` returned, before the row says ``staged``: the same, and the contents are found in
   the store;
@@ -33,19 +33,15 @@ from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import UnpackLimits
 from staging_api.sources.model import Source, SourceObject, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
-from staging_api.staging.cached_objects import (
-    KnownContent,
-    SourceLookup,
-    declared_content,
-    look_up,
-)
+from staging_api.staging.cached_objects import KnownContent, SourceLookup, declared_content, look_up
 from staging_api.staging.download import Speed
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.object_reader import Progress, TransferMonitor
 from staging_api.staging.taken import taken
 from staging_api.staging.transfer import ReadObject, Transfer, bring, verified
 from staging_api.staging.write_tracker import WriteTracker
-from staging_api.store.blobs import Batch, BlobStore
+from staging_api.store.batch import Batch
+from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

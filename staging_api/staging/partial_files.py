@@ -29,7 +29,7 @@ from staging_api.staging import repository
 from staging_api.staging.model import ServedFile
 from staging_api.staging.repository import IncomingFile
 from staging_api.staging.watch import Watch
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import open_at
 
 #: What a reader does not get before the file is verified.

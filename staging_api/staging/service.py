@@ -29,10 +29,7 @@ from types import MappingProxyType
 from staging_api.catalogue.model import FILES, is_single
 from staging_api.clients import Client
 from staging_api.db.engine import Database
-from staging_api.errors import (
-    Invalid,
-    LockHeld,
-)
+from staging_api.errors import Invalid, LockHeld
 from staging_api.formats.model import UnpackLimits
 from staging_api.locks import store as lock_store
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
@@ -60,7 +57,7 @@ from staging_api.staging.uploads import UploadProgress, UploadTerms
 from staging_api.staging.watch import Watch
 from staging_api.staging.witnesses import Witnesses, may_have_no_list
 from staging_api.staging.work import FOR_CLIENT, Holds, Work, WorkMode
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.vocabulary.staging import TO_DO_STATES
 from staging_api.work_slots import WorkSlots, no_slot
 

@@ -18,7 +18,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import StoreAbsent, StoreFailed, WrongStore
 from staging_api.locks.model import new_id
 from staging_api.staging import repository
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from staging_api.staging.cached_objects import SourceLookup, open_cached
 from staging_api.staging.download import Download, Speed, key_of
 from staging_api.staging.object_reader import ObjectReader, Open, TransferMonitor
 from staging_api.staging.taken import open_file, write_chunks
-from staging_api.store.blobs import Batch, BlobStore
+from staging_api.store.batch import Batch
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.digest import Digests
 
 

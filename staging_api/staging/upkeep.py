@@ -28,7 +28,7 @@ from staging_api.locks.hold import Locks
 from staging_api.staging import repository
 from staging_api.staging.repository import Space
 from staging_api.staging.store_identity import StoreIdentity
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 

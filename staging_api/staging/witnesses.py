@@ -7,9 +7,6 @@ its description, and at last the ``verified_by`` of its row.
 """
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 
 from staging_api.catalogue.model import Verification
 from staging_api.errors import (
@@ -28,7 +25,7 @@ from staging_api.signatures import (
 )
 from staging_api.sources.lists import is_markup
 from staging_api.sources.manifest import read_small
-from staging_api.sources.model import Names, Source, SourceObject, take
+from staging_api.sources.model import Names, Source
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging.checksums import (
     STRONG_ALGORITHMS,
@@ -57,24 +54,13 @@ class Witnesses:
             source: the archive.
             probes: whether to ask for digests also where no list says that there are any.
         """
-        self._source = source
+        self.source = source
         self._probes = probes
         self._kept: dict[str, Sums | None] = {}
         self._raw: dict[str, bytes | None] = {}
         self._refused: dict[str, str] = {}
         self._absent_in_a_row = 0
         self._names: Names | None = None
-
-    def of(
-        self, rule: Verification | None, listed: Collection[str] | None = None
-    ) -> "WitnessedSource":
-        """Return the archive, with what vouches for each object.
-
-        Args:
-            rule: what an object needs to be staged.
-            listed: all names of the archive, if they are known.
-        """
-        return WitnessedSource(self._source, self, rule, listed)
 
     def beside(self, name: str, listed: Collection[str] | None) -> Sums | None:
         """Return digests of an object that stand beside it, if any do.
@@ -143,7 +129,7 @@ class Witnesses:
         """Return all names of the archive; empty if it has no list of them."""
         if self._names is None:
             try:
-                self._names = self._source.names()
+                self._names = self.source.names()
             except StagingApiError as error:
                 if error.retryable:
                     raise
@@ -224,7 +210,7 @@ class Witnesses:
 
     def _read(self, name: str) -> bytes | None:
         try:
-            raw = read_small(self._source, self._source.stat(name))
+            raw = read_small(self.source, self.source.stat(name))
         except NotFound:
             return None
         except StagingApiError as error:
@@ -238,12 +224,12 @@ class Witnesses:
 
     def _signed(self, called: str, signature: str | None, rule: Verification) -> Sums:
         try:
-            raw, witness = read_small(self._source, self._source.stat(called)), called
+            raw, witness = read_small(self.source, self.source.stat(called)), called
             if signature == called:
                 raw, signer = signed_message(raw, rule.keys)
                 witness = f"{called} signed by {signer}"
             elif signature is not None:
-                signed = read_small(self._source, self._source.stat(signature))
+                signed = read_small(self.source, self.source.stat(signature))
                 witness = f"{called} signed by {signer_of(raw, signed, rule.keys)}"
             return sums_of(raw, called, witness)
         except SignatureInvalid as error:
@@ -256,125 +242,9 @@ class Witnesses:
             ) from None
 
 
-class WitnessedSource:
-    """A source whose descriptions have the digests that the publisher gives."""
-
-    def __init__(
-        self,
-        source: Source,
-        witnesses: Witnesses,
-        rule: Verification | None,
-        listed: Collection[str] | None,
-    ) -> None:
-        self._source = source
-        self._witnesses = witnesses
-        self._rule = rule
-        self._listed = listed
-        self.url = source.url
-        self.names = source.names
-        self.open = source.open
-        self.close = source.close
-
-    def stat(self, name: str) -> SourceObject:
-        """Describe one object.
-
-        Raises:
-            SourceUnverified: it must be verified, and nothing vouches for it.
-        """
-        return self._witnessed(self._source.stat(name))
-
-    @contextmanager
-    def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
-        """Read a whole object by the answer that describes it."""
-        with take(self._source, name) as (found, chunks):
-            yield self._witnessed(found), chunks
-
-    def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
-        """Verify the signature of an object that was read whole; see `sources.model.vouch`."""
-        keys, said = self._rule.keys if self._rule else (), []
-        for seal in found.seals:
-            signature = self._witnesses.small(seal)
-            try:
-                signer = signer_of(file, signature or b"", keys)
-            except SignatureInvalid as error:
-                said.append(f"the signature {seal} of {found.name}: {error}")
-            else:
-                witness = f"{seal} signed by {signer}"
-                return replace(found, digests={"sha256": sha256}, witness=witness)
-        raise SourceUnverified("; ".join(said))
-
-    def _witnessed(self, found: SourceObject) -> SourceObject:
-        rule = self._rule
-        if rule is None:
-            return self._with_digests_beside(found)
-        if rule.beside:
-            return self._with_any_proof(found, rule)
-        called, signature = rule.names(found.name)
-        if not called and not rule.digests:
-            return self._sealed(found, rule, [signature or ""])
-        sums = self._witnesses.required(rule, found.name)
-        digest = digest_of(sums, found.name, called or sums.witness, strict=True)
-        if digest is None:
-            raise SourceUnverified(
-                f"{sums.witness} does not list {found.name}, so it is not staged"
-            )
-        return _compared(found, *digest, sums.witness, required=True)
-
-    def _with_digests_beside(self, found: SourceObject) -> SourceObject:
-        if "sha256" in found.digests:
-            return found
-        sums = self._witnesses.beside(found.name, self._listed)
-        digest = None if sums is None else digest_of(sums, found.name, sums.witness)
-        if sums is None or digest is None:
-            return found
-        return _compared(found, *digest, sums.witness, required=False)
-
-    def _with_any_proof(self, found: SourceObject, rule: Verification) -> SourceObject:
-        listings = [self._listed] if self._listed is not None else [None, self._witnesses.names]
-        for listing in listings:
-            # Lists that have the name of a release in theirs are found by the archive's list only.
-            listed = listing() if callable(listing) else listing
-            proof = self._witnesses.found(rule, found.name, listed)
-            if proof is not None:
-                return _compared(found, *proof, required=True)
-            seals = self._witnesses.seals(found.name, listed) if rule.keys else ()
-            if seals:
-                return self._sealed(found, rule, seals)
-        return self._sealed(found, rule, ())
-
-    def _sealed(
-        self, found: SourceObject, rule: Verification, seals: Collection[str]
-    ) -> SourceObject:
-        """Return an object whose own signature is verified once all of it was read."""
-        there = tuple(each for each in seals if self._witnesses.small(each) is not None)
-        if there:
-            # What was read before is no proof of it, nor is what its source says.
-            return replace(found, digests={}, strong=False, seals=there)
-        if seals:
-            raise SourceUnverified(
-                f"{', '.join(seals)} is not there, which has to sign {found.name}"
-            )
-        needs = "signature by a given key" if rule.beside == "signature" else "sha256 or signature"
-        raise SourceUnverified(
-            f"{found.name} needs a {needs} beside it, and is not staged without:"
-            f" {self._witnesses.refusals(found.name)}"
-        )
-
-
 def may_have_no_list(url: ArchiveUrl) -> bool:
     """Whether there may be digests beside the objects of an archive, and no list to name them.
 
     What a URL with a query is of, nobody knows; whoever signed one signed for nothing else.
     """
     return url.scheme in ("http", "https") and not url.has_query
-
-
-def _compared(
-    found: SourceObject, algorithm: str, text: str, witness: str, *, required: bool
-) -> SourceObject:
-    """Return an object with the one digest that it is compared with.
-
-    What was read before, unverified, is no proof of it, unless its content is: by sha256.
-    """
-    strong = found.strong and (not required or algorithm == "sha256")
-    return replace(found, digests={algorithm: text}, witness=witness, strong=strong)

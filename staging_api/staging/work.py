@@ -34,9 +34,10 @@ from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import UploadProgress
+from staging_api.staging.witnessed_source import WitnessedSource
 from staging_api.staging.witnesses import Witnesses
 from staging_api.staging.write_tracker import WriteTracker
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class Work:
         kind = self._kind(artifact)
         return engine.fetch(
             kind,
-            self.witnesses.of(kind.verify, self.upload.listed),
+            WitnessedSource(self.witnesses, kind.verify, self.upload.listed),
             self.request.url.build,
             self.blobs,
             replace(

@@ -25,9 +25,9 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from staging_api.errors import NotFound, StagingApiError
+from staging_api.store.batch import Batch
 from staging_api.store.blobs import (
     KEPT_ASIDE_SECONDS,
-    Batch,
     Blob,
     Checkpoint,
     Reserve,
@@ -36,10 +36,7 @@ from staging_api.store.blobs import (
     key_of,
     no_limit,
 )
-from staging_api.store.bucket import (
-    READ_BYTES,
-    Bucket,
-)
+from staging_api.store.bucket import READ_BYTES, Bucket
 from staging_api.store.bucket_objects import BucketObjects
 from staging_api.store.parts import PartStore
 from staging_api.store.spool import Spool, Swept

@@ -25,10 +25,10 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from staging_api.errors import NotFound, StagingApiError, StoreAbsent, StoreFailed, StoreReadOnly
+from staging_api.store.batch import Batch
 from staging_api.store.blobs import (
     KEPT_ASIDE_SECONDS,
     MARKER,
-    Batch,
     Blob,
     Checkpoint,
     Reserve,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.bucket import Bucket
 from staging_api.store.bucket_store import BucketStore
 from staging_api.store.folder_store import FolderStore

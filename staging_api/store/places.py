@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 
 
 @dataclass(frozen=True)

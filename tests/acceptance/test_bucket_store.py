@@ -11,7 +11,7 @@ import urllib3
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database, open_database
 from staging_api.debian.forms import Form
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from tests.apt_archive_api import AptArchiveApi
 from tests.buckets import new_bucket, s3_server

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.faulty_bucket import faulty_bucket

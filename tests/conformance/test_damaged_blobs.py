@@ -8,7 +8,8 @@ from typing import BinaryIO
 import pytest
 
 from staging_api.errors import NotFound
-from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import Blob
 from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import s3_server

@@ -9,7 +9,8 @@ import pytest
 
 from staging_api.errors import NoSpace, StagingApiError, StoreFailed
 from staging_api.store import bucket
-from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import Blob
 from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.faulty_bucket import Fault, FaultyBucket, faulty_bucket

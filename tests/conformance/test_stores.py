@@ -14,7 +14,8 @@ import pytest
 from obstore.exceptions import PermissionDeniedError
 
 from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
-from staging_api.store.blobs import Blob, BlobStore
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import Blob
 from staging_api.store.bucket_store import BucketStore
 from staging_api.store.opening import open_store
 from tests.object_stores import BUCKETS

@@ -22,7 +22,7 @@ from staging_api.staging.packs import Packs
 from staging_api.staging.reconcile import check
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import new_bucket, s3_server

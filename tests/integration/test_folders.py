@@ -11,7 +11,7 @@ from falcon import testing
 
 from staging_api.formats.unpacking import new_zstd
 from staging_api.http.app import create_app
-from staging_api.http.bodies import ArtifactBody
+from staging_api.http.staging_bodies import ArtifactBody
 from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.watch import Watch

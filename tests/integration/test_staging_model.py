@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound, StagingApiError
-from staging_api.http.bodies import StagingBody
+from staging_api.http.staging_bodies import StagingBody
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE, SYMBOLS
 from staging_api.staging import repository

@@ -21,7 +21,8 @@ from staging_api.staging.housekeeping import Housekeeping
 from staging_api.staging.reconcile import check
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.staging.upkeep import StoreTerms, Upkeep
-from staging_api.store.blobs import MARKER, BlobStore
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import MARKER
 from staging_api.store.opening import open_store
 from tests import damage
 from tests.buckets import new_bucket, s3_server

@@ -20,7 +20,7 @@ from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.resuming import resume
 from staging_api.staging.upkeep import StoreTerms
-from staging_api.store.blobs import Batch
+from staging_api.store.batch import Batch
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
@@ -259,7 +259,7 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
             at.service.artifacts.evict(artifact, ORIGIN)
             assert at.service.upkeep.collect() == 1
 
-    monkeypatch.setattr("staging_api.store.blobs.Batch.commit", removed_after_commit)
+    monkeypatch.setattr("staging_api.store.batch.Batch.commit", removed_after_commit)
     with pytest.raises(Unavailable):
         resume(at.service, staging, ORIGIN)
     assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]

@@ -10,7 +10,7 @@ from staging_api.staging.eviction import prune
 from staging_api.staging.reconcile import check
 from staging_api.staging.resuming import resume
 from staging_api.staging.upkeep import StoreTerms
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from tests.buckets import new_bucket, s3_server
 from tests.factories import ORIGIN

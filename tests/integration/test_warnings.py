@@ -10,7 +10,7 @@ import pytest
 
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.errors import ArtifactNotFound
-from staging_api.http.bodies import ArtifactBody
+from staging_api.http.staging_bodies import ArtifactBody
 from staging_api.sources.manifest import Manifest
 from staging_api.sources.model import Names, warnings_of
 from staging_api.staging import repository

@@ -22,6 +22,7 @@ from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import parse
 from staging_api.staging import engine
 from staging_api.staging.requirements import Requirements
+from staging_api.staging.witnessed_source import WitnessedSource
 from staging_api.staging.witnesses import Witnesses
 from staging_api.store.folder_store import FolderStore
 from tests.archives import InMemory, tar_of, zip_of
@@ -113,7 +114,7 @@ def fetched(store, source, rule, *, name="object", extract="plain", listed=True)
         "thing", "build", "foreground", (Choice(Pattern(name), extract=extract),), verify=rule
     )
     names = source.names() if listed else None
-    witnessed = Witnesses(source, probes=False).of(rule, names)
+    witnessed = WitnessedSource(Witnesses(source, probes=False), rule, names)
     return engine.fetch(kind, witnessed, BUILD, store, names=source.names())
 
 

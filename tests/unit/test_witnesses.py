@@ -6,15 +6,11 @@ import pytest
 
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern, Verification
-from staging_api.errors import (
-    ArchiveCorrupt,
-    ArtifactNotFound,
-    CatalogueInvalid,
-    SourceUnverified,
-)
+from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, CatalogueInvalid, SourceUnverified
 from staging_api.sources.model import SourceObject
 from staging_api.staging import engine
 from staging_api.staging.engine import FetchHooks
+from staging_api.staging.witnessed_source import WitnessedSource
 from staging_api.staging.witnesses import Witnesses
 from staging_api.store.folder_store import FolderStore
 from tests.archives import InMemory, tar_of, zip_of
@@ -71,7 +67,9 @@ def fetched(store, source, rule=None, *, name="object", extract="plain", listed=
         "thing", "build", "foreground", (Choice(Pattern(name), extract=extract),), verify=rule
     )
     probes = source.url.startswith("http")
-    witnessed = Witnesses(source, probes=probes).of(rule, source.names() if listed else None)
+    witnessed = WitnessedSource(
+        Witnesses(source, probes=probes), rule, source.names() if listed else None
+    )
     called = FetchHooks(**hooks)
     return engine.fetch(kind, witnessed, BUILD, store, called, names=source.names())
 

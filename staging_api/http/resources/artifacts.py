@@ -3,7 +3,8 @@
 import falcon
 
 from staging_api.http.auth import origin
-from staging_api.http.bodies import (
+from staging_api.http.openapi import answers, spec
+from staging_api.http.staging_bodies import (
     ArtifactList,
     ArtifactQuery,
     FileBody,
@@ -12,7 +13,6 @@ from staging_api.http.bodies import (
     FullArtifactBody,
     PinRequest,
 )
-from staging_api.http.openapi import answers, spec
 from staging_api.staging.artifacts import Artifacts as StagedArtifacts
 from staging_api.staging.lists import ArtifactFilter
 

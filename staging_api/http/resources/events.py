@@ -10,8 +10,9 @@ from pydantic import Field
 
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
-from staging_api.http.bodies import Body, Moment, PageQuery, StagingBody, Text, Ulid
+from staging_api.http.bodies import Body, Moment, PageQuery, Text, Ulid
 from staging_api.http.openapi import answers, spec
+from staging_api.http.staging_bodies import StagingBody
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.model import Staging, StagingEvent

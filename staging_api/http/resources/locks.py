@@ -3,12 +3,12 @@
 import falcon
 
 from staging_api.http.auth import is_operator
-from staging_api.http.bodies import (
+from staging_api.http.bodies import PageQuery
+from staging_api.http.lock_bodies import (
     BreakRequest,
     LockBody,
     LockList,
     LockQuery,
-    PageQuery,
     WaiterBody,
     WaiterList,
 )

@@ -4,19 +4,17 @@ import falcon
 
 from staging_api.http.api_lock import api_lock, holds_of
 from staging_api.http.auth import client_of, origin
-from staging_api.http.bodies import (
+from staging_api.http.idempotency import answers_once
+from staging_api.http.openapi import answers, spec
+from staging_api.http.prefer import applied, preference
+from staging_api.http.staging_bodies import (
     PollHeaders,
     StagingBody,
     StagingHeaders,
     StagingList,
     StagingQuery,
 )
-from staging_api.http.bodies import (
-    StagingRequest as StagingRequestBody,
-)
-from staging_api.http.idempotency import answers_once
-from staging_api.http.openapi import answers, spec
-from staging_api.http.prefer import applied, preference
+from staging_api.http.staging_bodies import StagingRequest as StagingRequestBody
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import LockKind
 from staging_api.staging.lists import StagingFilter

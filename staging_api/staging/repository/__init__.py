@@ -3,10 +3,7 @@
 from staging_api.staging.repository.access_rows import note_accesses, note_hand_out
 from staging_api.staging.repository.archive_rows import archives_named, list_archives
 from staging_api.staging.repository.artifact_rows import (
-    add_files,
-    add_pack,
     begin_artifact,
-    forget_some_files,
     is_evictable,
     is_pinned,
     leave_to_patient,
@@ -48,6 +45,7 @@ from staging_api.staging.repository.events import (
     events_of,
     extend_events,
 )
+from staging_api.staging.repository.file_rows import add_files, add_pack, forget_some_files
 from staging_api.staging.repository.files import (
     BuildFolder,
     FoundFile,

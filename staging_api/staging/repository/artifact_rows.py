@@ -6,23 +6,21 @@ Only planning an artifact on which no process works needs no lock.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from staging_api.db.tables import archives, loose_files, staged_artifacts
+from staging_api.db.tables import archives, staged_artifacts
 from staging_api.errors import NotFound
 from staging_api.locks.model import Lease, new_id
 from staging_api.sources.model import SourceObject
 from staging_api.staging.fetched import FetchedArtifact, FileRow
 from staging_api.staging.model import Failure
+from staging_api.staging.repository.file_rows import add_files, forget_files
 from staging_api.staging.repository.growth_rows import end_growth
-from staging_api.staging.repository.pack_rows import drop_pack, forget_packed, insert_pack
 from staging_api.staging.repository.staging_rows import settle
-from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion, name_blobs
 from staging_api.staging.repository.terms import is_live, now, proof, seconds
-from staging_api.store.blobs import Blob
 from staging_api.vocabulary.staging import DAMAGE_REASONS, EvictReason
 
 _NO_FAILURE: Mapping[str, None] = {
@@ -41,9 +39,6 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "source_version": None,
 }
 
-_OF_FILE: Final = ("path", "sha256", "size_bytes", "executable")
-#: So many rows of a pack are deleted in the transaction that drops it.
-_FEW_FILES = 1000
 # The columns that are fields of `FetchedArtifact`, too.
 _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by"]
 
@@ -128,62 +123,6 @@ def note_progress(
     _set(conn, artifact_id, bytes_done=done, bytes_total=total, bytes_per_second=per_second)
 
 
-def add_files(conn: Connection, artifact_id: str, files: Sequence[FileRow]) -> set[str]:
-    """Add files to an artifact that is not ``staged`` yet: until then nobody reads them.
-
-    Args:
-        files: their bytes are durably in the store.
-
-    Returns:
-        contents that the tables did not know to be in the store: then they were only named. The
-        caller commits, looks for them in the store while no transaction is open, and calls again.
-
-    Raises:
-        Unavailable: one of the contents is being removed.
-    """
-    unsure = name_blobs(conn, {file["sha256"]: file["size_bytes"] for file in files})
-    if files and not unsure:
-        columns = {name: [file[name] for file in files] for name in _OF_FILE}
-        conn.execute(_ADD_FILES, {"artifact_id": artifact_id, **columns})
-    return unsure
-
-
-def forget_some_files(conn: Connection, artifact_id: str, limit: int) -> bool:
-    """Drop the pack that an attempt left; delete some of its loose files.
-
-    `forget_packed` deletes the files of the pack.
-
-    Returns:
-        Whether there may be more loose files.
-    """
-    given = {"artifact_id": artifact_id, "limit": limit}
-    digests = conn.execute(_FORGET_SOME, given).scalars().all()
-    pack = drop_pack(conn, artifact_id)
-    gone = {*digests} if pack is None else {*digests, pack}
-    if gone:
-        mark_unnamed_for_deletion(conn, gone)
-    return len(digests) == limit
-
-
-def add_pack(conn: Connection, artifact_id: str, pack: Blob, paths: tuple[str, str]) -> set[str]:
-    """Record the pack of an artifact that is not ``staged`` yet, before the files in it.
-
-    Args:
-        pack: its bytes are durably in the store.
-        paths: those of its files lie from the first to the second, in the order of their bytes.
-
-    Returns:
-        the pack, if the tables did not know it: see `add_files`.
-
-    Raises:
-        Unavailable: it is being removed.
-    """
-    unsure = name_blobs(conn, {pack.sha256: pack.size_bytes})
-    if not unsure:
-        insert_pack(conn, artifact_id, pack, *paths)
-    return unsure
-
-
 def mark_staged(
     conn: Connection,
     artifact_id: str,
@@ -205,7 +144,7 @@ def mark_staged(
         Unavailable: one of the contents is being removed.
     """
     if files is not None:
-        _forget_files(conn, artifact_id)
+        forget_files(conn, artifact_id)
         if unsure := add_files(conn, artifact_id, files):
             return unsure
     _set(
@@ -238,7 +177,7 @@ def mark_missing(
         warnings: what was left out of its list.
         without: the object that is there, and has nothing of the artifact.
     """
-    _forget_files(conn, artifact_id)
+    forget_files(conn, artifact_id)
     new: dict[str, Any] = {"state": "missing", "warnings": list(warnings)}
     if without is not None:
         new |= {"source_url": without.url, "source_version": without.version}
@@ -250,7 +189,7 @@ def mark_failed(
 ) -> None:
     """Record a failure: due again after `again_after` seconds; None: failed for good."""
     if again_after is None:
-        _forget_files(conn, artifact_id)
+        forget_files(conn, artifact_id)
     _set(
         conn,
         artifact_id,
@@ -315,7 +254,7 @@ def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> Non
 
     An unfinished staging that requested it brings it again.
     """
-    _forget_files(conn, artifact_id)
+    forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
     archive_url = conn.execute(_BRING_AGAIN, {"id": artifact_id, "new": new_id()}).scalar()
     if archive_url is not None:
@@ -331,17 +270,6 @@ def is_pinned(conn: Connection, artifact_id: str) -> bool:
     """Return whether an artifact is pinned now."""
     pinned = select(staged_artifacts.c.pinned_until > now())
     return bool(conn.execute(pinned.where(staged_artifacts.c.id == artifact_id)).scalar())
-
-
-def _forget_files(conn: Connection, artifact_id: str) -> None:
-    gone = loose_files.delete().where(loose_files.c.artifact_id == artifact_id)
-    digests = set(conn.execute(gone.returning(loose_files.c.sha256)).scalars())
-    if (pack := drop_pack(conn, artifact_id)) is not None:
-        digests.add(pack)
-        # A few are gone with it; the rest are deleted in batches, as nobody reads them any more.
-        forget_packed(conn, artifact_id, _FEW_FILES)
-    if digests:
-        mark_unnamed_for_deletion(conn, digests)
 
 
 def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
@@ -398,18 +326,4 @@ _EVICTABLE = text("""
                     CAST(:before AS timestamptz))
             AND (pinned_until IS NULL OR pinned_until <= clock_timestamp()))
     FOR UPDATE
-""")
-
-_FORGET_SOME = text("""
-    DELETE FROM loose_files WHERE artifact_id = :artifact_id AND path IN (
-        SELECT path FROM loose_files WHERE artifact_id = :artifact_id LIMIT :limit)
-    RETURNING sha256
-""")
-
-# One statement, however many they are: thousands of rows by parameters take longer to send.
-_ADD_FILES = text("""
-    INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable)
-    SELECT :artifact_id, * FROM unnest(
-        CAST(:path AS text[]), CAST(:sha256 AS text[]), CAST(:size_bytes AS bigint[]),
-        CAST(:executable AS boolean[]))
 """)

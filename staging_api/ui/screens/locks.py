@@ -1,7 +1,7 @@
 """Locks: who holds what, since when, who waits; the history; and breaking one."""
 
 from staging_api.errors import Invalid
-from staging_api.http.bodies import BreakRequest
+from staging_api.http.lock_bodies import BreakRequest
 from staging_api.http.openapi import validated
 from staging_api.identity.model import Role
 from staging_api.locks.model import IDEMPOTENCY, ListedGrant, LockFilter

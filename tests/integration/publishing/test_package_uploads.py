@@ -16,7 +16,7 @@ from staging_api.errors import Conflict, Invalid
 from staging_api.publishing import rows
 from staging_api.publishing.model import PackagePublication, Upload
 from staging_api.publishing.run_model import PublisherRun
-from staging_api.store.blobs import BlobStore
+from staging_api.store.blob_store import BlobStore
 from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file
 from tests.publisher import Shop, find, shop

@@ -1,0 +1,89 @@
+"""The bodies and queries of requests about locks, their holders and waiters."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from staging_api.http.bodies import Body, PageQuery, Text, Ulid
+from staging_api.locks.model import ListedGrant, LockWaiter
+from staging_api.vocabulary.locks import Listed, Outcome
+
+
+class LockBody(Body):
+    """One grant of a lock: held while `outcome` is null."""
+
+    id: Ulid
+    kind: str
+    scope: str
+    caller: str
+    holder: str
+    reference_id: str | None
+    acquired_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    ended_by: str | None
+    reason: str | None
+    renewals: int = Field(description="how often its lease was extended")
+    waiters: int = Field(description="requests that wait for it; 0 once it has ended")
+    fence: int | None = Field(description="for operators only; else null")
+
+    @classmethod
+    def of(cls, listed: ListedGrant, *, with_fence: bool) -> "LockBody":
+        """The answer's form of a grant; the fence proves something, so not for all callers."""
+        grant = listed.grant
+        columns = {name: getattr(grant, name) for name in cls.model_fields if name != "waiters"}
+        fence = grant.fence if with_fence else None
+        return cls(**{**columns, "fence": fence, "waiters": listed.waiters})
+
+
+class LockList(Body):
+    """A page of grants, oldest first."""
+
+    items: list[LockBody]
+    next: str | None
+
+
+class WaiterBody(Body):
+    """A request that waits for a lock."""
+
+    id: Ulid = Field(description="of the grant that it will get")
+    caller: str
+    holder: str = Field(description="the process that waits")
+    reference_id: str | None
+    waits_since: datetime | None
+    seen_at: datetime = Field(description="when it last asked")
+    leaves_at: datetime = Field(description="when it stops waiting")
+
+    @classmethod
+    def of(cls, waiter: LockWaiter) -> "WaiterBody":
+        """The answer's form of a waiter."""
+        return cls(**{name: getattr(waiter, name) for name in cls.model_fields})
+
+
+class WaiterList(Body):
+    """A page of waiters, the first in the queue first."""
+
+    items: list[WaiterBody]
+    next: str | None
+
+
+class BreakRequest(Body):
+    """Why a lock is broken: for the audit."""
+
+    reason: Text = Field(min_length=3, max_length=500)
+
+
+class LockQuery(PageQuery):
+    """Which locks."""
+
+    after: Ulid | None = Field(
+        None,
+        description="only those granted after this one: the `next` of the page before, or an id",
+    )
+    state: Listed = "held"
+    scope: Text | None = Field(None, description="only of this scope; a URL in any spelling")
+    kind: Text | None = Field(None, description="only of this kind")
+    except_kind: Text | None = Field(
+        None, description="none of this kind: `idempotency` leaves the locks of keys out"
+    )

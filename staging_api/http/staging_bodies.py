@@ -1,0 +1,279 @@
+"""The bodies and queries of requests about stagings, their artifacts and files."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from staging_api.http.bodies import Body, Moment, PageQuery, Text, Ulid
+from staging_api.http_url import static_url
+from staging_api.staging.model import Failure, FileOfArtifact, StagedArtifact, Staging
+from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
+
+
+class StagingHeaders(BaseModel):
+    """How a request for artifacts wants to be answered."""
+
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        description="`respond-async`: at once; `wait=N`: after at most N seconds in the queue",
+    )
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="the same key with the same body gets the same answer, also after a lost reply",
+    )
+
+
+class PollHeaders(BaseModel):
+    """How a staging is watched."""
+
+    prefer: str | None = Field(
+        None, alias="Prefer", description="`wait=N`: answer when it changes, or after N seconds"
+    )
+    if_none_match: str | None = Field(
+        None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
+    )
+
+
+class StagingRequest(Body):
+    """Which artifacts of which archive."""
+
+    archive_url: str = Field(min_length=1, max_length=8192, examples=["gs://builds/board/R17-1"])
+    artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="names or groups of the catalogue; null: those of its `default`",
+    )
+    upload_wait_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=86400,
+        description="how long to wait for an archive of which nothing may be there yet, at most"
+        " the server's longest wait; null waits only for an upload that has begun",
+    )
+
+
+class FailureBody(Body):
+    """Why something is not staged."""
+
+    code: str
+    retryable: bool
+    message: str
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> "FailureBody | None":
+        """The answer's form of a failure."""
+        if failure is None:
+            return None
+        return cls(code=failure.code, retryable=failure.retryable, message=failure.message)
+
+
+class ProgressBody(Body):
+    """How far a staging has come; null where it is not known yet."""
+
+    bytes_done: int
+    bytes_total: int | None
+    bytes_per_second: float | None
+    eta_seconds: float | None
+
+
+class ArtifactBody(Body):
+    """One staged artifact."""
+
+    id: Ulid
+    name: str
+    phase: Phase
+    state: ArtifactState
+    path: str
+    url: str | None = Field(
+        description="where it is served, percent-encoded; null until it is staged"
+    )
+    size_bytes: int | None
+    sha256: str | None
+    bytes_done: int
+    bytes_total: int | None
+    warnings: list[str] = Field(
+        description="what of its objects was left out, or taken otherwise than it says; sentences"
+    )
+    error: FailureBody | None
+
+    @classmethod
+    def of(cls, artifact: StagedArtifact) -> "ArtifactBody":
+        """The answer's form of a row."""
+        return cls(**cls.facts(artifact))
+
+    @staticmethod
+    def facts(artifact: StagedArtifact) -> dict[str, Any]:
+        """What both forms of an artifact say."""
+        staged = artifact.state == "staged"
+        names = ("id", "name", "phase", "state", "path", "bytes_done", "bytes_total")
+        return {
+            **{name: getattr(artifact, name) for name in names},
+            "url": static_url(artifact.path) if staged else None,
+            "size_bytes": artifact.size_bytes if staged else None,
+            "sha256": artifact.sha256 if staged else None,
+            "warnings": list(artifact.warnings),
+            "error": FailureBody.of(artifact.failure),
+        }
+
+
+class FullArtifactBody(ArtifactBody):
+    """One staged artifact, by itself."""
+
+    archive_url: str
+    staging_id: Ulid
+    source_url: str | None
+    source_version: str | None
+    verified_by: str | None = Field(
+        description="the digest that its content was compared with, and who gives and signs it:"
+        " `sha256 of SHA256SUMS signed by OpenPGP 0123...`; null: nobody gives one"
+    )
+    attempt: int
+    created_at: datetime
+    staged_at: datetime | None
+    last_accessed_at: datetime | None
+    pinned_until: datetime | None
+    evicted_at: datetime | None
+
+    @classmethod
+    def of(cls, artifact: StagedArtifact) -> "FullArtifactBody":
+        """The answer's form of a row."""
+        own = [name for name in cls.model_fields if name not in ArtifactBody.model_fields]
+        return cls(**cls.facts(artifact), **{name: getattr(artifact, name) for name in own})
+
+
+class ArtifactOfStaging(ArtifactBody):
+    """One artifact of a staging; of a finished one, as it was for that staging."""
+
+    brought_since_by: Ulid | None = Field(
+        description="the later staging that brought it after this one had ended; else null"
+    )
+
+    @classmethod
+    def of(cls, artifact: StagedArtifact) -> "ArtifactOfStaging":
+        """The answer's form of a row."""
+        return cls(**cls.facts(artifact), brought_since_by=artifact.brought_since_by)
+
+
+class StagingBody(Body):
+    """One staging."""
+
+    id: Ulid
+    archive_url: str
+    state: StagingState
+    requested: list[str]
+    caller: str
+    reference_id: str | None
+    created_at: datetime
+    foreground_staged_at: datetime | None
+    finished_at: datetime | None
+    lock_id: Ulid | None
+    attempt: int
+    waiting_for: list[str] = Field(description="artifacts whose upload it waits for just now")
+    progress: ProgressBody
+    artifacts: list[ArtifactOfStaging]
+    error: FailureBody | None
+
+    @classmethod
+    def of(cls, staging: Staging) -> "StagingBody":
+        """The answer's form of a staging."""
+        names = ("id", "archive_url", "state", "caller", "reference_id", "created_at", "attempt")
+        times = ("foreground_staged_at", "finished_at", "lock_id")
+        return cls(
+            **{name: getattr(staging, name) for name in (*names, *times)},
+            requested=list(staging.requested),
+            waiting_for=list(staging.waiting_for),
+            progress=_progress(staging),
+            artifacts=[ArtifactOfStaging.of(artifact) for artifact in staging.artifacts],
+            error=FailureBody.of(staging.failure),
+        )
+
+
+def _progress(staging: Staging) -> ProgressBody:
+    totals = [a.bytes_total for a in staging.artifacts if a.state != "missing"]
+    done = sum(a.bytes_done for a in staging.artifacts)
+    total = None if None in totals else sum(t for t in totals if t is not None)
+    rate = sum(a.bytes_per_second or 0.0 for a in staging.artifacts) or None
+    eta = (total - done) / rate if total is not None and rate else None
+    return ProgressBody(bytes_done=done, bytes_total=total, bytes_per_second=rate, eta_seconds=eta)
+
+
+class StagingList(Body):
+    """A page of stagings, newest first."""
+
+    items: list[StagingBody]
+    next: str | None
+
+
+class ArtifactList(Body):
+    """A page of artifacts, newest first."""
+
+    items: list[FullArtifactBody]
+    next: str | None
+
+
+class FileBody(Body):
+    """One file of a staged artifact."""
+
+    name: str = Field(description="its path below the folder of the archive")
+    path: str = Field(description="below /static")
+    url: str
+    size_bytes: int
+    sha256: str
+    executable: bool
+
+    @classmethod
+    def of(cls, file: FileOfArtifact) -> "FileBody":
+        """The answer's form of a file."""
+        names = ("name", "path", "size_bytes", "sha256", "executable")
+        return cls(**{name: getattr(file, name) for name in names}, url=static_url(file.path))
+
+
+class FileList(Body):
+    """A page of files, ordered by path."""
+
+    items: list[FileBody]
+    next: str | None
+
+
+class PinRequest(Body):
+    """Until when an artifact may not be evicted; null unpins it."""
+
+    until: Moment | None = None
+
+
+class FileQuery(PageQuery):
+    """Which page of an artifact's files."""
+
+    after: Text | None = Field(None, description="the `next` of the page before")
+
+
+class StagingQuery(PageQuery):
+    """Which stagings."""
+
+    archive_url: Text | None = Field(None, description="in any spelling")
+    prefix: Text | None = Field(None, description="with which the archive_url begins")
+    state: StagingState | None = None
+    error_code: Text | None = None
+    caller: Text | None = None
+    reference_id: Text | None = Field(None, description="the X-Context-Marker of its request")
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class ArtifactQuery(PageQuery):
+    """Which artifacts."""
+
+    archive_url: Text | None = Field(None, description="in any spelling")
+    prefix: Text | None = Field(None, description="with which the archive_url begins")
+    state: ArtifactState | None = None
+    name: Text | None = None
+    error_code: Text | None = None
+    sha256: Text | None = Field(None, description="of its object, or of one of its files")
+    path: Text | None = Field(
+        None, description="its own, or that of one of its files: below /static, or as a URL"
+    )
+    pinned: bool = Field(False, description="only those that are pinned now")
