@@ -3,11 +3,13 @@
 import gzip
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from staging_api.publishing import rows
 from staging_api.publishing.model import Suite
-from tests.publisher import find
+from tests.publisher import DAY, find
 from tests.rows import select
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def check_whole(life: "Life") -> None:
     check_full_rebuild(life)
     _check_signatures(life)
     _check_listed(life)
-    _check_files(life)
+    check_kept(life)
 
 
 def check_full_rebuild(life: "Life") -> None:
@@ -47,10 +49,13 @@ def check_full_rebuild(life: "Life") -> None:
 
 
 def _check_signatures(life: "Life") -> None:
-    """(d) the present key has signed every Release, or no key any."""
+    """(d) the present key has signed every Release, or no key any; each is valid for a while."""
+    late = datetime.now(UTC) + timedelta(seconds=DAY / 2)
     key = life.shop.publisher.builder.releaser.key
     for suite in life.suites:
         release = life.shop.served(f"dists/{suite}/Release")
+        (until,) = re.findall(r"^Valid-Until: (.*) UTC$", release.decode(), re.MULTILINE)
+        assert parsedate_to_datetime(f"{until} +0000") > late, suite
         signed = find(life.shop.database, f"dists/{suite}/InRelease", archive=life.shop.name)
         if key is None:
             assert signed is None
@@ -124,20 +129,25 @@ def check_nothing_is_left(life: "Life") -> None:
     assert {file.path for file in there} == {path for (path,) in needed}
 
 
-def _check_files(life: "Life") -> None:
-    """(b) whatever a kept index names is there with its digest, and always was that."""
+def check_kept(life: "Life") -> None:
+    """(b) whatever a kept index names is there with its digest, and always was that.
+
+    Whether a run has come to all suites or not; and InRelease is of the Release beside it.
+    """
     named: dict[str, str] = {}
     assert life.pinned <= {each.id for each in life.generations()}
-    for generation in life.generations():
-        for suite in life.suites:
-            release = life.release(suite, generation.id)
-            files = listed_in(release)
-            if files:
-                _check_fields(release, files)
-            for path, listed in files.items():
-                content = life.content(suite, path, listed)
-                if path.endswith(".gz"):
-                    named |= dict(_named(gzip.decompress(content or b"").decode()))
+    kept = life.kept_releases()
+    for (generation, suite, name), release in kept.items():
+        if name == "InRelease":
+            assert release.partition("\n")[2] == kept[generation, suite, "Release"], suite
+        if name != "Release":
+            continue
+        files = listed_in(release)
+        _check_fields(release, files)
+        for path, listed in files.items():
+            content = life.content(suite, path, listed)
+            if path.endswith(".gz"):
+                named |= dict(_named(gzip.decompress(content or b"").decode()))
     for path, digest in named.items():
         check_path(life, path, digest)
 

@@ -8,6 +8,7 @@ reaped within ten steps.
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,21 +22,24 @@ from staging_api.publishing.signing import Signed, SigningKey, Unsigned
 from tests.apt_archive_promises import (
     check_full_rebuild,
     check_holds,
+    check_kept,
     check_nothing_is_left,
     check_path,
     check_whole,
     listed_in,
     plain_names,
 )
+from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import DAY, Shop, find, time_passes
+from tests.rows import execute, select
 
 #: Components and architectures of each suite, at first; not all that it may get, for each index
 #: file that is made costs time.
 PARTS = {
     "stable": (("main", "contrib"), ("amd64", "arm64")),
     "stable-security": (("main",), ("amd64",)),
-    "testing": (("main", "contrib"), ("amd64",)),
+    "testing": (("contrib",), ("arm64",)),
 }
 SUITES = tuple(PARTS)
 COMPONENTS = ("main", "contrib")
@@ -71,6 +75,7 @@ class Life:
         contents: index files that were read since time passed, by archive, folder and digest;
             one for both archives, for time passes for both.
         pinned: generations that are to be kept.
+        plain: whether index files could ever be had as they are.
     """
 
     shop: Shop
@@ -81,6 +86,7 @@ class Life:
     sent: list[Sent] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
+    plain: bool = False
     suites: ClassVar = SUITES
 
     # Events
@@ -204,12 +210,12 @@ class Life:
             return
         generation = self.rng.choice(kept).id
         some = tuple(self.rng.sample(SUITES, self.rng.randrange(3)))
-        shown = {suite: self.index_files(suite, generation) for suite in SUITES}
+        shown = {suite: self.index_files(suite, generation) for suite in some or SUITES}
         try:
             self.shop.hold(generation, *some)
         except Conflict:
             return
-        self.held |= {s: plain_names(shown[s]) for s in some or SUITES if shown[s]}
+        self.held |= {suite: plain_names(files) for suite, files in shown.items() if files}
 
     def hold(self) -> None:
         if not self.generations():
@@ -264,7 +270,38 @@ class Life:
         self.shop.change(self.rng.choice(SUITES), architectures=list(some))
 
     def change_forms(self) -> None:
-        self.shop.change(forms=self.rng.choice((["gz"], ["gz", "xz"], ["plain", "gz", "zst"])))
+        forms = self.rng.choice((["gz"], ["gz", "xz"], ["plain", "gz", "zst"]))
+        self.plain |= "plain" in forms
+        self.shop.change(forms=forms)
+
+    def expire(self) -> None:
+        """Let most of the validity be over; a worker may look, or the next run may."""
+        execute(
+            self.shop.database,
+            "UPDATE release_files r SET valid_until = r.valid_until - interval '16 hours'"
+            " FROM suites s JOIN apt_archives a ON a.id = s.archive_id"
+            " WHERE s.id = r.suite_id AND a.name = :name AND r.gone_number IS NULL",
+            name=self.shop.name,
+        )
+        if self.rng.random() < 0.6:
+            self.shop.publisher.renew(self.shop.name, ORIGIN)
+
+    def look(self) -> None:
+        """See what clients see in the middle of things."""
+        check_kept(self)
+
+    def leave_one_out(self) -> None:
+        """Lift a suite and do not come to it, until what it does not have any more could go."""
+        suite = self.rng.choice(SUITES)
+        self.shop.publisher.lift(self.shop.name, (suite,))
+        self.held.pop(suite, None)
+        others = tuple(each for each in SUITES if each != suite)
+        for _ in range(2):
+            self.shop.change(label=f"{self.rng.random()}")
+            self.shop.run(suites=others)
+            self.let_time_pass()
+        self.shop.run(suites=others)
+        check_kept(self)
 
     def change_key(self) -> None:
         builder = self.shop.publisher.builder
@@ -305,6 +342,22 @@ class Life:
         found = find(self.shop.database, f"dists/{suite}/Release", generation, self.shop.name)
         return "" if found is None else (found.content or b"").decode()
 
+    def kept_releases(self) -> Mapping[tuple[str, str, str], str]:
+        """By generation, suite and name, the Releases of all generations that are kept.
+
+        In one statement; clients, who see the live one, are asked for by `release`.
+        """
+        found = select(
+            self.shop.database,
+            "SELECT g.id, s.name, r.name, r.content FROM apt_archives a"
+            " JOIN dists_generations g ON g.archive_id = a.id AND g.state IN ('live', 'retired')"
+            " JOIN suites s ON s.archive_id = a.id"
+            " JOIN release_files r ON r.suite_id = s.id AND r.first_number <= g.number"
+            " AND (r.gone_number IS NULL OR r.gone_number > g.number) WHERE a.name = :name",
+            name=self.shop.name,
+        )
+        return {(each[0], each[1], each[2]): bytes(each[3]).decode() for each in found}
+
     def index_files(self, suite: str, generation: str | None = None) -> Files:
         """By path, the digest of each index file of a suite, in every form, as Release has it."""
         return listed_in(self.release(suite, generation))
@@ -312,6 +365,8 @@ class Life:
     def content(self, suite: str, path: str, listed: str) -> bytes | None:
         """An index file as apt gets it, checked; None for a form that is listed only."""
         digest, _, size = listed.partition(" ")
+        if not (self.plain or re.search(r"\.\w+$", path)):
+            return None
         folder = path.rpartition("/")[0]
         key = (self.shop.name, f"{suite}/{folder}", digest)
         if key not in self.contents:
@@ -350,6 +405,9 @@ EVENTS: Mapping[Callable[[Life], None], int] = {
     Life.narrow: 1,
     Life.change_forms: 1,
     Life.change_key: 2,
+    Life.expire: 1,
+    Life.look: 1,
+    Life.leave_one_out: 1,
     Life.let_time_pass: 2,
     Life.settle: 1,
 }
@@ -376,6 +434,7 @@ def live(shop: Shop, seed: int, keys: Sequence[SigningKey | None], steps: int) -
         check_holds(lives)
     for life in lives:
         yield f"{life.shop.name}: the end"
+        check_kept(life)
         life.run()
         check_holds(lives)
         check_whole(life)

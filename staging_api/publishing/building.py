@@ -13,7 +13,7 @@ What if the process dies?
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,7 +24,7 @@ from staging_api.publishing import rows
 from staging_api.publishing.going_back import Rollback
 from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
 from staging_api.publishing.indexing import Indexer
-from staging_api.publishing.model import AptArchive, Distribution, Suite
+from staging_api.publishing.model import AptArchive, Distribution, Generation, Suite
 from staging_api.publishing.releasing import Releaser, expires
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
@@ -39,6 +39,8 @@ class GenerationDraft:
         opened: index files that clients do not have yet.
         closed: those that they will not have any more.
         releases: the new texts of each suite that gets any.
+        older: by suite that it takes over as the live generation has it, and that has packages of
+            an older one there, the number of that one.
         shown: the publications that it is the first to show as they are.
         blocks: the rows of blocks of its index files that are not kept yet.
     """
@@ -47,6 +49,7 @@ class GenerationDraft:
     opened: tuple[IndexFile, ...]
     closed: tuple[IndexFile, ...]
     releases: Mapping[int, Sequence[ReleaseText]]
+    older: Mapping[int, int] = field(default_factory=dict)
     shown: tuple[Unlisted, ...] = ()
     blocks: tuple[Mapping[str, Any], ...] = ()
 
@@ -92,7 +95,9 @@ class Builder:
             run, apt_archive, suites, files, live=live, now=now, options=options
         )
         run.counts["index_files"] += len(draft.opened)
-        return replace(draft, shown=made.shown, blocks=made.blocks)
+        remade = {suite.id for suite in shown}
+        older = {suite: number for suite, number in draft.older.items() if suite not in remade}
+        return replace(draft, older=older, shown=made.shown, blocks=made.blocks)
 
     def renewal(
         self, run: RunLog, apt_archive: AptArchive, now: Distribution | None
@@ -129,15 +134,17 @@ class Builder:
             generation_id: of the generation; it may have been begun.
             draft: the generation.
         """
-        held = {s.id: s.held.content_number for s in apt_archive.suites if s.held is not None}
-        contents = set(held.values())
-        all_of_one = len(contents) == 1 and len(held) == len(apt_archive.suites)
+        # A suite that was lifted has its old packages until its index files are made again.
+        holds = {**draft.older}
+        holds |= {s.id: s.held.content_number for s in apt_archive.suites if s.held is not None}
+        contents = set(holds.values())
+        all_of_one = len(contents) == 1 and len(holds) == len(apt_archive.suites)
         new = rows.NewGeneration(
             id=generation_id,
             archive_id=apt_archive.id,
             run_id=run.id,
             caller=run.caller,
-            holds=held,
+            holds=holds,
             content_number=contents.pop() if all_of_one else None,
             releases=[text for texts in draft.releases.values() for text in texts],
         )
@@ -145,6 +152,14 @@ class Builder:
             rows.add_blocks(conn, draft.blocks)
         number = rows.go_live(conn, new, draft.closed, draft.opened)
         self.settle(conn, number, draft)
+
+    def settle_same(
+        self, conn: Connection, live: Generation, apt_archive: AptArchive, draft: GenerationDraft
+    ) -> None:
+        """Clear what was dirty, where a draft is what clients see."""
+        self.settle(conn, live.number, draft)
+        held = {suite.id for suite in apt_archive.suites if suite.held is not None}
+        rows.settle_lifted(conn, live, [s.id for s in draft.suites if s.id not in held])
 
     def settle(self, conn: Connection, number: int, draft: GenerationDraft) -> None:
         """Clear what was dirty where a generation shows things as they are."""
@@ -203,6 +218,7 @@ class Builder:
             opened=tuple(set(files) - set(live)),
             closed=tuple(set(live) - set(files)),
             releases=releases,
+            older=now.older if now else {},
         )
 
     def _index_files(self, suites: Sequence[Suite], now: Distribution | None) -> list[IndexFile]:

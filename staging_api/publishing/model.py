@@ -1,6 +1,7 @@
 """APT archives and suites, uploads, package publications, generations and distributions."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -114,6 +115,8 @@ class Distribution:
     Attributes:
         head: the newest generation in which no suite was held.
         held: the suites that show older packages now.
+        older: by suite whose packages the live generation took from an older one, the number of
+            the latter. The suite may have been lifted since.
     """
 
     archive: str
@@ -122,6 +125,7 @@ class Distribution:
     changed_at: datetime
     changed_by: str
     held: tuple[SuiteHold, ...] = ()
+    older: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

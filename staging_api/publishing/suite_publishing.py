@@ -136,7 +136,7 @@ class SuitePublishing:
         if not draft.differs:
             if now is not None:
                 with run.writing() as conn:
-                    self.builder.settle(conn, now.live.number, draft)
+                    self.builder.settle_same(conn, now.live, apt_archive, draft)
             return None
         with_hooks = hooks and self.hooks is not None
         generation_id = new_id()

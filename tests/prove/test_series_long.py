@@ -1,4 +1,4 @@
-"""The promises hold after two thousand series of events, some of them longer.
+"""The promises hold after two thousand series of events that are longer.
 
 More by hand: ``python -m pytest -m prove tests/prove/test_series_long.py``; a failure
 shows its seed and events, and `tests.apt_archive_series.live` repeats it.

@@ -23,17 +23,16 @@ from staging_api.publishing.rows.domination import (
 from staging_api.publishing.rows.generations import (
     NewGeneration,
     begin_generation,
-    contents_of,
     find_distribution,
     find_generation,
     go_live,
-    hold_suites,
     list_generations,
     overdue,
     reap_generations,
     set_pin,
     settle,
 )
+from staging_api.publishing.rows.holds import contents_of, hold_suites, settle_lifted
 from staging_api.publishing.rows.indices import (
     add_blocks,
     drop_unkept,
@@ -188,6 +187,7 @@ __all__ = [
     "seconds_left",
     "set_pin",
     "settle",
+    "settle_lifted",
     "source_files_of",
     "stale_release",
     "suites_with_work",

@@ -34,7 +34,9 @@ _DISTRIBUTION = text("""
         g.id = d.live_generation_id AS is_live, g.id = d.head_generation_id AS is_head, array(
             SELECT to_json(n) FROM (
                 SELECT h.*, s.name AS suite FROM suite_holds h JOIN suites s ON s.id = h.suite_id
-                WHERE s.archive_id = a.id ORDER BY s.name) n) AS hold_rows
+                WHERE s.archive_id = a.id ORDER BY s.name) n) AS hold_rows, (
+            SELECT json_object_agg(o.suite_id, o.content_number)
+            FROM generation_holds o WHERE o.generation_id = d.live_generation_id) AS older
     FROM apt_archives a
     JOIN distributions d ON d.archive_id = a.id
     JOIN dists_generations g ON g.id IN (d.live_generation_id, d.head_generation_id)
@@ -55,21 +57,6 @@ _GO_LIVE = text("""
         cast(:releases AS jsonb))
 """)
 _SETTLE = text("SELECT publisher_settle(:number, cast(:shown AS jsonb), cast(:suites AS jsonb))")
-# What each suite of a generation lists: mostly its own.
-_CONTENTS = text("""
-    SELECT s.id, coalesce(h.content_number, g.content_number) AS number
-    FROM dists_generations g JOIN suites s ON s.archive_id = g.archive_id
-    LEFT JOIN generation_holds h ON h.generation_id = g.id AND h.suite_id = s.id
-    WHERE g.id = :id
-""")
-_HOLD = text("""
-    INSERT INTO suite_holds AS h (suite_id, generation_id, content_number, held_by, reason)
-    SELECT n.suite_id, :generation_id, n.number, :caller, :reason
-    FROM unnest(cast(:suites AS int[]), cast(:numbers AS bigint[])) AS n (suite_id, number)
-    ON CONFLICT (suite_id) DO UPDATE
-    SET generation_id = excluded.generation_id, content_number = excluded.content_number,
-        held_at = clock_timestamp(), held_by = excluded.held_by, reason = excluded.reason
-""")
 _PIN = text("""
     UPDATE dists_generations
     SET pinned_at = CASE WHEN :pinned THEN clock_timestamp() END,
@@ -106,7 +93,7 @@ class NewGeneration:
     Attributes:
         run_id: of the run that made it.
         caller: on whose behalf it goes live.
-        holds: by suite that is held in it, the number of the generation whose packages it lists.
+        holds: by suite whose packages are those of an older generation, the number of that one.
         content_number: of the one generation whose packages all of its suites list; None for its
             own.
         releases: the texts that it is the first to have.
@@ -151,7 +138,8 @@ def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None
         for which in ("is_live", "is_head")
     )
     held = tuple(made(SuiteHold, row, held_at=moment(row["held_at"])) for row in rows[0].hold_rows)
-    return made(Distribution, rows[0], live=live, head=head, held=held)
+    older = {int(suite_id): number for suite_id, number in (rows[0].older or {}).items()}
+    return made(Distribution, rows[0], live=live, head=head, held=held, older=older)
 
 
 def begin_generation(
@@ -211,24 +199,6 @@ def settle(
     ]
     given = {"number": number, "shown": json.dumps(packages), "suites": json.dumps(suites)}
     conn.execute(_SETTLE, given)
-
-
-def contents_of(conn: Connection, generation_id: str) -> dict[int, int]:
-    """Return, by suite, the number of the generation whose packages this one lists."""
-    return {row.id: row.number for row in conn.execute(_CONTENTS, {"id": generation_id})}
-
-
-def hold_suites(
-    conn: Connection, contents: Mapping[int, int], generation_id: str, caller: str, reason: str
-) -> None:
-    """Let suites show the packages of a generation until they are lifted.
-
-    Args:
-        contents: by suite, the number of its content in that generation.
-    """
-    given: dict[str, Any] = {"suites": list(contents), "numbers": list(contents.values())}
-    given |= {"generation_id": generation_id, "caller": caller, "reason": reason}
-    conn.execute(_HOLD, given)
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:

@@ -190,6 +190,73 @@ def test_a_kept_generation_keeps_the_files_of_a_suite_beside_a_held_one(here: Sh
     assert find(here.database, "pool/main/w/world/world_1.0_amd64.deb") is None
 
 
+def test_a_lifted_suite_that_was_not_published_since_keeps_the_files_that_it_lists(
+    here: Shop,
+) -> None:
+    here.hold(first(here), "stable")
+    here.publisher.lift(here.name)
+    for number in range(4):
+        # Runs and renewals that do not come to the suite; each of the former is a new generation.
+        send(here, f"1.{number}", "testing", name="world")
+        generation = here.run(suites=("testing",)).generation_id
+        execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+        here.publisher.renew(here.name, ORIGIN)
+        time_passes(here.database)
+    assert generation
+    assert here.names() == here.names(generation=generation) == ["hello 1.0-1"]
+    assert here.served("pool/main/h/hello/hello_1.0-1_amd64.deb")
+    with here.database.connect() as conn:
+        seen = rows.find_distribution(conn, here.name)
+    assert seen
+    assert seen.head.number == 2
+    here.run()
+    assert here.names() == ["hello 2.0"]
+    for _ in range(2):
+        time_passes(here.database)
+        here.run()
+    assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
+    assert here.served("pool/main/h/hello/hello_2.0_amd64.deb")
+
+
+def test_a_lift_that_changes_nothing_that_clients_see_makes_the_live_generation_the_head(
+    here: Shop,
+) -> None:
+    here.hold(None)
+    here.change(label="another")
+    live = here.run().generation_id
+    assert heads(here) == [2]
+    here.publisher.lift(here.name, ("stable",))
+    assert "generations" not in here.run().counts
+    assert heads(here) == [2]
+    here.publisher.lift(here.name)
+    here.run(suites=("stable",))
+    assert heads(here) == [2]
+    assert "generations" not in here.run().counts
+    assert heads(here) == [3]
+    for _ in range(2):
+        time_passes(here.database)
+        here.run()
+    kept = select(here.database, "SELECT id FROM dists_generations WHERE state <> 'reaped'")
+    assert kept == [(live,)]
+    send(here, "3.0", "testing")
+    again = here.run().generation_id
+    listed = "SELECT number, content_number FROM dists_generations WHERE id = :id"
+    assert select(here.database, listed, id=again) == [(4, 4)]
+    assert (
+        select(
+            here.database, "SELECT 1 FROM generation_holds h WHERE h.generation_id = :id", id=again
+        )
+        == []
+    )
+
+
+def heads(shop: Shop) -> list[int]:
+    query = """
+        SELECT g.number FROM dists_generations g
+        JOIN distributions d ON d.head_generation_id = g.id"""
+    return [number for (number,) in select(shop.database, query)]
+
+
 def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
     with pytest.raises(Invalid, match="no suite nowhere"):
         here.hold(first(here), "nowhere")

@@ -1,4 +1,4 @@
-"""The promises hold after any series of events: 120 short ones; `make prove` has long ones."""
+"""The promises hold after any series of events: 200 short ones; `make prove` has long ones."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from tests.apt_archive_series import keys_in, live
 from tests.publisher import shop
 
 #: Each gives two series, of two archives.
-SEEDS = 60
+SEEDS = 100
 #: Of one test, which share a database as archives of a service do.
 TOGETHER = 10
-STEPS = 20
+STEPS = 12
 
 pytestmark = pytest.mark.timeout(600)
 
