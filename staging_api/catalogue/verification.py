@@ -1,6 +1,7 @@
 """Read ``verify`` of a catalogue: what must vouch for an object before it is staged."""
 
 import re
+from dataclasses import replace
 
 from staging_api.catalogue.entry import CatalogueMapping
 from staging_api.catalogue.model import Verification
@@ -25,27 +26,38 @@ def verification(entry: CatalogueMapping, *, key_files: bool) -> Verification | 
     if rule is None:
         return None
     rule.refuse_keys_outside(_KEYS)
-    checksums, keys = rule.path("checksums"), tuple(rule.texts("keys"))
-    signature = rule.path("signature") or None
-    digests = _digests(rule)
-    if bool(checksums) == bool(digests) and not (keys and not checksums):
-        raise rule.wrong(
-            "verify needs either checksums, an object that lists them, or digests, or keys"
-        )
-    if digests and (signature or keys):
-        raise rule.wrong("verify: digests need no signature, and no keys")
-    if bool(signature) != bool(keys) and (signature or checksums):
-        raise rule.wrong("a signature needs keys, and keys of checksums need a signature")
-    beside = "" if checksums or digests or signature else "signature"
-    found = Verification(checksums, signature, keys, digests, beside)
+    found = Verification(
+        rule.path("checksums"),
+        rule.path("signature") or None,
+        tuple(rule.texts("keys")),
+        _digests(rule),
+    )
+    if (reason := _contradiction(found)) is not None:
+        raise rule.wrong(reason)
     for key in found.keys:
-        if key.startswith("/") and not key_files:
-            raise rule.wrong("keys: only a catalogue file of the service names files", "keys")
-        try:
-            check_key(key)
-        except SignatureInvalid as error:
-            raise rule.wrong(f"keys: {error}", "keys") from None
-    return found
+        _check_key(rule, key, key_files=key_files)
+    beside = "" if found.checksums or found.digests or found.signature else "signature"
+    return replace(found, beside=beside)
+
+
+def _contradiction(rule: Verification) -> str | None:
+    """Return why these parts of a rule do not go together; None if they do."""
+    if (rule.digests and rule.checksums) or not (rule.digests or rule.checksums or rule.keys):
+        return "verify needs either checksums, an object that lists them, or digests, or keys"
+    if rule.digests and (rule.signature or rule.keys):
+        return "verify: digests need no signature, and no keys"
+    if bool(rule.signature) != bool(rule.keys) and (rule.signature or rule.checksums):
+        return "a signature needs keys, and keys of checksums need a signature"
+    return None
+
+
+def _check_key(rule: CatalogueMapping, key: str, *, key_files: bool) -> None:
+    if key.startswith("/") and not key_files:
+        raise rule.wrong("keys: only a catalogue file of the service names files", "keys")
+    try:
+        check_key(key)
+    except SignatureInvalid as error:
+        raise rule.wrong(f"keys: {error}", "keys") from None
 
 
 def _digests(rule: CatalogueMapping) -> tuple[tuple[str, tuple[str, str]], ...]:

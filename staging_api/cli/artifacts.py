@@ -11,6 +11,9 @@ from staging_api.cli.options import (
     DEFAULT_SERVER,
     AsJson,
     ErrorCode,
+    InState,
+    Limit,
+    OfArchive,
     Prefix,
     Server,
     Token,
@@ -28,12 +31,8 @@ def artifacts(
         str | None, typer.Argument(metavar="[ID]", help="ULID of one, shown with its files.")
     ] = None,
     *,
-    archive_url: Annotated[
-        str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
-    ] = None,
-    state: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Only those in this state, as staged.")
-    ] = None,
+    archive_url: OfArchive = None,
+    state: InState = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those of this catalogue entry.")
     ] = None,
@@ -47,7 +46,7 @@ def artifacts(
         str | None, typer.Option(metavar="PATH", help="Only those that are, or have, this file.")
     ] = None,
     pinned: Annotated[bool, typer.Option("--pinned", help="Only those pinned now.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Limit, Server, Token, quick
 from staging_api.cli.output import exit_on_error, print_json, print_table
 from staging_api.sizes import size
 
@@ -15,7 +15,7 @@ def builds(
         str, typer.Argument(metavar="[PREFIX]", help="With which the URL of the archive begins.")
     ] = "",
     *,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 50,
+    limit: Limit = 50,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,

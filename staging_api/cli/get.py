@@ -5,6 +5,8 @@ is evicted while its files are fetched is staged again.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
@@ -12,10 +14,10 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import Display, display
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token, patient
+from staging_api.cli.options import DEFAULT_SERVER, Archive, AsJson, Server, Timeout, Token, patient
 from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.cli.watching import wait_until, watched, watcher_of
-from staging_api.client import Fetched, FetchOptions, Staging
+from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
 from staging_api.client.fetching import ATTEMPTS, EVICTED
 from staging_api.client.pacing import Deadline
 from staging_api.errors import StagingApiError
@@ -26,9 +28,7 @@ _STOPPED = "stopped; the same command goes on where it was"
 
 
 def get(
-    archive_url: Annotated[
-        str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
-    ],
+    archive_url: Archive,
     artifacts: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ARTIFACT...]", help="Names or groups, else the default."),
@@ -60,29 +60,44 @@ def get(
         display(as_json) as shown,
     ):
         options = FetchOptions(connections, checksum, on_bytes=_Notes(shown))
-
-        def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
-            left = deadline.remaining_seconds()
-            return client.stage(archive_url, artifacts or None, timeout=left, on_retry=on_retry)
-
-        def stage() -> Staging:
-            with watcher_of(client, server, token) as watcher:
-                staging = watched(send, watcher, shown)
-            if staging.final:
-                return staging
-            return wait_until(client, staging.id, "staged", deadline.remaining_seconds(), shown)
-
-        def bring(staging: Staging) -> Fetched:
-            return client.fetch(
-                staging,
-                to,
-                artifacts=client.artifact_names(archive_url, artifacts or None),
-                timeout=max(1.0, deadline.remaining_seconds()),
-                options=options,
-            )
-
-        fetched = _unless_evicted(stage, bring, shown)
+        names, watcher = artifacts or None, partial(watcher_of, client, server, token)
+        attempt = _Attempt(client, archive_url, names, deadline, shown, watcher)
+        bring = partial(attempt.bring, folder=to, options=options)
+        fetched = _unless_evicted(attempt.stage, bring, shown)
     _print(fetched, as_json)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Stages artifacts of an archive and brings their files, until a deadline."""
+
+    client: StagingClient
+    archive_url: str
+    names: list[str] | None
+    deadline: Deadline
+    shown: Display
+    watcher: Callable[[], StagingClient]
+
+    def stage(self) -> Staging:
+        with self.watcher() as watcher:
+            staging = watched(self._send, watcher, self.shown)
+        if staging.final:
+            return staging
+        left = self.deadline.remaining_seconds()
+        return wait_until(self.client, staging.id, "staged", left, self.shown)
+
+    def bring(self, staging: Staging, folder: Path, options: FetchOptions) -> Fetched:
+        return self.client.fetch(
+            staging,
+            folder,
+            artifacts=self.client.artifact_names(self.archive_url, self.names),
+            timeout=max(1.0, self.deadline.remaining_seconds()),
+            options=options,
+        )
+
+    def _send(self, on_retry: Callable[[StagingApiError, float], None]) -> Staging:
+        left = self.deadline.remaining_seconds()
+        return self.client.stage(self.archive_url, self.names, timeout=left, on_retry=on_retry)
 
 
 def _unless_evicted(

@@ -25,6 +25,17 @@ Token = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON, and nothing else.")]
+Archive = Annotated[
+    str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
+]
+OfArchive = Annotated[
+    str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
+]
+InState = Annotated[
+    str | None,
+    typer.Option("--state", metavar="STATE", help="Only those in this state, as staged."),
+]
+Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")]
 Prefix = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Only of archives whose URL begins with this."),

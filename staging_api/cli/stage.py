@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import display
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token, patient
+from staging_api.cli.options import DEFAULT_SERVER, Archive, AsJson, Server, Timeout, Token, patient
 from staging_api.cli.output import exit_on_error, print_staging
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Staging
@@ -19,9 +19,7 @@ from staging_api.errors import StagingApiError
 
 
 def stage(
-    archive_url: Annotated[
-        str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
-    ],
+    archive_url: Archive,
     *,
     artifact: Annotated[
         list[str] | None,

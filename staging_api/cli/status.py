@@ -9,6 +9,9 @@ from staging_api.cli.options import (
     DEFAULT_SERVER,
     AsJson,
     ErrorCode,
+    InState,
+    Limit,
+    OfArchive,
     Prefix,
     Server,
     Token,
@@ -24,15 +27,11 @@ def status(
         str | None, typer.Argument(metavar="ID", help="ULID of a staging; without, the newest.")
     ] = None,
     *,
-    archive_url: Annotated[
-        str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
-    ] = None,
+    archive_url: OfArchive = None,
     prefix: Prefix = None,
     error_code: ErrorCode = None,
-    state: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Only those in this state.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")] = 20,
+    state: InState = None,
+    limit: Limit = 20,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,
