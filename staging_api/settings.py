@@ -4,8 +4,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from staging_api.database_url import normalized
 from staging_api.errors import FieldError, Invalid
@@ -16,10 +23,10 @@ DatabaseUrl = Annotated[str, AfterValidator(normalized)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of an operator. docs/reference/settings.md is made from these descriptions."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
 
     database_url: DatabaseUrl = Field(
         "", description="PostgreSQL 15 to 18; empty: the embedded server, data under STAGING_HOME"
@@ -360,8 +367,14 @@ class Settings(BaseSettings):
             Invalid: settings are wrong, or variables look like misspelt settings; names them all.
         """
         wrong = list(misspelt(os.environ, _PREFIX, cls.model_fields))
+        given = {variable.upper(): text for variable, text in os.environ.items()}
+        set_here = {
+            name: given[_PREFIX + name.upper()]
+            for name in cls.model_fields
+            if _PREFIX + name.upper() in given
+        }
         try:
-            read = cls(**chosen)
+            read = cls(**{**set_here, **chosen})
         except ValidationError as error:
             wrong.extend(
                 FieldError(

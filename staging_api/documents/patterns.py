@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import regex
+if TYPE_CHECKING:
+    import regex
 
 _Result = TypeVar("_Result")
 #: Characters of a pattern.
@@ -42,6 +43,8 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
     Raises:
         PatternInvalid: with the reason and the place in the pattern.
     """
+    import regex  # with the first pattern: most processes never see one
+
     if len(pattern) > _PATTERN_LENGTH:
         raise PatternInvalid(f"the pattern has more than {_PATTERN_LENGTH} characters")
     try:

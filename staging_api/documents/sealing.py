@@ -15,9 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from staging_api.errors import DocumentsUnreadable, Invalid
 from staging_api.small_files import read_small_file
 
@@ -48,6 +45,8 @@ class KeyRing:
 
     def seal(self, plain: bytes, associated: str) -> bytes:
         """Encrypt with the current key; `associated` names the row that it is for."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         nonce = os.urandom(_NONCE_BYTES)
         key = AESGCM(self.sealing[self.current])
         return nonce + key.encrypt(nonce, plain, associated.encode())
@@ -59,6 +58,9 @@ class KeyRing:
             DocumentsUnreadable: the key is not here, or the value is not what was sealed for this
                 row.
         """
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         key = self.sealing.get(key_id)
         if key is None:
             raise DocumentsUnreadable(f"the key {key_id!r} that sealed {associated} is not here")

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import urllib3
+from typing import TYPE_CHECKING, Any
 
 from staging_api.documents.messages import Message, validation_message
 from staging_api.errors import Invalid, Unavailable
 from staging_api.http_url import is_http_url
 from staging_api.small_files import read_small_file
+
+if TYPE_CHECKING:
+    import urllib3
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ def _token(path: Path) -> str:
 def _answer(
     url: str, body: bytes, headers: Mapping[str, str], seconds: float
 ) -> Sequence[Mapping[str, Any]]:
+    import urllib3
+
     with urllib3.PoolManager(retries=False) as pool:
         answer = pool.request(
             "POST",
@@ -134,7 +137,7 @@ def _answer(
             answer.release_conn()
 
 
-def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+def _read(answer: "urllib3.BaseHTTPResponse", deadline: float) -> bytes:
     raw = b""
     for chunk in answer.stream(_CHUNK_BYTES):
         raw += chunk

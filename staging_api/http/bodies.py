@@ -30,7 +30,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 class Body(BaseModel):
     """Strict in what comes in: an unknown field is a mistake and is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class FieldProblem(Body):

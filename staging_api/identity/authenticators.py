@@ -1,19 +1,18 @@
-"""Build the authenticator that STAGING_AUTH selects."""
+"""Build the authenticator that STAGING_AUTH selects; only its own libraries are imported."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from staging_api.errors import Invalid
-from staging_api.identity.authorization_code import AuthorizationCode
 from staging_api.identity.bearer import CHALLENGE, bearer
-from staging_api.identity.calls import SharedCalls
-from staging_api.identity.jwks import KeyCache
-from staging_api.identity.keystone import check_by_keystone, keystone_rules
 from staging_api.identity.model import Authenticator, Principal, Role
-from staging_api.identity.oidc import OidcCheck
-from staging_api.identity.provider import Provider
-from staging_api.identity.rules import RoleRules, parse_roles
+from staging_api.identity.rules import parse_roles
 from staging_api.identity.tokens import TokenFile
 from staging_api.settings import Settings
+
+if TYPE_CHECKING:
+    from staging_api.identity.authorization_code import AuthorizationCode
+    from staging_api.identity.calls import SharedCalls
 
 ANONYMOUS = "anonymous"
 
@@ -52,11 +51,15 @@ def _by_oidc(settings: Settings) -> Authenticator:
     for name in ("oidc_issuer", "oidc_audience"):
         if not getattr(settings, name):
             raise Invalid.field(f"STAGING_{name.upper()}", "must be set when STAGING_AUTH is oidc")
-    check = _oidc_check(settings, _provider(settings), settings.oidc_audience, _calls(settings))
+    from staging_api.identity import openid
+
+    check = openid.token_check(
+        settings, openid.provider(settings), settings.oidc_audience, _calls(settings)
+    )
     return Authenticator(bearer(check.check), CHALLENGE)
 
 
-def authorization_code(settings: Settings) -> AuthorizationCode | None:
+def authorization_code(settings: Settings) -> "AuthorizationCode | None":
     """Return the sign-in of browsers at the OpenID provider; None: it is not set up.
 
     Raises:
@@ -64,45 +67,22 @@ def authorization_code(settings: Settings) -> AuthorizationCode | None:
     """
     if settings.auth != "oidc" or not settings.oidc_client_id:
         return None
-    provider, calls = _provider(settings), _calls(settings)
-    return AuthorizationCode(
-        provider=provider,
-        client_id=settings.oidc_client_id,
-        secret_file=settings.oidc_client_secret_file,
-        scopes=settings.oidc_scopes,
-        check=_oidc_check(settings, provider, settings.oidc_client_id, calls),
-        calls=calls,
-    )
+    from staging_api.identity import openid
 
-
-def _provider(settings: Settings) -> Provider:
-    return Provider(
-        settings.oidc_issuer,
-        settings.oidc_jwks_url,
-        settings.oidc_ca_file,
-        settings.oidc_fetch_token_file,
-    )
-
-
-def _oidc_check(
-    settings: Settings, provider: Provider, audience: str, calls: SharedCalls
-) -> OidcCheck:
-    return OidcCheck(
-        issuer=settings.oidc_issuer,
-        audience=audience,
-        name_claim=settings.oidc_name_claim,
-        rules=RoleRules.parse(settings.role_rules),
-        keys=KeyCache(provider.fetcher(), calls=calls),
-    )
+    return openid.authorization_code(settings, _calls(settings))
 
 
 def _by_keystone(settings: Settings) -> Authenticator:
+    from staging_api.identity.keystone import check_by_keystone, keystone_rules
+
     rules = keystone_rules(settings.role_rules)
     check = check_by_keystone(settings.keystone_config, rules, _calls(settings))
     return Authenticator(check.identify, check.challenge)
 
 
-def _calls(settings: Settings) -> SharedCalls:
+def _calls(settings: Settings) -> "SharedCalls":
+    from staging_api.identity.calls import SharedCalls
+
     # Even if the provider hangs, most threads of a process stay free for other requests.
     waiters = max(1, min(_MOST_WAITERS, settings.threads // 4))
     return SharedCalls(settings.identity_seconds, waiters)

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from staging_api import metrics
 from staging_api.errors import StagingApiError, TooManyRequests
-from staging_api.identity.deadline import limited
 from staging_api.identity.outage import SILENT, CannotCheck, Cause, cannot_check
 
 T = TypeVar("T")
@@ -125,6 +124,8 @@ class SharedCalls:
         return begun
 
     def _run(self, key: str, call: Callable[[], T], deadline: float) -> T:
+        from staging_api.identity.deadline import limited
+
         outcome, silent = "answered", False
         with limited(deadline - time.monotonic()) as limit:
             try:

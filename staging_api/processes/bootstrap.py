@@ -31,7 +31,7 @@ from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.opening import open_archive
+from staging_api.sources.opening import import_openers, open_archive
 from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.catalogues import Catalogues
@@ -142,6 +142,7 @@ def _stagings(
     # One for all archives: it holds the state of failing hosts.
     options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
+    import_openers(allowed)
     return StagingService(
         database=locks.database,
         locks=locks,

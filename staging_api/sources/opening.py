@@ -68,6 +68,7 @@ def _opener(scheme: Scheme) -> Callable[[ArchiveUrl, AllowList, SourceOptions], 
     return opener
 
 
-# Import the modules now: after a fork each process would import them again.
-for _scheme in SCHEMES.values():
-    _opener(_scheme)
+def import_openers(allowed: AllowList) -> None:
+    """Import what reads the schemes that are allowed: before a fork, so that processes share it."""
+    for scheme in {entry.url.scheme for entry in allowed.entries}:
+        _opener(SCHEMES[scheme])

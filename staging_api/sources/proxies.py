@@ -7,12 +7,14 @@ allow-list permits here is not the proxy's.
 
 import ipaddress
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment
 
-import urllib3
-
 from staging_api.errors import SourceRefused
+
+if TYPE_CHECKING:
+    import urllib3
 
 
 def proxies_of_environment() -> Mapping[str, str]:
@@ -28,12 +30,14 @@ def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> 
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def proxy_manager(proxy: str, **options: object) -> urllib3.ProxyManager:
+def proxy_manager(proxy: str, **options: object) -> "urllib3.ProxyManager":
     """Return what makes connections through a proxy; `options` are those of its pools.
 
     Raises:
         SourceRefused: it is none of HTTP.
     """
+    import urllib3
+
     parts = urlsplit(proxy)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SourceRefused("the proxy of the environment must be http://host:port")

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from staging_api.http.app import openapi_of
 from staging_api.http.dependencies import AppDependencies
-from staging_api.identity.authorization_code import AuthorizationCode
 from staging_api.identity.sessions import Sessions
+
+if TYPE_CHECKING:
+    from staging_api.identity.authorization_code import AuthorizationCode
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class UiDependencies:
     api: AppDependencies
     auth: str = "none"
     sessions: Sessions | None = None
-    code: AuthorizationCode | None = None
+    code: "AuthorizationCode | None" = None
     public_url: str = ""
 
     @cached_property

@@ -1,13 +1,17 @@
-"""Templates: everything is escaped, and a name that is missing is an error, not an empty place."""
+"""Templates: everything is escaped, and a name that is missing is an error, not an empty place.
+
+Their engine is imported for the first page, as many processes never show one.
+"""
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from staging_api.ui import formats
 from staging_api.ui.assets import asset_url
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -16,7 +20,9 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     made = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,

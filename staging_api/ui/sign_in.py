@@ -15,7 +15,6 @@ import falcon
 from staging_api.errors import Forbidden, Invalid, StagingApiError, Unauthenticated
 from staging_api.http.limits import Refusals
 from staging_api.http.problems import advise, status_of
-from staging_api.identity.authorization_code import STARTED_SECONDS
 from staging_api.identity.bearer import is_token
 from staging_api.identity.calls import provider_calls
 from staging_api.identity.model import Principal
@@ -134,6 +133,8 @@ class ToProvider:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Go there; what must come back stays in a signed cookie."""
+        from staging_api.identity.authorization_code import STARTED_SECONDS
+
         code, sessions = _provider_of(self._deps)
         back = req.get_param("next", default="/")
         started = code.start(_redirect_uri(self._deps, req))

@@ -43,7 +43,7 @@ ARCHIVE = "gs://builds/board/R17-1"
 SERVICE_ONLY = (
     "sqlalchemy",
     "falcon",
-    "pydantic_settings",
+    "prometheus_client",
     "psycopg2",
     "alembic",
     "gunicorn",

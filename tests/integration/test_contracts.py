@@ -55,7 +55,7 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
         ("publishing.offender", "psycopg2"),
         ("cli.offender", "alembic"),
     ],
-    "pydantic": [("documents.offender", "pydantic"), ("client.offender", "pydantic_settings")],
+    "pydantic": [("documents.offender", "pydantic"), ("client.offender", "pydantic")],
     "terminal": [("http.offender", "typer"), ("client.offender", "rich")],
     "client": [("http.offender", "staging_api.client.client")],
     "side-houses": [("staging.offender", "staging_api.debian.deb")],

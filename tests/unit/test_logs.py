@@ -154,3 +154,63 @@ def test_what_looks_like_a_secret_is_hidden(secret: str) -> None:
 )
 def test_what_does_not_is_left_as_it_is(harmless: str) -> None:
     assert logs.redact(harmless) == harmless
+
+
+def test_an_exception_is_described_with_those_that_led_to_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    try:
+        try:
+            fail("no route")
+        except ConnectionError as error:
+            error.add_note("on Monday")
+            raise ExceptionGroup("two", [KeyError("k"), OSError(5, "e")]) from error
+    except ExceptionGroup:
+        logging.getLogger("x").exception("it failed")
+    group, cause = only_line(capsys)["exception"]
+    assert (group["exc_type"], group["is_group"], group["is_cause"]) == (
+        "ExceptionGroup",
+        True,
+        False,
+    )
+    assert [one["exc_type"] for (one,) in group["exceptions"]] == ["KeyError", "OSError"]
+    assert [frame["name"] for frame in cause.pop("frames")][-1] == "fail"
+    assert cause == {
+        "exc_type": "ConnectionError",
+        "exc_value": "no route",
+        "exc_notes": ["on Monday"],
+        "syntax_error": None,
+        "is_cause": True,
+        "is_group": False,
+        "exceptions": [],
+    }
+
+
+def test_an_endless_recursion_is_described_by_its_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    try:
+        recurse(200)
+    except ConnectionError:
+        logging.getLogger("x").exception("it failed")
+    frames = only_line(capsys)["exception"][0]["frames"]
+    assert len(frames) == 51
+    assert frames[25]["name"].startswith("Skipped frames: 1")
+    assert frames[-1]["name"] == "fail"
+
+
+def test_an_error_that_its_own_cause_caused_is_described_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    logging.getLogger("x").error("it failed", exc_info=one)
+    found = only_line(capsys)["exception"]
+    assert [each["exc_value"] for each in found] == ["one", "other"]
+
+
+def recurse(depth: int) -> None:
+    if depth:
+        recurse(depth - 1)
+    fail("too deep")

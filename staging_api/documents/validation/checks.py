@@ -1,11 +1,12 @@
-"""The checks of a rendered revision: built-in kinds, and data against its DataSchema."""
+"""The checks of a rendered revision: built-in kinds, and data against its DataSchema.
+
+The libraries of JSON Schema are imported with the first schema: most processes never see one.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
-
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from staging_api.documents.lines import line_of
 from staging_api.documents.model import (
@@ -23,13 +24,12 @@ from staging_api.documents.paths import get, kind_of, path_text, shortened
 from staging_api.documents.redaction import visible_path
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
 from staging_api.documents.validation.build_lists import BUILDS_SCHEMA, faults_of
-from staging_api.documents.validation.schemas import (
-    CompiledSchema,
-    SchemaUnusable,
-    complaint,
-    complaints_about,
-)
-from staging_api.documents.validation.watched import CheckTooSlow, CpuBudget
+from staging_api.documents.validation.cpu_budget import CheckTooSlow, CpuBudget
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+    from staging_api.documents.validation.schemas import CompiledSchema
 
 #: Kinds of secrets whose data must be a text.
 SECRET_KINDS = frozenset(
@@ -58,7 +58,7 @@ class Checker:
 
     def __init__(self) -> None:
         """Begin with nothing compiled."""
-        self._compiled: dict[str, CompiledSchema | tuple[Finding, ...]] = {}
+        self._compiled: dict[str, CompiledSchema] = {}
         self._sound: set[tuple[str, str]] = set()
 
     def schema_findings(
@@ -70,7 +70,7 @@ class Checker:
         for document in documents:
             if document.kind == DATA_SCHEMA and len(found) < limits.findings:
                 compiled = self._of(document, watch)
-                found += () if isinstance(compiled, CompiledSchema) else compiled
+                found += compiled if isinstance(compiled, tuple) else ()
         return tuple(found)
 
     def findings(
@@ -114,7 +114,7 @@ class Checker:
         if verdict in self._sound:
             return ()
         compiled = self._of(schema, watch)
-        if not isinstance(compiled, CompiledSchema):
+        if isinstance(compiled, tuple):
             return ()
         found = tuple(_data_findings(rendered, schema, compiled, watch))
         if not found:
@@ -123,9 +123,11 @@ class Checker:
             self._sound.add(verdict)
         return found
 
-    def _of(self, document: Document, watch: CpuBudget) -> CompiledSchema | tuple[Finding, ...]:
+    def _of(self, document: Document, watch: CpuBudget) -> "CompiledSchema | tuple[Finding, ...]":
+        from staging_api.documents.validation.schemas import CompiledSchema, complaints_about
+
         known = self._compiled.get(document.digest)
-        if isinstance(known, CompiledSchema):
+        if known is not None:
             return known
         complaints = complaints_about(document.data, watch)
         if complaints and document.encrypted:
@@ -157,8 +159,10 @@ def _rivals(schemas: _Schemas) -> Iterator[Finding]:
 
 
 def _data_findings(
-    rendered: RenderedDocument, schema: Document, compiled: CompiledSchema, watch: CpuBudget
+    rendered: RenderedDocument, schema: Document, compiled: "CompiledSchema", watch: CpuBudget
 ) -> Iterator[Finding]:
+    from staging_api.documents.validation.schemas import SchemaUnusable
+
     names = (rendered.document.identity, schema.identity)
     try:
         errors = compiled.errors(rendered.data, watch)
@@ -175,7 +179,11 @@ def _data_findings(
         yield _data_finding(rendered, schema, error)
 
 
-def _data_finding(rendered: RenderedDocument, schema: Document, error: ValidationError) -> Finding:
+def _data_finding(
+    rendered: RenderedDocument, schema: Document, error: "ValidationError"
+) -> Finding:
+    from staging_api.documents.validation.schemas import complaint
+
     path: Path = tuple(error.absolute_path)
     shown = visible_path(path, rendered.secret_paths)
     diagnostic: dict[str, Any] = {"validation_schema": schema.name}

@@ -11,7 +11,8 @@ from referencing.exceptions import Unresolvable
 from staging_api.documents.model import Path, canonical_json
 from staging_api.documents.paths import kind_of, shortened
 from staging_api.documents.patterns import PatternInvalid, compiled
-from staging_api.documents.validation.watched import CheckTooSlow, CpuBudget, validator_of
+from staging_api.documents.validation.cpu_budget import CheckTooSlow, CpuBudget
+from staging_api.documents.validation.watched import validator_of
 
 #: Errors of one document that are worth an answer.
 _MOST_ERRORS = 20

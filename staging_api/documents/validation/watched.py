@@ -8,10 +8,7 @@ of an ``anyOf``, it would fill the memory. Nothing is fetched: a ``$ref`` outsid
 not there.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import jsonschema
@@ -19,68 +16,19 @@ from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 from jsonschema_specifications import REGISTRY
 
-from staging_api.documents.patterns import Budget, PatternTooSlow
+from staging_api.documents.validation.cpu_budget import current_budget
 
-#: Keywords between two looks at the clock.
-_STEPS = 16
-
-
-class CheckTooSlow(Exception):
-    """The data cannot be checked within the budget."""
-
-
-class CpuBudget:
-    """CPU seconds of this thread that checks may take: all together, and each by itself."""
-
-    def __init__(self, each_seconds: float, total_seconds: float) -> None:
-        """Begin to count now."""
-        self._each_seconds = each_seconds
-        self._end = time.thread_time() + total_seconds
-        self._deadline = self._end
-        self._steps = 0
-
-    @contextmanager
-    def one_check(self) -> Iterator[None]:
-        """Watch the checks of this block.
-
-        Raises:
-            CheckTooSlow: from within the block.
-        """
-        self._deadline = min(self._end, time.thread_time() + self._each_seconds)
-        token = _current.set(self)
-        try:
-            yield
-        except PatternTooSlow:
-            raise CheckTooSlow from None
-        finally:
-            _current.reset(token)
-
-    def step(self) -> None:
-        """Count a keyword."""
-        self._steps += 1
-        if self._steps % _STEPS == 0:
-            self.patterns()
-
-    def patterns(self) -> Budget:
-        """Return the time that is left, for patterns."""
-        left = self._deadline - time.thread_time()
-        if left <= 0:
-            raise CheckTooSlow
-        return Budget(left)
-
-
-_current: ContextVar[CpuBudget] = ContextVar("watch")
 _Keyword = Callable[[Any, Any, Any, Any], Any]
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
-    """Compile a schema; its ``iter_errors`` must run within `Watch.one_check`."""
+    """Compile a schema; its ``iter_errors`` must run within `CpuBudget.one_check`."""
     return _Draft4(schema, registry=REGISTRY)
 
 
 def _watched(keyword: _Keyword) -> _Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        _current.get().step()
+        current_budget().step()
         for error in keyword(validator, value, instance, schema) or ():
             error.message, error.args = "", ()
             yield error
@@ -127,7 +75,7 @@ def _required(_validator: Any, value: Any, instance: Any, _schema: Any) -> Itera
 
 
 def _found(pattern: str, text: str) -> bool:
-    return _current.get().patterns().search(pattern, text) is not None
+    return current_budget().patterns().search(pattern, text) is not None
 
 
 def _hashable(value: Any) -> Any:

@@ -18,7 +18,8 @@ from staging_api.documents.model import (
 from staging_api.documents.rendering import render
 from staging_api.documents.text import load_documents
 from staging_api.documents.validation import SECRET_KINDS, Checker, check_schemas, validate
-from staging_api.documents.validation.watched import CpuBudget, validator_of
+from staging_api.documents.validation.cpu_budget import CpuBudget
+from staging_api.documents.validation.watched import validator_of
 from tests.document_sets import data_schema, doc, documents, policy, rendered, secret, sub
 
 SCHEMA = {

@@ -1,0 +1,81 @@
+"""What is not imported where it is not needed: it would take time and memory at each start."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+#: Libraries of verbs, of one kind of identity, of pages, documents, buckets, sources, migrations.
+HEAVY = frozenset(
+    {
+        "aiohttp",
+        "alembic",
+        "attr",
+        "cryptography",
+        "dotenv",
+        "jinja2",
+        "joserfc",
+        "jsonschema",
+        "keystonemiddleware",
+        "mako",
+        "obstore",
+        "opentelemetry",
+        "pygments",
+        "pysequoia",
+        "referencing",
+        "regex",
+        "rich",
+        "structlog",
+        "typer",
+        "urllib3",
+    }
+)
+#: What a parent of processes imports beside; the verbs' library comes with the command line.
+OF_THE_COMMAND_LINE = frozenset({"typer", "rich"})
+
+
+def imported(statement: str, **settings: str) -> set[str]:
+    """The packages that a process has imported after a statement."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
+    program = f"{statement}\nimport sys\nprint(*{{n.partition('.')[0] for n in sys.modules}})"
+    out = subprocess.check_output([sys.executable, "-c", program], env={**clean, **settings})
+    return set(out.decode().split())
+
+
+def test_the_application_imports_nothing_that_only_few_need() -> None:
+    found = imported("import staging_api.wsgi", STAGING_DATABASE_URL="postgresql:///none")
+    assert {"falcon", "sqlalchemy", "pydantic"} <= found
+    assert not found & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "needed"),
+    [
+        ("STAGING_SOURCES", "https://builds.example.org/", "urllib3"),
+        ("STAGING_SOURCES", "gs://builds/", "obstore"),
+        ("STAGING_STORE", "s3://bucket/prefix", "obstore"),
+    ],
+)
+def test_what_a_setting_needs_is_imported_at_the_start(
+    setting: str, value: str, needed: str
+) -> None:
+    """An error of a library is one of the start, and processes share it after a fork."""
+    given = {"STAGING_DATABASE_URL": "postgresql:///none", setting: value}
+    assert needed in imported("import staging_api.wsgi", **given)
+
+
+def test_parents_import_what_their_processes_need_and_no_more() -> None:
+    found = imported(
+        "import staging_api.cli.serve, staging_api.processes.api_server, staging_api.processes.run,"
+        " staging_api.processes.worker, staging_api.processes.children"
+    )
+    assert {"gunicorn", "falcon", "sqlalchemy"} <= found
+    assert not found & (HEAVY - OF_THE_COMMAND_LINE)
+
+
+def test_the_client_imports_nothing_of_the_service() -> None:
+    found = imported("import staging_api.client, staging_api.cli.status, staging_api.cli.get")
+    service = {"falcon", "gunicorn", "psycopg2", "pydantic", "sqlalchemy", "prometheus_client"}
+    assert "staging_api" in found
+    assert not found & (service | (HEAVY - OF_THE_COMMAND_LINE - {"urllib3"}))
