@@ -19,6 +19,9 @@ WsgiApp = Callable[..., Any]
 #: Opens a span with a name and attributes.
 Spans = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
 
+#: Of this process.
+_providers: list[Any] = []
+
 
 def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
     """Wrap `app`: a span for each request, below its caller's, and one for each statement.
@@ -65,6 +68,12 @@ def untraced(_name: str, _attributes: Mapping[str, str]) -> AbstractContextManag
     return nullcontext()
 
 
+def finish() -> None:
+    """Send what was not sent yet: at the end of a process, of which a fork does not tell them."""
+    for provider in _providers:
+        provider.shutdown()
+
+
 def trace_id() -> str | None:
     """Return the current trace's id as collectors write it; None without traces."""
     trace = sys.modules.get("opentelemetry.trace")
@@ -87,6 +96,7 @@ def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
             "STAGING_TRACES_ENDPOINT", "needs the optional extra: pip install 'staging_api[otel]'"
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "staging_api"}))
+    _providers.append(provider)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
     for engine in engines:
         _trace_statements(engine, provider.get_tracer("staging_api"))

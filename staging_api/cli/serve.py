@@ -1,14 +1,16 @@
 """``staging-api serve`` and ``staging-api api``: run the service."""
 
+import gc
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from staging_api.cli.importing import without_collection
+from staging_api.cli.output import exit_on_error
 from staging_api.settings import Settings
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
@@ -33,14 +35,19 @@ def serve(
     if not worker:
         api()
         return
-    with without_collection():
-        from staging_api.processes.children import Children, child_command
-        from staging_api.processes.run import run_process
+    with _shared_metrics():
+        with without_collection():
+            from staging_api.processes.api_server import run_api
+            from staging_api.processes.children import Children
+            from staging_api.processes.run import run_process
+            from staging_api.processes.worker import run_worker
 
-    def both(_ready: Settings) -> None:
-        Children([child_command("api"), child_command("worker")]).run()
+        def both(_ready: Settings) -> None:
+            children = {"api": _forked(run_api), "worker": _forked(run_worker)}
+            gc.freeze()  # what is looked at by no pass stays shared
+            Children(children).run()
 
-    run_process(both, "both", with_parent=False)
+        run_process(both, "both", with_parent=False)
 
 
 def api(with_parent: WithParent = False) -> None:
@@ -51,6 +58,19 @@ def api(with_parent: WithParent = False) -> None:
             from staging_api.processes.run import run_process
 
         run_process(run_api, "api", with_parent=with_parent, metrics_dir=folder)
+
+
+def _forked(run: Callable[[Settings], None]) -> Callable[[], None]:
+    """Return what runs one kind of process in a fork of this one, with metrics of its own."""
+
+    def live() -> None:
+        from staging_api.processes.run import with_database
+
+        with _shared_metrics() as folder, exit_on_error(as_json=False):
+            # With a use of its own: should the embedded server be gone, this starts it again.
+            with_database(run, Settings.from_env(metrics_dir=folder))
+
+    return live
 
 
 @contextmanager

@@ -1,18 +1,24 @@
 """Child processes that are kept running: `serve` runs the API and a worker as children.
 
-What if `serve` dies, by any signal? Its children see their standard input end, and stop as if by
-SIGTERM. A child: it is started again.
+They are forks of the process that imported all that they need, so they start at once, and what was
+imported is in memory once. A fork copies no thread, and two processes must not share a connection:
+this process has neither when it forks, and `Children` makes none.
+
+What if this process dies, by any signal? The kernel sends its children SIGTERM. A child: it is
+forked again.
 """
 
 import logging
-import subprocess
-import sys
+import os
+import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 
-from staging_api.processes.signals import on_stop
+from staging_api.processes.signals import stop_when_parent_dies
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +26,8 @@ _RESTART_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 # So long a life is no failure to start.
 _LONG_LIFE_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
+_STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 #: How a process ends that cannot work with its settings, or whose address another program has; see
 #: ``cli/exits.py``.
 REFUSED_STATUS, TAKEN_STATUS = 4, 9
@@ -28,9 +36,9 @@ _FINAL_STATUSES = frozenset({REFUSED_STATUS, TAKEN_STATUS})
 
 @dataclass
 class _ChildRun:
-    """One run of a child's program, and when the next one begins should it end."""
+    """One run of a child, and when the next one begins should it end."""
 
-    process: "subprocess.Popen[bytes]"
+    process: ForkProcess
     began_at: float
     pause_seconds: float
     again_at: float | None = None
@@ -38,15 +46,19 @@ class _ChildRun:
 
 @dataclass
 class Children:
-    """Programs that run as long as this one, each started again should it end.
+    """Functions that run in processes of their own as long as this one, again should they end.
 
     One that cannot work as things are would end each time: then all of them end, and so does this,
     with the same status. One that ends soon after its start for another reason is started again
     after a pause, which grows each time.
+
+    Attributes:
+        functions: what runs in each child, by its name; what it raises ends the child, a
+            `SystemExit` with its status.
     """
 
-    commands: Sequence[Sequence[str]]
-    _runs: dict[int, _ChildRun] = field(default_factory=dict)
+    functions: Mapping[str, Callable[[], None]]
+    _runs: dict[str, _ChildRun] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _status: int = 0
 
@@ -56,53 +68,55 @@ class Children:
         Raises:
             SystemExit: one of them cannot work; with its status.
         """
-        on_stop(self._stopping.set)
+        # Taken by this thread when it looks: a thread that waits for them would be there at a fork.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
         try:
-            while not self._stopping.wait(0.2):
-                for number, command in enumerate(self.commands):
-                    self._keep(number, command)
+            while not self._stopping.is_set():
+                for name in self.functions:
+                    self._keep(name, unblocked)
+                if signal.sigtimedwait(_STOP, _LOOK_SECONDS):
+                    self._stopping.set()
         finally:
             for run in self._runs.values():
                 run.process.terminate()
             for run in self._runs.values():
-                run.process.wait()
+                run.process.join()
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         if self._status:
             raise SystemExit(self._status)
 
-    def _keep(self, number: int, command: Sequence[str]) -> None:
-        run = self._runs.get(number)
+    def _keep(self, name: str, unblocked: set[signal.Signals | int]) -> None:
+        run = self._runs.get(name)
         if run is None:
-            self._start(number, command, _RESTART_SECONDS)
+            self._start(name, unblocked, _RESTART_SECONDS)
         elif run.again_at is not None:
             if time.monotonic() >= run.again_at:
-                self._start(number, command, run.pause_seconds)
-        elif run.process.poll() is not None:
-            self._note_end(run, command)
+                self._start(name, unblocked, run.pause_seconds)
+        elif not run.process.is_alive():
+            self._note_end(name, run)
 
-    def _start(self, number: int, command: Sequence[str], pause_seconds: float) -> None:
-        # Nothing is written to the pipe: its end shows the child that this process is gone.
-        process = subprocess.Popen(command, stdin=subprocess.PIPE)
-        self._runs[number] = _ChildRun(process, time.monotonic(), pause_seconds)
+    def _start(self, name: str, unblocked: set[signal.Signals | int], pause_seconds: float) -> None:
+        parent, function = os.getpid(), self.functions[name]
 
-    def _note_end(self, run: _ChildRun, command: Sequence[str]) -> None:
-        status = run.process.returncode
-        if run.process.stdin is not None:
-            run.process.stdin.close()
+        def live() -> None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+            stop_when_parent_dies(parent)
+            function()
+
+        process = get_context("fork").Process(target=live, name=name)
+        process.start()
+        self._runs[name] = _ChildRun(process, time.monotonic(), pause_seconds)
+
+    def _note_end(self, name: str, run: _ChildRun) -> None:
+        status = run.process.exitcode
         if status in _FINAL_STATUSES:
-            self._status = status
+            self._status = int(status)
             self._stopping.set()
             return
         now, pause = time.monotonic(), run.pause_seconds
         is_late = now - run.began_at >= _LONG_LIFE_SECONDS
         if is_late:
             pause = _RESTART_SECONDS
-        log.warning(
-            "%s ended with status %s; it is started again in %.0f s", command[-2], status, pause
-        )
+        log.warning("%s ended with status %s; it is started again in %.0f s", name, status, pause)
         run.again_at = now + pause
         run.pause_seconds = pause if is_late else min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def child_command(verb: str) -> list[str]:
-    """The command that runs one of our verbs as a child of `Children`."""
-    return [sys.executable, "-m", "staging_api", verb, "--with-parent"]

@@ -74,9 +74,19 @@ def run_process(
     check_configuration(settings, kind)
     wait_for_addresses(settings, kind)
     logs.configure(settings.log_format)
+    if with_parent:
+        with startup_errors():
+            stop_with_parent()
+    with_database(run, settings)
+
+
+def with_database(run: Callable[[Settings], None], settings: Settings) -> None:
+    """Run with a database that is there, for the length of the run; see `database_of`.
+
+    Raises:
+        Unavailable: the database or the system refuses what it needs to start.
+    """
     with ExitStack() as uses:
         with startup_errors():
-            if with_parent:
-                stop_with_parent()
             ready = uses.enter_context(database_of(settings))
         run(ready)

@@ -23,7 +23,7 @@ from staging_api.staging.accesses import Accesses
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
-from staging_api.traces import Spans, untraced, work_traced
+from staging_api.traces import Spans, finish, untraced, work_traced
 from staging_api.vocabulary.reports import ProcessKind
 
 
@@ -112,3 +112,4 @@ class Services:
         self.locks.close()
         self.locks.database.close()
         self.probes_database.close()
+        finish()

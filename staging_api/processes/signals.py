@@ -1,9 +1,12 @@
 """How a process learns that it is to stop: by a signal, or as its parent has ended."""
 
+import ctypes
 import os
 import signal
 import threading
 from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
 
 
 def on_stop(stop: Callable[[], None]) -> None:
@@ -37,3 +40,12 @@ def stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def stop_when_parent_dies(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process when its parent dies, without a thread."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it died before the request
+        os.kill(os.getpid(), signal.SIGTERM)

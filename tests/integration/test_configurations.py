@@ -236,21 +236,19 @@ def test_every_wrong_setting_is_in_the_line(check: Check):
 
 
 def test_a_child_that_refuses_its_settings_is_not_started_again():
-    ending = [sys.executable, "-c", f"raise SystemExit({REFUSED_STATUS})", "--"]
-    living = [sys.executable, "-c", "import sys; sys.stdin.read()", "--"]
-    children = Children([ending, living])
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with pytest.raises(SystemExit) as ended:
-            children.run()
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    def refuse() -> None:
+        raise SystemExit(REFUSED_STATUS)
+
+    def live() -> None:
+        while True:
+            signal.pause()
+
+    children = Children({"ending": refuse, "living": live})
+    with pytest.raises(SystemExit) as ended:
+        children.run()
     assert ended.value.code == REFUSED_STATUS == REFUSED
-    for run in children._runs.values():
-        assert run.process.poll() is not None
-        assert run.process.stdin is not None
-        run.process.stdin.close()
+    assert children._runs["ending"].process.exitcode == REFUSED_STATUS
+    assert children._runs["living"].process.exitcode == -signal.SIGTERM
 
 
 #: Settings that name a file, a folder, a program, a URL or an address.

@@ -82,51 +82,46 @@ def test_an_address_that_another_program_has_is_named(
     assert not (tmp_path / "home").exists(), "something was started"
 
 
-@pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Handlers of signals, which `Children` takes."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        monkeypatch.setattr(children_module, "on_stop", lambda _stop: None)
-        assert signal.getsignal(number) is not None
+def taken_elsewhere() -> None:
+    raise SystemExit(TAKEN_STATUS)
 
 
-def close(children: Children) -> None:
-    for run in children._runs.values():
-        assert run.process.stdin is not None
-        run.process.stdin.close()
+def live() -> None:
+    while True:
+        signal.pause()
 
 
-@pytest.mark.usefixtures("ours")
 def test_all_end_when_the_address_of_one_is_taken() -> None:
-    ending = [sys.executable, "-c", f"raise SystemExit({TAKEN_STATUS})", "--"]
-    living = [sys.executable, "-c", "import sys; sys.stdin.read()", "--"]
-    children = Children([living, ending])
+    children = Children({"living": live, "ending": taken_elsewhere})
     with pytest.raises(SystemExit) as ended:
         children.run()
     assert ended.value.code == TAKEN_STATUS == TAKEN
-    close(children)
+    assert children._runs["living"].process.exitcode == -signal.SIGTERM
 
 
-@pytest.mark.usefixtures("ours")
 def test_a_child_that_ends_at_once_is_started_again_ever_more_rarely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(children_module, "_RESTART_SECONDS", 0.01)
     monkeypatch.setattr(children_module, "_LONGEST_PAUSE_SECONDS", 0.32)
     started = tmp_path / "started"
-    code = f"open({str(started)!r}, 'a').write('x'); raise SystemExit(1)"
-    living = [sys.executable, "-c", "import sys; sys.stdin.read()", "--"]
-    children = Children([[sys.executable, "-c", code, "--"], living])
+
+    def end() -> None:
+        with started.open("a") as file:
+            file.write("x")
+        raise SystemExit(1)
+
+    children = Children({"ending": end, "living": live})
     thread = threading.Thread(target=children.run)
     thread.start()
     eventually(lambda: len(children._runs) == 2, "they are not started")
-    eventually(lambda: children._runs[0].pause_seconds == 0.32, "it does not grow")
+    eventually(lambda: children._runs["ending"].pause_seconds == 0.32, "it does not grow")
     assert len(started.read_text()) >= 5
-    assert children._runs[1].pause_seconds == 0.01
-    assert children._runs[1].process.poll() is None
+    assert children._runs["living"].pause_seconds == 0.01
+    assert children._runs["living"].process.is_alive()
     children._stopping.set()
     thread.join()
-    close(children)
+    assert children._runs["living"].process.exitcode == -signal.SIGTERM
 
 
 def test_what_the_system_refuses_is_an_error_of_one_line() -> None:

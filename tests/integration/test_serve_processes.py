@@ -1,0 +1,192 @@
+"""`serve` as its processes: forked without threads and connections, kept running, no orphans."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.databases import Migrated
+from tests.service import STAGINGS, Client, eventually, free_port
+
+#: What a process has before each fork, written by the process itself from /proc.
+PROGRAM = """
+import json, os, socket, sys
+
+def looked():
+    sockets, listening = 0, 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                listening += one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            sockets += 1
+        except FileNotFoundError:
+            pass
+    tops = sorted({name.partition(".")[0] for name in sys.modules})
+    return {
+        "pid": os.getpid(), "threads": len(os.listdir("/proc/self/task")),
+        "connections": sockets - listening, "modules": tops,
+    }
+
+def note():
+    with open(os.environ["NOTED"], "a") as file:
+        file.write(json.dumps(looked()) + "\\n")
+
+os.register_at_fork(before=note)
+from staging_api.cli import main
+main(["serve", "--worker"])
+"""
+#: Imported where they are needed only: to migrate, for pages, tokens, documents, buckets.
+NOT_BEFORE_A_FORK = {
+    "alembic",
+    "cryptography",
+    "jinja2",
+    "joserfc",
+    "jsonschema",
+    "obstore",
+    "opentelemetry",
+    "regex",
+    "urllib3",
+}
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running `serve`: its parent, and what was noted before each fork."""
+
+    parent: "subprocess.Popen[bytes]"
+    noted: Path
+    client: Client
+    worker_metrics: str
+
+    @property
+    def forks(self) -> list[Mapping[str, object]]:
+        """One for each fork so far."""
+        return [json.loads(line) for line in self.noted.read_text().splitlines()]
+
+    def pids(self) -> Mapping[str, list[int]]:
+        """The processes below the parent: API's parent, API processes, worker."""
+        below = children(self.parent.pid)
+        (api,) = [pid for pid in below if children(pid)]
+        return {"api": [api], "processes": children(api), "worker": [p for p in below if p != api]}
+
+
+def children(pid: int) -> list[int]:
+    """The children that a process has now."""
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (task / "children").read_text().split())
+    return sorted(found)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs: there is one, and it is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture
+def serving(migrated: Migrated, tmp_path: Path) -> Iterator[Serving]:
+    with migrated() as url:
+        bind, worker_bind = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
+        env = {
+            **clean,
+            "NOTED": str(tmp_path / "noted"),
+            "STAGING_DATABASE_URL": url,
+            "STAGING_HOME": str(tmp_path / "home"),
+            "STAGING_BIND": bind,
+            "STAGING_WORKER_BIND": worker_bind,
+            "STAGING_WORKERS": "2",
+        }
+        with (tmp_path / "log").open("wb") as log:
+            parent = subprocess.Popen([sys.executable, "-c", PROGRAM], env=env, stderr=log)
+        made = Serving(parent, tmp_path / "noted", Client(f"http://{bind}"), worker_bind)
+        try:
+            eventually(lambda: is_ready(made), "it does not get ready")
+            yield made
+        finally:
+            parent.terminate()
+            parent.wait(60)
+
+
+def is_ready(serving: Serving) -> bool:
+    """Whether all processes are there: two of the API, and a worker that answers."""
+    assert serving.parent.poll() is None, "it ended"
+    try:
+        if serving.client.get("/readyz").status != 200:
+            return False
+        urllib3.request("GET", f"http://{serving.worker_metrics}/livez", retries=False)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return len(serving.pids()["processes"]) == 2
+
+
+def test_nothing_is_forked_that_has_threads_or_connections(serving: Serving) -> None:
+    before = serving.pids()
+    (worker,) = before["worker"]
+    (process, _) = before["processes"]
+    os.kill(worker, signal.SIGKILL)
+    os.kill(process, signal.SIGKILL)
+    eventually(
+        lambda: is_ready(serving) and worker not in serving.pids()["worker"] != [],
+        "no other worker is started",
+    )
+    eventually(lambda: process not in serving.pids()["processes"], "no other process is started")
+    after = serving.pids()
+    assert after["api"] == before["api"], "what lived was started again"
+    # Four at the start, then one for each that was killed.
+    assert len(serving.forks) == 6
+    by = {fork["pid"] for fork in serving.forks}
+    assert by == {serving.parent.pid, *after["api"]}
+    for fork in serving.forks:
+        assert (fork["threads"], fork["connections"]) == (1, 0), fork
+        assert not NOT_BEFORE_A_FORK.intersection(fork["modules"])  # type: ignore[arg-type]
+
+
+def test_no_process_outlives_a_parent_that_is_killed(serving: Serving) -> None:
+    pids = [pid for group in serving.pids().values() for pid in group]
+    assert len(pids) == 4
+    serving.parent.kill()
+    serving.parent.wait()
+    eventually(lambda: not any(map(lives, pids)), "a process is left")
+
+
+def test_no_process_outlives_both_parents_that_are_killed(serving: Serving) -> None:
+    found = serving.pids()
+    os.kill(serving.parent.pid, signal.SIGSTOP)  # or it would start another
+    for pid in (*found["api"], serving.parent.pid):
+        os.kill(pid, signal.SIGKILL)
+    serving.parent.wait()
+    left = [*found["processes"], *found["worker"]]
+    eventually(lambda: not any(map(lives, left)), "a process is left")
+
+
+def test_all_end_in_good_order(serving: Serving) -> None:
+    pids = [pid for group in serving.pids().values() for pid in group]
+    serving.parent.terminate()
+    assert serving.parent.wait(60) == 0
+    assert not any(map(lives, pids))
+
+
+def test_each_kind_of_process_counts_for_itself(serving: Serving) -> None:
+    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    for _ in range(20):
+        assert serving.client.get(STAGINGS).status == 200
+    assert f"{name} 20.0" in serving.client.get("/metrics").body.decode()
+    of_worker = urllib3.request("GET", f"http://{serving.worker_metrics}/metrics").data.decode()
+    assert "staging_locks_held" in of_worker
+    assert name not in of_worker
